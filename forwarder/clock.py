@@ -1,0 +1,19 @@
+"""The real clock. Only `app` and `cli` import it."""
+
+import asyncio
+import time
+
+from forwarder.core.event import Micros
+
+
+class SystemClock:
+    """`core.ports.Clock`, for real."""
+
+    def now(self) -> Micros:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

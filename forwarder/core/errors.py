@@ -1,0 +1,69 @@
+"""Every error of the forwarder.
+
+ForwarderError
+├── SettingsError            the configuration is wrong; lists every fault
+├── NotAnEventError          an element of an envelope is no event
+├── BadRequestError          a POST that is no event hook; carries the status to answer
+├── StoreError               the store cannot be used
+│   ├── StoreLockedError     another forwarder uses this store
+│   ├── StoreFormatError     the file is no store of ours, damaged, or of a newer version
+│   ├── StoreFullError       no room: the disk or `max_size`
+│   └── StoreTimeoutError    not committed in time
+└── SinkError                a sink cannot be built or used as configured
+"""
+
+
+class ForwarderError(Exception):
+    """Base of every error that the forwarder raises on purpose. Its text tells what, where and what to do."""
+
+
+class SettingsError(ForwarderError):
+    """The configuration is wrong.
+
+    Attributes:
+        faults: one line each: path, what is wrong, hint.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class NotAnEventError(ForwarderError):
+    """An element of an envelope is no event."""
+
+
+class BadRequestError(ForwarderError):
+    """A POST that is no event hook.
+
+    Attributes:
+        status: the HTTP status to answer, 400 or 413.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StoreError(ForwarderError):
+    """The store cannot be used."""
+
+
+class StoreLockedError(StoreError):
+    """Another forwarder uses this store."""
+
+
+class StoreFormatError(StoreError):
+    """The file is no store of ours, damaged, or of a newer version. It is left as it is."""
+
+
+class StoreFullError(StoreError):
+    """No room: the disk is full, or events that sinks still wait for fill `store.max_size`."""
+
+
+class StoreTimeoutError(StoreError):
+    """Not committed in time; it may still be committed later."""
+
+
+class SinkError(ForwarderError):
+    """A sink cannot be built or used as configured."""

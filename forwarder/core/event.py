@@ -1,0 +1,107 @@
+"""An event: one Okta LogEvent, its raw JSON bytes kept as they were received."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from forwarder.core.errors import NotAnEventError
+
+Micros = int
+"""A point in time: microseconds since 1970-01-01T00:00:00Z."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Via(StrEnum):
+    """The way that an event came in."""
+
+    HOOK = "hook"
+    LOG = "log"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One Okta LogEvent. `(org, uuid)` identifies it; the first copy seen wins.
+
+    Attributes:
+        org: the org's name in the configuration.
+        uuid: Okta's id of the event, exactly as it was spelled.
+        event_type: Okta's dotted name, an open set.
+        published: when it happened, by Okta's clock.
+        received_at: when it reached us, by our clock.
+        via: the way that it came.
+        envelope_id: Okta's `eventId` of the POST that brought it; empty where there was none.
+        body: the JSON object, byte for byte as received.
+    """
+
+    org: str
+    uuid: str
+    event_type: str
+    published: Micros
+    received_at: Micros
+    via: Via
+    envelope_id: str
+    body: bytes
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event with its place in the store: `seq` counts from 1 without a gap."""
+
+    seq: int
+    event: Event
+
+
+class Reject(msgspec.Struct, frozen=True, gc=False):
+    """An element of an envelope that is no event; the receiver's dead letter.
+
+    Attributes:
+        org: the org whose hook sent it.
+        received_at: when it reached us.
+        envelope_id: Okta's `eventId` of the POST; empty where there was none.
+        detail: what is wrong with it, for a human.
+        body: the element, byte for byte as received.
+    """
+
+    org: str
+    received_at: Micros
+    envelope_id: str
+    detail: str
+    body: bytes
+
+
+class _Head(msgspec.Struct):
+    """The three keys without which an element is no event. Everything else may be absent or null."""
+
+    uuid: str
+    event_type: str = msgspec.field(name="eventType")
+    published: datetime
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def micros(moment: datetime) -> Micros:
+    """`moment` in microseconds since the epoch; a time without a zone is taken as UTC, as Okta writes it."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def moment(at: Micros) -> datetime:
+    """The UTC datetime of `at`."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope_id: str = "") -> Event:
+    """Read one LogEvent.
+
+    Raises:
+        NotAnEventError: `body` is no JSON object with a `uuid`, an `eventType` and a readable `published`.
+    """
+    try:
+        head = _decode_head(body)
+        body.decode()  # msgspec skips over what it does not read, so only this finds a broken byte in it
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnEventError(str(error)) from error
+    if not head.uuid.strip() or not head.event_type.strip():
+        raise NotAnEventError("`uuid` and `eventType` must not be blank")
+    return Event(org, head.uuid, head.event_type, micros(head.published), received_at, via, envelope_id, body)

@@ -1,0 +1,128 @@
+"""The seams between rooms: Protocols of at most four verbs. `app` is the only place that joins them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from forwarder.core.event import Event, Micros, Reject, StoredEvent
+from forwarder.core.outcome import Outcome, Rejection
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What `append` committed: `stored` new events, `duplicates` already known, `rejected` elements.
+
+    Attributes:
+        stored: new events, in the order given.
+        duplicates: how many were known already.
+    """
+
+    stored: Sequence[Event]
+    duplicates: int
+
+
+class Intake(Protocol):
+    """The store as the ways in see it."""
+
+    async def append(
+        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+    ) -> Appended:
+        """Commit and fsync all of it in one transaction, or raise. When it returns, nothing of it can be lost.
+
+        Args:
+            events: in the order received.
+            rejects: elements that are no events; the receiver's dead letters.
+            timeout: seconds to wait for the commit.
+
+        Raises:
+            StoreFullError: there is no room.
+            StoreTimeoutError: not committed in time. It may still be committed later: cancelling or
+                timing out never takes it back.
+            StoreError: it could not be committed for another reason.
+        """
+        ...
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What a sink has finished, committed in one transaction.
+
+    A sink works on two streams: the log (events after its position, in `seq` order) and its replays
+    (dead letters that an operator sent again). For the log, `position` moves forward over events that
+    are all finished: `delivered + len(dead)` is exactly how far it moves.
+
+    Attributes:
+        sink: the sink's name.
+        position: every event of the log up to here is finished.
+        delivered: how many of those that the position passes were delivered (`undisclosed` included).
+        dead: the others, with their reasons.
+        undisclosed: how many of `delivered` the sink refused without saying which; counted as dead.
+        undisclosed_detail: the sink's own words about them.
+        replayed: seqs of replays that were delivered.
+        dead_again: replays that were rejected again.
+    """
+
+    sink: str
+    position: int
+    delivered: int = 0
+    dead: Sequence[Rejection] = ()
+    undisclosed: int = 0
+    undisclosed_detail: str = ""
+    replayed: Sequence[int] = ()
+    dead_again: Sequence[Rejection] = ()
+
+
+class Log(Protocol):
+    """The store as a delivery worker sees it."""
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """Events with `seq > after` in `seq` order: at most `limit`, and bodies of at most `max_bytes` together
+        (one event at least, however large)."""
+        ...
+
+    async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
+        """Dead letters of `sink` that an operator asked to send again, oldest first."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Commit what a sink has finished. A settled event is never read again by that sink."""
+        ...
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        """Return when there is an event with `seq > after`, or when the number of times that replays were asked
+        for is no longer `replays` (see `replay_requests`)."""
+        ...
+
+    @property
+    def replay_requests(self) -> int:
+        """How many times this process was asked to send dead letters again."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a copy of every event goes."""
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        """Try to deliver `batch` once, with no retry inside. It never raises for what the other side does: a
+        failure is an outcome. It may be cancelled at any await. It holds the event loop for at most 20 ms at a
+        time."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything. Safe to call twice and without a `send`."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def now(self) -> Micros:
+        """The wall clock."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...

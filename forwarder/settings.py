@@ -1,0 +1,1 @@
+"""The configuration: a YAML file, the environment over it, every fault reported at once."""
