@@ -33,6 +33,10 @@ class NotAnEventError(ForwarderError):
     """An element of an envelope is no event."""
 
 
+class UnmappableError(ForwarderError):
+    """An event cannot be turned into a document; it becomes a dead letter with this text."""
+
+
 class BadRequestError(ForwarderError):
     """A POST that is no event hook.
 
