@@ -1,0 +1,170 @@
+"""The store in memory: `Intake` and `Log` with the same promises, but for durability.
+
+`tests/contract/test_store.py` holds it to what the real store does.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from forwarder.core.errors import StoreError, StoreTimeoutError
+from forwarder.core.event import Event, Reject, StoredEvent
+from forwarder.core.outcome import Rejection
+from forwarder.core.ports import Appended, Settlement
+
+
+class MemoryStore:
+    """A store that forgets everything with the process.
+
+    A test steers it by its attributes and reads what happened from them.
+
+    Attributes:
+        failure: what the next appends and settlements raise; None lets them through.
+        events: all stored events; `events[n].seq == n + 1`.
+        rejects: elements that were no events.
+        duplicates: how many known events were appended again.
+        positions: how far each sink has come; a sink that never settled is not in it.
+        delivered: events that each sink has taken, undisclosed ones not counted.
+        undisclosed: events that each sink refused without saying which.
+        dead: dead letters of each sink, by seq.
+        settlements: every settlement that was committed, in order.
+    """
+
+    def __init__(self) -> None:
+        self.failure: StoreError | None = None
+        self.events: list[StoredEvent] = []
+        self.rejects: list[Reject] = []
+        self.duplicates = 0
+        self.positions: dict[str, int] = {}
+        self.delivered: defaultdict[str, int] = defaultdict(int)
+        self.undisclosed: defaultdict[str, int] = defaultdict(int)
+        self.dead: defaultdict[str, dict[int, Rejection]] = defaultdict(dict)
+        self.settlements: list[Settlement] = []
+        self._known: set[tuple[str, str]] = set()
+        self._replaying: defaultdict[str, list[int]] = defaultdict(list)
+        self._replay_requests = 0
+        self._changed = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._commits: set[asyncio.Task[Appended]] = set()
+
+    # What a test does to it.
+
+    def stall(self) -> None:
+        """Let commits hang until `resume`, as on a disk that does not answer."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Let the stalled commits go on."""
+        self._open.set()
+
+    def replay(self, sink: str, *seqs: int) -> None:
+        """Send dead letters of `sink` again, as an operator does; all of them where no seq is given."""
+        for seq in seqs or tuple(self.dead[sink]):
+            del self.dead[sink][seq]
+            self._replaying[sink].append(seq)
+        self._replay_requests += 1
+        self._notify()
+
+    def waiting(self, sink: str) -> int:
+        """Events that `sink` still has to settle: those of the log and the replays."""
+        return len(self.events) - self.positions.get(sink, 0) + len(self._replaying[sink])
+
+    # Intake
+
+    async def append(
+        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+    ) -> Appended:
+        commit = asyncio.create_task(self._commit(events, rejects))
+        self._commits.add(commit)
+        commit.add_done_callback(self._finished)
+        done, _ = await asyncio.wait({commit}, timeout=timeout)
+        if not done:
+            raise StoreTimeoutError(f"not committed within {timeout:g} s")
+        return commit.result()
+
+    def _finished(self, commit: asyncio.Task[Appended]) -> None:
+        self._commits.discard(commit)
+        if not commit.cancelled():
+            commit.exception()  # nobody waits for it any more where the append timed out
+
+    async def _commit(self, events: Sequence[Event], rejects: Sequence[Reject]) -> Appended:
+        await self._open.wait()
+        self._fail()
+        stored = []
+        for event in events:
+            if (event.org, event.uuid) in self._known:
+                self.duplicates += 1
+                continue
+            self._known.add((event.org, event.uuid))
+            self.events.append(StoredEvent(len(self.events) + 1, event))
+            stored.append(event)
+        self.rejects.extend(rejects)
+        self._notify()
+        return Appended(stored, len(events) - len(stored))
+
+    # Log
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return _bounded(self.events[after : after + limit], max_bytes)
+
+    async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
+        return [self.events[seq - 1] for seq in self._replaying[sink][:limit]]
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._open.wait()
+        self._fail()
+        sink = settlement.sink
+        self._check(settlement)
+        self.positions[sink] = settlement.position
+        self.delivered[sink] += settlement.delivered - settlement.undisclosed + len(settlement.replayed)
+        self.undisclosed[sink] += settlement.undisclosed
+        for seq in settlement.replayed:
+            self._replaying[sink].remove(seq)
+        for rejection in settlement.dead_again:
+            self._replaying[sink].remove(rejection.seq)
+        for rejection in (*settlement.dead, *settlement.dead_again):
+            self.dead[sink][rejection.seq] = rejection
+        self.settlements.append(settlement)
+
+    def _check(self, settlement: Settlement) -> None:
+        before = self.positions.get(settlement.sink, 0)
+        dead = [rejection.seq for rejection in settlement.dead]
+        again = [*settlement.replayed, *(rejection.seq for rejection in settlement.dead_again)]
+        if (
+            settlement.position - before != settlement.delivered + len(dead)
+            or not before <= settlement.position <= len(self.events)
+            or len(set(dead)) != len(dead)
+            or any(not before < seq <= settlement.position for seq in dead)
+            or not 0 <= settlement.undisclosed <= settlement.delivered
+            or len(set(again)) != len(again)
+            or not set(again) <= set(self._replaying[settlement.sink])
+        ):
+            raise ValueError(f"the settlement does not add up (position was {before}): {settlement}")
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        while len(self.events) <= after and self._replay_requests == replays:
+            await self._changed.wait()
+
+    @property
+    def replay_requests(self) -> int:
+        return self._replay_requests
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def _bounded(events: Sequence[StoredEvent], max_bytes: int) -> list[StoredEvent]:
+    taken: list[StoredEvent] = []
+    size = 0
+    for stored in events:
+        size += len(stored.event.body)
+        if taken and size > max_bytes:
+            break
+        taken.append(stored)
+    return taken
