@@ -1,0 +1,9 @@
+"""What an operator sets about the ops listener."""
+
+from forwarder.values import Listen, Section
+
+
+class OpsSettings(Section):
+    """The ops listener: health, metrics, status page."""
+
+    listen: Listen = Listen("127.0.0.1:9464")
