@@ -1,0 +1,113 @@
+"""The same facts as a log record: body, severity and flat attributes, as OpenTelemetry names them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event
+from forwarder.ecs.decode import encode
+from forwarder.ecs.document import DocumentOptions, decoded, mapped
+from forwarder.ecs.readers import text
+
+AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
+"""What an attribute may hold; lists are of one type."""
+
+SEMANTIC_NAMES = {
+    "okta.uuid": "log.record.uid",
+    "okta.actor.id": "user.id",
+    "okta.actor.alternate_id": "user.name",
+    "user.email": "user.email",
+    "okta.actor.display_name": "user.full_name",
+    "okta.client.ip": "client.address",
+    "source.ip": "source.address",
+    "okta.client.user_agent.raw_user_agent": "user_agent.original",
+    "client.geo.city_name": "geo.locality.name",
+    "client.geo.region_name": "okta.client.geo.region_name",
+    "client.geo.country_name": "okta.client.geo.country_name",
+    "client.geo.location.lat": "geo.location.lat",
+    "client.geo.location.lon": "geo.location.lon",
+    "okta.authentication_context.external_session_id": "session.id",
+    "okta.device.id": "device.id",
+    "event.category": "okta.event.category",
+    "event.type": "okta.event.kind",
+    "event.outcome": "okta.event.outcome",
+    "tags": "okta.tags",
+}
+"""Document field to attribute. Every other field under `okta.` keeps its name; the rest repeats these and is left
+out. Okta gives regions and countries by name, where OpenTelemetry's attributes want ISO codes."""
+
+_BODY = "okta.display_message"
+_OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
+_SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
+
+
+class LogView(msgspec.Struct, frozen=True):
+    """An event as a log record. Its time is `event.published`, its observed time `event.received_at`.
+
+    Attributes:
+        body: what happened, in Okta's words.
+        severity_text: Okta's severity, as it was written; empty where there is none.
+        severity_number: OpenTelemetry's number for it; 0 (unspecified) where there is none or another one.
+        attributes: flat; text without lone surrogates, integers of 64 bits, finite numbers, no empty values.
+    """
+
+    body: str
+    severity_text: str
+    severity_number: int
+    attributes: dict[str, AttributeValue]
+
+
+def log_view(event: Event) -> LogView:
+    """The log record of `event`.
+
+    Raises:
+        UnmappableError: the body is no JSON object, or nested too deeply.
+    """
+    raw = decoded(event)
+    try:
+        fields = dict(_flat(mapped(raw, event, _OPTIONS), ""))
+    except RecursionError as error:
+        raise UnmappableError("the event is nested too deeply") from error
+    severity = text(raw.get("severity")) or ""
+    return LogView(
+        body=text(raw.get("displayMessage")) or event.event_type,
+        severity_text=severity,
+        severity_number=_SEVERITIES.get(severity.upper(), 0),
+        attributes={name: value for field, value in fields.items() if (name := attribute_name(field))},
+    )
+
+
+def attribute_name(field: str) -> str | None:
+    """The attribute that carries a document's field; None for one that repeats another or the body."""
+    if field == _BODY:
+        return None
+    return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
+
+
+def _flat(value: dict[str, Any], path: str) -> Iterator[tuple[str, AttributeValue]]:
+    for key, inner in value.items():
+        if type(inner) is dict:
+            yield from _flat(inner, f"{path}{key}.")
+        elif type(inner) is list:
+            yield from _flat_list(inner, path + key)
+        else:
+            yield path + key, inner
+
+
+def _flat_list(values: list[Any], name: str) -> Iterator[tuple[str, AttributeValue]]:
+    """A list of objects becomes one list for each of their fields, in step: "" where an object lacks it."""
+    if not all(type(item) is dict for item in values):
+        yield name, _of_one_type(values)
+        return
+    rows = [dict(_flat(item, "")) for item in values]
+    for key in dict.fromkeys(key for row in rows for key in row):
+        yield f"{name}.{key}", _of_one_type([row.get(key, "") for row in rows])
+
+
+def _of_one_type(values: list[Any]) -> AttributeValue:
+    kinds = {type(item) for item in values}
+    if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+        return values
+    return [item if type(item) is str else encode(item) for item in values]

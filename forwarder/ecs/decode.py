@@ -1,0 +1,44 @@
+"""JSON bytes to Python values: everything that Okta sent, also what a strict decoder refuses."""
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+INT64 = range(-(2**63), 2**63)
+"""Integers that a search index and an OTLP attribute can hold."""
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode(text: bytes | str) -> Any:
+    """The value of a JSON text. Halves of surrogate pairs become U+FFFD; a number beyond what a double or a
+    64-bit integer holds becomes its own text.
+
+    Raises:
+        ValueError: it is no JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        lenient = json.loads(text, parse_int=_integer, parse_float=_double, parse_constant=str)
+        whole = _LONE_SURROGATE.sub("\ufffd", json.dumps(lenient, ensure_ascii=False))
+        return msgspec.json.decode(whole)
+
+
+def encode(value: Any) -> str:
+    """`value` as compact JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def _integer(digits: str) -> int | str:
+    # Twenty characters hold every 64-bit integer; Python refuses to read thousands of digits.
+    return int(digits) if len(digits) <= 20 else digits
+
+
+def _double(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else digits

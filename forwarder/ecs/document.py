@@ -1,0 +1,158 @@
+"""An Okta event as the ECS document that Elastic's own Okta integration would have written."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event, Micros, moment
+from forwarder.ecs.categories import category, kind
+from forwarder.ecs.debug import debug_data
+from forwarder.ecs.decode import decode
+from forwarder.ecs.fields import Draft, copy_fields, names_under, object_at
+from forwarder.ecs.readers import clean, field_name, objects
+from forwarder.ecs.targets import targets
+
+ECS_VERSION = "8.11.0"
+DATASET = "okta.system"
+
+_UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
+_DEVICE_NAMED = names_under("device")
+
+
+class DocumentOptions(msgspec.Struct, frozen=True):
+    """What the operator may choose about the documents.
+
+    Attributes:
+        namespace: the last part of the data stream's name.
+        preserve_original_event: keep the event as received in `event.original`.
+        remove_flattened_debug: debug data as single fields, not as one flattened object. Two of Elastic's
+            rules need the flattened form.
+        tags: added to every document.
+        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
+    """
+
+    namespace: str = "default"
+    preserve_original_event: bool = False
+    remove_flattened_debug: bool = False
+    tags: tuple[str, ...] = ()
+    okta_geo: bool = False
+
+
+def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
+    """The document of `event`, without nulls and empty objects; it can be encoded as JSON.
+
+    Its id in the data stream is `event.uuid`; `event.ingested` is set by the server's ingest pipeline.
+
+    Raises:
+        UnmappableError: the body is no JSON object, or nested too deeply.
+    """
+    raw = decoded(event)
+    try:
+        return mapped(raw, event, options)
+    except RecursionError as error:
+        raise UnmappableError("the event is nested too deeply") from error
+
+
+def decoded(event: Event) -> dict[str, Any]:
+    """The event's body as an object.
+
+    Raises:
+        UnmappableError: it is none, or nested too deeply.
+    """
+    try:
+        raw = decode(event.body)
+    except (ValueError, RecursionError) as error:
+        raise UnmappableError(f"the event cannot be read: {error}") from error
+    if type(raw) is not dict:
+        raise UnmappableError("the event is no JSON object")
+    return raw
+
+
+def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
+    """The document of `event`, whose decoded body is `raw`. May raise RecursionError."""
+    draft = Draft()
+    draft[""]["@timestamp"] = _timestamp(raw.get("published"), event.published)
+    _constants(draft, options)
+    copy_fields(raw, draft)
+    _event(draft, event, options)
+    _device(raw, draft)
+    _ip_chain(raw, draft)
+    debug_data(raw, draft, flattened=not options.remove_flattened_debug)
+    targets(raw, draft)
+    _related(draft)
+    if options.okta_geo:
+        _okta_geo(draft)
+    return draft[""]
+
+
+def _timestamp(written: Any, published: Micros) -> str:
+    """Okta's own text, so that no digit is lost; written anew only where it is in another form."""
+    if type(written) is str and _UTC_TEXT.fullmatch(written):
+        return written
+    return _iso(published)
+
+
+def _iso(at: Micros) -> str:
+    return moment(at).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _constants(draft: Draft, options: DocumentOptions) -> None:
+    draft["ecs"]["version"] = ECS_VERSION
+    draft["data_stream"].update(type="logs", dataset=DATASET, namespace=options.namespace)
+    draft["event"].update(kind="event", module="okta", dataset=DATASET, outcome="unknown")
+
+
+def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
+    draft["event"].update(
+        created=_iso(event.received_at),
+        category=list(category(event.event_type)),
+        type=list(kind(event.event_type)),
+    )
+    tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
+    if options.preserve_original_event:
+        tags.append("preserve_original_event")
+        draft["event"]["original"] = event.body.decode(errors="replace")
+    draft[""]["tags"] = list(dict.fromkeys([*tags, *options.tags]))
+
+
+def _device(raw: dict[str, Any], draft: Draft) -> None:
+    """The keys of the device that the table does not know: Okta's own names are the field names."""
+    for key, value in object_at(raw, ("device",)).items():
+        if key not in _DEVICE_NAMED and (kept := clean(value)) is not None:
+            draft["okta.device"][field_name(key)] = kept
+
+
+def _ip_chain(raw: dict[str, Any], draft: Draft) -> None:
+    """The System Log has the chain in `request`, an event hook in `client`."""
+    chain = objects(object_at(raw, ("request",)).get("ipChain")) or objects(
+        object_at(raw, ("client",)).get("ipChain")
+    )
+    hops = [_hop(hop) for item in chain if (hop := clean(item))]
+    if hops:
+        draft["okta.request"]["ip_chain"] = hops
+
+
+def _hop(hop: dict[str, Any]) -> dict[str, Any]:
+    place = hop.pop("geographicalContext", None)
+    if type(place) is dict and "postalCode" in place:
+        place["postal_code"] = place.pop("postalCode")
+    return hop if place is None else {**hop, "geographical_context": place}
+
+
+def _related(draft: Draft) -> None:
+    user = draft.get("user", {})
+    named = (user.get("full_name"), draft.get("user.target", {}).get("full_name"), user.get("name"))
+    users = [name for name in dict.fromkeys(named) if name]
+    if users:
+        draft["related"]["user"] = users
+    if "ip" in draft.get("source", {}):
+        draft["related"]["ip"] = [draft["source"]["ip"]]
+
+
+def _okta_geo(draft: Draft) -> None:
+    for ours, oktas in (("source.geo", "client.geo"), ("source.as", "okta.security_context.as")):
+        if oktas in draft:
+            draft[ours].update(draft[oktas])
