@@ -1,0 +1,196 @@
+"""The one table from a transport's answer to delivered, retry or rejected."""
+
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forwarder.core.outcome import RejectReason, RetryReason
+from forwarder.sinks import transport
+from forwarder.sinks.transport import Verdict
+from tests.fakes.clock import NOON
+
+CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 0, 999])
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_a_2xx_is_delivered(status: int) -> None:
+    assert transport.request(status, 10) == transport.item(status) == Verdict()
+
+
+def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> None:
+    assert transport.item(409) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "pause"),
+    [
+        (301, RetryReason.REDIRECT, True),
+        (302, RetryReason.REDIRECT, True),
+        (307, RetryReason.REDIRECT, True),
+        (401, RetryReason.UNAUTHORIZED, True),
+        (403, RetryReason.FORBIDDEN, True),
+        (404, RetryReason.NOT_FOUND, True),
+        (405, RetryReason.UNKNOWN, True),
+        (407, RetryReason.UNAUTHORIZED, True),
+        (408, RetryReason.TIMEOUT, False),
+        (415, RetryReason.UNKNOWN, True),
+        (429, RetryReason.THROTTLED, False),
+        (500, RetryReason.SERVER, False),
+        (502, RetryReason.SERVER, False),
+        (503, RetryReason.SERVER, False),
+        (507, RetryReason.SERVER, False),
+    ],
+)
+def test_what_was_not_taken_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
+    assert transport.request(status, 10) == transport.item(status) == Verdict(reason, pause=pause)
+
+
+@pytest.mark.parametrize("status", [-1, 0, 100, 199, 600, 999])
+def test_an_unknown_status_is_a_retry(status: int) -> None:
+    assert transport.request(status, 1) == transport.item(status) == Verdict(RetryReason.UNKNOWN)
+
+
+@given(status=st.integers(-1, 1_000), events=st.integers(2, 5_000))
+def test_no_status_rejects_a_whole_batch(status: int, events: int) -> None:
+    assert transport.request(status, events).reject is None
+
+
+def test_a_batch_too_large_is_split_and_one_event_too_large_is_rejected() -> None:
+    assert transport.request(413, 2) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert transport.request(413, 1) == transport.item(413) == Verdict(reject=RejectReason.TOO_LARGE)
+
+
+def test_a_malformed_batch_is_split_until_the_culprit_is_alone() -> None:
+    assert transport.request(400, 2) == Verdict(RetryReason.UNKNOWN, split=True)
+    assert transport.request(400, 1) == Verdict(reject=RejectReason.MALFORMED)
+    assert transport.item(400) == Verdict(reject=RejectReason.MAPPING)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("OK", Verdict()),
+        ("UNAVAILABLE", Verdict(RetryReason.SERVER)),
+        ("INTERNAL", Verdict(RetryReason.SERVER)),
+        ("DEADLINE_EXCEEDED", Verdict(RetryReason.TIMEOUT)),
+        ("RESOURCE_EXHAUSTED", Verdict(RetryReason.THROTTLED)),
+        ("UNAUTHENTICATED", Verdict(RetryReason.UNAUTHORIZED, pause=True)),
+        ("PERMISSION_DENIED", Verdict(RetryReason.FORBIDDEN, pause=True)),
+        ("UNIMPLEMENTED", Verdict(RetryReason.NOT_FOUND, pause=True)),
+        ("INVALID_ARGUMENT", Verdict(RetryReason.UNKNOWN, split=True)),
+        ("OUT_OF_RANGE", Verdict(RetryReason.UNKNOWN)),
+        ("A_CODE_OF_TOMORROW", Verdict(RetryReason.UNKNOWN)),
+    ],
+)
+def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
+    assert transport.grpc(code, 10) == verdict
+
+
+def test_grpc_tells_a_message_too_large_from_a_busy_server_by_its_words() -> None:
+    words = "grpc: received message larger than max (4823449 vs. 4194304)"
+    assert transport.grpc("RESOURCE_EXHAUSTED", 10, words) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert transport.grpc("RESOURCE_EXHAUSTED", 1, words) == Verdict(reject=RejectReason.TOO_LARGE)
+
+
+def test_one_malformed_event_over_grpc_is_rejected() -> None:
+    assert transport.grpc("INVALID_ARGUMENT", 1) == Verdict(reject=RejectReason.MALFORMED)
+
+
+class _ClientError(Exception):
+    """An error as a client library wraps it."""
+
+
+def _wrapped(cause: BaseException) -> Exception:
+    error = _ClientError("the request failed")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (ConnectionRefusedError(111, "refused"), Verdict(RetryReason.CONNECTION)),
+        (OSError("name not found"), Verdict(RetryReason.CONNECTION)),
+        (TimeoutError(), Verdict(RetryReason.TIMEOUT)),
+        (ssl.SSLError("handshake"), Verdict(RetryReason.CONNECTION)),
+        (ssl.SSLCertVerificationError("self-signed"), Verdict(RetryReason.CONNECTION, pause=True)),
+        (_wrapped(TimeoutError()), Verdict(RetryReason.TIMEOUT)),
+        (_wrapped(ConnectionResetError()), Verdict(RetryReason.CONNECTION)),
+        (_wrapped(ssl.SSLCertVerificationError("expired")), Verdict(RetryReason.CONNECTION, pause=True)),
+        (ValueError("our own fault"), Verdict(RetryReason.UNKNOWN)),
+    ],
+)
+def test_what_it_means_that_no_answer_came(error: Exception, verdict: Verdict) -> None:
+    assert transport.failure(error) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 11:59:30 GMT", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert transport.retry_after(value, NOON) == seconds
+
+
+@given(st.text())
+def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
+    seconds = transport.retry_after(value, NOON)
+    assert seconds is None or seconds >= 0
+
+
+def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() -> None:
+    down = transport.whole([1, 2], transport.SERVER, "busy", wait=3.0)
+    assert (down.retry, down.reason, down.detail, down.wait, down.whole) == (
+        [1, 2],
+        RetryReason.SERVER,
+        "busy",
+        3.0,
+        True,
+    )
+    large = transport.whole([1, 2], transport.SPLIT_TOO_LARGE)
+    assert (large.retry, large.split, large.whole) == ([1, 2], True, False)
+
+
+def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
+    outcome = transport.each(
+        [1, 2, 3], [(transport.THROTTLED, "slow"), (transport.FORBIDDEN, "no"), (Verdict(), "")]
+    )
+    assert (outcome.delivered, outcome.retry) == ([3], [1, 2])
+    assert (outcome.reason, outcome.detail, outcome.pause) == (RetryReason.FORBIDDEN, "no", True)
+
+
+def test_an_event_that_the_answer_forgets_is_sent_again() -> None:
+    outcome = transport.each([1, 2], [(Verdict(), "")])
+    assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
+
+
+@given(st.lists(CODES, min_size=1), st.integers(0, 3))
+def test_the_outcome_splits_the_batch_exactly(statuses: list[int], forgotten: int) -> None:
+    seqs = list(range(1, len(statuses) + forgotten + 1))
+    for outcome in (
+        transport.each(seqs, [(transport.item(status), "words") for status in statuses]),
+        transport.whole(seqs, transport.request(statuses[0], len(seqs)), "words"),
+    ):
+        parts = [*outcome.delivered, *outcome.retry, *(rejection.seq for rejection in outcome.rejected)]
+        assert sorted(parts) == seqs
+        assert (outcome.reason is None) == (not outcome.retry)
+
+
+def test_a_sinks_words_are_shortened() -> None:
+    words = "x" * 100_000
+    outcome = transport.each([1, 2], [(transport.MAPPING, words), (transport.SERVER, words)])
+    assert len(outcome.rejected[0].detail) == len(outcome.detail) == transport.DETAIL_LIMIT
