@@ -3,6 +3,7 @@
 ForwarderError
 ├── SettingsError            the configuration is wrong; lists every fault
 ├── NotAnEventError          an element of an envelope is no event
+├── UnmappableError          an event cannot be turned into a document
 ├── BadRequestError          a POST that is no event hook; carries the status to answer
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
@@ -41,7 +42,7 @@ class BadRequestError(ForwarderError):
     """A POST that is no event hook.
 
     Attributes:
-        status: the HTTP status to answer, 400 or 413.
+        status: the HTTP status to answer: 400, 413 or 415.
     """
 
     def __init__(self, status: int, message: str) -> None:

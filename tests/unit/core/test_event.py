@@ -1,0 +1,79 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forwarder.core.errors import NotAnEventError
+from forwarder.core.event import Event, Via, micros, moment, read_event
+
+
+def read(body: bytes) -> Event:
+    return read_event(body, org="acme", via=Via.HOOK, received_at=7, envelope_id="e1")
+
+
+def head(**changes: str) -> bytes:
+    keys = {
+        "uuid": '"u1"',
+        "eventType": '"user.session.start"',
+        "published": '"2026-08-21T09:15:33.679Z"',
+    } | changes
+    return ("{" + ",".join(f'"{key}":{value}' for key, value in keys.items() if value) + "}").encode()
+
+
+def test_an_event_keeps_its_bytes_and_knows_its_head() -> None:
+    body = head(extra='  {"a" : [1, null]}')
+    event = read(body)
+    assert event.body == body
+    assert (event.org, event.uuid, event.event_type) == ("acme", "u1", "user.session.start")
+    assert moment(event.published) == datetime(2026, 8, 21, 9, 15, 33, 679000, tzinfo=UTC)
+    assert (event.received_at, event.via, event.envelope_id) == (7, Via.HOOK, "e1")
+
+
+@pytest.mark.parametrize(
+    ("text", "micro"),
+    [
+        ("2026-08-21T09:15:33Z", 0),
+        ("2026-08-21T09:15:33.1Z", 100_000),
+        ("2026-08-21T09:15:33.679Z", 679_000),
+        ("2026-08-21T09:15:33.809026Z", 809_026),
+        ("2026-08-21T09:15:33.809026000Z", 809_026),
+        ("2026-08-21T11:15:33.5+02:00", 500_000),
+        ("2026-08-21T09:15:33.5", 500_000),
+    ],
+)
+def test_a_time_has_up_to_nine_decimals_and_any_zone(text: str, micro: int) -> None:
+    expected = datetime(2026, 8, 21, 9, 15, 33, micro, tzinfo=UTC)
+    assert moment(read(head(published=f'"{text}"')).published) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"3",
+        b'"text"',
+        b"[]",
+        b"{}",
+        head(uuid=""),
+        head(uuid="null"),
+        head(uuid="3"),
+        head(uuid='" "'),
+        head(eventType=""),
+        head(eventType='""'),
+        head(published=""),
+        head(published='"yesterday"'),
+        head(published="1"),
+        head(displayMessage='"\xff"').replace(b"\xc3\xbf", b"\xff"),
+        b'{"x":' + b"[" * 100_000,
+    ],
+)
+def test_what_lacks_its_head_is_no_event(body: bytes) -> None:
+    with pytest.raises(NotAnEventError):
+        read(body)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_survives_the_way_to_microseconds_and_back(at: datetime) -> None:
+    assert moment(micros(at)) == at

@@ -1,0 +1,66 @@
+from typing import Any
+
+import httpx
+
+from forwarder.metrics import Metrics
+from forwarder.ops import listener
+
+
+class Plant:
+    """What stands behind the listener."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.unready: str | None = None
+        self.asked = 0
+
+    async def status(self) -> dict[str, Any]:
+        self.asked += 1
+        self.metrics.sink_backlog.labels("siem").set(41)
+        return {"ready": self.unready is None, "sinks": {}}
+
+    def client(self) -> httpx.AsyncClient:
+        app = listener.app(self.metrics, self.status, lambda: self.unready)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ops")  # type: ignore[arg-type]
+
+
+async def test_it_is_alive_and_ready() -> None:
+    async with Plant().client() as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_it_is_not_ready_while_a_post_could_not_be_stored_and_says_why() -> None:
+    plant = Plant()
+    plant.unready = "the disk is full"
+    async with plant.client() as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "not ready: the disk is full\n")
+        assert (await client.get("/livez")).status_code == 200
+        plant.unready = None
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_scrape_brings_the_gauges_up_to_date_first() -> None:
+    plant = Plant()
+    async with plant.client() as client:
+        answer = await client.get("/metrics", headers={"Accept": "text/plain"})
+    assert 'forwarder_sink_backlog_events{sink="siem"} 41.0' in answer.text
+    assert plant.asked == 1
+
+
+async def test_the_page_loads_nothing_from_elsewhere() -> None:
+    async with Plant().client() as client:
+        page = await client.get("/")
+        status = await client.get("/api/status")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert status.json() == {"ready": True, "sinks": {}}
+
+
+async def test_everything_else_is_not_found_or_not_allowed() -> None:
+    async with Plant().client() as client:
+        assert (await client.get("/nope")).status_code == 404
+        assert (await client.post("/api/status")).status_code == 405

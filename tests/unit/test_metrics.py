@@ -1,0 +1,56 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.metrics import Metrics, event_type_label
+
+# design.md, section 7: what users rely on.
+PROMISED = {
+    "events_received_total": "org via event_type",
+    "events_duplicate_total": "org via",
+    "auth_failures_total": "org reason",
+    "challenges_total": "org outcome",
+    "hook_requests_total": "org code",
+    "ack_duration_seconds": "org",
+    "receive_lag_seconds": "org via",
+    "delivery_lag_seconds": "sink",
+    "sink_lag_seconds": "sink",
+    "sink_backlog_events": "sink",
+    "events_delivered_total": "sink",
+    "events_dead_lettered_total": "sink reason",
+    "delivery_retries_total": "sink reason",
+    "sink_up": "sink",
+    "batch_events": "sink",
+    "batch_duration_seconds": "sink",
+    "store_bytes": "",
+    "store_events": "",
+    "store_commit_duration_seconds": "",
+}
+
+
+def test_every_promised_metric_is_there_with_its_labels() -> None:
+    metrics = Metrics()
+    real = {
+        collector._name: " ".join(collector._labelnames)
+        for collector in vars(metrics).values()
+        if hasattr(collector, "_labelnames")
+    }
+    for name, labels in PROMISED.items():
+        assert real[f"forwarder_{name.removesuffix('_total')}"] == labels
+
+
+def test_a_scrape_speaks_both_formats() -> None:
+    metrics = Metrics()
+    metrics.store_bytes.set(3)
+    text, kind = metrics.render("*/*")
+    assert kind.startswith("text/plain")
+    names = {family.name for family in text_string_to_metric_families(text.decode())}
+    assert "forwarder_store_bytes" in names
+    openmetrics, kind = metrics.render("application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    assert openmetrics.endswith(b"# EOF\n")
+
+
+def test_an_event_type_outside_the_catalogue_counts_as_other() -> None:
+    assert event_type_label("user.session.start") == "user.session.start"
+    assert event_type_label("user.session.start" + "x" * 99) == "other"
+    assert all(event_type_label(name) == name for name in EVENT_TYPES)

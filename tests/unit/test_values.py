@@ -1,0 +1,88 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from forwarder.values import Duration, Listen, Secret, Size
+
+size = TypeAdapter(Size).validate_python
+duration = TypeAdapter(Duration).validate_python
+listen = TypeAdapter(Listen).validate_python
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("10MiB", 10 * 2**20), ("2GB", 2 * 10**9), ("1.5 KiB", 1536), ("7b", 7), ("1tib", 2**40)],
+)
+def test_a_size_is_a_number_with_a_unit(text: str, expected: int) -> None:
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("500ms", 0.5), ("2s", 2), ("5m", 300), ("1h", 3600), ("7d", 604800)]
+)
+def test_a_time_is_a_number_with_a_unit(text: str, expected: float) -> None:
+    assert duration(text) == expected
+
+
+@pytest.mark.parametrize("wrong", ["10", 10, "MiB", "10 apples", "-1s", None, ""])
+def test_a_quantity_without_a_unit_is_refused_with_an_example(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="unit, as in"):
+        size(wrong)
+    with pytest.raises(ValidationError, match="unit, as in"):
+        duration(wrong)
+
+
+def test_an_address_has_a_host_and_a_port() -> None:
+    assert (listen("127.0.0.1:8080").host, listen("[::1]:80").host, listen("[::1]:80").port) == (
+        "127.0.0.1",
+        "::1",
+        80,
+    )
+    for wrong in ("8080", ":80", "host:", "host:99999", "host:http"):
+        with pytest.raises(ValidationError, match="host:port"):
+            listen(wrong)
+
+
+def test_a_secret_comes_from_the_config_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "from env")
+    (tmp_path / "secret").write_text("Basic abc==\n")
+    assert Secret.read("plain").reveal() == "plain"
+    assert Secret.read({"env": "SOME_SECRET"}).reveal() == "from env"
+    assert Secret.read({"file": str(tmp_path / "secret")}).reveal() == "Basic abc=="
+
+
+def test_a_secret_of_a_file_follows_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    secret = Secret.read({"file": str(file)})
+    file.write_text("new")
+    assert (secret.reveal(), secret.reread().reveal(), secret.file) == ("old", "new", file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        3,
+        None,
+        {},
+        {"env": "NOT_SET_ANYWHERE"},
+        {"file": "/not/there"},
+        {"vault": "x"},
+        {"env": "A", "file": "b"},
+    ],
+)
+def test_a_secret_that_is_not_there_is_a_fault(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"secret|environment|cannot be read"):
+        Secret.read(wrong)
+
+
+def test_a_secret_never_shows_itself() -> None:
+    secret = Secret.read("s3cr3t-value")
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", repr([secret]), "%s" % secret]  # noqa: UP031
+    shown.append(TypeAdapter(Secret).dump_json(secret).decode())
+    assert not any("s3cr3t" in text for text in shown)
