@@ -1,0 +1,68 @@
+"""Every sink that `test_sink.py` runs on, real and fake.
+
+To register a sink, write an async context manager that takes a directory of its own, starts the sink and its peer, gives
+them as `Running`, and stops both; then add one line to `SINKS`. A peer stages the faults of `tests/fakes/peer.py` and says
+in `cannot` which it has no way to stage. One that needs a real server carries the mark `real`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from forwarder.core.event import StoredEvent, Via, read_event
+from forwarder.core.ports import Sink
+from tests.fakes.clock import NOON
+from tests.fakes.peer import Peer
+from tests.fakes.sink import MemorySink
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sink and the other side that it sends to."""
+
+    sink: Sink
+    peer: Peer
+
+
+Factory = Callable[[Path], AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def memory(_directory: Path) -> AsyncIterator[Running]:
+    """The fake that the tests of the worker use."""
+    sink = MemorySink()
+    yield Running(sink, sink)
+
+
+SINKS = [
+    pytest.param(memory, id="memory"),
+]
+
+
+def stored_events(count: int, first: int = 1) -> list[StoredEvent]:
+    """`count` events as the store gives them, each with a uuid of its own; `first` is the first `seq`."""
+    return [
+        StoredEvent(seq, read_event(_body(), org="acme", via=Via.HOOK, received_at=NOON))
+        for seq in range(first, first + count)
+    ]
+
+
+def _body() -> bytes:
+    return msgspec.json.encode(
+        {
+            "uuid": str(uuid4()),
+            "eventType": "user.session.start",
+            "published": "2026-01-01T11:59:58.123Z",
+            "severity": "INFO",
+            "displayMessage": "User login to Okta",
+            "actor": {"id": "00u1", "type": "User", "alternateId": "a@acme.test", "displayName": "Ada"},
+            "client": {"ipAddress": "192.0.2.7", "zone": "null", "device": "Computer"},
+            "outcome": {"result": "SUCCESS", "reason": None},
+            "target": [],
+        }
+    )

@@ -1,0 +1,160 @@
+"""Sinks in memory: one that keeps the contract of every sink, and one whose answers a test gives by hand."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from forwarder.core.event import StoredEvent
+from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from tests.fakes.peer import RETRY_AFTER, Fault
+
+_WHOLE = {
+    Fault.THROTTLED: Outcome(reason=RetryReason.THROTTLED, wait=RETRY_AFTER, whole=True),
+    Fault.SERVER_ERROR: Outcome(reason=RetryReason.SERVER, whole=True),
+    Fault.REFUSED: Outcome(reason=RetryReason.CONNECTION, whole=True),
+    Fault.REDIRECT: Outcome(reason=RetryReason.REDIRECT, whole=True, pause=True),
+    Fault.UNAUTHORIZED: Outcome(reason=RetryReason.UNAUTHORIZED, whole=True, pause=True),
+    Fault.FORBIDDEN: Outcome(reason=RetryReason.FORBIDDEN, whole=True, pause=True),
+    Fault.NOT_FOUND: Outcome(reason=RetryReason.NOT_FOUND, whole=True, pause=True),
+    Fault.TOO_LARGE: Outcome(reason=RetryReason.TOO_LARGE, split=True),
+}
+
+
+class MemorySink:
+    """`core.ports.Sink` and its own peer: it keeps what it is sent, once for each uuid, as Elasticsearch does.
+
+    Attributes:
+        cannot: nothing; it stages every fault.
+        tries: how many events each call of `send` brought, in order.
+        closed: how often it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.cannot: Collection[Fault] = ()
+        self.tries: list[int] = []
+        self.closed = 0
+        self._held: dict[str, None] = {}
+        self._fault: Fault | None = None
+        self._named: Collection[str] = ()
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        self.tries.append(len(batch))
+        await asyncio.sleep(0)
+        if self._fault is Fault.SILENT:
+            await asyncio.get_running_loop().create_future()
+        if self._fault in _WHOLE and not (self._fault is Fault.TOO_LARGE and len(batch) == 1):
+            return _with_retry(_WHOLE[self._fault], [stored.seq for stored in batch])
+        named = [stored.seq for stored in batch if stored.event.uuid in self._named]
+        taken = [stored for stored in batch if stored.event.uuid not in self._named]
+        self._held.update(dict.fromkeys(stored.event.uuid for stored in taken))
+        delivered = [stored.seq for stored in taken]
+        if not named:
+            return Outcome(delivered)
+        if self._fault is Fault.REJECTED:
+            return Outcome(delivered, rejected=[Rejection(seq, RejectReason.MAPPING, "no") for seq in named])
+        return Outcome(delivered, named, reason=RetryReason.THROTTLED, detail="too many")
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def received(self) -> list[str]:
+        return list(self._held)
+
+    async def fail_with(self, fault: Fault, uuids: Collection[str] = ()) -> None:
+        self._fault, self._named = fault, uuids
+
+    async def heal(self) -> None:
+        self._fault, self._named = None, ()
+
+
+def _with_retry(failure: Outcome, seqs: list[int]) -> Outcome:
+    return Outcome(
+        retry=seqs,
+        reason=failure.reason,
+        detail="as the test told it",
+        wait=failure.wait,
+        pause=failure.pause,
+        whole=failure.whole,
+        split=failure.split,
+    )
+
+
+class Call:
+    """One `send` that waits for the test's answer."""
+
+    def __init__(self, batch: Sequence[StoredEvent]) -> None:
+        self.batch = batch
+        self.seqs = [stored.seq for stored in batch]
+        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def deliver(self) -> None:
+        """Answer that everything was taken."""
+        self.answer.set_result(Outcome(delivered=self.seqs))
+
+    def reply(self, outcome: Outcome) -> None:
+        """Answer with `outcome`."""
+        self.answer.set_result(outcome)
+
+    def fail(
+        self, reason: RetryReason = RetryReason.SERVER, *, pause: bool = False, wait: float | None = None
+    ) -> None:
+        """Answer that the sink as a whole failed."""
+        self.reply(
+            Outcome(retry=self.seqs, reason=reason, detail="it failed", whole=True, pause=pause, wait=wait)
+        )
+
+    def reject(self, reason: RejectReason = RejectReason.MAPPING) -> None:
+        """Answer that none of the events will ever be taken."""
+        self.reply(Outcome(rejected=[Rejection(seq, reason, "it does not fit") for seq in self.seqs]))
+
+
+class ScriptedSink:
+    """`core.ports.Sink` whose every call waits until the test answers it.
+
+    Attributes:
+        calls: the calls made so far.
+        closed: how often it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.closed = 0
+        self._taken = 0
+        self._arrived = asyncio.Event()
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        call = Call(batch)
+        self.calls.append(call)
+        self._arrived.set()
+        return await call.answer
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def called(self) -> Call:
+        """The next call that the test has not seen yet; waits for it."""
+        while len(self.calls) == self._taken:
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._taken += 1
+        return self.calls[self._taken - 1]
+
+    @property
+    def unseen(self) -> int:
+        """How many calls were made that `called` has not given yet."""
+        return len(self.calls) - self._taken
+
+
+class AnsweringSink:
+    """`core.ports.Sink` that answers each batch by a function at once, and notes the batches."""
+
+    def __init__(self, answer: Callable[[Sequence[StoredEvent]], Outcome]) -> None:
+        self.batches: list[list[int]] = []
+        self._answer = answer
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        self.batches.append([stored.seq for stored in batch])
+        await asyncio.sleep(0)
+        return self._answer(batch)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
