@@ -1,0 +1,148 @@
+"""What all tests share: a clean environment, Hypothesis profiles, and the real servers.
+
+A test that needs a real server takes it as a fixture (`elasticsearch`, `elasticsearch_server`, `collector`) and is
+marked `real` by that. Where the server cannot be had, the test is skipped with the way to get it; in CI it fails.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import hypothesis
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from tests.stack import collector as collector_part
+from tests.stack import elasticsearch as elasticsearch_part
+from tests.stack.collector import Collector
+from tests.stack.elasticsearch import Elasticsearch
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+_REAL = {"elasticsearch", "elasticsearch_server", "collector", "collector_server"}
+_SLOW = {"bench", "chaos", "e2e", "fuzz"}
+_REAL_TIMEOUT = 300
+_SETTINGS_OF_THE_PRODUCT = ("FORWARDER__", "OTEL_")
+_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
+
+ElasticsearchFactory = Callable[..., Elasticsearch]
+CollectorFactory = Callable[..., Collector]
+
+# Machines differ in speed, so no example has a deadline. CI takes the same examples every time: a red run there
+# is a fault of the change, and new examples are for the machines of people.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
+    )
+    config.addinivalue_line("markers", "both_clients: runs with both majors of the Elasticsearch client")
+
+
+# Before pytest's own hook, which sorts out by `-m`.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _REAL.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+        if _SLOW.intersection(item.path.parts):
+            item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("real") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_REAL_TIMEOUT))
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the person at the keyboard has set from changing what a test sees."""
+    for name in list(os.environ):
+        if (
+            name.startswith(_SETTINGS_OF_THE_PRODUCT)
+            or name.lower() in _PROXIES
+            or name == "FORWARDER_CONFIG"
+        ):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def loop_guard() -> Iterator[BlockBuster]:
+    """Fail the test when a call blocks the event loop (a file, a socket, a lock, `time.sleep`)."""
+    with blockbuster_ctx("forwarder") as guard:
+        yield guard
+
+
+def _require(missing: str | None) -> None:
+    if missing is None:
+        return
+    if IN_CI:
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    """Give the Elasticsearch that all tests share, security off. Do not stop it, and use names of your own in it."""
+    _require(elasticsearch_part.missing())
+    server = Elasticsearch(tmp_path_factory.mktemp("elasticsearch"))
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.data_dir)
+
+
+@pytest.fixture
+def elasticsearch_server(tmp_path: Path) -> Iterator[ElasticsearchFactory]:
+    """Give a function that starts an Elasticsearch of the test's own: to crash it, to limit it, to lock it.
+
+    The function takes `settings` and `users` of `Elasticsearch`, and `start=False` for one that does not run yet.
+    """
+    _require(elasticsearch_part.missing())
+    servers: list[Elasticsearch] = []
+
+    def make(
+        *,
+        settings: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
+        start: bool = True,
+    ) -> Elasticsearch:
+        server = Elasticsearch(tmp_path / f"elasticsearch{len(servers)}", settings=settings, users=users)
+        servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()
+        shutil.rmtree(server.data_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def collector(collector_server: CollectorFactory) -> Collector:
+    """Give a running Collector of the test's own."""
+    return collector_server()
+
+
+@pytest.fixture
+def collector_server(tmp_path: Path) -> Iterator[CollectorFactory]:
+    """Give a function that starts a Collector; it takes `config` and `variables` of `Collector`, and `start=False`."""
+    _require(collector_part.missing())
+    servers: list[Collector] = []
+
+    def make(
+        *,
+        config: Path = collector_part.CONFIG,
+        variables: Mapping[str, str] | None = None,
+        start: bool = True,
+    ) -> Collector:
+        server = Collector(tmp_path / f"collector{len(servers)}", config=config, variables=variables)
+        servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()

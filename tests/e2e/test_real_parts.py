@@ -1,0 +1,89 @@
+"""The real servers are what the other tests take them for."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.conftest import CollectorFactory, ElasticsearchFactory
+from tests.stack.collector import Collector
+from tests.stack.elasticsearch import Elasticsearch
+from tests.stack.process import StackError
+
+
+def _status(server: Elasticsearch, method: str, path: str, body: object = None) -> int:
+    try:
+        server.call(method, path, body)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    return 200
+
+
+def test_the_shared_elasticsearch_makes_a_data_stream_at_the_first_write(
+    elasticsearch: Elasticsearch,
+) -> None:
+    elasticsearch.call(
+        "PUT", "/_index_template/parts", {"index_patterns": ["parts-*"], "data_stream": {}, "priority": 500}
+    )
+    lines = '{"create": {"_id": "a"}}\n{"@timestamp": "2026-01-01T00:00:00Z"}\n'
+    elasticsearch.call("POST", "/parts-one/_bulk?refresh=true", lines)
+    again = elasticsearch.call("POST", "/parts-one/_bulk?refresh=true", lines)
+    assert again["items"][0]["create"]["status"] == 409
+    assert elasticsearch.call("GET", "/parts-one/_count")["count"] == 1
+
+
+def test_a_crashed_elasticsearch_comes_back_with_what_it_acknowledged(
+    elasticsearch_server: ElasticsearchFactory,
+) -> None:
+    server = elasticsearch_server()
+    server.call("PUT", "/kept/_create/1", {"word": "kept"})
+    server.kill()
+    with pytest.raises(urllib.error.URLError):
+        server.call("GET", "/")
+    server.start()
+    assert server.call("GET", "/kept/_doc/1")["_source"] == {"word": "kept"}
+
+
+def test_an_elasticsearch_with_users_and_limits_refuses_as_it_should(
+    elasticsearch_server: ElasticsearchFactory,
+) -> None:
+    server = elasticsearch_server(
+        users={"tester": "open sesame"}, settings={"indexing_pressure.memory.limit": "1kb"}
+    )
+    assert server.call("GET", "/_security/_authenticate")["username"] == "tester"
+    line = '{"create": {}}\n' + json.dumps({"word": "x" * 4096}) + "\n"
+    assert _status(server, "POST", "/small/_bulk", line) == 429
+    server.users = {"tester": "wrong"}
+    assert _status(server, "GET", "/") == 401
+
+
+def _post_log(collector: Collector, uid: str) -> None:
+    record = {
+        "timeUnixNano": "1",
+        "body": {"stringValue": "text"},
+        "attributes": [{"key": "log.record.uid", "value": {"stringValue": uid}}],
+    }
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    request = urllib.request.Request(
+        f"{collector.http_endpoint}/v1/logs", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_a_collector_keeps_its_file_over_a_restart(collector: Collector) -> None:
+    _post_log(collector, "first")
+    collector.restart()
+    _post_log(collector, "second")
+    collector.stop()
+    assert collector.uids() == ["first", "second"]
+
+
+def test_a_collector_that_cannot_start_shows_its_log(collector_server: CollectorFactory) -> None:
+    first = collector_server()
+    second = collector_server(start=False)
+    second.http_port = first.http_port
+    with pytest.raises(StackError, match="address already in use"):
+        second.start()
