@@ -6,7 +6,6 @@ from typing import Any
 from forwarder.ecs.fields import Draft, names_under, object_at
 from forwarder.ecs.readers import clean, field_name, parsed_json, text
 
-_PATH = ("debugContext", "debugData")
 _NAMED = names_under("debugContext.debugData")
 _NEXT_PAIR = re.compile(r", (?=[^\s=,]+=)")
 _COMMA = re.compile(r",\s*")
@@ -22,7 +21,7 @@ def debug_data(raw: dict[str, Any], draft: Draft, *, flattened: bool) -> None:
         flattened: keep the whole object, under Okta's names, in `.flattened`; without it every key becomes a
             field of its own, with spaces and dashes as underscores.
     """
-    data = clean(object_at(raw, _PATH))
+    data = clean(object_at(raw, "debugContext", "debugData"))
     if data is None:
         return
     _parse(data)
@@ -41,13 +40,16 @@ def _parse(data: dict[str, Any]) -> None:
     for key in ("logOnlySecurityData", "tunnels"):
         if key in data:
             data[key] = parsed_json(data[key])
-    if type(data.get("behaviors")) is str:
-        _put(data, "behaviors", _pairs(data["behaviors"], ", "))
+    behaviors = data.get("behaviors")
+    if type(behaviors) is str:
+        _put(data, "behaviors", _pairs(behaviors, behaviors.split(", ")))
     risk = data.get("risk")
     if type(risk) is str:
-        if _pairs(risk, ", ") == risk:  # reasons hold commas of their own; Elastic then keeps the string too
+        pairs = _pairs(risk, risk.split(", "))
+        if pairs is risk:  # reasons hold commas of their own; Elastic then keeps the string too
             data["risk_object"] = risk
-        _put(data, "risk", _pairs(risk, _NEXT_PAIR))
+            pairs = _pairs(risk, _NEXT_PAIR.split(risk))
+        _put(data, "risk", pairs)
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:
@@ -57,15 +59,21 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
         del data[key]
 
 
-def _pairs(written: str, separator: str | re.Pattern[str]) -> dict[str, str] | str:
-    """`{New City=NEGATIVE, Velocity=POSITIVE}`, as Java writes a map; the string itself if it is none."""
-    inner = written.removeprefix("{").removesuffix("}")
-    if not inner:
+def _pairs(written: str, parts: list[str]) -> dict[str, str] | str:
+    """`{New City=NEGATIVE, Velocity=POSITIVE}`, as Java writes a map; the string itself if it is none.
+
+    Args:
+        written: the whole.
+        parts: the whole, split into what should be pairs.
+    """
+    if written == "{}":
         return {}
-    parts = inner.split(separator) if isinstance(separator, str) else separator.split(inner)
-    if not all("=" in part for part in parts):
+    parts[0] = parts[0].removeprefix("{")
+    parts[-1] = parts[-1].removesuffix("}")
+    try:
+        return dict([part.split("=", 1) for part in parts])
+    except ValueError:  # a part without "="
         return written
-    return {key: value for key, _, value in (part.partition("=") for part in parts)}
 
 
 def _risk(data: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Micros, moment
-from forwarder.ecs.categories import category, kind
+from forwarder.ecs.categories import classes
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
 from forwarder.ecs.fields import Draft, copy_fields, names_under, object_at
@@ -85,7 +85,7 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     _related(draft)
     if options.okta_geo:
         _okta_geo(draft)
-    return draft[""]
+    return draft.finish()
 
 
 def _timestamp(written: Any, published: Micros) -> str:
@@ -106,11 +106,8 @@ def _constants(draft: Draft, options: DocumentOptions) -> None:
 
 
 def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
-    draft["event"].update(
-        created=_iso(event.received_at),
-        category=list(category(event.event_type)),
-        type=list(kind(event.event_type)),
-    )
+    categories, types = classes(event.event_type)
+    draft["event"].update(created=_iso(event.received_at), category=list(categories), type=list(types))
     tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
     if options.preserve_original_event:
         tags.append("preserve_original_event")
@@ -120,15 +117,15 @@ def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
 
 def _device(raw: dict[str, Any], draft: Draft) -> None:
     """The keys of the device that the table does not know: Okta's own names are the field names."""
-    for key, value in object_at(raw, ("device",)).items():
+    for key, value in object_at(raw, "device").items():
         if key not in _DEVICE_NAMED and (kept := clean(value)) is not None:
             draft["okta.device"][field_name(key)] = kept
 
 
 def _ip_chain(raw: dict[str, Any], draft: Draft) -> None:
     """The System Log has the chain in `request`, an event hook in `client`."""
-    chain = objects(object_at(raw, ("request",)).get("ipChain")) or objects(
-        object_at(raw, ("client",)).get("ipChain")
+    chain = objects(object_at(raw, "request").get("ipChain")) or objects(
+        object_at(raw, "client").get("ipChain")
     )
     hops = [_hop(hop) for item in chain if (hop := clean(item))]
     if hops:
@@ -143,16 +140,15 @@ def _hop(hop: dict[str, Any]) -> dict[str, Any]:
 
 
 def _related(draft: Draft) -> None:
-    user = draft.get("user", {})
-    named = (user.get("full_name"), draft.get("user.target", {}).get("full_name"), user.get("name"))
+    named = (draft["user"].get("full_name"), draft["user.target"].get("full_name"), draft["user"].get("name"))
     users = [name for name in dict.fromkeys(named) if name]
     if users:
         draft["related"]["user"] = users
-    if "ip" in draft.get("source", {}):
+    if "ip" in draft["source"]:
         draft["related"]["ip"] = [draft["source"]["ip"]]
 
 
 def _okta_geo(draft: Draft) -> None:
-    for ours, oktas in (("source.geo", "client.geo"), ("source.as", "okta.security_context.as")):
-        if oktas in draft:
-            draft[ours].update(draft[oktas])
+    draft["source.geo"].update(draft["client.geo"])
+    draft["source.as"].update(draft["okta.security_context.as"])
+    draft["source.as.organization"].update(draft["okta.security_context.as.organization"])

@@ -107,33 +107,63 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
-class Draft(dict[str, dict[str, Any]]):
-    """A document in the making: its objects by dotted path, each hung into its parent when first asked for.
+_OBJECTS = {field.rpartition(".")[0] for row in FIELDS for field in row.ecs} | {
+    "data_stream",
+    "ecs",
+    "okta.request",
+    "related",
+    "source.as.organization",
+    "source.geo",
+    "user.target.group",
+}
 
-    `draft["okta.actor"]["id"] = …` makes `{"okta": {"actor": {"id": …}}}`; `draft[""]` is the document.
+
+def _hangings() -> tuple[tuple[str, str, str], ...]:
+    """(object, its parent, its name in it) for every object of a document and its parents, innermost first."""
+    paths = {path.rsplit(".", depth)[0] for path in _OBJECTS for depth in range(path.count(".") + 1)}
+    inner_first = sorted(paths - {""}, key=lambda path: (-path.count("."), path))
+    return tuple((path, *path.rpartition(".")[::2]) for path in inner_first)
+
+
+_HANGINGS = _hangings()
+
+
+class Draft(dict[str, dict[str, Any]]):
+    """A document in the making: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be
+    set without asking whether the object is there. `draft[""]` is the document itself.
     """
 
-    def __missing__(self, path: str) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        self[path] = made
-        if path:
-            parent, _, name = path.rpartition(".")
-            self[parent][name] = made
-        return made
+    def __init__(self) -> None:
+        super().__init__({path: {} for path, _, _ in _HANGINGS})
+        self[""] = {}
+
+    def finish(self) -> dict[str, Any]:
+        """The document: every object that holds something, hung into its parent."""
+        for path, parent, name in _HANGINGS:
+            if self[path]:
+                self[parent][name] = self[path]
+        return self[""]
 
 
 _Target = tuple[str, str]  # (object's path, name in it)
 _Read = tuple[str, Callable[[Any], Any], tuple[_Target, ...]]  # (key, reader, targets)
+_Section = tuple[
+    int, str, tuple[_Read, ...]
+]  # (the Okta object's parent among the sections, its key, its reads)
 
 
-def _plan() -> tuple[tuple[tuple[str, ...], tuple[_Read, ...]], ...]:
-    """The table by Okta object, so that each object is looked up once for all its fields."""
-    by_object: dict[tuple[str, ...], list[_Read]] = {}
+def _plan() -> tuple[_Section, ...]:
+    """The table by Okta object, so that each object is looked up once for all its fields; the event is object 0."""
+    reads: dict[str, list[_Read]] = {"": []}
     for field in FIELDS:
-        *path, key = field.okta.split(".")
+        path, _, key = field.okta.rpartition(".")
+        for depth in range(path.count("."), -1, -1):
+            reads.setdefault(path.rsplit(".", depth)[0], [])
         targets = tuple((head, name) for head, _, name in (ecs.rpartition(".") for ecs in field.ecs))
-        by_object.setdefault(tuple(path), []).append((key, field.read, targets))
-    return tuple((path, tuple(reads)) for path, reads in by_object.items())
+        reads[path].append((key, field.read, targets))
+    order = list(reads)
+    parts = ((path, *path.rpartition(".")[::2]) for path in order)
+    return tuple((order.index(parent), key, tuple(reads[path])) for path, parent, key in parts)
 
 
 _PLAN = _plan()
@@ -141,17 +171,23 @@ _PLAN = _plan()
 
 def copy_fields(raw: dict[str, Any], draft: Draft) -> None:
     """Put every fact of the table that `raw`, a decoded event, holds into `draft`."""
-    for path, reads in _PLAN:
-        source = object_at(raw, path)
-        for key, read, targets in reads if source else ():
-            value = source.get(key)
-            if value is None or (value := read(value)) is None:
+    objects: list[dict[str, Any]] = []
+    for parent, key, reads in _PLAN:
+        found = objects[parent].get(key) if objects else raw
+        source = found if type(found) is dict else {}
+        objects.append(source)
+        for name, read, targets in reads if source else ():
+            value = source.get(name)
+            # Nearly all values are text already: half of the calls are saved.
+            if type(value) is not str or read is not text:
+                value = None if value is None else read(value)
+            if value is None or value == "":
                 continue
-            for head, name in targets:
-                draft[head][name] = value
+            for path, field in targets:
+                draft[path][field] = value
 
 
-def object_at(raw: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
     """The object at `path`; an empty one where there is none, or something else."""
     for key in path:
         inner = raw.get(key)

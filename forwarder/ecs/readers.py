@@ -5,6 +5,7 @@ document for one value of the wrong type. So every field has a reader, and no re
 """
 
 import ipaddress
+import re
 from typing import Any
 
 from forwarder.ecs.decode import INT64, decode, encode
@@ -12,6 +13,7 @@ from forwarder.ecs.decode import INT64, decode, encode
 MAX_DEPTH = 16
 """Levels that a free object keeps; what lies deeper becomes its JSON text. An index allows 20 in all."""
 
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "deny": "failure"}
 
 
@@ -42,6 +44,8 @@ def ip(value: Any) -> str | None:
     """An IP address. Okta also sends "null" and junk; an index would refuse the document for it."""
     if type(value) is not str or "%" in value:
         return None
+    if _IPV4.fullmatch(value):  # five times as fast as the library, and nearly every address is one
+        return value
     try:
         ipaddress.ip_address(value)
     except ValueError:
