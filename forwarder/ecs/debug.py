@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from forwarder.ecs.fields import Draft, names_under, object_at
-from forwarder.ecs.readers import clean, field_name, parsed_json, text
+from forwarder.ecs.readers import clean, field_name, parsed_json, text, texts
 
 _NAMED = names_under("debugContext.debugData")
 _NEXT_PAIR = re.compile(r", (?=[^\s=,]+=)")
@@ -96,9 +96,8 @@ def _risk(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reasons(value: Any) -> list[str]:
-    if type(value) is list:
-        return [reason for item in value if (reason := text(item))]
-    return [reason for reason in _COMMA.split(text(value) or "") if reason]
+    found = texts(value)
+    return found if isinstance(found, list) else [reason for reason in _COMMA.split(found or "") if reason]
 
 
 def _renamed(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.ecs.readers import email, flag, integer, ip, json_object, location, outcome, text
+from forwarder.ecs.readers import email, flag, integer, ip, json_object, location, outcome, text, texts
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -100,8 +100,8 @@ FIELDS: tuple[Field, ...] = (
     Field("debugContext.debugData.url", (_DEBUG + "url",)),
     Field("debugContext.debugData.dtHash", (_DEBUG + "dt_hash",)),
     Field("debugContext.debugData.clientSecret", (_DEBUG + "client_secret",)),
-    Field("debugContext.debugData.requestedScopes", (_DEBUG + "requested_scopes",)),
-    Field("debugContext.debugData.grantedScopes", (_DEBUG + "granted_scopes",)),
+    Field("debugContext.debugData.requestedScopes", (_DEBUG + "requested_scopes",), texts),
+    Field("debugContext.debugData.grantedScopes", (_DEBUG + "granted_scopes",), texts),
     Field("debugContext.debugData.grantType", (_DEBUG + "grant_type",)),
     Field("debugContext.debugData.factor", (_DEBUG + "factor",)),
 )

@@ -26,6 +26,13 @@ def text(value: Any) -> str | None:
     return None if value is None else encode(value)
 
 
+def texts(value: Any) -> str | list[str] | None:
+    """Keywords: what `text` reads, but the items of a list one by one."""
+    if type(value) is not list:
+        return text(value)
+    return [read for item in value if (read := text(item)) is not None] or None
+
+
 def flag(value: Any) -> bool | None:
     """A boolean, also one that was written as a string."""
     if type(value) is bool:
@@ -84,8 +91,8 @@ def json_object(value: Any) -> Any:
 
 
 def parsed_json(value: Any) -> Any:
-    """What a JSON string says, emptiness included, as Elastic keeps it; any other value as it is."""
-    if type(value) is not str or value[:1] not in ("{", "["):
+    """What a JSON string says, with its empty objects, as Elastic keeps it; any other value as it is."""
+    if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
         return clean(value)
     try:
         return _bounded(decode(value), MAX_DEPTH)
@@ -120,9 +127,9 @@ def _bounded(value: Any, room: int) -> Any:
     if kind in (dict, list) and not room:
         return encode(value)
     if kind is dict:
-        return {key: _bounded(inner, room - 1) for key, inner in value.items()}
+        return {key: _bounded(inner, room - 1) for key, inner in value.items() if inner is not None}
     if kind is list:
-        return [_bounded(inner, room - 1) for inner in value]
+        return [_bounded(inner, room - 1) for inner in value if inner is not None]
     return str(value) if kind is int and value not in INT64 else value
 
 
