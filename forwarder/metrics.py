@@ -70,7 +70,9 @@ class Metrics:
             "receive_lag_seconds", "From `published` to received: Okta's own delay.", _LAG, "org", "via"
         )
         self.connections_shed = counter(
-            "connections_shed_total", "Idle or half-sent connections closed to make room.", "reason"
+            "connections_shed_total",
+            "Connections closed on their client: to make room, or past a deadline.",
+            "reason",
         )
 
         # deliver

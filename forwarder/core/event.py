@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from forwarder.core import surrogates
 from forwarder.core.errors import NotAnEventError
 
 Micros = int
@@ -79,6 +80,21 @@ class _Head(msgspec.Struct):
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
+_MOST_SURROGATES = 20_000  # some 10 ms of mending
+
+
+def _read_head(body: bytes) -> _Head:
+    try:
+        return _decode_head(body)
+    except msgspec.MsgspecError:
+        mended = surrogates.mend(body, _MOST_SURROGATES)
+        if mended is None:
+            raise
+    head = _decode_head(mended)
+    if "\ufffd" in head.uuid + head.event_type:
+        # Mended, two different uuids could become one, and the second event would be dropped as a duplicate.
+        raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
+    return head
 
 
 def micros(moment: datetime) -> Micros:
@@ -98,7 +114,7 @@ def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope
         NotAnEventError: `body` is no JSON object with a `uuid`, an `eventType` and a readable `published`.
     """
     try:
-        head = _decode_head(body)
+        head = _read_head(body)
         body.decode()  # msgspec skips over what it does not read, so only this finds a broken byte in it
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotAnEventError(str(error)) from error

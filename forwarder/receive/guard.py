@@ -1,0 +1,82 @@
+"""Which connections there are, whose client is to act, and which one goes when there are too many."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from forwarder.core.ports import Clock
+from forwarder.receive.settings import ListenerLimits
+
+
+class Connection(Protocol):
+    """A connection as the guard sees it."""
+
+    deadline: float
+    """By `clock.monotonic`; matters only while it waits."""
+    transport: asyncio.Transport
+
+    def make_room(self) -> str:
+        """Close at once; the reason, for counting."""
+        ...
+
+    def expire(self) -> bool:
+        """Close because the deadline has passed. True where half a request was there."""
+        ...
+
+    def shutdown(self) -> None:
+        """Close once what is in flight is answered."""
+        ...
+
+
+class Guard:
+    """What the connections of one listener share.
+
+    Attributes:
+        limits: what they allow; a reload swaps it.
+        clock: the time.
+        connections: all of them.
+        waiting: those where it is the client's turn, the longest first.
+        empty: set while there are none.
+    """
+
+    def __init__(self, limits: ListenerLimits, clock: Clock, shed: Callable[[str], None]) -> None:
+        """Make a guard for one listener.
+
+        Args:
+            limits: what a client may do.
+            clock: the time.
+            shed: called for each connection that is closed on its client, with the reason: `idle` or `half_sent`
+                where it made room, `deadline` where it had begun a request and did not end it.
+        """
+        self.limits = limits
+        self.clock = clock
+        self.connections: set[Connection] = set()
+        self.waiting: dict[Connection, None] = {}
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._shed = shed
+
+    def entered(self, connection: Connection) -> None:
+        """Take a connection in; where there are too many, the longest waiting ones go, but never this one."""
+        self.connections.add(connection)
+        self.empty.clear()
+        while len(self.connections) > self.limits.max_connections and self.waiting:
+            oldest = next(iter(self.waiting))
+            if oldest is connection:
+                return
+            self.left(oldest)  # now, not when its transport has closed: the next one must not count it
+            self._shed(oldest.make_room())
+
+    def left(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        self.waiting.pop(connection, None)
+        if not self.connections:
+            self.empty.set()
+
+    def sweep(self) -> None:
+        """Close the connections whose client has let its deadline pass."""
+        now = self.clock.monotonic()
+        for connection in [late for late in self.waiting if late.deadline <= now]:
+            if connection.expire():
+                self._shed("deadline")
