@@ -16,7 +16,9 @@ import pytest
 
 from forwarder.core.event import StoredEvent, Via, read_event
 from forwarder.core.ports import Sink
-from tests.fakes.clock import NOON
+from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.peer import Peer
 from tests.fakes.sink import MemorySink
 
@@ -39,8 +41,18 @@ async def memory(_directory: Path) -> AsyncIterator[Running]:
     yield Running(sink, sink)
 
 
+@asynccontextmanager
+async def elasticsearch(_directory: Path) -> AsyncIterator[Running]:
+    """The sink for Elasticsearch, with compression, as it is by default."""
+    async with FakeElasticsearch() as server:
+        sink = ElasticsearchSink(ElasticsearchSettings(hosts=(server.url,)), ManualClock())
+        yield Running(sink, server)
+        await sink.close()
+
+
 SINKS = [
     pytest.param(memory, id="memory"),
+    pytest.param(elasticsearch, id="elasticsearch", marks=pytest.mark.both_clients),
 ]
 
 

@@ -1,0 +1,521 @@
+"""The sink for Elasticsearch over a real socket, against the fake that speaks `_bulk`. Runs with both clients."""
+
+import asyncio
+import base64
+import logging
+import os
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import elasticsearch
+import msgspec
+import pytest
+import structlog
+from blockbuster import BlockBuster
+from pydantic import ValidationError
+
+from forwarder.core.errors import SinkError
+from forwarder.core.event import StoredEvent, Via, moment, read_event
+from forwarder.core.outcome import Outcome, RejectReason, RetryReason
+from forwarder.ecs.document import DocumentOptions, document
+from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.elasticsearch import MAPPING, THROTTLED, FakeElasticsearch, Reply, error
+
+pytestmark = pytest.mark.both_clients
+KEY = "c2VjcmV0LWtleS1pZDpzZWNyZXQta2V5"
+PASSWORD = "correct horse battery staple"
+
+
+def stored(seq: int, **more: Any) -> StoredEvent:
+    body = {
+        "uuid": f"uuid-{seq}",
+        "eventType": "user.session.start",
+        "published": "2026-01-01T11:59:58.123Z",
+        "actor": {"id": "00u1", "alternateId": "a@acme.test", "displayName": "Ada"},
+        **more,
+    }
+    event = read_event(msgspec.json.encode(body), org="acme", via=Via.HOOK, received_at=NOON)
+    return StoredEvent(seq, event)
+
+
+def sink_for(server: FakeElasticsearch, timeout: float = 30.0, **more: Any) -> ElasticsearchSink:
+    settings = ElasticsearchSettings(**{"hosts": (server.url,), **more})
+    return ElasticsearchSink(settings, ManualClock(), timeout)
+
+
+async def send_once(server: FakeElasticsearch, *batch: StoredEvent, **more: Any) -> Outcome:
+    sink = sink_for(server, **more)
+    try:
+        return await sink.send(batch)
+    finally:
+        await sink.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeElasticsearch]:
+    async with FakeElasticsearch() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def sink(server: FakeElasticsearch) -> AsyncIterator[ElasticsearchSink]:
+    made = sink_for(server)
+    yield made
+    await made.close()
+
+
+def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
+    assert elasticsearch.__version__[0] == int(os.environ.get("FORWARDER_CLIENT_MAJOR", "9"))
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"hosts": []}, "at least 1"),
+        ({"hosts": ["es.internal:9200"]}, "https://es.internal:9200"),
+        ({"hosts": ["ftp://es:9200"]}, "is no address"),
+        ({"hosts": ["https://"]}, "is no address"),
+        ({"hosts": ["https://es:99999"]}, "Port out of range"),
+        ({"hosts": ["https://es/?pretty"]}, "is no address"),
+        ({"hosts": ["https://elastic:topsecret@es:9200"]}, "`basic` or `api_key`"),
+        ({"hosts": ["https://a", "http://b"]}, "all http or all https"),
+        ({"namespace": "Default"}, "pattern"),
+        ({"namespace": "a-b"}, "pattern"),
+        ({"namespace": "a b"}, "pattern"),
+        ({"namespace": "a\n"}, "pattern"),
+        ({"namespace": ""}, "pattern"),
+        ({"namespace": ".."}, "dot"),
+        ({"namespace": "ü" * 51}, "100 bytes"),
+        ({"api_key": KEY, "basic": {"username": "u", "password": PASSWORD}}, "not both"),
+        ({"api_key": f"{KEY} {KEY}"}, "a blank"),
+        ({"api_key": "schlüssel"}, "no API key has"),
+        ({"ca_file": "/ca.pem", "verify": False}, "`ca_file` has no use"),
+        ({"pipeline": ""}, "at least 1"),
+        ({"index": "logs-x"}, "not permitted"),
+    ],
+)
+def test_wrong_settings_are_refused_with_a_hint_and_without_a_secret(wrong: Any, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ElasticsearchSettings(**{"hosts": ["https://es:9200"], **wrong})
+    assert words in str(caught.value)
+    for secret in (KEY, PASSWORD, "topsecret", "schlüssel"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://es.internal", "https://es.internal:443"),
+        ("http://es.internal/", "http://es.internal:80"),
+        ("https://es.internal:9200/proxy/", "https://es.internal:9200/proxy"),
+        ("http://[::1]:9200", "http://[::1]:9200"),
+    ],
+)
+def test_a_host_is_a_url_whose_port_may_be_left_out(written: str, read: str) -> None:
+    settings = ElasticsearchSettings(hosts=(written,))
+    assert settings.hosts == (read,)
+    ElasticsearchSink(settings, ManualClock())
+
+
+@pytest.mark.parametrize("namespace", ["default", "prod", "acme.eu", "team_1", "ü", "x" * 100])
+def test_the_namespace_ends_the_name_of_the_data_stream(namespace: str) -> None:
+    settings = ElasticsearchSettings(hosts=("https://es:9200",), namespace=namespace)
+    assert settings.data_stream == f"logs-okta.system-{namespace}"
+
+
+# --- what is sent
+
+
+async def test_an_event_is_created_once_as_its_document_under_its_uuid(server: FakeElasticsearch) -> None:
+    event = stored(1)
+    outcome = await send_once(server, event, namespace="prod", tags=("a", "b"), preserve_original_event=True)
+    assert (outcome.delivered, list(outcome.retry), list(outcome.rejected)) == ([1], [], [])
+    options = DocumentOptions(namespace="prod", tags=("a", "b"), preserve_original_event=True)
+    assert server.data_streams == {"logs-okta.system-prod": {"uuid-1": document(event.event, options)}}
+
+
+async def test_only_a_data_stream_is_written_and_only_what_is_needed_is_answered(
+    server: FakeElasticsearch,
+) -> None:
+    await send_once(server, stored(1), pipeline="_none")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("PUT", "/logs-okta.system-default/_bulk")
+    assert request.query == {
+        "require_data_stream": "true",
+        "pipeline": "_none",
+        "filter_path": "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store",
+    }
+
+
+@pytest.mark.parametrize("compress", [True, False])
+async def test_compression_changes_the_way_and_not_the_documents(
+    server: FakeElasticsearch, *, compress: bool
+) -> None:
+    batch = [stored(seq) for seq in range(1, 51)]
+    outcome = await send_once(server, *batch, compress=compress)
+    (request,) = server.requests
+    assert outcome.delivered == list(range(1, 51))
+    assert request.headers.get("content-encoding") == ("gzip" if compress else None)
+    assert (int(request.headers["content-length"]) < len(request.body) / 4) is compress
+    assert [uuid for uuid, _ in request.documents] == [event.event.uuid for event in batch]
+
+
+async def test_a_path_before_the_api_is_kept(server: FakeElasticsearch) -> None:
+    await send_once(server, stored(1), hosts=(f"{server.url}/es/",))
+    assert server.requests[0].path == "/es/logs-okta.system-default/_bulk"
+
+
+async def test_a_uuid_that_elasticsearch_would_not_take_gets_a_short_id(server: FakeElasticsearch) -> None:
+    long = "u" * 600
+    outcome = await send_once(server, stored(1, uuid=long), stored(2))
+    assert outcome.delivered == [1, 2]
+    (first, second) = await server.received()
+    assert (first.startswith("sha256-"), second) == (True, "uuid-2")
+    assert server.data_streams["logs-okta.system-default"][first]["okta"]["uuid"] == long
+    again = await send_once(server, stored(1, uuid=long))
+    assert (again.delivered, len(await server.received())) == ([1], 2)
+
+
+async def test_an_event_that_makes_no_document_is_rejected_alone(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    body = b'{"uuid":"odd","eventType":"a.b","published":"2026-01-01T00:00:00Z","x":%b}'
+    deep = body % (b"[" * 2_000 + b"]" * 2_000)
+    odd = StoredEvent(2, msgspec.structs.replace(stored(2).event, body=deep))
+    outcome = await sink.send([stored(1), odd, stored(3)])
+    assert outcome.delivered == [1, 3]
+    assert [(reject.seq, reject.reason) for reject in outcome.rejected] == [(2, RejectReason.UNMAPPABLE)]
+    assert outcome.rejected[0].detail
+    alone = await sink.send([odd])
+    assert ([reject.seq for reject in alone.rejected], len(server.requests)) == ([2], 1)
+
+
+async def test_a_long_batch_lets_the_event_loop_go_on(
+    server: FakeElasticsearch, sink: ElasticsearchSink, loop_guard: BlockBuster
+) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while not server.requests:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    outcome = await sink.send([stored(seq) for seq in range(1, 2_001)])
+    await counting
+    assert len(outcome.delivered) == 2_000
+    assert turns > 10  # 2,000 documents take at least 40 ms; a slice is 2 ms
+
+
+# --- credentials
+
+
+@pytest.mark.parametrize(
+    ("credentials", "header"),
+    [
+        ({"api_key": KEY}, f"ApiKey {KEY}"),
+        ({"api_key": "the-id:the-key"}, "ApiKey " + base64.b64encode(b"the-id:the-key").decode()),
+        (
+            {"basic": {"username": "forwarder", "password": PASSWORD}},
+            "Basic " + base64.b64encode(f"forwarder:{PASSWORD}".encode()).decode(),
+        ),
+    ],
+)
+async def test_credentials_go_into_the_header(
+    server: FakeElasticsearch, credentials: Any, header: str
+) -> None:
+    server.authorization = header
+    assert (await send_once(server, stored(1), **credentials)).delivered == [1]
+
+
+async def test_new_credentials_count_from_the_next_send_on(server: FakeElasticsearch) -> None:
+    server.authorization = "ApiKey bmV3Om5ldw=="
+    sink = sink_for(server, api_key=KEY)
+    outcome = await sink.send([stored(1)])
+    assert (outcome.reason, outcome.pause) == (RetryReason.UNAUTHORIZED, True)
+    sink.reload(ElasticsearchSettings.model_validate({"hosts": [server.url], "api_key": "bmV3Om5ldw=="}))
+    assert (await sink.send([stored(1)])).delivered == [1]
+    await sink.close()
+
+
+async def test_no_secret_is_seen_in_a_log_an_outcome_or_a_repr(
+    server: FakeElasticsearch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for more in ({"api_key": KEY}, {"basic": {"username": "u", "password": PASSWORD}}):
+        sink = sink_for(server, **more)
+        server.replies.append(error(401, "security_exception", "unable to authenticate"))
+        outcome = await sink.send([stored(1)])
+        await server.hang_up()
+        refused = await sink.send([stored(1)])
+        await server.listen()
+        settings = ElasticsearchSettings(**{"hosts": (server.url,), **more})
+        seen = f"{caplog.text} {outcome} {refused} {settings!r} {settings} {sink!r} {settings.model_dump()}"
+        await sink.close()
+        encoded = base64.b64encode(f"u:{PASSWORD}".encode()).decode()
+        assert not [secret for secret in (KEY, PASSWORD, encoded) if secret in seen]
+
+
+# --- tries whose answer is lost
+
+
+async def test_a_try_whose_answer_was_lost_is_sent_again_and_stored_once(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.replies.append(Reply(None, obeyed=True))
+    batch = [stored(1), stored(2)]
+    lost = await sink.send(batch)
+    assert (lost.retry, lost.reason, lost.whole) == ([1, 2], RetryReason.CONNECTION, True)
+    assert lost.detail
+    assert (await sink.send(batch)).delivered == [1, 2]
+    assert await server.received() == ["uuid-1", "uuid-2"]
+
+
+async def test_the_client_sends_nothing_again_by_itself(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    for reply in (Reply(None), error(429, "x", "busy"), error(503, "x", "down"), Reply(None, obeyed=True)):
+        await sink.send([stored(1)])  # so that a connection is kept
+        before = len(server.requests)
+        server.replies.append(reply)
+        assert (await sink.send([stored(2)])).retry == [2]
+        assert len(server.requests) == before + 1
+
+
+async def test_a_connection_that_the_server_closed_while_idle_costs_no_event(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    await sink.send([stored(1)])
+    server.drop_connections()
+    await asyncio.sleep(0)
+    outcome = await sink.send([stored(2)])
+    if outcome.retry:  # the reset was not seen in time: then the next try is on a new connection
+        outcome = await sink.send([stored(2)])
+    assert outcome.delivered == [2]
+    assert await server.received() == ["uuid-1", "uuid-2"]
+
+
+async def test_a_host_that_is_silent_is_given_up_in_time(server: FakeElasticsearch) -> None:
+    server.always = Reply(silent=True)
+    outcome = await send_once(server, stored(1), timeout=0.2)
+    assert (outcome.retry, outcome.reason, outcome.whole) == ([1], RetryReason.TIMEOUT, True)
+
+
+async def test_the_next_try_goes_to_a_host_that_lives(server: FakeElasticsearch) -> None:
+    async with FakeElasticsearch() as other:
+        sink = sink_for(server, hosts=(server.url, other.url))
+        await server.hang_up()
+        outcomes = [await sink.send([stored(seq)]) for seq in range(1, 7)]
+        await sink.close()
+        assert sum(bool(outcome.retry) for outcome in outcomes) <= 1
+        assert len(await other.received()) >= 5
+
+
+async def test_a_redirect_is_not_followed(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
+    async with FakeElasticsearch() as other:
+        for status in (301, 302, 303, 307, 308):
+            target = f"{other.url}/logs-okta.system-default/_bulk"
+            server.replies.append(Reply(status, "moved", {"Location": target}))
+            outcome = await sink.send([stored(1)])
+            assert (outcome.retry, outcome.reason, outcome.pause) == ([1], RetryReason.REDIRECT, True)
+        assert other.requests == []
+
+
+async def test_a_proxy_of_the_environment_is_not_used(
+    server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await send_once(server, stored(1))).delivered == [1]
+
+
+# --- answers
+
+
+async def test_outcomes_split_a_batch_item_by_item(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.items = {"uuid-2": MAPPING, "uuid-4": THROTTLED}
+    server.failure_store = {"uuid-5"}
+    await sink.send([stored(3)])
+    outcome = await sink.send([stored(seq) for seq in range(1, 6)])
+    assert (outcome.delivered, outcome.retry) == ([1, 3], [4])
+    assert (outcome.reason, outcome.pause, outcome.whole) == (RetryReason.THROTTLED, False, False)
+    assert [(reject.seq, reject.reason) for reject in outcome.rejected] == [
+        (2, RejectReason.MAPPING),
+        (5, RejectReason.FAILURE_STORE),
+    ]
+    assert "failed to parse field [n]" in outcome.rejected[0].detail
+
+
+async def test_without_an_index_template_the_events_wait_and_the_operator_is_told_what_to_run(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.templates = False
+    outcome = await sink.send([stored(1), stored(2)])
+    assert (outcome.retry, list(outcome.rejected)) == ([1, 2], [])
+    assert (outcome.reason, outcome.pause) == (RetryReason.NOT_FOUND, True)
+    assert "forwarder setup elasticsearch" in outcome.detail
+    server.templates = True
+    assert (await sink.send([stored(1), stored(2)])).delivered == [1, 2]
+
+
+async def test_a_document_that_is_too_large_even_alone_is_rejected(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.max_content_length = 20_000
+    large = stored(2, displayMessage="x" * 30_000)
+    outcome = await sink.send([stored(1), large])
+    assert (outcome.retry, outcome.split, outcome.reason) == ([1, 2], True, RetryReason.TOO_LARGE)
+    alone = await sink.send([large])
+    assert [(reject.seq, reject.reason) for reject in alone.rejected] == [(2, RejectReason.TOO_LARGE)]
+    assert (await sink.send([stored(1)])).delivered == [1]
+
+
+async def test_who_is_not_elasticsearch_pauses_the_sink_and_nothing_is_called_delivered(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    created = {"errors": False, "items": [{"create": {"status": 201}}]}
+    server.always = Reply(200, created, {"X-elastic-product": ""}, obeyed=True)
+    outcome = await sink.send([stored(1)])
+    assert (outcome.retry, outcome.pause, outcome.whole) == ([1], True, True)
+    assert "not Elasticsearch" in outcome.detail
+    server.always = None
+    assert (await sink.send([stored(1)])).delivered == [1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"errors": False},
+        {"errors": False, "items": []},
+        {"errors": False, "items": [{"create": {"status": 201}}] * 3},
+        "<html>all is well</html>",
+        None,
+    ],
+)
+async def test_an_answer_that_does_not_account_for_every_event_is_no_delivery(
+    server: FakeElasticsearch, sink: ElasticsearchSink, body: Any
+) -> None:
+    server.replies.append(Reply(200, body, obeyed=True))
+    outcome = await sink.send([stored(1), stored(2)])
+    assert (outcome.retry, outcome.reason, outcome.whole) == ([1, 2], RetryReason.UNKNOWN, True)
+    assert (await sink.send([stored(1), stored(2)])).delivered == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [("7", 7.0), (format_datetime(moment(NOON + 90_000_000), usegmt=True), 90.0), ("soon", None)],
+)
+async def test_the_wait_that_the_server_asks_for_is_passed_on(
+    server: FakeElasticsearch, sink: ElasticsearchSink, asked: str, wait: float | None
+) -> None:
+    server.replies.append(error(429, "es_rejected_execution_exception", "busy", {"Retry-After": asked}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.reason, outcome.wait) == (RetryReason.THROTTLED, wait)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html", "application/xml", ""])
+async def test_the_status_counts_whatever_a_proxy_wraps_it_in(
+    server: FakeElasticsearch, sink: ElasticsearchSink, kind: str
+) -> None:
+    server.replies.append(Reply(503, "<html>no upstream", {"content-type": kind}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.reason, outcome.pause) == (RetryReason.SERVER, False)
+    assert outcome.detail == "HTTP 503: <html>no upstream"
+
+
+async def test_a_whole_request_of_400_pauses_and_rejects_nothing(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.replies.append(error(400, "media_type_header_exception", "Accept version must be 8 or 7"))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.retry, list(outcome.rejected), outcome.pause) == ([1], [], True)
+    assert "elasticsearch<9" in outcome.detail
+
+
+async def test_a_warning_of_the_server_harms_nothing(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    warning = '299 Elasticsearch-9.4.3 "this request accesses something old"'
+    server.replies.append(
+        Reply(200, {"errors": False, "items": [{"create": {"status": 201}}]}, {"Warning": warning})
+    )
+    assert (await sink.send([stored(1)])).delivered == [1]
+
+
+async def test_the_servers_words_are_kept_short(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
+    server.replies.append(error(503, "x", "y" * 100_000))
+    assert len((await sink.send([stored(1)])).detail) <= 1_000
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.fixture
+async def tls_server(certificate: tuple[Path, Path]) -> AsyncIterator[FakeElasticsearch]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    async with FakeElasticsearch(context) as fake:
+        yield fake
+
+
+async def test_a_certificate_of_the_ca_file_is_trusted(
+    tls_server: FakeElasticsearch, certificate: tuple[Path, Path]
+) -> None:
+    assert (await send_once(tls_server, stored(1), ca_file=certificate[0])).delivered == [1]
+
+
+async def test_a_certificate_that_nobody_vouches_for_pauses_the_sink_and_gets_no_event(
+    tls_server: FakeElasticsearch,
+) -> None:
+    outcome = await send_once(tls_server, stored(1))
+    assert (outcome.retry, outcome.reason, outcome.pause) == ([1], RetryReason.CONNECTION, True)
+    assert "certificate verify failed" in outcome.detail
+    assert tls_server.requests == []
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(
+    tls_server: FakeElasticsearch, certificate: tuple[Path, Path]
+) -> None:
+    other = tls_server.url.replace("127.0.0.1", "localhost")
+    outcome = await send_once(tls_server, stored(1), ca_file=certificate[0], hosts=(other,))
+    assert (outcome.reason, outcome.pause) == (RetryReason.CONNECTION, True)
+    assert tls_server.requests == []
+
+
+async def test_turning_verification_off_works_and_is_warned_of(tls_server: FakeElasticsearch) -> None:
+    with structlog.testing.capture_logs() as lines:
+        outcome = await send_once(tls_server, stored(1), verify=False)
+    assert outcome.delivered == [1]
+    assert [(line["log_level"], line["event"]) for line in lines] == [("warning", "certificate_not_verified")]
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", ""])
+def test_a_ca_file_that_cannot_be_used_is_an_error_that_names_it(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    settings = ElasticsearchSettings(hosts=("https://127.0.0.1:1",), ca_file=path)
+    with pytest.raises(SinkError, match=f"ca_file {path} cannot be used"):
+        ElasticsearchSink(settings, ManualClock())

@@ -1,0 +1,190 @@
+import json
+from typing import Any
+
+import pytest
+
+from forwarder.core.outcome import RejectReason, RetryReason
+from forwarder.sinks import elasticsearch_bulk as bulk
+from forwarder.sinks import transport
+from forwarder.sinks.transport import Verdict
+
+
+def item(status: int, kind: str = "", reason: str = "", **more: Any) -> dict[str, Any]:
+    error = {"error": {"type": kind, "reason": reason}} if kind else {}
+    return {"create": {"status": status, **error, **more}}
+
+
+def verdict_of(answered: Any) -> Verdict:
+    found = bulk.items({"items": [answered]}, 1)
+    assert found is not None
+    return found[0][0]
+
+
+def words_of(answered: Any) -> str:
+    found = bulk.items({"items": [answered]}, 1)
+    assert found is not None
+    return found[0][1]
+
+
+def test_the_lines_are_an_action_with_the_uuid_as_id_and_the_document() -> None:
+    action, document, rest = bulk.lines('a"b\\c\n\u2028ü', {"x": "line\nbreak", "y": [1, None]}).split(b"\n")
+    assert json.loads(action) == {"create": {"_id": 'a"b\\c\n\u2028ü'}}
+    assert json.loads(document) == {"x": "line\nbreak", "y": [1, None]}
+    assert rest == b""
+
+
+@pytest.mark.parametrize("uuid", ["x" * 512, "ü" * 256])
+def test_an_id_of_512_bytes_stays_itself(uuid: str) -> None:
+    assert bulk.document_id(uuid) == uuid
+
+
+@pytest.mark.parametrize("uuid", ["x" * 513, "ü" * 257, "x" * 100_000])
+def test_a_longer_id_becomes_the_same_short_digest_every_time(uuid: str) -> None:
+    assert bulk.document_id(uuid) == bulk.document_id(uuid)
+    assert bulk.document_id(uuid) != bulk.document_id(uuid + "y")
+    assert len(bulk.document_id(uuid).encode()) <= 512
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_document_that_was_created_is_delivered(status: int) -> None:
+    assert verdict_of(item(status)) == transport.DELIVERED
+
+
+def test_a_document_that_is_there_already_is_delivered() -> None:
+    assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == transport.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("document_parsing_exception", "[1:42] failed to parse field [n] of type [long]"),
+        ("illegal_argument_exception", "field [nope] doesn't exist"),
+        ("script_exception", "runtime error"),
+    ],
+)
+def test_a_document_that_does_not_fit_is_rejected_in_the_servers_words(kind: str, reason: str) -> None:
+    assert verdict_of(item(400, kind, reason)).reject is RejectReason.MAPPING
+    assert words_of(item(400, kind, reason)) == f"{kind}: {reason}"
+
+
+def test_a_pipeline_that_fails_on_purpose_rejects_although_it_says_500() -> None:
+    answered = item(500, "fail_processor_exception", "no such event wanted")
+    assert verdict_of(answered).reject is RejectReason.MAPPING
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("index_closed_exception", "closed"),
+        ("validation_exception", "this action would add [1] shards, but this cluster has [1]/[1] open"),
+        ("illegal_argument_exception", "pipeline with id [nope] does not exist"),
+    ],
+)
+def test_a_400_that_is_the_clusters_fault_pauses_and_rejects_nothing(kind: str, reason: str) -> None:
+    verdict = verdict_of(item(400, kind, reason))
+    assert (verdict.reject, verdict.retry, verdict.pause) == (None, RetryReason.UNKNOWN, True)
+
+
+def test_a_missing_template_pauses_and_says_what_to_run() -> None:
+    answered = item(404, "index_not_found_exception", "no such index [logs-okta.system-default]")
+    verdict = verdict_of(answered)
+    assert (verdict.retry, verdict.pause) == (RetryReason.NOT_FOUND, True)
+    assert "forwarder setup elasticsearch" in words_of(answered)
+    assert "no such index [logs-okta.system-default]" in words_of(answered)
+
+
+def test_a_plain_index_in_the_way_pauses_and_says_so() -> None:
+    answered = item(404, "resource_not_found_exception", "[x] is not a data stream")
+    assert verdict_of(answered).pause
+    assert "stands where the data stream belongs" in words_of(answered)
+
+
+def test_a_document_in_the_failure_store_is_not_called_delivered() -> None:
+    assert verdict_of(item(201, failure_store="used")).reject is RejectReason.FAILURE_STORE
+    assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == transport.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "pause"),
+    [
+        (429, RetryReason.THROTTLED, False),
+        (503, RetryReason.SERVER, False),
+        (403, RetryReason.FORBIDDEN, True),
+        (401, RetryReason.UNAUTHORIZED, True),
+    ],
+)
+def test_an_item_is_sent_again_as_the_table_says(status: int, reason: RetryReason, *, pause: bool) -> None:
+    verdict = verdict_of(item(status, "some_exception", "words"))
+    assert (verdict.retry, verdict.pause) == (reason, pause)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "text",
+        [],
+        {},
+        {"items": None},
+        {"items": [item(201)]},
+        {"items": [item(201)] * 3},
+    ],
+)
+def test_an_answer_that_does_not_name_every_event_tells_nothing(answer: Any) -> None:
+    assert bulk.items(answer, 2) is None
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [None, {}, {"index": {"status": 201}}, {"create": {}}, {"create": {"status": "201"}}, {"create": 201}],
+)
+def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
+    assert verdict_of(answered) == transport.UNKNOWN
+
+
+@pytest.mark.parametrize("events", [1, 5])
+@pytest.mark.parametrize(
+    "kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""]
+)
+def test_a_request_that_is_refused_whole_with_400_pauses_and_rejects_nothing(kind: str, events: int) -> None:
+    verdict, _ = bulk.refusal(400, {"error": {"type": kind, "reason": "words"}, "status": 400}, events)
+    assert (verdict.reject, verdict.pause, verdict.split) == (None, True, False)
+
+
+def test_a_proxys_400_pauses_and_rejects_nothing() -> None:
+    verdict, words = bulk.refusal(400, "<html>\n plain HTTP sent to an HTTPS port</html>", 1)
+    assert (verdict.reject, verdict.pause) == (None, True)
+    assert words == "HTTP 400: <html> plain HTTP sent to an HTTPS port</html>"
+
+
+def test_a_request_that_one_action_spoils_is_halved_until_the_culprit_is_alone() -> None:
+    body = {"error": {"type": "action_request_validation_exception", "reason": "id is too long"}}
+    assert bulk.refusal(400, body, 2)[0].split
+    assert bulk.refusal(400, body, 1)[0].reject is RejectReason.MALFORMED
+
+
+def test_a_server_older_than_the_client_is_told_apart() -> None:
+    reason = "Accept version must be either version 8 or 7, but found 9"
+    _, words = bulk.refusal(400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3)
+    assert "elasticsearch<9" in words
+    assert reason in words
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            {"error": {"type": "security_exception", "reason": "no"}, "status": 401},
+            "HTTP 503: security_exception: no",
+        ),
+        ({"error": "it broke", "status": 500}, "HTTP 503: it broke"),
+        ({"ok": False}, "HTTP 503"),
+        ("", "HTTP 503"),
+        (None, "HTTP 503"),
+        ("upstream\n  down", "HTTP 503: upstream down"),
+    ],
+)
+def test_the_servers_words_are_kept_in_whatever_form_they_come(body: Any, words: str) -> None:
+    verdict, kept = bulk.refusal(503, body, 1)
+    assert verdict == transport.SERVER
+    assert kept == words
