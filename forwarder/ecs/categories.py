@@ -117,10 +117,12 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "threat": frozenset({"indicator"}),
 }
 
+_LONGEST = 256  # characters of a name that are looked at; Okta's longest has 100
+
 
 def classes(event_type: str) -> Classes:
     """The categories and types of an Okta event type, known or not."""
-    return _KNOWN.get(event_type) or _classify(event_type)
+    return _KNOWN.get(event_type) or _classify(event_type[:_LONGEST])
 
 
 def _classify(event_type: str) -> Classes:

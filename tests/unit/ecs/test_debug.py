@@ -1,0 +1,128 @@
+import json
+from typing import Any
+
+import pytest
+
+from forwarder.ecs.document import DocumentOptions, document
+from tests.unit.ecs.okta_events import bare, event_of
+
+
+def debug(data: Any, **options: Any) -> Any:
+    """`okta.debug_context.debug_data` of an event with this `debugData`."""
+    made = document(event_of(bare(debugContext={"debugData": data})), DocumentOptions(**options))
+    return made["okta"].get("debug_context", {}).get("debug_data")
+
+
+def test_the_whole_is_kept_under_oktas_names_and_what_rules_read_stands_beside_it() -> None:
+    assert debug({"dtHash": "d", "grantType": "g", "empty": "", "nothing": None, "other": {"a": []}}) == {
+        "dt_hash": "d",
+        "grant_type": "g",
+        "flattened": {"dtHash": "d", "grantType": "g"},
+    }
+
+
+@pytest.mark.parametrize("nothing", [None, {}, {"a": None}, [], "x", {"a": {"b": [{}]}}])
+def test_nothing_to_keep_gives_no_field(nothing: object) -> None:
+    assert debug(nothing) is None
+
+
+def test_behaviors_become_an_object_and_the_unusual_ones_a_list() -> None:
+    made = debug({"behaviors": "{New Geo-Location=NEGATIVE, New Device=POSITIVE, Velocity=POSITIVE}"})
+    assert made["flattened"]["behaviors"] == {
+        "New Geo-Location": "NEGATIVE",
+        "New Device": "POSITIVE",
+        "Velocity": "POSITIVE",
+    }
+    assert made["risk_behaviors"] == ["New Device", "Velocity"]
+
+
+@pytest.mark.parametrize("odd", ["New Device", "{New Device}", "{A=POSITIVE, B}", "{", "}", "x, y", ", "])
+def test_odd_behaviors_stay_what_they_were(odd: str) -> None:
+    assert debug({"behaviors": odd}) == {"flattened": {"behaviors": odd}}
+
+
+def test_empty_behaviors_and_an_empty_risk_are_nothing() -> None:
+    assert debug({"behaviors": "{}", "risk": "{}", "url": "u"}) == {"url": "u", "flattened": {"url": "u"}}
+
+
+@pytest.mark.parametrize(
+    ("risk", "level", "reasons", "commas"),
+    [
+        ("{level=LOW}", "LOW", None, False),
+        (
+            "{reasons=Anomalous Device, Anomalous Location, level=HIGH}",
+            "HIGH",
+            ["Anomalous Device", "Anomalous Location"],
+            True,
+        ),
+        ("{level=HIGH, reasons=Anomalous Device}", "HIGH", ["Anomalous Device"], False),
+        ("{level=HIGH, reasons=Anomalous Device, New IP}", "HIGH", ["Anomalous Device", "New IP"], True),
+        ("level=HIGH", "HIGH", None, False),
+    ],
+)
+def test_level_and_reasons_of_the_risk_are_found_in_any_order(
+    risk: str, level: str, reasons: list[str] | None, *, commas: bool
+) -> None:
+    made = debug({"risk": risk})
+    assert made["risk_level"] == level
+    assert made.get("risk_reasons") == reasons
+    assert made["flattened"]["risk"]["level"] == level
+    assert made["flattened"].get("risk_object") == (risk if commas else None)
+
+
+@pytest.mark.parametrize("odd", ["HIGH", "{HIGH}", "Anomalous Device, Anomalous Location"])
+def test_an_odd_risk_is_kept_as_it_was(odd: str) -> None:
+    made = debug({"risk": odd})
+    assert made["flattened"]["risk"] == odd
+    assert "risk_level" not in made
+
+
+def test_a_risk_that_is_an_object_already_is_read_too() -> None:
+    made = debug({"risk": {"level": "HIGH", "reasons": ["A", "B"]}, "behaviors": {"New IP": "POSITIVE"}})
+    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == (
+        "HIGH",
+        ["A", "B"],
+        ["New IP"],
+    )
+
+
+def test_what_okta_only_logs_wins_over_what_it_acted_on() -> None:
+    logged = json.dumps({"risk": {"level": "MEDIUM", "reasons": "X,Y"}, "behaviors": {"New IP": "POSITIVE"}})
+    made = debug({"logOnlySecurityData": logged, "risk": "{level=HIGH, reasons=Z}"})
+    assert (made["risk_level"], made["risk_reasons"]) == ("MEDIUM", ["X", "Y"])
+    assert "risk_behaviors" not in made
+    assert made["flattened"]["logOnlySecurityData"]["behaviors"] == {"New IP": "POSITIVE"}
+
+
+@pytest.mark.parametrize("key", ["logOnlySecurityData", "tunnels"])
+@pytest.mark.parametrize("odd", ["{", "[1", "no JSON", '{"a":1}x'])
+def test_a_string_that_is_no_json_is_kept_as_it_was(key: str, odd: str) -> None:
+    assert debug({key: odd}) == {"flattened": {key: odd}}
+
+
+def test_tunnels_are_read() -> None:
+    made = debug({"tunnels": '[{"anonymous":true,"operator":"VPN"}]'})
+    assert made["flattened"]["tunnels"] == [{"anonymous": True, "operator": "VPN"}]
+
+
+def test_without_the_flattened_form_every_key_is_a_field_without_spaces_and_dashes() -> None:
+    data = {
+        "behaviors": "{New Geo-Location=POSITIVE}",
+        "clientSecret": "s",
+        "dtHash": "d",
+        "promptingPolicyTypes": "[X]",
+        "a.": "b",
+    }
+    assert debug(data, remove_flattened_debug=True) == {
+        "behaviors": {"New_Geo_Location": "POSITIVE"},
+        "risk_behaviors": ["New Geo-Location"],
+        "client_secret": "s",
+        "dt_hash": "d",
+        "promptingPolicyTypes": "[X]",
+        "a._": "b",
+    }
+
+
+def test_scopes_may_be_a_list() -> None:
+    made = debug({"requestedScopes": ["a", "b"], "grantedScopes": "a"})
+    assert (made["requested_scopes"], made["granted_scopes"]) == (["a", "b"], "a")
