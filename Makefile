@@ -1,0 +1,74 @@
+# Everything runs from here. `make` alone prints the targets; only Python 3.11 or newer and make are needed.
+# What is made lies below .venv/ and .cache/, nothing else of the machine is touched.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := forwarder tests tools
+CLIENT8 := .cache/es8
+# Which extra seconds the fuzzer of the door and the chaos test take; .ci/run sets them higher.
+export FORWARDER_FUZZ_SECONDS ?= 10
+export FORWARDER_CHAOS_SECONDS ?= 20
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.complete ## make .venv from the locked dependencies
+
+# The stamp holds every step: a set-up that was interrupted starts again.
+.venv/.complete: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "okta-forwarder needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv);"; \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true). Name another one by: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; } >&2
+	rm -f $@
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and what happens to its events
+	$(BIN)/forwarder demo
+
+# The Collector takes two minutes of compiling, so it is fetched while the checks and the quick tests run.
+test: setup ## set up and run all checks and all tests, the real servers included
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check quick
+	$(MAKE) --no-print-directory clients slow
+
+quick: setup
+	$(BIN)/pytest -q -m "not real and not slow"
+
+# The tests of the Elasticsearch sink once more, with the older major of its client.
+clients: setup
+	[ ! -e $(CLIENT8)/.complete ] || PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
+
+slow: setup
+	$(BIN)/pytest -m "real or slow" --durations=15
+
+check: setup ## format, lint, types, layers, lock files
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/lint-imports --no-cache >.cache/lint-imports.log || { cat .cache/lint-imports.log; exit 1; }
+	$(BIN)/mypy
+
+stack: setup ## fetch the real servers for the tests into .cache/
+	@tests/stack/fetch.sh
+
+bench: setup stack ## print the figures of the README: throughput, answers, memory, disk
+	$(BIN)/python -m tests.bench
+
+image: ## build the container image
+	docker build --tag okta-forwarder .
+
+lock: setup ## resolve the dependencies anew and write the lock files
+	tools/lock.sh
+
+clean: ## remove all that was made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help setup run test quick clients slow check stack bench image lock clean

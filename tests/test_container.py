@@ -1,0 +1,115 @@
+"""The container's files fit together. There is no Docker engine where the tests run, so this is what can be known."""
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from forwarder.cli.main import main
+from forwarder.settings import load
+from tests.stack.process import ROOT
+
+_SERVICES = {"forwarder", "okta", "elasticsearch", "kibana", "collector", "prometheus", "grafana"}
+_OUR_OWN = {"forwarder", "okta"}
+
+
+def _yaml(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    """Give compose.yaml, its anchors resolved."""
+    return _yaml("compose.yaml")
+
+
+def _instructions() -> list[tuple[str, str]]:
+    """Give the Dockerfile as pairs of instruction and argument."""
+    text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(word.upper(), rest.strip()) for word, _, rest in (line.strip().partition(" ") for line in lines)]
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for word, rest in _instructions():
+        if word == "COPY" and "--from" not in rest:
+            for source in rest.split()[:-1]:
+                assert (ROOT / source).exists(), source
+                assert source in let_in, source
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    (user,) = [rest for word, rest in _instructions() if word == "USER"]
+    assert int(user.partition(":")[0]) > 0
+
+
+def test_the_image_installs_nothing_that_no_hash_holds() -> None:
+    (step,) = [rest for word, rest in _instructions() if word == "RUN" and ".lock" in rest]
+    assert step.count("--require-hashes") == step.count("pip install") == 2
+    others = [
+        rest for word, rest in _instructions() if word == "RUN" and "pip install" in rest and rest != step
+    ]
+    assert all("--no-index" in rest for rest in others)
+
+
+def test_compose_has_the_whole_pipe(compose: Any) -> None:
+    assert set(compose["services"]) == _SERVICES
+
+
+@pytest.mark.parametrize("service", sorted(_SERVICES))
+def test_a_service_gets_no_more_than_it_needs(compose: Any, service: str) -> None:
+    parts = compose["services"][service]
+    assert "no-new-privileges:true" in parts["security_opt"]
+    assert "privileged" not in parts
+    # Published ports are for this machine only.
+    assert all(str(port).startswith("127.0.0.1:") for port in parts.get("ports", []))
+    if service in _OUR_OWN:
+        assert parts["read_only"] is True
+        assert parts["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("service", sorted(_SERVICES))
+def test_what_a_service_mounts_and_waits_for_is_there(compose: Any, service: str) -> None:
+    parts = compose["services"][service]
+    for mount in parts.get("volumes", []):
+        source = mount.partition(":")[0]
+        if source.startswith("./"):
+            assert (ROOT / source).is_file(), source
+            assert stat.S_IMODE((ROOT / source).stat().st_mode) & stat.S_IROTH, source
+        else:
+            assert source in compose["volumes"]
+    for other, wish in parts.get("depends_on", {}).items():
+        has_check = "healthcheck" in compose["services"][other] or other in _OUR_OWN
+        assert has_check or wish["condition"] != "service_healthy"
+
+
+def test_the_emulated_org_of_compose_is_one_that_the_command_knows(compose: Any) -> None:
+    command, *options = compose["services"]["okta"]["command"]
+    wrong = CliRunner().invoke(main, [command, *options, "--token=t", "--hook-secret=s", "--rate=no-number"])
+    # Everything but the planted fault is understood.
+    assert wrong.exit_code == 2
+    assert "no-number" in wrong.output
+
+
+def test_the_addresses_of_compose_meet(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OKTA_HOOK_SECRET", "not-a-secret-for-development-only")
+    settings = load(ROOT / "config" / "forwarder.compose.yaml")
+    hook = next(part for part in compose["services"]["okta"]["command"] if part.startswith("--hook="))
+    assert hook == f"--hook=http://forwarder:{settings.receiver.listen.port}{settings.orgs['emulated'].path}"
+    (job,) = _yaml("config/prometheus.yaml")["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"forwarder:{settings.ops.listen.port}"]}]
+    protocols = _yaml("config/collector.yaml")["receivers"]["otlp"]["protocols"]
+    assert protocols["http"]["endpoint"] == "0.0.0.0:4318"
+    assert {sink.kind for sink in settings.sinks.values()} == {"elasticsearch", "otlp", "file"}
+    assert Path(settings.store.path).parent == Path("/var/lib/forwarder")
+
+
+def test_the_example_configuration_is_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_HOOK_SECRET", "not-a-secret-for-tests-only-0123456789")
+    monkeypatch.setenv("ES_API_KEY", "not-a-key")
+    assert set(load(ROOT / "config" / "forwarder.example.yaml").orgs) == {"acme"}

@@ -1,0 +1,86 @@
+"""What is shipped works as installed, not only in the source tree."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.stack.process import ROOT
+
+
+def _run(*command: str | Path, cwd: Path) -> str:
+    """Run `command` outside of the checkout, and give what it printed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the wheel, built by way of the source distribution, without the network."""
+    place = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT, cwd=place)
+    (built,) = place.glob("okta_forwarder-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the programs of a fresh environment that holds the wheel; what it depends on is the checkout's."""
+    place = tmp_path_factory.mktemp("installed")
+    venv.create(place / "venv", with_pip=False, symlinks=True)
+    python = place / "venv" / "bin" / "python"
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=place,
+    )
+    (packages,) = (place / "venv" / "lib").glob("python*/site-packages")
+    # A path file of a path file is not read, so the editable install beside the dependencies stays out.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    yield python.parent
+    shutil.rmtree(place)
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("forwarder/")}
+    source = (path for path in (ROOT / "forwarder").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert in_wheel == {str(path.relative_to(ROOT)) for path in source}
+    assert {"forwarder/py.typed", "forwarder/store/schema.sql"} <= in_wheel
+
+
+def test_the_installed_command_answers_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    where = _run(installed / "python", "-c", "import forwarder; print(forwarder.__file__)", cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(installed.parent)
+    for command in ([installed / "forwarder"], [installed / "python", "-m", "forwarder"]):
+        assert "emulate-okta" in _run(*command, "--help", cwd=tmp_path)
+        assert version("okta-forwarder") in _run(*command, "--version", cwd=tmp_path)
+
+
+def test_the_installed_demo_accounts_for_every_event(installed: Path, tmp_path: Path) -> None:
+    _run(installed / "forwarder", "demo", "--events", "50", "--exit", cwd=tmp_path)
