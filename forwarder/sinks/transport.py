@@ -83,6 +83,17 @@ _HTTP = {
 }
 """Statuses that mean the same for a request and for one item."""
 
+_GRPC_TOO_LARGE = ("larger than max", "exceeds maximum size", "length too large")
+"""How the servers in Go, C++, Python, Java and Rust say that a message is too large."""
+
+_GRPC_UNREACHED = (
+    "failed to connect to all addresses",
+    "errors resolving",
+    "dns resolution failed",
+    "socket closed",
+)
+"""How gRPC itself begins to say that it reached no server."""
+
 _GRPC = {
     "OK": DELIVERED,
     "ABORTED": SERVER,
@@ -135,13 +146,17 @@ def grpc(code: str, events: int, detail: str = "") -> Verdict:
     Args:
         code: the status's name, as in `UNAVAILABLE`.
         events: how many the call carried.
-        detail: the server's words. A server tells "message too large" from "busy" only there: both are
-            RESOURCE_EXHAUSTED, and the first would be sent again for ever.
+        detail: the server's words. Only there does a server tell "message too large" from "busy": both are
+            RESOURCE_EXHAUSTED, and the first would be sent again for ever. And only there does gRPC tell a server
+            that is not there from one that says it is not ready.
     """
-    if code == "RESOURCE_EXHAUSTED" and "larger than max" in detail.lower():
+    words = detail.lower()
+    if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in words for sign in _GRPC_TOO_LARGE):
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if code == "INVALID_ARGUMENT":
         return SPLIT_MALFORMED if events > 1 else MALFORMED
+    if code == "UNAVAILABLE" and words.startswith(_GRPC_UNREACHED):
+        return UNTRUSTED if "certificate_verify_failed" in words else CONNECTION
     return _GRPC.get(code, UNKNOWN)
 
 

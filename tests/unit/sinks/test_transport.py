@@ -88,6 +88,38 @@ def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
     assert transport.grpc(code, 10) == verdict
 
 
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (4612345 vs. 4194304)"),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (4612345 vs. 4194304)"),
+        ("RESOURCE_EXHAUSTED", "gRPC message exceeds maximum size 4194304: 4612345"),
+        (
+            "OUT_OF_RANGE",
+            "Error, decoded message length too large: found 4612345 bytes, the limit is: 4194304",
+        ),
+    ],
+)
+def test_a_grpc_message_that_is_too_large_is_known_by_the_words_of_each_server(
+    code: str, detail: str
+) -> None:
+    assert transport.grpc(code, 2, detail) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert transport.grpc(code, 1, detail) == Verdict(reject=RejectReason.TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    ("detail", "verdict"),
+    [
+        ("failed to connect to all addresses; last error: Connection refused", transport.CONNECTION),
+        ("errors resolving otel.test:4317: Domain name not found", transport.CONNECTION),
+        ("failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED", transport.UNTRUSTED),
+        ("the queue is full", transport.SERVER),
+    ],
+)
+def test_a_grpc_server_that_is_not_there_is_told_from_one_that_is_busy(detail: str, verdict: Verdict) -> None:
+    assert transport.grpc("UNAVAILABLE", 2, detail) == verdict
+
+
 def test_grpc_tells_a_message_too_large_from_a_busy_server_by_its_words() -> None:
     words = "grpc: received message larger than max (4823449 vs. 4194304)"
     assert transport.grpc("RESOURCE_EXHAUSTED", 10, words) == Verdict(RetryReason.TOO_LARGE, split=True)
