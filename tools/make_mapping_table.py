@@ -1,0 +1,183 @@
+"""Write docs/mapping.md: where each fact of an Okta event goes, in the document and in the log record.
+
+Usage: python tools/make_mapping_table.py
+The plain facts come from forwarder/ecs/fields.py, the names of the log record from forwarder/ecs/attributes.py.
+`DERIVED` says in words what other code of forwarder/ecs does; a test holds it to the fields of real documents.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from forwarder.ecs import readers
+from forwarder.ecs.attributes import SEMANTIC_NAMES, attribute_name
+from forwarder.ecs.document import ECS_VERSION
+from forwarder.ecs.fields import FIELDS
+
+TARGET = Path(__file__).parent.parent / "docs" / "mapping.md"
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """A fact that takes more than reading one value.
+
+    Attributes:
+        okta: where it comes from.
+        ecs: the document's fields; `*` stands for names that Okta chooses.
+        rule: what is done.
+        otlp: the log record's part, where it is not an attribute named after the field.
+    """
+
+    okta: str
+    ecs: tuple[str, ...]
+    rule: str
+    otlp: str = ""
+
+
+_DEBUG = "okta.debug_context.debug_data."
+_TARGET = (
+    "id",
+    "type",
+    "alternate_id",
+    "display_name",
+    "detailEntry.*",
+    "changeDetails.from.*",
+    "changeDetails.to.*",
+)
+
+DERIVED: tuple[Derived, ...] = (
+    Derived(
+        "`published`", ("@timestamp",), "Okta's own text where it is UTC, else written as UTC", "Timestamp"
+    ),
+    Derived("(time of receipt)", ("event.created",), "in milliseconds", "ObservedTimestamp"),
+    Derived("`severity`", (), "the log record only", "SeverityText, SeverityNumber"),
+    Derived("`displayMessage`", (), "the log record only; without one, the event type", "Body"),
+    Derived("(constant)", ("ecs.version",), f"`{ECS_VERSION}`"),
+    Derived("(constant)", ("data_stream.type",), "`logs`"),
+    Derived("(constant)", ("data_stream.dataset", "event.dataset"), "`okta.system`"),
+    Derived("(option `namespace`)", ("data_stream.namespace",), "`default`"),
+    Derived("(constant)", ("event.kind",), "`event`"),
+    Derived("(constant)", ("event.module",), "`okta`"),
+    Derived("`eventType`", ("event.category", "event.type"), "by the rules of `forwarder/ecs/categories.py`"),
+    Derived(
+        "`eventType`",
+        ("tags",),
+        "`forwarded`, `okta-system`, the tags of Okta's catalogue, those of the option `tags`",
+    ),
+    Derived("(the event as received)", ("event.original",), "only with the option `preserve_original_event`"),
+    Derived(
+        "`request.ipChain[]` (System Log), `client.ipChain[]` (event hook)",
+        ("okta.request.ip_chain",),
+        "names of the objects within in snake_case",
+        "`okta.request.ip_chain.*`",
+    ),
+    Derived(
+        "`target[]`",
+        tuple(f"okta.target.{name}" for name in _TARGET),
+        "in Okta's order; of the details only how one signed in, changed values as text",
+    ),
+    Derived("`target[]`, the first `User`", ("user.target.full_name", "user.target.id"), "found by type"),
+    Derived(
+        "`target[]`, the first `UserGroup`",
+        ("user.target.group.name", "user.target.group.id"),
+        "found by type",
+    ),
+    Derived("other keys of `device`", ("okta.device.*",), "under Okta's names"),
+    Derived(
+        "`debugContext.debugData`",
+        (_DEBUG + "flattened",),
+        "the whole object under Okta's names; objects that were written as strings are read. With the option "
+        "`remove_flattened_debug`, and in the log record, each key is a field of its own instead, "
+        "with spaces and dashes as underscores",
+        f"`{_DEBUG}*`",
+    ),
+    Derived(
+        "`risk.level` of `logOnlySecurityData`, else of `debugData`",
+        (_DEBUG + "risk_level",),
+        "read from the string",
+    ),
+    Derived(
+        "`risk.reasons` of `logOnlySecurityData`, else of `debugData`",
+        (_DEBUG + "risk_reasons",),
+        "split at the commas",
+    ),
+    Derived(
+        "`debugContext.debugData.behaviors`",
+        (_DEBUG + "risk_behaviors",),
+        "the names of those that are `POSITIVE`",
+    ),
+    Derived(
+        "`actor.displayName`, the first user of `target[]`, `actor.alternateId`",
+        ("related.user",),
+        "each name once",
+    ),
+    Derived("`client.ipAddress`", ("related.ip",), "when it is an address"),
+    Derived(
+        "`client.geographicalContext`, `securityContext`",
+        ("source.geo.*", "source.as.*"),
+        "only with the option `okta_geo`; else the server's ingest pipeline fills them from its GeoIP databases",
+    ),
+    Derived("(the server)", ("event.ingested",), "the time of indexing, by the ingest pipeline"),
+    Derived("(the server)", ("user_agent.*",), "`user_agent.original` taken apart, by the ingest pipeline"),
+)
+
+_HEAD = """# Where each fact goes
+
+Made from the code by `python tools/make_mapping_table.py`; a test fails when it is out of date.
+
+An event becomes a document of the [Elastic Common Schema](https://www.elastic.co/docs/reference/ecs), the same
+that Elastic's own Okta integration writes, and a log record of OpenTelemetry with the same facts under
+[OpenTelemetry's names](https://opentelemetry.io/docs/specs/semconv/) where it has names for them. A fact stands once
+in a record: what a document repeats under several fields has one attribute. An object becomes one attribute for
+each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`.
+
+What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields.
+`version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, other keys of
+`transaction.detail` and `securityContext` are left out, as in Elastic's documents.
+"""
+
+_COLUMNS = "| Okta | document | rule | log record |\n|---|---|---|---|\n"
+
+
+def page() -> str:
+    """The text of docs/mapping.md."""
+    plain = [_row(f"`{row.okta}`", row.ecs, _rule(row.read)) for row in FIELDS]
+    derived = [_row(row.okta, row.ecs, row.rule, row.otlp) for row in DERIVED]
+    read = dict.fromkeys(row.read for row in FIELDS if row.read is not readers.text)
+    legend = [f"- `{reader.__name__}`: {' '.join((reader.__doc__ or '').split())}" for reader in read]
+    sections = (
+        _HEAD,
+        "## One value, copied\n",
+        f"Without a rule a value is text: {_sentence()}\n",
+        _COLUMNS + "\n".join(plain) + "\n",
+        "\n".join(legend) + "\n",
+        "## More than one value\n",
+        _COLUMNS + "\n".join(derived) + "\n",
+    )
+    return "\n".join(sections)
+
+
+def _sentence() -> str:
+    return (readers.text.__doc__ or "").partition(": ")[2]
+
+
+def _rule(read: object) -> str:
+    return "" if read is readers.text else f"`{getattr(read, '__name__', '')}`"
+
+
+def _row(okta: str, ecs: tuple[str, ...], rule: str, otlp: str = "") -> str:
+    fields = [name for field in ecs for name in (field, *_within(field))]
+    attributes = dict.fromkeys(name for field in fields if (name := attribute_name(field)))
+    record = otlp or _names(tuple(attributes))
+    return f"| {okta} | {_names(ecs)} | {rule} | {record} |"
+
+
+def _within(field: str) -> list[str]:
+    return [name for name in SEMANTIC_NAMES if name.startswith(field + ".")]
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")
