@@ -1,0 +1,185 @@
+"""Who and what appears in the events of the emulated org: people, places, apps, groups. All of it is invented;
+addresses, networks and domains come from the ranges that are reserved for documentation."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+
+Agent = tuple[str, str, str, str]
+"""A browser: its raw user agent, and the system, browser and kind of device that Okta reads from it."""
+
+_ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+_FIRST = (
+    "Amara", "Bruno", "Chloé", "Dmitri", "Elif", "Farid", "Grace", "Hana", "Ines", "Jonas", "Kofi", "Łucja",
+    "Mateo", "Nadia", "Olu", "Priya", "Quentin", "Rosa", "Søren", "Tomoko", "Uma", "Viktor", "Wen", "Zoë",
+)  # fmt: skip
+_LAST = (
+    "Adeyemi", "Bergström", "Castillo", "Dubois", "Eriksen", "Fischer", "García", "Hughes", "Ito", "Jansen",
+    "Kowalska", "Lindqvist", "Moreau", "Novák", "Okafor", "Petrov", "Quispe", "Rossi", "Sato", "Tanaka",
+    "Usman", "Varga", "Weiß", "Yücel", "李",
+)  # fmt: skip
+
+_PLACES = (
+    ("Toronto", "Ontario", "Canada", "M5V", 43.65, -79.38),
+    ("Osaka", "Osaka", "Japan", "530-0001", 34.69, 135.5),
+    ("Leipzig", "Saxony", "Germany", "04109", 51.34, 12.37),
+    ("Lagos", "Lagos", "Nigeria", "101233", 6.45, 3.39),
+    ("São Paulo", "São Paulo", "Brazil", "01310-100", -23.55, -46.63),
+    ("Austin", "Texas", "United States", "78701", 30.27, -97.74),
+    ("Pune", "Maharashtra", "India", "411001", 18.52, 73.86),
+    ("Lyon", "Auvergne-Rhône-Alpes", "France", "69001", 45.76, 4.84),
+    ("Wellington", None, "New Zealand", "6011", -41.29, 174.78),
+    ("Singapore", None, "Singapore", None, 1.35, 103.82),
+)
+
+_AGENTS = (
+    ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36", "Mac OS X", "CHROME", "Computer"),
+    ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0", "Windows 10", "EDGE", "Computer"),
+    ("Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0", "Linux", "FIREFOX", "Computer"),
+    ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "iOS (iPhone)", "SAFARI", "Mobile"),
+    ("Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36", "Android", "CHROME", "Mobile"),
+)  # fmt: skip
+_SCRIPT = ("python-requests/2.32.4", "Unknown", "UNKNOWN", "Unknown")
+
+_THINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "AccessRequest": ("req", ("Access to Ledger", "Access to Data Lake", "Temporary admin rights")),
+    "AppInstance": ("0oa", ("Ledger", "Payroll", "Data Lake", "Wiki", "Ticket Desk", "Chat", "VPN Gateway")),
+    "AuthServer": ("aus", ("default", "partners")),
+    "AuthenticatorEnrollment": ("lae", ("Password", "Okta Verify", "Security Key", "Phone")),
+    "AuthenticatorConfig": ("aut", ("Okta Verify", "Security Key", "Email", "Phone")),
+    "Campaign": ("icc", ("Quarterly review", "Contractor review")),
+    "Device": ("guo", ("Build machine", "Reception tablet", "Field laptop", "Loan phone")),
+    "IdentityProvider": ("0oi", ("Partner SAML", "Campus OIDC", "Social sign-in")),
+    "InlineHook": ("cal", ("Enrich token", "Check registration")),
+    "LogStream": ("0ls", ("Security lake", "Long-term archive")),
+    "Agent": ("wlp", ("Support assistant", "Code reviewer", "Expense checker")),
+    "OAuthClient": ("0oc", ("Reporting service", "Deployment bot", "Provisioning service")),
+    "PolicyEntity": ("00p", ("Default sign-on policy", "Contractors", "Finance apps", "Device assurance")),
+    "PolicyRule": ("0pr", ("Require MFA", "Block unknown networks", "Catch-all")),
+    "ResourceServer": ("rsv", ("Orders API", "Search MCP server", "Invoice agent")),
+    "ResourceSet": ("iam", ("Finance resources", "All groups", "Help desk scope")),
+    "Role": ("cr0", ("Help desk", "Auditor", "Group owner")),
+    "Setting": ("set", ("Mail server", "Custom domain", "Session protection")),
+    "Token": ("00T", ("ci-pipeline", "hr-sync", "reporting")),
+    "TrustedOrigin": ("tos", ("Customer portal", "Staff portal")),
+    "UserGroup": ("00g", ("Everyone", "Sales", "Finance", "Engineering", "Contractors", "Help Desk", "Admins")),
+}  # fmt: skip
+
+
+class Network(msgspec.Struct, frozen=True):
+    """Where a request comes from."""
+
+    ip: str
+    place: dict[str, Any]
+    as_number: int
+    isp: str
+    proxy: bool
+
+    @property
+    def version(self) -> str:
+        return "V6" if ":" in self.ip else "V4"
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A user of the org, with the browser and the network that they mostly use."""
+
+    id: str
+    name: str
+    login: str
+    agent: Agent
+    network: Network
+
+    def entity(self) -> dict[str, Any]:
+        """The person as actor or target."""
+        return {
+            "id": self.id,
+            "type": "User",
+            "alternateId": self.login,
+            "displayName": self.name,
+            "detailEntry": None,
+        }
+
+
+def okta_id(prefix: str, random: Random) -> str:
+    """An id in Okta's form: a prefix that tells the kind, 20 characters in all."""
+    return prefix + "".join(random.choices(_ID_ALPHABET, k=20 - len(prefix)))
+
+
+class Cast:
+    """The people and things of one org; the same random source makes the same cast."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        names = [f"{first} {last}" for first in _FIRST for last in _LAST]
+        self.people = [self._person(name, number) for number, name in enumerate(random.sample(names, 60))]
+        self.admins = self.people[:5]
+        self._things = {
+            kind: [self._thing(kind, prefix, name) for name in names]
+            for kind, (prefix, names) in _THINGS.items()
+        }
+
+    def person(self) -> Person:
+        """Somebody."""
+        return self._random.choice(self.people)
+
+    def admin(self) -> Person:
+        """Somebody with admin rights."""
+        return self._random.choice(self.admins)
+
+    def target(self, kind: str, person: Person) -> dict[str, Any]:
+        """Something of a kind, as a target: `person` for users. The caller may change it."""
+        if kind == "User":
+            return person.entity()
+        if kind == "AppUser":
+            return person.entity() | {"id": okta_id("0ua", self._random), "type": "AppUser"}
+        return self.thing(kind)
+
+    def thing(self, kind: str) -> dict[str, Any]:
+        """Something of a kind that is no person. The caller may change it."""
+        return dict(self._random.choice(self._things[kind]))
+
+    def stranger(self) -> tuple[Network, Agent]:
+        """Network and browser of somebody who is not who they say they are."""
+        network = self._network("198.51.100.", proxy=self._random.random() < 0.6)
+        return network, self._random.choice((*_AGENTS, _SCRIPT))
+
+    def _person(self, name: str, number: int) -> Person:
+        return Person(
+            id=okta_id("00u", self._random),
+            name=name,
+            login=f"user{number:02d}@example.{'org' if number % 7 == 0 else 'com'}",
+            agent=self._random.choice(_AGENTS),
+            network=self._network("2001:db8:" if number % 6 == 0 else self._random.choice(("203.0.113.", "192.0.2."))),
+        )  # fmt: skip
+
+    def _thing(self, kind: str, prefix: str, name: str) -> dict[str, Any]:
+        known_as = name if kind in {"AppInstance", "OAuthClient"} else "unknown"
+        return {
+            "id": okta_id(prefix, self._random),
+            "type": kind,
+            "alternateId": known_as,
+            "displayName": name,
+            "detailEntry": {"signOnModeType": "SAML_2_0"} if kind == "AppInstance" else None,
+        }
+
+    def _network(self, prefix: str, *, proxy: bool = False) -> Network:
+        random = self._random
+        city, state, country, postal_code, lat, lon = random.choice(_PLACES)
+        v6 = ":" in prefix
+        ip = f"{prefix}{random.randrange(1, 1 << 16):x}::{random.randrange(1, 1 << 16):x}" if v6 else f"{prefix}{random.randrange(1, 255)}"  # fmt: skip
+        number = random.randrange(64496, 64512)
+        return Network(
+            ip=ip,
+            place={
+                "city": city,
+                "state": state,
+                "country": country,
+                "postalCode": postal_code,
+                "geolocation": {"lat": lat, "lon": lon},
+            },
+            as_number=number,
+            isp=f"example network {number - 64495}",
+            proxy=proxy,
+        )

@@ -1,0 +1,249 @@
+"""The emulated org: an Okta org in a process, for the demo, for tests, and for trying a configuration without Okta."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from itertools import cycle, islice
+from random import Random
+from typing import Self
+
+import httpx
+import msgspec
+
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.ports import Clock
+from forwarder.emulator.caller import Caller
+from forwarder.emulator.delivery import Delivery
+from forwarder.emulator.generator import Generator, Happened
+from forwarder.emulator.hooks import Hook, Hooks
+from forwarder.emulator.replies import invalid
+from forwarder.emulator.settings import EmulatorSettings
+from forwarder.emulator.stories import HOOKED
+from forwarder.emulator.system_log import SystemLog
+
+_SLICE = 50
+"""Events that are made at one go; then others get their turn."""
+
+_TICK = 0.02
+"""Seconds between two looks at what should have happened by itself."""
+
+
+class HookLedger(msgspec.Struct, frozen=True):
+    """What became of one hook's events.
+
+    Attributes:
+        delivered: uuids that its receiver took.
+        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them all the same.
+    """
+
+    delivered: list[str]
+    dropped: list[str]
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What happened, and what became of it.
+
+    Attributes:
+        events: uuids of every event of the org.
+        hooks: by hook id, deleted hooks included. An event that still waits stands in neither list.
+    """
+
+    events: list[str]
+    hooks: dict[str, HookLedger]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """The ledger in numbers, all hooks together; cheap, for a live view."""
+
+    happened: int
+    delivered: int
+    dropped: int
+    waiting: int
+
+
+class Emulator:
+    """An Okta org. Enter it as a context, or nothing is delivered; on leaving, what still waits is given up.
+
+    Attributes:
+        settings: as given.
+        hooks: the event hooks; for what a caller of the API does, use the methods here.
+        log: the System Log.
+        faults: what goes wrong with events from now on; may be replaced at any time.
+    """
+
+    def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
+        seed = secrets.randbits(64) if settings.seed is None else settings.seed
+        self.settings = settings
+        self.faults = settings.faults
+        self.clock = clock
+        # Sources of their own, so that faults and ids do not change which events a seed makes.
+        self._random = Random(f"{seed} faults")  # noqa: S311  no secret is drawn from it
+        self.hooks = Hooks(clock, self._random)
+        self.log = SystemLog(settings.history)
+        self._generator = Generator(
+            Random(f"{seed} events"),  # noqa: S311  as above
+            origin=settings.url,
+            odd_share=settings.odd,
+            unhooked_share=settings.unhooked,
+        )
+        self._uuids: list[str] = []
+        self._deliveries: dict[str, Delivery] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._own: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        verify = httpx.create_ssl_context(str(self.settings.ca_file)) if self.settings.ca_file else True
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        # No proxy from the environment: hooks of a demo live on this machine.
+        self._client = httpx.AsyncClient(
+            verify=verify, limits=limits, timeout=self.settings.timeout, trust_env=False
+        )
+        self._caller = Caller(self._client, self.settings.timeout, self._random)
+        await self._tasks.__aenter__()
+        if self.settings.rate:
+            self._own.add(self._tasks.create_task(self._go_on()))
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        for task in self._own:
+            task.cancel()
+        for delivery in self._deliveries.values():
+            delivery.stop()
+        try:
+            # Nothing of the body's error: the group would wrap it, and all its tasks are cancelled already.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            await self._client.aclose()
+
+    def create_hook(self, body: bytes) -> Hook:
+        """`POST /api/v1/eventHooks`.
+
+        Raises:
+            OktaApiError: the org refuses it.
+        """
+        hook = self.hooks.create(body)
+        self._deliveries[hook.id] = Delivery(
+            hook, self._caller, self.settings, self.clock, random=self._random, tasks=self._tasks
+        )
+        return hook
+
+    def add_hook(
+        self,
+        uri: str,
+        secret: str,
+        *,
+        name: str = "forwarder",
+        header: str = "Authorization",
+        types: Sequence[str] = HOOKED,
+    ) -> Hook:
+        """Create a hook, as `create_hook`, from the little that it needs.
+
+        Args:
+            uri: where it posts; https, or http to this machine.
+            secret: the value that it sends in `header`.
+            name: the hook's.
+            header: which header carries the secret.
+            types: event types; all that hooks can carry, if none are given.
+        """
+        auth = {"type": "HEADER", "key": header, "value": secret}
+        spec = {
+            "name": name,
+            "events": {"type": "EVENT_TYPE", "items": types},
+            "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": uri, "authScheme": auth}},
+        }
+        return self.create_hook(msgspec.json.encode(spec))
+
+    async def verify(self, hook_id: str) -> Hook:
+        """Send the challenge to the hook's address; with the right echo the hook is VERIFIED.
+
+        Raises:
+            OktaApiError: there is no such hook, or no right echo came. The hook stays as it was.
+        """
+        hook = self.hooks.get(hook_id)
+        channel = hook.spec.channel
+        if not await self._caller.verify(hook) or hook.spec.channel != channel:
+            told = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
+            raise invalid("eventHook", told)
+        return self.hooks.set_verified(hook)
+
+    def delete_hook(self, hook_id: str) -> None:
+        """Delete an INACTIVE hook; what still waits for it is given up.
+
+        Raises:
+            OktaApiError: there is no such hook, or it is ACTIVE.
+        """
+        self.hooks.delete(hook_id)
+        self._deliveries[hook_id].stop()
+
+    async def happen(self, count: int, types: Sequence[str] = ()) -> list[str]:
+        """Let events happen now. Delivery goes on meanwhile and after.
+
+        Args:
+            count: how many.
+            types: takes turns among these; if empty, common types are common, and all can occur.
+
+        Returns:
+            Their uuids.
+
+        Raises:
+            OktaApiError: a type is not in Okta's catalogue.
+        """
+        unknown = sorted(set(types) - EVENT_TYPES.keys())
+        if unknown:
+            raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
+        turns = cycle(types)
+        uuids: list[str] = []
+        while len(uuids) < count:
+            size = min(_SLICE, count - len(uuids))
+            some = list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
+            uuids += [event.uuid for event in self._happen(some)]
+            await asyncio.sleep(0)
+        return uuids
+
+    async def drain(self) -> None:
+        """Return when every hook's queue is empty and no POST is on its way."""
+        while any(delivery.waiting for delivery in self._deliveries.values()):
+            for delivery in self._deliveries.values():
+                await delivery.drained()
+
+    def ledger(self) -> Ledger:
+        """What happened so far, and what became of it. A copy."""
+        hooks = {
+            hook_id: HookLedger(list(delivery.delivered), list(delivery.dropped))
+            for hook_id, delivery in self._deliveries.items()
+        }
+        return Ledger(list(self._uuids), hooks)
+
+    def progress(self) -> Progress:
+        """The ledger in numbers."""
+        deliveries = self._deliveries.values()
+        return Progress(
+            happened=len(self._uuids),
+            delivered=sum(len(delivery.delivered) for delivery in deliveries),
+            dropped=sum(len(delivery.dropped) for delivery in deliveries),
+            waiting=sum(delivery.waiting for delivery in deliveries),
+        )
+
+    def _happen(self, types: Sequence[str]) -> list[Happened]:
+        hooks = self.hooks.all()
+        events = []
+        for event_type in types:
+            ids = [hook.id for hook in hooks if hook.wants(event_type)]
+            events.append(self._generator.event(event_type, self.clock.now(), ids))
+        self._uuids += [event.uuid for event in events]
+        self.log.append(events)
+        for hook in hooks:
+            wanted = [event for event in events if hook.wants(event.event_type)]
+            self._deliveries[hook.id].offer(wanted, self.faults)
+        return events
+
+    async def _go_on(self) -> None:
+        """Events that happen by themselves, `rate` a second on average, however late a tick comes."""
+        rate = self.settings.rate
+        started = self.clock.monotonic()
+        made = 0
+        while True:
+            due = int((self.clock.monotonic() - started) * rate) - made
+            await self.happen(due)
+            made += due
+            await self.clock.sleep(max(_TICK, 1 / rate))

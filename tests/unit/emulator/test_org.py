@@ -1,0 +1,445 @@
+"""The org as a whole: it calls a real receiver over a real socket."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from forwarder.clock import SystemClock
+from forwarder.core.ports import Clock
+from forwarder.emulator.hooks import Hook
+from forwarder.emulator.org import Emulator
+from forwarder.emulator.replies import OktaApiError
+from forwarder.emulator.settings import EmulatorSettings, Faults
+from forwarder.emulator.stories import HOOKED
+from tests.fakes.clock import ManualClock
+from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
+
+SECRET = "Basic c29tZTp2YWx1ZQ=="  # the form that Okta's documentation shows
+ALWAYS_TWICE = Faults(duplicate=1.0)
+
+
+def org(clock: Clock | None = None, **settings: Any) -> Emulator:
+    plain = {"token": "t", "seed": 5, "window": "0ms", "timeout": "5s"}
+    return Emulator(EmulatorSettings(**plain | settings), clock or SystemClock())
+
+
+async def verified(emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOKED) -> Hook:
+    hook = await emulator.verify(emulator.add_hook(receiver.url, SECRET, types=types).id)
+    receiver.calls.clear()
+    return hook
+
+
+async def drained(emulator: Emulator) -> None:
+    async with asyncio.timeout(20):
+        await emulator.drain()
+
+
+# --- the challenge
+
+
+async def test_verification_sends_a_challenge_with_the_secret_and_takes_its_echo() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = emulator.add_hook(receiver.url, SECRET)
+        assert receiver.calls == []
+        assert (await emulator.verify(hook.id)).live
+        (call,) = receiver.calls
+        assert (call.method, call.path) == ("GET", "/okta/events")
+        assert re.fullmatch(r"[A-Za-z0-9_-]{40}", call.headers["x-okta-verification-challenge"])
+        assert call.headers["authorization"] == SECRET
+        assert call.headers["user-agent"] == "Okta-Integrations"
+        assert call.headers["accept"] == "application/json"
+        assert call.headers["x-okta-request-id"]
+
+
+@pytest.mark.parametrize("first", [500, 401, HANG_UP])
+async def test_a_challenge_is_tried_once_more_after_an_error(first: int) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        receiver.answers.append(first)
+        hook = emulator.add_hook(receiver.url, SECRET)
+        assert (await emulator.verify(hook.id)).verified
+        assert len(receiver.calls) == 2
+
+
+async def test_a_challenge_is_tried_once_more_after_a_timeout() -> None:
+    async with HookReceiver() as receiver, org(timeout="100ms") as emulator:
+        receiver.answers.append(SILENT)
+        hook = emulator.add_hook(receiver.url, SECRET)
+        assert (await emulator.verify(hook.id)).verified
+        assert len(receiver.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("echo", "status", "calls"),
+    [
+        (b'{"verification":"another"}', 200, 1),
+        (b"no json", 200, 1),
+        (b"[]", 200, 1),
+        (b"", 204, 1),
+        (None, 302, 2),
+        (None, 503, 2),
+    ],
+)
+async def test_a_wrong_echo_leaves_the_hook_unverified(echo: bytes | None, status: int, calls: int) -> None:
+    async with HookReceiver(echo=echo, otherwise=status) as receiver, org() as emulator:
+        hook = emulator.add_hook(receiver.url, SECRET, name="my hook")
+        with pytest.raises(OktaApiError) as refused:
+            await emulator.verify(hook.id)
+        assert refused.value.summary == "Api validation failed: eventHook"
+        assert refused.value.causes == ("Unable to verify event hook. Hook my hook execution failed",)
+        assert not hook.verified
+        assert len(receiver.calls) == calls
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "x" * 80 + ".invalid"])
+async def test_nobody_at_the_address_is_a_failed_challenge(host: str) -> None:
+    async with org() as emulator:
+        hook = emulator.add_hook(f"https://{host}/", SECRET)
+        with pytest.raises(OktaApiError):
+            await emulator.verify(hook.id)
+
+
+async def test_a_secret_that_no_header_can_hold_is_a_failed_challenge() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = emulator.add_hook(receiver.url, "two\r\nlines")
+        with pytest.raises(OktaApiError):
+            await emulator.verify(hook.id)
+
+
+# --- envelopes
+
+
+async def test_every_event_comes_in_an_envelope_as_okta_writes_it() -> None:
+    async with HookReceiver() as receiver, org(ManualClock()) as emulator:
+        hook = await verified(emulator, receiver)
+        uuids = await emulator.happen(25)
+        await drained(emulator)
+        assert sorted(receiver.uuids) == sorted(uuids)
+        for call in receiver.posts:
+            assert list(call.envelope) == ["eventType", "eventTypeVersion", "cloudEventsVersion", "source", "eventId", "data", "eventTime", "contentType"]  # fmt: skip
+            assert call.envelope["eventType"] == "com.okta.event_hook"
+            assert call.envelope["source"] == f"{emulator.settings.url}/api/v1/eventHooks/{hook.id}"
+            assert call.envelope["eventTime"] == "2026-01-01T12:00:00.000Z"
+            assert UUID(call.envelope["eventId"]).version == 4
+            assert call.headers["authorization"] == SECRET
+            assert call.headers["content-type"] == call.headers["accept"] == "application/json"
+            assert call.headers["user-agent"] == "Okta-Integrations"
+        assert len({call.envelope["eventId"] for call in receiver.posts}) == len(receiver.posts)
+
+
+async def test_events_are_amalgamated_up_to_a_batch() -> None:
+    async with HookReceiver() as receiver, org(batch=7) as emulator:
+        await verified(emulator, receiver)
+        await emulator.happen(21)
+        await drained(emulator)
+        assert max(len(call.uuids) for call in receiver.posts) == 7
+
+
+async def test_a_post_that_is_not_full_waits_for_the_window() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, window="10s", batch=50) as emulator:
+        await verified(emulator, receiver)
+        await emulator.happen(1)
+        await clock.asleep()
+        await emulator.happen(1)
+        assert receiver.posts == []
+        await clock.advance(10)
+        await drained(emulator)
+        (call,) = receiver.posts
+        assert len(call.uuids) == 2
+
+
+async def test_several_posts_are_on_their_way_but_no_more_than_allowed() -> None:
+    async with HookReceiver() as receiver, org(in_flight=3, batch=1) as emulator:
+        await verified(emulator, receiver)
+        receiver.hold.clear()
+        await emulator.happen(10)
+        await receiver.called(3)
+        receiver.hold.set()
+        await drained(emulator)
+        assert receiver.busiest == 3
+        assert len(receiver.posts) == 10
+
+
+# --- answers
+
+
+@pytest.mark.parametrize("status", [200, 204, 202])
+async def test_a_2xx_is_delivered(status: int) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.otherwise = status
+        uuids = await emulator.happen(5)
+        await drained(emulator)
+        assert sorted(emulator.ledger().hooks[hook.id].delivered) == sorted(uuids)
+        assert sorted(receiver.uuids) == sorted(uuids)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 302, 307])
+async def test_a_4xx_or_a_redirect_is_not_tried_again(status: int) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.otherwise = status
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        assert receiver.uuids == [uuid]
+        assert emulator.ledger().hooks[hook.id].dropped == [uuid]
+
+
+@pytest.mark.parametrize("first", [500, 503, HANG_UP])
+async def test_a_5xx_or_a_broken_connection_is_tried_once_more_with_the_same_envelope(first: int) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.answers.append(first)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        assert receiver.uuids == [uuid, uuid]
+        assert receiver.posts[0].body == receiver.posts[1].body
+        assert emulator.ledger().hooks[hook.id].delivered == [uuid]
+
+
+async def test_a_timeout_is_tried_once_more() -> None:
+    async with HookReceiver() as receiver, org(timeout="100ms") as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.answers.append(SILENT)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        assert receiver.uuids == [uuid, uuid]
+        assert emulator.ledger().hooks[hook.id].delivered == [uuid]
+
+
+@pytest.mark.parametrize("answers", [(503, 503), (500, 400), (HANG_UP, HANG_UP)])
+async def test_after_one_retry_okta_gives_up(answers: tuple[int, int]) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.answers.extend(answers)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        assert receiver.uuids == [uuid, uuid]
+        ledger = emulator.ledger().hooks[hook.id]
+        assert (ledger.delivered, ledger.dropped) == ([], [uuid])
+
+
+# --- who gets what
+
+
+async def test_events_of_other_types_and_before_verification_do_not_go_to_a_hook() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        early = emulator.add_hook(receiver.url, SECRET, name="never verified")
+        await emulator.happen(5)
+        hook = await verified(emulator, receiver, types=["user.session.start"])
+        await emulator.happen(3, ["user.session.end"])
+        (wanted,) = await emulator.happen(1, ["user.session.start"])
+        await drained(emulator)
+        assert receiver.uuids == [wanted]
+        ledger = emulator.ledger()
+        assert len(ledger.events) == 9
+        assert ledger.hooks[hook.id].delivered == [wanted]
+        assert ledger.hooks[early.id].delivered == ledger.hooks[early.id].dropped == []
+
+
+async def test_two_hooks_get_the_same_event_each_in_a_post_of_its_own() -> None:
+    async with HookReceiver() as one, HookReceiver() as two, org() as emulator:
+        ids = []
+        for name, receiver in (("one", one), ("two", two)):
+            hook = emulator.add_hook(receiver.url, SECRET, name=name)
+            ids.append((await emulator.verify(hook.id)).id)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        for receiver in (one, two):
+            (event,) = receiver.posts[0].envelope["data"]["events"]
+            assert event["uuid"] == uuid
+            assert event["debugContext"]["debugData"]["targetEventHookIds"] == ",".join(ids)
+
+
+async def test_a_receiver_that_hangs_does_not_hold_up_another_hook() -> None:
+    async with HookReceiver() as slow, HookReceiver() as quick, org() as emulator:
+        for name, receiver in (("slow", slow), ("quick", quick)):
+            await emulator.verify(emulator.add_hook(receiver.url, SECRET, name=name).id)
+        slow.hold.clear()
+        await emulator.happen(3)
+        async with asyncio.timeout(10):
+            await quick.called(2)
+        assert len(quick.uuids) == 3
+        slow.hold.set()
+        await drained(emulator)
+
+
+async def test_a_hook_that_is_deactivated_or_deleted_gets_nothing_of_what_still_waits() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, faults=Faults(delay="60s")) as emulator:
+        hook = await verified(emulator, receiver)
+        waiting = await emulator.happen(4)
+        assert emulator.progress().waiting == 4
+        emulator.hooks.deactivate(hook.id)
+        await clock.advance(60)
+        await drained(emulator)
+        emulator.hooks.activate(hook.id)
+        more = await emulator.happen(2)
+        emulator.hooks.deactivate(hook.id)
+        emulator.delete_hook(hook.id)
+        await drained(emulator)
+        assert receiver.posts == []
+        assert sorted(emulator.ledger().hooks[hook.id].dropped) == sorted(waiting + more)
+
+
+# --- faults
+
+
+async def test_dropped_events_never_come_and_the_ledger_names_them() -> None:
+    async with HookReceiver() as receiver, org(faults=Faults(drop=0.3)) as emulator:
+        hook = await verified(emulator, receiver)
+        uuids = await emulator.happen(400)
+        await drained(emulator)
+        ledger = emulator.ledger().hooks[hook.id]
+        assert set(ledger.delivered) == set(receiver.uuids)
+        assert set(ledger.delivered) | set(ledger.dropped) == set(uuids)
+        assert not set(ledger.delivered) & set(ledger.dropped)
+        assert 80 < len(ledger.dropped) < 160
+
+
+async def test_duplicates_come_twice_and_count_once() -> None:
+    async with HookReceiver() as receiver, org(faults=ALWAYS_TWICE) as emulator:
+        hook = await verified(emulator, receiver)
+        uuids = await emulator.happen(30)
+        await drained(emulator)
+        assert Counter(receiver.uuids) == dict.fromkeys(uuids, 2)
+        assert sorted(emulator.ledger().hooks[hook.id].delivered) == sorted(uuids)
+
+
+@pytest.mark.parametrize("answers", [(400, 200), (200, 400)])
+async def test_one_copy_that_was_taken_is_enough(answers: tuple[int, int]) -> None:
+    async with HookReceiver() as receiver, org(faults=ALWAYS_TWICE, batch=1, in_flight=1) as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.answers.extend(answers)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        ledger = emulator.ledger().hooks[hook.id]
+        assert (ledger.delivered, ledger.dropped) == ([uuid], [])
+
+
+async def test_without_reordering_events_come_in_the_order_in_which_they_happened() -> None:
+    async with HookReceiver() as receiver, org(in_flight=1) as emulator:
+        await verified(emulator, receiver)
+        uuids = await emulator.happen(120)
+        await drained(emulator)
+        assert receiver.uuids == uuids
+
+
+async def test_reordered_events_all_come_some_of_them_late() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, faults=Faults(reorder=True), in_flight=1) as emulator:
+        await verified(emulator, receiver)
+        uuids = await emulator.happen(120)
+        await receiver.called(2)
+        assert emulator.progress().waiting > 0
+        await clock.advance(1.0)
+        await drained(emulator)
+        assert receiver.uuids != uuids
+        assert sorted(receiver.uuids) == sorted(uuids)
+
+
+async def test_a_delay_holds_every_event_back() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, faults=Faults(delay="2s")) as emulator:
+        await verified(emulator, receiver)
+        uuids = await emulator.happen(10)
+        await clock.advance(1.9)
+        assert receiver.posts == []
+        await clock.advance(0.2)
+        await drained(emulator)
+        assert sorted(receiver.uuids) == sorted(uuids)
+        assert receiver.posts[0].envelope["eventTime"] == "2026-01-01T12:00:02.000Z"
+
+
+async def test_faults_may_change_while_the_org_runs() -> None:
+    async with HookReceiver() as receiver, org(faults=Faults(drop=1.0)) as emulator:
+        await verified(emulator, receiver)
+        await emulator.happen(5)
+        emulator.faults = Faults()
+        uuids = await emulator.happen(5)
+        await drained(emulator)
+        assert sorted(receiver.uuids) == sorted(uuids)
+
+
+# --- the org
+
+
+async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() -> None:
+    ledgers = []
+    for _ in range(2):
+        clock = ManualClock()
+        async with HookReceiver() as receiver, org(clock, faults=Faults(drop=0.5)) as emulator:
+            await verified(emulator, receiver)
+            await emulator.happen(40)
+            await drained(emulator)
+            (hook,) = emulator.ledger().hooks.values()
+            ledgers.append((emulator.ledger().events, hook.dropped))
+    assert ledgers[0] == ledgers[1]
+
+
+async def test_types_take_turns() -> None:
+    async with org() as emulator:
+        await emulator.happen(len(HOOKED) * 2, HOOKED)
+        page, _ = emulator.log.page(after=None, since=0, limit=1000)
+        assert Counter(event.event_type for event in page) == dict.fromkeys(HOOKED, 2)
+
+
+async def test_a_type_that_okta_does_not_have_is_refused_and_nothing_happens() -> None:
+    async with org() as emulator:
+        with pytest.raises(OktaApiError, match="made\\.up"):
+            await emulator.happen(3, ["user.session.start", "made.up"])
+        assert emulator.ledger().events == []
+
+
+async def test_events_happen_by_themselves_at_the_rate() -> None:
+    clock = ManualClock()
+    async with org(clock, rate=20) as emulator:
+        await clock.asleep()
+        await clock.advance(3)
+        assert emulator.progress().happened == pytest.approx(60, abs=2)
+
+
+async def test_progress_is_the_ledger_in_numbers() -> None:
+    async with HookReceiver() as receiver, org(faults=Faults(drop=0.5)) as emulator:
+        hook = await verified(emulator, receiver)
+        await emulator.happen(50)
+        await drained(emulator)
+        progress, ledger = emulator.progress(), emulator.ledger()
+        assert (progress.happened, progress.waiting) == (len(ledger.events), 0)
+        assert progress.delivered == len(ledger.hooks[hook.id].delivered)
+        assert progress.dropped == len(ledger.hooks[hook.id].dropped)
+
+
+async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
+    async with HookReceiver() as receiver:
+        async with org(ManualClock(), rate=5, faults=Faults(delay="1h")) as emulator:
+            hook = await verified(emulator, receiver)
+            uuids = await emulator.happen(3)
+        assert emulator.progress().waiting == 0
+        assert set(uuids) <= set(emulator.ledger().hooks[hook.id].dropped)
+        assert receiver.posts == []
+
+
+async def test_an_error_inside_the_context_comes_out_as_it_is() -> None:
+    with pytest.raises(LookupError):
+        async with org(rate=5):
+            raise LookupError
+
+
+async def test_what_a_hook_brings_is_what_the_system_log_has() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        await verified(emulator, receiver)
+        await emulator.happen(20)
+        await drained(emulator)
+        page, _ = emulator.log.page(after=None, since=0, limit=100)
+        logged = {event.uuid: json.loads(event.log) for event in page}
+        for call in receiver.posts:
+            for event in call.envelope["data"]["events"]:
+                assert event["eventType"] == logged[event["uuid"]]["eventType"]
+                assert event["client"]["ipChain"] is not None
