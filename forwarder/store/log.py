@@ -1,0 +1,43 @@
+"""Queries that give events back, for a reading connection."""
+
+import sqlite3
+from collections.abc import Iterable
+
+from forwarder.core.event import Event, StoredEvent, Via
+from forwarder.store.keys import unpack
+
+
+def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
+    """As `core.ports.Log.read`."""
+    rows = db.execute(
+        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
+        "FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    return _events(rows, max_bytes)
+
+
+def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
+    """As `core.ports.Log.replays`, within `max_bytes` of bodies."""
+    rows = db.execute(
+        "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
+        "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",
+        (sink, limit),
+    )
+    return _events(rows, max_bytes)
+
+
+def _events(
+    rows: Iterable[tuple[int, str, bytes | str, str, int, int, str, bytes | str, bytes]], max_bytes: int
+) -> list[StoredEvent]:
+    events: list[StoredEvent] = []
+    size = 0
+    for seq, org, uuid, event_type, published, received_at, via, envelope_id, body in rows:
+        size += len(body)
+        if events and size > max_bytes:
+            break
+        event = Event(
+            org, unpack(uuid), event_type, published, received_at, Via(via), unpack(envelope_id), body
+        )
+        events.append(StoredEvent(seq, event))
+    return events

@@ -1,0 +1,31 @@
+"""What the operator sets about the store."""
+
+from pydantic import field_validator
+
+from forwarder.values import Duration, PathStr, Section, Size
+
+_LEAST = 1024 * 1024
+
+
+class StoreSettings(Section):
+    """The section `store` of the configuration.
+
+    Attributes:
+        path: the file; `-wal`, `-shm`, `.lock` and `.control` stand beside it.
+        max_size: bytes that the store may hold. Events that some sink still waits for are never dropped to
+            keep to it; when those alone fill it, new ones are refused.
+        retention: seconds that a body is kept after every sink has settled it.
+        dedup_window: seconds that an event's uuid is remembered.
+    """
+
+    path: PathStr
+    max_size: Size = "10GiB"  # type: ignore[assignment]  # validated from text, as an operator writes it
+    retention: Duration = "7d"  # type: ignore[assignment]  # as above
+    dedup_window: Duration = "30d"  # type: ignore[assignment]  # as above
+
+    @field_validator("max_size")
+    @classmethod
+    def _large_enough(cls, value: int) -> int:
+        if value < _LEAST:
+            raise ValueError("must be at least 1MiB")
+        return value

@@ -1,0 +1,144 @@
+"""One transaction of the writer, and what may be written in it: the only place that puts events into the store."""
+
+import sqlite3
+
+from forwarder.core.errors import StoreFullError
+from forwarder.core.event import Event, Micros, Reject
+from forwarder.core.outcome import RejectReason
+from forwarder.store import prune
+from forwarder.store.keys import pack
+
+RECEIVER = "receiver"
+"""The name under which elements that are no events are dead letters; no sink may have it."""
+
+_ROW = 200  # bytes that an event takes beside its body
+_SLACK = 1.25  # a page is never quite full
+
+
+class Transaction:
+    """Begun, filled by the work of a group, then committed or rolled back as a whole.
+
+    Attributes:
+        db: inside the transaction.
+        now: when it was begun.
+        stored: events ever stored, this transaction included; also the last `seq`.
+    """
+
+    def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int | None = None) -> None:
+        """Begin.
+
+        Args:
+            db: the one connection that writes.
+            now: by the wall clock.
+            max_size: bytes that the store may hold; None sets no bound.
+
+        Raises:
+            sqlite3.Error: it cannot be begun.
+        """
+        db.execute("BEGIN IMMEDIATE")
+        self.db = db
+        self.now = now
+        counters = db.execute("SELECT stored, duplicates, rejected FROM counters WHERE id = 1").fetchone()
+        self.stored, self.duplicates, self.rejected = self._before = counters
+        self._orgs: dict[str, int] = {}
+        self._max_size = max_size
+        self._room = 0 if max_size is None else max_size - prune.used_bytes(db)
+
+    def commit(self) -> None:
+        """Make it durable: when this returns, it has been fsynced.
+
+        Raises:
+            sqlite3.Error: it could not be; the caller rolls back.
+        """
+        counters = (self.stored, self.duplicates, self.rejected)
+        if counters != self._before:
+            self.db.execute(
+                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ? WHERE id = 1", counters
+            )
+        self.db.execute("COMMIT")
+
+    def add(self, event: Event) -> bool:
+        """Store `event`, unless it is known. First seen wins.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            StoreFullError: no room for it.
+        """
+        org, uuid = self._org(event.org), pack(event.uuid)
+        cursor = self.db.execute(
+            "INSERT INTO known VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (org, uuid, self.now // 1_000_000)
+        )
+        if not cursor.rowcount:
+            self.duplicates += 1
+            return False
+        self.make_room(len(event.body) + _ROW)
+        self.stored += 1
+        self.db.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.stored,
+                org,
+                uuid,
+                event.event_type,
+                event.published,
+                event.received_at,
+                event.via.value,
+                pack(event.envelope_id),
+                event.body,
+            ),
+        )
+        return True
+
+    def add_reject(self, reject: Reject) -> None:
+        """Keep an element that is no event as a dead letter of the receiver.
+
+        Raises:
+            StoreFullError: no room for it.
+        """
+        self.make_room(len(reject.body) + _ROW)
+        self.rejected += 1
+        self.db.execute(
+            "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, "
+            "received_at, via, envelope_id, body) VALUES (?, 'dead', 1, ?, ?, ?, ?, '', '', ?, '', ?, ?)",
+            (
+                RECEIVER,
+                RejectReason.NOT_AN_EVENT.value,
+                reject.detail,
+                self.now,
+                reject.org,
+                reject.received_at,
+                pack(reject.envelope_id),
+                reject.body,
+            ),
+        )
+
+    def make_room(self, size: int) -> None:
+        """See to it that `size` bytes fit: where `max_size` is reached, drop bodies that every sink has settled.
+
+        Raises:
+            StoreFullError: the rest is still waited for.
+        """
+        if self._max_size is None:
+            return
+        need = int(size * _SLACK)
+        if self._room < need:
+            freed = prune.drop_settled(self.db, at_least=need)
+            self._room = self._max_size - prune.used_bytes(self.db)
+            # Pages go free one by one, so a little that was dropped may not show yet; it is made up by the next.
+            if self._room < need and freed < size:
+                raise StoreFullError(
+                    f"the store holds store.max_size ({self._max_size} bytes) of events that sinks wait for; "
+                    "mend the sinks, or raise max_size"
+                )
+        self._room -= need
+
+    def _org(self, name: str) -> int:
+        number = self._orgs.get(name)
+        if number is None:
+            row = self.db.execute("SELECT id FROM orgs WHERE name = ?", (name,)).fetchone()
+            new = "INSERT INTO orgs (name) VALUES (?) RETURNING id"
+            number = int((row or self.db.execute(new, (name,)).fetchone())[0])
+            self._orgs[name] = number
+        return number

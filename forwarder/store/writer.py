@@ -1,0 +1,324 @@
+"""The one thread that writes: takes all work that waits, commits it once, resolves its futures.
+
+No lingering: while one group is being fsynced the next one gathers. When this thread says that something is
+committed, an fsync has returned after it; when a commit fails, everybody in the group is told so, and nothing of
+it stays. After an I/O error the connection is opened anew: a second fsync on the same handle may succeed without
+having written anything.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from forwarder import logs
+from forwarder.core.errors import StoreError, StoreFullError
+from forwarder.core.ports import Clock
+from forwarder.metrics import Metrics
+from forwarder.store import schema, work
+from forwarder.store.prune import Pruner
+from forwarder.store.settings import StoreSettings
+from forwarder.store.transaction import Transaction
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+
+_GROUP_BYTES = 8 * 1024 * 1024  # in one commit
+_GROUP_JOBS = 1000  # in one commit
+_WAITING_BYTES = 32 * 1024 * 1024  # in the queue; more means that the disk hangs, and memory is not for that
+_IDLE = 0.5  # seconds without work, after which the log is emptied
+_PROBE_EVERY = 1.0  # seconds
+_PRUNE_EVERY = 5.0  # seconds, when the last step found nothing
+_PRUNE_NEXT = 0.05  # seconds between steps while there is more
+_LOG_LIMIT = 32 * 1024 * 1024  # bytes of log, beyond which readers are waited for so that it can start over
+
+_DISK = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+class _StillReadError(sqlite3.OperationalError):
+    """Somebody still reads the log, so it cannot be emptied yet."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+    sqlite_errorname = "SQLITE_BUSY"
+
+
+class _Job(msgspec.Struct, eq=False):
+    """One piece of work and who waits for it.
+
+    Attributes:
+        work: what to do.
+        size: bytes of events that it brings; 0 where it brings none.
+        future: on the event loop; cancelled by whoever no longer waits, which takes nothing back.
+    """
+
+    work: Work[Any]
+    size: int
+    future: asyncio.Future[Any]
+
+
+class Writer:
+    """Owns the writing connection. Made and used on the event loop; `work` runs on its thread.
+
+    Attributes:
+        unready: why an event could not be stored at the last try; None while it can.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        settings: StoreSettings,
+        clock: Clock,
+        metrics: Metrics,
+        committed: Callable[[int], None],
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            db: from `schema.open_writer`; the writer closes it.
+            settings: where the store is and how large it may be.
+            clock: for the times that are written.
+            metrics: for the duration of commits.
+            committed: called on the event loop after each commit with the number of events ever stored.
+        """
+        self.unready: str | None = None
+        self.pruner = Pruner(settings)
+        self._db: sqlite3.Connection | None = db
+        self._path: Path = settings.path
+        self._max_size = settings.max_size
+        self._clock = clock
+        self._duration = metrics.store_commit_duration
+        self._committed = committed
+        self._log = logs.get("store")
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting = 0  # bytes in the queue; touched on the event loop only
+        self._closed = False
+        self._next_probe = self._next_prune = 0.0
+        self._dirty = True  # something may be in the log that is not yet in the file
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, task: Work[T], size: int = 0) -> asyncio.Future[T]:
+        """Let `task` be part of one of the next commits.
+
+        Args:
+            task: runs on the writer's thread, perhaps twice (alone, after its group failed).
+            size: bytes of events that it brings.
+
+        Returns:
+            Its result, once it is fsynced; or StoreError, or what `task` raised: then nothing of it stays.
+
+        Raises:
+            StoreError: closed, or so much waits already that the disk must be hanging.
+        """
+        if self._closed:
+            raise StoreError("the store is closed")
+        if size and self._waiting + size > _WAITING_BYTES and self._waiting:
+            self.unready = "the disk does not keep up: too many events wait to be committed"
+            raise StoreError(self.unready)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting += size
+        self._queue.put(_Job(task, size, future))
+        return future
+
+    async def close(self) -> None:
+        """Commit what waits, empty the log into the file, and end the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # All below runs on the writer's thread, but for `_resolve`.
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group, going = self._take()
+            if group:
+                self._commit(group)
+            if going:
+                self._chores(idle=not group)
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):  # what is committed is safe in the log as well
+                self._db.close()
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """All work that waits, within bounds; empty when there was none for a while. False once closed."""
+        group: list[_Job] = []
+        size = 0
+        try:
+            job = self._queue.get(timeout=self._patience())
+            while job is not None:
+                group.append(job)
+                size += job.size
+                if size >= _GROUP_BYTES or len(group) >= _GROUP_JOBS:
+                    return group, True
+                job = self._queue.get_nowait()
+        except queue.Empty:
+            return group, True
+        return group, False
+
+    def _patience(self) -> float:
+        return min(_IDLE, max(0.0, self._next_prune - time.monotonic()))
+
+    def _commit(self, group: list[_Job]) -> None:
+        started = time.perf_counter()
+        try:
+            results, stored = self._transact([job.work for job in group])
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK:
+                self._failed(error)
+                self._answer([(job, None, schema.trouble(self._path, error)) for job in group], None)
+            else:
+                self._separate(group, StoreError(f"the store refuses it: {error}"))
+        except (OverflowError, UnicodeError) as error:  # a value that SQLite cannot hold
+            self._separate(group, StoreError(f"the store cannot hold it: {error}"))
+        except Exception as error:  # noqa: BLE001  # goes to the one who asked for this work
+            self._separate(group, error)
+        else:
+            self._duration.observe(time.perf_counter() - started)
+            if any(job.size for job in group):
+                self.unready = None
+            self._answer([(job, result, None) for job, result in zip(group, results, strict=True)], stored)
+
+    def _transact(self, tasks: list[Work[Any]]) -> tuple[list[Any], int]:
+        db = self._db = self._db or self._reconnect()
+        try:
+            tx = Transaction(db, self._clock.now(), self._max_size)
+            results = [task(tx) for task in tasks]
+            tx.commit()
+        except BaseException:
+            if db.in_transaction:  # SQLite may have rolled back already
+                db.execute("ROLLBACK")
+            raise
+        self._dirty = True
+        return results, tx.stored
+
+    def _separate(self, group: list[_Job], error: Exception) -> None:
+        """One of the group is at fault: give each a transaction of its own, so that it fails alone."""
+        if len(group) > 1:
+            for job in group:
+                self._commit([job])
+            return
+        if group[0].size and isinstance(error, StoreFullError):
+            self._cannot_store(str(error))
+        self._answer([(group[0], None, error)], None)
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        trouble = schema.trouble(self._path, error)
+        self._cannot_store(str(trouble))
+        if not isinstance(trouble, StoreFullError) and self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _cannot_store(self, why: str) -> None:
+        if self.unready is None:
+            self._log.error("events cannot be stored", action="store-unready", reason=why)
+        self.unready = why
+
+    def _reconnect(self) -> sqlite3.Connection:
+        """Open the file again after an I/O error.
+
+        What the failed commit wrote may stand in the log without being on the disk. If later commits were
+        appended to it, a power cut would take them along. So the log is brought into the file and cut first.
+        """
+        db = schema.connect_writer(self._path)
+        try:
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except BaseException:
+            db.close()
+            raise
+        if busy:
+            db.close()
+            raise _StillReadError("somebody reads it, so its log cannot be emptied")
+        return db
+
+    def _answer(self, answers: list[tuple[_Job, Any, Exception | None]], stored: int | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and everybody who waited with it
+            self._loop.call_soon_threadsafe(self._resolve, answers, stored)
+
+    def _resolve(self, answers: list[tuple[_Job, Any, Exception | None]], stored: int | None) -> None:
+        if stored is not None:
+            self._committed(stored)
+        for job, result, error in answers:
+            self._waiting -= job.size
+            if job.future.done():
+                continue
+            if error is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(error)
+
+    def _chores(self, *, idle: bool) -> None:
+        now = time.monotonic()
+        if self.unready is not None and now >= self._next_probe:
+            self._next_probe = now + _PROBE_EVERY
+            self._probe()
+        if now >= self._next_prune:
+            more = self._prune()
+            self._next_prune = time.monotonic() + (_PRUNE_NEXT if more else _PRUNE_EVERY)
+        elif idle and self._dirty:
+            self._empty_log(patience=0)
+        elif self._dirty and self._log_bytes() > _LOG_LIMIT:
+            self._empty_log(patience=20)
+
+    def _probe(self) -> None:
+        """Find out whether events can be stored again, so that no POST must fail to learn it."""
+        before = self.unready
+        try:
+            self._transact([work.fill_probe])
+            self._transact([work.empty_probe])
+        except sqlite3.Error as error:
+            self._failed(error)
+        except StoreFullError as error:
+            self.unready = str(error)
+        else:
+            self.unready = None
+            self._log.info("events can be stored again", action="store-ready", reason=before)
+
+    def _prune(self) -> bool:
+        try:
+            return bool(self._transact([lambda tx: self.pruner.step(tx.db, tx.now)])[0][0])
+        except sqlite3.Error as error:
+            self._failed(error)
+            return False
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._path.with_name(self._path.name + "-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def _empty_log(self, *, patience: int) -> None:
+        """Bring the log into the file and cut it to nothing; `patience` milliseconds for readers to get out of it."""
+        if self._db is None:
+            return
+        with contextlib.suppress(
+            sqlite3.Error
+        ):  # what is in the log stays there, and is as safe as in the file
+            self._db.execute(f"PRAGMA busy_timeout = {patience}")
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._dirty = bool(busy)
+            self._db.execute("PRAGMA busy_timeout = 5000")
