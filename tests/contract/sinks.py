@@ -17,8 +17,10 @@ import pytest
 from forwarder.core.event import StoredEvent, Via, read_event
 from forwarder.core.ports import Sink
 from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.otlp import OtlpSettings, OtlpSink
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.otlp import FakeOtlpGrpc, FakeOtlpHttp
 from tests.fakes.peer import Peer
 from tests.fakes.sink import MemorySink
 
@@ -50,9 +52,29 @@ async def elasticsearch(_directory: Path) -> AsyncIterator[Running]:
         await sink.close()
 
 
+@asynccontextmanager
+async def otlp_http(_directory: Path) -> AsyncIterator[Running]:
+    """The sink for OTLP over HTTP, with compression."""
+    async with FakeOtlpHttp() as server:
+        sink = OtlpSink(OtlpSettings(endpoint=server.url, compression="gzip"), ManualClock())
+        yield Running(sink, server)
+        await sink.close()
+
+
+@asynccontextmanager
+async def otlp_grpc(_directory: Path) -> AsyncIterator[Running]:
+    """The sink for OTLP over gRPC."""
+    async with FakeOtlpGrpc() as server:
+        sink = OtlpSink(OtlpSettings(endpoint=server.url, protocol="grpc"), ManualClock())
+        yield Running(sink, server)
+        await sink.close()
+
+
 SINKS = [
     pytest.param(memory, id="memory"),
     pytest.param(elasticsearch, id="elasticsearch", marks=pytest.mark.both_clients),
+    pytest.param(otlp_http, id="otlp-http"),
+    pytest.param(otlp_grpc, id="otlp-grpc"),
 ]
 
 
