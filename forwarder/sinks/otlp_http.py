@@ -120,9 +120,8 @@ class _Session(requests.Session):
         answer = _answer(response, content)
         if answer is None:
             # A web server that answers 200 to anything would swallow every event.
-            return Reply(
-                transport.REFUSED, f"{_words(response, content)} (this is no answer of an OTLP server)"
-            )
+            words = f"no answer of an OTLP server: {_words(response, content)}"
+            return Reply(transport.REFUSED, words)
         said = answer.partial_success
         return Reply(verdict, said.error_message, refused=max(said.rejected_log_records, 0))
 
@@ -156,8 +155,8 @@ def _read(response: requests.Response) -> bytes:
 def _answer(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
     """The answer of an OTLP server, which may be empty or in JSON; None where it is another's."""
     kind = response.headers.get("Content-Type", "")
-    if "html" in kind:
-        return None
+    if "html" in kind or (content and kind.startswith("text/")):
+        return None  # "It works!" can be decoded: as one field that the message does not have
     try:
         if "json" in kind and content:
             return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)

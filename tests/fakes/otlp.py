@@ -211,7 +211,7 @@ class FakeOtlpHttp(_FakeOtlp):
         self.connections = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
 
     @property
     def url(self) -> str:
@@ -226,17 +226,18 @@ class FakeOtlpHttp(_FakeOtlp):
         if self._server is not None:
             self._server.close()
             self._server = None
-        for writer in list(self._open):
+        for writer in self._open:
             writer.transport.abort()
+        await asyncio.gather(*(task for task in self._open.values() if task))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        self._open[writer] = asyncio.current_task()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 await self._one(reader, writer)
-        self._open.discard(writer)
         writer.close()
+        del self._open[writer]
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()

@@ -1,0 +1,230 @@
+"""What is OTLP's over HTTP alone: what counts as an acceptance, where requests go, TLS."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from forwarder.core.errors import SinkError
+from forwarder.core.outcome import Outcome, RejectReason, RetryReason
+from forwarder.sinks.otlp import OtlpSettings, OtlpSink
+from forwarder.sinks.otlp_http import HttpExporter
+from forwarder.sinks.otlp_record import record
+from tests.contract.sinks import stored_events
+from tests.fakes.clock import ManualClock
+from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeOtlpHttp]:
+    async with FakeOtlpHttp() as started:
+        yield started
+
+
+async def send(url: str, events: int = 2, timeout: float = 5.0, **written: Any) -> Outcome:
+    sink = OtlpSink(OtlpSettings(endpoint=url, **written), ManualClock(), timeout)
+    try:
+        return await sink.send(stored_events(events))
+    finally:
+        await sink.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("", "/v1/logs"), ("/", "/v1/logs"), ("/otlp/v1/logs", "/otlp/v1/logs"), ("/x/", "/x/")],
+)
+async def test_the_path_of_otlp_is_added_where_none_is_written(
+    server: FakeOtlpHttp, written: str, path: str
+) -> None:
+    await send(server.url + written)
+    assert server.requests[0].path == path
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+async def test_an_empty_2xx_is_an_acceptance(server: FakeOtlpHttp, status: int) -> None:
+    server.always = Answer(status, body=b"")
+    assert (await send(server.url)).delivered == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        ({}, 0),
+        ({"partialSuccess": {}}, 0),
+        ({"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "late"}, "new": [1]}, 1),
+        ({"partialSuccess": {"rejectedLogRecords": 1, "errorMessage": "late"}}, 1),
+    ],
+)
+async def test_an_answer_in_json_is_read(server: FakeOtlpHttp, body: object, refused: int) -> None:
+    server.always = Answer(headers=JSON, body=json.dumps(body).encode())
+    outcome = await send(server.url)
+    assert (outcome.delivered, outcome.undisclosed) == ([1, 2], refused)
+    assert outcome.detail == ("late" if refused else "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/html; charset=utf-8", b"<html>log in here</html>"),
+        ("text/html", b""),
+        ("text/plain", b"It works!"),
+        ("application/json", b"[" * 60_000),
+        ("application/json", b"\xff\xff"),
+        ("application/x-protobuf", b"\xff" * 10),
+        ("application/x-protobuf", b"\0" * 1_000_000),
+    ],
+    ids=["html", "empty html", "text", "nested", "no utf-8", "no protobuf", "huge"],
+)
+async def test_a_200_that_is_no_answer_of_otlp_is_no_acceptance(
+    server: FakeOtlpHttp, kind: str, body: bytes
+) -> None:
+    server.always = Answer(headers={"Content-Type": kind}, body=body)
+    outcome = await send(server.url)
+    assert (list(outcome.retry), list(outcome.delivered)) == ([1, 2], [])
+    assert (outcome.reason, outcome.pause) == (RetryReason.UNKNOWN, True)
+    assert "no answer of an OTLP server" in outcome.detail
+    assert len(outcome.detail) < 2_000
+
+
+async def test_a_redirect_is_no_acceptance_and_says_where_to(server: FakeOtlpHttp) -> None:
+    server.always = Answer(302, headers={"Location": "https://sso.test/login?token=t0ken"})
+    outcome = await send(server.url)
+    assert (list(outcome.retry), outcome.reason, outcome.pause) == ([1, 2], RetryReason.REDIRECT, True)
+    assert "https://sso.test/login" in outcome.detail
+    assert "t0ken" not in outcome.detail
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(400, words="the third is malformed"),
+        Answer(400, headers={"Content-Type": "text/plain"}, body=b"the third is malformed\n"),
+    ],
+    ids=["protobuf", "text"],
+)
+async def test_a_malformed_event_is_rejected_in_the_servers_words(
+    server: FakeOtlpHttp, answer: Answer
+) -> None:
+    server.always = answer
+    (rejection,) = (await send(server.url, events=1)).rejected
+    assert rejection.reason is RejectReason.MALFORMED
+    assert rejection.detail == "HTTP 400: the third is malformed"
+
+
+async def test_an_answer_that_is_cut_off_is_a_retry(server: FakeOtlpHttp) -> None:
+    server.always = Answer(headers={"Content-Length": "10"}, body=b"\x0a")
+    outcome = await send(server.url, timeout=0.3)
+    assert list(outcome.retry) == [1, 2]
+
+
+async def test_a_connection_is_used_again(server: FakeOtlpHttp) -> None:
+    sink = OtlpSink(OtlpSettings(endpoint=server.url), ManualClock())
+    for answer in (Answer(), Answer(503, words="busy"), Answer(refused=1), Answer(status=204, body=b"")):
+        server.answers.append(answer)
+        await sink.send(stored_events(2))
+    await sink.close()
+    assert (len(server.requests), server.connections) == (4, 1)
+
+
+async def test_an_answer_that_never_ends_is_given_up() -> None:
+    enough, ended = asyncio.Event(), asyncio.Event()
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not enough.is_set():
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+        writer.transport.abort()
+        ended.set()
+
+    dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = dripping.sockets[0].getsockname()[1]
+    async with asyncio.timeout(3):
+        outcome = await send(f"http://127.0.0.1:{port}", timeout=0.2)
+    enough.set()
+    await ended.wait()
+    dripping.close()
+    assert (list(outcome.retry), outcome.reason) == ([1, 2], RetryReason.TIMEOUT)
+
+
+async def test_a_record_that_cannot_be_encoded_is_found_by_halves(server: FakeOtlpHttp) -> None:
+    exporter = HttpExporter(OtlpSettings(endpoint=server.url), 5.0, ManualClock())
+    good, bad = (record(stored.event) for stored in stored_events(2))
+    bad.log_record.timestamp = -1
+    pair = await asyncio.to_thread(exporter.export, [good, bad])
+    alone = await asyncio.to_thread(exporter.export, [bad])
+    exporter.close()
+    assert (pair.verdict.split, pair.verdict.retry) == (True, RetryReason.UNKNOWN)
+    assert alone.verdict.reject is RejectReason.UNMAPPABLE
+    assert server.requests == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def _server_of(protocol: str, certificate: tuple[Path, Path], *, mutual: bool) -> FakeOtlpHttp | FakeOtlpGrpc:
+    cert, key = certificate
+    if protocol == "grpc":
+        pair = (key.read_bytes(), cert.read_bytes())
+        trusted = cert.read_bytes() if mutual else None
+        return FakeOtlpGrpc(grpc.ssl_server_credentials([pair], trusted, mutual))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    if mutual:
+        context.load_verify_locations(cert)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return FakeOtlpHttp(context)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
+    certificate: tuple[Path, Path], protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "REQUESTS_CA_BUNDLE",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+    ):
+        monkeypatch.setenv(name, "/nowhere/ca.pem")
+    async with _server_of(protocol, certificate, mutual=False) as server:
+        trusting = await send(server.url, protocol=protocol, ca_file=certificate[0])
+        wary = await send(server.url, protocol=protocol)
+    assert trusting.delivered == [1, 2]
+    assert (list(wary.retry), wary.reason, wary.pause) == ([1, 2], RetryReason.CONNECTION, True)
+    assert "certificate" in wary.detail.lower()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_our_own_certificate_is_shown(certificate: tuple[Path, Path], protocol: str) -> None:
+    cert, key = certificate
+    async with _server_of(protocol, certificate, mutual=True) as server:
+        ours = await send(server.url, protocol=protocol, ca_file=cert, cert_file=cert, key_file=key)
+        without = await send(server.url, protocol=protocol, ca_file=cert)
+    assert ours.delivered == [1, 2]
+    assert (list(without.retry), without.delivered) == ([1, 2], ())
+
+
+def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    for name in ("absent.pem", "empty.pem"):
+        settings = OtlpSettings(endpoint="https://127.0.0.1:4318", ca_file=tmp_path / name)
+        with pytest.raises(SinkError, match=name):
+            OtlpSink(settings, ManualClock())

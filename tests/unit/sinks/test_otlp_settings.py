@@ -1,0 +1,55 @@
+"""What an operator may write for an OTLP sink."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from forwarder.sinks.otlp import OtlpSettings
+from forwarder.values import Secret
+
+HTTP = "http://127.0.0.1:4318"
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ({"endpoint": "127.0.0.1:4318"}, "write a URL"),
+        ({"endpoint": "ftp://127.0.0.1"}, "write a URL"),
+        ({"endpoint": "http://"}, "write a URL"),
+        ({"endpoint": "http://[::1"}, "Invalid IPv6"),
+        ({"endpoint": "http://host:99999"}, "out of range"),
+        ({"endpoint": "http://me:pass@host:4318"}, "credentials into `headers`"),
+        ({"endpoint": "http://host:4318/v1/logs?key=1"}, "more than scheme"),
+        ({"endpoint": "http://ho st:4318"}, "more than scheme"),
+        ({"endpoint": "http://host:4317/v1/logs", "protocol": "grpc"}, "gRPC takes no path"),
+        ({"protocol": "http/json"}, "http/protobuf"),
+        ({"compression": "zstd"}, "gzip"),
+        ({"headers": {"bad name": "1"}}, "no name of a header"),
+        ({"headers": {"Content-Type": "text/plain"}}, "not yours to set"),
+        ({"headers": {"grpc-timeout": "1S"}}, "not yours to set"),
+        ({"headers": {"trace-bin": "1"}}, "not yours to set"),
+        ({"headers": {"x-key": "a\r\nb"}}, "other than printable"),
+        ({"ca_file": "/x/ca.pem"}, "https://"),
+        ({"endpoint": "https://host", "cert_file": "/x/cert.pem"}, "go together"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_what_cannot_work_is_refused(written: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        OtlpSettings(**{"endpoint": HTTP, **written})
+
+
+def test_no_error_shows_the_value_of_a_header() -> None:
+    with pytest.raises(ValidationError) as caught:
+        OtlpSettings(endpoint=HTTP, headers={"x-key": Secret("s3cr3t\ncanary")})
+    assert "canary" not in str(caught.value)
+
+
+def test_headers_are_matched_without_case() -> None:
+    assert list(OtlpSettings(endpoint=HTTP, headers={"X-Key": Secret("1")}).headers) == ["x-key"]
+
+
+@pytest.mark.parametrize(("endpoint", "secure"), [("http://host", False), ("HTTPS://host", True)])
+def test_the_scheme_says_whether_tls_is_used(endpoint: str, secure: bool) -> None:  # noqa: FBT001  # a parameter
+    assert OtlpSettings(endpoint=endpoint, protocol="grpc").secure is secure
