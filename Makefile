@@ -8,6 +8,7 @@ SHELL := bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := forwarder tests tools
 CLIENT8 := .cache/es8
 # Which extra seconds the fuzzer of the door and the chaos test take; .ci/run sets them higher.
@@ -27,24 +28,26 @@ setup: .venv/.complete ## make .venv from the locked dependencies
 	  exit 1; } >&2
 	rm -f $@
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and what happens to its events
 	$(BIN)/forwarder demo
 
-# The Collector takes two minutes of compiling, so it is fetched while the checks and the quick tests run.
-test: setup ## set up and run all checks and all tests, the real servers included
+# The Collector takes two minutes of compiling, so the servers are fetched while all else is set up and the checks
+# and the quick tests run. What needs the servers, or the whole machine, comes after.
+test: ## set up and run all checks and all tests, the real servers included
+	@echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check quick
-	$(MAKE) --no-print-directory clients slow
+	@$(MAKE) --no-print-directory clients slow
 
 quick: setup
 	$(BIN)/pytest -q -m "not real and not slow"
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
-clients: setup
-	[ ! -e $(CLIENT8)/.complete ] || PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
+clients: $(CLIENT8)/.complete
+	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
 
 slow: setup
 	$(BIN)/pytest -m "real or slow" --durations=15
@@ -52,11 +55,20 @@ slow: setup
 check: setup ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
+	mkdir -p .cache
 	$(BIN)/lint-imports --no-cache >.cache/lint-imports.log || { cat .cache/lint-imports.log; exit 1; }
 	$(BIN)/mypy
 
-stack: setup ## fetch the real servers for the tests into .cache/
+stack: servers $(CLIENT8)/.complete ## fetch the real servers for the tests into .cache/
+
+servers:
 	@tests/stack/fetch.sh
+
+# A PYTHONPATH of this folder selects the older major; its dependencies are those of the project.
+$(CLIENT8)/.complete: tests/stack/elasticsearch8.lock | setup
+	rm -rf $(@D)
+	$(PIP) --require-hashes --no-deps --target $(@D) -r $<
+	touch $@
 
 bench: setup stack ## print the figures of the README: throughput, answers, memory, disk
 	$(BIN)/python -m tests.bench
@@ -71,4 +83,4 @@ clean: ## remove all that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup run test quick clients slow check stack bench image lock clean
+.PHONY: help setup run test quick clients slow check stack servers bench image lock clean

@@ -7,6 +7,7 @@ marked `real` by that. Where the server cannot be had, the test is skipped with 
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import hypothesis
@@ -40,6 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
     )
     config.addinivalue_line("markers", "both_clients: runs with both majors of the Elasticsearch client")
+    wanted = os.environ.get("FORWARDER_CLIENT_MAJOR")
+    if wanted and not version("elasticsearch").startswith(f"{wanted}."):
+        raise pytest.UsageError(
+            f"this is elasticsearch {version('elasticsearch')}, not {wanted}: `make clients`"
+        )
+
+
+def pytest_report_header() -> str:
+    return f"elasticsearch client {version('elasticsearch')}, CI={IN_CI}"
 
 
 # Before pytest's own hook, which sorts out by `-m`.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetch all real parts at once. A part that cannot be had is named with the reason, and its tests skip; with
+# Fetch the real servers at once. A part that cannot be had is named with the reason, and its tests skip; with
 # CI=true that is a failure.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 here=$root/tests/stack
 mkdir -p "$cache"
 
-parts=(install-elasticsearch build-collector install-client8)
+parts=(install-elasticsearch build-collector)
 declare -A pids
 for part in "${parts[@]}"; do
   # The tests that run meanwhile come first.
