@@ -1,6 +1,6 @@
 """The same facts as a log record: body, severity and flat attributes, as OpenTelemetry names them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -67,7 +67,7 @@ def log_view(event: Event) -> LogView:
     """
     raw = decoded(event)
     try:
-        fields = dict(_flat(mapped(raw, event, _OPTIONS), ""))
+        fields = _flat(mapped(raw, event, _OPTIONS))
     except RecursionError as error:
         raise UnmappableError("the event is nested too deeply") from error
     severity = text(raw.get("severity")) or ""
@@ -86,24 +86,31 @@ def attribute_name(field: str) -> str | None:
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
 
 
-def _flat(value: dict[str, Any], path: str) -> Iterator[tuple[str, AttributeValue]]:
+def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
+    found: dict[str, AttributeValue] = {}
+    _flatten(value, "", found)
+    return found
+
+
+def _flatten(value: dict[str, Any], path: str, found: dict[str, AttributeValue]) -> None:
     for key, inner in value.items():
-        if type(inner) is dict:
-            yield from _flat(inner, f"{path}{key}.")
-        elif type(inner) is list:
-            yield from _flat_list(inner, path + key)
+        kind = type(inner)
+        if kind is dict:
+            _flatten(inner, f"{path}{key}.", found)
+        elif kind is list:
+            _flatten_list(inner, path + key, found)
         else:
-            yield path + key, inner
+            found[path + key] = inner
 
 
-def _flat_list(values: list[Any], name: str) -> Iterator[tuple[str, AttributeValue]]:
+def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]) -> None:
     """A list of objects becomes one list for each of their fields, in step: "" where an object lacks it."""
     if not all(type(item) is dict for item in values):
-        yield name, _of_one_type(values)
+        found[name] = _of_one_type(values)
         return
-    rows = [dict(_flat(item, "")) for item in values]
+    rows = [_flat(item) for item in values]
     for key in dict.fromkeys(key for row in rows for key in row):
-        yield f"{name}.{key}", _of_one_type([row.get(key, "") for row in rows])
+        found[f"{name}.{key}"] = _of_one_type([row.get(key, "") for row in rows])
 
 
 def _of_one_type(values: list[Any]) -> AttributeValue:

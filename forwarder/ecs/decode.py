@@ -10,6 +10,7 @@ import msgspec
 INT64 = range(-(2**63), 2**63)
 """Integers that a search index and an OTLP attribute can hold."""
 
+_decode = msgspec.json.Decoder().decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -22,11 +23,11 @@ def decode(text: bytes | str) -> Any:
         RecursionError: it is nested too deeply.
     """
     try:
-        return msgspec.json.decode(text)
+        return _decode(text)
     except msgspec.MsgspecError:
         lenient = json.loads(text, parse_int=_integer, parse_float=_double, parse_constant=str)
         whole = _LONE_SURROGATE.sub("\ufffd", json.dumps(lenient, ensure_ascii=False))
-        return msgspec.json.decode(whole)
+        return _decode(whole)
 
 
 def encode(value: Any) -> str:

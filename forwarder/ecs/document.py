@@ -11,7 +11,7 @@ from forwarder.core.event import Event, Micros, moment
 from forwarder.ecs.categories import classes
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
-from forwarder.ecs.fields import Draft, copy_fields, names_under, object_at
+from forwarder.ecs.fields import Draft, blank, copy_fields, finished, names_under, object_at
 from forwarder.ecs.readers import clean, field_name, objects
 from forwarder.ecs.targets import targets
 
@@ -73,7 +73,7 @@ def decoded(event: Event) -> dict[str, Any]:
 
 def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
     """The document of `event`, whose decoded body is `raw`. May raise RecursionError."""
-    draft = Draft()
+    draft = blank()
     draft[""]["@timestamp"] = _timestamp(raw.get("published"), event.published)
     _constants(draft, options)
     copy_fields(raw, draft)
@@ -85,7 +85,7 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     _related(draft)
     if options.okta_geo:
         _okta_geo(draft)
-    return draft.finish()
+    return finished(draft)
 
 
 def _timestamp(written: Any, published: Micros) -> str:
@@ -133,10 +133,15 @@ def _ip_chain(raw: dict[str, Any], draft: Draft) -> None:
 
 
 def _hop(hop: dict[str, Any]) -> dict[str, Any]:
-    place = hop.pop("geographicalContext", None)
-    if type(place) is dict and "postalCode" in place:
-        place["postal_code"] = place.pop("postalCode")
-    return hop if place is None else {**hop, "geographical_context": place}
+    _rename(hop, "geographicalContext", "geographical_context")
+    if type(hop.get("geographical_context")) is dict:
+        _rename(hop["geographical_context"], "postalCode", "postal_code")
+    return hop
+
+
+def _rename(value: dict[str, Any], old: str, new: str) -> None:
+    if old in value:
+        value[new] = value.pop(old)
 
 
 def _related(draft: Draft) -> None:

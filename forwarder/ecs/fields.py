@@ -128,21 +128,24 @@ def _hangings() -> tuple[tuple[str, str, str], ...]:
 _HANGINGS = _hangings()
 
 
-class Draft(dict[str, dict[str, Any]]):
-    """A document in the making: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be
-    set without asking whether the object is there. `draft[""]` is the document itself.
-    """
+Draft = dict[str, dict[str, Any]]
+"""A document in the making: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be set
+without asking whether the object is there. `draft[""]` is the document itself."""
 
-    def __init__(self) -> None:
-        super().__init__({path: {} for path, _, _ in _HANGINGS})
-        self[""] = {}
 
-    def finish(self) -> dict[str, Any]:
-        """The document: every object that holds something, hung into its parent."""
-        for path, parent, name in _HANGINGS:
-            if self[path]:
-                self[parent][name] = self[path]
-        return self[""]
+def blank() -> Draft:
+    """A draft with every object, all of them empty."""
+    draft: Draft = {path: {} for path, _, _ in _HANGINGS}
+    draft[""] = {}
+    return draft
+
+
+def finished(draft: Draft) -> dict[str, Any]:
+    """The document: every object of `draft` that holds something, hung into its parent."""
+    for path, parent, name in _HANGINGS:
+        if draft[path]:
+            draft[parent][name] = draft[path]
+    return draft[""]
 
 
 _Target = tuple[str, str]  # (object's path, name in it)
@@ -178,11 +181,13 @@ def copy_fields(raw: dict[str, Any], draft: Draft) -> None:
         objects.append(source)
         for name, read, targets in reads if source else ():
             value = source.get(name)
-            # Nearly all values are text already: half of the calls are saved.
-            if type(value) is not str or read is not text:
-                value = None if value is None else read(value)
             if value is None or value == "":
                 continue
+            # Nearly all values are text already, and need no reading.
+            if read is not text or type(value) is not str:
+                value = read(value)
+                if value is None:
+                    continue
             for path, field in targets:
                 draft[path][field] = value
 

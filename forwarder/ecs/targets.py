@@ -16,23 +16,25 @@ def targets(raw: dict[str, Any], draft: Draft) -> None:
     if not found:
         return
     draft["okta"]["target"] = found
-    user, group = _first(found, "user"), _first(found, "usergroup")
-    _copy(user, (("display_name", "full_name"), ("id", "id")), draft, "user.target")
-    _copy(group, (("display_name", "name"), ("id", "id")), draft, "user.target.group")
+    kinds = [made.get("type", "").lower() for made in found]
+    if "user" in kinds:
+        _copy(found[kinds.index("user")], "full_name", draft["user.target"])
+    if "usergroup" in kinds:
+        _copy(found[kinds.index("usergroup")], "name", draft["user.target.group"])
 
 
 def _target(item: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, name in _NAMES:
-        if value := text(item.get(key)):
+        value = item.get(key)
+        if value and (type(value) is str or (value := text(value))):
             made[name] = value
-    entry = item.get("detailEntry")
+    entry, changes = item.get("detailEntry"), item.get("changeDetails")
     if type(entry) is dict:
         details = {key: value for key in _DETAILS if (value := text(entry.get(key)))}
         if details:
             made["detailEntry"] = details
-    changes = clean(item.get("changeDetails"))
-    if type(changes) is dict:
+    if type(changes) is dict and (changes := clean(changes)):
         sides = {side: _as_text(changes[side]) for side in ("from", "to") if type(changes.get(side)) is dict}
         if sides:
             made["changeDetails"] = sides
@@ -44,11 +46,8 @@ def _as_text(values: dict[str, Any]) -> dict[str, str]:
     return {field_name(key): value if type(value) is str else encode(value) for key, value in values.items()}
 
 
-def _first(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    return next((made for made in found if made.get("type", "").lower() == kind), {})
-
-
-def _copy(source: dict[str, Any], names: tuple[tuple[str, str], ...], draft: Draft, path: str) -> None:
-    for key, name in names:
-        if key in source:
-            draft[path][name] = source[key]
+def _copy(made: dict[str, Any], name: str, into: dict[str, Any]) -> None:
+    if "display_name" in made:
+        into[name] = made["display_name"]
+    if "id" in made:
+        into["id"] = made["id"]
