@@ -42,14 +42,15 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     logging.root.setLevel(number)
     for chatty in (
         "elastic_transport",
-        "opentelemetry",
         "httpx",
         "httpcore",
         "urllib3",
         "uvicorn",
         "asyncio",
     ):
-        logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "opentelemetry" else logging.WARNING)
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # The SDK logs each try that failed as an error; the worker says it once, and for how long.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
 def get(room: str) -> Logger:
