@@ -35,7 +35,7 @@ _REPLAYS = 100
 """Dead letters that are sent again at a time."""
 
 _LET_GO = 2.0
-"""Seconds that a sink gets to give up a batch when it is told to."""
+"""Seconds that a sink gets to give up a batch, and the store to end a commit, once the time for a stop is over."""
 
 
 class Outlet(msgspec.Struct, frozen=True):
@@ -69,6 +69,7 @@ class Worker:
         self._store_failures = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._settling: asyncio.Task[None] | None = None
         self._out_of_time = False
         self._runner: asyncio.Task[Any] | None = None
 
@@ -85,7 +86,7 @@ class Worker:
             if not self._out_of_time or runner.uncancel():
                 raise
         finally:
-            await self._give_up_flights()
+            await self._let_go()
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
@@ -199,9 +200,16 @@ class Worker:
         settlement = self._progress.settlement()
         if settlement is None:
             return False
-        await self._log.settle(settlement)
-        self._progress.settled(settlement)
+        self._settling = asyncio.create_task(self._log.settle(settlement))
+        # A commit cannot be called back: where this wait is cancelled, `_let_go` still learns how it ended.
+        await asyncio.shield(self._settling)
+        self._settled()
         return True
+
+    def _settled(self) -> None:
+        settlement, self._settling = self._progress.settlement(), None
+        assert settlement is not None
+        self._progress.settled(settlement)
 
     async def _wait(self) -> None:
         """Return when something may have changed: an outcome came, an event came, a time came, or `stop`."""
@@ -237,11 +245,16 @@ class Worker:
             waits.append(self._stopping.wait())
         await _first_of(waits)
 
-    async def _give_up_flights(self) -> None:
+    async def _let_go(self) -> None:
+        """Give up what is in flight, and learn how a settlement under way ends: `status.position` tells the truth."""
         for task in self._flights:
             task.cancel()
-        if self._flights:
-            await asyncio.wait(self._flights, timeout=_LET_GO)
+        last = {*self._flights, self._settling} if self._settling else {*self._flights}
+        if last:
+            await _first_of([self._clock.sleep(_LET_GO), asyncio.wait(last)])
+        commit = self._settling
+        if commit and commit.done() and not commit.cancelled() and commit.exception() is None:
+            self._settled()
 
 
 async def _first_of(

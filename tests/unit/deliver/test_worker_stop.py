@@ -135,8 +135,23 @@ async def test_a_store_that_hangs_holds_up_a_stop_no_longer_than_the_grace() -> 
         stopping = asyncio.create_task(stopped(worker, grace=5.0))
         await rig.clock.asleep()
         await rig.clock.advance(5)
+        assert not stopping.done()
+        await rig.clock.advance(2)
         await stopping
         assert rig.position == 0
+
+
+async def test_a_commit_that_ends_while_the_worker_is_cancelled_is_not_forgotten() -> None:
+    async with working(2) as (rig, worker):
+        rig.store.stall()
+        (await rig.called()).deliver()
+        await settle()
+        stopping = asyncio.create_task(stopped(worker, grace=0.0))
+        await settle()
+        rig.store.resume()
+        await stopping
+        assert worker.status.position == rig.position == 2
+        assert rig.metric("events_delivered_total") == 2
 
 
 async def test_a_settlement_is_tried_again_while_the_worker_stops() -> None:
