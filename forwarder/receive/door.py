@@ -134,7 +134,7 @@ class Door:
         code = getattr(error, "status_code", 503)
         code = code if code in CODES else 503
         if code == 503:
-            self._log.error("request.failed", type(error).__name__, error=repr(error))
+            self._failed(error)
         self._counts[""].answered(code)
         return Response(b"", status_code=code, media_type="text/plain")
 
@@ -149,9 +149,14 @@ class Door:
             await self._send(Answer(ring.label, 503), send)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, a 500 or a dropped connection helps nobody
-            self._log.error("request.failed", type(error).__name__, error=repr(error), exc_info=error)
+            self._failed(error)
             answer = Answer(ring.label, 503)
         await self._send(answer, send)
+
+    def _failed(self, error: Exception) -> None:
+        """Say where it went wrong. Not by `repr`: that of some errors shows the bytes that they are about."""
+        kind = type(error).__name__
+        self._log.error("request.failed", kind, error=kind, exc_info=error)
 
     async def _send(self, answer: Answer, send: Send) -> None:
         if answer.body:

@@ -7,12 +7,20 @@ from typing import Protocol
 from forwarder.core.ports import Clock
 from forwarder.receive.settings import ListenerLimits
 
+YOUNG = 0.25
+"""Seconds in which a connection is not closed for room."""
+
+BURST = 2
+"""But for this many times the cap, at which the oldest goes, however young."""
+
 
 class Connection(Protocol):
     """A connection as the guard sees it."""
 
+    since: float
+    """When it began to wait, by `clock.monotonic`."""
     deadline: float
-    """By `clock.monotonic`; matters only while it waits."""
+    """Until when it may wait."""
     transport: asyncio.Transport
 
     def make_room(self) -> str:
@@ -57,12 +65,21 @@ class Guard:
         self._shed = shed
 
     def entered(self, connection: Connection) -> None:
-        """Take a connection in; where there are too many, the longest waiting ones go, but never this one."""
+        """Take a connection in; where there are too many, the longest waiting ones go, but never this one.
+
+        A burst of connections is accepted before the first byte of any is read, so the young ones are spared:
+        they may hold whole requests.
+        """
         self.connections.add(connection)
         self.empty.clear()
-        while len(self.connections) > self.limits.max_connections and self.waiting:
+        self._make_room(connection)
+
+    def _make_room(self, newest: Connection | None = None) -> None:
+        cap = self.limits.max_connections
+        young = self.clock.monotonic() - YOUNG
+        while len(self.connections) > cap and self.waiting:
             oldest = next(iter(self.waiting))
-            if oldest is connection:
+            if oldest is newest or (oldest.since > young and len(self.connections) <= BURST * cap):
                 return
             self.left(oldest)  # now, not when its transport has closed: the next one must not count it
             self._shed(oldest.make_room())
@@ -75,7 +92,8 @@ class Guard:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Close the connections whose client has let its deadline pass."""
+        """Close the connections whose client has let its deadline pass, and those that are too many after a burst."""
+        self._make_room()
         now = self.clock.monotonic()
         for connection in [late for late in self.waiting if late.deadline <= now]:
             if connection.expire():

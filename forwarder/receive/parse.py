@@ -104,7 +104,7 @@ def _envelope_id(envelope: _Envelope) -> str:
     for raw in (envelope.event_id, envelope.event_id_too):
         try:
             return _decode_text(raw)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
     return ""
 

@@ -2,10 +2,9 @@
 
 uvicorn itself waits for ever for the rest of a request and takes headers of any size. Here a connection is at any
 moment either ours to serve (a whole request waits for its answer) or the client's turn (nothing, half a head, half a
-body, or an answer that it does not read). Every client's turn has a deadline, and when a new connection comes in
-beyond the cap, the one whose turn has lasted longest makes room. A connection that is ours is never closed for
-room, so a POST that arrives whole is answered however many others idle. Only as many requests as are being served
-right now can exceed the cap.
+body, or an answer that it does not read). Every client's turn has a deadline, and when there are more connections
+than the cap, the one whose turn has lasted longest makes room. A connection that is ours is never closed for room,
+so a POST that arrives whole is answered however many others idle.
 """
 
 import asyncio
@@ -21,6 +20,7 @@ from uvicorn.server import ServerState
 from forwarder.receive.guard import Guard
 
 _MAX_URL = 8192
+_MAX_PIPELINE = 16  # requests waiting behind the one in service; uvicorn would read on without an end
 _LINGER = 2.0  # seconds for a client to read an answer that came before it had sent everything
 _OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte take 6
 
@@ -50,13 +50,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received = 0  # bytes of the request that the client is sending, as they come off the wire
         self._body_size = 0
         self._completed = 0
+        self.since = 0.0
         self.deadline = 0.0
 
     # Whose turn it is.
 
     def _clients_turn(self, seconds: float) -> None:
-        self.deadline = self._guard.clock.monotonic() + seconds
-        self._guard.waiting[self] = None  # keeps its place where it waits already
+        now = self._guard.clock.monotonic()
+        self.deadline = now + seconds
+        if self not in self._guard.waiting:  # else it keeps its place: who drips is not young again
+            self.since = now
+            self._guard.waiting[self] = None
 
     def _our_turn(self) -> None:
         self._guard.waiting.pop(self, None)
@@ -139,8 +143,13 @@ class GuardedProtocol(HttpToolsProtocol):
         limit = self._guard.limits.max_header_bytes
         if len(self.url) > _MAX_URL:
             self._fault = 414
-        elif self._received > limit and sum(len(name) + len(value) for name, value in self.headers) > limit:
+        elif (
+            self._received > limit
+            and sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url) > limit
+        ):
             self._fault = 431
+        elif len(self.pipeline) >= _MAX_PIPELINE:
+            self._fault = 400  # goes unsaid: those before it are answered, and the connection ends
         if self._fault:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()

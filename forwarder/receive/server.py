@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from forwarder import logs
 from forwarder.core.errors import SettingsError
-from forwarder.receive.guard import Guard
+from forwarder.receive.guard import BURST, Guard
 from forwarder.receive.protocol import GuardedProtocol
 from forwarder.receive.settings import ListenerLimits
 from forwarder.values import Listen
@@ -100,7 +100,7 @@ class Server:
 
     def reload(self, limits: ListenerLimits) -> None:
         """Take new limits, for connections old and new."""
-        room = open_files(limits.max_connections + _RESERVE) - _RESERVE
+        room = (open_files(BURST * limits.max_connections + _RESERVE) - _RESERVE) // BURST
         if room < limits.max_connections:
             self._log.warning("listener.limited", max_connections=room, hint="raise the limit of open files")
             limits = limits.model_copy(update={"max_connections": max(room, 1)})

@@ -26,6 +26,7 @@ class ListenerLimits(Section):
 
     Attributes:
         max_connections: beyond it, the oldest connection on which no whole request waits for its answer makes room.
+            A burst may exceed it for a moment.
         header_timeout: from the first byte of a request (or from the connection) to the end of its headers.
         body_timeout: from there to the end of its body. Okta itself gives up after 3 s; what is slower than that is
             a proxy with a slow client behind it, or an attack. A value below 3 s would refuse what Okta still waits for.

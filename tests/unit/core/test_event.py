@@ -77,3 +77,16 @@ def test_what_lacks_its_head_is_no_event(body: bytes) -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_moment_survives_the_way_to_microseconds_and_back(at: datetime) -> None:
     assert moment(micros(at)) == at
+
+
+HALF = rb'{"uuid":"u","eventType":"t","published":"2026-01-01T00:00:00Z","x":"\ud800"}'
+
+
+def test_half_of_a_surrogate_pair_in_a_field_that_nobody_reads_is_no_fault() -> None:
+    event = read_event(HALF, org="acme", via=Via.HOOK, received_at=1)
+    assert (event.uuid, event.body) == ("u", HALF)
+
+
+def test_an_identity_with_half_of_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(NotAnEventError, match="surrogate"):
+        read_event(HALF.replace(b'"u"', rb'"\udc00"'), org="acme", via=Via.HOOK, received_at=1)

@@ -1,0 +1,125 @@
+"""What the operator sets about the door."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from forwarder.core.errors import SettingsError
+from forwarder.receive.settings import (
+    ListenerLimits,
+    OrgDoor,
+    ReceiverSettings,
+    TlsSettings,
+    door_faults,
+    tls_context,
+)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = ReceiverSettings()
+    assert (settings.listen, settings.max_body, settings.commit_timeout) == (
+        "127.0.0.1:8080",
+        10 * 2**20,
+        2.0,
+    )
+    door = OrgDoor(secrets=["s"])
+    assert (door.path, door.header, door.challenge_needs_secret) == ("/okta/events", "Authorization", True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_body": "10"},
+        {"body_timeout": "0s"},
+        {"max_connections": 0},
+        {"max_header_bytes": "1B"},
+        {"tls": {}},
+    ],
+)
+def test_what_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ReceiverSettings(**fields)
+
+
+def test_an_org_needs_a_secret() -> None:
+    with pytest.raises(ValidationError):
+        OrgDoor(secrets=[])
+
+
+def test_orgs_that_nothing_tells_apart_are_a_fault_that_shows_no_secret() -> None:
+    orgs = {
+        "a": OrgDoor(secrets=["first", "planted"]),
+        "b": OrgDoor(secrets=["planted"], header="authorization", path="/okta/events/"),
+        "c": OrgDoor(secrets=["planted"], header="X-Key"),
+        "d": OrgDoor(secrets=["planted"], path="/d"),
+    }
+    faults = list(door_faults(orgs))
+    assert len(faults) == 1
+    assert faults[0].startswith("orgs.b.secrets[0]: orgs.a has the same")
+    assert "planted" not in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"path": "events"}, "orgs.a.path"),
+        ({"path": "/{org}"}, "orgs.a.path"),
+        ({"path": "/a b"}, "orgs.a.path"),
+        ({"header": "A b"}, "orgs.a.header"),
+        ({"header": ""}, "orgs.a.header"),
+        ({"secrets": ["ok", "  "]}, "orgs.a.secrets[1]"),
+        ({"secrets": ["planted\nnext"]}, "orgs.a.secrets[0]"),
+    ],
+)
+def test_what_no_request_could_carry_is_a_fault(fields: dict[str, object], path: str) -> None:
+    faults = list(door_faults({"a": OrgDoor(**{"secrets": ["s"]} | fields)}))
+    assert [fault.partition(":")[0] for fault in faults] == [path]
+    assert "planted" not in faults[0]
+
+
+def test_sound_orgs_have_no_fault() -> None:
+    assert not list(door_faults({"a": OrgDoor(secrets=["s", "t"]), "b": OrgDoor(secrets=["u"])}))
+
+
+def certificate(folder: Path, name: str = "one", *options: str) -> TlsSettings:
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl command, which makes the certificate, is not installed")
+    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-days", "2", "-subj", "/CN=localhost"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-out", cert, "-keyout", key),
+            *(options or ("-nodes",)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return TlsSettings(cert=cert, key=key)
+
+
+def test_tls_files_that_cannot_be_used_are_a_clear_fault(tmp_path: Path) -> None:
+    one, two = certificate(tmp_path), certificate(tmp_path, "two")
+    locked = certificate(tmp_path, "locked", "-passout", "pass:secret")
+    (tmp_path / "junk").write_text("junk")
+    assert tls_context(one).minimum_version.name == "TLSv1_2"
+    for cert, key, what in [
+        (tmp_path / "absent", one.key, "receiver.tls.cert: there is no file"),
+        (one.cert, tmp_path / "absent", "receiver.tls.key: there is no file"),
+        (one.cert, two.key, "receiver.tls: "),
+        (tmp_path / "junk", one.key, "receiver.tls: "),
+        (locked.cert, locked.key, "receiver.tls: "),
+        (tmp_path, one.key, "receiver.tls: "),
+    ]:
+        with pytest.raises(SettingsError) as caught:
+            tls_context(TlsSettings(cert=cert, key=key))
+        assert caught.value.faults[0].startswith(what)
+        assert str(tmp_path) in caught.value.faults[0]
+
+
+def test_limits_are_usable_on_their_own() -> None:
+    assert ListenerLimits().max_connections == 1000
