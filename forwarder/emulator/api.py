@@ -229,7 +229,7 @@ async def _log(request: _Request) -> ASGIApp:
     events, following = org.log.page(after=after, since=since, limit=limit)
     here = f"?{request.url.query}" if request.url.query else ""
     base = f"{org.settings.url}/api/v1/logs"
-    page = _answer(request, [msgspec.Raw(event.log) for event in events])
+    page = _answer(request, [msgspec.Raw(event.body) for event in events])
     response = page.to_asgi_response(None, request)
     # Okta sends each link as a header line of its own.
     response.headers.add("link", f'<{base}{here}>; rel="self"')

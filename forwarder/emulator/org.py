@@ -7,19 +7,18 @@ from itertools import cycle, islice
 from random import Random
 from typing import Self
 
-import httpx
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
-from forwarder.emulator.caller import Caller
+from forwarder.emulator.caller import Caller, Connections
 from forwarder.emulator.delivery import Delivery
 from forwarder.emulator.generator import Generator, Happened
 from forwarder.emulator.hooks import Hook, Hooks
 from forwarder.emulator.replies import invalid
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.stories import HOOKED
-from forwarder.emulator.system_log import SystemLog
+from forwarder.emulator.system_log import LogEntry, SystemLog
 
 _SLICE = 50
 """Events that are made at one go; then others get their turn."""
@@ -72,33 +71,26 @@ class Emulator:
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
-        seed = secrets.randbits(64) if settings.seed is None else settings.seed
+        self._seed = secrets.randbits(64) if settings.seed is None else settings.seed
         self.settings = settings
         self.faults = settings.faults
         self.clock = clock
-        # Sources of their own, so that faults and ids do not change which events a seed makes.
-        self._random = Random(f"{seed} faults")  # noqa: S311  no secret is drawn from it
-        self.hooks = Hooks(clock, self._random)
+        self.hooks = Hooks(clock, self._chance("hooks"))
         self.log = SystemLog(settings.history)
         self._generator = Generator(
-            Random(f"{seed} events"),  # noqa: S311  as above
+            self._chance("events"),
             origin=settings.url,
             odd_share=settings.odd,
             unhooked_share=settings.unhooked,
         )
+        self._connections = Connections(settings.ca_file)
+        self._caller = Caller(self._connections, settings.timeout)
         self._uuids: list[str] = []
         self._deliveries: dict[str, Delivery] = {}
         self._tasks = asyncio.TaskGroup()
         self._own: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        verify = httpx.create_ssl_context(str(self.settings.ca_file)) if self.settings.ca_file else True
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        # No proxy from the environment: hooks of a demo live on this machine.
-        self._client = httpx.AsyncClient(
-            verify=verify, limits=limits, timeout=self.settings.timeout, trust_env=False
-        )
-        self._caller = Caller(self._client, self.settings.timeout, self._random)
         await self._tasks.__aenter__()
         if self.settings.rate:
             self._own.add(self._tasks.create_task(self._go_on()))
@@ -113,7 +105,7 @@ class Emulator:
             # Nothing of the body's error: the group would wrap it, and all its tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
-            await self._client.aclose()
+            await self._connections.close()
 
     def create_hook(self, body: bytes) -> Hook:
         """`POST /api/v1/eventHooks`.
@@ -122,8 +114,9 @@ class Emulator:
             OktaApiError: the org refuses it.
         """
         hook = self.hooks.create(body)
+        chance = self._chance(f"faults of {hook.id}")
         self._deliveries[hook.id] = Delivery(
-            hook, self._caller, self.settings, self.clock, random=self._random, tasks=self._tasks
+            hook, self._caller, self.settings, self.clock, random=chance, tasks=self._tasks
         )
         return hook
 
@@ -224,6 +217,10 @@ class Emulator:
             waiting=sum(delivery.waiting for delivery in deliveries),
         )
 
+    def _chance(self, of_what: str) -> Random:
+        """A source of its own for each thing that is drawn, so that one does not change the others."""
+        return Random(f"{self._seed} {of_what}")  # noqa: S311  no secret is drawn from it
+
     def _happen(self, types: Sequence[str]) -> list[Happened]:
         hooks = self.hooks.all()
         events = []
@@ -231,7 +228,7 @@ class Emulator:
             ids = [hook.id for hook in hooks if hook.wants(event_type)]
             events.append(self._generator.event(event_type, self.clock.now(), ids))
         self._uuids += [event.uuid for event in events]
-        self.log.append(events)
+        self.log.append(LogEntry(event.published, event.log) for event in events)
         for hook in hooks:
             wanted = [event for event in events if hook.wants(event.event_type)]
             self._deliveries[hook.id].offer(wanted, self.faults)

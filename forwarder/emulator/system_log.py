@@ -4,24 +4,37 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
+import msgspec
+
 from forwarder.core.event import Micros
-from forwarder.emulator.generator import Happened
+
+
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
+    """One event as the log keeps it.
+
+    Attributes:
+        published: when it happened.
+        body: the JSON object.
+    """
+
+    published: Micros
+    body: bytes
 
 
 class SystemLog:
     """A log that remembers the newest `history` events; older ones are left out of every page, as Okta does after 90 days."""
 
     def __init__(self, history: int) -> None:
-        self._events: deque[Happened] = deque(maxlen=history)
+        self._events: deque[LogEntry] = deque(maxlen=history)
         self._count = 0
 
-    def append(self, events: Iterable[Happened]) -> None:
+    def append(self, events: Iterable[LogEntry]) -> None:
         """Store what happened."""
         for event in events:
             self._events.append(event)
             self._count += 1
 
-    def page(self, *, after: int | None, since: Micros, limit: int) -> tuple[list[Happened], int]:
+    def page(self, *, after: int | None, since: Micros, limit: int) -> tuple[list[LogEntry], int]:
         """One page, as a poller sees it.
 
         Args:

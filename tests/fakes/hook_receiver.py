@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -47,6 +48,7 @@ class HookReceiver:
         calls: what came.
         busiest: most requests that were in its hands at a time.
         hold: while cleared, POSTs get no answer yet.
+        tls: its certificate; None for plain HTTP.
     """
 
     answers: deque[int] = field(default_factory=deque)
@@ -55,6 +57,7 @@ class HookReceiver:
     calls: list[Call] = field(default_factory=list)
     busiest: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    tls: ssl.SSLContext | None = None
     url: str = ""
     _busy: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -62,9 +65,11 @@ class HookReceiver:
 
     async def __aenter__(self) -> Self:
         self.hold.set()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 24)
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", 0, limit=1 << 24, ssl=self.tls
+        )
         port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/okta/events"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/okta/events"
         return self
 
     async def __aexit__(self, *_: object) -> None:

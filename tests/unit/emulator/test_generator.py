@@ -1,6 +1,7 @@
 import ipaddress
 import json
 from collections import Counter
+from functools import cache
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ def generator(seed: int = 7, **shares: float) -> Generator:
     return Generator(Random(seed), origin="https://org.example.com", **shares)
 
 
+@cache
 def sample(count: int = 1500, **shares: float) -> list[Happened]:
     made = generator(7, **shares)
     return [made.event(made.event_type(), NOW) for _ in range(count)]
