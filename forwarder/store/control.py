@@ -98,6 +98,8 @@ class ControlServer:
         assert task is not None
         self._tasks.add(task)
         try:
+            if self._server is None:  # it connected just before the end
+                return
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 answer = await self._answer(reader)
                 writer.write(msgspec.json.encode(answer) + b"\n")

@@ -76,19 +76,24 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return db
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
     """A connection that only reads, beside a forwarder or without one. It never checkpoints.
+
+    Args:
+        path: of the store.
+        live: it stays open while this process writes to the store.
+        steps: to what version it must have come.
 
     Raises:
         StoreFormatError: no store of ours, damaged, or of another version.
         StoreError: there is none, or it cannot be read.
     """
-    newest = version_of(STEPS)
+    newest = version_of(steps)
     try:
         if not path.exists():
             raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
         _check_header(path, newest)
-        db = _connect_reader(path)
+        db = _connect_reader(path, live=live)
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise trouble(path, error) from error
@@ -122,7 +127,7 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
-def _connect_reader(path: Path) -> sqlite3.Connection:
+def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
     db = _connect(_uri(path, "ro"))
     try:
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -130,7 +135,7 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
         db.close()
         # A cleanly closed store has no log; to read it, SQLite makes an empty one, which this user may not do.
         # Nobody writes to it while there is none, so the file may be taken as it is.
-        if path.with_name(path.name + "-wal").exists():
+        if live or path.with_name(path.name + "-wal").exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
     except BaseException:

@@ -1,5 +1,7 @@
 """What the operator sets about the store."""
 
+from pathlib import Path
+
 from pydantic import field_validator
 
 from forwarder.values import Duration, PathStr, Section, Size
@@ -18,7 +20,7 @@ class StoreSettings(Section):
         dedup_window: seconds that an event's uuid is remembered.
     """
 
-    path: PathStr
+    path: PathStr = Path("/var/lib/forwarder/forwarder.db")
     max_size: Size = "10GiB"  # type: ignore[assignment]  # validated from text, as an operator writes it
     retention: Duration = "7d"  # type: ignore[assignment]  # as above
     dedup_window: Duration = "30d"  # type: ignore[assignment]  # as above

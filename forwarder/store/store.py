@@ -66,6 +66,9 @@ class Store:
             lock.release()
             raise
         try:
+            # Open from the start, and with it SQLite's shared memory, which a full disk could not make any more:
+            # what is stored can be delivered even while nothing can be written.
+            await store._log_reader.run(lambda _: None)
             await store._control.start()
         except BaseException:
             await store.close()

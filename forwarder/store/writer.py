@@ -37,6 +37,7 @@ _IDLE = 0.5  # seconds without work, after which the log is emptied
 _PROBE_EVERY = 1.0  # seconds
 _PRUNE_EVERY = 5.0  # seconds, when the last step found nothing
 _PRUNE_NEXT = 0.05  # seconds between steps while there is more
+_LOOK_EVERY = 0.25  # seconds between looks at the size of the log
 _LOG_LIMIT = 32 * 1024 * 1024  # bytes of log, beyond which readers are waited for so that it can start over
 
 _DISK = frozenset(
@@ -114,7 +115,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting = 0  # bytes in the queue; touched on the event loop only
         self._closed = False
-        self._next_probe = self._next_prune = 0.0
+        self._next_probe = self._next_prune = self._next_look = 0.0
         self._dirty = True  # something may be in the log that is not yet in the file
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -281,8 +282,10 @@ class Writer:
             self._next_prune = time.monotonic() + (_PRUNE_NEXT if more else _PRUNE_EVERY)
         elif idle and self._dirty:
             self._empty_log(patience=0)
-        elif self._dirty and self._log_bytes() > _LOG_LIMIT:
-            self._empty_log(patience=20)
+        elif now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            if self._log_bytes() > _LOG_LIMIT:
+                self._empty_log(patience=20)
 
     def _probe(self) -> None:
         """Find out whether events can be stored again, so that no POST must fail to learn it."""

@@ -1,0 +1,160 @@
+"""What every store promises to the ways in and the ways out: the real one, and the one in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.event import Event
+from forwarder.core.ports import Settlement
+from forwarder.store.dead_letters import Selection
+from forwarder.store.store import Store
+from tests.fakes.store import MemoryStore
+from tests.unit.store.samples import event, events, opened, refused, reject, taken
+
+AnyStore = Store | MemoryStore
+
+
+@asynccontextmanager
+async def real(tmp_path: Path) -> AsyncIterator[Store]:
+    async with opened(tmp_path / "store.db", sinks=("siem", "archive")) as store:
+        yield store
+
+
+@asynccontextmanager
+async def in_memory(_: Path) -> AsyncIterator[MemoryStore]:
+    yield MemoryStore()
+
+
+@pytest.fixture(params=[real, in_memory], ids=["sqlite", "memory"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyStore]:
+    async with request.param(tmp_path) as store:
+        yield store
+
+
+async def replay_all(store: AnyStore, sink: str) -> None:
+    if isinstance(store, MemoryStore):
+        store.replay(sink)
+    else:
+        await store.replay(Selection(sink=sink))
+
+
+async def log(store: AnyStore) -> list[tuple[int, Event]]:
+    return [(stored.seq, stored.event) for stored in await store.read(0, limit=1000, max_bytes=10**9)]
+
+
+async def test_what_was_appended_is_read_back_as_it_was_in_the_order_of_its_seq(store: AnyStore) -> None:
+    first, second, third = event("a", size=300_000), event(org="other", envelope_id="Ev-1"), event()
+    appended = await store.append([first, second], timeout=5)
+    assert (list(appended.stored), appended.duplicates) == ([first, second], 0)
+    await store.append([third], timeout=5)
+    assert await log(store) == [(1, first), (2, second), (3, third)]
+
+
+async def test_the_first_copy_of_an_event_wins(store: AnyStore) -> None:
+    first, again, later = event("a"), event("a", size=100), event("b")
+    appended = await store.append([first, again, later], timeout=5)
+    assert (list(appended.stored), appended.duplicates) == ([first, later], 1)
+    appended = await store.append([again], timeout=5)
+    assert (list(appended.stored), appended.duplicates) == ([], 1)
+    assert await log(store) == [(1, first), (2, later)]
+
+
+async def test_the_same_uuid_of_another_org_or_in_another_spelling_is_another_event(store: AnyStore) -> None:
+    name = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
+    batch = [event(name), event(name, org="other"), event(name.upper())]
+    assert (await store.append(batch, timeout=5)).duplicates == 0
+    assert [stored for _, stored in await log(store)] == batch
+
+
+async def test_rejects_take_no_place_in_the_log(store: AnyStore) -> None:
+    await store.append([], [reject()], timeout=5)
+    await store.append([event("a")], [reject()], timeout=5)
+    assert [seq for seq, _ in await log(store)] == [1]
+
+
+async def test_a_read_is_bounded_by_number_and_by_bytes_but_gives_one_at_least(store: AnyStore) -> None:
+    await store.append(events(5, size=1000), timeout=5)
+
+    async def seqs(after: int, limit: int, max_bytes: int) -> list[int]:
+        return [stored.seq for stored in await store.read(after, limit=limit, max_bytes=max_bytes)]
+
+    assert await seqs(1, 2, 10**6) == [2, 3]
+    assert await seqs(0, 100, 2500) == [1, 2]
+    assert await seqs(3, 100, 1) == [4]
+    assert await seqs(5, 100, 10**6) == []
+
+
+async def test_concurrent_appends_get_seqs_without_a_gap(store: AnyStore) -> None:
+    batches = [events(3) for _ in range(50)]
+    await asyncio.gather(*(store.append(batch, timeout=5) for batch in batches))
+    assert [seq for seq, _ in await log(store)] == list(range(1, 151))
+
+
+async def test_wait_returns_when_there_is_something_after_the_position(store: AnyStore) -> None:
+    waiting = asyncio.create_task(store.wait(1, replays=0))
+    await store.append([event()], timeout=5)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await store.append([event()], timeout=5)
+    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(store.wait(0, replays=0), 5)
+
+
+async def test_wait_returns_when_replays_are_asked_for(store: AnyStore) -> None:
+    await store.append(events(1), timeout=5)
+    await store.settle(Settlement("siem", 1, dead=refused(1)))
+    waiting = asyncio.create_task(store.wait(1, replays=store.replay_requests))
+    await replay_all(store, "siem")
+    await asyncio.wait_for(waiting, 5)
+    assert store.replay_requests == 1
+
+
+async def test_a_replay_is_sent_again_until_it_is_settled(store: AnyStore) -> None:
+    batch = events(3)
+    await store.append(batch, timeout=5)
+    await store.settle(Settlement("siem", 3, delivered=1, dead=refused(1, 3)))
+    assert await store.replays("siem", limit=10) == []
+    await replay_all(store, "siem")
+    replays = await store.replays("siem", limit=10)
+    assert [(stored.seq, stored.event) for stored in replays] == [(1, batch[0]), (3, batch[2])]
+    assert await store.replays("archive", limit=10) == []
+    assert [stored.seq for stored in await store.replays("siem", limit=1)] == [1]
+    await store.settle(Settlement("siem", 3, replayed=(1,), dead_again=refused(3)))
+    assert await store.replays("siem", limit=10) == []
+    await replay_all(store, "siem")
+    assert [stored.seq for stored in await store.replays("siem", limit=10)] == [3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        taken("siem", 2, 1),
+        taken("siem", 1, 2),
+        taken("siem", 9, 9),
+        taken("siem", 0, -1),
+        Settlement("siem", 2, delivered=1, dead=refused(3)),
+        Settlement("siem", 2, dead=refused(2, 2)),
+        Settlement("siem", 3, delivered=3, undisclosed=4),
+        Settlement("siem", 1, replayed=(1,)),
+        Settlement("siem", 0, dead_again=refused(1)),
+        Settlement("siem", 1, delivered=1, replayed=(1,)),
+    ],
+)
+async def test_a_settlement_that_does_not_add_up_is_refused_and_changes_nothing(
+    store: AnyStore, wrong: Settlement
+) -> None:
+    await store.append(events(3), timeout=5)
+    with pytest.raises(ValueError, match=r"siem|settlement"):
+        await store.settle(wrong)
+    await store.settle(taken("siem", 3, 3))
+
+
+async def test_each_sink_goes_its_own_way(store: AnyStore) -> None:
+    await store.append(events(3), timeout=5)
+    await store.settle(taken("siem", 3, 3))
+    await store.settle(taken("archive", 1, 1))
+    with pytest.raises(ValueError, match=r"add up|cannot move"):
+        await store.settle(taken("archive", 1, 1))

@@ -1,0 +1,86 @@
+"""Events for tests of the store, and a way to open one."""
+
+import itertools
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from forwarder.core.event import Event, Micros, Reject, Via
+from forwarder.core.outcome import Rejection, RejectReason
+from forwarder.core.ports import Clock, Settlement
+from forwarder.metrics import Metrics
+from forwarder.store.settings import StoreSettings
+from forwarder.store.store import Store
+from tests.fakes.clock import NOON, ManualClock
+
+DAY = 86_400.0
+
+_numbers = itertools.count(1)
+
+
+def event(  # a factory with a default for everything
+    name: str | None = None,
+    *,
+    org: str = "acme",
+    size: int = 0,
+    received_at: Micros = NOON,
+    envelope_id: str = "",
+    via: Via = Via.HOOK,
+) -> Event:
+    """An event with a version-1 uuid, or with `name` for its uuid; `size` bytes of filling."""
+    number = next(_numbers)
+    name = name if name is not None else str(uuid.uuid1(node=7, clock_seq=number % 16384))
+    body = {
+        "uuid": name,
+        "eventType": "user.session.start",
+        "published": "2026-01-01T12:00:00.000Z",
+        "displayMessage": "Grüße ✓",
+        "x": random.Random(number).randbytes(size // 2).hex(),
+    }
+    raw = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return Event(org, name, "user.session.start", NOON, received_at, via, envelope_id, raw)
+
+
+def events(count: int, *, size: int = 0) -> list[Event]:
+    """That many different events."""
+    return [event(size=size) for _ in range(count)]
+
+
+def reject(body: bytes = b'{"uuid":null}') -> Reject:
+    """An element that is no event."""
+    return Reject("acme", NOON, "f3e0e2f4-1111-4222-8333-444455556666", "no uuid", body)
+
+
+def refused(*seqs: int) -> tuple[Rejection, ...]:
+    """Those seqs, refused for their mapping."""
+    return tuple(Rejection(seq, RejectReason.MAPPING, f"field of {seq} is no number") for seq in seqs)
+
+
+def taken(sink: str, position: int, count: int) -> Settlement:
+    """A sink that has taken `count` more events, up to `position`."""
+    return Settlement(sink, position, delivered=count)
+
+
+@asynccontextmanager
+async def opened(  # as above
+    path: Path,
+    clock: Clock | None = None,
+    *,
+    sinks: Iterable[str] = ("siem",),
+    max_size: str = "10GiB",
+    retention: str = "7d",
+    dedup_window: str = "30d",
+) -> AsyncIterator[Store]:
+    """A store at `path` with these sinks attached."""
+    settings = StoreSettings.model_validate(
+        {"path": path, "max_size": max_size, "retention": retention, "dedup_window": dedup_window}
+    )
+    store = await Store.open(settings, clock or ManualClock(), Metrics())
+    try:
+        await store.attach(dict.fromkeys(sinks, "oldest"))
+        yield store
+    finally:
+        await store.close()

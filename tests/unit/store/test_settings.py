@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from forwarder.store.settings import StoreSettings
+
+
+def test_sizes_and_times_have_the_promised_defaults() -> None:
+    settings = StoreSettings(path=Path("x.db"))
+    assert settings.max_size == 10 * 1024**3
+    assert settings.retention == 7 * 86400
+    assert settings.dedup_window == 30 * 86400
+
+
+def test_a_store_that_could_hold_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least 1MiB"):
+        StoreSettings.model_validate({"path": "x.db", "max_size": "1000KB"})
