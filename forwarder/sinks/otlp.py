@@ -19,8 +19,6 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import Outcome, Rejection, RejectReason
 from forwarder.core.ports import Clock
 from forwarder.sinks import transport
-from forwarder.sinks.otlp_grpc import GrpcExporter
-from forwarder.sinks.otlp_http import HttpExporter
 from forwarder.sinks.otlp_record import record
 from forwarder.sinks.otlp_reply import Exporter, Reply
 from forwarder.sinks.otlp_settings import OtlpSettings
@@ -52,6 +50,7 @@ class OtlpSink:
         self._settings = settings
         self._clock = clock
         self._timeout = timeout
+        self._connect = _connector(settings.protocol, timeout, clock)
         self._idle: list[Exporter] = []
         self._warn_from = clock.monotonic()
 
@@ -99,7 +98,7 @@ class OtlpSink:
         # While it works, an exporter belongs to this call alone. It goes back only if the server answered: after
         # anything else, also when this call is cancelled, its thread may still run, or its connection be dead.
         settings = self._settings
-        exporter = self._idle.pop() if self._idle else self._connect()
+        exporter = self._idle.pop() if self._idle else self._connect(settings)
         answered = False
         try:
             async with asyncio.timeout(self._timeout + _GRACE):
@@ -116,11 +115,6 @@ class OtlpSink:
             else:
                 exporter.close()
         return reply
-
-    def _connect(self) -> Exporter:
-        if self._settings.protocol == "grpc":
-            return GrpcExporter(self._settings, self._timeout)
-        return HttpExporter(self._settings, self._timeout, self._clock)
 
     def _drop_idle(self) -> None:
         while self._idle:
@@ -142,6 +136,17 @@ class OtlpSink:
         if now >= self._warn_from:
             self._warn_from = now + _WARN_EVERY
             logs.get("sinks").warning("otlp_warning", endpoint=self._settings.url, detail=words)
+
+
+def _connector(protocol: str, timeout: float, clock: Clock) -> Callable[[OtlpSettings], Exporter]:
+    """What makes an exporter. Only what the protocol needs is loaded: each of the two costs some 20 MB."""
+    if protocol == "grpc":
+        from forwarder.sinks.otlp_grpc import GrpcExporter  # noqa: PLC0415  # as above
+
+        return lambda settings: GrpcExporter(settings, timeout)
+    from forwarder.sinks.otlp_http import HttpExporter  # noqa: PLC0415  # as above
+
+    return lambda settings: HttpExporter(settings, timeout, clock)
 
 
 async def _in_thread(call: Callable[[], _T]) -> _T:

@@ -42,8 +42,10 @@ def record(event: Event) -> ReadableLogRecord:
     # The SDK leaves out an attribute that it cannot encode, with no more than a log line, and gives up the
     # whole batch for anything else that it cannot. So each value is looked at before it gets there.
     for name, value in attributes.items():
-        _check(name, name)
-        _check(name, value)
+        if not name.isascii():
+            _check(name, name)
+        if type(value) is not str or not value.isascii():  # most are plain text
+            _check(name, value)
     for place, text in (("body", view.body), ("severity", view.severity_text), ("type", event.event_type)):
         _check(place, text)
     return ReadableLogRecord(
