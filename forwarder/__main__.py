@@ -1,6 +1,6 @@
 """`python -m forwarder` is the `forwarder` command."""
 
-from forwarder.cli import main
+from forwarder.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -33,7 +33,7 @@ class State(StrEnum):
     """What a sink's worker is doing."""
 
     RUNNING = "running"  # the sink takes what it is sent
-    WAITING = "waiting"  # there is nothing to send
+    IDLE = "idle"  # there is nothing to send
     RETRYING = "retrying"  # the last try failed; another follows
     PAUSED = "paused"  # an operator must act; tried now and then
     STOPPED = "stopped"

@@ -112,7 +112,7 @@ class Worker:
         if self._ended.is_set():
             state = State.STOPPED
         elif state is State.RUNNING and not self._flights:
-            state = State.WAITING
+            state = State.IDLE
         return WorkerStatus(
             sink=self._outlet.name,
             state=state,

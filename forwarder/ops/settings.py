@@ -4,6 +4,10 @@ from forwarder.values import Listen, Section
 
 
 class OpsSettings(Section):
-    """The ops listener: health, metrics, status page."""
+    """The ops listener: health, metrics, status page.
+
+    Attributes:
+        listen: the address. It only reads and shows no event; still, keep it from strangers.
+    """
 
     listen: Listen = Listen("127.0.0.1:9464")

@@ -15,7 +15,12 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class TlsSettings(Section):
-    """The certificate that the door shows. PEM files."""
+    """The certificate that the door shows.
+
+    Attributes:
+        cert: a PEM file, with the chain to its issuer.
+        key: its private key, a PEM file without a password.
+    """
 
     cert: PathStr
     key: PathStr

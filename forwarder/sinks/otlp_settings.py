@@ -32,9 +32,12 @@ class OtlpSettings(Section):
     Attributes:
         endpoint: `http://` or `https://`, host and port. For http/protobuf `/v1/logs` is added where there is no
             path. For gRPC the scheme says whether TLS is used.
+        protocol: `http/protobuf` or `grpc`.
         headers: sent with each request, as in `{authorization: {env: OTLP_TOKEN}}`.
         ca_file: PEM; whom to trust instead of the machine's own list.
         cert_file: PEM; our own certificate, with `key_file`.
+        key_file: PEM; its private key.
+        compression: `gzip` or `none`; on the same machine it only costs.
     """
 
     kind: Literal["otlp"] = "otlp"

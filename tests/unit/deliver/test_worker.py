@@ -396,7 +396,7 @@ async def test_the_status_tells_what_the_worker_does() -> None:
         await rig.clock.advance(1)
         (await rig.called()).deliver()
         await settle()
-        assert (worker.status.state, worker.status.position) == (State.WAITING, 2)
+        assert (worker.status.state, worker.status.position) == (State.IDLE, 2)
         assert (worker.status.last_success, worker.status.next_try) == (rig.clock.now(), None)
     assert worker.status.state is State.STOPPED
 

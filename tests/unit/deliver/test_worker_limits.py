@@ -55,7 +55,7 @@ async def test_a_sink_at_the_limit_goes_on_when_it_takes_an_event_again() -> Non
                 call.deliver()
             await settle()
             assert (rig.position, rig.dead) == (12, [1, 2])
-            assert worker.status.state is State.WAITING
+            assert worker.status.state is State.IDLE
     assert lines[-1]["action"] == "sink_recovered"
 
 
@@ -68,7 +68,7 @@ async def test_a_delivered_event_between_begins_the_count_anew() -> None:
                 dead = [Rejection(seq, RejectReason.MAPPING, "no") for seq in (one, three)]
                 call.reply(Outcome(delivered=[two], rejected=dead))
             await settle()
-            assert (rig.position, len(rig.dead), worker.status.state) == (9, 6, State.WAITING)
+            assert (rig.position, len(rig.dead), worker.status.state) == (9, 6, State.IDLE)
 
 
 async def test_without_a_limit_everything_may_be_rejected() -> None:
@@ -193,7 +193,7 @@ async def test_replays_that_are_rejected_again_do_not_count_towards_the_limit() 
             rig.store.replay(SINK)
             (await rig.called()).reject()
             await settle()
-            assert (rig.dead, worker.status.state) == ([1, 2, 3], State.WAITING)
+            assert (rig.dead, worker.status.state) == ([1, 2, 3], State.IDLE)
 
 
 async def test_a_replay_that_may_have_been_refused_stays_a_dead_letter() -> None:
@@ -221,4 +221,4 @@ async def test_a_replay_that_is_delivered_wakes_a_sink_at_the_limit() -> None:
             probe.deliver()
             (await rig.called()).deliver()
             await settle()
-            assert (rig.position, rig.dead, worker.status.state) == (4, [2], State.WAITING)
+            assert (rig.position, rig.dead, worker.status.state) == (4, [2], State.IDLE)

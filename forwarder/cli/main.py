@@ -1,0 +1,95 @@
+"""The `forwarder` command: each subcommand parses, calls one function, prints.
+
+Exit codes: 0 fine, 1 ran and found a fault, 2 wrong usage or configuration.
+
+Rooms are imported inside the commands: `forwarder --help` should not wait for a database client.
+"""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forwarder.cli.common import config_option, load_settings
+from forwarder.core.errors import ForwarderError, SettingsError
+
+
+class _Commands(click.Group):
+    """Turns every error that we raise on purpose into plain words and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            click.secho("The configuration is wrong:", fg="red", err=True)
+            for fault in error.faults:
+                click.echo(f"  {fault}", err=True)
+            ctx.exit(2)
+        except ForwarderError as error:
+            click.secho(str(error), fg="red", err=True)
+            ctx.exit(1)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(version("okta-forwarder"), prog_name="forwarder")
+def main() -> None:
+    """Bring every security event of an Okta org to a SIEM, and lose none that was acknowledged.
+
+    Start with `forwarder demo`: it needs nothing and shows the whole pipe at work.
+    """
+
+
+@main.command()
+@config_option
+def run(config: Path) -> None:
+    """Run the forwarder until SIGTERM or SIGINT; SIGHUP reloads secrets and limits.
+
+    Okta posts to `receiver.listen` (default 127.0.0.1:8080, path /okta/events); `ops.listen` (default
+    127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.
+    """
+    from forwarder import logs
+    from forwarder.app import run_until_signal
+    from forwarder.settings import load
+
+    settings = load(config)
+    logs.setup(settings.log.level, json={"auto": None, "json": True, "text": False}[settings.log.format])
+    run_until_signal(settings, lambda: load(config))
+
+
+@main.command()
+@config_option
+def check(config: Path) -> None:
+    """Check the configuration, and nothing else: every fault at once, exit 2 if there is one.
+
+    It reads the file, the environment (FORWARDER__SECTION__KEY) and the secrets they name. It opens no
+    connection and no store.
+    """
+    settings = load_settings(config)
+    click.secho("The configuration is fine.", fg="green")
+    for name, org in settings.orgs.items():
+        click.echo(f"  org {name}: {len(org.secrets)} live secret(s) in {org.header}, at {org.path}")
+    for name, sink in settings.sinks.items():
+        click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
+    click.echo(f"  store: {settings.store.path}")
+    click.echo(f"  Okta posts to {settings.receiver.listen}; operators look at http://{settings.ops.listen}/")
+    for note in settings.not_yet_used():
+        click.secho(f"  note: {note}", fg="yellow")
+
+
+def add_commands() -> None:
+    """Join the commands that have a file of their own."""
+    from forwarder.cli import dead_letters, demo, emulate, stats
+
+    for command in (demo.demo, stats.stats, dead_letters.dead_letters, emulate.emulate_okta):
+        main.add_command(command)
+
+
+add_commands()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

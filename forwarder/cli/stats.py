@@ -1,0 +1,53 @@
+"""`forwarder stats`: the ledger."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forwarder.cli.common import config_option, load_settings
+
+if TYPE_CHECKING:
+    from forwarder.store.ledger import Ledger
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print the ledger as one JSON object.")
+def stats(config: Path, *, as_json: bool) -> None:
+    """Show the ledger: where every stored event is. Works whether or not a forwarder runs on the store.
+
+    For each sink, delivered + dead + discarded + skipped + waiting = stored; where that does not hold, the exit
+    code is 1. `rejected` counts elements of envelopes that were no event; they are the receiver's dead letters.
+    """
+    from forwarder.store.ledger import read_ledger
+
+    ledger = read_ledger(load_settings(config).store.path)
+    if as_json:
+        click.echo(json.dumps(ledger.as_json(), indent=2))
+    else:
+        _print(ledger)
+    for fault in ledger.faults:
+        click.secho(fault, fg="red", err=True)
+    if not ledger.balanced:
+        click.secho("The ledger does not balance: keep the store file and report this.", fg="red", err=True)
+        raise SystemExit(1)
+
+
+def _print(ledger: "Ledger") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"{ledger.stored:,} events stored, {ledger.duplicates:,} duplicates dropped, "
+        f"{ledger.rejected:,} elements that were no event; {ledger.bytes / 1e6:,.1f} MB on disk"
+    )
+    table = Table(box=None)
+    for column in ("sink", "delivered", "waiting", "dead letters", "discarded", "skipped"):
+        table.add_column(column, justify="left" if column == "sink" else "right")
+    for name, sink in ledger.sinks.items():
+        numbers = (sink.delivered, sink.waiting, sink.dead, sink.discarded, sink.skipped)
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    console.print(table)
