@@ -161,6 +161,15 @@ def test_types_that_declare_change_details_have_them_and_no_others() -> None:
         assert all({"from", "to"} == details.keys() for details in changed)
 
 
+def test_what_an_admin_changed_keeps_its_nulls_in_both_shapes() -> None:
+    event_type = next(name for name in ELIGIBLE if "changeDetails" in EVENT_TYPES[name])
+    hook, log = both(generator().event(event_type, NOW))
+    (changed,) = (target["changeDetails"] for target in hook["target"] if "changeDetails" in target)
+    (twin,) = (target["changeDetails"] for target in log["target"] if "changeDetails" in target)
+    assert changed == twin
+    assert changed["from"]["zones"] == {"include": None, "exclude": None}
+
+
 def test_what_fails_says_why() -> None:
     failed = [hook for hook, _ in map(both, sample()) if hook["outcome"]["result"] == "FAILURE"]
     assert {"INVALID_CREDENTIALS", "LOCKED_OUT"} <= {hook["outcome"].get("reason") for hook in failed}
