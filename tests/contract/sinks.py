@@ -17,7 +17,9 @@ import pytest
 from forwarder.core.event import StoredEvent, Via, read_event
 from forwarder.core.ports import Sink
 from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.file import FileSettings, FileSink
 from forwarder.sinks.otlp import OtlpSettings, OtlpSink
+from tests.fakes.archive import ArchiveDirectory
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.otlp import FakeOtlpGrpc, FakeOtlpHttp
@@ -70,8 +72,19 @@ async def otlp_grpc(_directory: Path) -> AsyncIterator[Running]:
         await sink.close()
 
 
+@asynccontextmanager
+async def file(directory: Path) -> AsyncIterator[Running]:
+    """The sink for a file, with the events as received."""
+    path = directory / "archive" / "okta.ndjson"
+    settings = FileSettings.model_validate({"path": path, "format": "raw", "rotate_age": "36500d"})
+    sink = FileSink("archive", settings, ManualClock())
+    yield Running(sink, ArchiveDirectory(path))
+    await sink.close()
+
+
 SINKS = [
     pytest.param(memory, id="memory"),
+    pytest.param(file, id="file"),
     pytest.param(elasticsearch, id="elasticsearch", marks=pytest.mark.both_clients),
     pytest.param(otlp_http, id="otlp-http"),
     pytest.param(otlp_grpc, id="otlp-grpc"),

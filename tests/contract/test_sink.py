@@ -1,6 +1,7 @@
 """What every sink keeps, whatever it speaks: one suite, run on each sink of `sinks.py`."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -72,6 +73,23 @@ async def test_all_is_delivered_and_the_peer_has_it(running: Running) -> None:
     assert sorted(outcome.delivered) == seqs(batch)
     assert (partition(outcome), outcome.reason) == (seqs(batch), None)
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
+
+
+async def test_whatever_happens_the_outcome_splits_the_batch_exactly(running: Running) -> None:
+    chance = random.Random(7)
+    first = 1
+    for fault in [None, *Fault] * 3:
+        if fault is Fault.SILENT or fault in running.peer.cannot:
+            continue
+        batch = stored_events(chance.randint(1, 30), first)
+        first += len(batch)
+        if fault is not None:
+            named = chance.sample(batch, chance.randint(0, len(batch)))
+            await running.peer.fail_with(fault, uuids(named))
+        outcome = await running.sink.send(batch)
+        assert partition(outcome) == seqs(batch)
+        assert (outcome.reason is None) == (not outcome.retry)
+        await running.peer.heal()
 
 
 async def test_batches_in_flight_at_once_do_not_mix(running: Running) -> None:

@@ -1,0 +1,220 @@
+"""What a worker and any sink keep together: at least once, nothing lost, each event in exactly one place."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+
+from forwarder.clock import SystemClock
+from forwarder.core.event import Event
+from forwarder.deliver.health import State
+from forwarder.deliver.progress import Instruments
+from forwarder.deliver.settings import DeliverySettings
+from forwarder.deliver.worker import Outlet, Worker
+from forwarder.metrics import Metrics
+from tests.contract.sinks import SINKS, Factory, Running, stored_events
+from tests.fakes.peer import Fault
+from tests.fakes.store import MemoryStore
+
+pytestmark = [pytest.mark.parametrize("factory", SINKS), pytest.mark.timeout(120)]
+
+NAME = "sink"
+DEADLINE = 60.0
+
+
+class Pipe:
+    """A store in memory, and workers on one sink."""
+
+    def __init__(self, running: Running, settings: DeliverySettings) -> None:
+        self.store = MemoryStore()
+        self.running = running
+        self._settings = settings
+
+    async def append(self, count: int) -> list[Event]:
+        events = [stored.event for stored in stored_events(count)]
+        await self.store.append(events, timeout=5)
+        return events
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[Worker]:
+        """A worker from where the last one settled; killed at the end, as by a crash."""
+        outlet = Outlet(NAME, self.running.sink, self._settings)
+        instruments = Instruments(SystemClock(), random.Random(1).random, Metrics())
+        worker = Worker(outlet, self.store, self.store.positions.get(NAME, 0), instruments)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    @property
+    def dead(self) -> set[str]:
+        return {self.store.events[seq - 1].event.uuid for seq in self.store.dead[NAME]}
+
+    async def drained(self) -> None:
+        """Wait until nothing waits for the sink any more."""
+        await self.until(lambda: self.store.waiting(NAME) == 0)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not reached():
+                await asyncio.sleep(0.005)
+
+    async def fail(self, fault: Fault, uuids: Collection[str] = ()) -> None:
+        if fault in self.running.peer.cannot:
+            pytest.skip(f"this peer has no way to stage {fault.name}: {fault.value}")
+        await self.running.peer.fail_with(fault, uuids)
+
+    async def assert_all_accounted(self, events: Sequence[Event]) -> None:
+        """Each event is delivered or dead, none both, none missing."""
+        received = set(await self.running.peer.received())
+        assert received | self.dead == {event.uuid for event in events}
+        assert not received & self.dead
+        assert self.store.delivered[NAME] + len(self.store.dead[NAME]) == len(events)
+
+
+@pytest.fixture
+async def pipe(factory: Factory, tmp_path: Path) -> AsyncIterator[Pipe]:
+    settings = DeliverySettings.model_validate(
+        {
+            "batch_events": 8,
+            "concurrency": 2,
+            "timeout": "1s",
+            "backoff_base": "10ms",
+            "backoff_cap": "20ms",
+            "dead_letter_limit": 0,
+        }
+    )
+    with structlog.testing.capture_logs():
+        async with factory(tmp_path) as running:
+            yield Pipe(running, settings)
+
+
+async def test_every_event_arrives(pipe: Pipe) -> None:
+    events = await pipe.append(50)
+    async with pipe.worker():
+        events += await pipe.append(50)
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 100
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.REFUSED])
+async def test_an_outage_delays_and_loses_nothing(pipe: Pipe, fault: Fault) -> None:
+    events = await pipe.append(30)
+    await pipe.fail(fault)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.attempt >= 1)
+        events += await pipe.append(10)
+        assert pipe.store.positions.get(NAME, 0) == 0
+        await pipe.running.peer.heal()
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 40
+
+
+async def test_a_sink_that_hangs_is_given_up_and_loses_nothing(pipe: Pipe) -> None:
+    events = await pipe.append(20)
+    await pipe.fail(Fault.SILENT)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.attempt >= 1)
+        await pipe.running.peer.heal()
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+
+
+async def test_throttled_events_arrive_later_and_hold_up_no_others(pipe: Pipe) -> None:
+    events = await pipe.append(4)
+    await pipe.fail(Fault.THROTTLED_SOME, [events[1].uuid])
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.held == 1)
+        events += await pipe.append(20)
+        async with asyncio.timeout(DEADLINE):
+            while not {event.uuid for event in events} - {events[1].uuid} <= set(
+                await pipe.running.peer.received()
+            ):
+                await asyncio.sleep(0.005)
+        assert pipe.store.positions.get(NAME, 0) <= 1
+        await pipe.running.peer.heal()
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 24
+
+
+async def test_a_sink_that_pauses_recovers_by_itself(pipe: Pipe) -> None:
+    events = await pipe.append(4)
+    await pipe.fail(Fault.UNAUTHORIZED)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.state is State.PAUSED)
+        assert pipe.store.positions.get(NAME, 0) == 0
+        await pipe.running.peer.heal()
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+
+
+async def test_batches_that_are_too_large_arrive_in_parts(pipe: Pipe) -> None:
+    events = await pipe.append(30)
+    await pipe.fail(Fault.TOO_LARGE)
+    async with pipe.worker():
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 30
+
+
+async def test_rejected_events_are_dead_letters_until_they_are_sent_again(pipe: Pipe) -> None:
+    events = await pipe.append(30)
+    poison = {events[3].uuid, events[17].uuid}
+    await pipe.fail(Fault.REJECTED, poison)
+    async with pipe.worker():
+        await pipe.drained()
+        assert pipe.dead == poison
+        assert all(letter.detail for letter in pipe.store.dead[NAME].values())
+        await pipe.assert_all_accounted(events)
+        pipe.store.replay(NAME)
+        await pipe.drained()
+        assert pipe.dead == poison  # still refused
+        await pipe.running.peer.heal()
+        pipe.store.replay(NAME)
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 30
+
+
+async def test_a_worker_killed_in_the_middle_loses_nothing(pipe: Pipe) -> None:
+    events = await pipe.append(100)
+    for reached in (1, 20, 50):
+        async with pipe.worker():
+            await pipe.until(lambda reached=reached: pipe.store.positions.get(NAME, 0) >= reached)  # type: ignore[misc]
+    async with pipe.worker():
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 100
+
+
+async def test_a_stop_delivers_what_waits_and_the_sink_can_be_closed(pipe: Pipe) -> None:
+    events = await pipe.append(60)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.in_flight > 0 or pipe.store.waiting(NAME) < 60)
+        await worker.stop(grace=DEADLINE)
+        assert worker.status.state is State.STOPPED
+    await pipe.assert_all_accounted(events)
+    assert pipe.store.delivered[NAME] == 60
+    await pipe.running.sink.close()
+
+
+async def test_a_stop_during_an_outage_keeps_everything_in_the_store(pipe: Pipe) -> None:
+    events = await pipe.append(10)
+    await pipe.fail(Fault.REFUSED)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.status.attempt >= 1)
+        await worker.stop(grace=DEADLINE)
+    assert pipe.store.waiting(NAME) == 10
+    await pipe.running.peer.heal()
+    async with pipe.worker():
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
