@@ -22,6 +22,7 @@ from tests.stack.elasticsearch import Elasticsearch
 IN_CI = os.environ.get("CI", "").lower() == "true"
 _REAL = {"elasticsearch", "elasticsearch_server", "collector", "collector_server"}
 _SLOW = {"bench", "chaos", "e2e", "fuzz"}
+_NEVER_BLOCK = {"receive", "deliver", "ops"}
 _REAL_TIMEOUT = 300
 _SETTINGS_OF_THE_PRODUCT = ("FORWARDER__", "OTEL_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
@@ -81,6 +82,13 @@ def loop_guard() -> Iterator[BlockBuster]:
     """Fail the test when a call blocks the event loop (a file, a socket, a lock, `time.sleep`)."""
     with blockbuster_ctx("forwarder") as guard:
         yield guard
+
+
+@pytest.fixture(autouse=True)
+def _guard_the_loop(request: pytest.FixtureRequest) -> None:
+    """Guard the rooms that must never block. The others may while they start, and open their files then."""
+    if "unit" in request.path.parts and _NEVER_BLOCK.intersection(request.path.parts):
+        request.getfixturevalue("loop_guard")
 
 
 def _require(missing: str | None) -> None:
