@@ -80,7 +80,7 @@ class _Head(msgspec.Struct):
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
-_MOST_SURROGATES = 20_000  # some 10 ms of mending
+_MOST_SURROGATES = 10_000  # some 5 ms of mending
 
 
 def _read_head(body: bytes) -> _Head:

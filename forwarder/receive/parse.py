@@ -17,7 +17,11 @@ from forwarder.core.event import Event, Micros, Reject, Via, read_event
 _BOM = b"\xef\xbb\xbf"
 _STEP = 1_000_000  # of cost, where a byte costs 1 and an element _ELEMENT: some 2 ms
 _ELEMENT = 2_000
-_SURROGATES = 1_000  # escapes looked at in one step
+_SURROGATES = 1_000  # escapes, or elements that may hold one, looked at in one step
+_SHORTEST = (
+    60  # bytes of an event with its three keys; so what holds far more elements brings next to no event,
+)
+_FEW = 1_000  # but a dead letter for each of millions
 
 
 class Parsed(NamedTuple):
@@ -27,24 +31,29 @@ class Parsed(NamedTuple):
     rejects: list[Reject]
 
 
-class _Data(msgspec.Struct):
-    events: list[msgspec.Raw]
+class _Ids(msgspec.Struct, kw_only=True):
+    """Okta's id of the POST, which early drafts spelled `eventID`."""
 
-
-class _Envelope(msgspec.Struct):
-    """What is read of an envelope; Okta wrote `eventID` in early drafts. Nothing else in it matters here."""
-
-    data: _Data
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
     event_id_too: msgspec.Raw = msgspec.field(name="eventID", default_factory=msgspec.Raw)
 
 
-class _WholeData(msgspec.Struct):
+class _Split(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+class _Envelope(_Ids):
+    """What is read of an envelope. Nothing else in it matters here."""
+
+    data: _Split
+
+
+class _Whole(msgspec.Struct):
     events: msgspec.Raw
 
 
-class _WholeEnvelope(msgspec.Struct):
-    data: _WholeData
+class _WholeEnvelope(_Ids):
+    data: _Whole
 
 
 _decode = msgspec.json.Decoder(_Envelope).decode
@@ -66,16 +75,25 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Parsed:
     """
     body = body.removeprefix(_BOM)
     try:
-        envelope = _decode(body)
-        elements: Sequence[bytes | msgspec.Raw] = envelope.data.events
-    except RecursionError:
-        raise BadRequestError(400, "the JSON is nested too deeply") from None
+        envelope: _Ids
+        elements: Sequence[bytes | msgspec.Raw]
+        envelope, elements = _split(body)
     except msgspec.MsgspecError as error:
         mended = await _mend(body)
         if mended is None:
             raise BadRequestError(400, str(error)) from None
-        envelope, elements = _split_mended(body, mended)
+        envelope, elements = await _split_mended(body, mended)
+    if len(elements) > _FEW + len(body) // _SHORTEST:
+        raise BadRequestError(400, "most elements of `data.events` are too short to be events")
     return await _read(elements, org, received_at, _envelope_id(envelope))
+
+
+def _split(body: bytes) -> tuple[_Envelope, list[msgspec.Raw]]:
+    try:
+        envelope = _decode(body)
+    except RecursionError:
+        raise BadRequestError(400, "the JSON is nested too deeply") from None
+    return envelope, envelope.data.events
 
 
 async def _read(
@@ -99,7 +117,7 @@ async def _read(
     return Parsed(events, rejects)
 
 
-def _envelope_id(envelope: _Envelope) -> str:
+def _envelope_id(envelope: _Ids) -> str:
     """Okta's id of the POST; empty where it is absent or no text. It is only kept for tracing, so nothing fails here."""
     for raw in (envelope.event_id, envelope.event_id_too):
         try:
@@ -122,24 +140,27 @@ async def _mend(body: bytes) -> bytes | None:
     return bytes(mended) if found else None
 
 
-def _split_mended(body: bytes, mended: bytes) -> tuple[_Envelope, list[bytes]]:
-    """The envelope as read from `mended`, and its elements as they stand in `body`.
+async def _split_mended(body: bytes, mended: bytes) -> tuple[_Ids, list[bytes]]:
+    """The ids as read from `mended`, and the elements as they stand in `body`.
 
     msgspec gives the text of a part but not its place. The list is found by its text: where the same text
     stands twice, the last one counts, as it does for a key that is written twice.
     """
     try:
-        envelope = _decode(mended)
-        whole = bytes(_decode_whole(mended).data.events)
+        envelope = _decode_whole(mended)
+        whole = bytes(envelope.data.events)
+        raws = _decode_list(whole)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequestError(400, str(error)) from None
     start = mended.rfind(whole)
     elements = []
     at = 1  # behind the bracket
-    for raw in _decode_list(whole):
+    for number, raw in enumerate(raws):
         text = bytes(raw)
         # Only blanks and a comma can stand before it, and no element begins with those.
         at = whole.find(text, at)
         elements.append(body[start + at : start + at + len(text)])
         at += len(text)
+        if number % _SURROGATES == 0:
+            await asyncio.sleep(0)
     return envelope, elements

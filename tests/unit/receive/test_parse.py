@@ -147,6 +147,7 @@ async def test_a_byte_order_mark_is_no_fault() -> None:
         envelope(good(1)).decode().encode("utf-16"),
         b"\x00" * 100,
         envelope(good(1), more=b',"x":"\x01"'),
+        envelope(good(1), *[b"1"] * 2_000),
     ],
 )
 async def test_what_is_no_envelope_is_400(body: bytes) -> None:
@@ -169,6 +170,11 @@ async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -
     counting.cancel()
     assert len(events) == 100_000
     assert turns > 200  # so each step handled fewer than 500
+
+
+async def test_a_thousand_elements_that_are_no_events_are_a_thousand_rejects() -> None:
+    events, rejects = await read(envelope(good(1), *[b"1"] * 1_000))
+    assert (len(events), len(rejects)) == (1, 1_000)
 
 
 async def test_an_event_does_not_hold_on_to_the_body_that_it_came_in() -> None:

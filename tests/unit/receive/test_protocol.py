@@ -233,6 +233,14 @@ async def test_a_broken_chunk_in_the_middle_of_a_body_is_400() -> None:
         assert (await client.answer()).status == 400
 
 
+async def test_a_broken_body_is_not_asked_for() -> None:
+    framing = {"Authorization": SECRET, "Transfer-Encoding": "chunked", "Expect": "100-continue"}
+    async with listening() as door, await door.connect() as client:
+        client.send(request("POST", PATH, framing) + b"zz\r\n")
+        assert (await client.ended()).count(b"HTTP/1.1") == 1
+        assert door.value("hook_requests_total", org="acme", code="503") == 0
+
+
 async def test_another_protocol_is_not_spoken() -> None:
     async with listening() as door, await door.connect() as client:
         upgrade = {"Authorization": SECRET, "Connection": "Upgrade", "Upgrade": "websocket"}

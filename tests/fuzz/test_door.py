@@ -1,0 +1,124 @@
+"""A fuzzer of the door, over a real socket: no 5xx, no hang, nothing lost, nothing kept.
+
+`FORWARDER_FUZZ_SECONDS` says for how long (5; 60 where `CI` is set), `FORWARDER_FUZZ_SEED` where to begin.
+"""
+
+import asyncio
+import gc
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from forwarder.clock import SystemClock
+from forwarder.core.event import Event, Reject
+from forwarder.core.ports import Appended
+from tests.fuzz.cases import SECRET, Case, case
+from tests.unit.receive.harness import Listening, envelope, event, listening, org, post
+
+SECONDS = float(os.environ.get("FORWARDER_FUZZ_SECONDS") or (60 if os.environ.get("CI") else 5))
+SEED = int(os.environ.get("FORWARDER_FUZZ_SEED") or Random().randrange(10**9))
+STATUSES = {100, 200, 400, 401, 404, 405, 408, 413, 414, 415, 431}
+AT_ONCE = 8
+MOST_GROWTH = 48 * 2**20  # bytes of memory; a bomb or a body that is kept would be more within seconds
+
+_STATUS_LINE = re.compile(rb"(?:^|\r\n\r\n)HTTP/1\.1 (\d{3}) ")
+
+
+class Forgetful:
+    """An `Intake` that remembers only what the cases of now brought."""
+
+    def __init__(self) -> None:
+        self.uuids: set[str] = set()
+
+    async def append(
+        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+    ) -> Appended:
+        await asyncio.sleep(0)
+        self.uuids |= {event.uuid for event in events}
+        return Appended(events, 0)
+
+
+async def play(door: Listening, played: Case) -> list[int]:
+    """Send a case, end our side, and read until the server ends its own; the statuses that it answered."""
+    async with await door.connect() as client:
+        said = asyncio.ensure_future(client.ended())  # reading while writing, as any client does
+        try:
+            for piece in played.pieces:
+                client.send(piece)
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            client.writer.write_eof()
+        except OSError:
+            pass  # it was refused before it was all sent
+        return [int(status) for status in _STATUS_LINE.findall(await said)]
+
+
+async def check(door: Listening, intake: Forgetful, seed: int) -> None:
+    """Play the case of a seed and judge what came of it."""
+    played = case(seed)
+    statuses = await play(door, played)
+    assert set(statuses) <= STATUSES, statuses
+    if played.sound:
+        assert [status for status in statuses if status != 100] == [200], statuses
+        assert played.uuids <= intake.uuids
+    intake.uuids -= {uuid for uuid in intake.uuids if uuid.startswith(f"{seed}-")}
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.timeout(SECONDS + 60)
+async def test_nothing_that_can_be_sent_breaks_the_door() -> None:
+    intake = Forgetful()
+    loop = asyncio.get_running_loop()
+    orgs = {"acme": org(secrets=[SECRET])}
+    async with listening(intake, orgs, SystemClock(), max_body="1MiB") as door:
+        seeds = iter(range(SEED, SEED + 10**12))
+        until = loop.time() + 1
+
+        async def work() -> None:
+            for seed in seeds:
+                if loop.time() > until:
+                    return
+                try:
+                    await check(door, intake, seed)
+                except BaseException as error:
+                    error.add_note(f"case({seed}), of a run from FORWARDER_FUZZ_SEED={SEED}")
+                    raise
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))  # once, so that everything lazy is there
+        before = resident()
+        until = loop.time() + SECONDS
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        assert (await door.ask(post(envelope(event("last")), secret=SECRET))).status == 200
+        assert "last" in intake.uuids
+        for name in ("acme", ""):  # also where the client had gone and did not hear it
+            assert door.value("hook_requests_total", org=name, code="503") == 0
+        while door.server.connections:
+            await asyncio.sleep(0)
+        assert resident() - before < MOST_GROWTH
+        print(f"{next(seeds) - SEED} cases from seed {SEED}")  # for whoever runs it with -s
+
+
+def test_a_case_is_its_seed() -> None:
+    assert [case(seed) for seed in range(40)] == [case(seed) for seed in range(40)]
+
+
+async def test_the_fuzzer_would_see_a_5xx() -> None:
+    class Broken(Forgetful):
+        async def append(
+            self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+        ) -> Appended:
+            raise RuntimeError
+
+    async with listening(Broken(), {"acme": org(secrets=[SECRET])}, SystemClock()) as door:
+        statuses = [status for seed in range(50) for status in await play(door, case(seed))]
+    assert 503 in statuses
+    assert not set(statuses) <= STATUSES
