@@ -58,6 +58,7 @@ class Delivery:
         self._ready: deque[Happened] = deque()
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()
+        self._stopped = False
         self._copies = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -95,6 +96,7 @@ class Delivery:
 
     def stop(self) -> None:
         """Give up all that waits: the hook is gone."""
+        self._stopped = True
         for task in self._running:
             task.cancel()
         self._settle(self._ready)
@@ -121,6 +123,9 @@ class Delivery:
             self._arrive(copies)
 
     def _arrive(self, copies: list[Happened]) -> None:
+        if self._stopped:  # a wait that was over just before: nobody is left to post them
+            self._settle(copies)
+            return
         self._ready.extend(copies)
         self._arrived.set()
 

@@ -21,7 +21,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.replies import OktaApiError
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.stories import HOOKED
-from tests.fakes.clock import ManualClock
+from tests.fakes.clock import ManualClock, settle
 from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
 
 SECRET = "Basic c29tZTp2YWx1ZQ=="  # the form that Okta's documentation shows
@@ -320,6 +320,31 @@ async def test_a_hook_that_is_deactivated_or_deleted_gets_nothing_of_what_still_
         await drained(emulator)
         assert receiver.posts == []
         assert sorted(emulator.ledger().hooks[hook.id].dropped) == sorted(waiting + more)
+
+
+class GateClock(ManualClock):
+    """Every sleeper wakes when the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.gate.wait()
+
+
+async def test_what_comes_due_while_its_hook_is_deleted_is_given_up() -> None:
+    clock = GateClock()
+    async with HookReceiver() as receiver, org(clock, faults=Faults(delay="1s")) as emulator:
+        hook = await verified(emulator, receiver)
+        uuids = await emulator.happen(3)
+        await settle()
+        asyncio.get_running_loop().call_soon(clock.gate.set)
+        await clock.gate.wait()  # behind the events, which are through and not yet queued
+        emulator.hooks.deactivate(hook.id)
+        emulator.delete_hook(hook.id)
+        await drained(emulator)
+        assert sorted(emulator.ledger().hooks[hook.id].dropped) == sorted(uuids)
 
 
 # --- faults
