@@ -40,6 +40,7 @@ out. Okta gives regions and countries by name, where OpenTelemetry's attributes 
 
 _BODY = "okta.display_message"
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
+_MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 
 
@@ -109,7 +110,11 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
         found[name] = _of_one_type(values)
         return
     rows = [_flat(item) for item in values]
-    for key in dict.fromkeys(key for row in rows for key in row):
+    keys = dict.fromkeys(key for row in rows for key in row)
+    if len(rows) * len(keys) > _MOST_CELLS:
+        found[name] = encode(values)
+        return
+    for key in keys:
         found[f"{name}.{key}"] = _of_one_type([row.get(key, "") for row in rows])
 
 

@@ -7,8 +7,7 @@ that Okta invents tomorrow falls under the same rules, at worst under configurat
 """
 
 import re
-
-from forwarder.core.catalogue import EVENT_TYPES
+from functools import lru_cache
 
 Classes = tuple[tuple[str, ...], tuple[str, ...]]
 """`event.category` and `event.type`, neither empty."""
@@ -122,9 +121,10 @@ _LONGEST = 256  # characters of a name that are looked at; Okta's longest has 10
 
 def classes(event_type: str) -> Classes:
     """The categories and types of an Okta event type, known or not."""
-    return _KNOWN.get(event_type) or _classify(event_type[:_LONGEST])
+    return _classify(event_type[:_LONGEST])
 
 
+@lru_cache(maxsize=2048)
 def _classify(event_type: str) -> Classes:
     categories = next(found for pattern, found in _CATEGORIES if re.search(pattern, event_type))
     allowed = frozenset().union(*(_ALLOWED[category] for category in categories))
@@ -138,6 +138,3 @@ def _types(event_type: str) -> set[str]:
     found = {kind for table in tables for kind, wanted in table if not words.isdisjoint(wanted.split())}
     found |= {kind for kind, pattern in _MORE if re.search(pattern, event_type)}
     return found | {kind for kind in ("user", "group") if kind in event_type}
-
-
-_KNOWN = {event_type: _classify(event_type) for event_type in EVENT_TYPES}

@@ -45,10 +45,11 @@ def _parse(data: dict[str, Any]) -> None:
         _put(data, "behaviors", _pairs(behaviors, behaviors.split(", ")))
     risk = data.get("risk")
     if type(risk) is str:
-        pairs = _pairs(risk, risk.split(", "))
-        if pairs is risk:  # reasons hold commas of their own; Elastic then keeps the string too
+        parts = _NEXT_PAIR.split(risk)
+        commas = risk.count(", ") - len(parts) + 1
+        pairs = _pairs(risk, parts)
+        if commas or pairs is risk:  # reasons hold commas of their own; Elastic then keeps the string too
             data["risk_object"] = risk
-            pairs = _pairs(risk, _NEXT_PAIR.split(risk))
         _put(data, "risk", pairs)
 
 

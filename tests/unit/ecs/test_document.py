@@ -241,7 +241,7 @@ def _unfit(value: dict[str, Any], types: dict[str, str], path: str = "") -> list
 
 @shared_data.needs(shared_data.FIELDS)
 @given(damaged_events() | log_events())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_whatever_okta_sends_every_field_fits_elastics_mapping(raw: Json) -> None:
     types = {
         entry["field"]: entry["type"] for entry in json.loads(shared_data.FIELDS.read_text(encoding="utf-8"))
@@ -251,7 +251,7 @@ def test_whatever_okta_sends_every_field_fits_elastics_mapping(raw: Json) -> Non
 
 
 @given(damaged_events() | log_events(), st.sampled_from([True, False]))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty(
     raw: Json, single: object
 ) -> None:

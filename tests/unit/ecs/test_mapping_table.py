@@ -35,7 +35,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 @given(log_events())
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_a_document_has_no_field_that_the_page_does_not_name(raw: Json) -> None:
     made = names(document(event_of(raw), DocumentOptions(preserve_original_event=True, okta_geo=True)))
     assert [name for name in made if not any(fnmatchcase(name, known) for known in NAMES)] == []
