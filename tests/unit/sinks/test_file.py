@@ -117,7 +117,7 @@ async def test_a_raw_line_is_the_event_as_received(tmp_path: Path) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_body_over_several_lines_becomes_one_line_with_the_same_values(
     value: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,0 +1,102 @@
+"""When a failing sink is tried again, and what a human is told."""
+
+import structlog
+
+from forwarder.core.backoff import Backoff
+from forwarder.core.outcome import RetryReason
+from forwarder.deliver.health import Health, State, Trouble
+from forwarder.metrics import Metrics
+from tests.fakes.clock import NOON, ManualClock
+
+BUSY = Trouble(RetryReason.SERVER, "busy")
+LOCKED = Trouble(RetryReason.FORBIDDEN, "index is read-only", pause=True)
+
+
+def health(clock: ManualClock) -> Health:
+    return Health("siem", Backoff(1.0, 8.0), clock, lambda: 0.5, Metrics().sink_up.labels("siem"))
+
+
+def test_a_sink_that_was_never_tried_works() -> None:
+    new = health(ManualClock())
+    assert (new.failing, new.may_try, new.state, new.next_try) == (False, True, State.RUNNING, None)
+
+
+def test_the_wait_doubles_up_to_the_cap() -> None:
+    clock = ManualClock()
+    failing = health(clock)
+    waits = []
+    with structlog.testing.capture_logs():
+        for _ in range(6):
+            failing.failed(BUSY)
+            waits.append(failing.resume_at)
+    assert waits == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+
+
+async def test_it_may_be_tried_when_its_time_has_come() -> None:
+    clock = ManualClock()
+    failing = health(clock)
+    with structlog.testing.capture_logs():
+        failing.failed(Trouble(RetryReason.THROTTLED, "slow", wait=10.0))
+    assert (failing.may_try, failing.next_try) == (False, NOON + 10_500_000)
+    await clock.advance(10.5)
+    assert failing.may_try
+
+
+def test_an_operator_is_told_at_once_when_a_failing_sink_turns_out_to_need_one() -> None:
+    failing = health(ManualClock())
+    with structlog.testing.capture_logs() as lines:
+        for trouble in (BUSY, BUSY, LOCKED, LOCKED, BUSY):
+            failing.failed(trouble)
+    assert [(line["log_level"], line["action"]) for line in lines] == [
+        ("warning", "sink_failing"),
+        ("error", "sink_paused"),
+    ]
+    assert lines[1]["detail"] == "index is read-only"
+
+
+async def test_a_new_episode_is_told_anew() -> None:
+    clock = ManualClock()
+    failing = health(clock)
+    with structlog.testing.capture_logs() as lines:
+        failing.failed(BUSY)
+        await clock.advance(3)
+        failing.answered(delivered=True)
+        failing.failed(BUSY)
+    assert [line["action"] for line in lines] == ["sink_failing", "sink_recovered", "sink_failing"]
+    assert lines[1]["after_seconds"] == 3.0
+    assert failing.last_success == clock.now()
+
+
+def test_an_answer_that_only_rejects_is_no_success_but_the_sink_works() -> None:
+    working = health(ManualClock())
+    with structlog.testing.capture_logs():
+        working.failed(BUSY)
+        working.answered(delivered=False)
+    assert (working.failing, working.last_success) == (False, None)
+
+
+async def test_events_refused_for_ever_are_told_in_one_line_every_five_minutes_with_their_number() -> None:
+    clock = ManualClock()
+    working = health(clock)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(4):
+            working.rejected(2, "no date")
+            await clock.advance(150)
+        working.rejected(0, "")
+    assert [(line["action"], line["events"]) for line in lines] == [
+        ("events_dead_lettered", 2),
+        ("events_dead_lettered", 4),
+    ]
+
+
+def test_a_sinks_words_are_short_in_the_log() -> None:
+    with structlog.testing.capture_logs() as lines:
+        health(ManualClock()).failed(Trouble(RetryReason.SERVER, "x" * 5_000))
+    assert len(lines[0]["detail"]) == 300
+
+
+def test_every_reason_that_pauses_comes_with_advice() -> None:
+    for reason in RetryReason:
+        with structlog.testing.capture_logs() as lines:
+            health(ManualClock()).failed(Trouble(reason, "words", pause=True))
+        assert lines[0]["what_to_do"]
