@@ -28,7 +28,8 @@ def debug_data(raw: dict[str, Any], draft: Draft, *, flattened: bool) -> None:
     fields = draft["okta.debug_context.debug_data"]
     fields.update(_risk(data))
     if flattened:
-        fields["flattened"] = data
+        if data:
+            fields["flattened"] = data
         return
     for key, value in data.items():
         if key not in _NAMED:

@@ -42,6 +42,7 @@ def test_odd_behaviors_stay_what_they_were(odd: str) -> None:
 
 
 def test_empty_behaviors_and_an_empty_risk_are_nothing() -> None:
+    assert debug({"behaviors": "{}", "risk": "{}"}) is None
     assert debug({"behaviors": "{}", "risk": "{}", "url": "u"}) == {"url": "u", "flattened": {"url": "u"}}
 
 
