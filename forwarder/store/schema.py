@@ -23,6 +23,9 @@ PAGE_SIZE = 16384
 """Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these 1.06 to 1.23;
 larger ones save little and slow a commit, which writes whole pages."""
 
+BUSY_TIMEOUT = 1000
+"""Milliseconds to wait for another process; only a reader that starts or an operator's look makes us wait at all."""
+
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
 _LEFT_ALONE = "The file is left as it is."
@@ -146,7 +149,9 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000
+    )
 
 
 def _create(path: Path) -> None:

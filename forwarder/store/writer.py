@@ -324,4 +324,4 @@ class Writer:
             self._db.execute(f"PRAGMA busy_timeout = {patience}")
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self._dirty = bool(busy)
-            self._db.execute("PRAGMA busy_timeout = 5000")
+            self._db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")

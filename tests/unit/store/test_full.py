@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
 from forwarder.core.ports import Settlement
+from forwarder.store import schema
 from forwarder.store.store import Store
 from tests.unit.store.samples import event, events, opened, refused, taken
 
@@ -217,6 +219,22 @@ async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledge
         assert (await store.ledger()).balanced
 
 
+async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_emptied(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(events(5), timeout=5)
+        with closing(schema.connect_reader(path)) as looking:
+            looking.execute("BEGIN")
+            looking.execute("SELECT COUNT(*) FROM events").fetchone()
+            with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
+                await store.append([event()], timeout=5)
+            with pytest.raises(StoreError, match="its log cannot be emptied"):
+                await store.append([event()], timeout=5)
+            assert len(await held(store)) == 5
+        await until(lambda: store.unready is None)
+        await store.append([event()], timeout=5)
+        assert (await store.ledger()).balanced
+
+
 async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
     async with opened(path) as store:
         await store.append([event()], timeout=5)
@@ -225,6 +243,7 @@ async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
             with pytest.raises(StoreError):
                 await store.append([event()], timeout=5)
             path.rename(moved)
+            await until(lambda: "unable to open" in (store.unready or ""))
         with pytest.raises(StoreError, match="unable to open"):
             await store.append([event()], timeout=5)
         assert not path.exists()

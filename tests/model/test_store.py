@@ -1,0 +1,305 @@
+"""The real store against a model that fits on two screens, with crashes among the steps."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from forwarder.core.event import Event
+from forwarder.core.outcome import Rejection, RejectReason
+from forwarder.core.ports import Settlement
+from forwarder.metrics import Metrics
+from forwarder.store.dead_letters import Selection
+from forwarder.store.ledger import read_ledger
+from forwarder.store.settings import StoreSettings
+from forwarder.store.store import Store
+from tests.fakes.clock import ManualClock
+from tests.unit.store.samples import event, reject
+
+T = TypeVar("T")
+
+RETENTION, WINDOW = 3600, 7200  # seconds
+SINKS = ("siem", "archive", "traces")
+NAMES = [*(f"dc3c8e66-ea0{n}-11ef-9cf1-ad97f4a9f2f5" for n in range(6)), "odd", "ODD"]
+
+
+@dataclass
+class Sink:
+    """What the model knows of a sink; `letters` maps a seq to whether it is being replayed."""
+
+    position: int
+    skipped: int
+    attached: bool = True
+    delivered: int = 0
+    discarded: int = 0
+    undisclosed: int = 0
+    letters: dict[int, bool] = field(default_factory=dict)
+
+
+class Model:
+    """The store as its documentation says."""
+
+    def __init__(self) -> None:
+        self.log: list[Event] = []
+        self.gone = 0  # the first so many bodies have left
+        self.known: dict[tuple[str, str], int] = {}  # when it was stored, in seconds
+        self.duplicates = self.rejected = self.rejects_kept = 0
+        self.sinks: dict[str, Sink] = {}
+
+    def append(self, events: list[Event], rejects: int, now: int) -> list[Event]:
+        stored = []
+        for one in events:
+            if (one.org, one.uuid) in self.known:
+                self.duplicates += 1
+                continue
+            self.known[one.org, one.uuid] = now
+            stored.append(one)
+        self.log += stored
+        self.rejected += rejects
+        self.rejects_kept += rejects
+        return stored
+
+    def attach(self, names: dict[str, Any]) -> None:
+        for name, start in names.items():
+            if name not in self.sinks:
+                first = len(self.log) if start == "now" else self.gone
+                self.sinks[name] = Sink(first, first)
+            elif not self.sinks[name].attached:
+                sink = self.sinks[name]
+                missed = max(0, self.gone - sink.position)
+                sink.position += missed
+                sink.skipped += missed
+        for name, sink in self.sinks.items():
+            sink.attached = name in names
+
+    def prune(self, now: int) -> None:
+        floor = min((sink.position for sink in self.sinks.values() if sink.attached), default=len(self.log))
+        while self.gone < floor and self.log[self.gone].received_at < (now - RETENTION) * 1_000_000:
+            self.gone += 1
+        oldest = self.log[self.gone].received_at // 1_000_000 if self.gone < len(self.log) else now
+        until = min(now - WINDOW, oldest)
+        self.known = {key: since for key, since in self.known.items() if since >= until}
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Does to both what the forwarder and its operator do, and compares them after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.copies = itertools.count()
+        self.loop = asyncio.new_event_loop()
+        self.clock = ManualClock()
+        self.model = Model()
+        self.path = self.directory / "store.db"
+        self.store = self.run(self.open())
+        self.attach({"siem": "oldest"})
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+
+    async def open(self) -> Store:
+        options = StoreSettings.model_validate(
+            {"path": self.path, "retention": f"{RETENTION}s", "dedup_window": f"{WINDOW}s"}
+        )
+        return await Store.open(options, self.clock, Metrics())
+
+    def attach(self, names: dict[str, Any]) -> None:
+        self.model.attach(names)
+        positions = self.run(self.store.attach(names))
+        assert positions == {name: self.model.sinks[name].position for name in names}
+
+    @property
+    def seconds(self) -> int:
+        return self.clock.now() // 1_000_000
+
+    def attached(self) -> list[str]:
+        return [name for name, sink in self.model.sinks.items() if sink.attached]
+
+    def sample(self, org: str, name: str | None) -> Event:
+        return event(name, org=org, received_at=self.clock.now(), size=len(name or "") * 100)
+
+    @rule(
+        names=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.sampled_from(NAMES)), max_size=6),
+        rejects=st.integers(0, 2),
+    )
+    def append(self, names: list[tuple[str, str | None]], rejects: int) -> None:
+        events = [self.sample(org, name) for org, name in names]
+        expected = self.model.append(events, rejects, self.seconds)
+        appended = self.run(self.store.append(events, [reject()] * rejects, timeout=20))
+        assert list(appended.stored) == expected
+        assert appended.duplicates == len(events) - len(expected)
+
+    @rule(count=st.integers(2, 12))
+    def append_at_once(self, count: int) -> None:
+        batches = [[self.sample("a", None), self.sample("b", NAMES[n % 8])] for n in range(count)]
+        expected = [self.model.append(batch, 0, self.seconds) for batch in batches]
+
+        async def all_together() -> list[list[Event]]:
+            appended = await asyncio.gather(*(self.store.append(batch, timeout=20) for batch in batches))
+            return [list(one.stored) for one in appended]
+
+        assert self.run(all_together()) == expected
+
+    @precondition(lambda self: self.attached())
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.attached()))
+        sink = self.model.sinks[name]
+        count = data.draw(st.integers(0, len(self.model.log) - sink.position))
+        seqs = range(sink.position + 1, sink.position + count + 1)
+        dead = data.draw(st.sets(st.sampled_from(seqs))) if count else set()
+        delivered = count - len(dead)
+        undisclosed = data.draw(st.integers(0, delivered)) if data.draw(st.booleans()) else 0
+        replaying = [seq for seq, again in sink.letters.items() if again]
+        fates = {seq: data.draw(st.sampled_from(("wait", "taken", "dead"))) for seq in replaying}
+        settlement = Settlement(
+            name,
+            sink.position + count,
+            delivered,
+            self.rejections(dead),
+            undisclosed,
+            "too old",
+            tuple(seq for seq, fate in fates.items() if fate == "taken"),
+            self.rejections(seq for seq, fate in fates.items() if fate == "dead"),
+        )
+        self.run(self.store.settle(settlement))
+        sink.position += count
+        sink.delivered += delivered - undisclosed + len(settlement.replayed)
+        sink.undisclosed += undisclosed
+        sink.letters |= dict.fromkeys(dead, False)
+        sink.letters |= {seq: False for seq, fate in fates.items() if fate == "dead"}
+        for seq in settlement.replayed:
+            del sink.letters[seq]
+
+    @staticmethod
+    def rejections(seqs: Any) -> tuple[Rejection, ...]:
+        return tuple(Rejection(seq, RejectReason.MAPPING, f"{seq} does not fit") for seq in seqs)
+
+    @precondition(lambda self: self.attached())
+    @rule(data=st.data())
+    def settle_wrongly(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.attached()))
+        position = self.model.sinks[name].position
+        step, delivered = data.draw(
+            st.tuples(st.integers(-2, 3), st.integers(-2, 3)).filter(lambda pair: pair[0] != pair[1])
+        )
+        with pytest.raises(ValueError, match="cannot move"):
+            self.run(self.store.settle(Settlement(name, position + step, delivered)))
+
+    @rule(name=st.sampled_from(SINKS))
+    def replay(self, name: str) -> None:
+        letters = self.model.sinks[name].letters if name in self.model.sinks else {}
+        expected = sum(not again for again in letters.values())
+        assert self.run(self.store.replay(Selection(sink=name))) == expected
+        for seq in letters:
+            letters[seq] = True
+        replays = self.run(self.store.replays(name, limit=1000))
+        assert {stored.seq: stored.event for stored in replays} == {
+            seq: self.model.log[seq - 1] for seq in letters
+        }
+
+    @rule(name=st.sampled_from((*SINKS, "receiver")))
+    def discard(self, name: str) -> None:
+        if name == "receiver":
+            expected, self.model.rejects_kept = self.model.rejects_kept, 0
+        else:
+            sink = self.model.sinks.get(name, Sink(0, 0))
+            expected = sink.undisclosed + sum(not again for again in sink.letters.values())
+            sink.letters = {seq: again for seq, again in sink.letters.items() if again}
+            sink.undisclosed = 0
+            sink.discarded += expected
+        assert self.run(self.store.discard(Selection(sink=name))) == expected
+
+    @rule(names=st.dictionaries(st.sampled_from(SINKS), st.sampled_from(("oldest", "now"))))
+    def configure(self, names: dict[str, Any]) -> None:
+        self.attach(names)
+
+    @rule(seconds=st.sampled_from((1, 1800, 3700, 7300)))
+    def time_passes(self, seconds: int) -> None:
+        self.run(self.clock.advance(seconds))
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.store.close())
+        self.store = self.run(self.open())
+        self.attach(dict.fromkeys(self.attached(), "oldest"))
+
+    @rule(tail=st.binary(max_size=64), in_flight=st.booleans())
+    def crash(self, tail: bytes, in_flight: bool) -> None:  # noqa: FBT001  # Hypothesis passes it by name
+        """What lies on the disk now is all there is, and the last write was torn."""
+        copy = self.directory / f"copy-{next(self.copies)}.db"
+        late = self.sample("a", None)
+
+        def take_what_is_there(_: object) -> None:
+            for end in ("", "-wal"):
+                shutil.copyfile(f"{self.path}{end}", f"{copy}{end}")
+
+        async def end() -> None:
+            if in_flight:
+                unanswered = asyncio.ensure_future(self.store.append([late], timeout=20))
+            await self.store._writer.submit(take_what_is_there)
+            if in_flight:
+                await unanswered
+            await self.store.close()
+
+        self.run(end())
+        with copy.with_name(copy.name + "-wal").open("ab") as log:
+            log.write(tail)
+        self.path = copy
+        self.store = self.run(self.open())
+        if self.run(self.store.ledger()).stored > len(self.model.log):
+            self.model.append([late], 0, self.seconds)
+        self.attach(dict.fromkeys(self.attached(), "oldest"))
+
+    @invariant()
+    def both_agree(self) -> None:
+        self.model.prune(self.seconds)
+        self.run(self.store.prune())
+        inside = self.run(self.store.ledger())
+        model = self.model
+        assert (inside.stored, inside.duplicates, inside.rejected) == (
+            len(model.log),
+            model.duplicates,
+            model.rejected,
+        )
+        assert inside.events == len(model.log) - model.gone
+        assert {
+            name: (sink.delivered, sink.dead, sink.discarded, sink.skipped, sink.waiting)
+            for name, sink in inside.sinks.items()
+        } == {name: self.expected(sink) for name, sink in model.sinks.items() if sink.attached}
+        assert inside.balanced, inside.faults
+        outside = read_ledger(self.path)
+        assert (outside.stored, outside.sinks) == (inside.stored, inside.sinks)
+        held = self.run(self.store.read(0, limit=10**6, max_bytes=10**9))
+        assert [stored.seq for stored in held] == list(range(model.gone + 1, len(model.log) + 1))
+        assert [stored.event for stored in held] == model.log[model.gone :]
+
+    def expected(self, sink: Sink) -> tuple[int, int, int, int, int]:
+        replaying = sum(sink.letters.values())
+        return (
+            sink.delivered,
+            len(sink.letters) - replaying + sink.undisclosed,
+            sink.discarded,
+            sink.skipped,
+            len(self.model.log) - sink.position + replaying,
+        )
+
+    def teardown(self) -> None:
+        self.run(self.store.close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+        shutil.rmtree(self.directory)
+
+
+TestStoreAgainstModel = StoreMachine.TestCase
+TestStoreAgainstModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
