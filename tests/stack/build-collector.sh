@@ -15,7 +15,8 @@ go=$cache/go
 export GOPATH=$go/path GOBIN=$go/bin GOCACHE=$go/build GOMODCACHE=$go/modules
 # Without -modcacherw the module cache is read-only, and `rm -rf .cache` fails.
 export GOFLAGS='-modcacherw -buildvcs=false -trimpath' CGO_ENABLED=0
-mkdir -p "$go"
+mkdir -p "$go/tmp"
+export GOTMPDIR=$go/tmp
 cd "$go" # outside of any module
 go install "go.opentelemetry.io/collector/cmd/builder@$version"
 rm -rf "$go/source"
