@@ -109,6 +109,8 @@ class Store:
             async with asyncio.timeout(timeout):
                 return await committed
         except TimeoutError:
+            # Cleared by the next commit, this one included.
+            self._writer.unready = f"the disk was too slow: an append was not committed within {timeout:g} s"
             raise StoreTimeoutError(f"not committed within {timeout:g} s; it still may be") from None
 
     @property

@@ -13,7 +13,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,12 +22,11 @@ from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.ports import Clock
 from forwarder.metrics import Metrics
 from forwarder.store import schema, work
+from forwarder.store.connection import Connection, Work, is_disk_fault
 from forwarder.store.prune import Pruner
 from forwarder.store.settings import StoreSettings
-from forwarder.store.transaction import Transaction
 
 T = TypeVar("T")
-Work = Callable[[Transaction], T]
 
 _GROUP_BYTES = 8 * 1024 * 1024  # in one commit
 _GROUP_JOBS = 1000  # in one commit
@@ -39,29 +37,6 @@ _PRUNE_EVERY = 5.0  # seconds, when the last step found nothing
 _PRUNE_NEXT = 0.05  # seconds between steps while there is more
 _LOOK_EVERY = 0.25  # seconds between looks at the size of the log
 _LOG_LIMIT = 32 * 1024 * 1024  # bytes of log, beyond which readers are waited for so that it can start over
-
-_DISK = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
-
-
-class _StillReadError(sqlite3.OperationalError):
-    """Somebody still reads the log, so it cannot be emptied yet."""
-
-    sqlite_errorcode = sqlite3.SQLITE_BUSY
-    sqlite_errorname = "SQLITE_BUSY"
 
 
 class _Job(msgspec.Struct, eq=False):
@@ -104,10 +79,8 @@ class Writer:
         """
         self.unready: str | None = None
         self.pruner = Pruner(settings)
-        self._db: sqlite3.Connection | None = db
-        self._path: Path = settings.path
-        self._max_size = settings.max_size
-        self._clock = clock
+        self._connection = Connection(db, settings, clock)
+        self._path = settings.path
         self._duration = metrics.store_commit_duration
         self._committed = committed
         self._log = logs.get("store")
@@ -116,7 +89,6 @@ class Writer:
         self._waiting = 0  # bytes in the queue; touched on the event loop only
         self._closed = False
         self._next_probe = self._next_prune = self._next_look = 0.0
-        self._dirty = True  # something may be in the log that is not yet in the file
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -159,10 +131,11 @@ class Writer:
             if group:
                 self._commit(group)
             if going:
-                self._chores(idle=not group)
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):  # what is committed is safe in the log as well
-                self._db.close()
+                try:
+                    self._chores(idle=not group)
+                except Exception:  # noqa: BLE001  # without this thread nothing is ever stored again
+                    self._log.exception("a chore of the store failed", action="store-chore")
+        self._connection.close()
 
     def _take(self) -> tuple[list[_Job], bool]:
         """All work that waits, within bounds; empty when there was none for a while. False once closed."""
@@ -186,10 +159,12 @@ class Writer:
     def _commit(self, group: list[_Job]) -> None:
         started = time.perf_counter()
         try:
-            results, stored = self._transact([job.work for job in group])
+            results, stored = self._connection.transact([job.work for job in group])
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK:
-                self._failed(error)
+            if is_disk_fault(error):
+                self._connection.recover(error)
+                if any(job.size for job in group):
+                    self._cannot_store(str(schema.trouble(self._path, error)))
                 self._answer([(job, None, schema.trouble(self._path, error)) for job in group], None)
             else:
                 self._separate(group, StoreError(f"the store refuses it: {error}"))
@@ -203,19 +178,6 @@ class Writer:
                 self.unready = None
             self._answer([(job, result, None) for job, result in zip(group, results, strict=True)], stored)
 
-    def _transact(self, tasks: list[Work[Any]]) -> tuple[list[Any], int]:
-        db = self._db = self._db or self._reconnect()
-        try:
-            tx = Transaction(db, self._clock.now(), self._max_size)
-            results = [task(tx) for task in tasks]
-            tx.commit()
-        except BaseException:
-            if db.in_transaction:  # SQLite may have rolled back already
-                db.execute("ROLLBACK")
-            raise
-        self._dirty = True
-        return results, tx.stored
-
     def _separate(self, group: list[_Job], error: Exception) -> None:
         """One of the group is at fault: give each a transaction of its own, so that it fails alone."""
         if len(group) > 1:
@@ -226,35 +188,10 @@ class Writer:
             self._cannot_store(str(error))
         self._answer([(group[0], None, error)], None)
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        trouble = schema.trouble(self._path, error)
-        self._cannot_store(str(trouble))
-        if not isinstance(trouble, StoreFullError) and self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
-
     def _cannot_store(self, why: str) -> None:
         if self.unready is None:
             self._log.error("events cannot be stored", action="store-unready", reason=why)
         self.unready = why
-
-    def _reconnect(self) -> sqlite3.Connection:
-        """Open the file again after an I/O error.
-
-        What the failed commit wrote may stand in the log without being on the disk. If later commits were
-        appended to it, a power cut would take them along. So the log is brought into the file and cut first.
-        """
-        db = schema.connect_writer(self._path)
-        try:
-            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except BaseException:
-            db.close()
-            raise
-        if busy:
-            db.close()
-            raise _StillReadError("somebody reads it, so its log cannot be emptied")
-        return db
 
     def _answer(self, answers: list[tuple[_Job, Any, Exception | None]], stored: int | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone, and everybody who waited with it
@@ -280,21 +217,22 @@ class Writer:
         if now >= self._next_prune:
             more = self._prune()
             self._next_prune = time.monotonic() + (_PRUNE_NEXT if more else _PRUNE_EVERY)
-        elif idle and self._dirty:
-            self._empty_log(patience=0)
+        elif idle and self._connection.dirty:
+            self._connection.empty_log(patience=0)
         elif now >= self._next_look:
             self._next_look = now + _LOOK_EVERY
-            if self._log_bytes() > _LOG_LIMIT:
-                self._empty_log(patience=20)
+            if self._connection.log_bytes() > _LOG_LIMIT:
+                self._connection.empty_log(patience=20)
 
     def _probe(self) -> None:
         """Find out whether events can be stored again, so that no POST must fail to learn it."""
         before = self.unready
         try:
-            self._transact([work.fill_probe])
-            self._transact([work.empty_probe])
+            self._connection.transact([work.fill_probe])
+            self._connection.transact([work.empty_probe])
         except sqlite3.Error as error:
-            self._failed(error)
+            self._connection.recover(error)
+            self.unready = str(schema.trouble(self._path, error))
         except StoreFullError as error:
             self.unready = str(error)
         else:
@@ -303,25 +241,7 @@ class Writer:
 
     def _prune(self) -> bool:
         try:
-            return bool(self._transact([lambda tx: self.pruner.step(tx.db, tx.now)])[0][0])
-        except sqlite3.Error as error:
-            self._failed(error)
+            return bool(self._connection.transact([lambda tx: self.pruner.step(tx.db, tx.now)])[0][0])
+        except sqlite3.Error as error:  # if the disk is at fault, the next append says so
+            self._connection.recover(error)
             return False
-
-    def _log_bytes(self) -> int:
-        try:
-            return self._path.with_name(self._path.name + "-wal").stat().st_size
-        except OSError:
-            return 0
-
-    def _empty_log(self, *, patience: int) -> None:
-        """Bring the log into the file and cut it to nothing; `patience` milliseconds for readers to get out of it."""
-        if self._db is None:
-            return
-        with contextlib.suppress(
-            sqlite3.Error
-        ):  # what is in the log stays there, and is as safe as in the file
-            self._db.execute(f"PRAGMA busy_timeout = {patience}")
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._dirty = bool(busy)
-            self._db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")

@@ -1,6 +1,9 @@
 import asyncio
 import subprocess
 import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -157,3 +160,57 @@ async def test_each_commit_is_timed(path: Path) -> None:
     await store.close()
     count = metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count")
     assert count == 1
+
+
+@asynccontextmanager
+async def disk_that_hangs(store: Store) -> AsyncIterator[None]:
+    """The writer's thread does not come back from the disk as long as this runs."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        entered.set()
+        gate.wait(30)
+
+    hanging = store._writer.submit(hang)
+    await asyncio.to_thread(entered.wait, 30)
+    try:
+        yield
+    finally:
+        gate.set()
+        await hanging
+
+
+async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
+    metrics = Metrics()
+    store = await Store.open(StoreSettings(path=path), ManualClock(), metrics)
+    async with disk_that_hangs(store):
+        appends = [asyncio.create_task(store.append([one], timeout=5)) for one in events(50)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*appends)
+    await store.close()
+    assert metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count") == 2
+
+
+async def test_a_disk_that_hangs_makes_the_store_unready_until_it_commits_again(path: Path) -> None:
+    async with opened(path) as store:
+        async with disk_that_hangs(store):
+            late = event()
+            with pytest.raises(StoreTimeoutError, match=r"not committed within 0\.01 s"):
+                await store.append([late], timeout=0.01)
+            assert "the disk was too slow" in (store.unready or "")
+        await store.append([event()], timeout=5)
+        assert store.unready is None
+        assert (await store.append([late], timeout=5)).duplicates == 1
+
+
+async def test_a_disk_that_hangs_does_not_fill_the_memory(path: Path) -> None:
+    async with opened(path) as store:
+        async with disk_that_hangs(store):
+            large = [event(size=8_000_000) for _ in range(6)]
+            appends = [asyncio.create_task(store.append([one], timeout=20)) for one in large]
+            await asyncio.sleep(0)
+        results = await asyncio.gather(*appends, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, StoreError)]
+        assert 0 < len(refused) < 6
+        assert "does not keep up" in str(refused[0])
+        assert (await store.ledger()).stored == 6 - len(refused)
