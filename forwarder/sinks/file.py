@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -46,7 +47,7 @@ class FileSink:
     """`core.ports.Sink` on a file. Delivered means written and synced."""
 
     def __init__(self, name: str, settings: FileSettings, clock: Clock) -> None:
-        """Lock and open the file, so that a wrong path is told at the start and not with the first event.
+        """Lock the file; it is opened, and a torn line cut off, in the background.
 
         Args:
             name: the sink's, for the log.
@@ -62,15 +63,21 @@ class FileSink:
         self._closed = False
         # One thread of its own: a disk that hangs must not use up the threads that everything else shares.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{name}")
+        self._name = name
+        with suppress(OSError):  # a disk that is not mounted yet, perhaps; each try looks again
+            self._file.lock()
+        self._thread.submit(self._open)
+
+    def _open(self) -> None:
         try:
             self._file.open()
-        except OSError as error:  # it may be a disk that is not mounted yet; each try looks again
+        except (OSError, SinkError) as error:
             _logger.error(  # noqa: TRY400 - the text says it all
                 "the file cannot be opened; the sink's events wait",
                 action="file_not_open",
-                sink=name,
-                path=str(settings.path),
-                error=error.strerror,
+                sink=self._name,
+                path=str(self._settings.path),
+                error=_words(error),
             )
 
     async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
@@ -82,12 +89,11 @@ class FileSink:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, lines)
         except (OSError, SinkError) as error:
-            what = f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
             return Outcome(
                 retry=seqs,
                 rejected=rejected,
                 reason=RetryReason.DISK,
-                detail=f"{self._settings.path}: {what}",
+                detail=f"{self._settings.path}: {_words(error)}",
                 pause=True,
                 whole=True,
             )
@@ -128,3 +134,7 @@ class FileSink:
         except Exception as error:  # one event that no mapping foresaw must not hold up all others
             words = f"the event cannot be turned into a document: {type(error).__name__}: {error}"
             raise UnmappableError(words) from error
+
+
+def _words(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -47,7 +47,7 @@ class LineFile:
     """The file at `path`, and those that were put aside beside it."""
 
     def __init__(self, path: Path, rotation: Rotation, clock: Clock) -> None:
-        """Nothing is touched before `open`."""
+        """Nothing is touched before `lock`."""
         self._path = path
         self._rotation = rotation
         self._clock = clock
@@ -60,6 +60,17 @@ class LineFile:
             re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix)
         )
 
+    def lock(self) -> None:
+        """Keep other processes out until `close`. Quick, and nothing where it is done.
+
+        Raises:
+            SinkError: another process writes this file.
+            OSError: the directory or the lock cannot be made.
+        """
+        self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = _locked(self._path.with_name(self._path.name + ".lock"), self._path)
+
     def open(self) -> None:
         """Lock and open the file, and cut off a torn line. Does nothing where that is done.
 
@@ -67,21 +78,20 @@ class LineFile:
             SinkError: another process writes this file.
             OSError: the file cannot be opened.
         """
-        self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        if self._lock is None:
-            self._lock = _locked(self._path.with_name(self._path.name + ".lock"), self._path)
-        if (
-            self._file is not None and not self._is_ours()
-        ):  # moved or removed from outside, as log rotation does
+        self.lock()
+        if self._file is not None and self._is_ours():
+            return
+        if self._file is not None:  # moved or removed from outside, as a log rotation does
             if self._torn:
                 self._cut()
-            os.close(self._file)
-            self._file = None
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-            self._torn = False
+            self._let_go()
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        try:
             self._mend()
             _sync_directory(self._path.parent)
+        except OSError:
+            self._let_go()  # so that the next try begins from the first step again
+            raise
 
     def append(self, lines: bytes) -> None:
         """Write `lines`, each with its line break, and sync them.
@@ -112,10 +122,16 @@ class LineFile:
 
     def close(self) -> None:
         """Let go of the file and of the lock. Safe to call twice."""
-        for descriptor in (self._file, self._lock):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._file = self._lock = None
+        self._let_go()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+        self._torn = False
 
     def _is_ours(self) -> bool:
         """Whether the open file is still the one at `path`."""
@@ -170,8 +186,7 @@ class LineFile:
         number = max((number for at, number, _ in self._put_aside_before() if at == stamp), default=0) + 1
         ending = "" if number == 1 else f"-{number}"
         self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{ending}{self._path.suffix}"))
-        os.close(self._file)
-        self._file = None
+        self._let_go()
         self._drop_oldest()
 
     def _put_aside_before(self) -> list[tuple[str, int, Path]]:

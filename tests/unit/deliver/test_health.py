@@ -32,6 +32,16 @@ def test_the_wait_doubles_up_to_the_cap() -> None:
     assert waits == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 
+def test_a_paused_sink_waits_by_a_slow_rule_of_its_own() -> None:
+    failing = health(ManualClock())
+    waits = []
+    with structlog.testing.capture_logs():
+        for _ in range(4):
+            failing.failed(LOCKED)
+            waits.append(failing.resume_at)
+    assert waits == [2.5, 5.0, 7.5, 7.5]
+
+
 async def test_it_may_be_tried_when_its_time_has_come() -> None:
     clock = ManualClock()
     failing = health(clock)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
-from forwarder.core.errors import StoreFullError
+from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from forwarder.deliver.progress import WINDOW_BATCHES, WINDOW_BYTES
 from tests.fakes.clock import NOON, settle
 from tests.fakes.sink import AnsweringSink, MemorySink
+from tests.fakes.store import MemoryStore
 from tests.unit.deliver.rig import SINK, Rig, events, running, working
 
 
@@ -276,24 +277,124 @@ async def test_a_batch_that_is_too_large_goes_in_halves_down_to_one_event() -> N
     assert rig.clock.monotonic() == 0
 
 
+class HangsOnce(MemorySink):
+    """Never answers the first batch, takes the others."""
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        if not self.tries:
+            self.tries.append(len(batch))
+            await asyncio.get_running_loop().create_future()
+        return await super().send(batch)
+
+
 async def test_a_sink_that_never_answers_is_given_up_after_the_timeout() -> None:
     rig = Rig()
-    rig.settings = rig.settings.model_copy(update={"timeout": 0.02})
+    rig.settings = rig.settings.model_copy(update={"timeout": 0.05})
     await rig.append(4)
-    worker = rig.worker()
+    sink = HangsOnce()
+    worker = rig.worker(sink)
     async with running(worker):
-        first = await rig.called()
         await rig.clock.asleep()
-        assert first.answer.cancelled()
         assert (worker.status.reason, worker.status.detail) == (
             RetryReason.TIMEOUT,
-            "no answer within 0.02 s",
+            "no answer within 0.05 s",
         )
         await rig.clock.advance(1)
-        second = await rig.called()
-        assert second.seqs == [1, 2]  # half as many: perhaps it was too much for the time
-        second.deliver()
-        assert (await rig.called()).seqs == [3, 4]
+        assert rig.position == 4
+    assert sink.tries == [4, 2, 2]  # half as many: perhaps it was too much for the time
+
+
+async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_size() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"batch_events": 8})
+    await rig.append(24)
+
+    def answer(batch: Sequence[StoredEvent]) -> Outcome:
+        seqs = [stored.seq for stored in batch]
+        if 3 not in seqs:
+            return Outcome(seqs)
+        if len(seqs) > 1:
+            return Outcome(retry=seqs, reason=RetryReason.UNKNOWN, split=True)
+        return Outcome(rejected=[Rejection(3, RejectReason.MALFORMED, "400")])
+
+    sink = AnsweringSink(answer)
+    with structlog.testing.capture_logs():
+        async with running(rig.worker(sink)):
+            for _ in range(10):
+                await settle()
+    assert [len(batch) for batch in sink.batches] == [8, 4, 2, 2, 1, 1, 4, 8, 8]
+    assert (rig.position, rig.dead) == (24, [3])
+
+
+async def test_a_pause_stops_the_whole_sink_though_some_events_were_taken() -> None:
+    async with working(4, batch_events=2) as (rig, worker):
+        (await rig.called()).reply(
+            Outcome(delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True)
+        )
+        await rig.quiet()
+        assert (worker.status.state, rig.position) == (State.PAUSED, 1)
+
+
+async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_again() -> None:
+    async with working(2) as (rig, worker):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        await settle()
+        await rig.clock.advance(1)
+        again = await rig.called()
+        assert again.seqs == [2]
+        again.fail(RetryReason.CONNECTION)
+        await settle()
+        await rig.append(3)
+        await rig.quiet()
+        assert worker.status.state is State.RETRYING
+
+
+async def test_a_large_new_event_does_not_join_events_that_are_sent_again() -> None:
+    async with working(2, batch_bytes="2KiB") as (rig, _):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        await settle()
+        await rig.append(1)
+        busy = await rig.called()
+        await rig.append(1, size=5_000)
+        await rig.clock.advance(1)
+        busy.deliver()
+        for expected in ([2], [4]):
+            call = await rig.called()
+            assert call.seqs == expected
+            call.deliver()
+        await settle()
+        assert rig.position == 4
+
+
+class UnreadableStore(MemoryStore):
+    """Cannot be read while `broken`."""
+
+    broken = False
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        if self.broken:
+            raise StoreError("the disk does not answer")
+        return await super().read(after, limit=limit, max_bytes=max_bytes)
+
+
+async def test_a_store_that_cannot_be_read_loses_no_event_that_is_sent_again() -> None:
+    store = UnreadableStore()
+    rig = Rig(store=store)
+    await rig.append(2)
+    with structlog.testing.capture_logs():
+        async with running(rig.worker()):
+            (await rig.called()).reply(some([1, 2], retry=[2]))
+            await settle()
+            store.broken = True
+            await rig.clock.advance(60)
+            await rig.quiet()
+            store.broken = False
+            await rig.clock.advance(60)
+            call = await rig.called()
+            assert call.seqs == [2]
+            call.deliver()
+            await settle()
+    assert rig.position == 2
 
 
 @pytest.mark.parametrize(
