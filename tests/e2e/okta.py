@@ -92,9 +92,9 @@ def envelope(bodies: Iterable[bytes]) -> bytes:
     )
 
 
-def happenings(count: int, *, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+def happenings(count: int, *, seed: int = 1, odd: float = 0.0) -> Iterator[tuple[str, bytes]]:
     """Make `count` events of many types, as the emulated org makes them: uuid and body of each."""
-    generator = Generator(Random(seed), origin="https://acme.okta.com", odd_share=0.01)
+    generator = Generator(Random(seed), origin="https://acme.okta.com", odd_share=odd)
     clock = SystemClock()
     for _ in range(count):
         event = generator.event(generator.event_type(), clock.now(), ["who1"])

@@ -103,7 +103,7 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
         ("siem", conflict, "mapping"),
         ("siem", oversize, "too_large"),
         ("grpc", oversize, "too_large"),
-    }
+    }, listed
     assert set(ids) == sender.acknowledged - {conflict, oversize}
     await asyncio.to_thread(http.stop)
     await asyncio.to_thread(grpc.stop)
