@@ -99,8 +99,11 @@ def test_the_emulated_org_of_compose_is_one_that_the_command_knows(compose: Any)
 def test_the_addresses_of_compose_meet(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OKTA_HOOK_SECRET", "not-a-secret-for-development-only")
     settings = load(ROOT / "config" / "forwarder.compose.yaml")
-    hook = next(part for part in compose["services"]["okta"]["command"] if part.startswith("--hook="))
-    assert hook == f"--hook=http://forwarder:{settings.receiver.listen.port}{settings.orgs['emulated'].path}"
+    okta = compose["services"]["okta"]
+    hook = next(part for part in okta["command"] if part.startswith("--hook="))
+    # The emulated org posts by http to its own machine only, as the forwarder's is.
+    assert okta["network_mode"] == "service:forwarder"
+    assert hook == f"--hook=http://127.0.0.1:{settings.receiver.listen.port}{settings.orgs['emulated'].path}"
     (job,) = _yaml("config/prometheus.yaml")["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"forwarder:{settings.ops.listen.port}"]}]
     protocols = _yaml("config/collector.yaml")["receivers"]["otlp"]["protocols"]

@@ -26,7 +26,7 @@ def _run(*command: str | Path, cwd: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stdout
