@@ -93,6 +93,21 @@ async def test_the_control_socket_is_its_users_alone_and_goes_with_the_store(pat
     assert not control.exists()
 
 
+async def test_a_socket_that_cannot_be_removed_does_not_keep_the_store_from_closing(path: Path) -> None:
+    control = path.with_name(path.name + ".control")
+    async with opened(path) as store:
+        await store.append(events(1), timeout=5)
+        control.unlink()
+        control.mkdir()
+    FileLock(path).release()
+    with pytest.raises(StoreError, match=r"control socket .* cannot be made"):
+        async with opened(path):
+            pass
+    control.rmdir()
+    async with opened(path) as store:
+        assert (await store.ledger()).stored == 1
+
+
 async def test_a_client_that_says_nothing_does_not_hold_up_the_end(path: Path) -> None:
     async with opened(path):
         reader, writer = await asyncio.open_unix_connection(f"{path}.control")
