@@ -1,12 +1,13 @@
 """A worker on a store in memory, a scripted sink and a manual clock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from forwarder.core.event import Event, Via
+from forwarder.core.outcome import Outcome, RetryReason
 from forwarder.core.ports import Sink
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
@@ -88,3 +89,14 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
         task.cancel()
         results = await asyncio.gather(task, return_exceptions=True)
         assert not isinstance(results[0], Exception)
+
+
+def some(seqs: Sequence[int], *, retry: Sequence[int], wait: float | None = None) -> Outcome:
+    """All delivered but `retry`, which were throttled."""
+    return Outcome(
+        delivered=[seq for seq in seqs if seq not in retry],
+        retry=retry,
+        reason=RetryReason.THROTTLED,
+        detail="slow down",
+        wait=wait,
+    )

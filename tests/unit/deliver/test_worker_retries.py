@@ -1,0 +1,304 @@
+"""What is sent again: single events, whole batches, halves; and when, and what goes on meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import structlog
+
+from forwarder.core.event import StoredEvent
+from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.deliver.health import State
+from forwarder.deliver.progress import WINDOW_BATCHES, WINDOW_BYTES
+from tests.fakes.clock import NOON, settle
+from tests.fakes.sink import AnsweringSink, MemorySink
+from tests.unit.deliver.rig import SINK, Rig, running, some, working
+
+
+async def test_while_single_events_wait_for_their_retry_new_ones_go_on() -> None:
+    async with working(3) as (rig, _):
+        (await rig.called()).reply(some([1, 2, 3], retry=[2]))
+        await settle()
+        await rig.append(2)
+        fresh = await rig.called()
+        assert fresh.seqs == [4, 5]
+        fresh.deliver()
+        await settle()
+        assert rig.position == 1
+        assert rig.metric("sink_up") == 1
+        await rig.clock.advance(0.25)  # half of the base, as the chance of these tests is always one half
+        again = await rig.called()
+        assert again.seqs == [2]
+        again.deliver()
+        await settle()
+        assert rig.position == 5
+
+
+async def test_events_to_retry_join_a_later_batch() -> None:
+    async with working(3) as (rig, _):
+        (await rig.called()).reply(some([1, 2, 3], retry=[2]))
+        await settle()
+        await rig.append(1)
+        busy = await rig.called()
+        await rig.append(2)
+        await rig.clock.advance(1)
+        busy.deliver()
+        assert (await rig.called()).seqs == [2, 5, 6]
+
+
+async def test_a_single_event_waits_longer_with_each_failure_and_as_long_as_the_sink_asks() -> None:
+    async with working(2) as (rig, _):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        for delay in (0.25, 0.5, 1.0, 2.0):
+            await settle()
+            assert rig.clock.waits == [delay]
+            await rig.clock.advance(delay)
+            (await rig.called()).reply(some([2], retry=[2]))
+        await settle()
+        await rig.clock.advance(4)
+        (await rig.called()).reply(some([2], retry=[2], wait=60.0))
+        await settle()
+        assert rig.clock.waits == [60.25]
+
+
+async def test_an_event_that_always_fails_does_not_hold_up_new_ones_while_it_is_tried_alone() -> None:
+    async with working(2) as (rig, _):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        for _ in range(6):
+            await rig.clock.advance(30)
+            call = await rig.called()
+            assert call.seqs == [2]
+            call.reply(some([2], retry=[2]))
+        await settle()
+        await rig.append(1)
+        assert (await rig.called()).seqs == [3]
+
+
+async def test_new_events_stop_at_the_end_of_the_window() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"batch_events": 2})
+    await rig.append(100)
+    stuck = AnsweringSink(
+        lambda batch: some([s.seq for s in batch], retry=[s.seq for s in batch if s.seq == 1])
+    )
+    async with running(rig.worker(stuck)):
+        for _ in range(20):
+            await settle()
+        assert max(seq for batch in stuck.batches for seq in batch) == 2 * WINDOW_BATCHES
+        assert rig.position == 0
+
+
+async def test_the_bodies_of_unfinished_events_are_bounded() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"batch_bytes": 10_000, "batch_events": 10})
+    await rig.append(200, size=1_000)
+    sink = AnsweringSink(
+        lambda batch: some([s.seq for s in batch], retry=[s.seq for s in batch if s.seq % 10])  # nine of ten
+    )
+    async with running(rig.worker(sink)):
+        for _ in range(20):
+            await settle()
+        read = max(seq for batch in sink.batches for seq in batch)
+        assert read * 0.9 <= WINDOW_BYTES * 10 + 10
+
+
+async def test_when_the_sink_fails_as_a_whole_only_one_probe_is_sent_at_its_time() -> None:
+    async with working(10, batch_events=2, concurrency=2) as (rig, worker):
+        first, second = await rig.called(), await rig.called()
+        first.fail()
+        second.fail()
+        await rig.quiet()
+        assert (worker.status.state, worker.status.attempt) == (State.RETRYING, 1)
+        for delay in (0.25, 0.5, 1.0):
+            assert rig.clock.waits == [delay]
+            await rig.clock.advance(delay)
+            probe = await rig.called()
+            assert probe.seqs == [1, 2]
+            await rig.quiet()
+            probe.fail()
+            await settle()
+        await rig.clock.advance(2)
+        (await rig.called()).deliver()
+        assert [(await rig.called()).seqs, (await rig.called()).seqs] == [[3, 4], [5, 6]]
+
+
+async def test_a_batch_of_which_nothing_was_taken_stops_the_sink_as_a_whole() -> None:
+    async with working(4, batch_events=2) as (rig, worker):
+        (await rig.called()).reply(some([1, 2], retry=[1, 2]))
+        await rig.quiet()
+        assert worker.status.state is State.RETRYING
+
+
+async def test_the_wait_that_the_server_asks_for_is_kept() -> None:
+    async with working(1) as (rig, worker):
+        (await rig.called()).fail(RetryReason.THROTTLED, wait=40.0)
+        await settle()
+        assert rig.clock.waits == [40.25]
+        assert worker.status.next_try == NOON + 40_250_000
+
+
+async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with working(1) as (rig, worker):
+            (await rig.called()).fail(RetryReason.UNAUTHORIZED, pause=True)
+            await settle()
+            assert (worker.status.state, rig.metric("sink_up")) == (State.PAUSED, 0)
+            for _ in range(5):
+                assert 0 < rig.clock.waits[0] <= 15
+                await rig.clock.advance(15)
+                (await rig.called()).fail(RetryReason.UNAUTHORIZED, pause=True)
+                await settle()
+            errors = [line for line in lines if line["log_level"] == "error"]
+            assert [line["action"] for line in errors] == ["sink_paused"]
+            assert (errors[0]["sink"], errors[0]["reason"]) == (SINK, "unauthorized")
+            assert errors[0]["detail"] == "it failed"
+            assert "credentials" in errors[0]["what_to_do"]
+            await rig.clock.advance(15)
+            (await rig.called()).deliver()
+            await settle()
+            assert (rig.metric("sink_up"), rig.position) == (1, 1)
+    assert lines[-1]["action"] == "sink_recovered"
+
+
+async def test_a_pause_that_lasts_is_told_again_after_five_minutes() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with working(1) as (rig, _):
+            for _ in range(30):
+                (await rig.called()).fail(RetryReason.FORBIDDEN, pause=True)
+                await settle()
+                await rig.clock.advance(15)
+    assert 2 <= len([line for line in lines if line["action"] == "sink_paused"]) <= 3
+
+
+async def test_a_batch_that_is_too_large_goes_in_halves_down_to_one_event() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"batch_events": 8})
+    await rig.append(9)
+
+    def answer(batch: Sequence[StoredEvent]) -> Outcome:
+        seqs = [stored.seq for stored in batch]
+        if 3 not in seqs:
+            return Outcome(seqs)
+        if len(seqs) > 1:
+            return Outcome(retry=seqs, reason=RetryReason.TOO_LARGE, split=True)
+        return Outcome(rejected=[Rejection(3, RejectReason.TOO_LARGE, "too large")])
+
+    sink = AnsweringSink(answer)
+    async with running(rig.worker(sink)):
+        for _ in range(5):
+            await settle()
+    assert sink.batches[:6] == [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4], [1, 2], [3, 4], [3], [4]]
+    assert (rig.position, rig.dead) == (9, [3])
+    assert rig.clock.monotonic() == 0
+
+
+class HangsOnce(MemorySink):
+    """Never answers the first batch, takes the others."""
+
+    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+        if not self.tries:
+            self.tries.append(len(batch))
+            await asyncio.get_running_loop().create_future()
+        return await super().send(batch)
+
+
+async def test_a_sink_that_never_answers_is_given_up_after_the_timeout() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"timeout": 0.05})
+    await rig.append(4)
+    sink = HangsOnce()
+    worker = rig.worker(sink)
+    async with running(worker):
+        await rig.clock.asleep()
+        assert (worker.status.reason, worker.status.detail) == (
+            RetryReason.TIMEOUT,
+            "no answer within 0.05 s",
+        )
+        await rig.clock.advance(1)
+        assert rig.position == 4
+    assert sink.tries == [4, 2, 2]  # half as many: perhaps it was too much for the time
+
+
+async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_size() -> None:
+    rig = Rig()
+    rig.settings = rig.settings.model_copy(update={"batch_events": 8})
+    await rig.append(24)
+
+    def answer(batch: Sequence[StoredEvent]) -> Outcome:
+        seqs = [stored.seq for stored in batch]
+        if 3 not in seqs:
+            return Outcome(seqs)
+        if len(seqs) > 1:
+            return Outcome(retry=seqs, reason=RetryReason.UNKNOWN, split=True)
+        return Outcome(rejected=[Rejection(3, RejectReason.MALFORMED, "400")])
+
+    sink = AnsweringSink(answer)
+    with structlog.testing.capture_logs():
+        async with running(rig.worker(sink)):
+            for _ in range(10):
+                await settle()
+    assert [len(batch) for batch in sink.batches] == [8, 4, 2, 2, 1, 1, 4, 8, 8]
+    assert (rig.position, rig.dead) == (24, [3])
+
+
+async def test_a_pause_stops_the_whole_sink_though_some_events_were_taken() -> None:
+    async with working(4, batch_events=2) as (rig, worker):
+        (await rig.called()).reply(
+            Outcome(delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True)
+        )
+        await rig.quiet()
+        assert (worker.status.state, rig.position) == (State.PAUSED, 1)
+
+
+async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_again() -> None:
+    async with working(2) as (rig, worker):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        await settle()
+        await rig.clock.advance(1)
+        again = await rig.called()
+        assert again.seqs == [2]
+        again.fail(RetryReason.CONNECTION)
+        await settle()
+        await rig.append(3)
+        await rig.quiet()
+        assert worker.status.state is State.RETRYING
+
+
+async def test_a_large_new_event_does_not_join_events_that_are_sent_again() -> None:
+    async with working(2, batch_bytes="2KiB") as (rig, _):
+        (await rig.called()).reply(some([1, 2], retry=[2]))
+        await settle()
+        await rig.append(1)
+        busy = await rig.called()
+        await rig.append(1, size=5_000)
+        await rig.clock.advance(1)
+        busy.deliver()
+        for expected in ([2], [4]):
+            call = await rig.called()
+            assert call.seqs == expected
+            call.deliver()
+        await settle()
+        assert rig.position == 4
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("oops"), asyncio.CancelledError()], ids=["raises", "cancels itself"]
+)
+async def test_a_sink_that_breaks_its_promise_loses_nothing(error: BaseException) -> None:
+    with structlog.testing.capture_logs():
+        async with working(2) as (rig, worker):
+            (await rig.called()).answer.set_exception(error)
+            await settle()
+            assert (worker.status.reason, rig.position) == (RetryReason.UNKNOWN, 0)
+            await rig.clock.advance(1)
+            assert (await rig.called()).seqs == [1, 2]
+
+
+async def test_events_that_an_outcome_forgets_or_names_twice_are_sent_again() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with working(4) as (rig, _):
+            (await rig.called()).reply(Outcome(delivered=[1, 2, 99], retry=[2], reason=RetryReason.SERVER))
+            await settle()
+            await rig.clock.advance(1)
+            assert (await rig.called()).seqs == [2, 3, 4]
+    assert "sink_outcome_faulty" in [line["action"] for line in lines]
