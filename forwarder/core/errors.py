@@ -10,7 +10,9 @@ ForwarderError
 │   ├── StoreFormatError     the file is no store of ours, damaged, or of a newer version
 │   ├── StoreFullError       no room: the disk or `max_size`
 │   └── StoreTimeoutError    not committed in time
-└── SinkError                a sink cannot be built or used as configured
+├── SinkError                a sink cannot be built or used as configured
+├── SetupError               the other side cannot be prepared as asked
+└── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
 
@@ -72,3 +74,11 @@ class StoreTimeoutError(StoreError):
 
 class SinkError(ForwarderError):
     """A sink cannot be built or used as configured."""
+
+
+class RuleFileError(ForwarderError):
+    """A file of detection rules, or one rule in it, cannot be read."""
+
+
+class SetupError(ForwarderError):
+    """The other side cannot be prepared as asked: a right, a feature or room for it is missing."""

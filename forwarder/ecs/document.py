@@ -74,7 +74,7 @@ def decoded(event: Event) -> dict[str, Any]:
 def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
     """The document of `event`, whose decoded body is `raw`. May raise RecursionError."""
     draft = blank()
-    draft[""]["@timestamp"] = _timestamp(raw.get("published"), event.published)
+    draft[""]["@timestamp"] = timestamp(raw.get("published"), event.published)
     _constants(draft, options)
     copy_fields(raw, draft)
     _event(draft, event, options)
@@ -88,14 +88,15 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     return finished(draft)
 
 
-def _timestamp(written: Any, published: Micros) -> str:
+def timestamp(written: Any, published: Micros) -> str:
     """Okta's own text, so that no digit is lost; written anew only where it is in another form."""
     if type(written) is str and _UTC_TEXT.fullmatch(written):
         return written
-    return _iso(published)
+    return iso(published)
 
 
-def _iso(at: Micros) -> str:
+def iso(at: Micros) -> str:
+    """A moment as documents write it, in milliseconds."""
     return moment(at).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -107,7 +108,7 @@ def _constants(draft: Draft, options: DocumentOptions) -> None:
 
 def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
     categories, types = classes(event.event_type)
-    draft["event"].update(created=_iso(event.received_at), category=list(categories), type=list(types))
+    draft["event"].update(created=iso(event.received_at), category=list(categories), type=list(types))
     tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
     if options.preserve_original_event:
         tags.append("preserve_original_event")

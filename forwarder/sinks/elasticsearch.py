@@ -15,48 +15,26 @@ What keeps each event there once, and none lost:
 """
 
 import asyncio
-import ssl
 from collections.abc import Sequence
-from typing import Any
 
 import elastic_transport
 import msgspec
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 from isal import igzip
 
-from forwarder import logs
-from forwarder.core.errors import SinkError, UnmappableError
+from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import Outcome, Rejection, RejectReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import document
+from forwarder.ecs.raw import raw_document
 from forwarder.sinks import elasticsearch_bulk as bulk
 from forwarder.sinks import transport
-from forwarder.sinks.elasticsearch_node import Node
+from forwarder.sinks.elasticsearch_client import causes, connect, credentials
 from forwarder.sinks.elasticsearch_settings import ElasticsearchSettings
 from forwarder.sinks.slices import Slices
 
 __all__ = ["ElasticsearchSettings", "ElasticsearchSink"]
-
-
-class _Ready(elastic_transport.Serializer):
-    """A body that is ready to be sent: the client's own serializer would add a line break to a gzip stream."""
-
-    mimetype = "application/x-ndjson"
-
-    def dumps(self, data: Any) -> bytes:
-        return bytes(data)
-
-
-class _Answers(elastic_transport.JsonSerializer):
-    """JSON where there is some. The client's own one would hide the status of an answer that claims to be JSON and
-    is none, as some proxies' error pages do."""
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            return msgspec.json.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return data.decode(errors="replace")
 
 
 class ElasticsearchSink:
@@ -73,58 +51,17 @@ class ElasticsearchSink:
         """
         self._settings = settings
         self._clock = clock
-        self._timeout = timeout
-        self._options = settings.documents
-        self._owner = self._connect()
+        self._options = settings.options
+        self._make = raw_document if settings.documents == "raw" else document
+        self._owner = connect(settings, timeout)
         self._client = self._authorized(settings)
 
     def reload(self, settings: ElasticsearchSettings) -> None:
         """Take the credentials of `settings` from the next `send` on. Everything else stays as it was."""
         self._client = self._authorized(settings)
 
-    def _connect(self) -> AsyncElasticsearch:
-        answers = _Answers()
-        return AsyncElasticsearch(
-            list(self._settings.hosts),
-            node_class=Node,
-            ssl_context=self._trust(),
-            request_timeout=self._timeout,
-            max_retries=0,
-            retry_on_timeout=False,
-            serializers={
-                _Ready.mimetype: _Ready(),
-                "application/json": answers,
-                "application/*": answers,
-                "text/*": answers,
-            },
-        )
-
-    def _trust(self) -> ssl.SSLContext | None:
-        if not self._settings.tls:
-            return None
-        path = self._settings.ca_file
-        try:
-            context = ssl.create_default_context(cafile=path)
-        except OSError as error:
-            raise SinkError(f"ca_file {path} cannot be used: {error.strerror or error}") from error
-        if not self._settings.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            logs.get("sinks").warning(
-                "certificate_not_verified",
-                hosts=self._settings.hosts,
-                advice="write ca_file in place of verify: false",
-            )
-        return context
-
     def _authorized(self, settings: ElasticsearchSettings) -> AsyncElasticsearch:
-        chosen: dict[str, Any] = {}
-        if settings.api_key:
-            key = settings.api_key.reveal()
-            name, colon, rest = key.partition(":")
-            chosen["api_key"] = (name, rest) if colon else key
-        if settings.basic:
-            chosen["basic_auth"] = (settings.basic.username, settings.basic.password.reveal())
+        chosen = credentials(settings)
         if self._settings.compress:
             chosen["headers"] = {"content-encoding": "gzip"}
         return self._owner.options(**chosen)
@@ -162,7 +99,7 @@ class ElasticsearchSink:
 
     def _lines(self, event: Event) -> bytes:
         try:
-            return bulk.lines(event.uuid, document(event, self._options))
+            return bulk.lines(event.uuid, self._make(event, self._options))
         except UnmappableError:
             raise
         except (
@@ -188,7 +125,7 @@ class ElasticsearchSink:
             verdict, words = bulk.refusal(error.meta.status, error.body, len(seqs))
             return transport.whole(seqs, verdict, words, self._wait(error.meta))
         except elastic_transport.TransportError as error:
-            return transport.whole(seqs, _no_answer(error), _causes(error))
+            return transport.whole(seqs, _no_answer(error), causes(error))
         answers = bulk.items(answer.body, len(seqs))
         if answers is None:
             words = f"the answer does not name the {len(seqs)} events that were sent"
@@ -212,15 +149,3 @@ def _no_answer(error: elastic_transport.TransportError) -> transport.Verdict:
     if isinstance(error, elastic_transport.ConnectionError):
         return transport.CONNECTION
     return transport.UNKNOWN
-
-
-def _causes(error: BaseException) -> str:
-    """What failed, in the words of every layer that says something new: the innermost says why."""
-    words: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        said = str(getattr(seen, "message", seen))
-        if said and said not in words:
-            words.append(said)
-        seen = seen.__cause__ or seen.__context__
-    return ": ".join(words)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder.ecs.document import DATASET, DocumentOptions
-from forwarder.values import Secret, Section
+from forwarder.values import Duration, Secret, Section
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _NAMESPACE = r'^[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+$'
@@ -56,6 +56,10 @@ class ElasticsearchSettings(Section):
         preserve_original_event: keep the event as received in `event.original`.
         remove_flattened_debug: debug data as single fields, not as one flattened object.
         tags: added to every document.
+        okta_geo: fill `source.geo` and `source.as` with what Okta knows, for a server without GeoIP databases.
+        documents: `ecs`, made here; or `raw`, for the pipeline of Elastic's own Okta integration, where it is installed.
+        retention: how long events stay in Elasticsearch, for `forwarder setup elasticsearch`; for ever without it.
+        ilm_policy: an index lifecycle policy that decides this, in place of `retention`.
     """
 
     kind: Literal["elasticsearch"] = "elasticsearch"
@@ -70,6 +74,10 @@ class ElasticsearchSettings(Section):
     preserve_original_event: bool = False
     remove_flattened_debug: bool = False
     tags: tuple[str, ...] = ()
+    okta_geo: bool = False
+    documents: Literal["ecs", "raw"] = "ecs"
+    retention: Duration | None = Field(default=None, ge=60)
+    ilm_policy: Annotated[str, StringConstraints(pattern=r"^[^\s/?#]+$")] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -81,6 +89,12 @@ class ElasticsearchSettings(Section):
             )
         if self.ca_file and not (self.verify and self.tls):
             raise ValueError("`ca_file` has no use without https or with `verify: false`")
+        if self.documents == "raw" and self.pipeline == "_none":
+            raise ValueError(
+                "`documents: raw` needs a pipeline that makes documents; remove `pipeline: _none`"
+            )
+        if self.retention and self.ilm_policy:
+            raise ValueError("write `retention` or `ilm_policy`, not both")
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:
             raise ValueError("`hosts` must be all http or all https")
         return self
@@ -96,11 +110,12 @@ class ElasticsearchSettings(Section):
         return f"logs-{DATASET}-{self.namespace}"
 
     @property
-    def documents(self) -> DocumentOptions:
+    def options(self) -> DocumentOptions:
         """What the mapping needs to know."""
         return DocumentOptions(
             namespace=self.namespace,
             preserve_original_event=self.preserve_original_event,
             remove_flattened_debug=self.remove_flattened_debug,
             tags=self.tags,
+            okta_geo=self.okta_geo,
         )

@@ -1,0 +1,42 @@
+"""An Okta event for Elastic's own pipeline: the event as text in `message`, and what its agent would have added."""
+
+from typing import Any
+
+from forwarder.core.event import Event
+from forwarder.ecs.decode import encode
+from forwarder.ecs.document import DATASET, DocumentOptions, decoded, iso, timestamp
+from forwarder.ecs.fields import object_at
+
+
+def raw_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
+    """The document that Elastic's pipeline for Okta takes.
+
+    A hook carries the chain of addresses in `client`, where that pipeline does not look: it is moved to `request`, as
+    the System Log has it. All else stays as received.
+
+    Raises:
+        UnmappableError: the body is no JSON object.
+    """
+    raw = decoded(event)
+    document: dict[str, Any] = {
+        "@timestamp": timestamp(raw.get("published"), event.published),
+        "message": _message(raw, event),
+        "data_stream": {"type": "logs", "dataset": DATASET, "namespace": options.namespace},
+        "event": {"module": "okta", "dataset": DATASET, "created": iso(event.received_at)},
+    }
+    tags = ["forwarded", "okta-system"]
+    if options.preserve_original_event:
+        tags.append("preserve_original_event")
+    document["tags"] = list(dict.fromkeys([*tags, *options.tags]))
+    if options.remove_flattened_debug:
+        document["_conf"] = {"remove_flattened_debug": True}
+    return document
+
+
+def _message(raw: dict[str, Any], event: Event) -> str:
+    chain = object_at(raw, "client").get("ipChain")
+    if not chain or object_at(raw, "request").get("ipChain"):
+        return event.body.decode(errors="replace")
+    client = {key: value for key, value in raw["client"].items() if key != "ipChain"}
+    request = {**object_at(raw, "request"), "ipChain": chain}
+    return encode({**raw, "client": client, "request": request})

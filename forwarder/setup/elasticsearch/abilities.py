@@ -1,0 +1,130 @@
+"""What the server has and what the key may do, asked of the server itself: editions and versions differ."""
+
+from typing import Any
+
+from forwarder.core.errors import SetupError
+from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch.bodies import Abilities, Retention
+from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.fields import FALLBACKS
+
+CLUSTER_RIGHTS = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
+INDEX_RIGHTS = ("view_index_metadata",)
+ROLLOVER_RIGHTS = ("manage",)
+
+_PROCESSORS = ("user_agent", "geoip")
+_PROBE = f"{bodies.OWNER}-probe-*"
+_PROBE_PRIORITY = 1_999_999_987  # nobody else's, because equal ones over the same names are refused
+
+
+async def check_rights(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
+    """Raise with every right that is missing, before anything is changed.
+
+    Where security is off there is nobody to ask, and everything is allowed.
+
+    Args:
+        cluster: to ask.
+        rollover: whether a rollover may follow.
+        ilm: whether a policy is looked up.
+
+    Raises:
+        SetupError: a right is missing, or the credentials are wrong.
+    """
+    wanted = {
+        "cluster": [*CLUSTER_RIGHTS, *(["read_ilm"] if ilm else [])],
+        "index": [
+            {"names": [bodies.PATTERN], "privileges": [*INDEX_RIGHTS, *(ROLLOVER_RIGHTS if rollover else ())]}
+        ],
+    }
+    answer = await cluster.offer("POST", "/_security/user/_has_privileges", wanted)
+    if not isinstance(answer, dict) or answer.get("has_all_requested") is not False:
+        return
+    missing = [f"cluster privilege `{name}`" for name, has in answer.get("cluster", {}).items() if not has]
+    for names, rights in answer.get("index", {}).items():
+        missing += [f"index privilege `{right}` on `{names}`" for right, has in rights.items() if not has]
+    who = answer.get("username", "this key")
+    raise SetupError(f"{who} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs.")
+
+
+async def abilities(cluster: Cluster) -> Abilities:
+    """What the server has.
+
+    Raises:
+        SetupError: the key may not ask, or the cluster is in trouble.
+    """
+    return Abilities(
+        processors=await _processors(cluster),
+        missing_types=frozenset(
+            [
+                kind
+                for kind in FALLBACKS
+                if not await _takes(cluster, mappings={"properties": {"x": {"type": kind}}})
+            ]
+        ),
+        settings=frozenset(
+            [
+                name
+                for name, value in bodies.OPTIONAL_SETTINGS.items()
+                if await _takes(cluster, settings={name: value})
+            ]
+        ),
+        components=frozenset(
+            [
+                name
+                for name in (*bodies.STACK_BEFORE, bodies.STACK_AFTER)
+                if await cluster.find(f"/_component_template/{name}")
+            ]
+        ),
+        lifecycle=await _takes(cluster, lifecycle={"enabled": True}),
+        ilm=await _takes(cluster, settings={"index.lifecycle.name": "x"}),
+    )
+
+
+async def _processors(cluster: Cluster) -> frozenset[str]:
+    """What every node that can run a pipeline has: a document may meet any of them."""
+    answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type")
+    nodes = [node for node in answer.get("nodes", {}).values() if "ingest" in node.get("roles", ["ingest"])]
+    each = [
+        frozenset(kind["type"] for kind in node["ingest"]["processors"]) for node in nodes if "ingest" in node
+    ]
+    return frozenset.intersection(*each) if each else frozenset()
+
+
+async def _takes(cluster: Cluster, **template: Any) -> bool:
+    """Whether a template with this would be taken. Nothing is made."""
+    body = {
+        "index_patterns": [_PROBE],
+        "priority": _PROBE_PRIORITY,
+        "data_stream": {},
+        "template": template,
+    }
+    return await cluster.offer("POST", "/_index_template/_simulate", body) is not None
+
+
+def shortfalls(has: Abilities, retention: Retention) -> list[str]:
+    """What is done in another way, or not at all, because the server does not have it: a line for each.
+
+    Raises:
+        SetupError: the operator asked for something that cannot be replaced.
+    """
+    if retention.ilm_policy and not has.ilm:
+        raise SetupError(
+            f"this Elasticsearch has no index lifecycle management, so policy {retention.ilm_policy!r} cannot be used;"
+            " write `retention`"
+        )
+    if retention.keep and not has.lifecycle:
+        raise SetupError("this Elasticsearch has no data stream lifecycle, so `retention` cannot be used")
+    lines = [
+        f"this Elasticsearch has no type {kind}: {FALLBACKS[kind]} takes its place"
+        for kind in sorted(has.missing_types)
+    ]
+    if "user_agent" not in has.processors:
+        lines.append("it has no user_agent processor: user_agent.name, .version, .os and .device stay empty")
+    if "geoip" not in has.processors:
+        lines.append(
+            "it has no geoip processor: source.geo and source.as stay empty, unless the sink has `okta_geo: true`,"
+            " which fills them with what Okta knows"
+        )
+    if not has.lifecycle and not has.ilm:
+        lines.append("it has no data stream lifecycle: nothing rolls over or deletes old events by itself")
+    return lines
