@@ -82,9 +82,16 @@ def check(config: Path) -> None:
 
 def add_commands() -> None:
     """Join the commands that have a file of their own."""
-    from forwarder.cli import dead_letters, demo, emulate, setup, stats
+    from forwarder.cli import dead_letters, demo, emulate, rules, setup, stats
 
-    commands = (demo.demo, stats.stats, dead_letters.dead_letters, setup.setup, emulate.emulate_okta)
+    commands = (
+        demo.demo,
+        stats.stats,
+        dead_letters.dead_letters,
+        rules.rules,
+        setup.setup,
+        emulate.emulate_okta,
+    )
     for command in commands:
         main.add_command(command)
 

@@ -1,0 +1,256 @@
+"""What EQL and ES|QL have in common: comparisons, functions over fields, and anything else between `and` and `or`.
+
+Only tests of the event type against a text are understood, and the tests of a document's source; everything else is
+passed over as something that may be true or false. So a function or an operator of tomorrow costs nothing.
+
+Not seen: a type that is put together (`concat`), a field under another name (`rename`, `eval kind = event.action`),
+and lists that another index holds (`lookup join`, `enrich`).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from forwarder.rules.condition import (
+    Condition,
+    Either,
+    Not,
+    Pattern,
+    Unknown,
+    compared,
+    exactly,
+    expression,
+    wildcard,
+)
+from forwarder.rules.reader import Reader, Sign
+
+SIGNS = re.compile(
+    r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)
+      | (?P<text>[?]?\"{3}.*?\"{3,}|[?]?"(?:\\.|[^"\\\n])*"|[?]?'(?:\\.|[^'\\\n])*')
+      | (?P<word>[?]?(?:[\w@]+|`[^`]+`)(?:\.(?:\w+|`[^`]+`))*~?)
+      | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,:<>=+\-*/%!{}.?~])""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_BETWEEN = (",", "|", "where", "by")
+_ENDS = (")", "]", *_BETWEEN)
+
+
+def unquoted(text: str) -> str:
+    """What a quoted text says: as it is in three quotes or behind a `?`, else with its escapes read."""
+    if text.startswith("?"):
+        return text[2:-1]
+    if text.startswith('"""'):
+        return text[3:-3]
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text[1:-1], flags=re.DOTALL)
+
+
+Test = Callable[[str], Pattern | None]
+"""Makes the pattern of a text that stands behind an operator."""
+
+
+class Language(msgspec.Struct, frozen=True):
+    """How one of the two languages compares.
+
+    Attributes:
+        operators: behind a field: `event.action like "user.*"`.
+        functions: around a field: `starts_with(event.action, "user.")`.
+        wrappers: what functions around a field make of its value: `to_lower(event.action)`.
+        queries: functions whose only argument is a query in another language.
+    """
+
+    operators: Mapping[str, Test]
+    functions: Mapping[str, Test]
+    wrappers: Mapping[str, Callable[[str], str]] = {}
+    queries: Mapping[str, Callable[[str], Condition]] = {}
+
+
+def starts(text: str) -> Pattern:
+    """Values that begin with `text`."""
+    return Pattern(f"{text}*", lambda value: value.startswith(text), literal=False)
+
+
+def ends(text: str) -> Pattern:
+    """Values that end with `text`."""
+    return Pattern(f"*{text}", lambda value: value.endswith(text), literal=False)
+
+
+def holds(text: str) -> Pattern:
+    """Values with `text` somewhere in them."""
+    return Pattern(f"*{text}*", lambda value: text in value, literal=False)
+
+
+def in_any_case(test: Callable[[str], Pattern]) -> Test:
+    """`test`, in any case."""
+
+    def folded(text: str) -> Pattern:
+        inner = test(text.lower())
+        return Pattern(inner.text, lambda value: inner.matches(value.lower()), inner.literal)
+
+    return folded
+
+
+def same(text: str) -> Pattern:
+    """`text` itself."""
+    return exactly(text)
+
+
+def same_in_any_case(text: str) -> Pattern:
+    """`text` itself, in any case."""
+    return exactly(text, any_case=True)
+
+
+def like(text: str) -> Pattern:
+    """`*` stands for any characters, `?` for one."""
+    return wildcard(text, one="?")
+
+
+def like_in_any_case(text: str) -> Pattern:
+    """As `like`, in any case."""
+    return wildcard(text, one="?", any_case=True)
+
+
+def regex(text: str) -> Pattern | None:
+    """A regular expression that the whole value fits."""
+    return expression(text)
+
+
+def regex_in_any_case(text: str) -> Pattern | None:
+    """As `regex`, in any case."""
+    return expression(text, any_case=True)
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """What stands in brackets: each part between commas, as it is written and as a condition."""
+
+    parts: tuple[tuple[Sequence[Sign], Condition], ...]
+
+
+_Piece = Sign | _Group
+
+
+class _Field(msgspec.Struct, frozen=True):
+    """A field, and what is made of its value before it is compared."""
+
+    name: str
+    change: Callable[[str], str] = str
+
+    def seen_by(self, pattern: Pattern | None) -> Pattern | None:
+        if pattern is None or self.change is str:
+            return pattern
+        matches = pattern.matches
+        return Pattern(pattern.text, lambda value: matches(self.change(value)), pattern.literal)
+
+
+class Conditions:
+    """Reads conditions.
+
+    Args:
+        reader: the signs.
+        language: how they compare.
+    """
+
+    def __init__(self, reader: Reader, language: Language) -> None:
+        self._reader = reader
+        self._language = language
+
+    def read(self) -> Condition:
+        """One condition, up to a sign that ends it."""
+        return self._reader.condition(self._operand)
+
+    def _operand(self) -> Condition:
+        """What stands between joints: a condition in brackets, a comparison, or anything else."""
+        pieces: list[_Piece] = []
+        while self._reader.next() and not self._reader.at(*_ENDS) and not self._reader.at_joint():
+            pieces.append(self._group() if self._reader.at("(", "[") else self._reader.take())
+        match pieces:
+            case [_Group(parts)] if len(parts) == 1:
+                return parts[0][1]
+        return self._understood(pieces) or Unknown(_within(pieces))
+
+    def _group(self) -> _Group:
+        closing = ")" if self._reader.take().text == "(" else "]"
+        parts = []
+        while not self._reader.skip(closing):
+            start = self._reader.place
+            condition = self.read()
+            parts.append((self._reader.between(start, self._reader.place), condition))
+            if not self._reader.skip(*_BETWEEN) and not self._reader.at(closing):
+                self._reader.expect(closing)
+        return _Group(tuple(parts))
+
+    def _understood(self, pieces: Sequence[_Piece]) -> Condition | None:
+        match pieces:
+            case [Sign(kind="word"), Sign(text="="), *rest] if rest:  # a column gets its value
+                return self._understood(rest)
+            case [Sign("word", function), _Group(parts)]:
+                return self._call(function.lower(), [written for written, _ in parts])
+            case [Sign("text") as text, Sign("mark", "==" | "!=" as operator), *rest] if rest:
+                return self._understood([*rest, Sign("mark", operator, text.line), text])
+        field, following = self._field(pieces)
+        return self._comparison(field, following) if field else None
+
+    def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
+        """The field that `pieces` begin with, and what follows it."""
+        match pieces:
+            case [Sign("word", function), _Group(parts), *rest]:
+                wrapper = self._language.wrappers.get(function.lower())
+                inner = self._field(parts[0][0])[0] if parts and wrapper else None
+                return (_Field(inner.name, wrapper) if inner and wrapper else None), rest
+            case [
+                Sign("word", name),
+                Sign("mark", "::"),
+                Sign("word"),
+                *rest,
+            ]:  # a cast to another kind of value
+                return _Field(_name(name)), rest
+            case [Sign("word", name), *rest]:
+                return _Field(_name(name)), rest
+        return None, ()
+
+    def _comparison(self, field: "_Field", rest: Sequence[_Piece]) -> Condition | None:
+        match rest:
+            case [Sign("word", word), *more] if word.lower() == "not":
+                inside = self._comparison(field, more)
+                return Not(inside) if inside else None
+            case [Sign("mark", "!="), *more]:
+                inside = self._comparison(field, [Sign("mark", "==", 0), *more])
+                return Not(inside) if inside else None
+            case [Sign(_, operator), value] if operator.lower() in self._language.operators:
+                return self._any_of(field, self._language.operators[operator.lower()], _texts(value))
+        return None
+
+    def _call(self, function: str, arguments: list[Sequence[Sign]]) -> Condition | None:
+        match arguments:
+            case [[Sign("text", query)], *_] if function in self._language.queries:
+                return self._language.queries[function](query)
+            case [first, *rest] if function in self._language.functions:
+                field, more = self._field(first)
+                texts = [text for written in rest for text in _texts(*written)]
+                test = self._language.functions[function]
+                return self._any_of(field, test, texts) if field and not more else None
+        return None
+
+    def _any_of(self, field: "_Field", test: Test, texts: Sequence[str]) -> Condition | None:
+        parts = tuple(compared(field.name, field.seen_by(test(text))) for text in texts)
+        return Either(parts) if parts else None
+
+
+def _texts(*pieces: _Piece) -> list[str]:
+    """The quoted texts in `pieces`."""
+    found: list[str] = []
+    for piece in pieces:
+        if isinstance(piece, _Group):
+            found += [text for written, _ in piece.parts for text in _texts(*written)]
+        elif piece.kind == "text":
+            found.append(piece.text)
+    return found
+
+
+def _within(pieces: list[_Piece]) -> tuple[Condition, ...]:
+    return tuple(inner for piece in pieces if isinstance(piece, _Group) for _, inner in piece.parts)
+
+
+def _name(written: str) -> str:
+    return written.replace("`", "").removeprefix("?")

@@ -1,0 +1,163 @@
+"""What a rule's query says about event types, whatever language it is written in.
+
+A query becomes a tree. Its leaves are tests of the event type, tests of where a document comes from, and all the
+rest, which could be true or false. The tree answers two questions: which types does it name, and can an event of
+such a type match at all? `user.mfa.* and not user.mfa.factor.update` names the second type, and can not match it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+_TYPE_FIELDS = {"eventtype", "event.action"}
+_SOURCE = {
+    "data_stream.dataset": "okta.system",
+    "data_stream.type": "logs",
+    "event.dataset": "okta.system",
+    "event.module": "okta",
+}
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """What a value is compared with.
+
+    Attributes:
+        text: as the rule writes it.
+        matches: does a value fit?
+        literal: one value fits and no other, so the text is the name of an event type.
+    """
+
+    text: str
+    matches: Callable[[str], bool]
+    literal: bool
+
+
+class TypeIs(msgspec.Struct, frozen=True):
+    """The event type fits `pattern`."""
+
+    pattern: Pattern
+
+
+class Known(msgspec.Struct, frozen=True):
+    """True or false for every event of Okta: `data_stream.dataset: okta.system` is true."""
+
+    value: bool
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """Anything else. `inner` is what was found within: tests of the event type as arguments of a function."""
+
+    inner: "tuple[Condition, ...]" = ()
+
+
+class Every(msgspec.Struct, frozen=True):
+    """All of `parts`."""
+
+    parts: "tuple[Condition, ...]"
+
+
+class Either(msgspec.Struct, frozen=True):
+    """At least one of `parts`."""
+
+    parts: "tuple[Condition, ...]"
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The opposite of `part`."""
+
+    part: "Condition"
+
+
+Condition = TypeIs | Known | Unknown | Every | Either | Not
+
+
+def exactly(text: str, *, any_case: bool = False) -> Pattern:
+    """The pattern that one value fits."""
+    if any_case:
+        return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
+    return Pattern(text, lambda value: value == text, literal=True)
+
+
+def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
+    """A pattern in which `*` stands for any characters, `one` for a single one, and a backslash takes a sign as it is.
+
+    Args:
+        text: the pattern.
+        one: the sign that stands for a single character; empty: the language has none.
+        any_case: do `A` and `a` count as equal?
+    """
+    pieces = re.findall(r"\\.|.", text, re.DOTALL)
+    wild = {"*": ".*"} | ({one: "."} if one else {})
+    if not any(piece in wild for piece in pieces):
+        return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
+    source = "".join(wild.get(piece) or re.escape(piece[-1]) for piece in pieces)
+    return Pattern(text, _full_match(source, any_case=any_case), literal=False)
+
+
+def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
+    """The pattern of a regular expression; None where it is none that Python reads, too.
+
+    Args:
+        text: the expression.
+        whole: the value must fit from end to end.
+        any_case: do `A` and `a` count as equal?
+    """
+    try:
+        return Pattern(
+            text, _full_match(text if whole else f".*(?:{text}).*", any_case=any_case), literal=False
+        )
+    except (re.error, OverflowError):
+        return None
+
+
+def _full_match(source: str, *, any_case: bool) -> Callable[[str], bool]:
+    compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
+    return lambda value: compiled.fullmatch(value) is not None
+
+
+def is_type_field(field: str) -> bool:
+    """Does a field of this name hold Okta's event type? In Okta's spelling, in Sigma's and in Elastic's."""
+    folded = field.lower().replace("_", "")
+    return folded in _TYPE_FIELDS or folded.endswith((".eventtype", ".event.action"))
+
+
+def compared(field: str, pattern: Pattern | None) -> Condition:
+    """The test that `field` fits `pattern`. A pattern that everything fits names nothing."""
+    if pattern is None or not pattern.text.strip("*%"):
+        return Unknown()
+    if is_type_field(field):
+        return TypeIs(pattern)
+    source = _SOURCE.get(field.lower())
+    return Known(pattern.matches(source)) if source else Unknown()
+
+
+def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
+    """The patterns of event types that `condition` asks for; what stands behind a `not` is not asked for."""
+    match condition:
+        case TypeIs(pattern) if positive:
+            yield pattern
+        case Every(parts) | Either(parts) | Unknown(parts):
+            for part in parts:
+                yield from named(part, positive=positive)
+        case Not(part):
+            yield from named(part, positive=not positive)
+
+
+def possible(condition: Condition, event_type: str) -> bool | None:
+    """Whether an Okta event of that type matches: True, False, or None when its other fields decide."""
+    match condition:
+        case TypeIs(pattern):
+            return pattern.matches(event_type)
+        case Known(value):
+            return value
+        case Every(parts):
+            found = [possible(part, event_type) for part in parts]
+            return False if False in found else None if None in found else True
+        case Either(parts):
+            found = [possible(part, event_type) for part in parts]
+            return True if True in found else None if None in found else False
+        case Not(part):
+            inside = possible(part, event_type)
+            return None if inside is None else not inside
+    return None

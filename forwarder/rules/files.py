@@ -1,0 +1,139 @@
+"""Reads files of detection rules, in every form that they come in."""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.elastic import elastic_rule, rule_objects
+from forwarder.rules.log_filter import read_log_filter
+from forwarder.rules.rule import Fault, Rule
+from forwarder.rules.sigma import is_sigma, sigma_rule
+
+_MAX_NAME = 100
+
+Read = Iterator[Rule | Fault]
+
+
+def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Rule | Fault]]:
+    """The rules of files and folders, each with its file; a Fault for what cannot be read. It never raises.
+
+    The suffix tells the form: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file of another suffix
+    has a filter of the System Log on each line. In a folder only files of these suffixes are read, at any depth,
+    and those that hold no rule are passed over.
+    """
+    for path in paths:
+        inside = path.is_dir()
+        files = (
+            sorted(file for file in path.rglob("*") if file.suffix.lower() in _FORMS) if inside else [path]
+        )
+        for file in files:
+            empty = True
+            for rule in _read(file):
+                empty = False
+                yield file, rule
+            if empty and not inside:
+                yield file, Fault(str(file), "it holds no rule")
+
+
+def _read(path: Path) -> Read:
+    form = _FORMS.get(path.suffix.lower(), _filters)
+    try:
+        yield from form(path, path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        yield Fault(str(path), error.strerror or str(error))
+    except UnicodeDecodeError as error:
+        yield Fault(str(path), f"it is no UTF-8: {error.reason} at byte {error.start}")
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        yield Fault(f"{path}:{mark.line + 1}" if mark else str(path), f"it is no YAML: {_first_line(error)}")
+    except RecursionError:
+        yield Fault(str(path), "it is nested too deeply")
+
+
+def _toml(path: Path, text: str) -> Read:
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        yield Fault(str(path), f"it is no TOML: {error}")
+        return
+    yield from _elastic(str(path), found)
+
+
+def _json(path: Path, text: str) -> Read:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # one whole value, and then another one
+            yield from _lines(path, text)
+        else:
+            yield Fault(f"{path}:{error.lineno}", f"it is no JSON: {error.msg}")
+        return
+    yield from _elastic(str(path), found)
+
+
+def _lines(path: Path, text: str) -> Read:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Fault(f"{path}:{number}", f"it is no JSON: {error.msg}")
+        else:
+            yield from _elastic(f"{path}:{number}", found)
+
+
+def _yaml(path: Path, text: str) -> Read:
+    for found in yaml.safe_load_all(text):
+        if is_sigma(found):
+            yield from _made(str(path), found.get("title"), partial(sigma_rule, found))
+        elif isinstance(found, dict) and "correlation" in found:
+            yield Rule(name=str(found.get("title") or "without a title"), language="sigma", okta=None)
+
+
+def _filters(path: Path, text: str) -> Read:
+    for number, line in enumerate(text.splitlines(), 1):
+        query = line.strip()
+        if query and not query.startswith("#"):
+            yield from _made(f"{path}:{number}", None, partial(_filter, query))
+
+
+def _filter(query: str) -> Rule:
+    name = query if len(query) <= _MAX_NAME else query[: _MAX_NAME - 1] + "…"
+    return Rule(name=name, language="filter", conditions=(read_log_filter(query),))
+
+
+def _elastic(place: str, found: Any) -> Read:
+    for item in rule_objects(found):
+        yield from _made(place, item.get("name"), partial(elastic_rule, item))
+
+
+def _made(place: str, name: Any, make: Callable[[], Rule]) -> Read:
+    """The rule, or why it cannot be read; its neighbours are read all the same."""
+    about = f"rule {name!r}: " if name else ""
+    try:
+        yield make()
+    except RuleFileError as error:
+        yield Fault(place, f"{about}{error}")
+    except RecursionError:
+        yield Fault(place, f"{about}its query is nested too deeply")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+_FORMS: dict[str, Callable[[Path, str], Read]] = {
+    ".toml": _toml,
+    ".json": _json,
+    ".ndjson": _lines,
+    ".jsonl": _lines,
+    ".yml": _yaml,
+    ".yaml": _yaml,
+}

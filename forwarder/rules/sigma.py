@@ -1,0 +1,126 @@
+"""Sigma rules: selections of fields and values, joined by a condition.
+
+Not seen: keywords without a field, placeholders, and correlations, which name other rules and no event types.
+"""
+
+import re
+from fnmatch import fnmatchcase
+from typing import Any
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.condition import (
+    Condition,
+    Either,
+    Every,
+    Not,
+    Pattern,
+    Unknown,
+    compared,
+    expression,
+    wildcard,
+)
+from forwarder.rules.reader import Reader, signs
+from forwarder.rules.rule import Rule
+
+_SIGNS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
+_AROUND = {"contains": "*{}*", "startswith": "{}*", "endswith": "*{}"}
+_PLAIN = {*_AROUND, "all", "cased", "re", "i", "m", "s", "neq"}
+
+
+def is_sigma(found: Any) -> bool:
+    """Is `found`, a decoded YAML document, a Sigma rule?"""
+    return isinstance(found, dict) and isinstance(found.get("detection"), dict)
+
+
+def sigma_rule(found: dict[str, Any]) -> Rule:
+    """The rule that `found` holds.
+
+    Raises:
+        RuleFileError: its detection cannot be read.
+    """
+    source = found.get("logsource")
+    product = source.get("product") or source.get("service") if isinstance(source, dict) else None
+    return Rule(
+        name=str(found.get("title") or "without a title"),
+        language="sigma",
+        conditions=(_detection(found["detection"]),),
+        id=str(found.get("id") or ""),
+        okta=None if product is None else str(product).lower() == "okta",
+    )
+
+
+def _detection(detection: dict[str, Any]) -> Condition:
+    selections = {
+        str(name): _selection(value)
+        for name, value in detection.items()
+        if name not in ("condition", "timeframe")
+    }
+    written = detection.get("condition")
+    conditions = written if isinstance(written, list) else [written]
+    texts = [condition for condition in conditions if isinstance(condition, str)]
+    if not texts:
+        raise RuleFileError("its detection has no condition")
+    return Either(tuple(_joined(text, selections) for text in texts))
+
+
+def _joined(condition: str, selections: dict[str, Condition]) -> Condition:
+    reader = Reader(signs(condition, _SIGNS, str))
+
+    def operand() -> Condition:
+        if reader.skip("("):
+            inner = reader.condition(operand)
+            reader.expect(")")
+            return inner
+        word = reader.take().text
+        if not reader.skip("of"):
+            return _named(word, selections)
+        which = reader.take().text
+        # By convention, a selection whose name begins with "_" is not among "them".
+        chosen = [
+            part
+            for name, part in selections.items()
+            if (not name.startswith("_") if which == "them" else fnmatchcase(name, which))
+        ]
+        if not chosen:
+            raise RuleFileError(f"its condition names {which!r}, and there is no such selection")
+        return Every(tuple(chosen)) if word.lower() == "all" else Either(tuple(chosen))
+
+    found = reader.condition(operand)
+    rest = reader.next()
+    if rest and rest.kind != "text":  # what stands behind "|" counts events, as Sigma did it once
+        raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
+    return found
+
+
+def _named(name: str, selections: dict[str, Condition]) -> Condition:
+    if name not in selections:
+        raise RuleFileError(f"its condition names {name!r}, and there is no such selection")
+    return selections[name]
+
+
+def _selection(found: Any) -> Condition:
+    if isinstance(found, dict):
+        return Every(tuple(_field(str(name), value) for name, value in found.items()))
+    if isinstance(found, list):
+        return Either(tuple(_selection(item) for item in found))
+    return Unknown()
+
+
+def _field(name: str, value: Any) -> Condition:
+    field, *modifiers = name.split("|")
+    if not _PLAIN.issuperset(modifiers):
+        return Unknown()
+    values = value if isinstance(value, list) else [value]
+    parts = tuple(
+        compared(field, _pattern(item, modifiers)) if isinstance(item, str) else Unknown() for item in values
+    )
+    joined = Every(parts) if "all" in modifiers else Either(parts)
+    return Not(joined) if "neq" in modifiers else joined
+
+
+def _pattern(value: str, modifiers: list[str]) -> Pattern | None:
+    if "re" in modifiers:
+        return expression(value, whole=False, any_case="i" in modifiers)
+    for modifier in modifiers:
+        value = _AROUND.get(modifier, "{}").format(value)
+    return wildcard(value, one="?", any_case="cased" not in modifiers)

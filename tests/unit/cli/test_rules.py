@@ -1,0 +1,99 @@
+"""`forwarder rules coverage`."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["rules", "coverage", *map(str, arguments)])
+
+
+def written(path: Path, *queries: str) -> Path:
+    rules = [
+        {"name": f"Okta [rule] {number}", "query": query, "language": "kuery"}
+        for number, query in enumerate(queries)
+    ]
+    path.write_text(json.dumps(rules))
+    return path
+
+
+def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
+    result = run(
+        written(
+            tmp_path / "rules.json", "event.action: user.session.start", "event.action: zone.delete", "x: y"
+        )
+    )
+    assert result.exit_code == 0
+    assert "Okta [rule] 0" in result.output
+    assert "1 of 1" in result.output
+    assert "0 of 1" in result.output
+    assert "3 rules, by Okta's catalogue" in result.output
+    assert (
+        "1  fed by event hooks\n     1  only by the System Log\n     1  name no event type" in result.output
+    )
+
+
+def test_a_type_that_does_not_exist_is_a_fault_and_told_with_a_hint(tmp_path: Path) -> None:
+    path = written(tmp_path / "rules.json", "event.action: user.session.begin")
+    result = run(path)
+    assert result.exit_code == 1
+    assert (
+        f"{path}: Okta [rule] 0: there is no event type user.session.begin; did it mean user.session.end?"
+        in result.output
+    )
+
+
+def test_what_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+    good = written(tmp_path / "good.json", "event.action: user.session.start")
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[rule")
+    result = run(bad, tmp_path / "none.yml", good)
+    assert result.exit_code == 2
+    assert "Okta [rule] 0" in result.stdout
+    assert f"{bad}: it is no TOML" in result.stderr
+    assert f"{tmp_path / 'none.yml'}: No such file" in result.stderr
+
+
+def test_json_tells_all_of_it(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "rules.json",
+        "event.action: (user.session.start or zone.delete or user.session.begin)",
+        "event.action: user.session.start",
+    )
+    other = tmp_path / "other.json"
+    other.write_text('{"name": "about Windows", "query": "process.name: cmd.exe"}')
+    result = run("--json", path, other)
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert told["summary"] == {
+        "rules": 2,
+        "hooks": 1,
+        "partly": 1,
+        "system_log": 0,
+        "undecided": 0,
+        "nothing": 0,
+        "unknown_event_types": 1,
+        "left_out": 1,
+    }
+    assert told["rules"][0] == {
+        "file": str(path),
+        "name": "Okta [rule] 0",
+        "id": "",
+        "language": "kuery",
+        "fed_by": "partly",
+        "by_hooks": ["user.session.start"],
+        "only_system_log": ["zone.delete"],
+        "unknown_event_types": [{"name": "user.session.begin", "near": "user.session.end"}],
+    }
+
+
+def test_faults_are_in_the_json_too(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.json", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["faults"] == [
+        {"place": str(tmp_path / "none.json"), "text": "No such file or directory"}
+    ]

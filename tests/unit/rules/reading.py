@@ -1,0 +1,41 @@
+"""Rules for the tests of this folder: written to a file, read and judged as the command does it."""
+
+import json
+from pathlib import Path
+
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.rules.coverage import Coverage, coverage
+from forwarder.rules.files import read_files
+from forwarder.rules.rule import Fault, Rule
+
+
+def read(path: Path) -> tuple[list[Rule], list[Fault]]:
+    """The rules and the faults of a file or a folder."""
+    found = [each for _, each in read_files([path])]
+    return [each for each in found if isinstance(each, Rule)], [
+        each for each in found if isinstance(each, Fault)
+    ]
+
+
+def judge(folder: Path, language: str, query: str, **more: object) -> Coverage:
+    """What one of Elastic's rules, or a filter of the System Log, needs."""
+    path = folder / ("rule.txt" if language == "filter" else "rule.json")
+    rule = {"name": "a rule about Okta", "language": language, "query": query, **more}
+    path.write_text(query if language == "filter" else json.dumps(rule))
+    (found,), faults = read(path)
+    assert not faults
+    needs = coverage(found)
+    assert needs is not None
+    return needs
+
+
+def types(needs: Coverage) -> set[str]:
+    """All types that a rule names, and that exist."""
+    return {*needs.by_hooks, *needs.only_system_log}
+
+
+def under(prefix: str) -> set[str]:
+    """The types of the catalogue that begin with `prefix`."""
+    found = {name for name in EVENT_TYPES if name.startswith(prefix)}
+    assert len(found) > 2
+    return found

@@ -1,0 +1,108 @@
+"""What feeds a rule."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from forwarder.rules.condition import TypeIs, exactly, wildcard
+from forwarder.rules.coverage import FedBy, counts, coverage
+from forwarder.rules.rule import Rule
+from tests.unit.rules.reading import judge, read
+
+SHARED = Path(os.environ.get("FORWARDER_SHARED", Path(__file__).parents[4] / "shared"))
+PUBLIC = SHARED / "data" / "elastic" / "rules.json"
+CATALOGUE = {
+    "user.session.start": ("event-hook-eligible",),
+    "user.session.end": ("session", "event-hook-eligible"),
+    "user.account.lock": (),
+    "zone.delete": (),
+}
+
+
+def rule(*names: str, okta: bool | None = True) -> Rule:
+    return Rule("r", "kuery", tuple(TypeIs(wildcard(name)) for name in names), okta=okta)
+
+
+@pytest.mark.parametrize(
+    ("names", "fed_by"),
+    [
+        (("user.session.*",), FedBy.HOOKS),
+        (("user.*",), FedBy.PARTLY),
+        (("zone.delete", "user.account.lock"), FedBy.SYSTEM_LOG),
+        ((), FedBy.UNDECIDED),
+        (("user.nap.start",), FedBy.NOTHING),
+        (("user.session.start", "user.nap.start"), FedBy.HOOKS),
+    ],
+)
+def test_what_feeds_a_rule_depends_on_the_types_that_exist(names: tuple[str, ...], fed_by: FedBy) -> None:
+    needs = coverage(rule(*names), CATALOGUE)
+    assert needs is not None
+    assert needs.fed_by == fed_by
+    assert counts([needs]) == {kind: int(kind == fed_by) for kind in FedBy}
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("user.session.started", "user.session.start"),
+        ("User.Session.Start", "user.session.start"),
+        ("users.session.*", "user.session.end"),
+        ("ConsoleLogin", None),
+    ],
+)
+def test_a_type_that_does_not_exist_is_named_with_the_nearest(name: str, near: str | None) -> None:
+    needs = coverage(rule(name), CATALOGUE)
+    assert needs is not None
+    assert needs.unknown == {name: near}
+
+
+def test_a_type_in_another_case_is_the_type_where_the_language_says_so() -> None:
+    needs = coverage(Rule("r", "sigma", (TypeIs(exactly("User.Session.START", any_case=True)),)), CATALOGUE)
+    assert needs is not None
+    assert needs.by_hooks == ("user.session.start",)
+
+
+@pytest.mark.parametrize(
+    ("okta", "name", "counted"),
+    [
+        (True, "other", True),
+        (False, "zone.delete", False),
+        (None, "zone.delete", True),
+        (None, "other", False),
+    ],
+)
+def test_a_rule_counts_that_is_about_okta(okta: bool | None, name: str, counted: bool) -> None:  # noqa: FBT001
+    assert (coverage(rule(name, okta=okta), CATALOGUE) is not None) == counted
+
+
+def test_what_the_rest_of_the_query_forbids_is_no_unknown_type(tmp_path: Path) -> None:
+    other = "(data_stream.dataset: aws.cloudtrail and event.action: (ConsoleLogin or Console*))"
+    needs = judge(tmp_path, "kuery", f"{other} or event.action: user.session.start")
+    assert (needs.fed_by, needs.unknown) == (FedBy.HOOKS, {})
+
+
+@pytest.mark.skipif(
+    not PUBLIC.exists(), reason=f"the public rules are not at {PUBLIC}; name their root in FORWARDER_SHARED"
+)
+def test_the_public_rules_are_judged_as_by_hand() -> None:
+    expected = json.loads(PUBLIC.read_text(encoding="utf-8"))
+    rules, faults = read(PUBLIC)
+    found = [needs for each in rules if (needs := coverage(each))]
+    words = {"all": FedBy.HOOKS, "some": FedBy.PARTLY, "none": FedBy.SYSTEM_LOG, "n/a": FedBy.UNDECIDED}
+    assert faults == []
+    assert [
+        (needs.rule.name, needs.fed_by, sorted(needs.by_hooks), sorted(needs.only_system_log), needs.unknown)
+        for needs in found
+    ] == [
+        (
+            each["name"],
+            words[each["event_hook_coverage"]],
+            sorted(each["event_hook_eligible"]),
+            sorted(each["not_event_hook_eligible"]),
+            {},
+        )
+        for each in expected
+    ]
+    assert list(counts(found).values()) == [20, 17, 11, 13, 0]
