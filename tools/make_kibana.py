@@ -1,0 +1,180 @@
+"""Write dashboards/kibana/*.ndjson: saved objects that Kibana 8.9 and every later one imports.
+
+Usage: python -m tools.make_kibana
+What the dashboards show stands in tools/kibana_dashboards.py. Each file holds one dashboard and all that it refers to.
+Objects carry the versions of the oldest Kibana that understands them: a newer one brings them up to date as it
+imports them, an older one would refuse them.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tools.kibana_dashboards import DASHBOARDS, DELAY
+from tools.kibana_lens import lens, reference
+from tools.kibana_panels import Dashboard, Panel
+
+TARGET = Path(__file__).parent.parent / "dashboards" / "kibana"
+
+PREFIX = "okta-forwarder-"
+"""Every id starts with it: what does not is none of ours."""
+
+DATA_VIEW = f"{PREFIX}events"
+WIDTH = 48
+_HEIGHT = {"number": 6, "bars": 12, "lines": 13, "donut": 12, "table": 13, "events": 20}
+_OBJECT_VERSIONS = {"dashboard": "8.9.0", "index-pattern": "8.0.0", "search": "8.0.0"}
+_PANEL_VERSION = "8.9.0"
+
+_DELAY_SCRIPT = """\
+if (doc.containsKey('event.ingested') && doc['event.ingested'].size() > 0 && doc['@timestamp'].size() > 0) {
+  emit((doc['event.ingested'].value.toInstant().toEpochMilli()
+    - doc['@timestamp'].value.toInstant().toEpochMilli()) / 1000.0);
+}"""
+
+
+def files() -> dict[str, str]:
+    """The text of every file, by its name."""
+    return {f"{dashboard.name}.ndjson": _lines(_objects(dashboard)) for dashboard in DASHBOARDS}
+
+
+def _lines(objects: list[dict[str, Any]]) -> str:
+    return "".join(
+        json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
+        for found in objects
+    )
+
+
+def _objects(dashboard: Dashboard) -> list[dict[str, Any]]:
+    """What one dashboard consists of; what is referred to stands before what refers to it."""
+    searches = [
+        _search(dashboard, panel) for row in dashboard.rows for panel in row if panel.kind == "events"
+    ]
+    return [_data_view(), *searches, _dashboard(dashboard)]
+
+
+def _saved(kind: str, name: str, attributes: dict[str, Any], refers: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "attributes": attributes,
+        "coreMigrationVersion": "8.8.0",
+        "id": name,
+        "managed": False,
+        "references": refers,
+        "type": kind,
+        "typeMigrationVersion": _OBJECT_VERSIONS[kind],
+    }
+
+
+def _data_view() -> dict[str, Any]:
+    delay = {DELAY: {"type": "double", "script": {"source": _DELAY_SCRIPT}}}
+    attributes = {
+        "allowNoIndex": True,  # it may be imported before the first event
+        "fieldAttrs": json.dumps({DELAY: {"customLabel": "Delivery delay (s)"}}),
+        "fieldFormatMap": "{}",
+        "fields": "[]",
+        "name": "Okta events",
+        "runtimeFieldMap": json.dumps(delay),
+        "sourceFilters": "[]",
+        "timeFieldName": "@timestamp",
+        "title": "logs-okta.system-*",
+        "typeMeta": "{}",
+    }
+    return _saved("index-pattern", DATA_VIEW, attributes, [])
+
+
+def _search(dashboard: Dashboard, panel: Panel) -> dict[str, Any]:
+    to_data_view = "kibanaSavedObjectMeta.searchSourceJSON.index"
+    source = {
+        "filter": [],
+        "indexRefName": to_data_view,
+        "query": {"language": "kuery", "query": panel.filter},
+    }
+    attributes = {
+        "columns": [column.field for column in panel.by],
+        "description": panel.description,
+        "grid": {"columns": {}},
+        "hideChart": False,
+        "isTextBasedQuery": False,
+        "kibanaSavedObjectMeta": {"searchSourceJSON": json.dumps(source)},
+        "sort": [["@timestamp", "desc"]],
+        "title": f"{dashboard.title}: {panel.title.lower()}",
+    }
+    refers = [{"id": DATA_VIEW, "name": to_data_view, "type": "index-pattern"}]
+    return _saved("search", _search_id(dashboard, panel), attributes, refers)
+
+
+def _dashboard(dashboard: Dashboard) -> dict[str, Any]:
+    panels: list[dict[str, Any]] = []
+    refers: list[dict[str, str]] = []
+    top = 0
+    for row in dashboard.rows:
+        height = max(_HEIGHT[panel.kind] for panel in row)
+        left = 0
+        for panel, width in zip(row, _widths(row), strict=True):
+            grid = {"h": height, "i": panel_index(panel), "w": width, "x": left, "y": top}
+            shown, refers_to = _panel(dashboard, panel)
+            panels.append({**shown, "gridData": grid})
+            refers.append(refers_to)
+            left += width
+        top += height
+    options = {
+        "hidePanelTitles": False,
+        "syncColors": True,
+        "syncCursor": True,
+        "syncTooltips": False,
+        "useMargins": True,
+    }
+    attributes = {
+        "description": dashboard.question,
+        "kibanaSavedObjectMeta": {
+            "searchSourceJSON": json.dumps({"filter": [], "query": {"language": "kuery", "query": ""}})
+        },
+        "optionsJSON": json.dumps(options),
+        "panelsJSON": json.dumps(panels, sort_keys=True, ensure_ascii=False),
+        "refreshInterval": {"pause": False, "value": 60_000},
+        "timeFrom": dashboard.since,
+        "timeRestore": True,
+        "timeTo": "now",
+        "title": dashboard.title,
+        "version": 1,
+    }
+    return _saved("dashboard", f"{PREFIX}{dashboard.name}", attributes, refers)
+
+
+def _panel(dashboard: Dashboard, panel: Panel) -> tuple[dict[str, Any], dict[str, str]]:
+    """The panel without its place, and its reference."""
+    index = panel_index(panel)
+    shown: dict[str, Any] = {"panelIndex": index, "title": panel.title, "version": _PANEL_VERSION}
+    config: dict[str, Any] = {"enhancements": {}}
+    if panel.kind == "events":
+        name = f"panel_{index}"
+        refers = {"id": _search_id(dashboard, panel), "name": f"{index}:{name}", "type": "search"}
+        return {**shown, "type": "search", "panelRefName": name, "embeddableConfig": config}, refers
+    config |= {
+        "attributes": lens(panel, DATA_VIEW),
+        "description": panel.description,
+        # A number shows its own label.
+        "hidePanelTitles": panel.kind == "number",
+    }
+    return {**shown, "type": "lens", "embeddableConfig": config}, reference(DATA_VIEW, index)
+
+
+def panel_index(panel: Panel) -> str:
+    """What names a panel on its dashboard: its title, as in an address."""
+    return re.sub(r"[^a-z0-9]+", "-", panel.title.lower()).strip("-")
+
+
+def _search_id(dashboard: Dashboard, panel: Panel) -> str:
+    return f"{PREFIX}{dashboard.name}-{panel_index(panel)}"
+
+
+def _widths(row: tuple[Panel, ...]) -> list[int]:
+    free = WIDTH - sum(panel.width for panel in row)
+    shares = sum(not panel.width for panel in row)
+    return [panel.width or free // shares for panel in row]
+
+
+if __name__ == "__main__":
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (TARGET / name).write_text(text, encoding="utf-8")
