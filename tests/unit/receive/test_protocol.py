@@ -384,6 +384,8 @@ async def test_young_connections_go_only_at_twice_the_cap() -> None:
         assert door.server.connections == 16
 
 
+# Its limit is for a machine that does nothing else.
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", HALF_HEAD, HALF_BODY])
 async def test_a_thousand_connections_do_not_keep_a_post_from_its_answer(first: bytes) -> None:
     async with listening(clock=SystemClock(), max_connections=1000) as door, crowd(door, 1000, first):
