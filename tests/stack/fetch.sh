@@ -6,11 +6,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 here=$root/tests/stack
 mkdir -p "$cache"
 
-parts=(install-elasticsearch build-collector)
+parts=(install-elasticsearch build-collector install-kql)
 declare -A pids
 for part in "${parts[@]}"; do
   # The tests that run meanwhile come first.
-  nice -n 10 "$here/$part.sh" >"$cache/$part.log" 2>&1 &
+  nice -n 5 "$here/$part.sh" >"$cache/$part.log" 2>&1 &
   pids[$part]=$!
 done
 
