@@ -188,7 +188,9 @@ class Forwarder:
             )
             settings = self.settings.sinks[name]
             self._sinks[name] = build_sink(name, settings, self._clock)
-        self._deliver(name, settings, self._workers[name].status.position)
+        # The store knows best how far the sink has come: the last settlement may have landed after its worker ended.
+        positions = await self.store.attach({name: sink.start for name, sink in self.settings.sinks.items()})
+        self._deliver(name, settings, positions[name])
 
 
 def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
@@ -200,7 +202,8 @@ def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
     if isinstance(settings, ElasticsearchSink):
         from forwarder.sinks.elasticsearch import ElasticsearchSink as Elasticsearch
 
-        return Elasticsearch(settings, clock, settings.delivery.timeout)
+        # Below the worker's own limit, so that the client learns which host hangs and tries another one next.
+        return Elasticsearch(settings, clock, 0.8 * settings.delivery.timeout)
     if isinstance(settings, OtlpSink):
         from forwarder.sinks.otlp import OtlpSink as Otlp
 

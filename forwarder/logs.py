@@ -41,7 +41,6 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     logging.root.handlers = [handler]
     logging.root.setLevel(number)
     for chatty in (
-        "elastic_transport",
         "httpx",
         "httpcore",
         "urllib3",
@@ -49,7 +48,8 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         "asyncio",
     ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # The SDK logs each try that failed as an error; the worker says it once, and for how long.
+    # These log each failed try; the worker says once that a sink fails, and why.
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 

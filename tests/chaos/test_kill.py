@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ElasticsearchFactory
 from tests.e2e.okta import Sender, happenings
 from tests.e2e.streams import Stream
 from tests.e2e.test_pipeline import drained
+from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import ForwarderProcess
 
 SECONDS = float(os.environ.get("FORWARDER_CHAOS_SECONDS", "20"))
@@ -23,17 +23,16 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240 + SECONDS + 5 * KILLS)]
 
 
 async def test_what_was_acknowledged_survives_kill_9_at_random_moments(
-    tmp_path: Path, elasticsearch_server: ElasticsearchFactory
+    tmp_path: Path, elasticsearch: Elasticsearch
 ) -> None:
     seed = int(os.environ.get("FORWARDER_CHAOS_SEED", str(time.time_ns())))
     chance = random.Random(seed)
-    server = await asyncio.to_thread(elasticsearch_server)
-    stream = Stream(server)
+    stream = Stream(elasticsearch)
     stream.template(message="keyword")
     forwarder = ForwarderProcess(
         tmp_path / "forwarder",
         {
-            "siem": {"kind": "elasticsearch", "hosts": [server.url], "namespace": stream.namespace},
+            "siem": {"kind": "elasticsearch", "hosts": [elasticsearch.url], "namespace": stream.namespace},
             "archive": {"kind": "file", "path": str(tmp_path / "events.ndjson"), "format": "raw"},
         },
     )

@@ -14,6 +14,7 @@ from tests.conftest import CollectorFactory, ElasticsearchFactory
 from tests.e2e.okta import Sender, changed, happenings
 from tests.e2e.streams import Stream
 from tests.stack.collector import Collector
+from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import ForwarderProcess
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -116,12 +117,11 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
 
 
 async def test_an_event_is_searchable_and_the_metrics_say_so(
-    tmp_path: Path, elasticsearch_server: ElasticsearchFactory
+    tmp_path: Path, elasticsearch: Elasticsearch
 ) -> None:
-    server = await asyncio.to_thread(elasticsearch_server)
-    stream = Stream(server)
+    stream = Stream(elasticsearch)
     stream.template(message="keyword")
-    sink = {"kind": "elasticsearch", "hosts": [server.url], "namespace": stream.namespace}
+    sink = {"kind": "elasticsearch", "hosts": [elasticsearch.url], "namespace": stream.namespace}
     forwarder = ForwarderProcess(tmp_path / "forwarder", {"siem": sink})
     forwarder.start()
     sender = Sender(forwarder.url)
