@@ -1,0 +1,143 @@
+"""The commands that end by themselves: what they print, and the exit code."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.store.lock import FileLock
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers, logging.root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "orgs": {"acme": {"secrets": ["planted-secret"]}},
+        "store": {"path": str(tmp_path / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
+    }
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+    return file
+
+
+def run(*words: Any) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_every_command_has_a_help_that_says_what_it_does() -> None:
+    def walk(command: Any, path: list[str]) -> None:
+        shown = run(*path, "--help")
+        assert shown.exit_code == 0
+        assert command.help, path
+        options = [param for param in command.params if isinstance(param, click.Option)]
+        assert not [option.name for option in options if not option.help], path
+        for name, child in getattr(command, "commands", {}).items():
+            walk(child, [*path, name])
+
+    walk(main, [])
+    assert {"run", "check", "demo", "stats", "dead-letters", "emulate-okta"} <= main.commands.keys()
+
+
+def test_a_good_configuration_is_told_with_what_it_means(config: Path) -> None:
+    done = run("check", "--config", config)
+    assert done.exit_code == 0
+    assert "org acme: 1 live secret(s) in Authorization, at /okta/events" in done.output
+    assert "planted" not in done.output
+
+
+def test_a_wrong_configuration_ends_with_2_and_every_fault(config: Path) -> None:
+    tree = json.loads(config.read_text())
+    tree["recever"], tree["ops"] = {}, {"listen": "x"}
+    config.write_text(json.dumps(tree))
+    for command in ("check", "run", "stats"):
+        done = run(command, "--config", config)
+        assert done.exit_code == 2
+        assert "recever: unknown key; did you mean `receiver`?" in done.output
+        assert "ops.listen: 'x' is no address" in done.output
+
+
+def test_a_config_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
+    done = run("check", "--config", tmp_path / "none.yaml")
+    assert done.exit_code == 2
+    assert "cannot be read" in done.output
+
+
+def test_without_a_store_there_is_no_ledger(config: Path) -> None:
+    for command in (["stats"], ["dead-letters", "list"], ["dead-letters", "replay", "--all"]):
+        done = run(*command, "--config", config)
+        assert done.exit_code == 1
+        assert str(config.parent / "store.db") in done.output
+    assert not (config.parent / "store.db").exists()
+
+
+def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
+    for words in (["replay"], ["discard", "--yes"], ["replay", "1", "--all"]):
+        assert run("dead-letters", *words, "--config", config).exit_code == 2
+
+
+def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # the second one empties the folder of the first
+        done = run("demo", "--events", 150, "--exit")
+        assert done.exit_code == 0, done.output
+        assert "All 150 events are accounted for." in done.output
+    stats = CliRunner().invoke(main, ["stats", "--json"])
+    assert stats.exit_code == 0
+    ledger = json.loads(stats.stdout)
+    assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 150
+    assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "waiting"}
+
+
+def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep me")
+    done = run("demo", "--events", 1, "--exit", "--dir", tmp_path)
+    assert done.exit_code == 2
+    assert "no demo made" in done.output
+    assert (tmp_path / "precious").read_text() == "keep me"
+
+
+def test_a_demo_that_runs_is_not_emptied_by_another(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    assert run("demo", "--events", 5, "--exit", "--dir", folder).exit_code == 0
+    lock = FileLock(folder / "store.db")
+    try:
+        done = run("demo", "--events", 5, "--exit", "--dir", folder)
+        assert done.exit_code == 1
+        assert "in use" in done.output
+    finally:
+        lock.release()
+
+
+def test_a_demo_without_an_end_does_not_exit() -> None:
+    assert run("demo", "--exit").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--drop", "2"], "--drop"),
+        (["--delay", "3"], ""),
+        (["--hook", "http://127.0.0.1:1/x"], "--hook-secret"),
+    ],
+)
+def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: str) -> None:
+    done = run("emulate-okta", "--token", "t", "--rate", "x", *flags)
+    assert done.exit_code == 2
+    done = run("emulate-okta", "--token", "t", "--listen", "127.0.0.1:0", *flags) if expected else done
+    assert done.exit_code == 2
+    assert expected in done.output
