@@ -58,7 +58,7 @@ _ROLES = (
 _COMMON = {
     "user.session.start": Story(60, "user", ("AuthenticatorEnrollment", "AppInstance"), "User signs in to Okta", failed=0.15, reasons=("INVALID_CREDENTIALS", "VERIFICATION_ERROR", "LOCKED_OUT"), signs_in=True, legacy="core.user_auth.login_success"),
     "user.session.end": Story(15, "user", (), "User signs out of Okta", legacy="core.user_auth.logout_success"),
-    "user.authentication.auth_via_mfa": Story(50, "user", ("User", "AuthenticatorEnrollment"), "Second factor is checked", failed=0.08, reasons=("INVALID_CREDENTIALS", "User rejected the push", "Factor timed out"), debug={"factor": _FACTORS}, signs_in=True),
+    "user.authentication.auth_via_mfa": Story(50, "user", ("User", "AuthenticatorEnrollment"), "Second factor is checked", failed=0.08, reasons=("INVALID_CREDENTIALS", "User rejected the push", "Factor timed out", "FastPass declined phishing attempt"), debug={"factor": _FACTORS}, signs_in=True),
     "user.authentication.sso": Story(80, "user", ("AppInstance", "AppUser"), "User opens an app by single sign-on", failed=0.02, reasons=("User is not assigned to this app",), debug={"signOnMode": ("SAML 2.0", "OpenID Connect", "Secure Web Authentication"), "initiationType": ("SP_INITIATED", "IDP_INITIATED")}, signs_in=True, legacy="app.auth.sso"),
     "user.authentication.auth_via_IDP": Story(5, "user", ("IdentityProvider",), "User signs in at another identity provider", failed=0.1, reasons=("Signature of the assertion is not valid",), signs_in=True),
     "user.authentication.auth_via_social": Story(2, "user", ("IdentityProvider",), signs_in=True),
