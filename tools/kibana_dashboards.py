@@ -38,6 +38,7 @@ REPORTED = "event.action: user.account.report_suspicious_activity_by_enduser"
 LOCKED = "event.action: user.account.lock"
 BREACHED = "event.action: security.breached_credential.detected"
 PHISHING = 'okta.outcome.reason: "FastPass declined phishing attempt"'
+ATTACKS = "event.action: (security.threat.detected or security.request.blocked or user.mfa.attempt_bypass)"
 SIGNALS = (
     "event.action: (user.account.report_suspicious_activity_by_enduser or user.account.lock or user.risk.* or "
     "security.breached_credential.detected or security.threat.detected or security.attack.start or "
@@ -187,8 +188,8 @@ THREATS = Dashboard(
                   (COUNT, LATEST), f"({LOCKED}) or ({REPORTED})"),
             Panel("Phishing, by person", "Whom did FastPass save from a phishing site?", "table", (WHO,),
                   (COUNT, ADDRESSES, LATEST), PHISHING),
-            Panel("Attacks that Okta saw", "What did ThreatInsight and Okta's own guards see?", "table",
-                  (TYPE, OUTCOME), (COUNT, LATEST), "event.category: threat", system_log_only=True),
+            Panel("Attacks that Okta saw", "What did ThreatInsight and Okta's own guards see or stop?", "table",
+                  (TYPE, OUTCOME), (COUNT, LATEST), ATTACKS, system_log_only=True),
         ),
         (Panel("Latest signals", "Which signs of an attack came just now?", "events",
                (TYPE, WHO, WHOM, OUTCOME, LEVEL, ADDRESS, COUNTRY),
@@ -238,7 +239,7 @@ ADMIN_CHANGES = Dashboard(
                   PROVIDERS),
         ),
         (Panel("Latest changes", "What was changed just now?", "events",
-               (TYPE, WHO, WHOM, RESULT, REASON, ADDRESS, COUNTRY), filter=CHANGES),),
+               (TYPE, WHO, WHOM, RESULT, ADDRESS, COUNTRY), filter=CHANGES),),
     ),
 )  # fmt: skip
 

@@ -1,0 +1,179 @@
+"""The dashboards on a real Elasticsearch: every field is mapped and filled, every panel shows something."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
+from forwarder.core.event import Via, micros, read_event
+from forwarder.ecs.document import DocumentOptions, document
+from forwarder.emulator.generator import Generator
+from forwarder.setup.elasticsearch import fields as mapped
+from tests.e2e import kql
+from tests.e2e.kibana import Json, Shown, objects, panels, request, rows, runtime_fields
+from tests.stack.elasticsearch import Elasticsearch
+from tools.kibana_dashboards import DASHBOARDS, DELAY
+from tools.make_kibana import TARGET
+
+FILES = [TARGET / f"{dashboard.name}.ndjson" for dashboard in DASHBOARDS]
+PANELS = [shown for path in FILES for shown in panels(path)]
+SYSTEM_LOG_ONLY = {
+    (dashboard.name, panel.title)
+    for dashboard in DASHBOARDS
+    for row in dashboard.rows
+    for panel in row
+    if panel.system_log_only
+}
+EVENTS = 2_000
+LATE = 2.5
+"""Seconds from an event in Okta to its indexing, in these tests."""
+
+
+def titled(shown: Shown) -> str:
+    return f"{shown.dashboard}: {shown.title}"
+
+
+def made(*, hooks_alone: bool) -> Iterator[Json]:
+    """Documents of the demo's events, some of every type, over the last hours. The same ones each time."""
+    generator = Generator(Random(4), origin="https://acme.okta.test", odd_share=0.02)
+    types = [name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags or not hooks_alone]
+    types += [generator.event_type() for _ in range(EVENTS)]
+    now = datetime.now(UTC)
+    for number, event_type in enumerate(types):
+        at = now - timedelta(seconds=60 + number * 10)
+        happened = generator.event(event_type, micros(at))
+        body = happened.hook if number % 2 and HOOK_ELIGIBLE in EVENT_TYPES[event_type] else happened.log
+        event = read_event(body, org="acme", via=Via.HOOK, received_at=micros(at) + 300_000)
+        found = document(event, DocumentOptions())
+        found["event"]["ingested"] = (at + timedelta(seconds=LATE)).isoformat()
+        yield found
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted name of every value in a document."""
+    if isinstance(value, list):
+        for item in value:
+            yield from paths(item, prefix)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix
+
+
+@pytest.mark.parametrize("shown", PANELS, ids=titled)
+def test_every_field_of_a_panel_is_mapped_as_the_panel_needs_it(shown: Shown) -> None:
+    types = mapped.types()
+    assert shown.fields - {DELAY} <= set(types)
+    assert {types[name] for name in kql.fields(shown.filter)} <= {"keyword", "boolean"}
+    for column in shown.buckets:
+        expected = {"string": "keyword", "ip": "ip", "date": "date"}[column["dataType"]]
+        assert types[column["sourceField"]] == expected
+
+
+def test_every_field_of_a_panel_is_in_the_documents() -> None:
+    filled = {path for found in made(hooks_alone=True) for path in paths(found)}
+    assert {name for shown in PANELS for name in shown.fields} - {DELAY} - filled == set()
+
+
+def test_the_data_view_reads_what_the_forwarder_writes() -> None:
+    for path in FILES:
+        (view,) = objects(path, "index-pattern")
+        assert view["attributes"]["title"] == "logs-okta.system-*"
+        assert set(runtime_fields(path)) == {DELAY}
+
+
+class Indexed:
+    """Documents in an index of their own."""
+
+    def __init__(self, server: Elasticsearch, documents: Iterator[Json]) -> None:
+        self._server = server
+        self._name = f"kibana-{uuid4().hex[:12]}"
+        mappings = {"date_detection": False, **mapped.mappings(mapped.FALLBACKS)}
+        settings = {"number_of_replicas": 0, "index.mapping.total_fields.limit": 2000}
+        server.call("PUT", f"/{self._name}", {"settings": settings, "mappings": mappings})
+        body = "".join(f'{{"create":{{}}}}\n{json.dumps(found)}\n' for found in documents)
+        done = server.call("POST", f"/{self._name}/_bulk?refresh=true", body)
+        assert not done["errors"], next(item for item in done["items"] if item["create"]["status"] >= 300)
+
+    def rows(self, shown: Shown) -> list[Json]:
+        """What a panel shows."""
+        path = TARGET / f"{shown.dashboard}.ndjson"
+        (dashboard,) = objects(path, "dashboard")
+        body = request(shown, dashboard["attributes"]["timeFrom"], runtime_fields(path))
+        answer = self._server.call("POST", f"/{self._name}/_search", body)
+        assert answer["_shards"]["failed"] == 0
+        return [row for row in rows(shown, answer) if any(row.values())]
+
+
+@pytest.fixture(scope="module")
+def everything(elasticsearch: Elasticsearch) -> Indexed:
+    return Indexed(elasticsearch, made(hooks_alone=False))
+
+
+@pytest.fixture(scope="module")
+def hooks_alone(elasticsearch: Elasticsearch) -> Indexed:
+    return Indexed(elasticsearch, made(hooks_alone=True))
+
+
+@pytest.mark.parametrize("shown", PANELS, ids=titled)
+def test_no_panel_is_empty(shown: Shown, everything: Indexed) -> None:
+    found = everything.rows(shown)
+    assert found
+    for name in shown.columns:
+        assert any(row[name] for row in found), f"nothing in {name}"
+    if shown.kind == "lnsPie" or (shown.kind == "lnsXY" and "by1" in shown.columns):
+        assert len({row["by1"] for row in found}) > 1, "nothing to tell apart"
+
+
+@pytest.mark.parametrize("shown", PANELS, ids=titled)
+def test_with_hooks_alone_just_the_panels_that_say_so_are_empty(shown: Shown, hooks_alone: Indexed) -> None:
+    says_so = (shown.dashboard, shown.title) in SYSTEM_LOG_ONLY
+    assert bool(hooks_alone.rows(shown)) != says_so
+
+
+def test_the_delay_is_that_from_okta_to_the_index(everything: Indexed) -> None:
+    delays = [shown for shown in PANELS if DELAY in shown.fields]
+    assert {shown.title for shown in delays} == {"Typical delay", "Long delay", "Delay over time"}
+    for shown in delays:
+        numbers = [name for name, column in shown.columns.items() if not column["isBucketed"]]
+        for row in everything.rows(shown):
+            assert [row[name] for name in numbers] == pytest.approx([LATE] * len(numbers), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: (b or", "a b", "a: b c", "a:", ": b", "a > 3", "a: b and", "not", 'a: "b', "a: {b: c}"]
+)
+def test_what_is_no_kql_that_the_dashboards_use_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="KQL"):
+        kql.dsl(text)
+
+
+def test_kql_becomes_the_query_that_kibana_makes_of_it() -> None:
+    assert kql.dsl("") == {"match_all": {}}
+    assert kql.dsl('a.b: c and not (d: "e f" or g: *)') == {
+        "bool": {
+            "filter": [
+                {"match": {"a.b": "c"}},
+                {
+                    "bool": {
+                        "must_not": {
+                            "bool": {
+                                "should": [{"match_phrase": {"d": "e f"}}, {"exists": {"field": "g"}}],
+                                "minimum_should_match": 1,
+                            }
+                        }
+                    }
+                },
+            ]
+        }
+    }
+    assert kql.dsl("a: (b-c.* or d)")["bool"]["should"] == [
+        {"query_string": {"fields": ["a"], "query": r"b\-c.*"}},
+        {"match": {"a": "d"}},
+    ]
