@@ -1,5 +1,6 @@
 """The lock files hold what pyproject.toml asks for, and nothing else; `make lock` makes them do so."""
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -67,3 +68,13 @@ def test_the_older_client_is_of_another_major() -> None:
 def test_every_package_has_its_hashes_and_no_address(lock: str) -> None:
     assert all(pin.hashes for pin in _pins(lock).values())
     assert "://" not in (ROOT / lock).read_text()
+
+
+def test_the_parser_of_kql_has_its_hashes_and_no_address() -> None:
+    folder = ROOT / "tests" / "stack" / "kql"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    asked = json.loads((folder / "package.json").read_text())["dependencies"]
+    assert packages.pop("")["dependencies"] == asked
+    assert packages
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert not [name for name, package in packages.items() if "resolved" in package]

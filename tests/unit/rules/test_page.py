@@ -1,0 +1,14 @@
+"""docs/rules.md says of each public rule what feeds it."""
+
+from tests.e2e import rules_page
+from tests.unit.ecs import shared_data
+
+
+@shared_data.needs(shared_data.RULES)
+def test_the_page_tells_what_feeds_each_rule() -> None:
+    def without_verdict(table: str) -> list[list[str]]:
+        return [line.split(" | ")[:3] for line in table.splitlines()]
+
+    told = without_verdict(rules_page.written())
+    assert told == without_verdict(rules_page.table({}))
+    assert len(told) == 2 + 61
