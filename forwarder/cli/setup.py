@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.setup_kibana import kibana_command
 
 if TYPE_CHECKING:
     from forwarder.settings import ElasticsearchSink, Settings
@@ -108,3 +109,6 @@ def show(line: "Line") -> None:
             click.secho(f"    {text}", fg=_DIFF.get(text[:1]))
         return
     click.secho(_SIGNS.get(line.kind, "  ") + line.text, fg=_STYLES.get(line.kind), err=line.kind == "fault")
+
+
+setup.add_command(kibana_command)

@@ -1,0 +1,63 @@
+"""What an operator says about a Kibana."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from forwarder.values import Secret, Section
+
+DEFAULT_SPACE = "default"
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+
+
+def _url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError(
+            "credentials do not belong into an address; give --api-key, or --user and --password"
+        )
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is no address; write a URL, as in https://kibana:5601")
+    return url.rstrip("/")
+
+
+class KibanaSettings(Section):
+    """Where a Kibana is and how to get in.
+
+    Attributes:
+        url: its address, with `server.basePath` where it has one.
+        space: the id of the space that gets the dashboards.
+        api_key: of Elasticsearch, encoded or as `id:key`.
+        user: where there is no API key.
+        password: the user's.
+        ca_file: the certificates to trust, in PEM; without it those of the system.
+    """
+
+    url: Annotated[str, AfterValidator(_url)]
+    space: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")] = DEFAULT_SPACE
+    api_key: Secret | None = None
+    user: str | None = Field(default=None, min_length=1)
+    password: Secret | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.api_key and (self.user or self.password):
+            raise ValueError("give --api-key, or --user and --password, not both")
+        if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
+            raise ValueError(
+                "--api-key: it holds a character that no API key has, perhaps a blank or a line break"
+            )
+        if bool(self.user) != bool(self.password):
+            raise ValueError("--user and --password belong together")
+        if self.ca_file and not self.url.startswith("https:"):
+            raise ValueError("--ca-file has no use without https")
+        return self
+
+    @property
+    def root(self) -> str:
+        """The address of the space."""
+        return self.url if self.space == DEFAULT_SPACE else f"{self.url}/s/{self.space}"

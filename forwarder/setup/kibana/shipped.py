@@ -1,0 +1,64 @@
+"""The saved objects that we ship. The folder `dashboards/kibana` of a checkout is part of the package once installed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+import forwarder
+from forwarder.core.errors import SetupError
+
+PREFIX = "okta-forwarder-"
+"""Every id of ours starts with it. What does not is never written."""
+
+_PACKAGE = Path(forwarder.__file__).parent
+_FOLDERS = (_PACKAGE / "dashboards" / "kibana", _PACKAGE.parent / "dashboards" / "kibana")
+
+
+class SavedObject(msgspec.Struct, frozen=True):
+    """One saved object.
+
+    Attributes:
+        kind: Kibana's type: `dashboard`, `search`, `index-pattern` (a data view).
+        line: the object as one line of an import file.
+    """
+
+    kind: str
+    id: str
+    title: str
+    line: str
+
+
+def shipped() -> list[SavedObject]:
+    """Every object once, although a file holds all that its dashboard needs.
+
+    Raises:
+        SetupError: the installation has no dashboards.
+    """
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.ndjson"))}
+    if not files:
+        raise SetupError(f"this installation is not complete: {folder} has no dashboards")
+    return saved_objects(files)
+
+
+def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
+    """The objects of import files, each once: Kibana refuses a file that names one twice.
+
+    Args:
+        files: texts by file name.
+
+    Raises:
+        SetupError: an object has an id that is not ours, or two files disagree about one.
+    """
+    found: dict[tuple[str, str], SavedObject] = {}
+    for name, text in files.items():
+        for line in text.splitlines():
+            saved = json.loads(line)
+            this = SavedObject(saved["type"], saved["id"], saved["attributes"]["title"], line)
+            if not this.id.startswith(PREFIX):
+                raise SetupError(f"{name}: {this.kind} {this.id} is none of ours, and is left alone")
+            if found.setdefault((this.kind, this.id), this).line != line:
+                raise SetupError(f"{name}: another file has another {this.kind} {this.id}")
+    return list(found.values())

@@ -1,0 +1,389 @@
+"""`forwarder setup kibana` against a Kibana on a real socket."""
+
+import base64
+import json
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.core.errors import SetupError
+from forwarder.setup.kibana.client import Kibana
+from forwarder.setup.kibana.run import setup
+from forwarder.setup.kibana.settings import KibanaSettings
+from forwarder.setup.kibana.shipped import SavedObject, saved_objects, shipped
+from forwarder.setup.line import Line
+from tests.fakes.kibana import Answer, FakeKibana, Stored, api_key, basic
+from tools.make_kibana import TARGET
+
+OURS = {
+    *(
+        ("dashboard", f"okta-forwarder-{name}")
+        for name in ("overview", "sign-ins", "threats", "admin-changes")
+    ),
+    ("index-pattern", "okta-forwarder-events"),
+    ("search", "okta-forwarder-overview-latest-events"),
+    ("search", "okta-forwarder-sign-ins-latest-failures"),
+    ("search", "okta-forwarder-threats-latest-signals"),
+    ("search", "okta-forwarder-admin-changes-latest-changes"),
+}
+KEY = "planted-api-key"
+
+
+@pytest.fixture
+def kibana() -> Iterator[FakeKibana]:
+    with FakeKibana() as fake:
+        yield fake
+
+
+def run(kibana: FakeKibana | str, *words: Any) -> Result:
+    url = kibana if isinstance(kibana, str) else kibana.url
+    arguments = ["setup", "kibana", "--url", url, *map(str, words)]
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+# --- what is written
+
+
+def test_a_first_run_makes_every_object(kibana: FakeKibana) -> None:
+    done = run(kibana)
+    assert done.exit_code == 0
+    assert set(kibana.held()) == OURS
+    assert "Kibana 9.1.0" in done.output
+    assert f"“Okta: threats” made: {kibana.url}/app/dashboards#/view/okta-forwarder-threats" in done.output
+    for line in (TARGET / "threats.ndjson").read_text().splitlines():
+        saved = json.loads(line)
+        assert kibana.held()[saved["type"], saved["id"]] == saved
+
+
+def test_a_second_run_replaces_the_same_objects(kibana: FakeKibana) -> None:
+    run(kibana)
+    before = kibana.held()
+    done = run(kibana)
+    assert done.exit_code == 0
+    assert kibana.held() == before
+    assert done.output.count(" replaced") == len(OURS)
+    assert " made" not in done.output
+
+
+def test_what_is_not_ours_is_left_alone(kibana: FakeKibana) -> None:
+    other = {"type": "dashboard", "id": "mine", "attributes": {"title": "Okta: overview"}, "references": []}
+    kibana.objects.append(Stored("default", "dashboard", "mine", other))
+    run(kibana)
+    assert kibana.held().pop(("dashboard", "mine")) == other
+    assert set(kibana.held()) == OURS | {("dashboard", "mine")}
+
+
+def test_a_change_made_in_kibana_is_replaced(kibana: FakeKibana) -> None:
+    run(kibana)
+    name = ("dashboard", "okta-forwarder-overview")
+    before = kibana.held()[name]
+    kibana.objects[-1].saved = {**before, "attributes": {"title": "changed"}}
+    assert run(kibana).exit_code == 0
+    assert kibana.held()[name] == before
+
+
+def test_a_dry_run_writes_nothing_and_names_every_object(kibana: FakeKibana) -> None:
+    done = run(kibana, "--dry-run")
+    assert done.exit_code == 0
+    assert all(name in done.output for _, name in OURS)
+    assert kibana.imports == []
+
+
+def test_each_space_gets_objects_of_its_own_and_keeps_them(kibana: FakeKibana) -> None:
+    kibana.spaces.add("soc")
+    for _ in range(2):
+        assert run(kibana).exit_code == 0
+        done = run(kibana, "--space", "soc")
+        assert done.exit_code == 0
+    assert set(kibana.held()) == OURS
+    assert len(kibana.held("soc")) == len(OURS)
+    stored_as = next(
+        one.id for one in kibana.objects if (one.space, one.origin) == ("soc", "okta-forwarder-threats")
+    )
+    assert f"“Okta: threats” replaced: {kibana.url}/s/soc/app/dashboards#/view/{stored_as}" in done.output
+
+
+# --- who may
+
+
+@pytest.mark.parametrize("written", ["encoded", "id:key"])
+def test_an_api_key_is_read_from_the_environment(
+    kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    encoded = base64.b64encode(b"id:planted").decode()
+    monkeypatch.setenv("THE_KEY", encoded if written == "encoded" else "id:planted")
+    kibana.logins = {api_key(encoded): {"default"}}
+    done = run(kibana, "--api-key", "env:THE_KEY")
+    assert done.exit_code == 0
+    assert set(kibana.held()) == OURS
+
+
+def test_a_password_is_read_from_a_file(kibana: FakeKibana, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("planted-word\n")
+    kibana.logins = {basic("ada", "planted-word"): {"default"}}
+    assert run(kibana, "--user", "ada", "--password", f"file:{tmp_path / 'password'}").exit_code == 0
+
+
+def test_wrong_credentials_are_told_without_being_shown(
+    kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    kibana.logins = {api_key("another"): {"default"}}
+    done = run(kibana, "--api-key", "env:THE_KEY")
+    assert done.exit_code == 1
+    assert "does not accept these credentials, or wants some (401)" in done.output
+    assert KEY not in done.output
+
+
+def test_a_kibana_that_wants_credentials_says_so(kibana: FakeKibana) -> None:
+    kibana.logins = {}
+    done = run(kibana)
+    assert done.exit_code == 1
+    assert "missing authentication credentials" in done.output
+
+
+def test_a_missing_privilege_is_named(kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    kibana.logins = {api_key(KEY): set()}
+    done = run(kibana, "--api-key", "env:THE_KEY")
+    assert done.exit_code == 1
+    assert "may not import dashboards (403)" in done.output
+    assert "Dashboard: All, Discover: All, Data View Management: All" in done.output
+    assert "Unable to bulk_create dashboard,index-pattern,search" in done.output
+    assert kibana.held() == {}
+
+
+def test_a_space_that_the_credentials_may_not_see_is_told(
+    kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    kibana.spaces.add("soc")
+    kibana.logins = {api_key(KEY): {"default"}}
+    done = run(kibana, "--api-key", "env:THE_KEY", "--space", "soc")
+    assert done.exit_code == 1
+    assert "may not look at the space soc (403)" in done.output
+    assert kibana.imports == []
+
+
+def test_a_space_that_nobody_made_is_not_written_into(kibana: FakeKibana) -> None:
+    done = run(kibana, "--space", "soc")
+    assert done.exit_code == 1
+    assert "there is no space soc" in done.output
+    assert kibana.imports == []
+
+
+# --- what is no Kibana, or none that can
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer(404, {"error": "no handler found for uri [/api/status]"}), "is no Kibana: /api/status answers 404"),
+        (Answer(200, "<html>"), "is no Kibana: /api/status answers 200: <html>"),
+        (Answer(200, ["status"]), "is no Kibana"),
+        (Answer(302, "", (("Location", "/kibana/api/status"),)), "sends us elsewhere, to /kibana/api/status"),
+        (Answer(503, "Kibana server is not ready yet"), "is not ready: Kibana server is not ready yet"),
+    ],
+)  # fmt: skip
+def test_what_is_no_kibana_is_told(kibana: FakeKibana, answer: Answer, told: str) -> None:
+    kibana.instead = answer
+    done = run(kibana)
+    assert done.exit_code == 1
+    assert told in done.output
+    assert kibana.imports == []
+
+
+@pytest.mark.parametrize("level", ["unavailable", "critical"])
+def test_a_kibana_that_is_not_available_is_left_alone(kibana: FakeKibana, level: str) -> None:
+    kibana.level = level
+    done = run(kibana)
+    assert done.exit_code == 1
+    assert f"is not available: All services and plugins are {level}" in done.output
+    assert kibana.imports == []
+
+
+def test_a_degraded_kibana_will_do(kibana: FakeKibana) -> None:
+    kibana.level = "degraded"
+    assert run(kibana).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("7.17.29", 1), ("8.8.2", 1), ("8.9.0", 0), ("8.19.4", 0), ("9.1.0-SNAPSHOT", 0), ("10.0.0", 0)],
+)
+def test_a_kibana_from_before_8_9_is_left_alone(kibana: FakeKibana, version: str, code: int) -> None:
+    kibana.version = version
+    done = run(kibana)
+    assert done.exit_code == code
+    assert bool(kibana.imports) != bool(code)
+    assert (f"this is Kibana {version}; the dashboards need 8.9 or later" in done.output) == bool(code)
+
+
+def test_nobody_there_is_told() -> None:
+    with FakeKibana() as gone:
+        url = gone.url
+    done = run(url)
+    assert done.exit_code == 1
+    assert f"no answer from {url}" in done.output
+
+
+# --- what Kibana says of single objects
+
+
+def test_an_object_that_kibana_refuses_is_told_with_its_words(kibana: FakeKibana) -> None:
+    kibana.lines = {
+        "okta-forwarder-threats": {
+            "type": "unknown",
+            "message": "belongs to a more recent version of Kibana",
+        },
+        "okta-forwarder-overview": {
+            "type": "ambiguous_conflict",
+            "destinations": [{"id": "copy-1"}, {"id": "copy-2"}],
+        },
+        "okta-forwarder-events": {"type": "unsupported_type"},
+    }
+    done = run(kibana)
+    assert done.exit_code == 1
+    assert "dashboard okta-forwarder-threats: belongs to a more recent version of Kibana" in done.output
+    assert "several copies of it, keep one: copy-1, copy-2" in done.output
+    assert "index-pattern okta-forwarder-events: this Kibana has no such objects" in done.output
+    assert done.output.count(" made") == len(OURS) - 3
+
+
+def test_an_object_without_what_it_refers_to_is_told(kibana: FakeKibana) -> None:
+    alone = [saved for saved in shipped() if saved.id == "okta-forwarder-threats-latest-signals"]
+    told: list[Line] = []
+    assert not setup(KibanaSettings(url=kibana.url), alone, told.append, dry_run=False)
+    assert "it needs index-pattern okta-forwarder-events, which is not there" in told[-1].text
+
+
+def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> None:
+    told: list[Line] = []
+    line = shipped()[0].line
+    twins = [
+        SavedObject("index-pattern", name, "x", line)
+        for name in ("okta-forwarder-events", "okta-forwarder-x")
+    ]
+    with pytest.raises(SetupError, match="Non-unique import objects"):
+        setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
+    twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
+    assert not setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
+    assert told[-1] == Line("fault", "Kibana wrote 1 of 2 objects and does not say why")
+
+
+def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
+    kibana.instead = Answer(
+        413, {"statusCode": 413, "message": "Payload content length greater than maximum"}
+    )
+    with (
+        Kibana(KibanaSettings(url=kibana.url)) as client,
+        pytest.raises(SetupError, match="413: Payload content"),
+    ):
+        client.write([])
+
+
+# --- usage
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "Missing option '--url'"),
+        (("--url", "kibana:5601"), "--url: 'kibana:5601' is no address"),
+        (("--url", "http://a:planted@k"), "--url: credentials do not belong into an address"),
+        (("--url", "http://k", "--api-key", KEY), "write env:NAME|file:PATH"),
+        (
+            ("--url", "http://k", "--api-key", "env:NOT_SET"),
+            "--api-key: the environment has no variable NOT_SET",
+        ),
+        (("--url", "http://k", "--password", "file:/none"), "--password: the file /none cannot be read"),
+        (("--url", "http://k", "--user", "ada"), "--user and --password belong together"),
+        (("--url", "http://k", "--user", "a", "--password", "env:A", "--api-key", "env:A"), "not both"),
+        (("--url", "http://k", "--api-key", "env:BLANK"), "a character that no API key has"),
+        (("--url", "http://k", "--ca-file", "x"), "--ca-file has no use without https"),
+        (("--url", "http://k", "--space", "../x"), "--space: "),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setenv("A", KEY)
+    monkeypatch.setenv("BLANK", f"{KEY} ")
+    done = CliRunner().invoke(main, ["setup", "kibana", *words], catch_exceptions=False)
+    assert done.exit_code == 2
+    assert told in done.output
+    assert "planted" not in done.output
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.fixture
+def tls_kibana(certificate: tuple[Path, Path]) -> Iterator[FakeKibana]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with FakeKibana(tls=context) as fake:
+        yield fake
+
+
+def test_a_certificate_of_the_ca_file_is_trusted(
+    tls_kibana: FakeKibana, certificate: tuple[Path, Path]
+) -> None:
+    assert run(tls_kibana, "--ca-file", certificate[0]).exit_code == 0
+    assert set(tls_kibana.held()) == OURS
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
+    tls_kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", KEY)
+    done = run(tls_kibana, "--api-key", "env:THE_KEY")
+    assert done.exit_code == 1
+    assert "--ca-file" in done.output
+    assert tls_kibana.calls == []
+
+
+def test_a_ca_file_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    done = run("https://127.0.0.1:1", "--ca-file", tmp_path / "ca.pem")
+    assert done.exit_code == 1
+    assert "ca.pem cannot be used" in done.output
+
+
+# --- what is shipped
+
+
+def test_every_object_is_shipped_once() -> None:
+    assert sorted((saved.kind, saved.id) for saved in shipped()) == sorted(OURS)
+
+
+def test_an_object_that_is_not_ours_is_never_written() -> None:
+    line = json.dumps({"type": "dashboard", "id": "mine", "attributes": {"title": "x"}})
+    with pytest.raises(SetupError, match="none of ours"):
+        saved_objects({"a.ndjson": line})
+
+
+def test_two_files_that_disagree_are_no_import() -> None:
+    files = {
+        name: json.dumps({"type": "dashboard", "id": "okta-forwarder-x", "attributes": {"title": name}})
+        for name in ("a.ndjson", "b.ndjson")
+    }
+    with pytest.raises(SetupError, match=r"b\.ndjson: another file"):
+        saved_objects(files)
