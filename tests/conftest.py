@@ -4,6 +4,7 @@ A test that needs a real server takes it as a fixture (`elasticsearch`, `elastic
 marked `real` by that. Where the server cannot be had, the test is skipped with the way to get it; in CI it fails.
 """
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from tests.stack.collector import Collector
 from tests.stack.elasticsearch import Elasticsearch
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
-_REAL = {"elasticsearch", "elasticsearch_server", "collector", "collector_server"}
+_REAL = {"elasticsearch", "elasticsearch_server", "prepared_elasticsearch", "collector", "collector_server"}
 _SLOW = {"bench", "chaos", "e2e", "fuzz"}
 _NEVER_BLOCK = {"receive", "deliver", "ops"}
 _REAL_TIMEOUT = 300
@@ -91,7 +92,8 @@ def _guard_the_loop(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("loop_guard")
 
 
-def _require(missing: str | None) -> None:
+def require(missing: str | None) -> None:
+    """Skip the test where `missing` says what it lacks; in CI, fail it."""
     if missing is None:
         return
     if IN_CI:
@@ -102,9 +104,27 @@ def _require(missing: str | None) -> None:
 @pytest.fixture(scope="session")
 def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
     """Give the Elasticsearch that all tests share, security off. Do not stop it, and use names of your own in it."""
-    _require(elasticsearch_part.missing())
+    require(elasticsearch_part.missing())
     server = Elasticsearch(tmp_path_factory.mktemp("elasticsearch"))
     server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.data_dir)
+
+
+@pytest.fixture(scope="session")
+def prepared_elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    """Give an Elasticsearch with the templates of `forwarder setup elasticsearch`. Use a namespace of your own in it.
+
+    It is not the one that all tests share: our template takes every `logs-okta.system-*`, and other tests need data
+    streams of that name with templates of their own, or with none.
+    """
+    from tests.e2e.prepared import prepare  # noqa: PLC0415  # only who needs it waits for the client library
+
+    require(elasticsearch_part.missing())
+    server = Elasticsearch(tmp_path_factory.mktemp("prepared"))
+    server.start()
+    assert asyncio.run(prepare(server)).fine
     yield server
     server.stop()
     shutil.rmtree(server.data_dir)
@@ -116,7 +136,7 @@ def elasticsearch_server(tmp_path: Path) -> Iterator[ElasticsearchFactory]:
 
     The function takes `settings` and `users` of `Elasticsearch`, and `start=False` for one that does not run yet.
     """
-    _require(elasticsearch_part.missing())
+    require(elasticsearch_part.missing())
     servers: list[Elasticsearch] = []
 
     def make(
@@ -146,7 +166,7 @@ def collector(collector_server: CollectorFactory) -> Collector:
 @pytest.fixture
 def collector_server(tmp_path: Path) -> Iterator[CollectorFactory]:
     """Give a function that starts a Collector; it takes `config` and `variables` of `Collector`, and `start=False`."""
-    _require(collector_part.missing())
+    require(collector_part.missing())
     servers: list[Collector] = []
 
     def make(

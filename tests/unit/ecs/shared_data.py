@@ -12,6 +12,7 @@ SHARED = Path(os.environ.get("FORWARDER_SHARED", Path(__file__).parents[4] / "sh
 FIXTURES = SHARED / "data" / "elastic" / "fixtures"
 CATEGORIES = SHARED / "data" / "elastic" / "event-category-type.json"
 FIELDS = SHARED / "data" / "elastic" / "fields.json"
+RULES = SHARED / "data" / "elastic" / "rules.json"
 PAYLOADS = SHARED / "data" / "okta" / "payloads"
 
 

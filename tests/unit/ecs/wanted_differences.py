@@ -116,3 +116,18 @@ WANTED = (
         _snake_case,
     ),
 )
+
+
+def _no_dot_at_the_end(fields: Fields, event: dict[str, Any]) -> None:
+    if "user_agent.version" in fields:
+        fields["user_agent.version"] = fields["user_agent.version"].removesuffix(".")
+
+
+USER_AGENT = (
+    Wanted(
+        ALL,
+        "Elasticsearch before 8.16.2 wrote a dot behind a version of two numbers; the fixtures are from that time",
+        _no_dot_at_the_end,
+    ),
+)
+"""Differences of `user_agent.*` after a real pipeline."""

@@ -1,0 +1,90 @@
+"""`forwarder setup elasticsearch` without a process around it, what it tells, and events for what it made."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+
+from forwarder.clock import SystemClock
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.event import StoredEvent, Via, read_event
+from forwarder.emulator.generator import Generator
+from forwarder.setup.elasticsearch.bodies import Retention
+from forwarder.setup.elasticsearch.run import setup
+from forwarder.setup.elasticsearch.wishes import Target, Wishes
+from forwarder.setup.line import Line
+from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch_admin import ElasticsearchAdmin
+from tests.e2e.streams import Stream
+from tests.fakes.clock import NOON
+from tests.stack.elasticsearch import Elasticsearch
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a run told.
+
+    Attributes:
+        fine: whether events of the sink will be readable.
+        lines: in order.
+    """
+
+    fine: bool
+    lines: list[Line]
+
+    def of(self, kind: str) -> list[str]:
+        return [line.text for line in self.lines if line.kind == kind]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+async def prepare(
+    server: Elasticsearch,
+    *,
+    retention: Retention | None = None,
+    dry_run: bool = False,
+    rollover: bool = False,
+    **sink: Any,
+) -> Told:
+    """One run of setup with a sink of these settings."""
+    lines: list[Line] = []
+    settings = ElasticsearchSettings(hosts=(server.url,), **sink)
+    target = Target(settings.data_stream, settings.documents, settings.pipeline)
+    wishes = Wishes(retention or Retention(), dry_run=dry_run, rollover=rollover)
+    async with ElasticsearchAdmin(settings) as cluster:
+        return Told(await setup(cluster, target, wishes, lines.append), lines)
+
+
+def of_every_type(shape: str) -> list[StoredEvent]:
+    """One event of each type of the catalogue, in the shape `hook` or `log`."""
+    generator = Generator(Random(4), origin="https://acme.okta.test", odd_share=0.2)
+    bodies = [getattr(generator.event(name, NOON), shape) for name in EVENT_TYPES]
+    via = Via.HOOK if shape == "hook" else Via.LOG
+    events = [read_event(body, org="acme", via=via, received_at=NOON) for body in bodies]
+    return [StoredEvent(seq, event) for seq, event in enumerate(events, 1)]
+
+
+async def deliver(stream: Stream, batch: list[StoredEvent], **more: Any) -> None:
+    """Deliver all of `batch` at the first try."""
+    settings = ElasticsearchSettings(hosts=(stream.server.url,), namespace=stream.namespace, **more)
+    sink = ElasticsearchSink(settings, SystemClock())
+    try:
+        outcome = await sink.send(batch)
+    finally:
+        await sink.close()
+    told = [reject.detail for reject in outcome.rejected]
+    assert (told, list(outcome.retry), outcome.detail) == ([], [], "")
+    assert len(outcome.delivered) == len(batch)
+
+
+def search(stream: Stream, query: dict[str, Any]) -> Any:
+    """The answer to a search over all that was written."""
+    stream.server.call("POST", f"/{stream.name}/_refresh")
+    return stream.server.call("POST", f"/{stream.name}/_search", query)
+
+
+def ids(stream: Stream) -> list[str]:
+    """The ids of all documents, sorted; one that is there twice stands there twice."""
+    hits = search(stream, {"size": 5_000, "_source": False})["hits"]["hits"]
+    return sorted(hit["_id"] for hit in hits)

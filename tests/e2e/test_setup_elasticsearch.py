@@ -1,0 +1,310 @@
+"""`forwarder setup elasticsearch` against a real Elasticsearch: what it makes, what it leaves alone, what it says.
+
+The server of these tests has no data stream that our template could make, so each test may remove what it made.
+"""
+
+import base64
+import json
+import shutil
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.core.errors import SetupError
+from forwarder.setup.elasticsearch.bodies import Retention
+from tests.conftest import require
+from tests.e2e.prepared import deliver, of_every_type, prepare, search
+from tests.e2e.streams import Stream
+from tests.stack import elasticsearch as elasticsearch_part
+from tests.stack.elasticsearch import Elasticsearch
+from tests.stack.forwarder import ForwarderProcess
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+OURS = (
+    "/_index_template/okta-forwarder",
+    "/_component_template/okta-forwarder@mappings",
+    "/_ingest/pipeline/okta-forwarder",
+)
+USERS = {"tester": "the-password-of-the-tests"}
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    """A server with security on, for this file."""
+    require(elasticsearch_part.missing())
+    server = Elasticsearch(tmp_path_factory.mktemp("secured"), users=USERS)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.data_dir)
+
+
+@pytest.fixture
+def server(secured: Elasticsearch) -> Iterator[Elasticsearch]:
+    """The server, with nothing of ours in it, before and after."""
+    yield secured
+    for path in (*OURS, "/_index_template/other", "/_index_template/logs-okta.system"):
+        forget(secured, path)
+
+
+def forget(server: Elasticsearch, path: str) -> None:
+    try:
+        server.call("DELETE", path)
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+
+
+def there(server: Elasticsearch) -> list[str]:
+    found = []
+    for path in OURS:
+        try:
+            server.call("GET", path)
+        except urllib.error.HTTPError:
+            continue
+        found.append(path)
+    return found
+
+
+BASIC: dict[str, Any] = {"basic": {"username": "tester", "password": USERS["tester"]}}
+
+
+# --- twice
+
+
+async def test_a_second_run_changes_nothing_and_says_so(server: Elasticsearch) -> None:
+    first = await prepare(server, **BASIC)
+    assert first.fine
+    assert len(first.of("done")) == 3
+    before = [server.call("GET", path) for path in OURS]
+    second = await prepare(server, **BASIC)
+    assert (second.fine, second.of("done"), second.of("diff")) == (True, [], [])
+    assert len(second.of("same")) == 3
+    assert [server.call("GET", path) for path in OURS] == before
+
+
+async def test_a_dry_run_shows_everything_and_makes_nothing(server: Elasticsearch) -> None:
+    told = await prepare(server, dry_run=True, **BASIC)
+    assert told.fine
+    assert len(told.of("diff")) == 3
+    assert "okta.target.changeDetails.from.*" in told.text
+    assert there(server) == []
+
+
+async def test_what_was_changed_by_hand_is_shown_and_mended(server: Elasticsearch) -> None:
+    await prepare(server, **BASIC)
+    template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]
+    kept = {key: value for key, value in template.items() if not key.endswith("_millis")}
+    server.call("PUT", OURS[0], {**kept, "priority": 251})
+    told = await prepare(server, **BASIC)
+    (shown,) = told.of("diff")
+    assert '-  "priority": 251' in shown
+    assert '+  "priority": 250' in shown
+    assert told.of("done") == ["index template okta-forwarder: changed"]
+    assert (await prepare(server, **BASIC)).of("done") == []
+
+
+async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch) -> None:
+    await prepare(server, **BASIC)
+    told = await prepare(server, retention=Retention(keep="90d"), **BASIC)
+    assert told.of("done") == ["index template okta-forwarder: changed"]
+    template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]["template"]
+    assert template["lifecycle"]["data_retention"] == "90d"
+
+
+async def test_what_the_server_lacks_is_named_with_what_takes_its_place(server: Elasticsearch) -> None:
+    notes = "\n".join((await prepare(server, **BASIC)).of("note"))
+    for words in ("constant_keyword: keyword", "match_only_text: text", "no geoip processor"):
+        assert words in notes
+    with pytest.raises(SetupError, match="no index lifecycle management"):
+        await prepare(server, retention=Retention(ilm_policy="mine"), **BASIC)
+
+
+# --- what is not ours
+
+
+@pytest.mark.parametrize("path", OURS)
+async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
+    server: Elasticsearch, path: str
+) -> None:
+    theirs: dict[str, Any] = {
+        OURS[0]: {"index_patterns": ["elsewhere-*"], "priority": 3},
+        OURS[1]: {"template": {}},
+        OURS[2]: {"processors": []},
+    }[path]
+    server.call("PUT", path, theirs)
+    before = server.call("GET", path)
+    with pytest.raises(SetupError, match="did not make"):
+        await prepare(server, **BASIC)
+    assert server.call("GET", path) == before
+    assert there(server) == [path]
+
+
+async def test_what_a_newer_forwarder_made_is_left_alone(server: Elasticsearch) -> None:
+    meta = {"managed_by": "okta-forwarder", "version": 1_000}
+    server.call("PUT", OURS[2], {"processors": [], "_meta": meta})
+    with pytest.raises(SetupError, match="newer forwarder"):
+        await prepare(server, **BASIC)
+    assert there(server) == [OURS[2]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "priority", "words"),
+    [("logs-*.system-*", 250, "overlap"), ("logs-okta.system-default", 900, "comes before ours")],
+)
+async def test_a_template_of_others_in_the_way_is_named(
+    server: Elasticsearch, pattern: str, priority: int, words: str
+) -> None:
+    other = {"index_patterns": [pattern], "priority": priority, "data_stream": {}}
+    server.call("PUT", "/_index_template/other", other)
+    with pytest.raises(SetupError, match=words) as refused:
+        await prepare(server, **BASIC)
+    assert "index template other" in str(refused.value)
+    assert there(server) == []
+
+
+async def test_a_template_of_others_that_comes_after_ours_is_no_hindrance(server: Elasticsearch) -> None:
+    other = {"index_patterns": ["logs-*-*"], "priority": 100, "data_stream": {}}
+    server.call("PUT", "/_index_template/other", other)
+    assert (await prepare(server, **BASIC)).fine
+
+
+# --- Elastic's own integration
+
+
+@pytest.fixture
+def integration(server: Elasticsearch) -> Elasticsearch:
+    """Something that looks like Elastic's integration: its names, and a pipeline that wants the raw event."""
+    stream = "logs-okta.system-beside*"
+    raw = [
+        {"rename": {"field": "message", "target_field": "event.original"}},
+        {"json": {"field": "event.original", "target_field": "json"}},
+        {"set": {"field": "_id", "copy_from": "json.uuid"}},
+        {"rename": {"field": "json.eventType", "target_field": "event.action"}},
+        {"rename": {"field": "json.request.ipChain", "target_field": "ip_chain", "ignore_missing": True}},
+        {"remove": {"field": "json"}},
+    ]
+    server.call("PUT", "/_ingest/pipeline/logs-okta.system-3.14.0", {"processors": raw})
+    template = {
+        "index_patterns": [stream],
+        "priority": 200,
+        "data_stream": {},
+        "_meta": {"package": {"name": "okta"}, "managed_by": "fleet", "managed": True},
+        "template": {"settings": {"index.default_pipeline": "logs-okta.system-3.14.0"}},
+    }
+    server.call("PUT", "/_index_template/logs-okta.system-beside", template)
+    return server
+
+
+async def test_beside_elastics_integration_nothing_is_made_and_the_sink_is_told_what_to_send(
+    integration: Elasticsearch,
+) -> None:
+    told = await prepare(integration, namespace="beside1", **BASIC)
+    assert not told.fine
+    (fault,) = told.of("fault")
+    assert "`documents: raw`" in fault
+    assert "`pipeline: _none`" in fault
+    assert "logs-okta.system-3.14.0" in told.text
+    assert (await prepare(integration, namespace="beside1", documents="raw", **BASIC)).fine
+    assert (await prepare(integration, namespace="beside1", pipeline="_none", **BASIC)).fine
+    assert there(integration) == []
+
+
+async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch) -> None:
+    stream = Stream(integration)
+    stream.namespace = f"beside{stream.namespace}"
+    stream.name = f"logs-okta.system-{stream.namespace}"
+    batch = of_every_type("hook")[:200]
+    await deliver(stream, batch, documents="raw", **BASIC)
+    hits = search(stream, {"size": 1_000})["hits"]["hits"]
+    assert sorted(hit["_id"] for hit in hits) == sorted(stored.event.uuid for stored in batch)
+    events = {stored.event.uuid: stored.event for stored in batch}
+    chains = 0
+    for hit in hits:
+        received = json.loads(events[hit["_id"]].body)
+        source = hit["_source"]
+        assert source["event"]["action"] == received["eventType"]
+        assert source["@timestamp"] == received["published"]
+        assert source["data_stream"]["namespace"] == stream.namespace
+        assert source.get("ip_chain") == (
+            received["client"].get("ipChain") or None
+        )  # where only the System Log has it
+        chains += "ip_chain" in source
+    assert chains > 50
+
+
+async def test_raw_events_without_its_pipeline_are_refused_before_one_is_sent(server: Elasticsearch) -> None:
+    with pytest.raises(SetupError, match="not installed here"):
+        await prepare(server, documents="raw", **BASIC)
+    assert there(server) == []
+
+
+# --- rights
+
+NEEDED: dict[str, Any] = {
+    "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
+    "indices": [{"names": ["logs-okta.system-*"], "privileges": ["view_index_metadata"]}],
+}
+"""As docs/elasticsearch.md lists them."""
+
+
+def key(server: Elasticsearch, role: dict[str, Any]) -> str:
+    made = server.call("POST", "/_security/api_key", {"name": "test", "role_descriptors": {"role": role}})
+    return str(made["encoded"])
+
+
+async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -> None:
+    told = await prepare(server, api_key=key(server, NEEDED))
+    assert told.fine
+    assert len(told.of("done")) == 3
+    assert (await prepare(server, api_key=key(server, NEEDED))).of("done") == []
+
+
+@pytest.mark.parametrize("right", NEEDED["cluster"])
+async def test_each_of_them_is_needed_and_a_missing_one_is_named(server: Elasticsearch, right: str) -> None:
+    fewer = {**NEEDED, "cluster": [name for name in NEEDED["cluster"] if name != right]}
+    with pytest.raises(SetupError, match=f"cluster privilege `{right}`"):
+        await prepare(server, api_key=key(server, fewer))
+    assert there(server) == []
+
+
+async def test_a_missing_right_on_the_index_is_named(server: Elasticsearch) -> None:
+    with pytest.raises(SetupError, match=r"index privilege `manage` on `logs-okta.system-\*`"):
+        await prepare(server, rollover=True, api_key=key(server, NEEDED))
+    without = {"cluster": NEEDED["cluster"]}
+    with pytest.raises(SetupError, match="index privilege `view_index_metadata`"):
+        await prepare(server, api_key=key(server, without))
+
+
+async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
+    wrong = base64.b64encode(b"nobody:nothing").decode()
+    with pytest.raises(SetupError, match="does not know the credentials"):
+        await prepare(server, api_key=wrong)
+
+
+# --- as a command
+
+
+def test_the_command_prepares_what_the_sink_of_the_configuration_names(
+    server: Elasticsearch, tmp_path: Path
+) -> None:
+    sink = {"kind": "elasticsearch", "hosts": [server.url], "retention": "90d", **BASIC}
+    forwarder = ForwarderProcess(tmp_path, {"siem": sink})
+    assert "would make it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
+    assert there(server) == []
+    made = forwarder.run("setup", "elasticsearch").stdout
+    assert made.count("made") == 3
+    assert "events stay for 90d" in made
+    assert "as it should be" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
+    assert (
+        '-      "data_retention": "90d"'
+        in forwarder.run("setup", "elasticsearch", "--retention", "48h").stdout
+    )
+    refused = forwarder.run("setup", "elasticsearch", "--ilm-policy", "mine", expect=1)
+    assert "no index lifecycle management" in refused.stderr
+    assert "siem" in forwarder.run("setup", "elasticsearch", "--sink", "other", expect=2).stderr
+    assert "no time" in forwarder.run("setup", "elasticsearch", "--retention", "soon", expect=2).stderr
