@@ -16,6 +16,7 @@ RUN python -m venv /opt/forwarder \
  && /opt/forwarder/bin/python -m pip install --require-hashes --only-binary :all: -r requirements.lock \
  && python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock
 COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
+COPY dashboards dashboards
 COPY forwarder forwarder
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/forwarder/bin/python -m pip install --no-deps --no-index /tmp/wheel/*.whl \

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.kibana import FakeKibana
 from tests.stack.process import ROOT
 
 
@@ -70,7 +71,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("forwarder/")}
     source = (path for path in (ROOT / "forwarder").rglob("*") if path.is_file() and path.suffix != ".pyc")
-    assert in_wheel == {str(path.relative_to(ROOT)) for path in source}
+    shipped = {
+        f"forwarder/dashboards/kibana/{path.name}" for path in (ROOT / "dashboards" / "kibana").iterdir()
+    }
+    assert in_wheel == {str(path.relative_to(ROOT)) for path in source} | shipped
     assert {"forwarder/py.typed", "forwarder/store/schema.sql"} <= in_wheel
 
 
@@ -84,3 +88,9 @@ def test_the_installed_command_answers_from_the_wheel(installed: Path, tmp_path:
 
 def test_the_installed_demo_accounts_for_every_event(installed: Path, tmp_path: Path) -> None:
     _run(installed / "forwarder", "demo", "--events", "50", "--exit", cwd=tmp_path)
+
+
+def test_the_installed_command_finds_its_dashboards(installed: Path, tmp_path: Path) -> None:
+    with FakeKibana() as kibana:
+        shown = _run(installed / "forwarder", "setup", "kibana", "--url", kibana.url, cwd=tmp_path)
+        assert len(kibana.held()) == shown.count(" made") > 4
