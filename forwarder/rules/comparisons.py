@@ -186,8 +186,9 @@ class Conditions:
                 return self._understood(rest)
             case [Sign("word", function), _Group(parts)]:
                 return self._call(function.lower(), [written for written, _ in parts])
-            case [Sign("text") as text, Sign("mark", "==" | "!=" as operator), *rest] if rest:
-                return self._understood([*rest, Sign("mark", operator, text.line), text])
+            case [Sign("text") as text, Sign("mark", "==" | "!="), *rest]:
+                field, more = self._field(rest)
+                return self._comparison(field, [pieces[1], text]) if field and not more else None
         field, following = self._field(pieces)
         return self._comparison(field, following) if field else None
 

@@ -6,6 +6,7 @@ such a type match at all? `user.mfa.* and not user.mfa.factor.update` names the 
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -112,7 +113,8 @@ def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Patt
 
 
 def _full_match(source: str, *, any_case: bool) -> Callable[[str], bool]:
-    compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
+    with warnings.catch_warnings(action="ignore"):  # about what a later Python may read in another way
+        compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
     return lambda value: compiled.fullmatch(value) is not None
 
 

@@ -29,6 +29,8 @@ START, END, LOCK = "user.session.start", "user.session.end", "user.account.lock"
         (f'?okta.event_type == """{START}"""', {START}),
         (f"okta.`event_type` == '{START}' // {LOCK}", {START}),
         (f'event.action != "{START}"', set()),
+        (f'"{START}" != event.action or "{START}" == "{START}"', set()),
+        ('event.action regex "[[a]user.session.star."', set()),
         (f'event.action not in ("{START}")', set()),
         (f'not event.action == "{START}"', set()),
         (f'not (event.action == "{START}" or not event.action == "{LOCK}")', {LOCK}),
