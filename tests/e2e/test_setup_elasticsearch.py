@@ -131,12 +131,12 @@ async def test_what_the_server_lacks_is_named_with_what_takes_its_place(server: 
 async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
     server: Elasticsearch, path: str
 ) -> None:
-    theirs: dict[str, Any] = {
+    bodies: dict[str, dict[str, Any]] = {
         OURS[0]: {"index_patterns": ["elsewhere-*"], "priority": 3},
         OURS[1]: {"template": {}},
         OURS[2]: {"processors": []},
-    }[path]
-    server.call("PUT", path, theirs)
+    }
+    server.call("PUT", path, bodies[path])
     before = server.call("GET", path)
     with pytest.raises(SetupError, match="did not make"):
         await prepare(server, **BASIC)

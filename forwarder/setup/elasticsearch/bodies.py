@@ -137,8 +137,7 @@ def component_template(has: Abilities, retention: Retention) -> Body:
     mappings = {"date_detection": False, **fields.mappings(has.missing_types)}
     if STACK_AFTER not in has.components:
         mappings["dynamic_templates"].append(fields.STRINGS)
-    print_ = hashlib.sha256(msgspec.json.encode([settings, mappings], order="sorted")).hexdigest()[:12]
-    mappings["_meta"] = {OWNER: {"version": VERSION, "fingerprint": print_}}
+    mappings["_meta"] = {OWNER: {"version": VERSION, "fingerprint": digest([settings, mappings])}}
     return {"version": VERSION, "_meta": META, "template": {"settings": settings, "mappings": mappings}}
 
 
@@ -164,6 +163,11 @@ def index_template(has: Abilities, retention: Retention) -> Body:
         "ignore_missing_component_templates": optional,
         "template": template,
     }
+
+
+def digest(value: Any) -> str:
+    """The same short text for the same JSON value."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]
 
 
 def fingerprint(mapping_meta: Any) -> str | None:

@@ -1,0 +1,210 @@
+"""Setup on a cluster that has everything, and on clusters that lack one thing."""
+
+from typing import Any
+
+import pytest
+
+from forwarder.core.errors import SetupError
+from forwarder.setup.elasticsearch.bodies import Retention
+from forwarder.setup.elasticsearch.run import setup
+from forwarder.setup.elasticsearch.wishes import Target, Wishes
+from forwarder.setup.line import Line
+from tests.fakes.cluster import FakeCluster
+
+STREAM = "logs-okta.system-default"
+PIPELINE, COMPONENT, TEMPLATE = (
+    "/_ingest/pipeline/okta-forwarder",
+    "/_component_template/okta-forwarder@mappings",
+    "/_index_template/okta-forwarder",
+)
+
+
+async def run(cluster: FakeCluster, target: Target | None = None, **wishes: Any) -> list[Line]:
+    lines: list[Line] = []
+    assert await setup(cluster, target or Target(STREAM), Wishes(**wishes), lines.append)
+    return lines
+
+
+def kinds(lines: list[Line], kind: str) -> list[str]:
+    return [line.text for line in lines if line.kind == kind]
+
+
+def body(cluster: FakeCluster, path: str) -> Any:
+    (found,) = [written for method, where, written in cluster.written if (method, where) == ("PUT", path)]
+    return found
+
+
+async def test_a_full_elasticsearch_gets_elastics_types_and_the_stacks_own_parts() -> None:
+    cluster = FakeCluster()
+    lines = await run(cluster)
+    assert kinds(lines, "note") == []
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, COMPONENT, TEMPLATE]
+    fields = body(cluster, COMPONENT)["template"]["mappings"]["properties"]
+    dataset = fields["event"]["properties"]["dataset"]
+    assert dataset == {"type": "constant_keyword", "value": "okta.system"}
+    assert fields["data_stream"]["properties"]["namespace"] == {"type": "constant_keyword"}
+    assert fields["user"]["properties"]["name"]["fields"] == {"text": {"type": "match_only_text"}}
+    template = body(cluster, TEMPLATE)
+    # Ours come before the stack's guesses: of dynamic templates the first one that fits wins.
+    assert template["composed_of"] == [
+        "logs@mappings",
+        "logs@settings",
+        "okta-forwarder@mappings",
+        "logs@custom",
+        "okta-forwarder@custom",
+        "ecs@mappings",
+    ]
+    assert template["ignore_missing_component_templates"] == ["logs@custom", "okta-forwarder@custom"]
+    settings = body(cluster, COMPONENT)["template"]["settings"]
+    assert settings["index.lifecycle.prefer_ilm"] == "false"  # else the stack's policy would win
+
+
+async def test_a_second_run_writes_nothing() -> None:
+    cluster = FakeCluster()
+    await run(cluster)
+    cluster.written.clear()
+    lines = await run(cluster)
+    assert cluster.written == []
+    assert len(kinds(lines, "same")) == 3
+
+
+async def test_with_geoip_the_pipeline_fills_the_place_and_the_network_of_an_address() -> None:
+    cluster = FakeCluster()
+    await run(cluster)
+    processors = body(cluster, PIPELINE)["processors"]
+    places = [entry["geoip"] for entry in processors if "geoip" in entry]
+    assert [place["target_field"] for place in places] == ["source.geo", "source.as"]
+    renamed = {entry["rename"]["target_field"] for entry in processors if "rename" in entry}
+    assert renamed == {"source.as.number", "source.as.organization.name"}
+
+
+async def test_no_processor_can_refuse_an_event() -> None:
+    cluster = FakeCluster()
+    await run(cluster)
+    for entry in body(cluster, PIPELINE)["processors"]:
+        ((name, options),) = entry.items()
+        lenient = options.get("ignore_failure") or all(
+            inner.get("ignore_failure") for fallback in options["on_failure"] for inner in fallback.values()
+        )
+        assert lenient, name
+
+
+async def test_a_processor_that_one_ingest_node_lacks_is_not_used() -> None:
+    cluster = FakeCluster()
+    cluster.nodes.append({"set", "rename", "pipeline", "user_agent"})
+    lines = await run(cluster)
+    assert "geoip" not in str(body(cluster, PIPELINE))
+    assert any("no geoip processor" in note and "okta_geo" in note for note in kinds(lines, "note"))
+
+
+@pytest.mark.parametrize(
+    ("lacked", "instead"), [("constant_keyword", "keyword"), ("match_only_text", "text")]
+)
+async def test_a_type_that_is_lacking_is_replaced_and_named(lacked: str, instead: str) -> None:
+    cluster = FakeCluster()
+    cluster.missing = {lacked}
+    lines = await run(cluster)
+    assert f"'{lacked}'" not in str(body(cluster, COMPONENT))
+    assert kinds(lines, "note") == [f"this Elasticsearch has no type {lacked}: {instead} takes its place"]
+
+
+async def test_a_setting_that_is_unknown_is_left_out() -> None:
+    cluster = FakeCluster()
+    cluster.missing = {"index.mapping.total_fields.ignore_dynamic_beyond_limit"}
+    await run(cluster)
+    assert "ignore_dynamic_beyond_limit" not in str(body(cluster, COMPONENT))
+
+
+# --- retention
+
+
+async def test_without_a_word_about_it_nothing_is_ever_deleted() -> None:
+    cluster = FakeCluster()
+    lines = await run(cluster)
+    assert body(cluster, TEMPLATE)["template"]["lifecycle"] == {"enabled": True}
+    assert any("for ever" in text for text in kinds(lines, "info"))
+
+
+async def test_a_policy_of_the_operators_takes_the_place_of_the_lifecycle() -> None:
+    cluster = FakeCluster()
+    cluster.policies.add("mine")
+    await run(cluster, retention=Retention(ilm_policy="mine"))
+    settings = body(cluster, COMPONENT)["template"]["settings"]
+    assert settings["index.lifecycle.name"] == "mine"
+    assert "index.lifecycle.prefer_ilm" not in settings
+    assert "lifecycle" not in body(cluster, TEMPLATE)["template"]
+
+
+async def test_a_policy_that_is_not_there_is_a_fault_and_nothing_is_written() -> None:
+    cluster = FakeCluster()
+    with pytest.raises(SetupError, match="no index lifecycle policy 'mine'"):
+        await run(cluster, retention=Retention(ilm_policy="mine"))
+    assert cluster.written == []
+
+
+async def test_a_data_stream_that_is_there_gets_the_new_retention_as_well() -> None:
+    cluster = FakeCluster()
+    await run(cluster)
+    meta = body(cluster, COMPONENT)["template"]["mappings"]["_meta"]
+    cluster.streams[STREAM] = {"meta": meta, "retention": None}
+    cluster.written.clear()
+    wishes = Retention(keep="90d")
+    await run(cluster, retention=wishes, dry_run=True)
+    assert cluster.written == []
+    lines = await run(cluster, retention=wishes)
+    assert cluster.written[-1] == ("PUT", f"/_data_stream/{STREAM}/_lifecycle", {"data_retention": "90d"})
+    assert f"data stream {STREAM}: keeps events for 90d now, not for ever" in kinds(lines, "done")
+    cluster.streams[STREAM]["retention"] = "90d"
+    cluster.written.clear()
+    await run(cluster, retention=wishes)
+    assert cluster.written == []
+
+
+async def test_a_retention_that_somebody_else_gave_the_data_stream_stays_and_is_named() -> None:
+    cluster = FakeCluster()
+    cluster.streams[STREAM] = {"meta": None, "retention": "7d"}
+    lines = await run(cluster)
+    assert any("keeps events for 7d" in note for note in kinds(lines, "note"))
+    assert not [path for _, path, _ in cluster.written if "_data_stream" in path]
+
+
+# --- rights and Elastic's own
+
+
+async def test_a_refusal_names_the_right_in_the_servers_words() -> None:
+    cluster = FakeCluster()
+    words = (
+        "action [cluster:admin/ingest/pipeline/put] is unauthorized for user [x], this action is granted by"
+        " the cluster privileges [manage_ingest_pipelines,manage_pipeline,manage,all]"
+    )
+    cluster.refused[PIPELINE] = words
+    with pytest.raises(SetupError, match="the cluster privilege `manage_ingest_pipelines` is missing"):
+        await run(cluster)
+
+
+def integration(name: str = "okta") -> dict[str, Any]:
+    return {
+        "index_patterns": ["logs-okta.system-*"],
+        "priority": 200,
+        "_meta": {"package": {"name": name}},
+        "template": {"settings": {"index.default_pipeline": "logs-okta.system-3.14.0"}},
+    }
+
+
+async def test_elastics_integration_is_left_alone() -> None:
+    cluster = FakeCluster()
+    cluster.templates["logs-okta.system"] = integration()
+    lines: list[Line] = []
+    assert not await setup(cluster, Target(STREAM), Wishes(), lines.append)
+    assert "pipeline: _none" in kinds(lines, "fault")[0]
+    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Wishes(), lines.append)
+    assert await setup(cluster, Target(STREAM, "raw"), Wishes(), lines.append)
+    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Wishes(), lines.append)
+    assert cluster.written == []
+
+
+async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
+    cluster = FakeCluster()
+    cluster.templates["logs-okta.system"] = integration("something_else")
+    await run(cluster)
+    assert len(cluster.written) == 3
