@@ -23,6 +23,10 @@ WINDOW_BATCHES = 20
 WINDOW_BYTES = 4
 """Times `batch_bytes`: bodies of unfinished events that are kept in memory."""
 
+PROBE_EVENTS = 20
+"""Events that a sink is tried with after it failed as a whole: to map a full batch for every try would keep a core busy
+through the outage, just when the door needs it."""
+
 
 class Instruments(msgspec.Struct, frozen=True):
     """What all workers share: time, chance (numbers from [0, 1)) and the metrics."""
@@ -102,7 +106,9 @@ class Progress:
 
     @property
     def _batch_events(self) -> int:
-        return 1 if self._limit.reached else self._size.now
+        if self._limit.reached:
+            return 1
+        return min(self._size.now, PROBE_EVENTS) if self.health.failing else self._size.now
 
     @property
     def next_moment(self) -> float | None:

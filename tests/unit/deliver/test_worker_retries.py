@@ -9,7 +9,7 @@ import structlog
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
-from forwarder.deliver.progress import WINDOW_BATCHES, WINDOW_BYTES
+from forwarder.deliver.progress import PROBE_EVENTS, WINDOW_BATCHES, WINDOW_BYTES
 from tests.fakes.clock import NOON, settle
 from tests.fakes.sink import AnsweringSink, MemorySink
 from tests.unit.deliver.rig import SINK, Rig, running, some, working
@@ -100,6 +100,18 @@ async def test_the_bodies_of_unfinished_events_are_bounded() -> None:
             await settle()
         read = max(seq for batch in sink.batches for seq in batch)
         assert read * 0.9 <= WINDOW_BYTES * 10 + 10
+
+
+async def test_a_sink_that_failed_is_tried_with_few_events_and_gets_full_batches_once_it_works() -> None:
+    async with working(120, batch_events=50) as (rig, _):
+        first = await rig.called()
+        assert len(first.seqs) == 50
+        first.fail()
+        await rig.clock.advance(1)
+        probe = await rig.called()
+        assert probe.seqs == list(range(1, PROBE_EVENTS + 1))
+        probe.deliver()
+        assert (await rig.called()).seqs == list(range(PROBE_EVENTS + 1, PROBE_EVENTS + 51))
 
 
 async def test_when_the_sink_fails_as_a_whole_only_one_probe_is_sent_at_its_time() -> None:
