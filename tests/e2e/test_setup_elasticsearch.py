@@ -76,6 +76,7 @@ BASIC: dict[str, Any] = {"basic": {"username": "tester", "password": USERS["test
 # --- twice
 
 
+@pytest.mark.both_clients
 async def test_a_second_run_changes_nothing_and_says_so(server: Elasticsearch) -> None:
     first = await prepare(server, **BASIC)
     assert first.fine
@@ -257,6 +258,7 @@ def key(server: Elasticsearch, role: dict[str, Any]) -> str:
     return str(made["encoded"])
 
 
+@pytest.mark.both_clients
 async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -> None:
     told = await prepare(server, api_key=key(server, NEEDED))
     assert told.fine
@@ -280,6 +282,7 @@ async def test_a_missing_right_on_the_index_is_named(server: Elasticsearch) -> N
         await prepare(server, api_key=key(server, without))
 
 
+@pytest.mark.both_clients
 async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
     wrong = base64.b64encode(b"nobody:nothing").decode()
     with pytest.raises(SetupError, match="does not know the credentials"):

@@ -99,6 +99,11 @@ def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
         ({"api_key": "schlüssel"}, "no API key has"),
         ({"ca_file": "/ca.pem", "verify": False}, "`ca_file` has no use"),
         ({"pipeline": ""}, "at least 1"),
+        ({"documents": "raw", "pipeline": "_none"}, "needs a pipeline"),
+        ({"documents": "other"}, "'ecs' or 'raw'"),
+        ({"retention": "90d", "ilm_policy": "mine"}, "not both"),
+        ({"retention": "1s"}, "greater than or equal to 60"),
+        ({"ilm_policy": "a/b"}, "pattern"),
         ({"index": "logs-x"}, "not permitted"),
     ],
 )
