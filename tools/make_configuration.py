@@ -13,7 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from forwarder import settings
-from forwarder.receive.settings import TlsSettings
+from forwarder.deliver.settings import DeliverySettings
+from forwarder.ops.settings import OpsSettings
+from forwarder.receive.settings import ReceiverSettings, TlsSettings
+from forwarder.store.settings import StoreSettings
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -34,15 +37,15 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("orgs.NAME", "An Okta org. At least one is needed.", settings.OrgSettings),
     ("orgs.NAME.api", "How Okta's API is reached. Accepted, not used yet.", settings.ApiSettings),
     ("orgs.NAME.hook", "The event hook to have. Accepted, not used yet.", settings.HookSettings),
-    ("receiver", "The door to which Okta posts.", settings.ReceiverSettings),
+    ("receiver", "The door to which Okta posts.", ReceiverSettings),
     ("receiver.tls", "HTTPS at the door.", TlsSettings),
-    ("store", "The durable log.", settings.StoreSettings),
+    ("store", "The durable log.", StoreSettings),
     ("sinks.NAME, kind: elasticsearch", "At least one sink is needed.", settings.ElasticsearchSink),
     ("sinks.NAME, kind: otlp", "An OpenTelemetry Collector, or whatever takes OTLP logs.", settings.OtlpSink),
     ("sinks.NAME, kind: file", "NDJSON on disk.", settings.FileSink),
-    ("sinks.NAME.delivery", "How events are brought to the sink.", settings.DeliverySettings),
+    ("sinks.NAME.delivery", "How events are brought to the sink.", DeliverySettings),
     ("reconcile", "Reading the System Log. Accepted, not used yet.", settings.ReconcileSettings),
-    ("ops", "Where operators look.", settings.OpsSettings),
+    ("ops", "Where operators look.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),
 ]
 
