@@ -17,7 +17,10 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
+from forwarder import logs
 from forwarder.metrics import Metrics
 
 Status = Callable[[], Awaitable[dict[str, Any]]]
@@ -25,6 +28,8 @@ Status = Callable[[], Awaitable[dict[str, Any]]]
 
 Unready = Callable[[], str | None]
 """Why a POST could not be stored at the last try; None when all is well."""
+
+_logger = logs.get("ops")
 
 _PAGE = files("forwarder.ops").joinpath("status.html").read_text(encoding="utf-8")
 _PAGE_HEADERS = {
@@ -63,4 +68,17 @@ def app(metrics: Metrics, status: Status, unready: Unready) -> Litestar:
     async def page() -> Response[str]:
         return Response(_PAGE, headers=_PAGE_HEADERS)
 
-    return Litestar([livez, readyz, scrape, status_json, page], openapi_config=None)
+    return Litestar(
+        [livez, readyz, scrape, status_json, page],
+        after_exception=[_say],
+        openapi_config=None,
+        # Litestar's own would take the log of the whole process over, and its lines would be no JSON any more.
+        logging_config=None,
+    )
+
+
+async def _say(error: Exception, scope: Scope) -> None:
+    if not isinstance(error, HTTPException):
+        _logger.error(
+            "the ops listener could not answer", action="ops_failed", path=scope["path"], exc_info=error
+        )

@@ -164,7 +164,13 @@ class Door:
     def _failed(self, error: Exception) -> None:
         """Say where it went wrong. Not by `repr`: that of some errors shows the bytes that they are about."""
         kind = type(error).__name__
-        self._log.error("request.failed", kind, error=kind, exc_info=error)
+        self._log.error(
+            "a request failed here; its sender is told to try again",
+            kind,
+            action="request_failed",
+            error=kind,
+            exc_info=error,
+        )
 
     async def _send(self, answer: Answer, send: Send) -> None:
         if answer.body:
@@ -205,8 +211,9 @@ class Door:
             counts.challenged("unauthorized")
         client = scope.get("client")
         self._log.warning(
-            "secret.refused",
+            "a request showed no right secret",
             reason,
+            action="secret_refused",
             reason=reason.value,
             path=scope["path"],
             client=client[0] if client else "",
@@ -230,7 +237,13 @@ class Door:
             events, rejects = await parse(body, org=org, received_at=received_at)
         except BadRequestError as error:
             self._log.warning(
-                "hook.refused", org, str(error.status), org=org, status=error.status, error=str(error)
+                "a POST is no event hook that can be read",
+                org,
+                str(error.status),
+                action="hook_refused",
+                org=org,
+                status=error.status,
+                error=str(error),
             )
             return Answer(org, error.status)
         del body  # the events are copies; a commit may take its time
@@ -252,7 +265,8 @@ class Door:
         kind = type(error).__name__
         self._trouble = str(error) or kind
         say = self._log.warning if isinstance(error, StoreTimeoutError) else self._log.error
-        say("store.refused", org, kind, org=org, error=self._trouble)
+        text = "a POST could not be stored; its sender is told to try again"
+        say(text, org, kind, action="store_refused", org=org, error=self._trouble)
 
     async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
         length, encoding = 0, b""

@@ -19,15 +19,15 @@ class QuietLog:
         self._last: dict[tuple[str, ...], float] = {}
         self._unsaid: dict[tuple[str, ...], int] = {}
 
-    def warning(self, action: str, *kind: str, **fields: object) -> None:
-        """Something is odd and nothing is lost."""
+    def warning(self, text: str, *kind: str, action: str, **fields: object) -> None:
+        """Something is odd and nothing is lost. Lines with the same `action` and `kind` are of one kind."""
         if (unsaid := self._turn((action, *kind))) is not None:
-            self._logger.warning(action, unsaid=unsaid, **fields)
+            self._logger.warning(text, action=action, unsaid=unsaid, **fields)
 
-    def error(self, action: str, *kind: str, **fields: object) -> None:
+    def error(self, text: str, *kind: str, action: str, **fields: object) -> None:
         """A human must act."""
         if (unsaid := self._turn((action, *kind))) is not None:
-            self._logger.error(action, unsaid=unsaid, **fields)
+            self._logger.error(text, action=action, unsaid=unsaid, **fields)
 
     def _turn(self, kind: tuple[str, ...]) -> int | None:
         """How many lines of this kind were swallowed since the last one; None where this one is too."""

@@ -102,7 +102,12 @@ class Server:
         """Take new limits, for connections old and new."""
         room = (open_files(BURST * limits.max_connections + _RESERVE) - _RESERVE) // BURST
         if room < limits.max_connections:
-            self._log.warning("listener.limited", max_connections=room, hint="raise the limit of open files")
+            self._log.warning(
+                "fewer connections fit than configured",
+                action="listener_limited",
+                max_connections=room,
+                what_to_do="raise the limit of open files",
+            )
             limits = limits.model_copy(update={"max_connections": max(room, 1)})
         self._guard.limits = limits
 
@@ -140,7 +145,12 @@ class Server:
         for task in late:
             task.cancel()
         if late:
-            self._log.warning("listener.cancelled", requests=len(late), after=grace)
+            self._log.warning(
+                "requests took too long to end; their senders are told to try again",
+                action="requests_cancelled",
+                requests=len(late),
+                after_seconds=grace,
+            )
             await asyncio.wait(late, timeout=_FLUSH)
 
     async def _sweep(self) -> None:
@@ -149,7 +159,7 @@ class Server:
             try:
                 self._guard.sweep()
             except Exception:  # noqa: BLE001  # deadlines must go on for all other connections
-                self._log.exception("listener.sweep")
+                self._log.exception("deadlines could not be looked at", action="sweep_failed")
 
 
 def open_files(wanted: int) -> int:

@@ -135,7 +135,12 @@ class OtlpSink:
         now = self._clock.monotonic()
         if now >= self._warn_from:
             self._warn_from = now + _WARN_EVERY
-            logs.get("sinks").warning("otlp_warning", endpoint=self._settings.url, detail=words)
+            logs.get("sinks").warning(
+                "the OTLP server took the events with a warning",
+                action="otlp_warning",
+                endpoint=self._settings.url,
+                detail=words,
+            )
 
 
 def _connector(protocol: str, timeout: float, clock: Clock) -> Callable[[OtlpSettings], Exporter]:

@@ -134,7 +134,7 @@ class Writer:
                 try:
                     self._chores(idle=not group)
                 except Exception:  # noqa: BLE001  # without this thread nothing is ever stored again
-                    self._log.exception("a chore of the store failed", action="store-chore")
+                    self._log.exception("a chore of the store failed", action="store_chore")
         self._connection.close()
 
     def _take(self) -> tuple[list[_Job], bool]:
@@ -190,7 +190,7 @@ class Writer:
 
     def _cannot_store(self, why: str) -> None:
         if self.unready is None:
-            self._log.error("events cannot be stored", action="store-unready", reason=why)
+            self._log.error("events cannot be stored", action="store_unready", reason=why)
         self.unready = why
 
     def _answer(self, answers: list[tuple[_Job, Any, Exception | None]], stored: int | None) -> None:
@@ -237,7 +237,7 @@ class Writer:
             self.unready = str(error)
         else:
             self.unready = None
-            self._log.info("events can be stored again", action="store-ready", reason=before)
+            self._log.info("events can be stored again", action="store_ready", reason=before)
 
     def _prune(self) -> bool:
         try:

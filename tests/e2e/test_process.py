@@ -185,6 +185,24 @@ async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_by_itself(
         shutil.rmtree(disk, ignore_errors=True)
 
 
+async def test_every_log_line_is_one_json_object_with_a_stable_action(
+    make: MakeForwarder, client: httpx.AsyncClient
+) -> None:
+    forwarder = make()
+    forwarder.start()
+    assert (await client.post(forwarder.url, content=b"{}", headers=HEADERS)).status_code == 400
+    assert (await client.post(forwarder.url, content=b"{}")).status_code == 401
+    await asyncio.to_thread(forwarder.stop)
+    lines = [json.loads(line) for line in forwarder.log.read_text().splitlines()]
+    assert [line["action"] for line in lines] == [
+        "started",
+        "hook_refused",
+        "secret_refused",
+        "stopping",
+        "stopped",
+    ]
+
+
 async def test_wrong_secrets_are_counted_and_never_shown(
     make: MakeForwarder, client: httpx.AsyncClient
 ) -> None:

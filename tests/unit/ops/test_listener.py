@@ -1,6 +1,9 @@
+import logging
 from typing import Any
 
 import httpx
+import pytest
+import structlog
 
 from forwarder.metrics import Metrics
 from forwarder.ops import listener
@@ -64,3 +67,25 @@ async def test_everything_else_is_not_found_or_not_allowed() -> None:
     async with Plant().client() as client:
         assert (await client.get("/nope")).status_code == 404
         assert (await client.post("/api/status")).status_code == 405
+
+
+async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = logging.NullHandler()
+    monkeypatch.setattr(logging.root, "handlers", [own])
+    async with Plant().client() as client:
+        assert (await client.get("/livez")).status_code == 200
+    assert logging.root.handlers == [own]
+
+
+async def test_a_question_that_it_cannot_answer_is_told_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant = Plant()
+
+    async def broken() -> dict[str, Any]:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(plant, "status", broken)
+    with structlog.testing.capture_logs() as lines:
+        async with plant.client() as client:
+            assert (await client.get("/api/status")).status_code == 500
+            assert (await client.get("/nowhere")).status_code == 404
+    assert [(line["action"], line["path"]) for line in lines] == [("ops_failed", "/api/status")]

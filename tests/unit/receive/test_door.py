@@ -328,7 +328,7 @@ async def test_what_nobody_thought_of_is_503_never_500() -> None:
     async with listening(store) as door:
         with structlog.testing.capture_logs() as lines:
             assert (await door.post(envelope(event()))).status == 503
-        assert [line["event"] for line in lines] == ["request.failed"]
+        assert [line["action"] for line in lines] == ["request_failed"]
 
 
 @pytest.mark.parametrize(("end", "size"), [("RST", 10), ("FIN", 10), ("FIN", 300_000)])
@@ -412,7 +412,7 @@ async def test_refused_secrets_are_logged_once_in_a_while_with_their_number() ->
                 await refuse(door)
             await clock.advance(11)
             await refuse(door)
-        said = [line for line in lines if line["event"] == "secret.refused"]
+        said = [line for line in lines if line["action"] == "secret_refused"]
         assert [line["unsaid"] for line in said] == [0, 4]
         assert {line["log_level"] for line in said} == {"warning"}
         assert said[0]["client"] == "127.0.0.1"

@@ -60,8 +60,8 @@ async def test_no_secret_and_no_body_is_found_in_logs_metrics_errors_or_reprs(lo
             for thing in gc.get_objects()
             if str(type(thing).__module__).startswith("forwarder.")
         ]
-    assert "secret.refused" in seen
-    assert "request.failed" in seen
+    assert "secret_refused" in seen
+    assert "request_failed" in seen
     assert len(reprs) > 10
     for planted in (RIGHT, WRONG, BODY):
         assert planted not in seen

@@ -12,13 +12,14 @@ async def test_one_line_of_a_kind_in_a_while_and_it_tells_how_many_were_left_out
     with structlog.testing.capture_logs() as lines:
         quiet = QuietLog(logs.get("receive"), clock)
         for _ in range(3):
-            quiet.warning("a", "x", field=1)
-            quiet.error("a", "y")
+            quiet.warning("words", "x", action="a", field=1)
+            quiet.error("words", "y", action="a")
         await clock.advance(EVERY)
-        quiet.warning("a", "x", field=1)
-        quiet.warning("a", "x", field=1)
+        quiet.warning("words", "x", action="a", field=1)
+        quiet.warning("words", "x", action="a", field=1)
     assert [(line["log_level"], line["unsaid"]) for line in lines] == [
         ("warning", 0),
         ("error", 0),
         ("warning", 2),
     ]
+    assert {line["action"] for line in lines} == {"a"}
