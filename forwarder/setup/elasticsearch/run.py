@@ -66,7 +66,7 @@ async def setup(caller: Caller, target: Target, wishes: Wishes, say: Say) -> boo
     templates = await _templates(cluster)
     found = package(templates, target.data_stream)
     if found:
-        return _beside(found, target, say)
+        return await _beside(cluster, found, target, wishes, say)
     if target.documents == "raw":
         raise SetupError(
             "`documents: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
@@ -86,8 +86,8 @@ async def _templates(cluster: Cluster) -> list[Template]:
     return [Template(entry["name"], entry["index_template"]) for entry in found]
 
 
-def _beside(found: Package, target: Target, say: Say) -> bool:
-    """Elastic's own integration owns the data stream: say how the sink fits beside it, change nothing."""
+async def _beside(cluster: Cluster, found: Package, target: Target, wishes: Wishes, say: Say) -> bool:
+    """Elastic's own integration owns the data stream: say how the sink fits beside it, change nothing of it."""
     say(
         Line(
             "note",
@@ -95,29 +95,30 @@ def _beside(found: Package, target: Target, say: Say) -> bool:
             f" and its pipeline {found.pipeline or '(none)'} runs on what is written. Nothing of it is changed.",
         )
     )
-    if target.documents == "raw" and target.pipeline is None:
-        say(Line("same", "this sink sends raw events, and that pipeline makes the documents: all is well"))
-        return True
-    if target.documents == "ecs" and target.pipeline is not None:
-        say(
-            Line(
-                "same",
-                f"this sink sends finished documents past it (pipeline {target.pipeline}): all is well",
-            )
-        )
-        return True
     if target.documents == "raw":
+        if target.pipeline is None:
+            say(
+                Line("same", "this sink sends raw events, and that pipeline makes the documents: all is well")
+            )
+            return True
         say(Line("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink"))
         return False
-    say(
-        Line(
-            "fault",
-            "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink"
-            " write `documents: raw` (Elastic's pipeline makes the documents) or `pipeline: _none` (ours stay as they"
-            " are)",
+    if target.pipeline is None:
+        say(
+            Line(
+                "fault",
+                "this sink sends finished documents, and that pipeline would mark each of them as an error. In the"
+                f" sink write `documents: raw` (Elastic's pipeline makes the documents), or `pipeline: {bodies.NAME}`"
+                " (ours stay, behind our pipeline, which this command then makes), or `pipeline: _none` (ours stay as"
+                " they are)",
+            )
         )
-    )
-    return False
+        return False
+    if target.pipeline == bodies.NAME:
+        step = await _pipeline_step(cluster, await abilities(cluster))
+        await step.take(cluster, wishes, say)
+    say(Line("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): all is well"))
+    return True
 
 
 async def _prepare(cluster: Cluster, target: Target, wishes: Wishes, say: Say) -> bool:
@@ -186,18 +187,9 @@ async def _steps(cluster: Cluster, has: Abilities, retention: Retention) -> list
     Raises:
         SetupError: something of that name is not ours, or newer than we are.
     """
-    pipeline = f"/_ingest/pipeline/{bodies.NAME}"
     component = f"/_component_template/{bodies.COMPONENT}"
     template = f"/_index_template/{bodies.NAME}"
-    found = await cluster.find(pipeline)
-    steps = [
-        _Step(
-            f"ingest pipeline {bodies.NAME}",
-            pipeline,
-            found[bodies.NAME] if found else None,
-            bodies.pipeline(has),
-        )
-    ]
+    steps = [await _pipeline_step(cluster, has)]
     found = await cluster.find(f"{component}?flat_settings=true")
     steps.append(
         _Step(
@@ -219,6 +211,15 @@ async def _steps(cluster: Cluster, has: Abilities, retention: Retention) -> list
     for step in steps:
         _check_owner(step.what, step.stored)
     return steps
+
+
+async def _pipeline_step(cluster: Cluster, has: Abilities) -> _Step:
+    path = f"/_ingest/pipeline/{bodies.NAME}"
+    found = await cluster.find(path)
+    stored = found[bodies.NAME] if found else None
+    step = _Step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
+    _check_owner(step.what, step.stored)
+    return step
 
 
 def _check_owner(what: str, stored: Body | None) -> None:

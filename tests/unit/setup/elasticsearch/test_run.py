@@ -203,6 +203,18 @@ async def test_elastics_integration_is_left_alone() -> None:
     assert cluster.written == []
 
 
+async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_names_it() -> None:
+    cluster = FakeCluster()
+    cluster.templates["logs-okta.system"] = integration()
+    target = Target(STREAM, "ecs", "okta-forwarder")
+    await run(cluster, target, dry_run=True)
+    assert cluster.written == []
+    await run(cluster, target)
+    assert [path for _, path, _ in cluster.written] == [PIPELINE]
+    await run(cluster, target)
+    assert len(cluster.written) == 1
+
+
 async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration("something_else")
