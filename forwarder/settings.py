@@ -27,7 +27,7 @@ from forwarder.sinks.elasticsearch_settings import ElasticsearchSettings
 from forwarder.sinks.file import FileSettings
 from forwarder.sinks.otlp_settings import OtlpSettings
 from forwarder.store.settings import StoreSettings
-from forwarder.values import Duration, Secret, Section
+from forwarder.values import Duration, Secret, Section, Size
 
 ENV_PREFIX = "FORWARDER__"
 RESERVED_SINKS = {"receiver"}  # the dead letters of the door go by this name
@@ -91,12 +91,24 @@ class _Delivered(Section):
     start: Literal["oldest", "now"] = "oldest"
 
 
+# Classes, not only default values: whoever sets one key of `delivery` keeps the other defaults of his kind of sink.
+class _ToElasticsearch(DeliverySettings):
+    concurrency: int = Field(default=2, ge=1, le=8)
+
+
+class _ToOtlp(DeliverySettings):
+    batch_events: int = Field(default=200, ge=1, le=5_000)
+    batch_bytes: Size = Field(
+        default="1MiB", validate_default=True, ge=1024
+    )  # a gRPC server takes 4 MiB at most
+
+
 class ElasticsearchSink(ElasticsearchSettings, _Delivered):
-    delivery: DeliverySettings = DeliverySettings(concurrency=2)
+    delivery: _ToElasticsearch = _ToElasticsearch()
 
 
 class OtlpSink(OtlpSettings, _Delivered):
-    delivery: DeliverySettings = DeliverySettings(batch_events=200, batch_bytes="1MiB")
+    delivery: _ToOtlp = _ToOtlp()
 
 
 class FileSink(FileSettings, _Delivered):

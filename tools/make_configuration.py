@@ -43,7 +43,11 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("sinks.NAME, kind: elasticsearch", "At least one sink is needed.", settings.ElasticsearchSink),
     ("sinks.NAME, kind: otlp", "An OpenTelemetry Collector, or whatever takes OTLP logs.", settings.OtlpSink),
     ("sinks.NAME, kind: file", "NDJSON on disk.", settings.FileSink),
-    ("sinks.NAME.delivery", "How events are brought to the sink.", DeliverySettings),
+    (
+        "sinks.NAME.delivery",
+        "How events are brought to the sink. `elasticsearch` has `concurrency` 2, `otlp` 200 events and 1MiB a batch.",
+        DeliverySettings,
+    ),
     ("reconcile", "Reading the System Log. Accepted, not used yet.", settings.ReconcileSettings),
     ("ops", "Where operators look.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),

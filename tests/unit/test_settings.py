@@ -79,6 +79,16 @@ def test_the_shortest_configuration_has_one_org_with_a_secret_and_one_sink() -> 
     assert str(settings.store.path) == "/var/lib/forwarder/forwarder.db"
 
 
+def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> None:
+    delivery = {"timeout": "5s"}
+    siem = {"kind": "elasticsearch", "hosts": ["http://es:9200"], "delivery": delivery}
+    traces = {"kind": "otlp", "endpoint": "http://otel:4318", "delivery": delivery}
+    sinks = read(smallest(sinks={"siem": siem, "traces": traces})).sinks
+    assert (sinks["siem"].delivery.concurrency, sinks["siem"].delivery.batch_events) == (2, 500)
+    assert (sinks["traces"].delivery.concurrency, sinks["traces"].delivery.batch_events) == (1, 200)
+    assert sinks["traces"].delivery.batch_bytes == 1024 * 1024
+
+
 def test_the_example_and_the_one_of_compose_are_accepted(
     secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
