@@ -1,24 +1,14 @@
 """The real servers are what the other tests take them for."""
 
 import json
-import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.conftest import CollectorFactory, ElasticsearchFactory
+from tests.conftest import CollectorFactory
 from tests.stack.collector import Collector
 from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.process import StackError
-
-
-def _status(server: Elasticsearch, method: str, path: str, body: object = None) -> int:
-    try:
-        server.call(method, path, body)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    return 200
 
 
 def test_the_shared_elasticsearch_makes_a_data_stream_at_the_first_write(
@@ -32,31 +22,6 @@ def test_the_shared_elasticsearch_makes_a_data_stream_at_the_first_write(
     again = elasticsearch.call("POST", "/parts-one/_bulk?refresh=true", lines)
     assert again["items"][0]["create"]["status"] == 409
     assert elasticsearch.call("GET", "/parts-one/_count")["count"] == 1
-
-
-def test_a_crashed_elasticsearch_comes_back_with_what_it_acknowledged(
-    elasticsearch_server: ElasticsearchFactory,
-) -> None:
-    server = elasticsearch_server()
-    server.call("PUT", "/kept/_create/1", {"word": "kept"})
-    server.kill()
-    with pytest.raises(urllib.error.URLError):
-        server.call("GET", "/")
-    server.start()
-    assert server.call("GET", "/kept/_doc/1")["_source"] == {"word": "kept"}
-
-
-def test_an_elasticsearch_with_users_and_limits_refuses_as_it_should(
-    elasticsearch_server: ElasticsearchFactory,
-) -> None:
-    server = elasticsearch_server(
-        users={"tester": "open sesame"}, settings={"indexing_pressure.memory.limit": "1kb"}
-    )
-    assert server.call("GET", "/_security/_authenticate")["username"] == "tester"
-    line = '{"create": {}}\n' + json.dumps({"word": "x" * 4096}) + "\n"
-    assert _status(server, "POST", "/small/_bulk", line) == 429
-    server.users = {"tester": "wrong"}
-    assert _status(server, "GET", "/") == 401
 
 
 def _post_log(collector: Collector, uid: str) -> None:

@@ -1,12 +1,15 @@
 """A real OpenTelemetry Collector on 127.0.0.1 that writes what it takes to a file."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.stack.process import CACHE, ROOT, ServerProcess, answers, free_port
 
+_FLUSH = 0.2
+"""Seconds between two flushes, as in collector.yaml."""
 CONFIG = ROOT / "tests" / "stack" / "collector.yaml"
 
 
@@ -68,6 +71,14 @@ class Collector(ServerProcess):
     def ready(self) -> bool:
         """As `ServerProcess`."""
         return answers(self.health_port, "/")
+
+    def stop(self, timeout: float = 30) -> None:
+        """As `ServerProcess.stop`."""
+        # It says that it is ready before it listens for SIGTERM. A signal in between ends it with what it has not
+        # flushed, so what it took has to be in the file by then.
+        if self.running:
+            time.sleep(2 * _FLUSH)
+        super().stop(timeout)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Give every log record that it has written so far, in OTLP's JSON form.

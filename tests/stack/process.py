@@ -70,6 +70,11 @@ class ServerProcess:
         raise NotImplementedError
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The leader of the process group."""
         if self._process is None:
