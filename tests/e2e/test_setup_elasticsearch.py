@@ -3,6 +3,7 @@
 The server of these tests has no data stream that our template could make, so each test may remove what it made.
 """
 
+import asyncio
 import base64
 import json
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch.bodies import Retention
-from tests.conftest import require
+from tests.conftest import ElasticsearchFactory, require
 from tests.e2e.prepared import deliver, of_every_type, prepare, search
 from tests.e2e.streams import Stream
 from tests.stack import elasticsearch as elasticsearch_part
@@ -287,6 +288,31 @@ async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
     wrong = base64.b64encode(b"nobody:nothing").decode()
     with pytest.raises(SetupError, match="does not know the credentials"):
         await prepare(server, api_key=wrong)
+
+
+async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollover(
+    elasticsearch_server: ElasticsearchFactory,
+) -> None:
+    server = await asyncio.to_thread(lambda: elasticsearch_server(users=USERS))
+    await prepare(server, api_key=key(server, NEEDED))
+    writing = {"indices": [{"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}]}
+    stream = Stream(server)
+    await deliver(stream, of_every_type("hook")[:20], api_key=key(server, writing))
+    seen = await prepare(server, namespace=stream.namespace, api_key=key(server, NEEDED))
+    assert f"data stream {stream.name}: its present index has this mapping" in seen.of("same")
+    older = server.call("GET", OURS[1])["component_templates"][0]["component_template"]
+    older["template"]["mappings"]["_meta"]["okta-forwarder"]["fingerprint"] = "older"
+    kept = {name: value for name, value in older.items() if not name.endswith("_millis")}
+    server.call("PUT", OURS[1], kept)
+    server.call("POST", f"/{stream.name}/_rollover")
+    managing = {**NEEDED, "indices": [{"names": ["logs-okta.system-*"], "privileges": ["manage"]}]}
+    managing["indices"][0]["privileges"] += NEEDED["indices"][0]["privileges"]
+    told = await prepare(server, namespace=stream.namespace, rollover=True, api_key=key(server, managing))
+    assert [line.split(":")[0] for line in told.of("done")] == [
+        "component template okta-forwarder@mappings",
+        f"data stream {stream.name}",
+    ]
+    assert any("has an older mapping" in line for line in told.of("done"))
 
 
 # --- as a command
