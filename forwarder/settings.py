@@ -3,11 +3,13 @@
 Each room owns the settings of what it does; this file composes them and checks what no room can see alone.
 """
 
+import copy
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
@@ -207,6 +209,13 @@ class _Environment(EnvSettingsSource):
         respelled: dict[str, Any] = _respell(data, self._written)
         return respelled
 
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """What stands in the variable as JSON; what is no JSON is told by its path, beside all other faults."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
 
 def _respell(data: Any, written: Any) -> Any:
     """`data` with its keys spelled as in `written`, where they differ only in case."""
@@ -253,8 +262,13 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, *, secrets: bool = True) -> Settings:
     """Read the configuration at `path` and the environment.
+
+    Args:
+        path: of the YAML file.
+        secrets: read what `{env: NAME}` and `{file: path}` name; else they may be absent, for who only needs the
+            rest, as an operator's shell beside the forwarder does.
 
     Raises:
         SettingsError: with every fault, each with its path and a hint. Never shows a secret.
@@ -272,7 +286,22 @@ def load(path: Path) -> Settings:
         raise SettingsError(
             [f"{path}: the configuration is a mapping of sections; see docs/configuration.md"]
         )
-    return read(tree)
+    return read(tree if secrets else _without_secrets(tree))
+
+
+def _without_secrets(tree: Any) -> Any:
+    """`tree` with the name of each secret in place of the secret."""
+    if isinstance(tree, list):
+        return [_without_secrets(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if (
+        len(tree) == 1
+        and tree.keys() <= {"env", "file"}
+        and isinstance(place := next(iter(tree.values())), str)
+    ):
+        return quote(place)
+    return {key: _without_secrets(value) for key, value in tree.items()}
 
 
 def read(tree: Mapping[str, Any]) -> Settings:
@@ -284,11 +313,42 @@ def read(tree: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings(**tree)
     except ValidationError as error:
-        raise SettingsError(sorted(_fault(fault) for fault in error.errors(include_input=False))) from None
+        found = error.errors(include_input=False)
+        faults = [_fault(fault) for fault in found if not _follows(fault, found)]
+        raise SettingsError(sorted([*faults, *_faults_beside(tree, found)])) from None
     faults = list(_joint_faults(settings))
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _follows(fault: Any, found: Iterable[Any]) -> bool:
+    """Whether `fault` is only that a list has no item, of which `found` says that each is wrong."""
+    loc = fault["loc"]
+    return fault["type"] == "too_short" and any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in found
+    )
+
+
+def _faults_beside(tree: Mapping[str, Any], found: Iterable[Any]) -> list[str]:
+    """The joint faults of what is sound: of `tree` without the orgs, sinks and sections in which `found` lie."""
+    sound = copy.deepcopy(dict(tree))
+    for fault in found:
+        first, *rest = fault["loc"]
+        named = sound.get(first) if first in {"orgs", "sinks"} and rest else None
+        if isinstance(named, dict):
+            named.pop(rest[0], None)
+        else:
+            sound.pop(first, None)
+    try:
+        some = {name: sound.get(name) or stand_in for name, stand_in in _SOME.items()}
+        return list(_joint_faults(Settings(**(sound | some))))
+    except ValidationError:  # the fault stands in the environment
+        return []
+
+
+_SOME = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
+"""What stands in for orgs or sinks where none of them is sound, so that the others can be looked at."""
 
 
 def _one_line(error: Exception) -> str:
@@ -312,10 +372,22 @@ def _fault(fault: Any) -> str:
         return f"{path}.kind: must be one of {', '.join(_KINDS)}"
     if kind == "too_short":
         return f"{path}: at least one is needed"
+    if kind in _SHAPES:
+        return f"{path}: {_SHAPES[kind]}"
     if kind == "string_pattern_mismatch" and fault["loc"][-1] == "[key]":
         return f"{path}: a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
     return f"{path}: {message[:1].lower()}{message[1:]}"
 
+
+_A_MAPPING = "write keys with values, as in {key: value}"
+_SHAPES = {
+    "dict_type": _A_MAPPING,
+    "model_type": _A_MAPPING,
+    "model_attributes_type": _A_MAPPING,
+    "tuple_type": "write a list, as in [one, two]",
+    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
+}
+"""What to write in place of a value of another shape; pydantic's own words are for programmers."""
 
 _KINDS: dict[str, type[Section]] = {"elasticsearch": ElasticsearchSink, "file": FileSink, "otlp": OtlpSink}
 

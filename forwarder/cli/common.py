@@ -21,9 +21,14 @@ config_option = click.option(
 )
 
 
-def load_settings(config: Path) -> Settings:
-    """The settings at `config`; where nothing was named and only a demo has run here, the demo's."""
+def load_settings(config: Path, *, secrets: bool = True) -> Settings:
+    """The settings at `config`; where nothing was named and only a demo has run here, the demo's.
+
+    Args:
+        config: the file.
+        secrets: as `settings.load`.
+    """
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
         click.echo(f"There is no {config}; this is the demo's ({DEMO_CONFIG}).", err=True)
         config = DEMO_CONFIG
-    return load(config)
+    return load(config, secrets=secrets)

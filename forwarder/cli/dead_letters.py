@@ -38,7 +38,9 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
     """List dead letters, the newest first."""
     from forwarder.store.desk import list_letters
 
-    letters = list_letters(load_settings(config).store.path, Selection(sink=sink, reason=reason), limit=limit)
+    letters = list_letters(
+        load_settings(config, secrets=False).store.path, Selection(sink=sink, reason=reason), limit=limit
+    )
     for letter in letters:
         click.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
@@ -52,7 +54,7 @@ def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
     from forwarder.store.desk import show_letter
 
-    letter = show_letter(load_settings(config).store.path, number)
+    letter = show_letter(load_settings(config, secrets=False).store.path, number)
     if letter is None:
         click.secho(
             f"There is no dead letter {number}; `forwarder dead-letters list` shows what there is.",
@@ -78,7 +80,7 @@ def replay(
     """
     from forwarder.store.desk import replay_letters
 
-    path = load_settings(config).store.path
+    path = load_settings(config, secrets=False).store.path
     done = replay_letters(path, _selection(ids, sink, reason, everything=everything), SystemClock())
     click.echo(f"{done} dead letter(s) are on their way again.")
 
@@ -96,7 +98,7 @@ def discard(
     from forwarder.store.desk import discard_letters
 
     which = _selection(ids, sink, reason, everything=everything)
-    path = load_settings(config).store.path
+    path = load_settings(config, secrets=False).store.path
     if not yes:
         click.confirm("Their events will never reach the sink. Throw them away?", abort=True)
     done = discard_letters(path, which, SystemClock())

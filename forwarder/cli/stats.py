@@ -23,7 +23,7 @@ def stats(config: Path, *, as_json: bool) -> None:
     """
     from forwarder.store.ledger import read_ledger
 
-    ledger = read_ledger(load_settings(config).store.path)
+    ledger = read_ledger(load_settings(config, secrets=False).store.path)
     if as_json:
         click.echo(json.dumps(ledger.as_json(), indent=2))
     else:

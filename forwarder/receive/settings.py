@@ -3,8 +3,9 @@
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from forwarder.core.errors import SettingsError
 from forwarder.values import Duration, Listen, PathStr, Secret, Section, Size
@@ -65,6 +66,25 @@ class ReceiverSettings(ListenerLimits):
     tls: TlsSettings | None = None
 
 
+def _path(written: str) -> str:
+    if not _PATH.fullmatch(written):
+        raise ValueError("must begin with `/` and hold only what a URL's path may, as in /okta/events")
+    return written
+
+
+def _header(written: str) -> str:
+    if not _HEADER_NAME.fullmatch(written):
+        raise ValueError("is no name of a header; write one as in Authorization")
+    return written
+
+
+def _sendable(secret: Secret) -> Secret:
+    value = secret.reveal().strip(" \t")
+    if not value or _UNSENDABLE.search(value):
+        raise ValueError("cannot be sent in a header: it is blank or holds a line break or control character")
+    return secret
+
+
 class OrgDoor(Section):
     """How one org's hook comes in.
 
@@ -75,25 +95,19 @@ class OrgDoor(Section):
         challenge_needs_secret: whether the verification GET must carry the secret too, as Okta's does.
     """
 
-    path: str = "/okta/events"
-    header: str = "Authorization"
-    secrets: tuple[Secret, ...] = Field(min_length=1)
+    path: Annotated[str, AfterValidator(_path)] = "/okta/events"
+    header: Annotated[str, AfterValidator(_header)] = "Authorization"
+    secrets: tuple[Annotated[Secret, AfterValidator(_sendable)], ...] = Field(min_length=1)
     challenge_needs_secret: bool = True
 
 
 def door_faults(orgs: Mapping[str, OrgDoor]) -> Iterator[str]:
-    """What is wrong with the orgs' doors, one line each: path, what is wrong, hint. Never shows a secret."""
+    """What only all doors together show, one line each: path, what is wrong, hint. Never shows a secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():
-        if not _PATH.fullmatch(org.path):
-            yield f"orgs.{name}.path: must begin with `/` and hold only what a URL's path may, as in /okta/events"
-        if not _HEADER_NAME.fullmatch(org.header):
-            yield f"orgs.{name}.header: is no name of a header; write one as in Authorization"
         for number, secret in enumerate(org.secrets):
             value = secret.reveal().strip(" \t")
             where = f"orgs.{name}.secrets[{number}]"
-            if not value or _UNSENDABLE.search(value):
-                yield f"{where}: cannot be sent in a header: it is blank or holds a line break or control character"
             owner = owners.setdefault((org.path.rstrip("/"), org.header.lower(), value), name)
             if owner != name:
                 yield (

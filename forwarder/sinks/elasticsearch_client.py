@@ -72,9 +72,10 @@ def _trust(settings: ElasticsearchSettings) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         logs.get("sinks").warning(
-            "certificate_not_verified",
+            "the server's certificate is not checked",
+            action="certificate_not_verified",
             hosts=settings.hosts,
-            advice="write ca_file in place of verify: false",
+            what_to_do="write ca_file in place of verify: false",
         )
     return context
 

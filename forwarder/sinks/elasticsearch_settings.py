@@ -11,7 +11,7 @@ from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.values import Duration, Secret, Section
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
-_NAMESPACE = r'^[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+$'
+_NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 
 
 def _host(url: str) -> str:
@@ -28,6 +28,8 @@ def _host(url: str) -> str:
 
 
 def _namespace(name: str) -> str:
+    if not _NAMESPACE.fullmatch(name):
+        raise ValueError('a namespace has no capitals, blanks, hyphens, nor any of \\ / * ? " < > | , # :')
     if name in {".", ".."} or len(name.encode()) > 100:
         raise ValueError("a namespace is no dot and has at most 100 bytes")
     return name
@@ -68,7 +70,7 @@ class ElasticsearchSettings(Section):
     basic: BasicAuth | None = None
     ca_file: Path | None = None
     verify: bool = True
-    namespace: Annotated[str, StringConstraints(pattern=_NAMESPACE), AfterValidator(_namespace)] = "default"
+    namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     compress: bool = True
     pipeline: Annotated[str, StringConstraints(min_length=1)] | None = None
     preserve_original_event: bool = False

@@ -120,6 +120,31 @@ def test_every_fault_is_told_at_once_with_its_path() -> None:
         assert expected in faults
 
 
+def test_every_fault_is_told_at_once_also_those_that_only_several_sections_show() -> None:
+    tree = smallest(
+        orgs={"acme": {"paht": "/x", "secrets": ["s"], "path": "no-slash", "header": "no header"}},
+        sinks={name: {"kind": "file", "path": "/tmp/a"} for name in ("a", "b", "receiver")},
+        receiver={"listen": "127.0.0.1:9464"},
+        log={"level": "loud"},
+    )
+    faults = "\n".join(faults_of(tree))
+    for expected in (
+        "orgs.acme.paht: unknown key",
+        "orgs.acme.path: must begin with `/`",
+        "orgs.acme.header: is no name of a header",
+        "sinks.b.path: sinks.a writes the same file",
+        "sinks.receiver: this name belongs",
+        "ops.listen: the receiver listens there",
+        "log.level: input should be",
+    ):
+        assert expected in faults
+
+
+def test_a_list_whose_items_are_wrong_is_not_told_to_be_empty() -> None:
+    tree = smallest(orgs={"acme": {"secrets": [{"env": "NOT_SET_ANYWHERE"}]}})
+    assert [fault.partition(": ")[0] for fault in faults_of(tree)] == ["orgs.acme.secrets[0]"]
+
+
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
@@ -178,6 +203,25 @@ def test_the_environment_lies_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_misspelled_variable_is_a_fault_like_a_misspelled_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__RECIEVER__LISTEN", "127.0.0.1:1234")
     assert faults_of(smallest()) == ["reciever: unknown key; did you mean `receiver`?"]
+
+
+@pytest.mark.parametrize("variable", ["FORWARDER__RECEIVER", "FORWARDER__ORGS__ACME__SECRETS"])
+def test_a_variable_that_is_no_json_is_a_fault_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "{planted")
+    faults = faults_of(smallest(stroe={}))
+    assert len(faults) == 2
+    assert faults[0].startswith(variable.removeprefix("FORWARDER__").lower().replace("__", ".") + ": write ")
+    assert faults[1] == "stroe: unknown key; did you mean `store`?"
+
+
+def test_who_needs_no_secret_reads_the_rest_without_them(tmp_path: Path) -> None:
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(CONTRACT.replace("TOKEN_FILE", str(tmp_path / "not there")))
+    with pytest.raises(SettingsError, match="ACME_HOOK_SECRET"):
+        load(file)
+    assert str(load(file, secrets=False).store.path) == "/var/lib/forwarder/forwarder.db"
 
 
 @pytest.mark.parametrize(

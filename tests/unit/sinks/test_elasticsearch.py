@@ -87,11 +87,11 @@ def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
         ({"hosts": ["https://es/?pretty"]}, "is no address"),
         ({"hosts": ["https://elastic:topsecret@es:9200"]}, "`basic` or `api_key`"),
         ({"hosts": ["https://a", "http://b"]}, "all http or all https"),
-        ({"namespace": "Default"}, "pattern"),
-        ({"namespace": "a-b"}, "pattern"),
-        ({"namespace": "a b"}, "pattern"),
-        ({"namespace": "a\n"}, "pattern"),
-        ({"namespace": ""}, "pattern"),
+        ({"namespace": "Default"}, "a namespace has no"),
+        ({"namespace": "a-b"}, "a namespace has no"),
+        ({"namespace": "a b"}, "a namespace has no"),
+        ({"namespace": "a\n"}, "a namespace has no"),
+        ({"namespace": ""}, "a namespace has no"),
         ({"namespace": ".."}, "dot"),
         ({"namespace": "ü" * 51}, "100 bytes"),
         ({"api_key": KEY, "basic": {"username": "u", "password": PASSWORD}}, "not both"),
@@ -513,7 +513,9 @@ async def test_turning_verification_off_works_and_is_warned_of(tls_server: FakeE
     with structlog.testing.capture_logs() as lines:
         outcome = await send_once(tls_server, stored(1), verify=False)
     assert outcome.delivered == [1]
-    assert [(line["log_level"], line["event"]) for line in lines] == [("warning", "certificate_not_verified")]
+    assert [(line["log_level"], line["action"]) for line in lines] == [
+        ("warning", "certificate_not_verified")
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "no certificate", ""])
