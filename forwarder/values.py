@@ -55,10 +55,15 @@ class Listen(str):
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls._read)
+        return core_schema.no_info_plain_validator_function(cls.read)
 
     @classmethod
-    def _read(cls, value: Any) -> Self:
+    def read(cls, value: Any) -> Self:
+        """Read what the operator wrote.
+
+        Raises:
+            ValueError: it is no address.
+        """
         host, _, port = str(value).rpartition(":")
         if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
             raise ValueError(f"{value!r} is no address; write host:port, as in 127.0.0.1:8080")

@@ -44,7 +44,11 @@ def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: floa
     from forwarder import logs
 
     logs.setup("error")
-    config = _prepare(folder)
+    try:
+        config = _prepare(folder)
+    except OSError as error:
+        hint = "name a folder that can be written, with --dir"
+        raise click.UsageError(f"--dir {folder}: cannot be made ready: {error.strerror}; {hint}") from None
     raise SystemExit(asyncio.run(_demo(config, events, rate=rate, seed=seed, leave=leave)))
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from forwarder.values import Listen
 
 
 @click.command("emulate-okta")
@@ -22,7 +25,7 @@ import click
 def emulate_okta(
     listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any
 ) -> None:
-    r"""Be an Okta org: event hooks with Okta's own API, verification, headers, 3 s timeout and one retry.
+    """Be an Okta org: event hooks with Okta's own API, verification, headers, 3 s timeout and one retry.
 
     Okta's paths are served under /api/v1, with `Authorization: SSWS <token>`: hooks are made, verified, stopped and
     deleted as in Okta. Beside them, without a token and so for loopback only:
@@ -36,17 +39,22 @@ def emulate_okta(
 
     \b
       forwarder emulate-okta --token t --rate 5 --hook http://127.0.0.1:8080/okta/events --hook-secret "$ACME_HOOK_SECRET"
-    """
+    """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     if uri and not hook_secret:
         raise click.UsageError("--hook needs --hook-secret: Okta's hooks carry a secret")
     from forwarder import logs
+    from forwarder.values import Listen
 
+    try:
+        address = Listen.read(listen)
+    except ValueError as error:
+        raise click.UsageError(f"--listen: {error}") from None
     logs.setup("info")
     hook = (uri, hook_secret or "", hook_header) if uri else None
-    asyncio.run(_serve(listen, flags, hook))
+    asyncio.run(_serve(address, flags, hook))
 
 
-async def _serve(listen: str, flags: dict[str, Any], hook: tuple[str, str, str] | None) -> None:
+async def _serve(listen: "Listen", flags: dict[str, Any], hook: tuple[str, str, str] | None) -> None:
     from forwarder.clock import SystemClock
     from forwarder.emulator.api import app
     from forwarder.emulator.org import Emulator
@@ -54,14 +62,13 @@ async def _serve(listen: str, flags: dict[str, Any], hook: tuple[str, str, str] 
     from forwarder.receive.guard import Guard
     from forwarder.receive.server import Server
     from forwarder.receive.settings import ListenerLimits
-    from forwarder.values import Listen
 
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     guard = Guard(ListenerLimits(), clock, lambda reason: metrics.connections_shed.labels(reason).inc())
     async with Emulator(_settings(listen, flags), clock) as emulator:
-        server = Server(app(emulator), Listen(listen), guard)
+        server = Server(app(emulator), listen, guard)
         await server.start()
         click.echo(f"An Okta org listens on http://{server.address}; stop it with Ctrl-C.", err=True)
         verifying = asyncio.create_task(_verify(emulator, *hook)) if hook else None

@@ -65,10 +65,14 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration, and nothing else: every fault at once, exit 2 if there is one.
 
-    It reads the file, the environment (FORWARDER__SECTION__KEY) and the secrets they name. It opens no
-    connection and no store.
+    It reads the file, the environment (FORWARDER__SECTION__KEY), the secrets they name and the receiver's
+    certificate. It opens no connection and no store.
     """
+    from forwarder.receive.settings import tls_context
+
     settings = load_settings(config)
+    if settings.receiver.tls:
+        tls_context(settings.receiver.tls)
     click.secho("The configuration is fine.", fg="green")
     for name, org in settings.orgs.items():
         click.echo(f"  org {name}: {len(org.secrets)} live secret(s) in {org.header}, at {org.path}")

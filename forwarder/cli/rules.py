@@ -31,7 +31,7 @@ def rules() -> None:
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
-    r"""Say which detection rules of your SIEM event hooks feed, and which only the System Log does.
+    """Say which detection rules of your SIEM event hooks feed, and which only the System Log does.
 
     Event hooks carry only some of Okta's event types, so a rule about another type stays silent on them. Each rule is
     read for the event types that it asks for; wildcards stand for all types of the catalogue that fit, and what is
@@ -49,7 +49,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
 
     Exit codes: 0 fine, 1 a rule names an event type that does not exist, 2 a file or a rule cannot be read (the
     others are shown all the same).
-    """
+    """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     from forwarder.rules import coverage as judge
     from forwarder.rules.files import read_files
     from forwarder.rules.rule import Fault

@@ -44,6 +44,7 @@ def test_every_command_has_a_help_that_says_what_it_does() -> None:
         shown = run(*path, "--help")
         assert shown.exit_code == 0
         assert command.help, path
+        assert "\\b" not in shown.output  # click's mark for lines to keep, which must not be shown
         options = [param for param in command.params if isinstance(param, click.Option)]
         assert not [option.name for option in options if not option.help], path
         for name, child in getattr(command, "commands", {}).items():
@@ -83,6 +84,33 @@ def test_without_a_store_there_is_no_ledger(config: Path) -> None:
         assert done.exit_code == 1
         assert str(config.parent / "store.db") in done.output
     assert not (config.parent / "store.db").exists()
+
+
+def test_the_ledger_and_the_dead_letters_need_no_secret(config: Path) -> None:
+    tree = json.loads(config.read_text())
+    tree["orgs"]["acme"]["secrets"] = [{"env": "NOT_SET_ANYWHERE"}]
+    config.write_text(json.dumps(tree))
+    assert run("check", "--config", config).exit_code == 2
+    for words in (["stats"], ["dead-letters", "list"], ["dead-letters", "replay", "--all"]):
+        done = run(*words, "--config", config)
+        assert done.exit_code == 1
+        assert "there is no store at" in done.output
+
+
+def test_a_certificate_that_is_not_there_is_a_fault_of_the_configuration(config: Path) -> None:
+    tree = json.loads(config.read_text())
+    tree["receiver"] = {"tls": {"cert": "/nowhere/cert.pem", "key": "/nowhere/key.pem"}}
+    config.write_text(json.dumps(tree))
+    done = run("check", "--config", config)
+    assert done.exit_code == 2
+    assert "receiver.tls.cert: there is no file /nowhere/cert.pem" in done.output
+
+
+def test_a_demo_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("demo", "--events", 1, "--exit", "--dir", tmp_path / "file" / "demo")
+    assert done.exit_code == 2
+    assert "cannot be made ready: Not a directory" in done.output
 
 
 def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
@@ -133,6 +161,7 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--drop", "2"], "--drop"),
         (["--delay", "3"], ""),
         (["--hook", "http://127.0.0.1:1/x"], "--hook-secret"),
+        (["--listen", "nowhere"], "--listen: 'nowhere' is no address"),
     ],
 )
 def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: str) -> None:
