@@ -5,14 +5,20 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from forwarder.app import Forwarder
+    from forwarder.core.ports import Clock
+
 MARK = "# Made by `forwarder demo`; this folder is emptied by the next demo.\n"
+DOOR, OPS = 8080, 9464
+"""The usual ports."""
+
 RATE = 5.0
 SETTLE = 120.0
 """Seconds that a demo of so many events waits for the last one to land, beyond what the events themselves take."""
@@ -23,7 +29,13 @@ SETTLE = 120.0
 @click.option(
     "--exit", "leave", is_flag=True, help="Leave when the ledger accounts for all of them: 0 if it does."
 )
-@click.option("--rate", default=RATE, show_default=True, help="Events a second, where --events is not given.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=RATE,
+    show_default=True,
+    help="Events a second, where --events is not given.",
+)
 @click.option(
     "--dir",
     "folder",
@@ -69,41 +81,47 @@ def _prepare(folder: Path) -> Path:
         FileLock(folder / "store.db").release()
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    folder = folder.absolute()  # so that `forwarder stats -c` works from anywhere
-    tree = {
-        "orgs": {"demo": {"secrets": ["the-secret-of-the-demo"]}},
-        "receiver": {"listen": f"127.0.0.1:{_port(8080)}"},
-        "store": {"path": str(folder / "store.db")},
-        "sinks": {"archive": {"kind": "file", "path": str(folder / "events.ndjson"), "format": "ecs"}},
-        "ops": {"listen": f"127.0.0.1:{_port(9464)}"},
-    }
-    config.write_text(MARK + json.dumps(tree, indent=2) + "\n", encoding="utf-8")  # JSON is YAML
+    _write(config, DOOR, OPS)
     return config
 
 
-def _port(wanted: int) -> int:
-    """`wanted`, or 0 (the system chooses) where something listens there already."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            return 0
-    return wanted
+def _write(config: Path, door: int, ops: int) -> None:
+    folder = config.parent.absolute()  # so that `forwarder stats -c` works from anywhere
+    tree = {
+        "orgs": {"demo": {"secrets": ["the-secret-of-the-demo"]}},
+        "receiver": {"listen": f"127.0.0.1:{door}"},
+        "store": {"path": str(folder / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(folder / "events.ndjson"), "format": "ecs"}},
+        "ops": {"listen": f"127.0.0.1:{ops}"},
+    }
+    config.write_text(MARK + json.dumps(tree, indent=2) + "\n", encoding="utf-8")  # JSON is YAML
+
+
+async def _started(config: Path, clock: "Clock") -> "Forwarder":
+    """A forwarder that runs; where the usual ports are taken, on ports that the system chooses."""
+    from forwarder.app import Forwarder
+    from forwarder.core.errors import SettingsError
+    from forwarder.settings import load
+
+    forwarder = Forwarder(load(config), clock)
+    try:
+        await forwarder.start()
+    except SettingsError:
+        _write(config, 0, 0)
+        forwarder = Forwarder(load(config), clock)
+        await forwarder.start()
+    return forwarder
 
 
 async def _demo(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
-    from forwarder.app import Forwarder
     from forwarder.clock import SystemClock
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
-    from forwarder.settings import load
 
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    forwarder = Forwarder(load(config), clock)
-    await forwarder.start()
+    forwarder = await _started(config, clock)
     org = EmulatorSettings.model_validate(
         {
             "token": "the-token-of-the-demo",

@@ -1,7 +1,9 @@
 """The commands that end by themselves: what they print, and the exit code."""
 
+import contextlib
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,17 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path, monkeypatch:
     ledger = json.loads(stats.stdout)
     assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 150
     assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "waiting"}
+
+
+def test_a_demo_whose_usual_ports_are_taken_takes_others(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # then somebody else has it, which is as good
+            other.bind(("127.0.0.1", 9464))
+            other.listen()
+        done = run("demo", "--events", 1, "--exit", "--dir", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    assert "127.0.0.1:9464" not in done.output
 
 
 def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
