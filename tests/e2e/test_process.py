@@ -185,6 +185,28 @@ async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_by_itself(
         shutil.rmtree(disk, ignore_errors=True)
 
 
+async def test_after_large_bodies_of_any_kind_memory_is_back_to_where_it_was(
+    make: MakeForwarder, client: httpx.AsyncClient
+) -> None:
+    forwarder = make()
+    forwarder.start()
+
+    def held() -> int:
+        status = Path(f"/proc/{forwarder.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) // 1024
+
+    small = envelope([next(happenings(1))[1]])
+    assert (await client.post(forwarder.url, content=small, headers=HEADERS)).status_code == 200
+    before = held()
+    for element in (b'"' + b"\\u0000" * 1_500_000 + b'"', b'{"uuid":"' + b"x" * 9_000_000 + b'"}'):
+        for _ in range(3):
+            answer = await client.post(forwarder.url, content=envelope([element]), headers=HEADERS)
+            assert answer.status_code == 200
+    for body in (b'{"data":{"events":[' + b"{}," * 3_000_000 + b"{}]}}", b"[" * 9_000_000):
+        assert (await client.post(forwarder.url, content=body, headers=HEADERS)).status_code == 400
+    await until(lambda: held() < before + 32, f"at most 32 MiB more than the {before} before")
+
+
 async def test_every_log_line_is_one_json_object_with_a_stable_action(
     make: MakeForwarder, client: httpx.AsyncClient
 ) -> None:
