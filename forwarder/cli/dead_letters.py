@@ -83,6 +83,7 @@ def replay(
     path = load_settings(config, secrets=False).store.path
     done = replay_letters(path, _selection(ids, sink, reason, everything=everything), SystemClock())
     click.echo(f"{done} dead letter(s) are on their way again.")
+    _all_of(ids, done)
 
 
 @dead_letters.command()
@@ -103,6 +104,19 @@ def discard(
         click.confirm("Their events will never reach the sink. Throw them away?", abort=True)
     done = discard_letters(path, which, SystemClock())
     click.echo(f"{done} dead letter(s) are discarded.")
+    _all_of(ids, done)
+
+
+def _all_of(ids: tuple[int, ...], done: int) -> None:
+    """End with 1 where less was done than was named."""
+    if len(ids) > done:
+        click.secho(
+            f"{len(ids) - done} of the {len(ids)} that were named could not be: they do not exist, are on their way "
+            "already, or are undisclosed; `forwarder dead-letters list` shows what there is.",
+            fg="red",
+            err=True,
+        )
+        raise SystemExit(1)
 
 
 def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> Selection:

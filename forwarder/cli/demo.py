@@ -197,7 +197,7 @@ class _View:
         from rich.table import Table
 
         status, org = await self._forwarder.status.gather(), self._emulator.progress()
-        table = Table(box=None, show_header=False, padding=(0, 2))
+        table = Table(box=None, show_header=False, padding=(0, 1))
         for _ in range(3):
             table.add_column(no_wrap=True)
         table.add_row(
@@ -211,7 +211,7 @@ class _View:
         table.add_row(
             "[bold]store[/]",
             f"{status['stored']:,} events stored and synced",
-            f"{status['duplicates']:,} duplicates dropped, {status['store_bytes'] / 1e6:.1f} MB",
+            f"{status['duplicates']:,} copies dropped, {status['store_bytes'] / 1e6:.1f} MB",
         )
         for name, sink in status["sinks"].items():
             told = f"{sink['waiting']:,} waiting, {sink['dead']:,} dead letters"

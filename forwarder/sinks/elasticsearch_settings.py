@@ -1,11 +1,10 @@
 """What an operator sets about a sink of kind `elasticsearch`."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, FilePath, StringConstraints, model_validator
 
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.values import Duration, Secret, Section
@@ -68,7 +67,7 @@ class ElasticsearchSettings(Section):
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(min_length=1)
     api_key: Secret | None = None
     basic: BasicAuth | None = None
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     verify: bool = True
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     compress: bool = True

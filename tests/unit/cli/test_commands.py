@@ -183,3 +183,13 @@ def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: st
     done = run("emulate-okta", "--token", "t", "--listen", "127.0.0.1:0", *flags) if expected else done
     assert done.exit_code == 2
     assert expected in done.output
+
+
+def test_a_dead_letter_that_does_not_exist_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    assert run("demo", "--events", 5, "--exit", "--dir", folder).exit_code == 0
+    for words in (["replay"], ["discard", "--yes"], ["show"]):
+        done = run("dead-letters", *words, 999, "--config", folder / "forwarder.yaml")
+        assert done.exit_code == 1
+        assert "dead-letters list" in done.output
+    assert run("dead-letters", "replay", "--all", "--config", folder / "forwarder.yaml").exit_code == 0
