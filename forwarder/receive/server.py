@@ -19,7 +19,7 @@ from forwarder.receive.protocol import GuardedProtocol
 from forwarder.receive.settings import ListenerLimits
 from forwarder.values import Listen
 
-_SWEEP = 0.25  # seconds between two looks at the deadlines
+_SWEEP = 0.1  # seconds between two looks at the deadlines
 _RESERVE = 256  # open files for everything but connections: the store, the sinks, the other listener
 _FLUSH = 1.0  # seconds for last answers to leave
 _BACKLOG = 2048
