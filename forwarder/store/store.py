@@ -14,6 +14,7 @@ from forwarder.store import dead_letters, log, schema, work
 from forwarder.store import ledger as ledgers
 from forwarder.store.control import ControlServer, Request
 from forwarder.store.dead_letters import Selection
+from forwarder.store.deadlines import Deadlines
 from forwarder.store.ledger import Ledger
 from forwarder.store.lock import FileLock
 from forwarder.store.reader import Reader
@@ -42,6 +43,7 @@ class Store:
         self._lock = lock
         self._stored: int = db.execute("SELECT stored FROM counters").fetchone()[0]
         self._replay_requests = 0
+        self._deadlines = Deadlines(self._late)
         self._changed = asyncio.Event()
         self._writer = Writer(db, settings, clock, metrics, self._committed)
         self._log_reader = Reader(self._path, "store-log")
@@ -105,16 +107,13 @@ class Store:
         """As `core.ports.Intake.append`."""
         size = 1 + sum(len(event.body) for event in events) + sum(len(reject.body) for reject in rejects)
         committed = self._writer.submit(partial(work.append, events=events, rejects=rejects), size)
-        # Not asyncio.timeout, which takes a twentieth of the whole POST.
-        alarm = asyncio.get_running_loop().call_later(timeout, self._give_up, committed, timeout)
+        self._deadlines.watch(committed, timeout)
         try:
             return await committed
         finally:
-            alarm.cancel()
+            self._deadlines.forget(committed)
 
-    def _give_up(self, committed: asyncio.Future[Appended], timeout: float) -> None:
-        if committed.done():
-            return
+    def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # Cleared by the next commit, this one included.
         self._writer.unready = f"the disk was too slow: an append was not committed within {timeout:g} s"
         committed.set_exception(StoreTimeoutError(f"not committed within {timeout:g} s; it still may be"))

@@ -86,7 +86,8 @@ class Writer:
         self._log = logs.get("store")
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting = 0  # bytes in the queue; touched on the event loop only
+        self._gathered: list[_Job] = []  # on their way to the queue
+        self._waiting = 0  # bytes on their way and in the queue; touched on the event loop only
         self._closed = False
         self._next_probe = self._next_prune = self._next_look = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -112,13 +113,22 @@ class Writer:
             raise StoreError(self.unready)
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting += size
-        self._queue.put(_Job(task, size, future))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(_Job(task, size, future))
         return future
+
+    def _hand_over(self) -> None:
+        """Give the thread all that this turn of the loop has brought: to wake it for each alone makes small groups."""
+        jobs, self._gathered = self._gathered, []
+        for job in jobs:
+            self._queue.put(job)
 
     async def close(self) -> None:
         """Commit what waits, empty the log into the file, and end the thread."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
