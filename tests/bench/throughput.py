@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.bench import bodies
+from tests.bench.drain import look
 from tests.bench.figures import Figure, middle, spread
 from tests.bench.load import Result
 from tests.bench.parts import (
@@ -64,7 +65,7 @@ class Lane:
 
 def throughput(work: Path, rounds: int, seconds: float) -> list[Figure]:
     """Accepted POSTs a second of the door as ratios, and what a POST costs."""
-    bare, ours = Bare(work), forwarder(work / "door", sinks_that_are_down())
+    bare, ours = Bare(work), forwarder(work / "door", {"siem": sinks_that_are_down()["siem"]})
     peer = queueing_collector(work / "peer")
     lanes = [Lane(bare, bare.port, "hook", work), Lane(ours, ours.port, "hook", work)]
     missing = collector.missing()
@@ -77,6 +78,9 @@ def throughput(work: Path, rounds: int, seconds: float) -> list[Figure]:
         for number in range(rounds):
             for lane in lanes if number % 2 else reversed(lanes):
                 lane.round(seconds)
+        # A known event is answered without being written, so the load must never send one twice.
+        if duplicates := look(ours.store).duplicates:
+            raise RuntimeError(f"the load sent {duplicates} events twice")
     return _figures(lanes, missing)
 
 
