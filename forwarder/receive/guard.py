@@ -1,6 +1,7 @@
 """Which connections there are, whose client is to act, and which one goes when there are too many."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
@@ -15,7 +16,8 @@ BURST = 2
 """But for this many times the cap, at which the oldest goes, however young."""
 
 A_SWEEP = 20
-"""Connections closed for their deadline at one look, so that a crowd that comes again at once holds up no POST."""
+"""Connections closed at one look for their deadline, or for room, so that a crowd that comes again at once holds up no
+POST."""
 
 
 class Connection(Protocol):
@@ -69,21 +71,21 @@ class Guard:
         self._shed = shed
 
     def entered(self, connection: Connection) -> None:
-        """Take a connection in; where there are too many, the longest waiting ones go, but never this one.
+        """Take a connection in. At twice the cap another one goes at once, but never this one.
 
-        A burst of connections is accepted before the first byte of any is read, so the young ones are spared:
-        they may hold whole requests.
+        Between the cap and that, `sweep` makes room little by little: a burst of connections is accepted before the
+        first byte of any is read, and a client that comes again as soon as it is sent away would otherwise push out
+        the next one, and so on without an end.
         """
         self.connections.add(connection)
         self.empty.clear()
-        self._make_room(connection)
+        if len(self.connections) > BURST * self.limits.max_connections:
+            self._make_room(1, but=connection)
 
-    def _make_room(self, newest: Connection | None = None) -> None:
-        cap = self.limits.max_connections
-        young = self.clock.monotonic() - YOUNG
-        while len(self.connections) > cap and self.waiting:
-            oldest = next(iter(self.waiting))
-            if oldest is newest or (oldest.since > young and len(self.connections) <= BURST * cap):
+    def _make_room(self, count: int, *, before: float = math.inf, but: Connection | None = None) -> None:
+        """Send the longest waiting away, `count` at most, those only whose wait began `before`."""
+        for oldest in list(islice(self.waiting, count)):
+            if oldest is but or oldest.since > before:
                 return
             self.left(oldest)  # now, not when its transport has closed: the next one must not count it
             self._shed(oldest.make_room())
@@ -97,8 +99,10 @@ class Guard:
 
     def sweep(self) -> None:
         """Close connections whose client has let its deadline pass, and those that are too many after a burst."""
-        self._make_room()
         now = self.clock.monotonic()
+        too_many = len(self.connections) - self.limits.max_connections
+        if too_many > 0:
+            self._make_room(min(too_many, A_SWEEP), before=now - YOUNG)
         late = (connection for connection in self.waiting if connection.deadline <= now)
         for connection in list(islice(late, A_SWEEP)):
             if connection.expire():

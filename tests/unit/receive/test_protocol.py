@@ -345,11 +345,11 @@ async def test_http_1_0_is_answered_and_closed() -> None:
 )
 async def test_the_longest_waiting_connection_makes_room(first: bytes, reason: str, heard: bytes) -> None:
     clock = ManualClock()
-    async with listening(clock=clock, max_connections=8) as door, crowd(door, 8, first) as clients:
-        await arrived(door, 8)
+    async with listening(clock=clock, max_connections=8) as door, crowd(door, 9, first) as clients:
+        await arrived(door, 9)
         if first:
-            await parsed(door, "head" if first == HALF_HEAD else "body", 8)
-        await clock.advance(0.3)
+            await parsed(door, "head" if first == HALF_HEAD else "body", 9)
+        await clock.advance(0.4)
         assert (await door.post(envelope(event()))).status == 200
         assert heard in await clients[0].ended()
         assert door.value("connections_shed_total", reason=reason) == 1
