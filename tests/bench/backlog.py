@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from forwarder.store import schema
-from tests.bench.answers import RATE, figures, said
+from tests.bench.answers import RATE, figure, said
+from tests.bench.disk import DiskWatch
 from tests.bench.drain import Target, all_there, look
 from tests.bench.figures import Figure
 from tests.bench.load import Result
@@ -36,7 +37,8 @@ def backlog(work: Path, server: Elasticsearch, events: int, seconds: float) -> l
         server.start()
         target.prepare()
         started = time.perf_counter()
-        result, most = _drain(ours, "siem", begin(ours.port, rate=RATE, seconds=seconds))
+        with DiskWatch(work) as disk:
+            result, most = _drain(ours, "siem", begin(ours.port, rate=RATE, seconds=seconds))
         took = time.perf_counter() - started
         stored = look(ours.store).stored
         wait_until(lambda: _log(ours) < _SETTLED, "the store tidies up", 30)
@@ -50,7 +52,7 @@ def backlog(work: Path, server: Elasticsearch, events: int, seconds: float) -> l
         Figure("resident memory, idle", idle, "MB", "one sink of the kind elasticsearch", most=120),
         Figure(f"resident memory, at most, while {events:,} events drain", most, "MB", drained, most=200),
         size,
-        *figures("while a backlog drains to Elasticsearch", result),
+        figure("while a backlog drains to Elasticsearch", result, disk),
     ]
 
 
@@ -62,12 +64,15 @@ def collector_backlog(work: Path, collector: Collector, events: int, seconds: fl
         load(ours.port, count=events)
         with running(collector):
             started = time.perf_counter()
-            result, _ = _drain(ours, "traces", begin(ours.port, rate=RATE, seconds=seconds))
+            with DiskWatch(work) as disk:
+                result, _ = _drain(ours, "traces", begin(ours.port, rate=RATE, seconds=seconds))
             took = time.perf_counter() - started
         stored = look(ours.store).stored
-    found = figures("while a backlog drains by OTLP", result)
     rate = f"{stored:,} events in {took:.0f} s, with the POSTs that came meanwhile"
-    return [*found, Figure("records/s drained into a Collector by OTLP/HTTP", stored / took, "/s", rate)]
+    return [
+        figure("while a backlog drains by OTLP", result, disk),
+        Figure("records/s drained into a Collector by OTLP/HTTP", stored / took, "/s", rate),
+    ]
 
 
 def _drain(ours: ForwarderProcess, sink: str, posting: "subprocess.Popen[bytes]") -> tuple[Result, float]:
