@@ -20,7 +20,7 @@ same commit as its neighbours, and does not change the answer.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -117,18 +117,18 @@ class Door:
 
     # What a request meets.
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The ASGI app. A request for a path exactly as configured goes by no router: that would cost a quarter of
         the whole POST."""
-        if scope["path"] in self._rings:
-            await self._serve(scope, receive, send)
-        else:
-            await self._routes(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
+        ring = self._rings.get(scope["path"])
+        if ring is not None:
+            return self._serve(ring, scope, receive, send)
+        return self._routes(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
     def _litestar(self) -> Litestar:
         @asgi(sorted(self._rings), copy_scope=False)
         async def hook(scope: Any, receive: Any, send: Any) -> None:
-            await self._serve(scope, receive, send)
+            await self._serve(self._rings[scope["path"]], scope, receive, send)
 
         return Litestar(
             [hook],
@@ -146,8 +146,7 @@ class Door:
         self._counts[""].answered(code)
         return Response(b"", status_code=code, media_type="text/plain")
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ring = self._rings[scope["path"]]
+    async def _serve(self, ring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             answer = await self._answer(ring, scope, receive)
         except HangUpError:

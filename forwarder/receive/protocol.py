@@ -47,6 +47,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unanswered = 0  # whole requests: more than one where the client pipelines
         self._last_answer = False  # no request after those that are whole is read any more
         self._fault = 0  # the status that a callback of the parser asks for
+        self._now = 0.0  # when the last bytes came
         self._received = 0  # bytes of the request that the client is sending, as they come off the wire
         self._body_size = 0
         self._completed = 0
@@ -99,23 +100,26 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.LINGER or self._last_answer:
             return
-        completed = self._completed
-        if self._phase is Phase.IDLE:
+        phase, completed = self._phase, self._completed
+        if phase is Phase.IDLE:
             self._received = 0
         self._received += len(data)
+        self._now = self._guard.clock.monotonic()
+        fault = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400)  # what follows would be another protocol
+            fault = 400  # what follows would be another protocol
         except httptools.HttpParserError:
-            self._refuse(self._fault or 400)
-        else:
-            if completed != self._completed:
-                self._received = 0  # most of `data` belonged to a request before
-            elif self._received > self._guard.limits.max_header_bytes + _OVERHEAD * self._body_size:
-                self._refuse(
-                    431
-                )  # a head without an end, a trailer, or chunks that are nothing but extensions
+            fault = self._fault or 400
+        if completed != self._completed or phase is not self._phase:
+            self._next_turn()  # once for all that came: nobody asks whose turn it is before this returns
+        if fault:
+            self._refuse(fault)
+        elif completed != self._completed:
+            self._received = 0  # most of `data` belonged to a request before
+        elif self._received > self._guard.limits.max_header_bytes + _OVERHEAD * self._body_size:
+            self._refuse(431)  # a head without an end, a trailer, or chunks that are nothing but extensions
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -129,15 +133,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["state"]["began"] = self._guard.clock.monotonic()
+        self.scope["state"]["began"] = self._now
         self._phase = Phase.HEAD
         self._body_size = 0
-        if self in self._guard.waiting:
-            self._clients_turn(self._guard.limits.header_timeout)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is not Phase.BODY:  # a trailer means nothing here, and must not pass for a header
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         limit = self._guard.limits.max_header_bytes
@@ -153,13 +151,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._fault:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()
+        self.headers = []  # a trailer means nothing here, and must not pass for a header
         self._phase = Phase.BODY
         self.cycle.transport = cast("asyncio.Transport", self._outlet)
         if self.expect_100_continue:
             # Refused before its body, the client may send the body or not: nobody can tell where a next request begins.
             self.cycle.keep_alive = False
-        if self in self._guard.waiting:
-            self._clients_turn(self._guard.limits.body_timeout)
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -169,11 +166,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._phase = Phase.IDLE
         self._completed += 1
-        if self.cycle.response_complete:  # it was answered early, and the client has now sent the rest
-            self._next_turn()
-        else:
+        if (
+            not self.cycle.response_complete
+        ):  # else it was answered early, and the client has now sent the rest
             self._unanswered += 1
-            self._our_turn()
 
     # The answers.
 

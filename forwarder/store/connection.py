@@ -2,9 +2,9 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.ports import Clock
@@ -58,28 +58,28 @@ class Connection:
         self._clock = clock
         self.dirty = True
 
-    def transact(self, tasks: Sequence[Work[Any]]) -> tuple[list[Any], int]:
-        """Do all of `tasks` in one transaction; when it returns, an fsync has returned after them.
+    def transact(self, work: Work[T]) -> tuple[T, int]:
+        """Do `work` in one transaction; when it returns, an fsync has returned after it.
 
         Returns:
-            Their results, and how many events were ever stored.
+            Its result, and how many events were ever stored.
 
         Raises:
             sqlite3.Error: nothing of it stays; call `recover` with it where `is_disk_fault`.
-            Exception: what one of `tasks` raised; nothing of it stays.
+            Exception: what `work` raised; nothing of it stays.
         """
         db = self._db = self._db or self._reconnect()
         changes = db.total_changes
         try:
             tx = Transaction(db, self._clock.now(), self._max_size)
-            results = [task(tx) for task in tasks]
+            result = work(tx)
             tx.commit()
         except BaseException:
             if db.in_transaction:  # SQLite may have rolled back already
                 db.execute("ROLLBACK")
             raise
         self.dirty = self.dirty or db.total_changes != changes
-        return results, tx.stored
+        return result, tx.stored
 
     def recover(self, error: sqlite3.Error) -> None:
         """Let go of the file, so that the next transaction opens it anew; a full disk alone does no harm."""

@@ -17,29 +17,29 @@ class Deadlines:
         """
         self._expired = expired
         self._loop = asyncio.get_running_loop()
-        self._watched: dict[asyncio.Future[Any], tuple[float, float]] = {}
+        self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
         self._looking = False
 
     def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
         """Let `future` have so many seconds from now."""
-        self._watched[future] = (self._loop.time() + seconds, seconds)
+        self._watched.append((future, self._loop.time() + seconds, seconds))
         if seconds < _LOOK:
             self._loop.call_later(seconds, self._look)
         if not self._looking:
             self._looking = True
             self._loop.call_later(_LOOK, self._look_on)
 
-    def forget(self, future: asyncio.Future[Any]) -> None:
-        """Nobody waits for `future` any more."""
-        self._watched.pop(future, None)
-
     def _look(self) -> None:
+        """End what is late. What is done is forgotten here, and not when it is done: that is one step less for each."""
         now = self._loop.time()
-        for future, (deadline, seconds) in list(self._watched.items()):
+        watched, self._watched = self._watched, []
+        for future, deadline, seconds in watched:
+            if future.done():
+                continue
             if deadline <= now:
-                del self._watched[future]
-                if not future.done():
-                    self._expired(future, seconds)
+                self._expired(future, seconds)
+            else:
+                self._watched.append((future, deadline, seconds))
 
     def _look_on(self) -> None:
         self._look()

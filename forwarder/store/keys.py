@@ -5,17 +5,16 @@ page of the index. Only the canonical lower-case spelling is packed; any other i
 BLOB equal to a TEXT, and `unpack(pack(x)) == x` for every x, so two ids are one key only if they are spelled alike.
 """
 
+import re
+
+_CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+
 
 def pack(uuid: str) -> bytes | str:
     """The key of `uuid`."""
-    if len(uuid) != 36:
+    if not _CANONICAL(uuid):
         return uuid
-    try:
-        packed = bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:36])
-    except ValueError:
-        return uuid
-    # fromhex is generous (upper case, blanks): only what comes back as it was may be packed
-    return packed if len(packed) == 16 and unpack(packed) == uuid else uuid
+    return bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:])
 
 
 def unpack(key: bytes | str) -> str:

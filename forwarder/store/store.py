@@ -105,13 +105,9 @@ class Store:
         self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
     ) -> Appended:
         """As `core.ports.Intake.append`."""
-        size = 1 + sum(len(event.body) for event in events) + sum(len(reject.body) for reject in rejects)
-        committed = self._writer.submit(partial(work.append, events=events, rejects=rejects), size)
+        committed = self._writer.append(work.Post(events, rejects))
         self._deadlines.watch(committed, timeout)
-        try:
-            return await committed
-        finally:
-            self._deadlines.forget(committed)
+        return await committed
 
     def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # Cleared by the next commit, this one included.

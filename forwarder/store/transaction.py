@@ -1,6 +1,9 @@
 """One transaction of the writer, and what may be written in it: the only place that puts events into the store."""
 
 import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import Event, Micros, Reject
@@ -12,7 +15,22 @@ RECEIVER = "receiver"
 """The name under which elements that are no events are dead letters; no sink may have it."""
 
 _ROW = 200  # bytes that an event takes beside its body
+_SMALL = 1024 * 1024  # bytes of bodies that go in by one statement
 _SLACK = 1.25  # a page is never quite full
+
+# Rows go in by the piece, in statements of a few fixed lengths: sqlite3 lets go of the interpreter at every step, and
+# to get it back from the event loop costs more than a row does.
+_LENGTHS = (64, 32, 16, 8, 4, 2, 1)
+
+
+def _insert(table: str, columns: int) -> dict[int, str]:
+    """The statement for each length."""
+    row = f"({', '.join('?' * columns)})"
+    return {rows: f"INSERT INTO {table} VALUES {', '.join([row] * rows)}" for rows in _LENGTHS}  # noqa: S608  # a constant
+
+
+_KNOW = _insert("known", 3)
+_ADD = _insert("events", 9)
 
 
 class Transaction:
@@ -41,6 +59,10 @@ class Transaction:
         counters = db.execute("SELECT stored, duplicates, rejected FROM counters WHERE id = 1").fetchone()
         self.stored, self.duplicates, self.rejected = self._before = counters
         self._orgs: dict[str, int] = {}
+        self._envelope: tuple[str, bytes | str] = (
+            "",
+            "",
+        )  # the last one: its events come one after the other
         self._max_size = max_size
         self._room = 0 if max_size is None else max_size - prune.used_bytes(db)
 
@@ -57,39 +79,57 @@ class Transaction:
             )
         self.db.execute("COMMIT")
 
-    def add(self, event: Event) -> bool:
-        """Store `event`, unless it is known. First seen wins.
+    def add(self, events: Sequence[Event]) -> list[bool]:
+        """Store those of `events` that are not known. First seen wins.
 
         Returns:
-            Whether it is new.
+            Whether each is new.
 
         Raises:
-            StoreFullError: no room for it.
+            StoreFullError: no room for them.
         """
-        org, uuid = self._org(event.org), pack(event.uuid)
-        cursor = self.db.execute(
-            "INSERT INTO known VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (org, uuid, self.now // 1_000_000)
-        )
-        if not cursor.rowcount:
-            self.duplicates += 1
-            return False
-        self.make_room(len(event.body) + _ROW)
-        self.stored += 1
-        self.db.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.stored,
-                org,
-                uuid,
-                event.event_type,
-                event.published,
-                event.received_at,
-                event.via.value,
-                pack(event.envelope_id),
-                event.body,
-            ),
-        )
-        return True
+        since = self.now // 1_000_000
+        keys = [(self._org(event.org), pack(event.uuid), since) for event in events]
+        new = [is_new for piece in _pieces(keys) for is_new in self._know(piece)]
+        rows = []
+        size = 0
+        for event, (org, uuid, _), is_new in zip(events, keys, new, strict=True):
+            if is_new:
+                size += len(event.body) + _ROW
+                self.stored += 1
+                rows.append(
+                    (
+                        self.stored,
+                        org,
+                        uuid,
+                        event.event_type,
+                        event.published,
+                        event.received_at,
+                        event.via.value,
+                        self._packed(event.envelope_id),
+                        event.body,
+                    )
+                )
+        self.duplicates += len(events) - len(rows)
+        if rows:
+            self.make_room(size)
+        for piece in _pieces(rows):
+            # A statement keeps a copy of what was bound to it last, so what is large takes the shortest one.
+            small = sum(len(row[-1]) for row in piece) <= _SMALL
+            for part in (piece,) if small else ([row] for row in piece):
+                self.db.execute(_ADD[len(part)], [*chain.from_iterable(part)])
+        return new
+
+    def _know(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
+        """Remember `keys`; whether each is new."""
+        try:
+            # All or none: a key that is known takes back the whole statement, and nothing else of the transaction.
+            self.db.execute(_KNOW[len(keys)], [*chain.from_iterable(keys)])
+        except sqlite3.IntegrityError:
+            if len(keys) == 1:
+                return [False]
+            return [self._know([key])[0] for key in keys]
+        return [True] * len(keys)
 
     def add_reject(self, reject: Reject) -> None:
         """Keep an element that is no event as a dead letter of the receiver.
@@ -134,6 +174,11 @@ class Transaction:
                 )
         self._room -= need
 
+    def _packed(self, envelope_id: str) -> bytes | str:
+        if self._envelope[0] != envelope_id:
+            self._envelope = (envelope_id, pack(envelope_id))
+        return self._envelope[1]
+
     def _org(self, name: str) -> int:
         number = self._orgs.get(name)
         if number is None:
@@ -142,3 +187,12 @@ class Transaction:
             number = int((row or self.db.execute(new, (name,)).fetchone())[0])
             self._orgs[name] = number
         return number
+
+
+def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """`rows` in as few pieces as `_LENGTHS` allows."""
+    at = 0
+    for length in _LENGTHS:
+        while len(rows) - at >= length:
+            yield rows[at : at + length]
+            at += length

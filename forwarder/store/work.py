@@ -4,7 +4,7 @@ A refusal leaves by an exception, and the transaction is rolled back: nothing of
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Event, Reject, Via, read_event
@@ -26,12 +26,23 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 _PROBE = 65536  # bytes
 
 
-def append(tx: Transaction, events: Sequence[Event], rejects: Sequence[Reject]) -> Appended:
-    """Store what is new of `events`, and `rejects` as dead letters of the receiver."""
-    stored = [event for event in events if tx.add(event)]
-    for reject in rejects:
-        tx.add_reject(reject)
-    return Appended(stored, len(events) - len(stored))
+class Post(NamedTuple):
+    """What one POST brings, or one page of the System Log."""
+
+    events: Sequence[Event]
+    rejects: Sequence[Reject]
+
+
+def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
+    """Store what is new of the events of `posts`, and their rejects as dead letters of the receiver."""
+    new = iter(tx.add([event for post in posts for event in post.events]))
+    done = []
+    for events, rejects in posts:
+        stored = [event for event in events if next(new)]
+        for reject in rejects:
+            tx.add_reject(reject)
+        done.append(Appended(stored, len(events) - len(stored)))
+    return done
 
 
 def settle(tx: Transaction, done: Settlement) -> None:
@@ -174,7 +185,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
         return False
-    tx.add(event)
+    tx.add([event])
     tx.rejected -= 1  # it is an event after all
     tx.db.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
     return True

@@ -12,19 +12,22 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from forwarder import logs
 from forwarder.core.errors import StoreError, StoreFullError
-from forwarder.core.ports import Clock
+from forwarder.core.ports import Appended, Clock
 from forwarder.metrics import Metrics
 from forwarder.store import schema, work
 from forwarder.store.connection import Connection, Work, is_disk_fault
 from forwarder.store.prune import Pruner
 from forwarder.store.settings import StoreSettings
+from forwarder.store.transaction import Transaction
+from forwarder.store.work import Post
 
 T = TypeVar("T")
 
@@ -43,14 +46,28 @@ class _Job(msgspec.Struct, eq=False):
     """One piece of work and who waits for it.
 
     Attributes:
-        work: what to do.
+        work: what to do, or events to append.
         size: bytes of events that it brings; 0 where it brings none.
         future: on the event loop; cancelled by whoever no longer waits, which takes nothing back.
     """
 
-    work: Work[Any]
+    work: Work[Any] | Post
     size: int
     future: asyncio.Future[Any]
+
+
+def _do(tx: Transaction, group: Sequence[_Job]) -> list[Any]:
+    """All work of `group` in its order; POSTs that come one after the other go in together."""
+    results: list[Any] = []
+    posts: list[Post] = []
+    for job in group:
+        if isinstance(job.work, Post):
+            posts.append(job.work)
+            continue
+        results += work.append(tx, posts)
+        posts = []
+        results.append(job.work(tx))
+    return results + work.append(tx, posts)
 
 
 class Writer:
@@ -93,25 +110,43 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, task: Work[T], size: int = 0) -> asyncio.Future[T]:
+    def submit(self, task: Work[T]) -> asyncio.Future[T]:
         """Let `task` be part of one of the next commits.
 
         Args:
             task: runs on the writer's thread, perhaps twice (alone, after its group failed).
-            size: bytes of events that it brings.
 
         Returns:
             Its result, once it is fsynced; or StoreError, or what `task` raised: then nothing of it stays.
 
         Raises:
+            StoreError: closed.
+        """
+        return self._submit(task, 0)
+
+    def append(self, post: Post) -> asyncio.Future[Appended]:
+        """Let the events of `post` be part of one of the next commits.
+
+        Returns:
+            What was new, once it is fsynced; or StoreError: then nothing of it stays.
+
+        Raises:
             StoreError: closed, or so much waits already that the disk must be hanging.
         """
-        if self._closed:
-            raise StoreError("the store is closed")
-        if size and self._waiting + size > _WAITING_BYTES and self._waiting:
+        size = (
+            1
+            + sum(len(event.body) for event in post.events)
+            + sum(len(reject.body) for reject in post.rejects)
+        )
+        if self._waiting + size > _WAITING_BYTES and self._waiting:
             self.unready = "the disk does not keep up: too many events wait to be committed"
             raise StoreError(self.unready)
-        future: asyncio.Future[T] = self._loop.create_future()
+        return self._submit(post, size)
+
+    def _submit(self, task: Work[Any] | Post, size: int) -> asyncio.Future[Any]:
+        if self._closed:
+            raise StoreError("the store is closed")
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting += size
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
@@ -169,7 +204,7 @@ class Writer:
     def _commit(self, group: list[_Job]) -> None:
         started = time.perf_counter()
         try:
-            results, stored = self._connection.transact([job.work for job in group])
+            results, stored = self._connection.transact(partial(_do, group=group))
         except sqlite3.Error as error:
             if is_disk_fault(error):
                 self._connection.recover(error)
@@ -238,8 +273,8 @@ class Writer:
         """Find out whether events can be stored again, so that no POST must fail to learn it."""
         before = self.unready
         try:
-            self._connection.transact([work.fill_probe])
-            self._connection.transact([work.empty_probe])
+            self._connection.transact(work.fill_probe)
+            self._connection.transact(work.empty_probe)
         except sqlite3.Error as error:
             self._connection.recover(error)
             self.unready = str(schema.trouble(self._path, error))
@@ -251,7 +286,7 @@ class Writer:
 
     def _prune(self) -> bool:
         try:
-            return bool(self._connection.transact([lambda tx: self.pruner.step(tx.db, tx.now)])[0][0])
+            return bool(self._connection.transact(lambda tx: self.pruner.step(tx.db, tx.now))[0])
         except sqlite3.Error as error:  # if the disk is at fault, the next append says so
             self._connection.recover(error)
             return False

@@ -132,10 +132,10 @@ WRK = shutil.which("wrk")
 GENERATOR = "wrk" if WRK else "the project's own generator (wrk is not there)"
 
 
-def flood(kind: str, port: int, seconds: float, directory: Path) -> Result:
-    """As many POSTs as 32 connections bring in a time, from one core: by wrk where it is there, it costs less."""
+def flood(kind: str, port: int, seconds: float, directory: Path, connections: int) -> Result:
+    """As many POSTs as `connections` bring in a time, from one core: by wrk where it is there, it costs less."""
     if WRK is None:
-        return load(port, kind=kind, seconds=seconds, core=LOAD_CORE)
+        return load(port, kind=kind, seconds=seconds, connections=connections, core=LOAD_CORE)
     halves = directory / f"{kind}.lua"
     if not halves.exists():
         requests = {"hook": bodies.hook_requests, "otlp": bodies.otlp_requests}[kind](port)
@@ -145,7 +145,7 @@ def flood(kind: str, port: int, seconds: float, directory: Path) -> Result:
     words = [
         WRK,
         "-t1",
-        "-c32",
+        f"-c{connections}",
         f"-d{math.ceil(seconds)}s",
         "-s",
         str(HERE / "load.lua"),

@@ -26,16 +26,25 @@ from tests.bench.parts import (
 from tests.stack import collector
 from tests.stack.process import ServerProcess
 
+_MANY = 128
+"""Connections that post at once. A commit is shared by all that came while the last one was made, and so is its fsync."""
+
+_FEW = 32
+"""The same with few, for the bare app and the forwarder: each fsync is shared by fewer."""
+
 _PAUSE = 0.7  # seconds in which a server may tidy up before it is another one's turn
 
 
 class Lane:
     """One server under load, round after round."""
 
-    def __init__(self, server: ServerProcess, port: int, kind: str, directory: Path) -> None:
+    def __init__(
+        self, server: ServerProcess, port: int, kind: str, directory: Path, connections: int = _MANY
+    ) -> None:
         self.server = server
         self.port = port
         self.kind = kind
+        self.connections = connections
         self.directory = directory / kind
         self.directory.mkdir(exist_ok=True)
         self.results: list[Result] = []
@@ -46,7 +55,7 @@ class Lane:
         before = cpu_seconds(self.server.pid)
         directory = self.directory / str(self.port)
         directory.mkdir(exist_ok=True)
-        result = flood(self.kind, self.port, seconds, directory)
+        result = flood(self.kind, self.port, seconds, directory, self.connections)
         time.sleep(_PAUSE)
         if result.accepted < sum(result.codes.values()):
             raise RuntimeError(f"{self.server.name} answered {result.codes}")
@@ -71,27 +80,34 @@ def throughput(work: Path, rounds: int, seconds: float) -> list[Figure]:
     missing = collector.missing()
     if missing is None:
         lanes.append(Lane(peer, peer.http_port, "otlp", work))
+    few = [Lane(lane.server, lane.port, "hook", work, _FEW) for lane in lanes[:2]]
     with contextlib.ExitStack() as stack:
         for lane in lanes:
             stack.enter_context(running(lane.server, SERVER_CORE))
-            flood(lane.kind, lane.port, 1, lane.directory)  # what happens once shall not be measured
+            flood(
+                lane.kind, lane.port, 1, lane.directory, lane.connections
+            )  # what happens once shall not be measured
         for number in range(rounds):
-            for lane in lanes if number % 2 else reversed(lanes):
+            turns = [*few, *lanes]
+            for lane in turns if number % 2 else reversed(turns):
                 lane.round(seconds)
         # A known event is answered without being written, so the load must never send one twice.
         if duplicates := look(ours.store).duplicates:
             raise RuntimeError(f"the load sent {duplicates} events twice")
-    return _figures(lanes, missing)
+    return _figures(lanes, few, missing)
 
 
-def _figures(lanes: list[Lane], missing: str | None) -> list[Figure]:
-    bare, ours, *peers = lanes
-    load = f"{bodies.body_bytes():,.0f} bytes a POST, 32 connections, by {GENERATOR}"
-    to_bare = [a / b for a, b in zip(ours.rates, bare.rates, strict=True)]
+def _to_bare(bare: Lane, ours: Lane, least: float | None) -> Figure:
+    ratios = [a / b for a, b in zip(ours.rates, bare.rates, strict=True)]
+    load = f"{bodies.body_bytes():,.0f} bytes a POST, by {GENERATOR}"
     raw = f"{ours.words('forwarder')}; {bare.words('bare app')}; {load}"
-    found = [
-        Figure("accepted POST/s on one core, to a bare uvicorn app", middle(to_bare), "", raw, least=0.2)
-    ]
+    name = f"accepted POST/s on one core, to a bare uvicorn app ({ours.connections} connections)"
+    return Figure(name, middle(ratios), "", raw, least=least)
+
+
+def _figures(lanes: list[Lane], few: list[Lane], missing: str | None) -> list[Figure]:
+    bare, ours, *peers = lanes
+    found = [_to_bare(bare, ours, 0.2), _to_bare(*few, None)]
     name = "accepted POST/s on one core, to a Collector with an fsynced queue"
     if missing is None:
         to_peer = [a / b for a, b in zip(ours.rates, peers[0].rates, strict=True)]

@@ -34,13 +34,13 @@ async def test_each_wait_ends_at_its_own_time_whatever_the_order() -> None:
     assert expired == [(at_once, 0.0), (soon, 0.02), (late, 0.12)]
 
 
-async def test_what_is_done_or_forgotten_does_not_expire() -> None:
+async def test_what_is_done_or_cancelled_does_not_expire() -> None:
     watched, expired = deadlines()
-    done, forgotten, last = futures(3)
-    for future in (done, forgotten, last):
+    done, cancelled, last = futures(3)
+    for future in (done, cancelled, last):
         watched.watch(future, 0.01)
     done.set_result(None)
-    watched.forget(forgotten)
+    cancelled.cancel()
     await asyncio.wait([last], timeout=5)
     assert expired == [(last, 0.01)]
 

@@ -191,6 +191,25 @@ async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
     assert metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count") == 2
 
 
+async def test_each_of_many_posts_in_one_commit_is_told_what_was_new_of_its_own(path: Path) -> None:
+    known, fresh = events(3), events(70)
+    async with opened(path) as store:
+        await store.append(known, timeout=5)
+        async with disk_that_hangs(store):
+            posts = [[*fresh[:40], known[0]], [fresh[0], fresh[0], fresh[40]], known, fresh[39:]]
+            appends = [asyncio.create_task(store.append(post, timeout=5)) for post in posts]
+            await asyncio.sleep(0)
+        done = await asyncio.gather(*appends)
+        assert [(list(each.stored), each.duplicates) for each in done] == [
+            (fresh[:40], 1),
+            ([fresh[40]], 2),
+            ([], 3),
+            (fresh[41:], 2),
+        ]
+        held = await store.read(0, limit=100, max_bytes=1_000_000)
+        assert [stored.event for stored in held] == [*known, *fresh]
+
+
 async def test_a_disk_that_hangs_makes_the_store_unready_until_it_commits_again(path: Path) -> None:
     async with opened(path) as store:
         async with disk_that_hangs(store):
