@@ -23,49 +23,20 @@ from pydantic_settings import (
 
 from forwarder.core.errors import SettingsError
 from forwarder.deliver.settings import DeliverySettings
+from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import OrgDoor, ReceiverSettings, door_faults
 from forwarder.sinks.elasticsearch_settings import ElasticsearchSettings
 from forwarder.sinks.file import FileSettings
 from forwarder.sinks.otlp_settings import OtlpSettings
 from forwarder.store.settings import StoreSettings
-from forwarder.values import Duration, Secret, Section, Size
+from forwarder.values import Secret, Section, Size
 
 ENV_PREFIX = "FORWARDER__"
 RESERVED_SINKS = {"receiver"}  # the dead letters of the door go by this name
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """A name that the operator gives: a label, a log field, a key in the store."""
-
-
-class ApiSettings(Section):
-    """How the forwarder reaches Okta's API: a token, or a service app.
-
-    Attributes:
-        token: an API token (SSWS).
-        client_id: of a service app, with its `private_key`.
-        private_key: of the service app, PEM or JWK.
-        scopes: what the service app asks for.
-    """
-
-    token: Secret | None = None
-    client_id: str | None = None
-    private_key: Secret | None = None
-    scopes: tuple[str, ...] = ()
-
-
-class HookSettings(Section):
-    """The event hook that this forwarder wants to have in the org.
-
-    Attributes:
-        name: the hook's, in Okta.
-        uri: where Okta posts, from outside.
-        events: a list of event types, or a preset.
-    """
-
-    name: str = "forwarder"
-    uri: str
-    events: str | tuple[str, ...] = "all-eligible"
 
 
 class OrgSettings(OrgDoor):
@@ -118,22 +89,6 @@ class FileSink(FileSettings, _Delivered):
 
 
 SinkSettings = Annotated[ElasticsearchSink | OtlpSink | FileSink, Field(discriminator="kind")]
-
-
-class ReconcileSettings(Section):
-    """How the System Log is polled, for every org that has `api`.
-
-    Attributes:
-        poll: time between two looks.
-        lookback: how far the first look goes back.
-        grace: how late a hook may deliver before an event counts as missed.
-        rate_share: share of Okta's rate limit that may be used.
-    """
-
-    poll: Duration = Field(default="60s", validate_default=True, gt=0)
-    lookback: Duration = Field(default="1h", validate_default=True, gt=0)
-    grace: Duration = Field(default="5m", validate_default=True, gt=0)
-    rate_share: float = Field(default=0.3, gt=0, le=1)
 
 
 class LogSettings(Section):

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from forwarder import settings
 from forwarder.deliver.settings import DeliverySettings
+from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import ReceiverSettings, TlsSettings
 from forwarder.store.settings import StoreSettings
@@ -35,8 +36,8 @@ The file is YAML: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.ya
 
 SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("orgs.NAME", "An Okta org. At least one is needed.", settings.OrgSettings),
-    ("orgs.NAME.api", "How Okta's API is reached. Accepted, not used yet.", settings.ApiSettings),
-    ("orgs.NAME.hook", "The event hook to have. Accepted, not used yet.", settings.HookSettings),
+    ("orgs.NAME.api", "How Okta's API is reached.", ApiSettings),
+    ("orgs.NAME.hook", "The event hook to have.", HookSettings),
     ("receiver", "The door to which Okta posts.", ReceiverSettings),
     ("receiver.tls", "HTTPS at the door.", TlsSettings),
     ("store", "The durable log.", StoreSettings),
@@ -48,7 +49,7 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
         "How events are brought to the sink. `elasticsearch` has `concurrency` 2, `otlp` 200 events and 1MiB a batch.",
         DeliverySettings,
     ),
-    ("reconcile", "Reading the System Log. Accepted, not used yet.", settings.ReconcileSettings),
+    ("reconcile", "Reading the System Log.", ReconcileSettings),
     ("ops", "Where operators look.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),
 ]

@@ -12,6 +12,9 @@ ForwarderError
 │   └── StoreTimeoutError    not committed in time
 ├── SinkError                a sink cannot be built or used as configured
 ├── SetupError               the other side cannot be prepared as asked
+├── OktaError                Okta's API does not do what was asked
+│   ├── OktaRefusedError     it answered, and refused; carries its status and its code
+│   └── OktaUnreachableError it did not answer, or not in time
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
@@ -82,3 +85,25 @@ class RuleFileError(ForwarderError):
 
 class SetupError(ForwarderError):
     """The other side cannot be prepared as asked: a right, a feature or room for it is missing."""
+
+
+class OktaError(ForwarderError):
+    """Okta's API does not do what was asked."""
+
+
+class OktaRefusedError(OktaError):
+    """Okta answered, and refused.
+
+    Attributes:
+        status: of HTTP.
+        code: Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty where it gave none.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class OktaUnreachableError(OktaError):
+    """No answer, or not in time."""

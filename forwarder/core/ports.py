@@ -43,6 +43,65 @@ class Intake(Protocol):
         ...
 
 
+class Page(msgspec.Struct, frozen=True):
+    """A page of an org's System Log.
+
+    Attributes:
+        org: whose.
+        events: in the order of the log.
+        rejects: elements that are no events.
+        hooked: uuids of those of `events` that Okta names our hook for: the hook is to bring them too.
+        cursor: its name, and what to remember under it: where the next page begins.
+    """
+
+    org: str
+    events: Sequence[Event]
+    cursor: tuple[str, str]
+    rejects: Sequence[Reject] = ()
+    hooked: frozenset[str] = frozenset()
+
+
+class LogIntake(Protocol):
+    """The store as the reader of a System Log sees it."""
+
+    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+        """Commit and fsync all of it, its cursor included, in one transaction, or raise.
+
+        An event that the log brings first and that our hook is to bring too is awaited from then on, until the hook
+        brings it.
+
+        Args:
+            page: what to store.
+            timeout: seconds to wait for the commit.
+
+        Raises:
+            StoreFullError: there is no room.
+            StoreTimeoutError: not committed in time; it may still be committed later.
+            StoreError: it could not be committed for another reason.
+        """
+        ...
+
+    async def cursor(self, name: str) -> str | None:
+        """What was last remembered under `name`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def miss(self, org: str, before: Micros) -> int:
+        """Give up on the hook for events of `org` that were `published` before, and that the log brought before:
+        those still awaited are missed from now on.
+
+        Returns:
+            How many are newly missed.
+
+        Raises:
+            StoreError: it could not be committed.
+        """
+        ...
+
+
 class Settlement(msgspec.Struct, frozen=True):
     """What a sink has finished, committed in one transaction.
 

@@ -107,7 +107,7 @@ def _to_bare(bare: Lane, ours: Lane, least: float | None) -> Figure:
 
 def _figures(lanes: list[Lane], few: list[Lane], missing: str | None) -> list[Figure]:
     bare, ours, *peers = lanes
-    found = [_to_bare(bare, ours, 0.2), _to_bare(*few, None)]
+    found = [_to_bare(bare, ours, 0.2), _to_bare(few[0], few[1], None)]
     name = "accepted POST/s on one core, to a Collector with an fsynced queue"
     if missing is None:
         to_peer = [a / b for a, b in zip(ours.rates, peers[0].rates, strict=True)]
