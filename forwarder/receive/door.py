@@ -87,7 +87,6 @@ class Door:
         self._clock = clock
         self._counts = {name: OrgCounts(metrics, name) for name in (*orgs, "")}
         self._log = QuietLog(logs.get("receive"), clock)
-        self._trouble: str | None = None
         self._closing = False
         self._routes = self._litestar()
 
@@ -110,10 +109,6 @@ class Door:
     def close(self) -> None:
         """Answer 503 to every request that begins from now on, so that Okta tries again."""
         self._closing = True
-
-    def unready(self) -> str | None:
-        """Why the last POST could not be stored; None where it could."""
-        return self._trouble
 
     # What a request meets.
 
@@ -251,7 +246,6 @@ class Door:
         except StoreError as error:
             self._store_failed(org, error)
             return Answer(org, 503)
-        self._trouble = None
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
         self._counts[org].appended(appended, len(rejects))
         for piece in chunks(appended.stored, _LAGS):
@@ -262,10 +256,9 @@ class Door:
 
     def _store_failed(self, org: str, error: StoreError) -> None:
         kind = type(error).__name__
-        self._trouble = str(error) or kind
         say = self._log.warning if isinstance(error, StoreTimeoutError) else self._log.error
         text = "a POST could not be stored; its sender is told to try again"
-        say(text, org, kind, action="store_refused", org=org, error=self._trouble)
+        say(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
 
     async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
         length, encoding = 0, b""
