@@ -99,6 +99,19 @@ class Metrics:
             "store_commit_duration_seconds", "A commit with its fsync.", _COMMIT
         )
 
+        # okta
+        self.hook_verified = gauge(
+            "hook_verified",
+            "1 while Okta holds our hook for ACTIVE and VERIFIED, 0 while it sends us nothing.",
+            "org",
+        )
+        self.reconcile_lag = gauge(
+            "reconcile_lag_seconds", "Age of the newest moment up to which the System Log is stored.", "org"
+        )
+        self.events_missed = counter(
+            "events_missed_total", "Events that Okta named our hook for and that the hook never brought.", "org"
+        )
+
         # the process
         self.build_info = Info("forwarder_build", "Version of the forwarder.", registry=r)
 

@@ -14,6 +14,7 @@ ForwarderError
 ├── SetupError               the other side cannot be prepared as asked
 ├── OktaError                Okta's API does not do what was asked
 │   ├── OktaRefusedError     it answered, and refused; carries its status and its code
+│   │   └── HookUnverifiedError  its challenge did not come back from the hook's address
 │   └── OktaUnreachableError it did not answer, or not in time
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
@@ -103,6 +104,10 @@ class OktaRefusedError(OktaError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class HookUnverifiedError(OktaRefusedError):
+    """Okta's challenge did not come back from the hook's address, so Okta sends it nothing."""
 
 
 class OktaUnreachableError(OktaError):

@@ -1,8 +1,13 @@
 """What the operator sets of the Okta side: credentials, the hook to have, and how the System Log is polled."""
 
-from pydantic import Field
+from ipaddress import ip_address
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from forwarder.values import Duration, Secret, Section
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from forwarder.okta.presets import PRESETS, RULES
+from forwarder.values import Duration, PathStr, Secret, Section
 
 
 class ApiSettings(Section):
@@ -21,18 +26,75 @@ class ApiSettings(Section):
     scopes: tuple[str, ...] = ()
 
 
+def _uri(written: str) -> str:
+    """Okta takes https alone. Plain http is for a receiver on this very machine, as in a demo: nobody can listen in."""
+    parts = urlsplit(written)  # it raises ValueError itself where nothing can be made of it
+    if not parts.hostname or parts.port == 0 or any(char.isspace() for char in written):
+        raise ValueError("is no address; write one as in https://hooks.example.com/okta/events")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("must hold neither a user nor a fragment; the secret goes into `secrets`")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("must begin with https://; plain http works only to a loopback address")
+    return written
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _events(written: Any) -> Any:
+    if isinstance(written, str):
+        if written not in PRESETS:
+            raise ValueError(f"must be {', '.join(PRESETS)}, or a list of event types")
+        return written
+    if not isinstance(written, list | tuple) or not all(isinstance(name, str) and name for name in written):
+        raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")
+    if not written:
+        raise ValueError("at least one event type is needed")
+    return tuple(written)
+
+
+def _filters(written: dict[str, str] | None) -> dict[str, str] | None:
+    for name, expression in (written or {}).items():
+        if not expression.strip():
+            raise ValueError(f"the filter of {name} is blank; leave it out")
+    return written
+
+
 class HookSettings(Section):
     """The event hook that this forwarder wants to have in the org.
 
     Attributes:
-        name: the hook's, in Okta.
-        uri: where Okta posts, from outside.
-        events: a list of event types, or a preset.
+        name: the hook's, in Okta. By it the forwarder knows its own hook.
+        uri: where Okta posts, from outside: https, or http to a loopback address.
+        events: `all-eligible` (all that hooks carry), `security` (a choice of what detection needs), `rules` (what the
+            rules of `rules` ask for), or a list of event types, among which these three may stand.
+        rules: files and folders of detection rules, in the forms that docs/rules.md names; for `events: rules`.
+        filters: event type → Okta expression; Okta then sends only events of that type for which it is true. Where
+            this is not set, filters that the hook has in Okta stay; `{}` removes them.
+        watch: time between two looks at whether Okta holds the hook for ACTIVE and VERIFIED.
+        heal: let Okta verify the hook again where a look finds it UNVERIFIED. A hook that somebody deactivated stays so.
     """
 
-    name: str = "forwarder"
-    uri: str
-    events: str | tuple[str, ...] = "all-eligible"
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"
+    uri: Annotated[str, AfterValidator(_uri)]
+    events: Annotated[str | tuple[str, ...], BeforeValidator(_events)] = "all-eligible"
+    rules: tuple[PathStr, ...] = ()
+    filters: Annotated[dict[str, str] | None, AfterValidator(_filters)] = None
+    watch: Duration = Field(default="60s", validate_default=True, ge=1)
+    heal: bool = False
+
+    @model_validator(mode="after")
+    def _rules_belong_together(self) -> Self:
+        asked = self.events == RULES or (not isinstance(self.events, str) and RULES in self.events)
+        if asked and not self.rules:
+            raise ValueError("`events: rules` needs the files, as in rules: [rules/okta]")
+        if self.rules and not asked:
+            raise ValueError("`rules` is set and `events` does not name it; write events: rules")
+        return self
 
 
 class ReconcileSettings(Section):

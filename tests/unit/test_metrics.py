@@ -24,6 +24,7 @@ PROMISED = {
     "store_bytes": "",
     "store_events": "",
     "store_commit_duration_seconds": "",
+    "hook_verified": "org",
 }
 
 

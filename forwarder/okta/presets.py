@@ -1,0 +1,119 @@
+"""Which event types a hook takes: presets, and what Okta would refuse."""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+
+from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE, RELEASE
+
+ALL_ELIGIBLE = "all-eligible"
+SECURITY = "security"
+RULES = "rules"
+PRESETS = (ALL_ELIGIBLE, SECURITY, RULES)
+"""`all-eligible`: whatever hooks carry. `security`: the list below. `rules`: what given detection rules ask for."""
+
+MAX_TYPES = 300
+"""Okta's limit of types in one hook."""
+
+Catalogue = Mapping[str, tuple[str, ...]]
+
+_SECURITY = [
+    "application.lifecycle.create",
+    "application.lifecycle.update",
+    "application.policy.sign_on.deny_access",
+    "application.user_membership.add",
+    "app.oauth2.client.privilege.grant",
+    "device.enrollment.create",
+    "group.privilege.grant",
+    "group.user_membership.add",
+    "group.user_membership.remove",
+    "iam.resourceset.bindings.add",
+    "iam.role.create",
+    "iam.role.permissions.add",
+    "policy.auth_reevaluate.fail",
+    "policy.lifecycle.deactivate",
+    "policy.lifecycle.update",
+    "policy.rule.add",
+    "policy.rule.deactivate",
+    "policy.rule.delete",
+    "policy.rule.update",
+    "security.authenticator.lifecycle.deactivate",
+    "security.breached_credential.detected",
+    "security.trusted_origin.create",
+    "system.api_token.create",
+    "system.api_token.request_outside_allowed_range",
+    "system.api_token.revoke",
+    "system.idp.key.create",
+    "system.idp.lifecycle.create",
+    "system.idp.lifecycle.read_client_secret",
+    "system.idp.lifecycle.update",
+    "system.log_stream.lifecycle.deactivate",
+    "system.log_stream.lifecycle.delete",
+    "user.account.lock",
+    "user.account.privilege.grant",
+    "user.account.privilege.revoke",
+    "user.account.report_suspicious_activity_by_enduser",
+    "user.account.reset_password",
+    "user.account.update_password",
+    "user.authentication.auth_via_mfa",
+    "user.authentication.sso",
+    "user.lifecycle.create",
+    "user.lifecycle.deactivate",
+    "user.lifecycle.suspend",
+    "user.mfa.factor.activate",
+    "user.mfa.factor.deactivate",
+    "user.mfa.factor.reset_all",
+    "user.risk.change",
+    "user.risk.detect",
+    "user.session.context.change",
+    "user.session.start",
+]
+"""Sign-ins, credentials, privileges, policies, and who tampers with what watches them."""
+
+
+def resolve(
+    events: str | Iterable[str], needed: Collection[str] = (), catalogue: Catalogue = EVENT_TYPES
+) -> frozenset[str]:
+    """The event types that `events` stand for.
+
+    Args:
+        events: a preset, or event types among which presets may stand.
+        needed: what the preset `rules` stands for.
+        catalogue: event types with their tags.
+    """
+    eligible = {name for name, tags in catalogue.items() if HOOK_ELIGIBLE in tags}
+    presets: dict[str, Collection[str]] = {
+        ALL_ELIGIBLE: eligible,
+        SECURITY: eligible.intersection(_SECURITY),
+        RULES: needed,
+    }
+    written = [events] if isinstance(events, str) else events
+    return frozenset(name for each in written for name in presets.get(each, (each,)))
+
+
+def faults(
+    types: Collection[str], filters: Iterable[str] = (), catalogue: Catalogue = EVENT_TYPES
+) -> list[str]:
+    """Why Okta would refuse a hook with these types; one line each, none if it would not.
+
+    Args:
+        types: event types.
+        filters: the types that have a filter.
+        catalogue: event types with their tags.
+    """
+    found = []
+    for name in sorted(types):
+        if name not in catalogue:
+            near = difflib.get_close_matches(name, catalogue, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"Okta's catalogue (release {RELEASE}) has no event type {name}{hint}")
+        elif HOOK_ELIGIBLE not in catalogue[name]:
+            found.append(f"no hook carries {name}: it comes by the System Log only; take it out of the list")
+    if not types:
+        found.append("no event type is left, and a hook needs one")
+    if len(types) > MAX_TYPES:
+        found.append(f"{len(types)} event types are too many for one hook; Okta takes {MAX_TYPES}")
+    found += [
+        f"there is a filter of {name}, which is not among the events"
+        for name in sorted(set(filters) - set(types))
+    ]
+    return found

@@ -1,0 +1,182 @@
+"""What lies between a hook as it is and as it is wanted, on answers as Okta gives them."""
+
+from typing import Any
+
+import pytest
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.hook import Difference, Hook, Wanted, body_of, plan
+from forwarder.values import Secret
+
+TYPES = ("user.session.start", "user.session.end")
+ENTRY = {
+    "event": "user.session.start",
+    "condition": {"version": None, "expression": "event.outcome.result eq 'FAILURE'"},
+}
+FILTER = {"type": "EXPRESSION_LANGUAGE", "eventFilterMap": [ENTRY]}
+
+
+def answered(**changes: Any) -> dict[str, Any]:
+    """A hook that is as `wanted`, with what an operator may have added in Okta's console."""
+    config = {
+        "uri": "https://hooks.example.com/okta/events",
+        "headers": [{"key": "X-Team", "value": "blue"}],
+        "method": "POST",
+        "authScheme": {"type": "HEADER", "key": "Authorization"},
+    }
+    return {
+        "id": "who1",
+        "status": changes.get("status", "ACTIVE"),
+        "verificationStatus": changes.get("verification", "VERIFIED"),
+        "name": changes.get("name", "forwarder"),
+        "description": "made by hand",
+        "created": "2026-01-01T00:00:00.000Z",
+        "events": {
+            "type": "EVENT_TYPE",
+            "items": list(changes.get("types", TYPES)),
+            "filter": changes.get("filter"),
+        },
+        "channel": {"type": "HTTP", "version": "1.0.0", "config": config | changes.get("config", {})},
+        "_links": {},
+    }
+
+
+def hook(**changes: Any) -> Hook:
+    return Hook.read(answered(**changes))
+
+
+def wanted(**changes: Any) -> Wanted:
+    plain: dict[str, Any] = {
+        "name": "forwarder",
+        "uri": "https://hooks.example.com/okta/events",
+        "types": frozenset(TYPES),
+        "header": "Authorization",
+        "secret": Secret("the-newest"),
+    }
+    return Wanted(**plain | changes)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"types": reversed(TYPES)},
+        {"config": {"authScheme": {"type": "HEADER", "key": "authorization"}}},
+        {"filter": FILTER},
+    ],
+)
+def test_what_only_looks_different_is_no_difference(same: dict[str, Any]) -> None:
+    assert plan(wanted(), hook(**same)).empty
+
+
+@pytest.mark.parametrize(
+    ("there", "difference", "verify"),
+    [
+        ({"name": "old"}, Difference("name", ("old",), ("forwarder",)), False),
+        (
+            {"types": ("user.session.start", "group.lifecycle.create")},
+            Difference("events", ("group.lifecycle.create",), ("user.session.end",)),
+            False,
+        ),
+        (
+            {"config": {"uri": "https://old.example.com/"}},
+            Difference("URL", ("https://old.example.com/",), ("https://hooks.example.com/okta/events",)),
+            True,
+        ),
+        (
+            {"config": {"authScheme": {"type": "HEADER", "key": "X-Key"}}},
+            Difference("authentication field", ("X-Key",), ("Authorization",)),
+            True,
+        ),
+        ({"config": {"authScheme": None}}, Difference("authentication field", (), ("Authorization",)), True),
+    ],
+)
+def test_what_differs_is_replaced_and_verified_again_if_it_is_the_channel(
+    there: dict[str, Any], difference: Difference, *, verify: bool
+) -> None:
+    made = plan(wanted(), hook(**there))
+    assert made.differences == (difference,)
+    assert (made.create, made.replace, made.activate, made.verify) == (False, True, False, verify)
+
+
+def test_a_state_that_sends_nothing_is_mended_without_a_replacement() -> None:
+    made = plan(wanted(), hook(status="INACTIVE", verification="UNVERIFIED"))
+    assert [each.what for each in made.differences] == ["status", "verification"]
+    assert (made.replace, made.activate, made.verify) == (False, True, True)
+
+
+def test_a_hook_that_is_not_there_is_created_and_verified() -> None:
+    made = plan(wanted(), None)
+    assert (made.create, made.replace, made.verify) == (True, False, True)
+    assert Difference("events", wants=("user.session.end", "user.session.start")) in made.differences
+
+
+def test_the_secret_is_sent_again_when_asked_though_nothing_visible_differs() -> None:
+    made = plan(wanted(), hook(), resend_secret=True)
+    assert (made.replace, made.verify) == (True, True)
+    assert "the-newest" not in repr(made)
+
+
+def test_a_replacement_carries_what_the_operator_said_nothing_about() -> None:
+    body = body_of(wanted(), hook(status="INACTIVE", filter=FILTER))
+    assert body["description"] == "made by hand"
+    assert body["status"] == "INACTIVE"
+    assert body["events"]["filter"] == FILTER
+    assert body["channel"]["config"]["headers"] == [{"key": "X-Team", "value": "blue"}]
+
+
+def test_a_replacement_always_carries_the_secret() -> None:
+    scheme = body_of(wanted(name="new"), hook())["channel"]["config"]["authScheme"]
+    assert scheme == {"type": "HEADER", "key": "Authorization", "value": "the-newest"}
+
+
+def test_the_filter_of_a_type_goes_with_the_type() -> None:
+    less = wanted(types=frozenset({"user.session.end"}))
+    there = hook(filter=FILTER)
+    assert body_of(less, there)["events"]["filter"] is None
+    assert [each.what for each in plan(less, there).differences] == ["events", "filters"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "there", "has", "wants"),
+    [
+        ({"user.session.end": "x"}, None, (), ("user.session.end: x",)),
+        ({}, FILTER, ("user.session.start: event.outcome.result eq 'FAILURE'",), ()),
+        (
+            {"user.session.start": "x"},
+            FILTER,
+            ("user.session.start: event.outcome.result eq 'FAILURE'",),
+            ("user.session.start: x",),
+        ),
+    ],
+)
+def test_filters_of_the_configuration_replace_those_of_the_hook(
+    filters: dict[str, str], there: Any, has: tuple[str, ...], wants: tuple[str, ...]
+) -> None:
+    asked = wanted(filters=filters)
+    assert plan(asked, hook(filter=there)).differences == (Difference("filters", has, wants),)
+    sent = body_of(asked, hook(filter=there))["events"]["filter"]
+    entries = {
+        each["event"]: each["condition"]["expression"] for each in (sent or {}).get("eventFilterMap", [])
+    }
+    assert entries == filters
+
+
+def test_filters_that_are_there_already_are_no_difference() -> None:
+    assert plan(
+        wanted(filters={"user.session.start": "event.outcome.result eq 'FAILURE'"}), hook(filter=FILTER)
+    ).empty
+
+
+def test_old_answers_that_leave_keys_out_can_be_read() -> None:
+    raw = answered()
+    del raw["description"], raw["events"]["filter"]
+    raw["channel"]["config"]["headers"] = None
+    assert plan(wanted(), Hook.read(raw)).empty
+
+
+@pytest.mark.parametrize(
+    "raw", [None, [], "hook", {}, {"id": "who1"}, answered(config={}) | {"channel": None}]
+)
+def test_what_is_no_hook_is_told(raw: Any) -> None:
+    with pytest.raises(OktaError, match="no event hook"):
+        Hook.read(raw)

@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from forwarder.okta.settings import HookSettings
+
+URI = "https://hooks.example.com/okta/events"
+
+
+def test_a_hook_needs_only_its_address() -> None:
+    hook = HookSettings(uri=URI)
+    assert (hook.name, hook.events, hook.filters, hook.heal) == ("forwarder", "all-eligible", None, False)
+    assert hook.watch == 60
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        URI,
+        "https://hooks.example.com:8443/",
+        "http://127.0.0.1:8080/okta/events",
+        "http://[::1]:8080/x",
+        "http://localhost:8080/x",
+    ],
+)
+def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
+    assert HookSettings(uri=uri).uri == uri
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"uri": "http://hooks.example.com/x"}, "must begin with https://"),
+        ({"uri": "http://10.0.0.1/x"}, "must begin with https://"),
+        ({"uri": "ftp://127.0.0.1/x"}, "must begin with https://"),
+        ({"uri": "hooks.example.com/x"}, "is no address"),
+        ({"uri": "https:///x"}, "is no address"),
+        ({"uri": "https://hooks.example.com/a b"}, "is no address"),
+        ({"uri": "https://hooks.example.com:99999/x"}, "Port out of range"),
+        ({"uri": "https://user@hooks.example.com/x"}, "neither a user nor a fragment"),
+        ({"uri": "https://hooks.example.com/x#y"}, "neither a user nor a fragment"),
+        ({"events": "everything"}, "must be all-eligible, security, rules, or a list"),
+        ({"events": []}, "at least one event type"),
+        ({"events": {"a": 1}}, "write a list"),
+        ({"events": [1]}, "write a list"),
+        ({"events": "rules"}, "needs the files"),
+        ({"events": ["user.session.start", "rules"]}, "needs the files"),
+        ({"rules": ["some.toml"]}, "`events` does not name it"),
+        ({"filters": {"user.session.start": " "}}, "is blank"),
+        ({"name": "  "}, "at least 1 character"),
+        ({"watch": "0s"}, "greater than or equal to 1"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_what_makes_no_hook_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as error:
+        HookSettings(**{"uri": URI} | changes)
+    assert error.value.error_count() == 1
+
+
+def test_rules_come_with_their_files() -> None:
+    hook = HookSettings(uri=URI, events=["rules", "user.session.start"], rules=["rules/okta"])
+    assert [str(path) for path in hook.rules] == ["rules/okta"]
+
+
+def test_no_filters_and_filters_left_alone_are_two_things() -> None:
+    assert HookSettings(uri=URI, filters={}).filters == {}
+    assert HookSettings(uri=URI).filters is None

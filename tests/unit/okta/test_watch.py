@@ -1,0 +1,213 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
+from forwarder.emulator.hooks import Hook
+from forwarder.emulator.org import Emulator
+from forwarder.metrics import Metrics
+from forwarder.okta.settings import HookSettings
+from forwarder.okta.watch import Condition, HookWatch
+from tests.fakes.clock import ManualClock
+from tests.fakes.hook_receiver import HookReceiver
+from tests.fakes.okta_api import PlainApi
+from tests.fakes.okta_org import okta_org
+
+TYPES = ["user.session.start"]
+
+
+@dataclass
+class Scene:
+    """An org with our hook, live, and what watches it."""
+
+    org: Emulator
+    api: PlainApi
+    receiver: HookReceiver
+    hook: Hook
+    clock: ManualClock
+    metrics: Metrics
+
+    def watch(self, **changes: Any) -> HookWatch:
+        settings = HookSettings(**{"uri": self.receiver.url} | changes)
+        return HookWatch("acme", self.api, settings, self.metrics, self.clock)
+
+    @property
+    def gauge(self) -> float | None:
+        return self.metrics.registry.get_sample_value("forwarder_hook_verified", {"org": "acme"})
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Scene]:
+    async with (
+        HookReceiver() as receiver,
+        okta_org() as org,
+        PlainApi(org.settings.url) as api,
+    ):
+        hook = org.add_hook(receiver.url, "the-secret", types=TYPES)
+        await org.verify(hook.id)
+        receiver.calls.clear()
+        yield Scene(org, api, receiver, hook, ManualClock(), Metrics())
+
+
+@pytest.fixture
+def told() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+async def test_a_live_hook_is_told_and_known_by_its_id(there: Scene) -> None:
+    watch = there.watch()
+    assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.UNKNOWN, None, None)
+    await watch.look()
+    assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.LIVE, there.hook.id, 1)
+    assert (watch.state.status, watch.state.verification) == ("ACTIVE", "VERIFIED")
+
+
+async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list[dict[str, Any]]) -> None:
+    watch = there.watch()
+    await watch.look()
+    there.hook.verified = False
+    await watch.look()
+    await watch.look()
+    assert (watch.state.condition, there.gauge) == (Condition.UNVERIFIED, 0)
+    there.hook.active = False
+    await watch.look()
+    assert (watch.state.condition, there.gauge) == (Condition.INACTIVE, 0)
+    there.org.delete_hook(there.hook.id)
+    await watch.look()
+    assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.ABSENT, None, 0)
+    assert [(line["log_level"], line["action"]) for line in told] == [
+        ("info", "hook_live"),
+        ("warning", "hook_unverified"),
+        ("warning", "hook_inactive"),
+        ("warning", "hook_absent"),
+    ]
+    assert "forwarder hooks verify" in told[1]["event"]
+    assert "forwarder hooks sync" in told[2]["event"]
+
+
+async def test_since_is_when_it_became_so(there: Scene) -> None:
+    watch = there.watch()
+    await watch.look()
+    first = watch.state.since
+    await there.clock.advance(60)
+    await watch.look()
+    assert watch.state.since == first
+    there.hook.verified = False
+    await watch.look()
+    assert watch.state.since == first + 60_000_000
+
+
+async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
+    watch = there.watch()
+    await watch.look()
+    body = {
+        "name": "renamed",
+        "events": {"type": "EVENT_TYPE", "items": TYPES},
+        "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": "https://elsewhere.example.com/"}},
+    }
+    await there.api.call("PUT", f"/api/v1/eventHooks/{there.hook.id}", body=body)
+    await watch.look()
+    assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.UNVERIFIED)
+
+
+async def test_a_hook_of_another_name_at_our_address_is_ours(there: Scene) -> None:
+    watch = there.watch(name="another")
+    await watch.look()
+    assert watch.hook_id() == there.hook.id
+
+
+async def test_hooks_of_others_are_not_ours(there: Scene) -> None:
+    watch = there.watch(name="another", uri="https://elsewhere.example.com/")
+    await watch.look()
+    assert (watch.hook_id(), watch.state.condition) == (None, Condition.ABSENT)
+
+
+async def test_a_hook_made_anew_is_found_again(there: Scene) -> None:
+    watch = there.watch()
+    await watch.look()
+    there.org.hooks.deactivate(there.hook.id)
+    there.org.delete_hook(there.hook.id)
+    again = there.org.add_hook(there.receiver.url, "the-secret", types=TYPES)
+    await watch.look()
+    assert (watch.hook_id(), watch.state.condition) == (again.id, Condition.UNVERIFIED)
+
+
+async def test_while_okta_does_not_answer_what_was_known_stays(
+    there: Scene, told: list[dict[str, Any]]
+) -> None:
+    watch = there.watch()
+    await watch.look()
+    there.api.fault = OktaUnreachableError("no answer from the org")
+    await watch.look()
+    await watch.look()
+    assert (watch.state.condition, there.gauge) == (Condition.LIVE, 1)
+    assert watch.state.error == "no answer from the org"
+    there.api.fault = OktaRefusedError(403, "E0000006", "the scope okta.eventHooks.read is missing")
+    await watch.look()
+    there.api.fault = None
+    await watch.look()
+    assert watch.state.error is None
+    actions = [line["action"] for line in told]
+    assert actions == ["hook_live", "hook_unknown", "hook_unknown", "hook_live"]
+
+
+async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> None:
+    running = asyncio.create_task(there.watch(watch="30s").run())
+    await there.clock.asleep()
+    assert there.clock.waits == [30]
+    there.api.fault = OktaUnreachableError("no answer")
+    asked = len(there.api.sent)
+    await there.clock.advance(30)
+    await there.clock.asleep()
+    there.api.fault = None
+    await there.clock.advance(30)
+    await there.clock.asleep()
+    assert len(there.api.sent) == asked + 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_nothing_is_healed_unless_asked(there: Scene) -> None:
+    there.hook.verified = False
+    await there.watch().look()
+    assert there.receiver.calls == []
+
+
+async def test_an_unverified_hook_is_verified_again_when_asked(there: Scene) -> None:
+    there.hook.verified = False
+    watch = there.watch(heal=True)
+    await watch.look()
+    assert (watch.state.condition, there.gauge) == (Condition.LIVE, 1)
+
+
+async def test_a_deactivated_hook_is_left_alone_by_healing(there: Scene) -> None:
+    there.hook.active = there.hook.verified = False
+    watch = there.watch(heal=True)
+    await watch.look()
+    assert watch.state.condition is Condition.INACTIVE
+    assert there.api.changes == []
+
+
+async def test_healing_that_fails_is_tried_again_ever_more_rarely(
+    there: Scene, told: list[dict[str, Any]]
+) -> None:
+    there.hook.verified = False
+    there.receiver.otherwise = 401
+    watch = there.watch(heal=True)
+    tries = []
+    for _ in range(8):
+        await watch.look()
+        tries.append(len(there.api.changes))
+        await there.clock.advance(60)
+    assert tries == [1, 2, 2, 3, 3, 3, 3, 4]
+    assert [line["action"] for line in told].count("hook_unverified") == 1
+    there.receiver.otherwise = 200
+    for _ in range(8):
+        await watch.look()
+        await there.clock.advance(60)
+    assert watch.state.condition is Condition.LIVE
