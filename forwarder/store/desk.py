@@ -50,7 +50,7 @@ def replay_letters(path: Path, which: Selection, clock: Clock) -> int:
     Raises:
         StoreError: there is no store at `path`, or it cannot be written.
     """
-    return _write(path, control.Request("replay", which), clock)
+    return _write(path, control.Replay(which), clock)
 
 
 def discard_letters(path: Path, which: Selection, clock: Clock) -> int:
@@ -62,20 +62,20 @@ def discard_letters(path: Path, which: Selection, clock: Clock) -> int:
     Raises:
         StoreError: there is no store at `path`, or it cannot be written.
     """
-    return _write(path, control.Request("discard", which), clock)
+    return _write(path, control.Discard(which), clock)
 
 
-def _write(path: Path, request: control.Request, clock: Clock) -> int:
+def _write(path: Path, request: control.Replay | control.Discard, clock: Clock) -> int:
     schema.connect_reader(path).close()  # says clearly what is wrong, and makes no store where there is none
-    done = control.ask(path, request)
-    if done is not None:
-        return done
+    answer = control.ask(path, request)
+    if answer is not None:
+        return answer.done
     lock = FileLock(path)
     try:
         with closing(schema.open_writer(path)) as db:
             ids = dead_letters.dead_ids(db, request.which)
             tx = Transaction(db, clock.now())
-            count = (work.replay if request.do == "replay" else work.discard)(tx, ids)
+            count = (work.replay if isinstance(request, control.Replay) else work.discard)(tx, ids)
             tx.commit()
             return count
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""Queries that give events back, for a reading connection."""
+"""Queries for a reading connection: events, and where the reader of another source goes on."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -25,6 +25,12 @@ def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> li
         (sink, limit),
     )
     return _events(rows, max_bytes)
+
+
+def cursor(db: sqlite3.Connection, name: str) -> str | None:
+    """As `core.ports.LogIntake.cursor`."""
+    row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _events(

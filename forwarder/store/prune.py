@@ -100,6 +100,12 @@ class Pruner:
         old = [(org, uuid) for org, uuid, since in rows if since < until]
         if old:
             db.executemany("DELETE FROM known WHERE org = ? AND uuid = ?", old)
+            # What is not known is not awaited: as a new event, its copy by hook would not end the wait.
+            db.execute(
+                "DELETE FROM awaited WHERE (org, uuid) > (?, ?) AND (org, uuid) <= (?, ?) AND NOT EXISTS "
+                "(SELECT 1 FROM known WHERE known.org = awaited.org AND known.uuid = awaited.uuid)",
+                (*self._after, *rows[-1][:2]),
+            )
         more = len(rows) == _KEYS
         self._after = rows[-1][:2] if more else _FIRST
         self._swept = None if more else now

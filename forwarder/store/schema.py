@@ -16,7 +16,21 @@ from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 APPLICATION_ID = 0x4F6B4677
 """`OkFw`: stands in the file's header and tells our files from other people's SQLite files."""
 
-STEPS: Sequence[str] = ()
+STEPS: Sequence[str] = (
+    """
+    CREATE TABLE awaited (
+      org INTEGER NOT NULL,
+      uuid BLOB NOT NULL,
+      event_type TEXT NOT NULL,
+      published INTEGER NOT NULL,
+      since INTEGER NOT NULL,
+      missed_at INTEGER,
+      PRIMARY KEY (org, uuid)
+    ) WITHOUT ROWID;
+    CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
+    UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
+    """,
+)
 """Step n (from 1) turns version n into version n + 1. Each runs in one transaction; none is ever changed."""
 
 PAGE_SIZE = 16384
@@ -169,7 +183,7 @@ def _create(path: Path) -> None:
     with closing(_connect(_uri(new, "rw"))) as db:
         db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.executescript(f"BEGIN; {schema} PRAGMA user_version = 1; COMMIT;")
+        db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version_of(STEPS)}; COMMIT;")
         db.execute("PRAGMA journal_mode = wal")
     new.rename(path)
     sync_directory(path.parent)
@@ -191,7 +205,7 @@ def _check(path: Path, newest: int) -> None:
         if version > newest:  # a newer forwarder's change may still be in the log only
             raise _wrong_version(path, version, newest)
         try:
-            _check_content(db, path)
+            _check_content(db, path, version)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
                 raise
@@ -214,7 +228,7 @@ def _check_header(path: Path, newest: int) -> None:
         raise _wrong_version(path, version, newest)
 
 
-def _check_content(db: sqlite3.Connection, path: Path) -> None:
+def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
     """Touch every table at its ends; a whole check of gigabytes would hold up a restart for minutes."""
     counters = db.execute("SELECT stored FROM counters WHERE id = 1").fetchone()
     last = db.execute("SELECT MAX(seq) FROM events").fetchone()[0]
@@ -222,6 +236,8 @@ def _check_content(db: sqlite3.Connection, path: Path) -> None:
     db.execute("SELECT COUNT(*) FROM positions, orgs").fetchone()
     db.execute("SELECT MAX(id) FROM dead_letters").fetchone()
     db.execute("SELECT uuid FROM known LIMIT 1").fetchone()
+    if version > 1:
+        db.execute("SELECT uuid FROM awaited LIMIT 1").fetchone()
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
             f"the store {path} is damaged: it holds event {last}, but counts {counters and counters[0]}; "

@@ -1,4 +1,4 @@
--- The store, version 1. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
+-- The store, version 2; older files come to it by schema.STEPS. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
 -- A canonical lower-case uuid lies here as 16 bytes with its time first (keys.py), anything else as its text.
 
 CREATE TABLE orgs (
@@ -26,6 +26,22 @@ CREATE TABLE known (
   since INTEGER NOT NULL,            -- when it was stored: seconds since 1970
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
+
+-- What the System Log brought first although our hook is to bring it too, until the hook brings it: a subset of `known`,
+-- and a row leaves with its row there at the latest. A hook has its grace from when the event happened, and from when
+-- the log brought it, whichever is later: what Okta's log is late with, its hook is late with as well, and a gap that
+-- is told too early is counted for good.
+CREATE TABLE awaited (
+  org INTEGER NOT NULL,              -- orgs.id
+  uuid BLOB NOT NULL,                -- packed
+  event_type TEXT NOT NULL,          -- Okta's dotted name
+  published INTEGER NOT NULL,        -- when it happened, by Okta's clock
+  since INTEGER NOT NULL,            -- when the log brought it, by our clock
+  missed_at INTEGER,                 -- when we gave up on the hook; NULL until then
+  PRIMARY KEY (org, uuid)
+) WITHOUT ROWID;
+-- Finds those to give up on, however many were missed before.
+CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
 
 -- What cannot be counted from the other tables. One row.
 CREATE TABLE counters (
@@ -61,7 +77,7 @@ CREATE TABLE dead_letters (
   event_type TEXT NOT NULL,          -- '' where there is none
   published INTEGER,                 -- NULL where there is none
   received_at INTEGER,               -- NULL where undisclosed
-  via TEXT NOT NULL,                 -- '' where there is none
+  via TEXT NOT NULL,                 -- the way it came: hook or log; '' where undisclosed
   envelope_id BLOB NOT NULL,         -- packed; '' where there was none
   body BLOB                          -- byte for byte as received; NULL where undisclosed: it cannot be sent again
 );

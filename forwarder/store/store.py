@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol, Self
 
-from forwarder.core.errors import StoreTimeoutError
-from forwarder.core.event import Event, Reject, StoredEvent
-from forwarder.core.ports import Appended, Clock, Settlement
+from forwarder.core.errors import StoreError, StoreTimeoutError
+from forwarder.core.event import Event, Micros, Reject, StoredEvent
+from forwarder.core.ports import Appended, Clock, Page, Settlement
 from forwarder.metrics import Metrics
-from forwarder.store import dead_letters, log, schema, work
+from forwarder.store import control, dead_letters, log, schema, work
 from forwarder.store import ledger as ledgers
-from forwarder.store.control import ControlServer, Request
 from forwarder.store.dead_letters import Selection
 from forwarder.store.deadlines import Deadlines
 from forwarder.store.ledger import Ledger
@@ -22,6 +21,8 @@ from forwarder.store.settings import StoreSettings
 from forwarder.store.transaction import Transaction
 from forwarder.store.writer import Writer
 
+_LOCK = 1.0  # seconds for a command that is just writing to the store
+_MISSES = 250  # events given up in one piece of work, as below
 _LETTERS = 100  # dead letters in one piece of work, so that no commit waits long behind them
 _REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one answer of `replays`
 
@@ -48,7 +49,7 @@ class Store:
         self._writer = Writer(db, settings, clock, metrics, self._committed)
         self._log_reader = Reader(self._path, "store-log")
         self._desk_reader = Reader(self._path, "store-desk")  # an operator's long look holds up no sink
-        self._control = ControlServer(self._path, self._act)
+        self._control = control.ControlServer(self._path, self._act)
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
@@ -60,7 +61,7 @@ class Store:
             StoreFullError: the disk is full.
             StoreError: its directory is missing or may not be written, or another reason.
         """
-        lock = await asyncio.to_thread(FileLock, settings.path)
+        lock = await asyncio.to_thread(FileLock, settings.path, patience=_LOCK)
         try:
             db = await asyncio.to_thread(schema.open_writer, settings.path)
             store = cls(settings, clock, metrics, lock, db)
@@ -105,7 +106,35 @@ class Store:
         self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
     ) -> Appended:
         """As `core.ports.Intake.append`."""
-        committed = self._writer.append(work.Post(events, rejects))
+        return await self._append(work.Post(events, rejects), timeout)
+
+    # LogIntake
+
+    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+        """As `core.ports.LogIntake.append_page`."""
+        return await self._append(page, timeout)
+
+    async def cursor(self, name: str) -> str | None:
+        """As `core.ports.LogIntake.cursor`."""
+        return await self._desk_reader.run(partial(log.cursor, name=name))
+
+    async def miss(self, org: str, before: Micros) -> int:
+        """As `core.ports.LogIntake.miss`: in small steps, and an error after the first of them only ends it early,
+        so that what is committed is told once, and the rest is missed by the next call."""
+        missed = 0
+        while True:
+            try:
+                more = await self._writer.submit(partial(work.miss, org=org, before=before, limit=_MISSES))
+            except StoreError:
+                if missed:
+                    return missed
+                raise
+            missed += more
+            if more < _MISSES:
+                return missed
+
+    async def _append(self, what: work.Post | Page, timeout: float) -> Appended:
+        committed = self._writer.append(what)
         self._deadlines.watch(committed, timeout)
         return await committed
 
@@ -205,19 +234,6 @@ class Store:
         while await self._writer.submit(lambda tx: pruner.step(tx.db, tx.now)):
             pass
 
-    async def cursor(self, name: str) -> str | None:
-        """What was last set under `name`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-
-        def get(db: sqlite3.Connection) -> str | None:
-            row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row[0])
-
-        return await self._desk_reader.run(get)
-
     async def set_cursor(self, name: str, value: str) -> None:
         """Remember `value` under `name`, durably.
 
@@ -233,8 +249,17 @@ class Store:
             count += await self._writer.submit(partial(do, ids=ids[first : first + _LETTERS]))
         return count
 
-    async def _act(self, request: Request) -> int:
-        return await (self.replay if request.do == "replay" else self.discard)(request.which)
+    async def _act(self, request: control.Request) -> control.Answer:
+        match request:
+            case control.Replay(which):
+                return control.Answer(done=await self.replay(which))
+            case control.Discard(which):
+                return control.Answer(done=await self.discard(which))
+            case control.Miss(org, before):
+                return control.Answer(done=await self.miss(org, before))
+            case control.Append(page, timeout):
+                new = {id(event) for event in (await self.append_page(page, timeout=timeout)).stored}
+                return control.Answer(new=[at for at, event in enumerate(page.events) if id(event) in new])
 
     def _committed(self, stored: int) -> None:
         if stored > self._stored:

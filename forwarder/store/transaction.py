@@ -1,12 +1,12 @@
 """One transaction of the writer, and what may be written in it: the only place that puts events into the store."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from forwarder.core.errors import StoreFullError
-from forwarder.core.event import Event, Micros, Reject
+from forwarder.core.event import Event, Micros, Reject, Via
 from forwarder.core.outcome import RejectReason
 from forwarder.store import prune
 from forwarder.store.keys import pack
@@ -31,6 +31,7 @@ def _insert(table: str, columns: int) -> dict[int, str]:
 
 _KNOW = _insert("known", 3)
 _ADD = _insert("events", 9)
+_AWAIT = _insert("awaited", 6)
 
 
 class Transaction:
@@ -80,7 +81,7 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def add(self, events: Sequence[Event]) -> list[bool]:
-        """Store those of `events` that are not known. First seen wins.
+        """Store those of `events` that are not known. First seen wins. What is known and comes by hook is awaited no more.
 
         Returns:
             Whether each is new.
@@ -111,6 +112,12 @@ class Transaction:
                     )
                 )
         self.duplicates += len(events) - len(rows)
+        if len(rows) < len(events):
+            self._end_waits(
+                key[:2]
+                for event, key, is_new in zip(events, keys, new, strict=True)
+                if not is_new and event.via is Via.HOOK
+            )
         if rows:
             self.make_room(size)
         for piece in _pieces(rows):
@@ -131,8 +138,40 @@ class Transaction:
             return [self._know([key])[0] for key in keys]
         return [True] * len(keys)
 
-    def add_reject(self, reject: Reject) -> None:
+    def await_hook(self, events: Sequence[Event]) -> None:
+        """Await from the hook what the log brought first.
+
+        Args:
+            events: all new in this transaction.
+
+        Raises:
+            StoreFullError: no room to remember them.
+        """
+        self.make_room(len(events) * _ROW)
+        rows = [
+            (
+                self._org(event.org),
+                pack(event.uuid),
+                event.event_type,
+                event.published,
+                event.received_at,
+                None,
+            )
+            for event in events
+        ]
+        for piece in _pieces(rows):
+            self.db.execute(_AWAIT[len(piece)], [*chain.from_iterable(piece)])
+
+    def _end_waits(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        """The hook brought these: late perhaps, but it did, so those that had been given up are missed no more."""
+        self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", keys)
+
+    def add_reject(self, reject: Reject, via: Via) -> None:
         """Keep an element that is no event as a dead letter of the receiver.
+
+        Args:
+            reject: the element.
+            via: the way that it came.
 
         Raises:
             StoreFullError: no room for it.
@@ -141,7 +180,7 @@ class Transaction:
         self.rejected += 1
         self.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, "
-            "received_at, via, envelope_id, body) VALUES (?, 'dead', 1, ?, ?, ?, ?, '', '', ?, '', ?, ?)",
+            "received_at, via, envelope_id, body) VALUES (?, 'dead', 1, ?, ?, ?, ?, '', '', ?, ?, ?, ?)",
             (
                 RECEIVER,
                 RejectReason.NOT_AN_EVENT.value,
@@ -149,6 +188,7 @@ class Transaction:
                 self.now,
                 reject.org,
                 reject.received_at,
+                via.value,
                 pack(reject.envelope_id),
                 reject.body,
             ),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from forwarder.core.errors import NotAnEventError, StoreError
-from forwarder.core.event import Event, Reject, Via, read_event
+from forwarder.core.event import Event, Micros, Reject, Via, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.core.ports import Appended, Settlement
+from forwarder.core.ports import Appended, Page, Settlement
 from forwarder.store.keys import unpack
 from forwarder.store.transaction import RECEIVER, Transaction
 
@@ -27,7 +27,7 @@ _PROBE = 65536  # bytes
 
 
 class Post(NamedTuple):
-    """What one POST brings, or one page of the System Log."""
+    """What one POST brings."""
 
     events: Sequence[Event]
     rejects: Sequence[Reject]
@@ -40,9 +40,31 @@ def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
     for events, rejects in posts:
         stored = [event for event in events if next(new)]
         for reject in rejects:
-            tx.add_reject(reject)
+            tx.add_reject(reject, Via.HOOK)
         done.append(Appended(stored, len(events) - len(stored)))
     return done
+
+
+def append_page(tx: Transaction, page: Page) -> Appended:
+    """As `core.ports.LogIntake.append_page`. What a hook brought before is awaited from none."""
+    new = tx.add(page.events)
+    stored = [event for event, is_new in zip(page.events, new, strict=True) if is_new]
+    tx.await_hook([event for event in stored if event.uuid in page.hooked])
+    for reject in page.rejects:
+        tx.add_reject(reject, Via.LOG)
+    set_cursor(tx, *page.cursor)
+    return Appended(stored, len(page.events) - len(stored))
+
+
+def miss(tx: Transaction, org: str, before: Micros, limit: int) -> int:
+    """Give up on at most `limit` events of `org`, as `core.ports.LogIntake.miss`."""
+    # One statement: the interpreter is let go of at every step, and each may be long in coming back.
+    return tx.db.execute(
+        "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) AND uuid IN ("
+        "SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) AND missed_at IS NULL "
+        "AND since < :before AND published < :before ORDER BY since LIMIT :limit)",
+        {"now": tx.now, "org": org, "before": before, "limit": limit},
+    ).rowcount
 
 
 def settle(tx: Transaction, done: Settlement) -> None:
@@ -175,12 +197,12 @@ def replay(tx: Transaction, ids: Iterable[int]) -> int:
 
 
 def _receive_again(tx: Transaction, number: int) -> bool:
-    org, received_at, envelope_id, body = tx.db.execute(
-        "SELECT org, received_at, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
+    org, received_at, via, envelope_id, body = tx.db.execute(
+        "SELECT org, received_at, via, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
     ).fetchone()
     try:
         event = read_event(
-            body, org=org, via=Via.HOOK, received_at=received_at, envelope_id=unpack(envelope_id)
+            body, org=org, via=Via(via), received_at=received_at, envelope_id=unpack(envelope_id)
         )
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))

@@ -20,7 +20,7 @@ import msgspec
 
 from forwarder import logs
 from forwarder.core.errors import StoreError, StoreFullError
-from forwarder.core.ports import Appended, Clock
+from forwarder.core.ports import Appended, Clock, Page
 from forwarder.metrics import Metrics
 from forwarder.store import schema, work
 from forwarder.store.connection import Connection, Work, is_disk_fault
@@ -124,8 +124,8 @@ class Writer:
         """
         return self._submit(task, 0)
 
-    def append(self, post: Post) -> asyncio.Future[Appended]:
-        """Let the events of `post` be part of one of the next commits.
+    def append(self, what: Post | Page) -> asyncio.Future[Appended]:
+        """Let the events of `what` be part of one of the next commits.
 
         Returns:
             What was new, once it is fsynced; or StoreError: then nothing of it stays.
@@ -135,13 +135,13 @@ class Writer:
         """
         size = (
             1
-            + sum(len(event.body) for event in post.events)
-            + sum(len(reject.body) for reject in post.rejects)
+            + sum(len(event.body) for event in what.events)
+            + sum(len(reject.body) for reject in what.rejects)
         )
         if self._waiting + size > _WAITING_BYTES and self._waiting:
             self.unready = "the disk does not keep up: too many events wait to be committed"
             raise StoreError(self.unready)
-        return self._submit(post, size)
+        return self._submit(what if isinstance(what, Post) else partial(work.append_page, page=what), size)
 
     def _submit(self, task: Work[Any] | Post, size: int) -> asyncio.Future[Any]:
         if self._closed:
@@ -229,7 +229,8 @@ class Writer:
             for job in group:
                 self._commit([job])
             return
-        if group[0].size and isinstance(error, StoreFullError):
+        # A page of the log that does not fit can come again, and POSTs may fit where it does not.
+        if isinstance(group[0].work, Post) and isinstance(error, StoreFullError):
             self._cannot_store(str(error))
         self._answer([(group[0], None, error)], None)
 

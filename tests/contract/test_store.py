@@ -11,8 +11,9 @@ from forwarder.core.event import Event
 from forwarder.core.ports import Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.store import Store
+from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore
-from tests.unit.store.samples import event, events, opened, refused, reject, taken
+from tests.unit.store.samples import event, events, logged, opened, page, refused, reject, taken
 
 AnyStore = Store | MemoryStore
 
@@ -158,3 +159,106 @@ async def test_each_sink_goes_its_own_way(store: AnyStore) -> None:
     await store.settle(taken("archive", 1, 1))
     with pytest.raises(ValueError, match=r"add up|cannot move"):
         await store.settle(taken("archive", 1, 1))
+
+
+async def test_a_page_is_stored_with_its_cursor_and_its_rejects(store: AnyStore) -> None:
+    known = event("a")
+    await store.append([known], timeout=5)
+    assert await store.cursor("log/acme") is None
+    first, second = logged("b", size=100), logged("c")
+    appended = await store.append_page(page(first, logged("a"), second, rejects=[reject()]), timeout=5)
+    assert (list(appended.stored), appended.duplicates) == ([first, second], 1)
+    assert await log(store) == [(1, known), (2, first), (3, second)]
+    assert await store.cursor("log/acme") == "next"
+    await store.append_page(page(cursor="after it"), timeout=5)
+    assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("after it", None)
+
+
+async def test_what_the_log_brought_and_the_hook_did_not_is_missed_once(store: AnyStore) -> None:
+    hooked = [logged() for _ in range(600)]  # more than one step of the work
+    await store.append_page(page(*hooked, logged(), hooked=hooked), timeout=5)
+    assert await store.miss("acme", NOON) == 0
+    assert await store.miss("acme", NOON + 1) == 600
+    assert await store.miss("acme", NOON + 1) == 0
+
+
+async def test_what_the_hook_brought_first_is_awaited_no_more(store: AnyStore) -> None:
+    batch = events(3)
+    await store.append(batch, timeout=5)
+    again = [logged(one.uuid) for one in batch]
+    assert (await store.append_page(page(*again, hooked=again), timeout=5)).duplicates == 3
+    assert await store.miss("acme", NOON + 1) == 0
+
+
+async def test_what_the_hook_brings_after_the_log_is_awaited_no_more(store: AnyStore) -> None:
+    hooked = [logged() for _ in range(5)]
+    await store.append_page(page(*hooked, hooked=hooked), timeout=5)
+    copies = [event(one.uuid) for one in hooked[:3]]
+    assert (await store.append([event(), *copies], timeout=5)).duplicates == 3
+    assert await store.miss("acme", NOON + 1) == 2
+
+
+async def test_what_was_missed_is_not_missed_again_whatever_comes_later(store: AnyStore) -> None:
+    one = logged("a")
+    await store.append_page(page(one, hooked=[one]), timeout=5)
+    assert await store.miss("acme", NOON + 1) == 1
+    await store.append_page(page(one, hooked=[one]), timeout=5)
+    assert await store.miss("acme", NOON + 1) == 0
+    await store.append([event("a")], timeout=5)
+    await store.append_page(page(one, hooked=[one]), timeout=5)
+    assert await store.miss("acme", NOON + 1) == 0
+
+
+async def test_the_same_page_again_changes_nothing(store: AnyStore) -> None:
+    hooked = [logged(), logged()]
+    whole = page(*hooked, logged(), hooked=hooked)
+    await store.append_page(whole, timeout=5)
+    await store.append([event(hooked[0].uuid)], timeout=5)
+    before = await log(store)
+    assert (await store.append_page(whole, timeout=5)).duplicates == 3
+    assert await log(store) == before
+    assert await store.miss("acme", NOON + 1) == 1
+
+
+async def test_a_copy_that_the_log_brings_again_ends_no_wait(store: AnyStore) -> None:
+    one = logged("a")
+    await store.append_page(page(one, hooked=[one]), timeout=5)
+    await store.append_page(page(one), timeout=5)
+    assert await store.miss("acme", NOON + 1) == 1
+
+
+async def test_the_grace_begins_when_the_event_happened_or_when_the_log_brought_it_whichever_is_later(
+    store: AnyStore,
+) -> None:
+    late = logged("brought late", received_at=NOON + 100)  # they all happened at noon
+    early = logged("brought early, by a clock that is behind Okta's", received_at=NOON - 100)
+    await store.append_page(page(late, early, hooked=[late, early]), timeout=5)
+    assert await store.miss("acme", NOON) == 0
+    assert await store.miss("acme", NOON + 1) == 1
+    assert await store.miss("acme", NOON + 100) == 0
+    assert await store.miss("acme", NOON + 101) == 1
+
+
+async def test_the_same_uuid_of_two_orgs_is_awaited_of_each(store: AnyStore) -> None:
+    uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
+    for org in ("acme", "other"):
+        one = logged(uuid, org=org)
+        await store.append_page(page(one, hooked=[one], cursor=org), timeout=5)
+    await store.append([event(uuid, org="other")], timeout=5)
+    assert await store.miss("other", NOON + 1) == 0
+    assert await store.miss("nobody", NOON + 1) == 0
+    assert await store.miss("acme", NOON + 1) == 1
+    assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("acme", "other")
+
+
+async def test_a_hook_that_brings_an_event_at_the_same_time_as_the_log_leaves_nothing_awaited(
+    store: AnyStore,
+) -> None:
+    hooked = [logged() for _ in range(30)]
+    await asyncio.gather(
+        *(store.append([event(one.uuid)], timeout=5) for one in hooked[:15]),
+        store.append_page(page(*hooked, hooked=hooked), timeout=5),
+        *(store.append([event(one.uuid)], timeout=5) for one in hooked[15:]),
+    )
+    assert len(await log(store)) == 30
+    assert await store.miss("acme", NOON + 1) == 0

@@ -1,16 +1,17 @@
-"""The store in memory: `Intake` and `Log` with the same promises, but for durability.
+"""The store in memory: `Intake`, `LogIntake` and `Log` with the same promises, but for durability.
 
 `tests/contract/test_store.py` holds it to what the real store does.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, Reject, StoredEvent
+from forwarder.core.event import Event, Micros, Reject, StoredEvent, Via
 from forwarder.core.outcome import Rejection
-from forwarder.core.ports import Appended, Settlement
+from forwarder.core.ports import Appended, Page, Settlement
 
 
 class MemoryStore:
@@ -28,6 +29,9 @@ class MemoryStore:
         undisclosed: events that each sink refused without saying which.
         dead: dead letters of each sink, by seq.
         settlements: every settlement that was committed, in order.
+        cursors: what was last remembered, by name.
+        awaited: what the log brought and the hook is still to bring, by org and uuid.
+        missed: what was given up, by org and uuid.
     """
 
     def __init__(self) -> None:
@@ -40,6 +44,9 @@ class MemoryStore:
         self.undisclosed: defaultdict[str, int] = defaultdict(int)
         self.dead: defaultdict[str, dict[int, Rejection]] = defaultdict(dict)
         self.settlements: list[Settlement] = []
+        self.cursors: dict[str, str] = {}
+        self.awaited: dict[tuple[str, str], Event] = {}
+        self.missed: dict[tuple[str, str], Event] = {}
         self._known: set[tuple[str, str]] = set()
         self._replaying: defaultdict[str, list[int]] = defaultdict(list)
         self._replay_requests = 0
@@ -75,7 +82,29 @@ class MemoryStore:
     async def append(
         self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
     ) -> Appended:
-        commit = asyncio.create_task(self._commit(events, rejects))
+        return await self._within(timeout, self._commit(events, rejects))
+
+    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+        return await self._within(timeout, self._commit(page.events, page.rejects, page))
+
+    async def cursor(self, name: str) -> str | None:
+        return self.cursors.get(name)
+
+    async def miss(self, org: str, before: Micros) -> int:
+        await self._open.wait()
+        self._fail()
+        late = {
+            key: event
+            for key, event in self.awaited.items()
+            if event.org == org and event.published < before and event.received_at < before
+        }
+        self.missed |= late
+        for key in late:
+            del self.awaited[key]
+        return len(late)
+
+    async def _within(self, timeout: float, work: Coroutine[Any, Any, Appended]) -> Appended:
+        commit = asyncio.create_task(work)
         self._commits.add(commit)
         commit.add_done_callback(self._finished)
         done, _ = await asyncio.wait({commit}, timeout=timeout)
@@ -88,17 +117,27 @@ class MemoryStore:
         if not commit.cancelled():
             commit.exception()  # nobody waits for it any more where the append timed out
 
-    async def _commit(self, events: Sequence[Event], rejects: Sequence[Reject]) -> Appended:
+    async def _commit(
+        self, events: Sequence[Event], rejects: Sequence[Reject], page: Page | None = None
+    ) -> Appended:
         await self._open.wait()
         self._fail()
         stored = []
         for event in events:
-            if (event.org, event.uuid) in self._known:
+            key = (event.org, event.uuid)
+            if key in self._known:
                 self.duplicates += 1
+                if event.via is Via.HOOK:
+                    self.awaited.pop(key, None)
+                    self.missed.pop(key, None)
                 continue
-            self._known.add((event.org, event.uuid))
+            self._known.add(key)
             self.events.append(StoredEvent(len(self.events) + 1, event))
             stored.append(event)
+            if page is not None and event.uuid in page.hooked:
+                self.awaited[key] = event
+        if page is not None:
+            self.cursors |= [page.cursor]
         self.rejects.extend(rejects)
         self._notify()
         return Appended(stored, len(events) - len(stored))

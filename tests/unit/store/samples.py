@@ -4,13 +4,13 @@ import itertools
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from forwarder.core.event import Event, Micros, Reject, Via
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Clock, Settlement
+from forwarder.core.ports import Clock, Page, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.store import Store
@@ -47,6 +47,19 @@ def event(  # a factory with a default for everything
 def events(count: int, *, size: int = 0) -> list[Event]:
     """That many different events."""
     return [event(size=size) for _ in range(count)]
+
+
+def logged(name: str | None = None, *, org: str = "acme", received_at: Micros = NOON, size: int = 0) -> Event:
+    """An event that the System Log brings."""
+    return event(name, org=org, received_at=received_at, size=size, via=Via.LOG)
+
+
+def page(
+    *events: Event, hooked: Iterable[Event] = (), rejects: Sequence[Reject] = (), cursor: str = "next"
+) -> Page:
+    """A page with these events; the hook is to bring `hooked` too."""
+    org = events[0].org if events else "acme"
+    return Page(org, events, (f"log/{org}", cursor), rejects, frozenset(one.uuid for one in hooked))
 
 
 def reject(body: bytes = b'{"uuid":null}') -> Reject:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
+from forwarder.core.event import Via
 from forwarder.store import schema
+from forwarder.store.dead_letters import Selection
+from tests.fakes.clock import NOON
 from tests.unit.store.samples import event, events, opened
 
 
@@ -68,7 +71,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (foreign, "another program"),
         (text, "no store of the forwarder"),
         (empty, "is empty"),
-        (newer, "has version 7, this forwarder works with 1; run the newer forwarder"),
+        (newer, "has version 7, this forwarder works with 2; run the newer forwarder"),
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
@@ -132,35 +135,101 @@ def test_a_new_store_is_its_owners_alone_and_durable(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_an_older_store_is_brought_up_to_date_with_its_events(path: Path) -> None:
+def made_by_version_1(path: Path) -> None:
+    """A store as version 1 of the schema made it and left it: with events, dead letters and a cursor."""
+    text = Path(__file__).with_name("version1.sql").read_text(encoding="utf-8")
+    uuid = bytes.fromhex("11efea09dc3c8e669cf1ad97f4a9f2f5")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.executescript(f"BEGIN; {text} PRAGMA user_version = 1; COMMIT;")
+        db.execute("PRAGMA journal_mode = wal")
+        db.execute("INSERT INTO orgs VALUES (1, 'acme')")
+        row = (1, 1, uuid, "user.session.start", NOON, NOON, "hook", "", b'{"x": 1}')
+        db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute("INSERT INTO known VALUES (1, ?, ?)", (uuid, NOON // 1_000_000))
+        db.execute("UPDATE counters SET stored = 1, rejected = 1")
+        db.execute("INSERT INTO positions VALUES ('siem', 0, 0, 0, 0, 1)")
+        db.execute("INSERT INTO cursors VALUES ('acme', 'there')")
+        db.execute(
+            "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, received_at, "
+            "via, envelope_id, body) VALUES ('receiver', 'dead', 1, 'not_an_event', '', 0, 'acme', '', '', 5, '', '', ?)",
+            (event("late").body,),
+        )
+        db.commit()
+
+
+def shape(db: sqlite3.Connection) -> dict[str, object]:
+    """Every table and every index, column by column."""
+    names = [
+        (kind, name)
+        for kind, name in db.execute("SELECT type, name FROM sqlite_master ORDER BY name")
+        if not name.startswith("sqlite_")
+    ]
+    return {
+        name: (
+            db.execute(f"PRAGMA {kind}_xinfo({name})").fetchall(),
+            db.execute(f"PRAGMA index_list({name})").fetchall(),
+            db.execute("SELECT wr FROM pragma_table_list(?)", (name,)).fetchall(),
+        )
+        for kind, name in names
+    }
+
+
+async def test_a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds(path: Path) -> None:
+    made_by_version_1(path)
+    with pytest.raises(StoreFormatError, match="start the forwarder once to bring it up to date"):
+        schema.connect_reader(path)
+    async with opened(path) as store:
+        (held,) = await store.read(0, limit=9, max_bytes=9)
+        assert (held.event.org, held.event.uuid) == ("acme", "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5")
+        assert held.event.body == b'{"x": 1}'
+        assert await store.cursor("acme") == "there"
+        assert await store.replay(Selection()) == 1
+        *_, late = await store.read(1, limit=9, max_bytes=9)
+        assert (late.event.uuid, late.event.via, late.event.received_at) == ("late", Via.HOOK, 5)
+        ledger = await store.ledger()
+        assert (ledger.stored, ledger.rejected, ledger.balanced) == (2, 0, True)
+    assert path.read_bytes()[60:64] == (2).to_bytes(4, "big")
+
+
+def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path) -> None:
+    made_by_version_1(path)
+    with (
+        closing(schema.open_writer(path)) as migrated,
+        closing(schema.open_writer(tmp_path / "new.db")) as new,
+    ):
+        assert shape(migrated) == shape(new)
+
+
+async def test_every_step_runs_once_and_in_its_order(path: Path) -> None:
     async with opened(path) as store:
         await store.append([event("one")], timeout=5)
-    steps = ("ALTER TABLE events ADD COLUMN colour TEXT", "UPDATE events SET colour = 'blue'")
-    with closing(schema.open_writer(path, steps)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
-        assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", "blue")]
-    assert path.read_bytes()[60:64] == (3).to_bytes(4, "big")
-    with closing(schema.open_writer(path, steps)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    newest = schema.version_of(schema.STEPS)
+    steps = (
+        *schema.STEPS,
+        "ALTER TABLE events ADD COLUMN colour TEXT",
+        "UPDATE events SET colour = IFNULL(colour, '') || 'blue'",
+    )
+    for _ in range(2):
+        with closing(schema.open_writer(path, steps)) as db:
+            assert db.execute("PRAGMA user_version").fetchone() == (newest + 2,)
+            assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", "blue")]
+    assert path.read_bytes()[60:64] == (newest + 2).to_bytes(4, "big")
 
 
 async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     async with opened(path) as store:
         await store.append([event("one")], timeout=5)
-    steps = (
-        "ALTER TABLE events ADD COLUMN colour TEXT",
-        "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1",
-    )
-    with pytest.raises(StoreError, match="stays at version 2: the step to 3 failed: no such table"):
+    first = "ALTER TABLE events ADD COLUMN colour TEXT"
+    steps = (*schema.STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
+    after = schema.version_of(schema.STEPS) + 1
+    with pytest.raises(
+        StoreError, match=f"stays at version {after}: the step to {after + 1} failed: no such"
+    ):
         schema.open_writer(path, steps)
-    with closing(schema.open_writer(path, steps[:1])) as db:
+    with closing(schema.open_writer(path, steps[:-1])) as db:
         assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", None)]
-
-
-def test_reading_an_older_store_asks_for_a_start_of_the_forwarder(path: Path) -> None:
-    schema.open_writer(path).close()
-    with pytest.raises(StoreFormatError, match="start the forwarder once"):
-        schema.connect_reader(path, steps=("SELECT 1",))
 
 
 def test_reading_where_there_is_no_store_says_so_and_makes_none(path: Path) -> None:
