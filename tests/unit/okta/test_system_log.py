@@ -1,0 +1,150 @@
+import asyncio
+import json
+
+import pytest
+
+from forwarder.core.errors import OktaError
+from forwarder.core.event import Via
+from forwarder.okta.api import Answer
+from forwarder.okta.system_log import KEPT, LogPage, SystemLog, names_hook
+from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.okta_log import HOOK, URL, LogApi, OneAnswer, event
+
+NEXT = {"next": f"{URL}/api/v1/logs?after=7"}
+SECOND = 1_000_000
+
+
+async def read(content: bytes, hook: str = HOOK) -> LogPage:
+    """The page whose body is `content`."""
+    return await SystemLog("acme", URL, OneAnswer(Answer(200, content, NEXT)), ManualClock()).begin(
+        NOON, hook=hook
+    )
+
+
+async def test_every_event_is_kept_byte_for_byte() -> None:
+    bodies = [event(f"u{n}", NOON + n * 1000) for n in range(3)]
+    page = await read(b" [ " + b" ,\t".join(bodies) + b" ] ")
+    assert [one.body for one in page.events] == bodies
+    assert {(one.org, one.via, one.envelope_id) for one in page.events} == {("acme", Via.LOG, "")}
+    assert page.newest == NOON + 2000
+
+
+async def test_an_element_that_is_no_event_holds_up_none_of_its_neighbours() -> None:
+    good = event("u1", NOON)
+    page = await read(b"[7, " + good + b', {"uuid": "x"}, null]')
+    assert [one.body for one in page.events] == [good]
+    assert [reject.body for reject in page.rejects] == [b"7", b'{"uuid": "x"}', b"null"]
+    assert {reject.org for reject in page.rejects} == {"acme"}
+
+
+async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:
+    odd = event("u1", NOON, hooks=[HOOK], displayMessage="?").replace(b'"?"', rb'"\ud800 \u00e9"')
+    page = await read(b"[" + event("u0", NOON) + b"," + odd + b"," + odd.replace(b"u1", b"u2") + b"]")
+    assert [one.uuid for one in page.events] == ["u0", "u1", "u2"]
+    assert page.events[1].body == odd
+    assert page.hooked == {"u1", "u2"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b'{"errorCode":"E1"}', b'[{"uuid":"x"},', rb'["\ud800"', b"[" * 9999]
+)
+async def test_what_is_no_page_is_an_error(content: bytes) -> None:
+    with pytest.raises(OktaError, match="no page"):
+        await read(content)
+
+
+async def test_polling_asks_for_all_in_the_order_of_storing() -> None:
+    api = LogApi(ManualClock())
+    await SystemLog("acme", URL + "/", api, api.clock).begin(NOON - 5)
+    assert api.calls == ["/api/v1/logs?since=2026-01-01T11%3A59%3A59.999Z&limit=1000&sortOrder=ASCENDING"]
+
+
+async def test_a_bounded_reading_has_an_end() -> None:
+    api = LogApi(ManualClock())
+    api.store(
+        event("late", NOON - 1000), event("u0", NOON - 3000), event("u1", NOON - 2000), event("out", NOON)
+    )
+    log = SystemLog("acme", URL, api, api.clock, limit=2)
+    first = await log.begin(NOON - 3000, NOON)
+    assert first.next is not None
+    last = await log.follow(first.next, endless=False)
+    assert [one.uuid for one in (*first.events, *last.events)] == ["u0", "u1", "late"]
+    assert last.next is None
+
+
+async def test_what_okta_keeps_no_more_is_not_asked_for() -> None:
+    api = LogApi(ManualClock())
+    await SystemLog("acme", URL, api, api.clock).begin(NOON - 2 * KEPT)
+    assert "since=2025-10-03T12" in api.calls[0]
+
+
+async def test_polling_without_a_next_link_is_an_error_and_no_reason_to_guess() -> None:
+    log = SystemLog("acme", URL, OneAnswer(Answer(200, b"[]", {})), ManualClock())
+    with pytest.raises(OktaError, match="without a link"):
+        await log.begin(NOON)
+
+
+async def test_a_link_is_followed_at_the_address_that_the_operator_gave() -> None:
+    api = LogApi(ManualClock(), url="https://elsewhere.example.com")
+    page = await SystemLog("acme", URL, api, api.clock).begin(NOON)
+    assert page.next is not None
+    assert page.next.startswith(f"{URL}/api/v1/logs?")
+    assert page.next.endswith("after=0")
+
+
+async def test_a_link_of_another_address_is_not_its_own() -> None:
+    log = SystemLog("acme", URL, LogApi(ManualClock()), ManualClock())
+    assert log.owns(f"{URL}/api/v1/logs?after=1")
+    assert not log.owns("https://acme.okta.com.evil.example/api/v1/logs?after=1")
+    assert not log.owns(f"{URL}/api/v1/users?after=1")
+
+
+async def test_a_page_is_full_when_there_may_be_more() -> None:
+    api = LogApi(ManualClock())
+    api.store(*(event(f"u{n}", NOON) for n in range(3)))
+    log = SystemLog("acme", URL, api, api.clock, limit=2)
+    first = await log.begin(NOON)
+    assert first.full
+    assert first.next
+    assert not (await log.follow(first.next)).full
+
+
+@pytest.mark.parametrize(
+    ("debug", "named"),
+    [
+        ({"debugData": {"targetEventHookIds": HOOK}}, True),
+        ({"debugData": {"targetEventHookIds": f"who3p0a3y5uKucF8I0g8, {HOOK}"}}, True),
+        ({"debugData": {"targetEventHookIds": ["who3p0a3y5uKucF8I0g8", HOOK]}}, True),
+        ({"debugData": {"targetEventHookIds": f"{HOOK}x,x{HOOK}"}}, False),
+        ({"debugData": {"targetEventHookIds": {"id": HOOK}}}, False),
+        ({"debugData": {"targetEventHookIds": None, "url": HOOK}}, False),
+        ({"debugData": HOOK}, False),
+        ({"debugData": None}, False),
+        (HOOK, False),
+        (None, False),
+    ],
+)
+def test_only_the_list_of_target_hooks_names_a_hook(debug: object, *, named: bool) -> None:
+    body = json.dumps({"debugContext": debug, "target": [{"id": HOOK}]}).encode()
+    assert names_hook(body, HOOK) is named
+
+
+async def test_without_a_hook_nothing_is_hooked() -> None:
+    assert (await read(b"[" + event("u1", NOON, hooks=[HOOK]) + b"]", hook="")).hooked == frozenset()
+
+
+async def test_a_large_page_lets_others_have_their_turn() -> None:
+    bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count())
+    page = await read(b"[" + b",".join(bodies) + b"]")
+    others.cancel()
+    assert len(page.hooked) == 1000
+    assert turns >= 10
