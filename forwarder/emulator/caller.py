@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import ssl
-from enum import Enum
 from pathlib import Path
 
 import httpx
@@ -14,12 +13,18 @@ from forwarder.emulator.hooks import Hook
 _ALWAYS = [(b"User-Agent", b"Okta-Integrations"), (b"Accept", b"application/json")]
 
 
-class Answer(Enum):
-    """What became of one call."""
+class Answer(msgspec.Struct, frozen=True):
+    """What came of one call.
 
-    TAKEN = "taken"
-    REFUSED = "refused"
-    FAILED = "failed"
+    Attributes:
+        taken: the receiver has it.
+        again: Okta tries it once more.
+        told: what the System Log says of it.
+    """
+
+    taken: bool
+    again: bool
+    told: str
 
 
 _NO_ANSWER = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL)
@@ -74,7 +79,7 @@ class Connections:
 
 
 class Caller:
-    """Calls hooks as Okta does: a few seconds of patience, no redirect followed, one retry where Okta has one.
+    """Calls hooks as Okta does: a few seconds of patience, no redirect followed.
 
     Args:
         connections: to the receivers.
@@ -85,14 +90,9 @@ class Caller:
         self._connections = connections
         self._timeout = timeout
 
-    async def post(self, hook: Hook, body: bytes) -> bool:
-        """Post one envelope, twice at most. Says whether the receiver took it."""
-        answer = Answer.FAILED
-        for _ in range(2):
-            answer = _judge(await self._call("POST", hook, [(b"Content-Type", b"application/json")], body))
-            if answer is not Answer.FAILED:
-                break
-        return answer is Answer.TAKEN
+    async def post(self, hook: Hook, body: bytes) -> Answer:
+        """Post one envelope, once."""
+        return _judge(await self._call("POST", hook, [(b"Content-Type", b"application/json")], body))
 
     async def verify(self, hook: Hook) -> bool:
         """Send the challenge, twice at most. Says whether the receiver echoed it.
@@ -131,9 +131,10 @@ def _judge(response: httpx.Response | None) -> Answer:
     Okta documents 200 and 204 as success, and says nothing of other 2xx and of 3xx for event hooks; both are read as it
     documents them for inline hooks: any 2xx will do, and a redirect is not followed.
     """
-    if response is None or response.is_server_error:
-        return Answer.FAILED
-    return Answer.TAKEN if response.is_success else Answer.REFUSED
+    if response is None:
+        return Answer(taken=False, again=True, told="Hook timed out")
+    told = f"HTTP status {response.status_code}"
+    return Answer(taken=response.is_success, again=response.is_server_error, told=told)
 
 
 def _echo(body: bytes) -> object:

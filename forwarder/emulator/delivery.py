@@ -1,4 +1,4 @@
-"""Brings events to one hook: queue, faults, envelopes, and a ledger of what became of each event.
+"""Brings events to one hook: queue, faults, and a ledger of what became of each event.
 
 Okta amalgamates events that happen within a short time into one POST, has several POSTs on their way, promises no order,
 and gives up after one retry. Nothing here is stored: what Okta gives up, only its System Log still has.
@@ -8,16 +8,11 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
 from random import Random
-from uuid import uuid4
-
-import msgspec
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.caller import Caller
 from forwarder.emulator.generator import Happened
-from forwarder.emulator.hooks import Hook
+from forwarder.emulator.post import Post
 from forwarder.emulator.settings import EmulatorSettings, Faults
-from forwarder.emulator.shapes import timestamp
 
 _SPREAD = 1.0
 """Seconds that a reordered event may come late."""
@@ -30,8 +25,7 @@ class Delivery:
     them, and as dropped when the last word on it is that Okta gave up, or never sent it.
 
     Args:
-        hook: whose address and state it is; looked at again for every POST.
-        caller: makes the calls.
+        post: brings the envelopes.
         settings: batch, window and how many POSTs at a time.
         clock: what time it is.
         random: draws the faults, and nothing else, so that a seed makes the same ones however the calls go.
@@ -40,16 +34,14 @@ class Delivery:
 
     def __init__(
         self,
-        hook: Hook,
-        caller: Caller,
+        post: Post,
         settings: EmulatorSettings,
         clock: Clock,
         *,
         random: Random,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._hook = hook
-        self._caller = caller
+        self._post = post
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -134,8 +126,7 @@ class Delivery:
             batch = await self._take()
             taken = False
             try:
-                # A hook that was deactivated meanwhile gets nothing more (Okta documents no rule; this is the plain one).
-                taken = self._hook.live and await self._caller.post(self._hook, self._envelope(batch))
+                taken = await self._post.bring(batch)
             finally:
                 self._settle(batch, taken=taken)
 
@@ -148,20 +139,6 @@ class Delivery:
             if len(self._ready) < self._settings.batch and self._settings.window:
                 await self._clock.sleep(self._settings.window)
             return [self._ready.popleft() for _ in range(min(self._settings.batch, len(self._ready)))]
-
-    def _envelope(self, batch: Sequence[Happened]) -> bytes:
-        return msgspec.json.encode(
-            {
-                "eventType": "com.okta.event_hook",
-                "eventTypeVersion": "1.0",
-                "cloudEventsVersion": "0.1",
-                "source": f"{self._settings.url}/api/v1/eventHooks/{self._hook.id}",
-                "eventId": str(uuid4()),
-                "data": {"events": [msgspec.Raw(event.hook) for event in batch]},
-                "eventTime": timestamp(self._clock.now()),
-                "contentType": "application/json",
-            }
-        )
 
     def _settle(self, batch: Collection[Happened], *, taken: bool = False) -> None:
         for event in batch:

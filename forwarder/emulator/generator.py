@@ -79,15 +79,23 @@ class Generator:
         origin: the org's address, as debug data tells it.
         odd_share: share of events with something unusual in them.
         unhooked_share: share of events whose type no hook carries.
+        nulls: hooks carry keys without a value too.
     """
 
     def __init__(
-        self, random: Random, *, origin: str, odd_share: float = 0.0, unhooked_share: float = 0.0
+        self,
+        random: Random,
+        *,
+        origin: str,
+        odd_share: float = 0.0,
+        unhooked_share: float = 0.0,
+        nulls: bool = False,
     ) -> None:
         self._random = random
         self._origin = origin
         self._odd_share = odd_share
         self._unhooked_share = unhooked_share
+        self._nulls = nulls
         self._cast = Cast(random)
         self._weights = list(accumulate(story_of(name).weight for name in HOOKED))
 
@@ -110,8 +118,25 @@ class Generator:
         event = {"uuid": uuid, "published": timestamp(published)} | self._event(self._scene(event_type))
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
-        nulls = self._random.random() < self._odd_share and odd(event, self._random)
+        nulls = (self._random.random() < self._odd_share and odd(event, self._random)) or self._nulls
         return Happened(uuid, event_type, published, _encode(hook_shape(event, nulls=nulls)), _encode(event))
+
+    def report(self, event_type: str, published: Micros, **said: Any) -> Happened:
+        """Make one event that tells of the org itself.
+
+        Args:
+            event_type: any name.
+            published: when it happens; cut to whole milliseconds.
+            said: top-level fields to replace; `debug` is added to the debug data.
+        """
+        published -= published % 1000
+        uuid = mint(published, self._random)
+        debug = said.pop("debug", {})
+        event = (
+            {"uuid": uuid, "published": timestamp(published)} | self._event(self._scene(event_type)) | said
+        )
+        event["debugContext"]["debugData"] |= debug
+        return Happened(uuid, event_type, published, _encode(hook_shape(event)), _encode(event))
 
     def _scene(self, event_type: str) -> _Scene:
         random = self._random

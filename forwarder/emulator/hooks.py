@@ -1,7 +1,8 @@
 """Event hooks and their life, by Okta's rules. Where Okta documents nothing, the comment says what was chosen."""
 
+from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from forwarder.core.event import Micros
 from forwarder.core.ports import Clock
@@ -12,6 +13,12 @@ from forwarder.emulator.spec import Spec, read_spec
 
 _MAX_LIVE = 25
 _SECOND = 1_000_000
+
+Change = Literal["created", "updated", "activated", "deactivated", "deleted"]
+"""What an admin does with a hook."""
+
+Items = frozenset[str]
+"""Event types."""
 
 
 class Hook:
@@ -32,15 +39,33 @@ class Hook:
         self.updated = now
         self._created = now
         self._created_by = created_by
+        self._before: Items = frozenset()
+        self._in_force_from = now
 
     @property
     def live(self) -> bool:
         """Only then does Okta send it events."""
         return self.active and self.verified
 
-    def wants(self, event_type: str) -> bool:
-        """Whether an event of this type goes to it now."""
-        return self.live and event_type in self.spec.events.items
+    def wanted(self, now: Micros) -> Items:
+        """Types of the events that go to it now."""
+        if now < self._in_force_from:
+            return self._before
+        return self.spec.events.items if self.live else frozenset()
+
+    def change(self, now: Micros, in_force_from: Micros, **changes: Any) -> None:
+        """Set attributes.
+
+        Args:
+            now: the time.
+            in_force_from: until then events go to it as before: Okta takes up to minutes to hear of a change.
+            changes: attributes with their new values.
+        """
+        self._before = self.wanted(now)
+        self._in_force_from = in_force_from
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self.updated = now
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers that the operator configured, byte for byte: the secret's own, and all others."""
@@ -50,8 +75,8 @@ class Hook:
             pairs.append((config.auth_scheme.key, config.auth_scheme.value))
         return [(key.encode(), value.encode()) for key, value in pairs]
 
-    def view(self, org_url: str) -> dict[str, Any]:
-        """What the API shows of it."""
+    def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
+        """What the API shows of it; `updated` in place of when it was really updated."""
         config = self.spec.channel.config
         auth = config.auth_scheme
         return {
@@ -62,7 +87,7 @@ class Hook:
             "description": self.spec.description,
             "created": _whole_second(self._created),
             "createdBy": self._created_by,
-            "lastUpdated": _whole_second(self.updated),
+            "lastUpdated": _whole_second(self.updated if updated is None else updated),
             "events": {
                 "type": "EVENT_TYPE",
                 # Okta does not keep the order; sorted from the back, the types never come as they were sent.
@@ -93,11 +118,27 @@ class Hook:
 
 
 class Hooks:
-    """All event hooks of one org."""
+    """All event hooks of one org.
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    Args:
+        clock: what time it is.
+        random: draws ids.
+        changed: told of every change.
+        propagation: seconds from a change until events go by it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        changed: Callable[[Hook, Change], None],
+        *,
+        propagation: float = 0.0,
+    ) -> None:
         self._clock = clock
         self._random = random
+        self._changed = changed
+        self._propagation = round(propagation * _SECOND)
         self._created_by = okta_id("00u", random)
         self._hooks: dict[str, Hook] = {}
 
@@ -124,6 +165,7 @@ class Hooks:
         spec = read_spec(body, self._names())
         hook = Hook(okta_id("who", self._random), spec, self._created_by, self._clock.now())
         self._hooks[hook.id] = hook
+        self._changed(hook, "created")
         return hook
 
     def replace(self, hook_id: str, body: bytes) -> Hook:
@@ -140,8 +182,8 @@ class Hooks:
         active = spec.status == "ACTIVE" if spec.status else hook.active
         verified = hook.verified and spec.channel == hook.spec.channel
         self._make_room(hook, active=active, verified=verified)
-        hook.spec, hook.active, hook.verified = spec, active, verified
-        hook.updated = self._clock.now()
+        self._change(hook, spec=spec, active=active, verified=verified)
+        self._changed(hook, "updated")
         return hook
 
     def activate(self, hook_id: str) -> Hook:
@@ -152,7 +194,8 @@ class Hooks:
         """
         hook = self.get(hook_id)
         self._make_room(hook, active=True, verified=hook.verified)
-        hook.active, hook.updated = True, self._clock.now()
+        self._change(hook, active=True)
+        self._changed(hook, "activated")
         return hook
 
     def deactivate(self, hook_id: str) -> Hook:
@@ -162,7 +205,8 @@ class Hooks:
             OktaApiError: there is no such hook.
         """
         hook = self.get(hook_id)
-        hook.active, hook.updated = False, self._clock.now()
+        self._change(hook, active=False)
+        self._changed(hook, "deactivated")
         return hook
 
     def set_verified(self, hook: Hook) -> Hook:
@@ -172,7 +216,7 @@ class Hooks:
             OktaApiError: too many are live.
         """
         self._make_room(hook, active=hook.active, verified=True)
-        hook.verified, hook.updated = True, self._clock.now()
+        self._change(hook, verified=True)
         return hook
 
     def delete(self, hook_id: str) -> None:
@@ -181,9 +225,15 @@ class Hooks:
         Raises:
             OktaApiError: there is no such hook, or it is ACTIVE (the only fitting status that Okta lists is 403).
         """
-        if self.get(hook_id).active:
+        hook = self.get(hook_id)
+        if hook.active:
             raise forbidden("The event hook must be deactivated before it is deleted")
         del self._hooks[hook_id]
+        self._changed(hook, "deleted")
+
+    def _change(self, hook: Hook, **changes: Any) -> None:
+        now = self._clock.now()
+        hook.change(now, now + self._propagation, **changes)
 
     def _make_room(self, hook: Hook, *, active: bool, verified: bool) -> None:
         others = sum(other.live for other in self._hooks.values() if other is not hook)

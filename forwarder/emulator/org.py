@@ -15,7 +15,9 @@ from forwarder.emulator.caller import Caller, Connections
 from forwarder.emulator.delivery import Delivery
 from forwarder.emulator.generator import Generator, Happened
 from forwarder.emulator.hooks import Hook, Hooks
+from forwarder.emulator.post import Post, Quota
 from forwarder.emulator.replies import invalid
+from forwarder.emulator.reports import Reports
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.stories import HOOKED
 from forwarder.emulator.system_log import LogEntry, SystemLog
@@ -43,11 +45,13 @@ class Ledger(msgspec.Struct, frozen=True):
     """What happened, and what became of it.
 
     Attributes:
-        events: uuids of every event of the org.
+        events: uuids of every event that happened in the org.
+        own: uuids of what the org's log says of its own hooks: that one was made, or that a POST failed. No hook has them.
         hooks: by hook id, deleted hooks included. An event that still waits stands in neither list.
     """
 
     events: list[str]
+    own: list[str]
     hooks: dict[str, HookLedger]
 
 
@@ -67,7 +71,8 @@ class Emulator:
         settings: as given.
         hooks: the event hooks; for what a caller of the API does, use the methods here.
         log: the System Log.
-        faults: what goes wrong with events from now on; may be replaced at any time.
+        faults: what goes wrong from now on; may be replaced at any time.
+        log_chance: draws the faults of the System Log's API.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
@@ -75,17 +80,26 @@ class Emulator:
         self.settings = settings
         self.faults = settings.faults
         self.clock = clock
-        self.hooks = Hooks(clock, self._chance("hooks"))
-        self.log = SystemLog(settings.history)
+        self.log = SystemLog(settings.history, clock.now)
         self._generator = Generator(
             self._chance("events"),
             origin=settings.url,
             odd_share=settings.odd,
             unhooked_share=settings.unhooked,
+            nulls=settings.nulls == "explicit",
         )
+        reporter = Generator(self._chance("reports"), origin=settings.url)
+        self._reports = Reports(reporter, clock, self._report)
+        self.hooks = Hooks(
+            clock, self._chance("hooks"), self._reports.changed, propagation=settings.propagation
+        )
+        self.log_chance = self._chance("faults of the log")
+        self._late = self._chance("delays of the log")
+        self._quota = Quota(clock, settings.quota, self._reports)
         self._connections = Connections(settings.ca_file)
         self._caller = Caller(self._connections, settings.timeout)
         self._uuids: list[str] = []
+        self._own_uuids: list[str] = []
         self._deliveries: dict[str, Delivery] = {}
         self._tasks = asyncio.TaskGroup()
         self._own: set[asyncio.Task[None]] = set()
@@ -115,8 +129,9 @@ class Emulator:
         """
         hook = self.hooks.create(body)
         chance = self._chance(f"faults of {hook.id}")
+        post = Post(hook, self._caller, self.settings, self.clock, self._quota, self._reports)
         self._deliveries[hook.id] = Delivery(
-            hook, self._caller, self.settings, self.clock, random=chance, tasks=self._tasks
+            post, self.settings, self.clock, random=chance, tasks=self._tasks
         )
         return hook
 
@@ -156,8 +171,11 @@ class Emulator:
         channel = hook.spec.channel
         if not await self._caller.verify(hook) or hook.spec.channel != channel:
             told = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
+            self._reports.verified(hook, f'Hook "{hook.spec.name}" execution failed')
             raise invalid("eventHook", told)
-        return self.hooks.set_verified(hook)
+        self.hooks.set_verified(hook)
+        self._reports.verified(hook, None)
+        return hook
 
     def delete_hook(self, hook_id: str) -> None:
         """Delete an INACTIVE hook; what still waits for it is given up.
@@ -205,7 +223,7 @@ class Emulator:
             hook_id: HookLedger(list(delivery.delivered), list(delivery.dropped))
             for hook_id, delivery in self._deliveries.items()
         }
-        return Ledger(list(self._uuids), hooks)
+        return Ledger(list(self._uuids), list(self._own_uuids), hooks)
 
     def progress(self) -> Progress:
         """The ledger in numbers."""
@@ -223,16 +241,30 @@ class Emulator:
 
     def _happen(self, types: Sequence[str]) -> list[Happened]:
         hooks = self.hooks.all()
+        now = self.clock.now()
+        wanted = {hook.id: hook.wanted(now) for hook in hooks}
         events = []
         for event_type in types:
-            ids = [hook.id for hook in hooks if hook.wants(event_type)]
+            ids = [hook_id for hook_id, items in wanted.items() if event_type in items]
             events.append(self._generator.event(event_type, self.clock.now(), ids))
         self._uuids += [event.uuid for event in events]
-        self.log.append(LogEntry(event.published, event.log) for event in events)
+        for event in events:
+            self._write(event)
         for hook in hooks:
-            wanted = [event for event in events if hook.wants(event.event_type)]
-            self._deliveries[hook.id].offer(wanted, self.faults)
+            mine = [event for event in events if event.event_type in wanted[hook.id]]
+            self._deliveries[hook.id].offer(mine, self.faults)
         return events
+
+    def _report(self, event: Happened) -> None:
+        self._own_uuids.append(event.uuid)
+        self._write(event)
+
+    def _write(self, event: Happened) -> None:
+        """Let the System Log have it, as late as the faults say."""
+        faults = self.faults.log
+        late = faults.delay + self._late.random() * faults.spread
+        at = self.clock.now() + round(late * 1_000_000) if late else None
+        self.log.append([LogEntry(event.published, event.log)], at=at)
 
     async def _go_on(self) -> None:
         """Events that happen by themselves, `rate` a second on average, however late a tick comes."""

@@ -71,3 +71,9 @@ def too_many() -> OktaApiError:
 def broken() -> OktaApiError:
     """A fault of the emulator itself."""
     return OktaApiError(500, "E0000009", "Internal Server Error")
+
+
+def slow() -> OktaApiError:
+    """A query that took too long."""
+    told = "Your last request took too long to complete. Please simplify your query or try again in a few minutes."
+    return OktaApiError(500, "E0000009", told)

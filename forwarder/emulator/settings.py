@@ -1,6 +1,6 @@
 """What the emulated org can be told: who may call it, how much happens in it, and which faults its hooks have."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -14,20 +14,49 @@ def _with_unit(value: Any) -> Any:
     return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+_Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
+
+
+class LogFaults(Section):
+    """What goes wrong with the System Log: with its API, by shares of the calls, and with the way of events into it.
+
+    Attributes:
+        limited: share of calls answered 429, as when the minute's calls are spent.
+        crowded: share of calls answered 429, as when too many are made at once: the limit's headers are 0.
+        broken: share of calls answered 500.
+        silent: share of calls that get no answer for `EmulatorSettings.query_timeout`, and then a 500.
+        expired: share of calls with a cursor that are told that it has expired.
+        reset: how soon a limited caller is told to come again.
+        delay: how long an event takes from its happening into the log.
+        spread: up to so much longer, by chance, so that the log's order is not that of `published`.
+    """
+
+    limited: _Share = 0.0
+    crowded: _Share = 0.0
+    broken: _Share = 0.0
+    silent: _Share = 0.0
+    expired: _Share = 0.0
+    reset: _Seconds = Field("1s", validate_default=True)
+    delay: _Seconds = Field("0s", validate_default=True)
+    spread: _Seconds = Field("0s", validate_default=True)
+
+
 class Faults(Section):
-    """What goes wrong between the org and its hooks. Each hook draws its own faults.
+    """What goes wrong in the org. Each hook draws its own faults.
 
     Attributes:
         drop: share of events that are never delivered.
         duplicate: share of events that are delivered twice.
         reorder: about half of the events come late, by up to a second.
         delay: how long every event waits before its first POST.
+        log: what goes wrong with the System Log.
     """
 
     drop: _Share = 0.0
     duplicate: _Share = 0.0
     reorder: bool = False
-    delay: Annotated[Duration, BeforeValidator(_with_unit)] = Field("0s", validate_default=True)
+    delay: _Seconds = Field("0s", validate_default=True)
+    log: LogFaults = LogFaults()
 
 
 class EmulatorSettings(Section):
@@ -42,11 +71,22 @@ class EmulatorSettings(Section):
         batch: most events in one POST.
         window: how long a POST that is not full waits for more events (Okta: about 10 s).
         timeout: how long a receiver may take to answer.
+        retry_after: time from a failed attempt to the second one (Okta documents none).
+        retry_renames: the second attempt has an `eventId` of its own (Okta documents neither).
+        propagation: how long a change of a hook takes until events go by it (Okta: up to several minutes).
+        stale_updates: a PUT is answered with the `lastUpdated` of before, as recordings show.
+        nulls: whether hooks carry keys without a value, as Okta's preview does, or leave them out.
+        quota: events that all hooks may carry in 24 hours; the org's log warns at 70 %, and more are lost.
+        quiet_failures: so many failures of a hook in 15 minutes end its deliveries for as long (Okta's docs said 1500
+            until 2024); None for never.
         in_flight: most POSTs on their way to one hook at a time.
         odd: share of events with something unusual, but legal, in them.
         unhooked: share of events whose type no hook carries: the System Log alone has them.
         history: how many events the System Log remembers.
-        calls_a_minute: API calls that the org answers; more get a 429.
+        calls_a_minute: API calls that the org answers; more get a 429. With half of it, a token sees the 1000 of recordings.
+        logs_a_minute: as `calls_a_minute`, of the System Log, which has a limit of its own (Okta: 120 and fewer).
+        principal_share: share of these limits that one token or app may use.
+        query_timeout: how long a call of the System Log may take before the org gives it up.
         ca_file: CA certificates for receivers with a certificate of their own.
     """
 
@@ -58,9 +98,19 @@ class EmulatorSettings(Section):
     batch: int = Field(10, ge=1)
     window: Duration = Field("50ms", validate_default=True)
     timeout: Duration = Field("3s", validate_default=True)
+    retry_after: Duration = Field("0ms", validate_default=True)
+    retry_renames: bool = False
+    propagation: Duration = Field("0s", validate_default=True)
+    stale_updates: bool = True
+    nulls: Literal["omit", "explicit"] = "omit"
+    quota: int = Field(400_000, ge=1)
+    quiet_failures: int | None = Field(None, ge=1)
     in_flight: int = Field(8, ge=1)
     odd: _Share = 0.01
     unhooked: _Share = 0.0
     history: int = Field(100_000, ge=1)
-    calls_a_minute: int = Field(1000, ge=1)
+    calls_a_minute: int = Field(2000, ge=1)
+    logs_a_minute: int = Field(2000, ge=1)
+    principal_share: float = Field(0.5, gt=0, le=1)
+    query_timeout: Duration = Field("30s", validate_default=True)
     ca_file: PathStr | None = None

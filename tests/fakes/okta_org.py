@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 
 from forwarder.clock import SystemClock
+from forwarder.core.ports import Clock
 from forwarder.emulator.api import app
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
@@ -16,10 +17,11 @@ TOKEN = "00planted0token"  # of an org that lives as long as a test
 
 
 @asynccontextmanager
-async def okta_org(**changes: Any) -> AsyncIterator[Emulator]:
+async def okta_org(clock: Clock | None = None, **changes: Any) -> AsyncIterator[Emulator]:
     """An org that answers at its `settings.url` and takes TOKEN.
 
     Args:
+        clock: its time; None for the real one.
         changes: to its settings.
     """
     # asyncio sends small answers at once only on a socket that says it is TCP; else each waits 40 ms for an ACK.
@@ -27,13 +29,13 @@ async def okta_org(**changes: Any) -> AsyncIterator[Emulator]:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = EmulatorSettings(**{"token": TOKEN, "url": url, "seed": 3, "window": "0ms"} | changes)
-        async with Emulator(settings, SystemClock()) as org, _served(org, listener):
+        async with Emulator(settings, clock or SystemClock()) as org, _served(org, listener):
             yield org
 
 
 @asynccontextmanager
 async def _served(org: Emulator, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(app(org), lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(app(org), lifespan="off", log_config=None, access_log=False, date_header=False)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -2,92 +2,22 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from forwarder.clock import SystemClock
-from forwarder.emulator.api import app
-from forwarder.emulator.org import Emulator
-from forwarder.emulator.settings import EmulatorSettings, Faults
+from forwarder.emulator.settings import Faults
 from tests.fakes.hook_receiver import HookReceiver
-
-TOKEN = "00planted0token"
-HOOKS = "/api/v1/eventHooks"
-
-
-@dataclass
-class Service:
-    """A running org and a client that shows its token."""
-
-    org: Emulator
-    client: httpx.AsyncClient
-
-    async def create(self, uri: str = "https://receiver.example.com/", **changes: Any) -> dict[str, Any]:
-        answer = await self.client.post(HOOKS, json=spec(uri, **changes))
-        assert answer.status_code == 200, answer.text
-        hook: dict[str, Any] = answer.json()
-        return hook
-
-
-def spec(uri: str = "https://receiver.example.com/", **changes: Any) -> dict[str, Any]:
-    auth = {"type": "HEADER", "key": "Authorization", "value": "the-secret"}
-    return {
-        "name": "forwarder",
-        "events": {"type": "EVENT_TYPE", "items": ["user.session.start", "user.session.end"]},
-        "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": uri, "authScheme": auth}},
-    } | changes
-
-
-@asynccontextmanager
-async def served(emulator: Emulator, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(app(emulator), lifespan="off", log_config=None, access_log=False)
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    # Not `serve`, which takes the signals and looks only every 100 ms whether it shall end.
-    await server.startup(sockets=[listener])
-    try:
-        yield
-    finally:
-        await server.shutdown(sockets=[listener])
-
-
-@asynccontextmanager
-async def running(**changes: Any) -> AsyncIterator[Service]:
-    # asyncio sends small answers at once only on a socket that says it is TCP; else each waits 40 ms for an ACK.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        plain = {"token": TOKEN, "url": url, "seed": 3, "window": "0ms"}
-        headers = {"Authorization": f"SSWS {TOKEN}"}
-        async with (
-            Emulator(EmulatorSettings(**plain | changes), SystemClock()) as emulator,
-            served(emulator, listener),
-            httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as client,
-        ):
-            yield Service(emulator, client)
+from tests.fakes.okta_org import TOKEN
+from tests.unit.emulator.served import HOOKS, Service, assert_error, running, spec
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     async with running() as service:
         yield service
-
-
-def assert_error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status
-    error: dict[str, Any] = answer.json()
-    assert error.keys() == {"errorCode", "errorSummary", "errorLink", "errorId", "errorCauses"}
-    assert error["errorCode"] == error["errorLink"] == code
-    return error
 
 
 @pytest.mark.parametrize("shown", [None, "SSWS wrong", f"Bearer {TOKEN}", TOKEN, "SSWS", "SSWS \u00e9"])
@@ -162,7 +92,7 @@ async def test_every_answer_has_oktas_headers(service: Service) -> None:
 
 
 async def test_when_the_minutes_calls_are_spent_okta_says_so() -> None:
-    async with running(calls_a_minute=3) as service:
+    async with running(calls_a_minute=3, principal_share=1) as service:
         told = [(await service.client.get(HOOKS)).headers["x-rate-limit-remaining"] for _ in range(3)]
         assert told == ["2", "1", "0"]
         refused = await service.client.get(HOOKS)
@@ -207,7 +137,7 @@ async def test_events_happen_on_demand_and_the_ledger_accounts_for_them(service:
         async with asyncio.timeout(10):
             await service.org.drain()
         ledger = (await service.client.get("/emulator/ledger")).json()
-        assert ledger.keys() == {"events", "hooks"}
+        assert ledger.keys() == {"events", "own", "hooks"}
         assert ledger["events"] == uuids
         mine = ledger["hooks"][hook["id"]]
         assert mine.keys() == {"delivered", "dropped"}
@@ -218,7 +148,8 @@ async def test_events_happen_on_demand_and_the_ledger_accounts_for_them(service:
 
 async def test_faults_are_replaced_as_a_whole(service: Service) -> None:
     first = await service.client.put("/emulator/faults", json={"drop": 1, "delay": "2s"})
-    assert first.json() == {"drop": 1.0, "duplicate": 0.0, "reorder": False, "delay": 2.0}
+    plain = Faults().model_dump()
+    assert first.json() == plain | {"drop": 1.0, "delay": 2.0}
     await service.client.put("/emulator/faults", json={"reorder": True})
     assert service.org.faults == Faults(reorder=True)
 
@@ -236,53 +167,6 @@ async def test_a_fault_that_cannot_be_is_refused_and_changes_nothing(service: Se
 async def test_an_order_that_cannot_be_is_refused(service: Service, wrong: object) -> None:
     assert_error(await service.client.post("/emulator/events", json=wrong), 400, "E0000001")
     assert (await service.client.get("/emulator/ledger")).json()["events"] == []
-
-
-# --- the System Log
-
-
-def links(answer: httpx.Response) -> dict[str, str]:
-    """The links by their relation, each from a header line of its own."""
-    lines = answer.headers.get_list("link")
-    return {line.split('rel="')[1].rstrip('"'): line[1 : line.index(">")] for line in lines}
-
-
-async def test_a_poller_that_follows_the_links_reads_every_event_once(service: Service) -> None:
-    uuids = await service.org.happen(25)
-    read: list[str] = []
-    url = "/api/v1/logs?limit=10"
-    for _ in range(4):
-        page = await service.client.get(url)
-        read += [event["uuid"] for event in page.json()]
-        assert links(page).keys() == {"self", "next"}
-        url = links(page)["next"]
-    assert read == uuids
-    (late,) = await service.org.happen(1)
-    assert [event["uuid"] for event in (await service.client.get(url)).json()] == [late]
-
-
-async def test_a_logged_event_has_its_chain_in_the_request_and_spells_its_nulls_out(service: Service) -> None:
-    await service.org.happen(1, ["user.session.start"])
-    (event,) = (await service.client.get("/api/v1/logs")).json()
-    assert event["request"]["ipChain"]
-    assert "ipChain" not in event["client"]
-    assert event["insertionTimestamp"] is None
-
-
-async def test_since_skips_what_is_older(service: Service) -> None:
-    await service.org.happen(1)
-    later = {"since": "2999-01-01T00:00:00.000Z"}
-    assert (await service.client.get("/api/v1/logs", params=later)).json() == []
-    earlier = {"since": "2020-01-01T00:00:00Z"}
-    assert len((await service.client.get("/api/v1/logs", params=earlier)).json()) == 1
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["limit=1001", "limit=-1", "limit=x", "after=x", "since=yesterday", "until=2026-01-01T00:00:00Z", "filter=x", "q=x"],
-)  # fmt: skip
-async def test_a_query_that_cannot_be_answered_is_refused(service: Service, query: str) -> None:
-    assert_error(await service.client.get(f"/api/v1/logs?{query}"), 400, "E0000001")
 
 
 async def test_a_big_order_does_not_hold_up_other_calls(service: Service) -> None:

@@ -23,7 +23,7 @@ NOW: Micros = 1_790_000_000_123_456
 GREGORIAN = 0x01B21DD213814000
 
 
-def generator(seed: int = 7, **shares: float) -> Generator:
+def generator(seed: int = 7, **shares: Any) -> Generator:
     return Generator(Random(seed), origin="https://org.example.com", **shares)
 
 

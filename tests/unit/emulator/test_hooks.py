@@ -7,7 +7,7 @@ import pytest
 from forwarder.emulator.hooks import Hook, Hooks
 from forwarder.emulator.replies import OktaApiError
 from forwarder.emulator.stories import HOOKED
-from tests.fakes.clock import ManualClock
+from tests.fakes.clock import NOON, ManualClock
 
 TYPES = ["user.lifecycle.create", "user.lifecycle.delete.initiated", "user.account.update_profile"]
 URL = "https://org.example.com"
@@ -39,7 +39,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def hooks(clock: ManualClock) -> Hooks:
-    return Hooks(clock, Random(1))
+    return Hooks(clock, Random(1), lambda hook, change: None)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def state(hook: Hook) -> tuple[str, str]:
 
 def test_a_new_hook_is_active_and_unverified_and_gets_no_events(hook: Hook) -> None:
     assert state(hook) == ("ACTIVE", "UNVERIFIED")
-    assert not hook.wants(TYPES[0])
+    assert TYPES[0] not in hook.wanted(NOON)
 
 
 def test_a_new_hook_looks_as_okta_shows_it(hook: Hook) -> None:
@@ -100,10 +100,10 @@ def test_links_follow_the_state(hooks: Hooks, hook: Hook) -> None:
 
 def test_only_an_active_and_verified_hook_gets_events_of_its_types(hooks: Hooks, hook: Hook) -> None:
     hooks.set_verified(hook)
-    assert hook.wants(TYPES[0])
-    assert not hook.wants("user.session.start")
+    assert TYPES[0] in hook.wanted(NOON)
+    assert "user.session.start" not in hook.wanted(NOON)
     hooks.deactivate(hook.id)
-    assert not hook.wants(TYPES[0])
+    assert TYPES[0] not in hook.wanted(NOON)
 
 
 def test_deactivation_keeps_the_verification(hooks: Hooks, hook: Hook) -> None:
@@ -140,7 +140,7 @@ def test_a_replacement_with_the_same_channel_keeps_the_verification(hooks: Hooks
     hooks.replace(hook.id, body(name="renamed", events={"type": "EVENT_TYPE", "items": TYPES[:1]}))
     assert state(hook) == ("ACTIVE", "VERIFIED")
     assert hook.view(URL)["name"] == "renamed"
-    assert not hook.wants(TYPES[1])
+    assert TYPES[1] not in hook.wanted(NOON)
 
 
 def test_a_replacement_without_the_secret_takes_it_away(hooks: Hooks, hook: Hook) -> None:

@@ -21,6 +21,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.replies import OktaApiError
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.stories import HOOKED
+from forwarder.emulator.system_log import Part
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
 
@@ -45,8 +46,14 @@ async def drained(emulator: Emulator) -> None:
 
 
 def logged(emulator: Emulator) -> list[dict[str, Any]]:
-    page, _ = emulator.log.page(after=None, since=0, limit=1000)
-    return [json.loads(entry.body) for entry in page]
+    page = emulator.log.poll(Part(0, 1 << 62), after=None, limit=1000)
+    return [json.loads(entry.body) for entry in page.entries]
+
+
+def happened(emulator: Emulator) -> list[dict[str, Any]]:
+    """What is logged, without what the org tells of itself."""
+    own = set(emulator.ledger().own)
+    return [event for event in logged(emulator) if event["uuid"] not in own]
 
 
 # --- the challenge
@@ -426,6 +433,85 @@ async def test_faults_may_change_while_the_org_runs() -> None:
         assert sorted(receiver.uuids) == sorted(uuids)
 
 
+# --- what the log says
+
+
+async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even_if_it_never_arrives() -> (
+    None
+):
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver, types=["user.session.start"])
+        (brought,) = await emulator.happen(1, ["user.session.start"])
+        emulator.faults = Faults(drop=1.0)
+        (dropped,) = await emulator.happen(1, ["user.session.start"])
+        (other,) = await emulator.happen(1, ["user.session.end"])
+        emulator.hooks.deactivate(hook.id)
+        (later,) = await emulator.happen(1, ["user.session.start"])
+        await drained(emulator)
+        debug = {event["uuid"]: event["debugContext"]["debugData"] for event in logged(emulator)}
+        named = {uuid: data.get("targetEventHookIds") for uuid, data in debug.items()}
+        assert [named[uuid] for uuid in (brought, dropped, other, later)] == [hook.id, hook.id, None, None]
+        (event,) = receiver.posts[0].envelope["data"]["events"]
+        assert event["debugContext"]["debugData"]["targetEventHookIds"] == hook.id
+
+
+async def test_the_log_tells_the_life_of_a_hook_and_no_hook_carries_it() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = emulator.add_hook(receiver.url, SECRET, name="my hook")
+        receiver.echo = b"{}"
+        with pytest.raises(OktaApiError):
+            await emulator.verify(hook.id)
+        receiver.echo = None
+        await emulator.verify(hook.id)
+        emulator.hooks.deactivate(hook.id)
+        emulator.hooks.activate(hook.id)
+        emulator.hooks.deactivate(hook.id)
+        emulator.delete_hook(hook.id)
+        await drained(emulator)
+        told = logged(emulator)
+        steps = ["created", "verified", "verified", "deactivated", "activated", "deactivated", "deleted"]
+        assert [event["eventType"] for event in told] == [f"event_hook.{step}" for step in steps]
+        assert {event["target"][0]["id"] for event in told} == {hook.id}
+        results = [event["outcome"]["result"] for event in told]
+        assert results == ["SUCCESS", "FAILURE", *["SUCCESS"] * 5]
+        assert told[1]["outcome"]["reason"] == 'Hook "my hook" execution failed'
+        assert emulator.ledger().own == [event["uuid"] for event in told]
+        assert emulator.ledger().events == []
+        assert receiver.posts == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "failures"), [((503, 503), 1), ((401,), 1), ((503, 200), 0), ((200,), 0)]
+)
+async def test_a_delivery_that_failed_for_good_is_told_in_the_log(
+    answers: tuple[int, ...], failures: int
+) -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver)
+        receiver.answers.extend(answers)
+        await emulator.happen(1)
+        await drained(emulator)
+        told = [event for event in logged(emulator) if event["eventType"] == "event_hook.delivery"]
+        assert len(told) == failures
+        for event in told:
+            assert event["target"][0]["id"] == hook.id
+            assert event["outcome"] == {"result": "FAILURE", "reason": f"HTTP status {answers[-1]}"}
+
+
+async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_happened() -> None:
+    clock = ManualClock()
+    async with org(clock, faults={"log": {"delay": "5s", "spread": "10s"}}) as emulator:
+        uuids = []
+        for _ in range(20):
+            uuids += await emulator.happen(1)
+            await clock.advance(0.1)
+        assert logged(emulator) == []
+        await clock.advance(15)
+        read = [event["uuid"] for event in logged(emulator)]
+        assert read != uuids
+        assert sorted(read) == sorted(uuids)
+
+
 # --- the org
 
 
@@ -496,7 +582,7 @@ async def test_what_a_hook_brings_is_what_the_system_log_has() -> None:
         await verified(emulator, receiver)
         await emulator.happen(20)
         await drained(emulator)
-        twins = {event["uuid"]: event for event in logged(emulator)}
+        twins = {event["uuid"]: event for event in happened(emulator)}
         brought = [event for call in receiver.posts for event in call.envelope["data"]["events"]]
         assert len(brought) == len(twins) == 20
         for event in brought:
