@@ -25,6 +25,8 @@ PROMISED = {
     "store_events": "",
     "store_commit_duration_seconds": "",
     "hook_verified": "org",
+    "reconcile_lag_seconds": "org",
+    "events_missed_total": "org",
 }
 
 

@@ -1,0 +1,384 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog.testing
+from structlog.typing import EventDict
+
+from forwarder.core.errors import StoreFullError
+from forwarder.core.event import Via, read_event
+from forwarder.core.ports import Appended, Page
+from forwarder.metrics import Metrics
+from forwarder.okta.reconcile import DEEP, OVERLAP, Place, Reconciler
+from forwarder.okta.settings import ReconcileSettings
+from forwarder.okta.system_log import SystemLog
+from tests.fakes.clock import NOON, ManualClock, settle
+from tests.fakes.okta_api import PlainApi
+from tests.fakes.okta_log import HOOK, URL, LogApi, event
+from tests.fakes.okta_org import okta_org
+from tests.fakes.store import MemoryStore
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+
+
+class Store(MemoryStore):
+    """Remembers the pages that were given to it, the refused ones too.
+
+    Attributes:
+        pages: what `append_page` was given.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages: list[Page] = []
+
+    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+        self.pages.append(page)
+        return await super().append_page(page, timeout=timeout)
+
+    @property
+    def uuids(self) -> list[str]:
+        return [stored.event.uuid for stored in self.events]
+
+
+@dataclass
+class Scene:
+    """An org's log, a store, and a reader between them that lives as long as `running`.
+
+    Attributes:
+        hook: what the reader is told of our hook.
+    """
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    store: Store = field(default_factory=Store)
+    metrics: Metrics = field(default_factory=Metrics)
+    hook: str | None = HOOK
+    limit: int = 3
+
+    def __post_init__(self) -> None:
+        self.api = LogApi(self.clock)
+
+    def happen(self, *uuids: str, ago: float = 0, hooks: Sequence[str] = (), **more: Any) -> None:
+        """Let events be stored now that happened `ago` seconds earlier."""
+        published = self.clock.now() - round(ago * SECOND)
+        self.api.store(*(event(uuid, published, hooks=hooks, **more) for uuid in uuids))
+
+    async def bring(self, uuid: str, ago: float = 0) -> None:
+        """Let the hook bring an event."""
+        body = event(uuid, self.clock.now() - round(ago * SECOND), hooks=[HOOK])
+        arrived = read_event(body, org="acme", via=Via.HOOK, received_at=self.clock.now())
+        await self.store.append([arrived], timeout=1)
+
+    def reader(self, **changes: str) -> Reconciler:
+        log = SystemLog("acme", URL, self.api, self.clock, limit=self.limit)
+        settings = ReconcileSettings(**changes)
+        return Reconciler(log, self.store, settings, lambda: self.hook, self.metrics, self.clock)
+
+    @asynccontextmanager
+    async def running(self, **changes: str) -> AsyncIterator[Reconciler]:
+        reader = self.reader(**changes)
+        running = asyncio.create_task(reader.run())
+        await settle()
+        try:
+            yield reader
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"forwarder_{name}", {"org": "acme", **labels})
+
+    @property
+    def place(self) -> Place:
+        return Place(**json.loads(self.store.cursors["log:acme"]))
+
+
+@pytest.fixture
+def there() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
+def told() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def actions(told: Sequence[EventDict], level: str | None = None) -> list[str]:
+    return [line["action"] for line in told if level in (None, line["log_level"])]
+
+
+async def test_the_first_look_goes_back_and_reads_until_a_page_is_not_full(there: Scene) -> None:
+    there.api.clock = ManualClock(NOON - 2 * HOUR)
+    there.happen("old")
+    there.api.clock = there.clock
+    there.happen(*"abcdefg")
+    async with there.running(lookback="1h"):
+        assert there.store.uuids == list("abcdefg")
+        assert len(there.api.calls) == 3
+        assert "since=2026-01-01T11%3A00%3A00.000Z" in there.api.calls[0]
+
+
+async def test_it_looks_again_every_poll_however_long_a_look_takes(there: Scene) -> None:
+    async with there.running(poll="60s"):
+        there.happen("a")
+        await there.clock.advance(59)
+        assert there.store.uuids == []
+        await there.clock.advance(1)
+        assert there.store.uuids == ["a"]
+        assert there.clock.waits == [60]
+
+
+async def test_after_a_restart_it_goes_on_where_the_store_says(there: Scene) -> None:
+    there.happen("a", "b")
+    async with there.running():
+        pass
+    there.happen("c")
+    there.api.calls.clear()
+    async with there.running():
+        assert there.store.uuids == ["a", "b", "c"]
+        assert [call.partition("?")[0] for call in there.api.calls] == [f"{URL}/api/v1/logs"]
+        assert "after=2" in there.api.calls[0]
+        assert there.store.duplicates == 0
+
+
+async def test_a_store_that_is_full_holds_everything_up_and_nothing_is_read_twice(
+    there: Scene, told: list[EventDict]
+) -> None:
+    there.happen(*"abcd")
+    there.store.failure = StoreFullError("no room")
+    async with there.running() as reader:
+        await there.clock.advance(20)
+        assert len(there.api.calls) == 1
+        assert there.store.cursors == {}
+        assert reader.state.error == "no room"
+        tries = there.store.pages
+        assert len(tries) > 2
+        assert all(page is tries[0] for page in tries)
+        there.store.failure = None
+        await there.clock.advance(60)
+        assert there.store.uuids == list("abcd")
+        assert reader.state.error is None
+    assert actions(told) == ["reconcile_failed", "reconcile_recovered"]
+
+
+@pytest.mark.parametrize("fault", ["limited", "broken", "timeout", "forbidden"])
+async def test_a_fault_of_okta_is_told_once_and_tried_again_more_and_more_rarely(
+    there: Scene, told: list[EventDict], fault: str
+) -> None:
+    there.happen("a")
+    there.api.faults.extend([fault] * 9)
+    waits = []
+    async with there.running() as reader:
+        while there.api.faults:
+            waits += there.clock.waits
+            await there.clock.advance(there.clock.waits[0])
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert reader.state.error is not None
+        await there.clock.advance(60)
+        assert there.store.uuids == ["a"]
+        assert reader.state.error is None
+    assert actions(told) == ["reconcile_failed", "reconcile_recovered"]
+    assert actions(told, "error") == (["reconcile_failed"] if fault == "forbidden" else [])
+
+
+async def test_a_place_that_okta_does_not_know_any_more_is_found_again_by_time(
+    there: Scene, told: list[EventDict]
+) -> None:
+    there.happen("a")
+    async with there.running() as reader:
+        there.happen("b")
+        there.happen("late", ago=7200)
+        there.api.faults.extend(["gone", "broken", None])
+        await there.clock.advance(120)
+        assert there.store.uuids == ["a", "b", "late"]
+        since = there.api.calls[-2]
+        assert "since=2026-01-01T11%3A00%3A00.000Z" in since
+        assert reader.state.restarts == 1
+        there.happen("c")
+        await there.clock.advance(60)
+        assert there.store.uuids[-1] == "c"
+    assert actions(told).count("reconcile_restarted") == 1
+    assert there.place.newest == NOON + 120 * SECOND
+
+
+async def test_an_event_from_the_future_hides_nothing_when_the_place_is_lost(there: Scene) -> None:
+    there.happen("future", ago=-86_400)
+    async with there.running():
+        assert there.place.newest == NOON
+        there.happen("a")
+        there.api.faults.append("gone")
+        await there.clock.advance(60)
+        assert there.store.uuids == ["future", "a"]
+
+
+async def test_a_place_at_another_address_is_never_asked_for(there: Scene, told: list[EventDict]) -> None:
+    place = Place("https://old.okta.com/api/v1/logs?after=9", NOON, NOON - HOUR)
+    there.store.cursors["log:acme"] = json.dumps(
+        {name: getattr(place, name) for name in ("next", "polled", "newest")}
+    )
+    there.happen("a")
+    async with there.running():
+        assert not any("old.okta.com" in call for call in there.api.calls)
+        assert "since=2026-01-01T10%3A00%3A00.000Z" in there.api.calls[0]
+        assert there.store.uuids == ["a"]
+        assert there.place.next.startswith(URL)
+    assert actions(told) == ["reconcile_restarted"]
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"next": 7}'])
+async def test_what_cannot_be_read_as_a_place_sends_the_reader_a_day_back(there: Scene, text: str) -> None:
+    assert DEEP > OVERLAP
+    there.store.cursors["log:acme"] = text
+    async with there.running():
+        assert "since=2025-12-31T12%3A00%3A00.000Z" in there.api.calls[0]
+        assert there.place.polled == NOON
+
+
+async def test_what_the_hook_did_not_bring_is_missed_within_two_polls_after_the_grace(there: Scene) -> None:
+    async with there.running(poll="60s", grace="5m") as reader:
+        await there.clock.advance(301)
+        there.happen("missed", hooks=["who1", HOOK])
+        there.happen("foreign", hooks=["who1"])
+        there.happen("unhooked")
+        there.happen("brought", hooks=[HOOK])
+        await there.clock.advance(150)
+        await there.bring("brought", ago=150)
+        await there.clock.advance(150)
+        assert there.store.missed == {}
+        await there.clock.advance(120)
+        assert list(there.store.missed) == [("acme", "missed")]
+        assert reader.state.missed == 1
+        assert there.sample("events_missed_total") == 1
+
+
+async def test_what_the_hook_brought_before_the_log_is_not_awaited(there: Scene) -> None:
+    async with there.running():
+        await there.bring("a")
+        there.happen("a", hooks=[HOOK])
+        await there.clock.advance(1200)
+        assert there.store.missed == {}
+        assert there.sample("events_duplicate_total", via="log") == 1
+
+
+async def test_the_grace_begins_anew_with_the_process_and_when_nothing_could_be_stored(there: Scene) -> None:
+    there.happen("a", hooks=[HOOK])
+    async with there.running(grace="5m"):
+        await there.clock.advance(120)
+    await there.clock.advance(3600)
+    async with there.running(grace="5m"):
+        await there.clock.advance(240)
+        assert there.store.missed == {}
+        there.store.failure = StoreFullError("no room")
+        await there.clock.advance(120)
+        there.store.failure = None
+        await there.clock.advance(240)
+        assert there.store.missed == {}
+        await there.clock.advance(240)
+        assert list(there.store.missed) == [("acme", "a")]
+
+
+async def test_nothing_is_given_up_while_the_log_is_not_read_to_its_end(there: Scene) -> None:
+    there.happen("a", hooks=[HOOK])
+    async with there.running(poll="60s", grace="2m"):
+        await there.clock.advance(60)
+        there.api.faults.extend(["broken"] * 8)
+        await there.clock.advance(180)
+        assert there.api.faults
+        assert there.store.missed == {}
+        await there.clock.advance(120)
+        assert list(there.store.missed) == [("acme", "a")]
+
+
+async def test_while_the_hooks_id_is_not_known_the_last_one_counts(there: Scene) -> None:
+    async with there.running():
+        pass
+    there.hook = None
+    async with there.running():
+        there.happen("a", hooks=[HOOK])
+        await there.clock.advance(60)
+        assert list(there.store.awaited) == [("acme", "a")]
+        there.hook = "who3p0a3y5uKucF8I0g8"
+        there.happen("b", hooks=[HOOK])
+        await there.clock.advance(60)
+        assert list(there.store.awaited) == [("acme", "a")]
+
+
+async def test_every_series_is_there_at_0_and_counts_what_the_log_brought(there: Scene) -> None:
+    there.reader()
+    assert there.sample("events_missed_total") == 0
+    assert there.sample("events_duplicate_total", via="log") == 0
+    there.happen("a", "b", ago=5)
+    there.happen("c", eventType="made.up.by.okta")
+    there.api.store(b"7")
+    async with there.running():
+        pass
+    assert there.sample("events_received_total", via="log", event_type="user.session.start") == 2
+    assert there.sample("events_received_total", via="log", event_type="other") == 1
+    assert there.sample("receive_lag_seconds_sum", via="log") == 10
+    assert there.sample("events_rejected_total") == 1
+    assert [reject.body for reject in there.store.rejects] == [b"7"]
+
+
+async def test_the_lag_is_the_age_of_what_is_known_to_be_complete(there: Scene) -> None:
+    there.happen(*"abc", ago=600)
+    there.api.faults.extend([None, *["broken"] * 20])
+    async with there.running() as reader:
+        assert there.sample("reconcile_lag_seconds") == 600
+        await there.clock.advance(60)
+        assert there.sample("reconcile_lag_seconds") == 660
+        assert reader.state.last_poll is None
+        there.api.faults.clear()
+        await there.clock.advance(60)
+        assert reader.state.last_poll is not None
+        assert reader.lag() == (there.clock.now() - reader.state.last_poll) / SECOND < 60
+
+
+async def test_after_a_start_the_lag_counts_from_what_was_known_before(there: Scene) -> None:
+    async with there.running():
+        pass
+    await there.clock.advance(3600)
+    there.api.faults.extend(["broken"] * 20)
+    async with there.running():
+        assert there.sample("reconcile_lag_seconds") == 3600
+
+
+async def test_failed_deliveries_and_the_quota_are_told_without_a_line_for_each(
+    there: Scene, told: list[EventDict]
+) -> None:
+    quota = {"debugData": {"operationRateLimitType": "event_hook_delivery"}}
+    other = {"debugData": {"operationRateLimitType": "web_request"}}
+    limit = "system.operation.rate_limit"
+    reason = {"result": "FAILURE", "reason": "timed out"}
+    async with there.running(poll="10s") as reader:
+        there.happen("a", "b", eventType="event_hook.delivery", outcome=reason)
+        there.happen("c", eventType=f"{limit}.warning", displayMessage="70 %", debugContext=quota)
+        there.happen("d", eventType=f"{limit}.violation", debugContext=other)
+        await there.clock.advance(10)
+        there.happen("e", eventType="event_hook.delivery", debugContext="odd")
+        await there.clock.advance(20)
+        assert actions(told, "warning") == ["hook_quota", "hook_delivery_failed"]
+        assert (told[-1]["failures"], told[-1]["last_reason"]) == (2, "timed out")
+        await there.clock.advance(60)
+        assert actions(told, "warning")[2:] == ["hook_delivery_failed"]
+        assert reader.notices.failures == 3
+        assert reader.notices.quota == f"{limit}.warning: 70 %"
+
+
+async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
+    async with okta_org(unhooked=0.5, odd=0.5) as org, PlainApi(org.settings.url) as api:
+        await org.happen(2500)
+        there = Scene(clock=ManualClock(org.clock.now()))
+        log = SystemLog("acme", org.settings.url, api, there.clock)
+        store = MemoryStore()
+        reader = Reconciler(log, store, ReconcileSettings(), lambda: None, there.metrics, there.clock)
+        await reader.poll()
+        await org.happen(7)
+        await reader.poll()
+        assert [stored.event.uuid for stored in store.events] == org.ledger().events
+        assert store.duplicates == 0
