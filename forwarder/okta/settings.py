@@ -1,5 +1,6 @@
 """What the operator sets of the Okta side: credentials, the hook to have, and how the System Log is polled."""
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -14,16 +15,38 @@ class ApiSettings(Section):
     """How the forwarder reaches Okta's API: a token, or a service app.
 
     Attributes:
-        token: an API token (SSWS).
+        token: an API token (SSWS). Either this, or a service app.
         client_id: of a service app, with its `private_key`.
-        private_key: of the service app, PEM or JWK.
-        scopes: what the service app asks for.
+        private_key: of the service app: an RSA key without a password, as PEM or JWK.
+        key_id: `kid` of the private key, where the app has several and the key is PEM; a JWK brings its own.
+        scopes: what the service app asks for. Each must be granted to it, or it gets no token.
+        dpop: bind the app's tokens to a key of this process. New service apps demand it, others allow it.
     """
 
     token: Secret | None = None
     client_id: str | None = None
     private_key: Secret | None = None
-    scopes: tuple[str, ...] = ()
+    key_id: str | None = None
+    scopes: tuple[str, ...] = ("okta.eventHooks.manage", "okta.logs.read")
+    dpop: bool = True
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.token and (self.client_id or self.private_key):
+            raise ValueError("set `token`, or `client_id` with `private_key`, not both")
+        if not self.token and not (self.client_id and self.private_key):
+            raise ValueError("set `token`, or `client_id` with `private_key`")
+        if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
+            raise ValueError("`token` holds a blank or a line break, or a character beyond ASCII")
+        if self.private_key and not re.match(
+            r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()
+        ):
+            raise ValueError(
+                "`private_key` is neither PEM nor JWK; with PEM, it begins with -----BEGIN PRIVATE KEY-----"
+            )
+        if self.private_key and not self.scopes:
+            raise ValueError("`scopes` is empty, and a service app needs one at least")
+        return self
 
 
 def _uri(written: str) -> str:
@@ -33,12 +56,14 @@ def _uri(written: str) -> str:
         raise ValueError("is no address; write one as in https://hooks.example.com/okta/events")
     if parts.username is not None or parts.fragment:
         raise ValueError("must hold neither a user nor a fragment; the secret goes into `secrets`")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can listen in."""
+    """Whether `host` is this very machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
