@@ -68,6 +68,7 @@ def check(config: Path) -> None:
     It reads the file, the environment (FORWARDER__SECTION__KEY), the secrets they name and the receiver's
     certificate. It opens no connection and no store.
     """
+    from forwarder.core.event import Via
     from forwarder.receive.settings import tls_context
 
     settings = load_settings(config)
@@ -75,23 +76,27 @@ def check(config: Path) -> None:
         tls_context(settings.receiver.tls)
     click.secho("The configuration is fine.", fg="green")
     for name, org in settings.orgs.items():
-        click.echo(f"  org {name}: {len(org.secrets)} live secret(s) in {org.header}, at {org.path}")
+        for way in org.ways:
+            told = f"{len(org.secrets)} live secret(s) in {org.header}, at {org.path}"
+            click.echo(
+                f"  org {name}: " + (told if way is Via.HOOK else f"reads the System Log of {org.url}")
+            )
     for name, sink in settings.sinks.items():
         click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
     click.echo(f"  store: {settings.store.path}")
     click.echo(f"  Okta posts to {settings.receiver.listen}; operators look at http://{settings.ops.listen}/")
-    for note in settings.not_yet_used():
-        click.secho(f"  note: {note}", fg="yellow")
 
 
 def add_commands() -> None:
     """Join the commands that have a file of their own."""
-    from forwarder.cli import dead_letters, demo, emulate, rules, setup, stats
+    from forwarder.cli import dead_letters, demo, emulate, gaps, hooks, rules, setup, stats
 
     commands = (
         demo.demo,
         stats.stats,
         dead_letters.dead_letters,
+        hooks.hooks,
+        gaps.gaps,
         rules.rules,
         setup.setup,
         emulate.emulate_okta,
