@@ -110,7 +110,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, count: bool) -> Ledger:
         count: count waiting events one by one; else take the first and the last of them, which a hole between
             them would escape, and which takes no time.
     """
-    with _one_moment(db):
+    with one_moment(db):
         stored, duplicates, rejected = db.execute(
             "SELECT stored, duplicates, rejected FROM counters"
         ).fetchone()
@@ -163,7 +163,7 @@ def _received_after(db: sqlite3.Connection, position: int) -> Micros | None:
 
 
 @contextmanager
-def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
+def one_moment(db: sqlite3.Connection) -> Iterator[None]:
     """All queries inside see the same commit."""
     db.execute("BEGIN")
     try:
