@@ -1,0 +1,251 @@
+"""The client against a server that checks what Okta checks, over a real socket."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import pytest
+
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, SettingsError
+from forwarder.okta.client import OktaClient, Patience
+from forwarder.okta.settings import ApiSettings
+from forwarder.values import Secret
+from tests.fakes.clock import ManualClock
+from tests.fakes.okta_server import TOKEN, OktaServer, Reply, refusal
+
+LOGS = "/api/v1/logs"
+HOOKS = "/api/v1/eventHooks"
+PATIENCE = Patience(tries=3, timeout=5.0, backoff=Backoff(base=1.0, cap=8.0))
+BUSY = refusal(503, "E0000009", "Internal Server Error")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OktaServer]:
+    async with OktaServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: OktaServer) -> AsyncIterator[OktaClient]:
+    client = make(server)
+    yield client
+    await client.close()
+
+
+def make(server: OktaServer, patience: Patience = PATIENCE, share: float = 1.0) -> OktaClient:
+    settings = ApiSettings(token=Secret(TOKEN))
+    return OktaClient(server.url, settings, share, server.clock, patience=patience, dice=lambda: 0.5)
+
+
+async def passing(clock: ManualClock, work: Awaitable[Any]) -> Any:
+    """What `work` gives, while time passes as soon as it waits for it."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        asleep = asyncio.ensure_future(clock.asleep())
+        await asyncio.wait((task, asleep), return_when=asyncio.FIRST_COMPLETED)
+        asleep.cancel()
+        if not task.done() and clock.waits:
+            await clock.advance(clock.waits[0])
+    return await task
+
+
+def clock_of(server: OktaServer) -> ManualClock:
+    assert isinstance(server.clock, ManualClock)
+    return server.clock
+
+
+async def test_an_answer_holds_the_bytes_as_they_came(server: OktaServer, client: OktaClient) -> None:
+    body = (
+        b'[ {"uuid":"\\u00e9", "authenticationContext":{"credentialType":"CERTIFICATE"},\t"unknown":1.0} ]\n'
+    )
+    server.answers.append(Reply(200, body))
+    answer = await client.call("GET", LOGS, query={"since": "2026-01-01T00:00:00.000Z", "limit": "5"})
+    assert (answer.status, answer.content) == (200, body)
+    assert server.calls[0].target == f"{LOGS}?since=2026-01-01T00%3A00%3A00.000Z&limit=5"
+    assert server.calls[0].headers["authorization"] == f"SSWS {TOKEN}"
+    assert server.calls[0].headers["user-agent"].startswith("okta-sdk-python/")
+
+
+async def test_a_body_goes_out_whole_with_what_is_empty_in_it(server: OktaServer, client: OktaClient) -> None:
+    body = {"name": "x", "description": None, "channel": {"config": {"headers": [], "text": ""}}}
+    await client.call("PUT", f"{HOOKS}/who1", body=body)
+    sent = server.calls[0]
+    assert sent.method == "PUT"
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.body == b'{"name":"x","description":null,"channel":{"config":{"headers":[],"text":""}}}'
+
+
+async def test_a_post_without_a_body_says_so_and_an_empty_answer_is_none(
+    server: OktaServer, client: OktaClient
+) -> None:
+    server.answers.append(Reply(204, b""))
+    answer = await client.call("POST", f"{HOOKS}/who1/lifecycle/deactivate")
+    assert server.calls[0].headers["content-length"] == "0"
+    assert (answer.status, answer.content, answer.json()) == (204, b"", None)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+async def test_links_are_read_from_one_header_or_from_several(
+    server: OktaServer, client: OktaClient, *, joined: bool
+) -> None:
+    here, there = f"{server.url}{LOGS}?after=1,2%3A%2f&x=a%20b", f"{server.url}{LOGS}?after=a=;b"
+    lines = [f'<{here}>; title="a, <b>"; rel="self prev"', f"<{there}>;rel=next"]
+    headers = [("link", ", ".join(lines))] if joined else [("link", line) for line in lines]
+    server.answers.append(Reply(200, b"[]", tuple(headers)))
+    answer = await client.call("GET", LOGS)
+    assert answer.links == {"self": here, "prev": here, "next": there}
+    await client.call("GET", answer.links["self"])
+    assert server.calls[1].target == f"{LOGS}?after=1,2%3A%2f&x=a%20b"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example/api/v1/logs",
+        "//evil.example/api/v1/logs",
+        "http://127.0.0.1:1/api/v1/logs",
+        "http://acme.okta.com@evil.example/api/v1/logs",
+        "api/v1/logs",
+    ],
+)
+async def test_credentials_go_to_no_other_address(
+    server: OktaServer, client: OktaClient, address: str
+) -> None:
+    with pytest.raises(OktaRefusedError, match="go to no other address") as caught:
+        await client.call("GET", address)
+    assert caught.value.status == 400
+    with pytest.raises(OktaRefusedError):
+        await client.call("GET", f"https://evil.example/?x={server.url}")
+    assert server.calls == []
+
+
+async def test_a_redirect_is_not_followed(server: OktaServer, client: OktaClient) -> None:
+    async with OktaServer() as other:
+        server.answers.append(Reply(302, b"", (("location", f"{other.url}{LOGS}"),)))
+        with pytest.raises(OktaRefusedError, match=other.url.removeprefix("http://")) as caught:
+            await client.call("GET", LOGS)
+        assert caught.value.status == 302
+        assert (len(server.calls), other.calls) == (1, [])
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+async def test_what_passes_is_tried_again(server: OktaServer, client: OktaClient, status: int) -> None:
+    server.answers.extend([Reply(status, b"<html>"), Reply(status, b"")])
+    clock = clock_of(server)
+    await passing(clock, client.call("GET", LOGS))
+    assert len(server.calls) == 3
+    assert clock.monotonic() == 0.5 + 1.0  # half of 1, and half of 2
+
+
+async def test_tries_are_bounded(server: OktaServer, client: OktaClient) -> None:
+    server.otherwise = BUSY
+    with pytest.raises(OktaRefusedError, match="503 E0000009: Internal Server Error") as caught:
+        await passing(clock_of(server), client.call("GET", LOGS))
+    assert (caught.value.status, caught.value.code) == (503, "E0000009")
+    assert len(server.calls) == PATIENCE.tries
+
+
+async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: OktaServer) -> None:
+    client = make(server, Patience(tries=3, timeout=0.3, backoff=PATIENCE.backoff))
+    server.answers.extend([Reply(hang_up=True), Reply(silent=True)])
+    assert (await passing(clock_of(server), client.call("PUT", f"{HOOKS}/who1", body={"a": 1}))).status == 200
+    server.otherwise = Reply(silent=True)
+    with pytest.raises(OktaUnreachableError, match=r"GET .*/api/v1/logs.*within 0\.3 s; 3 tries"):
+        await passing(clock_of(server), client.call("GET", LOGS))
+    await client.close()
+
+
+async def test_nobody_there_is_told_with_the_address() -> None:
+    async with OktaServer() as gone:
+        pass
+    client = make(gone)
+    with pytest.raises(OktaUnreachableError, match=f"no connection to {gone.url[7:]}.*3 tries"):
+        await passing(clock_of(gone), client.call("POST", HOOKS, body={"name": "x"}))
+    await client.close()
+
+
+@pytest.mark.parametrize("answer", [BUSY, Reply(hang_up=True)])
+async def test_what_creates_is_not_sent_twice_where_it_may_have_been_carried_out(
+    server: OktaServer, client: OktaClient, answer: Reply
+) -> None:
+    server.answers.append(answer)
+    with pytest.raises((OktaRefusedError, OktaUnreachableError)):
+        await client.call("POST", HOOKS, body={"name": "x"})
+    assert len(server.calls) == 1
+
+
+async def test_what_creates_is_sent_again_where_it_was_turned_away(
+    server: OktaServer, client: OktaClient
+) -> None:
+    server.answers.append(Reply(429, b""))
+    await passing(clock_of(server), client.call("POST", HOOKS, body={"name": "x"}))
+    assert len(server.calls) == 2
+
+
+async def test_a_lifecycle_call_is_tried_again(server: OktaServer, client: OktaClient) -> None:
+    server.answers.append(BUSY)
+    await passing(clock_of(server), client.call("POST", f"{HOOKS}/who1/lifecycle/verify"))
+    assert len(server.calls) == 2
+
+
+async def test_what_an_earlier_try_has_deleted_is_deleted(server: OktaServer, client: OktaClient) -> None:
+    gone = refusal(404, "E0000007", "Not found: who1")
+    server.answers.extend([Reply(hang_up=True), gone, gone])
+    assert (await passing(clock_of(server), client.call("DELETE", f"{HOOKS}/who1"))).status == 204
+    with pytest.raises(OktaRefusedError, match="404 E0000007: Not found: who1"):
+        await client.call("DELETE", f"{HOOKS}/who1")
+
+
+async def test_a_fault_of_ours_is_not_sent_again(server: OktaServer, client: OktaClient) -> None:
+    cause = b'{"errorCode":"E0000001","errorSummary":"Api validation failed: eventHook","errorCauses":[{"errorSummary":"Hook execution failed"}]}'
+    server.answers.append(Reply(400, cause))
+    with pytest.raises(OktaRefusedError, match=r"validation failed: eventHook; Hook execution failed"):
+        await client.call("POST", f"{HOOKS}/who1/lifecycle/verify")
+    assert len(server.calls) == 1
+
+
+async def test_a_proxys_page_is_no_answer_of_okta_and_told_by_its_status(
+    server: OktaServer, client: OktaClient
+) -> None:
+    server.answers.append(Reply(407, b"<html>\xff</html>", content_type="text/html"))
+    with pytest.raises(OktaRefusedError, match=r"\(407\)") as caught:
+        await client.call("GET", LOGS)
+    assert caught.value.code == ""
+
+
+async def test_two_first_calls_at_once_both_come_through(server: OktaServer, client: OktaClient) -> None:
+    await asyncio.gather(client.call("GET", LOGS), client.call("GET", HOOKS))
+    assert {call.path for call in server.calls} == {LOGS, HOOKS}
+
+
+async def test_closing_twice_or_before_the_first_call_is_fine(server: OktaServer) -> None:
+    unused = make(server)
+    await unused.close()
+    await unused.close()
+    used = make(server)
+    await used.call("GET", LOGS)
+    await used.close()
+    await used.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://acme.okta.com", "https"),
+        ("acme.okta.com", "no org's address"),
+        ("https://user:word@acme.okta.com", "no org's address"),
+        ("https://acme.okta.com/admin", "no org's address"),
+        ("https://acme-admin.okta.com", "-admin"),
+    ],
+)
+def test_an_address_that_is_no_orgs_is_refused(url: str, fault: str) -> None:
+    with pytest.raises(SettingsError, match=fault):
+        OktaClient(url, ApiSettings(token=Secret(TOKEN)), 0.3, ManualClock())
+
+
+def test_the_sdk_is_not_imported_before_the_first_call() -> None:
+    look = "import sys; import forwarder.okta.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
+    assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
