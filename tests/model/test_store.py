@@ -5,89 +5,33 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from forwarder.core.event import Event
+from forwarder.core.event import Event, Via
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Page, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
+from forwarder.store.gaps import read_gaps
+from forwarder.store.intake import CommandIntake
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.store import Store
 from tests.fakes.clock import ManualClock
+from tests.model.model import RETENTION, WINDOW, Model, Sink
 from tests.unit.store.samples import event, reject
 
 T = TypeVar("T")
 
-RETENTION, WINDOW = 3600, 7200  # seconds
 SINKS = ("siem", "archive", "traces")
 NAMES = [*(f"dc3c8e66-ea0{n}-11ef-9cf1-ad97f4a9f2f5" for n in range(6)), "odd", "ODD"]
-
-
-@dataclass
-class Sink:
-    """What the model knows of a sink; `letters` maps a seq to whether it is being replayed."""
-
-    position: int
-    skipped: int
-    attached: bool = True
-    delivered: int = 0
-    discarded: int = 0
-    undisclosed: int = 0
-    letters: dict[int, bool] = field(default_factory=dict)
-
-
-class Model:
-    """The store as its documentation says."""
-
-    def __init__(self) -> None:
-        self.log: list[Event] = []
-        self.gone = 0  # the first so many bodies have left
-        self.known: dict[tuple[str, str], int] = {}  # when it was stored, in seconds
-        self.duplicates = self.rejected = self.rejects_kept = 0
-        self.sinks: dict[str, Sink] = {}
-
-    def append(self, events: list[Event], rejects: int, now: int) -> list[Event]:
-        stored = []
-        for one in events:
-            if (one.org, one.uuid) in self.known:
-                self.duplicates += 1
-                continue
-            self.known[one.org, one.uuid] = now
-            stored.append(one)
-        self.log += stored
-        self.rejected += rejects
-        self.rejects_kept += rejects
-        return stored
-
-    def attach(self, names: dict[str, Any]) -> None:
-        for name, start in names.items():
-            if name not in self.sinks:
-                first = len(self.log) if start == "now" else self.gone
-                self.sinks[name] = Sink(first, first)
-            elif not self.sinks[name].attached:
-                sink = self.sinks[name]
-                missed = max(0, self.gone - sink.position)
-                sink.position += missed
-                sink.skipped += missed
-        for name, sink in self.sinks.items():
-            sink.attached = name in names
-
-    def prune(self, now: int) -> None:
-        floor = min((sink.position for sink in self.sinks.values() if sink.attached), default=len(self.log))
-        while self.gone < floor and self.log[self.gone].received_at < (now - RETENTION) * 1_000_000:
-            self.gone += 1
-        oldest = self.log[self.gone].received_at // 1_000_000 if self.gone < len(self.log) else now
-        until = min(now - WINDOW, oldest)
-        self.known = {key: since for key, since in self.known.items() if since >= until}
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -107,11 +51,14 @@ class StoreMachine(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(work, 30))
 
-    async def open(self) -> Store:
-        options = StoreSettings.model_validate(
+    @property
+    def options(self) -> StoreSettings:
+        return StoreSettings.model_validate(
             {"path": self.path, "retention": f"{RETENTION}s", "dedup_window": f"{WINDOW}s"}
         )
-        return await Store.open(options, self.clock, Metrics())
+
+    async def open(self) -> Store:
+        return await Store.open(self.options, self.clock, Metrics())
 
     def attach(self, names: dict[str, Any]) -> None:
         self.model.attach(names)
@@ -127,6 +74,80 @@ class StoreMachine(RuleBasedStateMachine):
 
     def sample(self, org: str, name: str | None) -> Event:
         return event(name, org=org, received_at=self.clock.now(), size=len(name or "") * 100)
+
+    def page(self, org: str, names: list[tuple[str | None, bool, int]], rejects: int) -> Page:
+        """For each name: whether the hook is to bring it too, and how many seconds before now it happened."""
+        cursor = f"page {next(self.copies)}"
+        events = [
+            msgspec.structs.replace(
+                self.sample(org, name), via=Via.LOG, published=self.clock.now() - ago * 1_000_000
+            )
+            for name, _, ago in names
+        ]
+        hooked = frozenset(one.uuid for one, (_, hook, _) in zip(events, names, strict=True) if hook)
+        return Page(org, events, (f"log/{org}", cursor), [reject()] * rejects, hooked)
+
+    @rule(
+        org=st.sampled_from("ab"),
+        names=st.lists(
+            st.tuples(st.none() | st.sampled_from(NAMES), st.booleans(), st.sampled_from((-60, 0, 60))),
+            max_size=6,
+        ),
+        rejects=st.integers(0, 2),
+        times=st.integers(1, 2),
+        by_command=st.booleans(),
+    )
+    def append_page(
+        self,
+        org: str,
+        names: list[tuple[str | None, bool, int]],
+        rejects: int,
+        times: int,
+        by_command: bool,  # noqa: FBT001  # Hypothesis passes it by name
+    ) -> None:
+        """The log brings a page, perhaps a second time, and perhaps through a command beside the forwarder."""
+        page = self.page(org, names, rejects)
+        log = CommandIntake(self.options, self.clock) if by_command else self.store
+        for _ in range(times):
+            expected = self.model.append_page(page, self.seconds)
+            appended = self.run(log.append_page(page, timeout=20))
+            assert list(appended.stored) == expected
+            assert appended.duplicates == len(page.events) - len(expected)
+
+    @precondition(lambda self: self.model.awaited or self.model.missed)
+    @rule(data=st.data())
+    def hook_brings_what_the_log_brought(self, data: st.DataObject) -> None:
+        keys = sorted([*self.model.awaited, *self.model.missed])
+        chosen = data.draw(st.lists(st.sampled_from(keys), min_size=1, unique=True))
+        copies = [self.sample(org, uuid) for org, uuid in chosen]
+        assert self.model.append(copies, 0, self.seconds) == []
+        assert self.run(self.store.append(copies, timeout=20)).duplicates == len(copies)
+
+    @rule(count=st.integers(1, 6), hook_first=st.booleans())
+    def hook_and_log_at_once(
+        self,
+        count: int,
+        hook_first: bool,  # noqa: FBT001  # Hypothesis passes it by name
+    ) -> None:
+        both = self.page("a", [(None, True, 0)] * count, 0)
+        copies = [msgspec.structs.replace(one, via=Via.HOOK) for one in both.events]
+
+        async def at_once() -> None:
+            works = [self.store.append(copies, timeout=20), self.store.append_page(both, timeout=20)]
+            await asyncio.gather(*(works if hook_first else reversed(works)))
+
+        self.run(at_once())
+        if hook_first:
+            self.model.append(copies, 0, self.seconds)
+        self.model.append_page(both, self.seconds)
+        if not hook_first:
+            self.model.append(copies, 0, self.seconds)
+
+    @rule(org=st.sampled_from("abc"), grace=st.sampled_from((-3600, 0, 1, 59, 61, 3600)))
+    def miss(self, org: str, grace: int) -> None:
+        before = self.clock.now() - grace * 1_000_000
+        expected = self.model.miss(org, before)
+        assert self.run(self.store.miss(org, before)) == expected
 
     @rule(
         names=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.sampled_from(NAMES)), max_size=6),
@@ -234,11 +255,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.run(self.open())
         self.attach(dict.fromkeys(self.attached(), "oldest"))
 
-    @rule(tail=st.binary(max_size=64), in_flight=st.booleans())
-    def crash(self, tail: bytes, in_flight: bool) -> None:  # noqa: FBT001  # Hypothesis passes it by name
+    @rule(tail=st.binary(max_size=64), in_flight=st.sampled_from((None, "hook", "log")))
+    def crash(self, tail: bytes, in_flight: str | None) -> None:
         """What lies on the disk now is all there is, and the last write was torn."""
         copy = self.directory / f"copy-{next(self.copies)}.db"
         late = self.sample("a", None)
+        page = self.page("a", [(None, True, 0), (NAMES[0], True, 0)], 1)
 
         def take_what_is_there(_: object) -> None:
             for end in ("", "-wal"):
@@ -246,7 +268,13 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def end() -> None:
             if in_flight:
-                unanswered = asyncio.ensure_future(self.store.append([late], timeout=20))
+                by_hook = in_flight == "hook"
+                work = (
+                    self.store.append([late], timeout=20)
+                    if by_hook
+                    else self.store.append_page(page, timeout=20)
+                )
+                unanswered = asyncio.ensure_future(work)
             await self.store._writer.submit(take_what_is_there)
             if in_flight:
                 await unanswered
@@ -258,7 +286,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.path = copy
         self.store = self.run(self.open())
         if self.run(self.store.ledger()).stored > len(self.model.log):
-            self.model.append([late], 0, self.seconds)
+            if in_flight == "hook":
+                self.model.append([late], 0, self.seconds)
+            else:
+                self.model.append_page(page, self.seconds)
         self.attach(dict.fromkeys(self.attached(), "oldest"))
 
     @invariant()
@@ -283,6 +314,17 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.run(self.store.read(0, limit=10**6, max_bytes=10**9))
         assert [stored.seq for stored in held] == list(range(model.gone + 1, len(model.log) + 1))
         assert [stored.event for stored in held] == model.log[model.gone :]
+
+    @invariant()
+    def both_agree_on_the_log(self) -> None:
+        gaps = read_gaps(self.path)
+        assert {(gap.org, gap.uuid): (gap.published, gap.since) for gap in gaps.events} == {
+            key: (one.published, one.received_at) for key, one in self.model.missed.items()
+        }
+        assert sum(gaps.awaited.values()) == len(self.model.awaited)
+        for org in "ab":
+            assert gaps.awaited.get(org, 0) == sum(one.org == org for one in self.model.awaited.values())
+            assert self.run(self.store.cursor(f"log/{org}")) == self.model.cursors.get(f"log/{org}")
 
     def expected(self, sink: Sink) -> tuple[int, int, int, int, int]:
         replaying = sum(sink.letters.values())

@@ -1,0 +1,91 @@
+"""The store as its documentation says, in memory: what `test_store.py` compares the real one with."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from forwarder.core.event import Event, Micros, Via
+from forwarder.core.ports import Page
+
+RETENTION, WINDOW = 3600, 7200  # seconds
+
+
+@dataclass
+class Sink:
+    """What the model knows of a sink; `letters` maps a seq to whether it is being replayed."""
+
+    position: int
+    skipped: int
+    attached: bool = True
+    delivered: int = 0
+    discarded: int = 0
+    undisclosed: int = 0
+    letters: dict[int, bool] = field(default_factory=dict)
+
+
+class Model:
+    """The store as its documentation says."""
+
+    def __init__(self) -> None:
+        self.log: list[Event] = []
+        self.gone = 0  # the first so many bodies have left
+        self.known: dict[tuple[str, str], int] = {}  # when it was stored, in seconds
+        self.duplicates = self.rejected = self.rejects_kept = 0
+        self.sinks: dict[str, Sink] = {}
+        self.awaited: dict[tuple[str, str], Event] = {}
+        self.missed: dict[tuple[str, str], Event] = {}
+        self.cursors: dict[str, str] = {}
+
+    def append(self, events: list[Event], rejects: int, now: int) -> list[Event]:
+        stored = []
+        for one in events:
+            if (one.org, one.uuid) in self.known:
+                self.duplicates += 1
+                if one.via is Via.HOOK:
+                    self.awaited.pop((one.org, one.uuid), None)
+                    self.missed.pop((one.org, one.uuid), None)
+                continue
+            self.known[one.org, one.uuid] = now
+            stored.append(one)
+        self.log += stored
+        self.rejected += rejects
+        self.rejects_kept += rejects
+        return stored
+
+    def append_page(self, page: Page, now: int) -> list[Event]:
+        stored = self.append(list(page.events), len(page.rejects), now)
+        self.awaited |= {(one.org, one.uuid): one for one in stored if one.uuid in page.hooked}
+        self.cursors |= [page.cursor]
+        return stored
+
+    def miss(self, org: str, before: Micros) -> int:
+        late = {
+            key: one
+            for key, one in self.awaited.items()
+            if one.org == org and max(one.published, one.received_at) < before
+        }
+        self.missed |= late
+        self.awaited = {key: one for key, one in self.awaited.items() if key not in late}
+        return len(late)
+
+    def attach(self, names: dict[str, Any]) -> None:
+        for name, start in names.items():
+            if name not in self.sinks:
+                first = len(self.log) if start == "now" else self.gone
+                self.sinks[name] = Sink(first, first)
+            elif not self.sinks[name].attached:
+                sink = self.sinks[name]
+                missed = max(0, self.gone - sink.position)
+                sink.position += missed
+                sink.skipped += missed
+        for name, sink in self.sinks.items():
+            sink.attached = name in names
+
+    def prune(self, now: int) -> None:
+        floor = min((sink.position for sink in self.sinks.values() if sink.attached), default=len(self.log))
+        while self.gone < floor and self.log[self.gone].received_at < (now - RETENTION) * 1_000_000:
+            self.gone += 1
+        oldest = self.log[self.gone].received_at // 1_000_000 if self.gone < len(self.log) else now
+        until = min(now - WINDOW, oldest)
+        self.known = {key: since for key, since in self.known.items() if since >= until}
+        self.awaited = {key: one for key, one in self.awaited.items() if key in self.known}
+        self.missed = {key: one for key, one in self.missed.items() if key in self.known}
