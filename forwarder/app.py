@@ -2,15 +2,16 @@
 
 Start, from the inside out, so that the door opens only when everything behind it stands:
 
-    store (with its control socket), positions → sinks, workers → ops listener → door
+    store (with its control socket), positions → sinks, workers → ops listener → door → Okta sides
 
 Stop, from the outside in, so that nothing that was acknowledged is left half-way:
 
-    1. close the door: what is in flight is committed and answered, what begins now gets 503
-    2. let the workers deliver what waits, for a bounded time; the rest stays in the store
-    3. close the sinks
-    4. close the ops listener: until here an operator can watch the stop
-    5. close the store
+    1. end the Okta sides: a page that is not committed is read again after the next start
+    2. close the door: what is in flight is committed and answered, what begins now gets 503
+    3. let the workers deliver what waits, for a bounded time; the rest stays in the store
+    4. close the sinks
+    5. close the ops listener: until here an operator can watch the stop
+    6. close the store
 """
 
 import asyncio
@@ -21,10 +22,16 @@ from typing import Any
 
 from forwarder import logs
 from forwarder.core.errors import SinkError
+from forwarder.core.event import Via
 from forwarder.core.ports import Clock, Sink
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.worker import Outlet, Worker
 from forwarder.metrics import Metrics
+from forwarder.okta.client import OktaClient
+from forwarder.okta.reconcile import Reconciler
+from forwarder.okta.side import OktaSide
+from forwarder.okta.system_log import SystemLog
+from forwarder.okta.watch import HookWatch
 from forwarder.ops import listener
 from forwarder.receive.door import Door
 from forwarder.receive.guard import Guard
@@ -61,6 +68,8 @@ class Forwarder:
         self._sinks: dict[str, Sink] = {}
         self._workers: dict[str, Worker] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._okta: dict[str, OktaSide] = {}
+        self._polling: dict[str, asyncio.Task[None]] = {}
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> None:
@@ -74,6 +83,7 @@ class Forwarder:
             self._start_delivery()
             await self._start_ops()
             await self._start_door()
+            self._start_okta()
         except BaseException:
             await self.stop(grace=0)
             raise
@@ -85,8 +95,6 @@ class Forwarder:
             orgs=sorted(self.settings.orgs),
             sinks=sorted(self.settings.sinks),
         )
-        for note in self.settings.not_yet_used():
-            _logger.warning(note, action="not_yet_used")
 
     async def stop(self, grace: float = FLUSH_GRACE) -> None:
         """Stop every part that has started, in the order at the top of this file. Safe to call twice.
@@ -119,7 +127,7 @@ class Forwarder:
         self._running[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
     async def _start_ops(self) -> None:
-        self.status = Status(self.store, self._workers, self.metrics, self._clock)
+        self.status = Status(self.store, self._workers, self._okta, self.metrics, self._clock)
         app = listener.app(self.metrics, self.status.gather, lambda: self.store.unready)
         self.ops = Server(app, self.settings.ops.listen, self._guard(ListenerLimits(max_connections=100)))
         await self.ops.start()
@@ -135,6 +143,33 @@ class Forwarder:
 
     def _guard(self, limits: ListenerLimits) -> Guard:
         return Guard(limits, self._clock, lambda reason: self.metrics.connections_shed.labels(reason).inc())
+
+    def _start_okta(self) -> None:
+        self._stops.append(self._stop_okta)
+        for name in self.settings.orgs:
+            self._reach_okta(name, self.settings)
+
+    def _reach_okta(self, name: str, settings: Settings) -> None:
+        """Watch the org's hook and read its System Log, where it has credentials for that."""
+        org = settings.orgs[name]
+        for way in Via:
+            self.metrics.org_ways.labels(name, way.value).set(1 if way in org.ways else 0)
+        if org.api is None or org.url is None:
+            return
+        api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock)
+        watch = HookWatch(name, api, org.hook, self.metrics, self._clock) if org.hook else None
+        hook_id = watch.hook_id if watch else lambda: None
+        log = SystemLog(name, org.url, api, self._clock)
+        reconciler = Reconciler(log, self.store, settings.reconcile, hook_id, self.metrics, self._clock)
+        self._okta[name] = OktaSide(name, api, watch, reconciler, self._clock)
+        self._polling[name] = asyncio.create_task(self._okta[name].run(), name=f"okta {name}")
+
+    async def _stop_okta(self, *names: str) -> None:
+        """Stop those sides; all, where none is named."""
+        polling = [self._polling.pop(name) for name in names or list(self._polling)]
+        for task in polling:
+            task.cancel()
+        await asyncio.gather(*polling, return_exceptions=True)
 
     async def _close_door(self) -> None:
         self._receiver.close()
@@ -152,7 +187,7 @@ class Forwarder:
     async def reload(self, settings: Settings) -> None:
         """Take new secrets, limits and settings of sinks without dropping a request.
 
-        Orgs' paths, listeners, the store and the set of sinks take a restart; a line says so.
+        The Okta side of an org that has changed is made anew. Orgs' paths, listeners, the store and the set of sinks take a restart; a line says so.
 
         Raises:
             SettingsError: the new settings cannot be taken; the old ones stay in force.
@@ -162,6 +197,12 @@ class Forwarder:
         for name in sorted(settings.sinks.keys() & self.settings.sinks.keys()):
             if settings.sinks[name] != self.settings.sinks[name]:
                 await self._replace_sink(name, settings.sinks[name])
+        for name in settings.orgs:
+            if _reached(settings, name) != _reached(self.settings, name):
+                if name in self._polling:
+                    await self._stop_okta(name)
+                    del self._okta[name]
+                self._reach_okta(name, settings)
         for section in _needs_restart(self.settings, settings):
             _logger.warning("changed; restart for that", action="restart_needed", section=section)
         self.settings = settings
@@ -205,11 +246,15 @@ def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
     return File(name, settings, clock)
 
 
+def _reached(settings: Settings, name: str) -> object:
+    """What makes the Okta side of an org; None where it is not configured."""
+    org = settings.orgs.get(name)
+    return org and (org.url, org.api, org.hook, settings.reconcile)
+
+
 def _needs_restart(old: Settings, new: Settings) -> list[str]:
     """The sections whose change a reload does not bring into force."""
-    sections = [
-        name for name in ("store", "ops", "reconcile", "log") if getattr(old, name) != getattr(new, name)
-    ]
+    sections = [name for name in ("store", "ops", "log") if getattr(old, name) != getattr(new, name)]
     if old.sinks.keys() != new.sinks.keys():
         sections.append("sinks")
     if (old.receiver.listen, old.receiver.tls) != (new.receiver.listen, new.receiver.tls):

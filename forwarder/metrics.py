@@ -100,6 +100,12 @@ class Metrics:
         )
 
         # okta
+        self.org_ways = gauge(
+            "org_ways",
+            "1 where events of the org come in this way, 0 where that is not configured.",
+            "org",
+            "via",
+        )
         self.hook_verified = gauge(
             "hook_verified",
             "1 while Okta holds our hook for ACTIVE and VERIFIED, 0 while it sends us nothing.",
@@ -109,7 +115,9 @@ class Metrics:
             "reconcile_lag_seconds", "Age of the newest moment up to which the System Log is stored.", "org"
         )
         self.events_missed = counter(
-            "events_missed_total", "Events that Okta named our hook for and that the hook never brought.", "org"
+            "events_missed_total",
+            "Events that Okta named our hook for and that the hook never brought.",
+            "org",
         )
 
         # the process

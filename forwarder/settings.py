@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from forwarder.core.errors import SettingsError
+from forwarder.core.event import Via
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
@@ -51,6 +52,11 @@ class OrgSettings(OrgDoor):
     url: str | None = None
     api: ApiSettings | None = None
     hook: HookSettings | None = None
+
+    @property
+    def ways(self) -> tuple[Via, ...]:
+        """How its events come in."""
+        return (Via.HOOK,) * bool(self.secrets) + (Via.LOG,) * bool(self.api)
 
 
 class _Delivered(Section):
@@ -133,14 +139,6 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a secret names its own file
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return _Environment(settings_cls, init_settings()), init_settings
-
-    def not_yet_used(self) -> list[str]:
-        """What is configured and this version does nothing with."""
-        if any(org.api or org.hook for org in self.orgs.values()):
-            return [
-                "`api`, `hook` and `reconcile` are accepted, but this version neither polls nor manages hooks yet"
-            ]
-        return []
 
     def secrets(self) -> Iterator[Secret]:
         """Every secret of the configuration, for watching their files and for keeping them out of sight."""
@@ -390,6 +388,14 @@ def _joint_faults(settings: Settings) -> Iterator[str]:
                 yield f"sinks.{name}.path: sinks.{other} writes the same file; give each its own"
     if settings.receiver.listen == settings.ops.listen and settings.ops.listen.port:
         yield "ops.listen: the receiver listens there; give each its own port"
-    for name, org in settings.orgs.items():
+    yield from _org_faults(settings.orgs)
+
+
+def _org_faults(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
+    for name, org in orgs.items():
         if (org.api or org.hook) and not org.url:
             yield f"orgs.{name}.url: is needed for `api` and `hook`, as in https://{name}.okta.com"
+        if not org.secrets and not org.api:
+            yield f"orgs.{name}.secrets: at least one is needed for a hook, or `api` to read the System Log"
+        if not org.secrets and org.hook:
+            yield f"orgs.{name}.secrets: at least one is needed, because the org has a `hook`"

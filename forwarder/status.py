@@ -8,6 +8,7 @@ from forwarder.core.event import Micros
 from forwarder.core.ports import Clock
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
+from forwarder.okta.side import OktaSide
 from forwarder.store.ledger import SinkLedger
 from forwarder.store.store import Store
 
@@ -15,11 +16,19 @@ _SECOND = 1_000_000
 
 
 class Status:
-    """Gathers what the store and the workers know, and brings the gauges up to date."""
+    """Gathers what the store, the workers and the Okta sides know, and brings the gauges up to date."""
 
-    def __init__(self, store: Store, workers: Mapping[str, Worker], metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        workers: Mapping[str, Worker],
+        okta: Mapping[str, OktaSide],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._workers = workers
+        self._okta = okta
         self._metrics = metrics
         self._clock = clock
         self._started = clock.monotonic()
@@ -42,6 +51,7 @@ class Status:
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
+            "okta": {name: side.state() for name, side in sorted(self._okta.items())},
             "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
         }
 

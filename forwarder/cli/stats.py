@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.common import config_option, load_settings
+from forwarder.core.event import Via
 
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
+
+
+_WAYS = {
+    (Via.HOOK, Via.LOG): "its hook, and its System Log",
+    (Via.HOOK,): "its hook alone; with `api` its System Log is read too, and what hooks do not bring",
+    (Via.LOG,): "its System Log alone; it has no secret for a hook",
+}
 
 
 @click.command()
@@ -23,11 +31,15 @@ def stats(config: Path, *, as_json: bool) -> None:
     """
     from forwarder.store.ledger import read_ledger
 
-    ledger = read_ledger(load_settings(config, secrets=False).store.path)
+    settings = load_settings(config, secrets=False)
+    ledger = read_ledger(settings.store.path)
+    ways = {name: org.ways for name, org in settings.orgs.items()}
     if as_json:
-        click.echo(json.dumps(ledger.as_json(), indent=2))
+        click.echo(json.dumps(ledger.as_json() | {"orgs": ways}, indent=2))
     else:
         _print(ledger)
+        for name, comes in ways.items():
+            click.echo(f"{name}: {_WAYS[comes]}")
     for fault in ledger.faults:
         click.secho(fault, fg="red", err=True)
     if not ledger.balanced:

@@ -79,7 +79,8 @@ def keyrings(orgs: Mapping[str, OrgDoor]) -> dict[str, Keyring]:
     """The keyring of every path."""
     paths: dict[str, list[str]] = {}
     for name, org in orgs.items():
-        paths.setdefault(org.path.rstrip("/") or "/", []).append(name)
+        if org.secrets:  # else no hook can come from it
+            paths.setdefault(org.path.rstrip("/") or "/", []).append(name)
     return {path: _keyring([(name, orgs[name]) for name in names]) for path, names in paths.items()}
 
 

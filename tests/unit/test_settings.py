@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from forwarder.core.errors import SettingsError
 from forwarder.settings import load, read
@@ -247,7 +246,22 @@ def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_p
         load(tmp_path / "none.yaml")
 
 
-def test_what_is_configured_and_not_used_yet_is_told(secrets: Path) -> None:
-    tree = yaml.safe_load(CONTRACT.replace("TOKEN_FILE", str(secrets)))
-    assert "neither polls nor manages" in read(tree).not_yet_used()[0]
-    assert read(smallest()).not_yet_used() == []
+@pytest.mark.parametrize(
+    ("org", "ways"),
+    [
+        ({"secrets": ["s"]}, ("hook",)),
+        ({"secrets": ["s"], "url": "https://a.okta.com", "api": {"token": "t"}}, ("hook", "log")),
+        ({"url": "https://a.okta.com", "api": {"token": "t"}}, ("log",)),
+    ],
+)
+def test_an_org_comes_by_its_hook_by_its_system_log_or_by_both(
+    org: dict[str, Any], ways: tuple[str, ...]
+) -> None:
+    assert read(smallest(orgs={"acme": org})).orgs["acme"].ways == ways
+
+
+def test_an_org_with_a_hook_needs_a_secret_for_it() -> None:
+    org = {"url": "https://a.okta.com", "api": {"token": "t"}, "hook": {"uri": "https://hooks.acme.com/x"}}
+    assert faults_of(smallest(orgs={"acme": org})) == [
+        "orgs.acme.secrets: at least one is needed, because the org has a `hook`"
+    ]
