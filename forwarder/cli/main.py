@@ -89,13 +89,14 @@ def check(config: Path) -> None:
 
 def add_commands() -> None:
     """Join the commands that have a file of their own."""
-    from forwarder.cli import dead_letters, demo, emulate, gaps, hooks, rules, setup, stats
+    from forwarder.cli import backfill, dead_letters, demo, emulate, gaps, hooks, rules, setup, stats
 
     commands = (
         demo.demo,
         stats.stats,
         dead_letters.dead_letters,
         hooks.hooks,
+        backfill.backfill,
         gaps.gaps,
         rules.rules,
         setup.setup,

@@ -116,6 +116,10 @@ class OktaClient:
         async with bucket.turn:
             return await self._tried(order, bucket)
 
+    def allowance(self, path: str) -> int | None:
+        """How many calls a minute to `path` and its like are within our share; None before Okta has told its limit."""
+        return self._limits.bucket(path).allowance
+
     async def close(self) -> None:
         """As `Api.close`."""
         self._executor = None

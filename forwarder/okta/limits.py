@@ -91,6 +91,11 @@ class Bucket:
         """Whether a call has to wait for the next window."""
         return self._wait() > 0
 
+    @property
+    def allowance(self) -> int | None:
+        """Calls in a window that are ours; None before an answer has told the limit."""
+        return None if self._limit is None else max(1, int(self._limit * self._share))
+
     def answered(self, headers: Mapping[str, str]) -> None:
         """Learn from an answer. Where calls at the same time are too many, Okta refuses with zeros that tell nothing.
 
@@ -114,7 +119,7 @@ class Bucket:
 
     def _wait(self) -> float:
         """Seconds to wait before the next call."""
-        if self._limit is None or (not self._empty and self._used < max(1, int(self._limit * self._share))):
+        if self.allowance is None or (not self._empty and self._used < self.allowance):
             return 0.0
         return self._ends - self._clock.monotonic()
 

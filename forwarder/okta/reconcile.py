@@ -37,7 +37,9 @@ DEEP: Micros = 24 * 3600 * _SECOND
 COMMIT_TIMEOUT = 30.0
 """Seconds to wait for a page to be stored; nobody waits for an answer here."""
 
-_GONE = {400, 404, 410}  # what Okta says of a place that it does not know any more
+GONE = {400, 404, 410}
+"""What Okta answers for a place in the log that it does not know any more."""
+
 _HUMAN = {401, 403}  # what only an operator can mend
 _BACKOFF = Backoff(base=2.0, cap=120.0)
 _NO_JITTER = 0.5  # one reader an org: nobody to step out of the way of. Half of the bound: 1, 2, 4 … 60 s
@@ -186,7 +188,7 @@ class Reconciler:
             try:
                 return await self._log.follow(place.next, hook=hook)
             except OktaRefusedError as error:
-                if error.status not in _GONE:
+                if error.status not in GONE:
                     raise
                 place = self._place = self._lost(place, str(error))
         return await self._log.begin(place.newest, hook=hook)
