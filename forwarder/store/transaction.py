@@ -147,7 +147,8 @@ class Transaction:
         Raises:
             StoreFullError: no room to remember them.
         """
-        self.make_room(len(events) * _ROW)
+        if events:
+            self.make_room(len(events) * _ROW)
         rows = [
             (
                 self._org(event.org),

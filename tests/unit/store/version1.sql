@@ -1,3 +1,4 @@
+-- As it was released, and never changed: test_schema.py makes files of it.
 -- The store, version 1. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
 -- A canonical lower-case uuid lies here as 16 bytes with its time first (keys.py), anything else as its text.
 
