@@ -71,14 +71,15 @@ async def test_nonsense_on_the_control_socket_gets_an_answer_and_harms_nobody(pa
         assert (await store.ledger()).sinks["siem"].dead == 3
 
 
-async def test_a_request_without_end_is_cut_off(path: Path) -> None:
+@pytest.mark.parametrize("piece", [b"x" * 100_000, b'{"do":"events","events":[]' + b" " * 1_000_000 + b"}\n"])
+async def test_a_request_without_end_is_cut_off(path: Path, piece: bytes) -> None:
     async with opened(path) as store:
         await fill(store)
         _, writer = await asyncio.open_unix_connection(f"{path}.control")
         with suppress(ConnectionError):
             async with asyncio.timeout(5):
                 while True:
-                    writer.write(b"x" * 100_000)
+                    writer.write(piece)
                     await writer.drain()
         with suppress(ConnectionError):
             writer.close()
