@@ -172,6 +172,7 @@ def _token_hint(refusal: Refusal) -> str:
 
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)*")
+_SHOWN = re.compile(r"(?i)\b(SSWS|Bearer|DPoP) +[\w.~+/=-]{8,}")
 _KEY = re.compile(r"-----BEGIN[^-]*PRIVATE KEY-----.*?(-----END[^-]*-----|\Z)", re.DOTALL)
 
 
@@ -185,4 +186,6 @@ def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         if len(secret) > 7:  # what is shorter is no secret, and may stand in any word
             text = text.replace(secret, "***")
-    return _KEY.sub("***", _JWT.sub("***", text))
+    for pattern in (_KEY, _JWT, _SHOWN):
+        text = pattern.sub("***", text)
+    return text

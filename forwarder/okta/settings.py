@@ -62,7 +62,6 @@ def _uri(written: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can listen in."""
     """Whether `host` is this very machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback

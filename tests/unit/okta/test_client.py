@@ -3,22 +3,18 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
-from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, SettingsError
 from forwarder.okta.client import OktaClient, Patience
 from forwarder.okta.settings import ApiSettings
 from forwarder.values import Secret
 from tests.fakes.clock import ManualClock
+from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
 from tests.fakes.okta_server import TOKEN, OktaServer, Reply, refusal
 
-LOGS = "/api/v1/logs"
-HOOKS = "/api/v1/eventHooks"
-PATIENCE = Patience(tries=3, timeout=5.0, backoff=Backoff(base=1.0, cap=8.0))
 BUSY = refusal(503, "E0000009", "Internal Server Error")
 
 
@@ -30,31 +26,9 @@ async def server() -> AsyncIterator[OktaServer]:
 
 @pytest.fixture
 async def client(server: OktaServer) -> AsyncIterator[OktaClient]:
-    client = make(server)
+    client = token_client(server)
     yield client
     await client.close()
-
-
-def make(server: OktaServer, patience: Patience = PATIENCE, share: float = 1.0) -> OktaClient:
-    settings = ApiSettings(token=Secret(TOKEN))
-    return OktaClient(server.url, settings, share, server.clock, patience=patience, dice=lambda: 0.5)
-
-
-async def passing(clock: ManualClock, work: Awaitable[Any]) -> Any:
-    """What `work` gives, while time passes as soon as it waits for it."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        asleep = asyncio.ensure_future(clock.asleep())
-        await asyncio.wait((task, asleep), return_when=asyncio.FIRST_COMPLETED)
-        asleep.cancel()
-        if not task.done() and clock.waits:
-            await clock.advance(clock.waits[0])
-    return await task
-
-
-def clock_of(server: OktaServer) -> ManualClock:
-    assert isinstance(server.clock, ManualClock)
-    return server.clock
 
 
 async def test_an_answer_holds_the_bytes_as_they_came(server: OktaServer, client: OktaClient) -> None:
@@ -149,7 +123,7 @@ async def test_tries_are_bounded(server: OktaServer, client: OktaClient) -> None
 
 
 async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: OktaServer) -> None:
-    client = make(server, Patience(tries=3, timeout=0.3, backoff=PATIENCE.backoff))
+    client = token_client(server, Patience(tries=3, timeout=0.3, backoff=PATIENCE.backoff))
     server.answers.extend([Reply(hang_up=True), Reply(silent=True)])
     assert (await passing(clock_of(server), client.call("PUT", f"{HOOKS}/who1", body={"a": 1}))).status == 200
     server.otherwise = Reply(silent=True)
@@ -161,7 +135,7 @@ async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: O
 async def test_nobody_there_is_told_with_the_address() -> None:
     async with OktaServer() as gone:
         pass
-    client = make(gone)
+    client = token_client(gone)
     with pytest.raises(OktaUnreachableError, match=f"no connection to {gone.url[7:]}.*3 tries"):
         await passing(clock_of(gone), client.call("POST", HOOKS, body={"name": "x"}))
     await client.close()
@@ -222,10 +196,10 @@ async def test_two_first_calls_at_once_both_come_through(server: OktaServer, cli
 
 
 async def test_closing_twice_or_before_the_first_call_is_fine(server: OktaServer) -> None:
-    unused = make(server)
+    unused = token_client(server)
     await unused.close()
     await unused.close()
-    used = make(server)
+    used = token_client(server)
     await used.call("GET", LOGS)
     await used.close()
     await used.close()

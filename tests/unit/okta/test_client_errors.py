@@ -1,0 +1,186 @@
+"""What the client tells an operator, and what it never tells anybody."""
+
+import logging
+import traceback
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import structlog
+from pydantic import ValidationError
+
+from forwarder.core.errors import OktaError, OktaRefusedError
+from forwarder.okta.client import OktaClient
+from forwarder.okta.settings import ApiSettings
+from forwarder.values import Secret
+from tests.fakes.okta_client import HOOKS, LOGS, app_client, clock_of, key_pair, passing, token_client
+from tests.fakes.okta_server import (
+    ACCESS_TOKEN,
+    CLIENT_ID,
+    TOKEN,
+    OktaServer,
+    Reply,
+    oauth_refusal,
+    refusal,
+)
+
+KEY, PUBLIC = key_pair()
+FORBIDDEN = refusal(403, "E0000006", "You do not have permission to perform the requested action")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OktaServer]:
+    async with OktaServer(public_key=PUBLIC, dpop=False, otherwise=FORBIDDEN) as server:
+        yield server
+
+
+@pytest.fixture
+async def by_token(server: OktaServer) -> AsyncIterator[OktaClient]:
+    client = token_client(server)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def by_app(server: OktaServer) -> AsyncIterator[OktaClient]:
+    client = app_client(server, KEY, dpop=False)
+    yield client
+    await client.close()
+
+
+async def told(client: OktaClient, method: str, path: str) -> str:
+    with pytest.raises(OktaRefusedError) as caught:
+        await client.call(method, path)
+    assert (caught.value.status, caught.value.code) == (403, "E0000006")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "permission"),
+    [
+        ("GET", HOOKS, "okta.eventHooks.read", "okta.eventhooks.read"),
+        ("POST", HOOKS, "okta.eventHooks.manage", "okta.eventhooks.manage"),
+        ("DELETE", f"{HOOKS}/who1", "okta.eventHooks.manage", "okta.eventhooks.manage"),
+        ("GET", LOGS, "okta.logs.read", "view the System Log"),
+    ],
+)
+async def test_a_right_that_is_missing_is_named_as_scope_and_as_permission(
+    by_app: OktaClient, by_token: OktaClient, method: str, path: str, scope: str, permission: str
+) -> None:
+    of_app = await told(by_app, method, path)
+    assert f"Okta refuses {method} http://127.0.0.1:" in of_app
+    assert f"{path} (403 E0000006: You do not have permission" in of_app
+    assert f"the scope {scope}, granted under Applications" in of_app
+    assert permission in of_app
+    of_token = await told(by_token, method, path)
+    assert "The user who made the API token needs" in of_token
+    assert scope in of_token
+    assert permission in of_token
+
+
+async def test_the_roles_that_may_read_the_log_are_named(by_app: OktaClient) -> None:
+    text = await told(by_app, "GET", LOGS)
+    assert "Report Administrator" in text
+    assert "Read-only Administrator" in text
+
+
+async def test_another_endpoint_is_told_without_a_guess(by_app: OktaClient, by_token: OktaClient) -> None:
+    assert "lacks a scope" in await told(by_app, "GET", "/api/v1/users")
+    assert "lacks a permission" in await told(by_token, "GET", "/api/v1/users")
+
+
+async def test_a_dead_token_is_told_with_what_to_do_and_tried_once(server: OktaServer) -> None:
+    server.token = "another"
+    client = token_client(server)
+    with pytest.raises(OktaRefusedError, match=r"401 E0000011.*Security > API > Tokens.*`api\.token`"):
+        await client.call("GET", LOGS)
+    assert len(server.calls) == 1
+    await client.close()
+
+
+async def test_a_token_that_was_replaced_in_its_file_is_taken_without_a_restart(
+    server: OktaServer, tmp_path: Path
+) -> None:
+    server.otherwise = Reply()
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    client = token_client(server, token=Secret.read({"file": str(file)}))
+    await client.call("GET", LOGS)
+    server.token = "00rotated-token"
+    file.write_text("00rotated-token\n")
+    assert (await client.call("GET", LOGS)).status == 200
+    file.unlink()
+    server.token = "00rotated-again"
+    with pytest.raises(OktaRefusedError, match="401"):
+        await client.call("GET", LOGS)
+    await client.close()
+
+
+class _Everything(logging.Handler):
+    """Keeps what any logger says, at any level, with its traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(logging.Formatter("%(name)s %(message)s").format(record))
+
+
+async def test_no_secret_is_in_an_error_a_line_of_the_log_or_a_repr(server: OktaServer) -> None:
+    handler, lines = _Everything(), list[str]()
+    logging.root.addHandler(handler)
+    level = logging.root.level
+    logging.root.setLevel(logging.DEBUG)
+    server.otherwise = Reply()
+    try:
+        with structlog.testing.capture_logs() as events:
+            for client, known in ((token_client(server), TOKEN), (app_client(server, KEY), KEY)):
+                told_us = f"{known} SSWS {TOKEN} {ACCESS_TOKEN}1"
+                lines += [repr(client), str(client), repr(vars(client))]
+                await client.call("GET", LOGS)
+                # A server that tells us our own words.
+                server.answers.extend([refusal(400, told_us, told_us), Reply(hang_up=True), Reply(503)])
+                for _ in range(2):
+                    try:
+                        await passing(clock_of(server), client.call("GET", LOGS))
+                    except OktaError as error:
+                        lines += [repr(error), *traceback.format_exception(error)]
+                await client.close()
+            server.token_answers.append(oauth_refusal(401, "invalid_client", told_us))
+            unknown = app_client(server, KEY, dpop=False)
+            with pytest.raises(OktaRefusedError, match=r"\*\*\*") as caught:
+                await unknown.call("GET", LOGS)
+            lines += [repr(caught.value), *traceback.format_exception(caught.value)]
+            await unknown.close()
+    finally:
+        logging.root.removeHandler(handler)
+        logging.root.setLevel(level)
+    assertions = [call.form["client_assertion"] for call in server.token_calls]
+    proofs = [call.headers["dpop"] for call in server.calls if "dpop" in call.headers]
+    text = "\n".join([*lines, *handler.lines, *map(repr, events)])
+    assert "okta" in text
+    for secret in (TOKEN, ACCESS_TOKEN, *KEY.splitlines()[1:-1], *assertions, *proofs):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ({}, "set `token`, or `client_id` with `private_key`"),
+        ({"client_id": CLIENT_ID}, "set `token`, or `client_id` with `private_key`"),
+        ({"private_key": KEY}, "set `token`, or `client_id` with `private_key`"),
+        ({"token": TOKEN, "client_id": CLIENT_ID, "private_key": KEY}, "not both"),
+        ({"token": TOKEN, "client_id": CLIENT_ID}, "not both"),
+        ({"token": f"{TOKEN}\r\nX: y"}, "line break"),
+        ({"client_id": CLIENT_ID, "private_key": "/run/secrets/planted.pem"}, "neither PEM nor JWK"),
+        ({"client_id": CLIENT_ID, "private_key": KEY, "scopes": ()}, "`scopes` is empty"),
+    ],
+)
+def test_credentials_that_contradict_or_lack_each_other_are_refused(
+    written: dict[str, object], fault: str
+) -> None:
+    with pytest.raises(ValidationError, match=fault) as caught:
+        ApiSettings.model_validate(written)
+    assert TOKEN not in str(caught.value)
+    assert "planted.pem" not in str(caught.value)
