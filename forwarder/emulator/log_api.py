@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from forwarder.emulator.budgets import Told
 from forwarder.emulator.log_query import LogQuery, bad_cursor
 from forwarder.emulator.replies import broken, slow, too_many
-from forwarder.emulator.web import OktaRequest, answer, budgets, org, tell
+from forwarder.emulator.web import OktaRequest, admission, answer, org, tell
 
 
 @get("/logs")
@@ -42,7 +42,7 @@ async def _suffer(request: OktaRequest) -> None:
         raise bad_cursor()
     for share, limit in ((faults.limited, request.state.told.limit), (faults.crowded, 0)):
         if draw() < share:
-            tell(request, Told(limit, 0, budgets(request).later(faults.reset)))
+            tell(request, Told(limit, 0, admission(request).budgets.later(faults.reset)))
             raise too_many()
     if draw() < faults.broken:
         raise broken()

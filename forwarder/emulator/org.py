@@ -16,6 +16,7 @@ from forwarder.emulator.delivery import Delivery
 from forwarder.emulator.generator import Generator, Happened
 from forwarder.emulator.hooks import Hook, Hooks
 from forwarder.emulator.post import Post, Quota
+from forwarder.emulator.preview import Preview, Previewed
 from forwarder.emulator.replies import invalid
 from forwarder.emulator.reports import Reports
 from forwarder.emulator.settings import EmulatorSettings
@@ -98,6 +99,7 @@ class Emulator:
         self._quota = Quota(clock, settings.quota, self._reports)
         self._connections = Connections(settings.ca_file)
         self._caller = Caller(self._connections, settings.timeout)
+        self._preview = Preview(self.log, self._chance("previews"), self._caller, clock, settings.url)
         self._uuids: list[str] = []
         self._own_uuids: list[str] = []
         self._deliveries: dict[str, Delivery] = {}
@@ -185,6 +187,18 @@ class Emulator:
         """
         self.hooks.delete(hook_id)
         self._deliveries[hook_id].stop()
+
+    async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
+        """Post one event to a hook as the Admin Console's preview does. It stands in no ledger.
+
+        Args:
+            hook_id: whose.
+            uuid: of an event of the System Log; None makes one up.
+
+        Raises:
+            OktaApiError: there is no such hook or event.
+        """
+        return await self._preview.deliver(self.hooks.get(hook_id), uuid)
 
     async def happen(self, count: int, types: Sequence[str] = ()) -> list[str]:
         """Let events happen now. Delivery goes on meanwhile and after.

@@ -20,6 +20,13 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
     types: tuple[str, ...] = ()
 
 
+class _Preview(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /emulator/preview` takes."""
+
+    hook: str
+    event: str | None = None
+
+
 @post("/events", status_code=200)
 async def _events(request: OktaRequest) -> Response[bytes]:
     order = read(await request.body(), _Order)
@@ -39,9 +46,15 @@ async def _faults(request: OktaRequest) -> Response[bytes]:
     return answer(request, faults.model_dump())
 
 
+@post("/preview", status_code=200)
+async def _preview(request: OktaRequest) -> Response[bytes]:
+    order = read(await request.body(), _Preview)
+    return answer(request, await org(request).preview(order.hook, order.event))
+
+
 @get("/ledger")
 async def _ledger(request: OktaRequest) -> Response[bytes]:
     return answer(request, org(request).ledger())
 
 
-OWN_ROUTES = (_events, _faults, _ledger)
+OWN_ROUTES = (_events, _faults, _preview, _ledger)

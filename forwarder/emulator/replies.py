@@ -1,6 +1,6 @@
-"""Okta's way to say no: one error body for all, with the codes that callers rely on."""
+"""Okta's way to say no: one error body for all of its API, with the codes that callers rely on, and that of OAuth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from forwarder.core.errors import ForwarderError
 
@@ -13,14 +13,23 @@ class OktaApiError(ForwarderError):
         code: Okta's `errorCode`, the only stable part.
         summary: Okta's `errorSummary`.
         causes: one sentence each.
+        headers: of the answer, beside the usual ones.
     """
 
-    def __init__(self, status: int, code: str, summary: str, causes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        summary: str,
+        causes: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code} {summary}: {'; '.join(causes)}" if causes else f"{code} {summary}")
         self.status = status
         self.code = code
         self.summary = summary
         self.causes = tuple(causes)
+        self.headers = headers or {}
 
     def body(self, error_id: str) -> dict[str, object]:
         """The JSON object that Okta answers."""
@@ -31,6 +40,31 @@ class OktaApiError(ForwarderError):
             "errorId": error_id,
             "errorCauses": [{"errorSummary": cause} for cause in self.causes],
         }
+
+
+class OAuthError(ForwarderError):
+    """What the org refuses as OAuth words it.
+
+    Attributes:
+        status: the HTTP status.
+        code: `error`.
+        why: `error_description`.
+        headers: of the answer, beside the usual ones.
+    """
+
+    def __init__(self, status: int, code: str, why: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{code}: {why}")
+        self.status = status
+        self.code = code
+        self.why = why
+        told = (
+            {"www-authenticate": f'DPoP error="{code}", error_description="{why}"'} if status == 401 else {}
+        )
+        self.headers = told | dict(headers or {})
+
+    def body(self) -> dict[str, object]:
+        """The JSON object that is answered."""
+        return {"error": self.code, "error_description": self.why}
 
 
 def invalid(what: str, *causes: str) -> OktaApiError:
@@ -48,9 +82,23 @@ def bad_token() -> OktaApiError:
     return OktaApiError(401, "E0000011", "Invalid token provided")
 
 
+def bad_access_token(why: str) -> OktaApiError:
+    """An access token that does not hold."""
+    told = {"www-authenticate": f'Bearer error="invalid_token", error_description="{why}"'}
+    return OktaApiError(401, "E0000011", "Invalid token provided", [why], told)
+
+
 def forbidden(*causes: str) -> OktaApiError:
     """A call that is not allowed in this state."""
     return OktaApiError(403, "E0000006", "You do not have permission to perform the requested action", causes)
+
+
+def lacks_scope() -> OktaApiError:
+    """A token whose scopes do not allow the call."""
+    why = "The access token provided does not contain the required scopes."
+    told = {"www-authenticate": f'Bearer error="insufficient_scope", error_description="{why}"'}
+    summary = "You do not have permission to perform the requested action"
+    return OktaApiError(403, "E0000006", summary, [why], told)
 
 
 def not_found(what: str) -> OktaApiError:

@@ -59,12 +59,30 @@ class Faults(Section):
     log: LogFaults = LogFaults()
 
 
+class ClientSettings(Section):
+    """A service app.
+
+    Attributes:
+        keys: PEM or JWK, public or private; assertions must be signed by one of them.
+        scopes: that it may ask for.
+        dpop: its tokens are bound to a key, as is usual for new apps.
+        admin: it has an admin role; without one its scopes help nothing.
+    """
+
+    keys: tuple[Secret, ...]
+    scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
+    dpop: bool = True
+    admin: bool = True
+
+
 class EmulatorSettings(Section):
     """An emulated org.
 
     Attributes:
         token: the API token that callers must show (`Authorization: SSWS <token>`).
-        url: how callers reach this org; it stands in `source`, in every link and in the events.
+        clients: service apps by their id: they get tokens of their own by a signed assertion.
+        token_life: how long such a token holds (Okta: an hour).
+        url: how callers reach this org; it stands in `source`, in every link, in the events, and in proofs of callers.
         rate: events per second that happen by themselves; 0 for none.
         seed: the same seed makes the same people, events and faults; None draws one.
         faults: what goes wrong at the start.
@@ -91,6 +109,8 @@ class EmulatorSettings(Section):
     """
 
     token: Secret
+    clients: dict[str, ClientSettings] = Field(default_factory=dict)
+    token_life: Duration = Field("1h", validate_default=True)
     url: str = "http://127.0.0.1:8085"
     rate: float = Field(0.0, ge=0)
     seed: int | None = None

@@ -11,9 +11,18 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from forwarder import logs
-from forwarder.emulator.budgets import Budgets, Told
+from forwarder.emulator.admission import Admission
+from forwarder.emulator.budgets import Told
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.replies import OktaApiError, broken, invalid, malformed, not_found, wrong_method
+from forwarder.emulator.replies import (
+    OAuthError,
+    OktaApiError,
+    broken,
+    invalid,
+    malformed,
+    not_found,
+    wrong_method,
+)
 
 _T = TypeVar("_T")
 OktaRequest = Request[Any, Any, State]
@@ -26,9 +35,9 @@ def org(request: OktaRequest) -> Emulator:
     return emulator
 
 
-def budgets(request: OktaRequest) -> Budgets:
-    """Its limits."""
-    found: Budgets = request.app.state.budgets
+def admission(request: OktaRequest) -> Admission:
+    """Who may call it."""
+    found: Admission = request.app.state.admission
     return found
 
 
@@ -71,7 +80,16 @@ def read(body: bytes, kind: type[_T]) -> _T:
 def refuse(request: OktaRequest, error: OktaApiError) -> Response[bytes]:
     """What the org refuses."""
     error_id = f"oae{secrets.token_urlsafe(16)}"
-    return answer(request, error.body(error_id), error.status)
+    refusal = answer(request, error.body(error_id), error.status)
+    refusal.headers.update(error.headers)
+    return refusal
+
+
+def refuse_oauth(request: OktaRequest, error: OAuthError) -> Response[bytes]:
+    """What the org refuses in the words of OAuth."""
+    refusal = answer(request, error.body(), error.status)
+    refusal.headers.update(error.headers)
+    return refusal
 
 
 def refuse_http(request: OktaRequest, error: HTTPException) -> Response[bytes]:
