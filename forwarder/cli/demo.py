@@ -1,23 +1,32 @@
-"""`forwarder demo`: an emulated org, the receiver, the store and a file sink in one process; nothing to install."""
+"""`forwarder demo`: the whole circle in one process, with an emulated org for Okta; nothing to install."""
 
 import asyncio
 import contextlib
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from forwarder.app import Forwarder
     from forwarder.core.ports import Clock
+    from forwarder.emulator.org import Emulator
+    from forwarder.store.gaps import Gaps
 
 MARK = "# Made by `forwarder demo`; this folder is emptied by the next demo.\n"
-DOOR, OPS = 8080, 9464
+OKTA, DOOR, OPS = 8085, 8080, 9464
 """The usual ports."""
+
+ORG = "demo"
+SECRET, TOKEN = "the-secret-of-the-demo", "the-token-of-the-demo"
+
+_NAMED = 5
+"""Missed events that are named at the end; `forwarder gaps` names all."""
 
 RATE = 5.0
 SETTLE = 120.0
@@ -46,10 +55,11 @@ SETTLE = 120.0
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same events.")
 def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: float) -> None:
-    """Show the whole pipe at work: an Okta org, the receiver, the store, a file sink, in one process.
+    """Show the whole circle at work: an Okta org, its hook, the receiver, the store, a file sink, in one process.
 
-    Nothing is installed, started or sent anywhere else. One event in twenty is delivered twice, as Okta does when
-    an answer comes late, so that the store has duplicates to drop.
+    The hook is made and verified over the org's API. Nothing is installed, started or sent anywhere else. Of the
+    events that hooks carry, one in twenty is delivered twice and one in fifty is never delivered; one in ten is of a
+    type that no hook carries. The System Log brings what the hook did not, and `forwarder gaps` names it.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events: without a number there is no end")
@@ -81,85 +91,127 @@ def _prepare(folder: Path) -> Path:
         FileLock(folder / "store.db").release()
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(config, DOOR, OPS)
+    _write(config, *(_port(usual) for usual in (OKTA, DOOR, OPS)))
     return config
 
 
-def _write(config: Path, door: int, ops: int) -> None:
+def _port(usual: int) -> int:
+    """A port of this machine that nobody listens on: the usual one, if it is free."""
+    for wanted in (usual, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", wanted))
+            return int(probe.getsockname()[1])
+    return usual
+
+
+def _write(config: Path, okta: int, door: int, ops: int) -> None:
     folder = config.parent.absolute()  # so that `forwarder stats -c` works from anywhere
+    org = {
+        "url": f"http://127.0.0.1:{okta}",
+        "secrets": [SECRET],
+        "api": {"token": TOKEN},
+        "hook": {"uri": f"http://127.0.0.1:{door}/okta/events", "watch": "5s"},
+    }
     tree = {
-        "orgs": {"demo": {"secrets": ["the-secret-of-the-demo"]}},
+        "orgs": {ORG: org},
         "receiver": {"listen": f"127.0.0.1:{door}"},
         "store": {"path": str(folder / "store.db")},
         "sinks": {"archive": {"kind": "file", "path": str(folder / "events.ndjson"), "format": "ecs"}},
+        "reconcile": {
+            "poll": "2s",
+            "grace": "3s",
+            "rate_share": 1,
+        },  # quick, so that there is something to see
         "ops": {"listen": f"127.0.0.1:{ops}"},
     }
     config.write_text(MARK + json.dumps(tree, indent=2) + "\n", encoding="utf-8")  # JSON is YAML
 
 
-async def _started(config: Path, clock: "Clock") -> "Forwarder":
-    """A forwarder that runs; where the usual ports are taken, on ports that the system chooses."""
-    from forwarder.app import Forwarder
-    from forwarder.core.errors import SettingsError
-    from forwarder.settings import load
+@contextlib.asynccontextmanager
+async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterator["Emulator"]:
+    """The org, serving its API at `url`."""
+    from forwarder.emulator.api import app
+    from forwarder.emulator.org import Emulator
+    from forwarder.emulator.settings import EmulatorSettings
+    from forwarder.receive.guard import Guard
+    from forwarder.receive.server import Server
+    from forwarder.receive.settings import ListenerLimits
+    from forwarder.values import Listen
 
-    forwarder = Forwarder(load(config), clock)
-    try:
-        await forwarder.start()
-    except SettingsError:
-        _write(config, 0, 0)
-        forwarder = Forwarder(load(config), clock)
-        await forwarder.start()
-    return forwarder
+    org = {
+        "token": TOKEN,
+        "url": url,
+        "seed": seed,
+        "rate": rate,
+        "unhooked": 0.1,
+        "faults": {"duplicate": 0.05, "drop": 0.02},
+    }
+    async with Emulator(EmulatorSettings.model_validate(org), clock) as emulator:
+        address = Listen(url.removeprefix("http://"))
+        server = Server(app(emulator), address, Guard(ListenerLimits(), clock, lambda _: None))
+        await server.start()
+        try:
+            yield emulator
+        finally:
+            await server.stop(1.0)
+
+
+async def _register(config: Path) -> None:
+    """Make the hook over the org's API, and let it be verified: what `forwarder hooks sync` does.
+
+    Raises:
+        OktaError: that does not work.
+    """
+    from forwarder.cli.hook_target import admin_of, choose_with_wish
+    from forwarder.okta.hook import plan
+
+    target, wanted = choose_with_wish(config, ORG)
+    async with admin_of(target) as admin:
+        await admin.carry_out(plan(wanted, None), wanted, None)
 
 
 async def _demo(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
+    from forwarder.app import Forwarder
     from forwarder.clock import SystemClock
-    from forwarder.emulator.org import Emulator
-    from forwarder.emulator.settings import EmulatorSettings
+    from forwarder.settings import load
 
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    forwarder = await _started(config, clock)
-    org = EmulatorSettings.model_validate(
-        {
-            "token": "the-token-of-the-demo",
-            "url": "https://demo.okta.example",
-            "seed": seed,
-            "rate": 0 if events else rate,
-            "faults": {"duplicate": 0.05},
-        }
-    )
-    try:
-        async with Emulator(org, clock) as emulator:
-            hook = emulator.add_hook(f"http://{forwarder.door.address}/okta/events", "the-secret-of-the-demo")
-            await emulator.verify(hook.id)
-            view = _View(forwarder, emulator, config.parent)
-            viewing = asyncio.create_task(view.show())
-            try:
-                if events:
-                    await emulator.happen(events)
-                if leave and events:
-                    await _settled(forwarder, emulator, stop, SETTLE + events / 100)
-                else:
-                    await stop.wait()
-            finally:
-                viewing.cancel()
-                await asyncio.gather(viewing, return_exceptions=True)
+    settings = load(config)
+    url = settings.orgs[ORG].url or ""
+    async with _okta(url, 0 if events else rate, seed, clock) as emulator:
+        forwarder = Forwarder(settings, clock)
+        await forwarder.start()
+        view = _View(forwarder, emulator, config)
+        viewing = asyncio.create_task(view.show())
+        try:
+            await _register(config)
+            if events:
+                await emulator.happen(events)
+            if leave and events:
+                await _settled(forwarder, emulator, stop, SETTLE + events / 100)
+            else:
+                await stop.wait()
+            viewing.cancel()
+            await asyncio.gather(viewing, return_exceptions=True)
             return await view.verdict() if leave else 0
-    finally:
-        await forwarder.stop()
+        finally:
+            viewing.cancel()
+            await forwarder.stop()
 
 
 async def _settled(forwarder: Any, emulator: Any, stop: asyncio.Event, patience: float) -> None:
-    """Return when every event that happened is delivered by the hook and by every sink, or patience ends."""
+    """Return when every event is stored and delivered, and every dropped one is known to be missed, or patience ends."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             await emulator.drain()
             while not stop.is_set():
-                status = await forwarder.status.gather()
-                if all(sink["waiting"] == 0 for sink in status["sinks"].values()):
+                status, org = await forwarder.status.gather(), emulator.progress()
+                waiting = sum(sink["waiting"] for sink in status["sinks"].values())
+                missed = status["okta"][ORG]["log"]["missed"]
+                if not waiting and status["stored"] >= org.happened and missed >= org.dropped:
                     return
                 await emulator.clock.sleep(0.05)
 
@@ -167,10 +219,11 @@ async def _settled(forwarder: Any, emulator: Any, stop: asyncio.Event, patience:
 class _View:
     """A live line for each stage of the pipe."""
 
-    def __init__(self, forwarder: Any, emulator: Any, folder: Path) -> None:
+    def __init__(self, forwarder: Any, emulator: Any, config: Path) -> None:
         from rich.console import Console
 
-        self._forwarder, self._emulator, self._folder = forwarder, emulator, folder
+        self._forwarder, self._emulator = forwarder, emulator
+        self._config, self._folder = config, config.parent
         self._console = Console()
 
     async def show(self) -> None:
@@ -190,7 +243,8 @@ class _View:
             f"[bold]okta-forwarder demo[/] — Ctrl-C ends it\n"
             f"  events land in   {self._folder / 'events.ndjson'}\n"
             f"  look inside      http://{self._forwarder.ops.address}/\n"
-            f"  the ledger       forwarder stats -c {self._folder / 'forwarder.yaml'}\n"
+            f"  the ledger       forwarder stats -c {self._config}\n"
+            f"  what is missed   forwarder gaps -c {self._config}\n"
         )
 
     async def _table(self) -> Any:
@@ -198,20 +252,29 @@ class _View:
 
         status, org = await self._forwarder.status.gather(), self._emulator.progress()
         table = Table(box=None, show_header=False, padding=(0, 1))
-        for _ in range(3):
-            table.add_column(no_wrap=True)
+        for width in (11, 24, 20):
+            table.add_column(no_wrap=True, min_width=width)
         table.add_row(
             "[bold]Okta org[/]", f"{org.happened:,} events happened", f"{org.waiting:,} on their way"
         )
-        codes = self._codes()
+        okta = status["okta"][ORG]
+        hook, log = okta["hook"], okta["log"]
+        table.add_row("[bold]hook[/]", f"{hook['condition']}", f"{org.dropped:,} never delivered")
+        codes = self._counted("hook_requests", "code")
         refused = sum(count for code, count in codes.items() if code != "200")
         table.add_row(
             "[bold]receive[/]", f"{codes.get('200', 0):,} requests answered 200", f"{refused:,} refused"
         )
+        polled = self._counted("events_received", "via").get("log", 0)
+        table.add_row(
+            "[bold]System Log[/]",
+            f"{polled:,} events it alone brought",
+            f"{log['missed']:,} missed by the hook",
+        )
         table.add_row(
             "[bold]store[/]",
             f"{status['stored']:,} events stored and synced",
-            f"{status['duplicates']:,} copies dropped, {status['store_bytes'] / 1e6:.1f} MB",
+            f"{status['duplicates']:,} copies dropped",
         )
         for name, sink in status["sinks"].items():
             told = f"{sink['waiting']:,} waiting, {sink['dead']:,} dead letters"
@@ -219,18 +282,23 @@ class _View:
         table.add_row("[dim]latest[/]", *_latest(self._folder / "events.ndjson"))
         return table
 
-    def _codes(self) -> dict[str, int]:
-        return {
-            sample.labels["code"]: int(sample.value)
-            for sample in self._forwarder.metrics.hook_requests.collect()[0].samples
-            if sample.name.endswith("_total") and sample.value
-        }
+    def _counted(self, counter: str, label: str) -> dict[str, int]:
+        """What a counter of the forwarder has counted, by one of its labels."""
+        counts: Counter[str] = Counter()
+        for sample in getattr(self._forwarder.metrics, counter).collect()[0].samples:
+            if sample.name.endswith("_total"):
+                counts[sample.labels[label]] += int(sample.value)
+        return counts
 
     async def verdict(self) -> int:
         """Print whether every event that happened is accounted for; the exit code."""
+        from forwarder.store.gaps import read_gaps
+
         status, ledger = await self._forwarder.status.gather(), self._emulator.ledger()
-        happened = set(ledger.events)
+        happened = {*ledger.events, *ledger.own}
         landed = list(_landed(self._folder / "events.ndjson"))
+        gaps = read_gaps(self._folder / "store.db")
+        dropped = {uuid for hook in ledger.hooks.values() for uuid in hook.dropped}
         faults = []
         if status["stored"] != len(happened):
             faults.append(f"{len(happened)} events happened and {status['stored']} are stored")
@@ -243,12 +311,22 @@ class _View:
             set(landed) != happened or len(landed) != len(happened)
         ):
             faults.append(f"{len(happened)} events happened and {len(landed)} lines are in the file")
+        if {gap.uuid for gap in gaps.events} != dropped:
+            faults.append(f"the hook never brought {len(dropped)} events and {gaps.count} are called missed")
         self._console.print(await self._table())
+        self._name(gaps)
         for fault in faults:
             self._console.print(f"[red]{fault}[/]")
         if not faults:
             self._console.print(f"[green]All {len(happened):,} events are accounted for.[/]")
         return 1 if faults else 0
+
+    def _name(self, gaps: "Gaps") -> None:
+        """The first of the missed events, by name."""
+        for gap in gaps.events[:_NAMED]:
+            self._console.print(f"  [yellow]missed[/] {gap.uuid} {gap.event_type}", soft_wrap=True)
+        if gaps.count > _NAMED:
+            self._console.print(f"  … and {gaps.count - _NAMED:,} more, the System Log brought them all")
 
 
 def _landed(path: Path) -> Iterator[str]:
