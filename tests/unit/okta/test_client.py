@@ -1,18 +1,24 @@
 """The client against a server that checks what Okta checks, over a real socket."""
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, SettingsError
 from forwarder.okta.client import OktaClient, Patience
 from forwarder.okta.settings import ApiSettings
 from forwarder.values import Secret
 from tests.fakes.clock import ManualClock
+from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
+from tests.fakes.okta_org import TOKEN as ORG_TOKEN
+from tests.fakes.okta_org import okta_org
 from tests.fakes.okta_server import TOKEN, OktaServer, Reply, refusal
 
 BUSY = refusal(503, "E0000009", "Internal Server Error")
@@ -223,3 +229,52 @@ def test_an_address_that_is_no_orgs_is_refused(url: str, fault: str) -> None:
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     look = "import sys; import forwarder.okta.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
+
+
+async def test_the_emulated_org_takes_what_the_client_sends() -> None:
+    async with okta_org() as org:
+        client = OktaClient(org.settings.url, ApiSettings(token=Secret(ORG_TOKEN)), 1.0, SystemClock())
+        hook = {
+            "name": "x",
+            "events": {"type": "EVENT_TYPE", "items": ["user.session.start"]},
+            "channel": {
+                "type": "HTTP",
+                "version": "1.0.0",
+                "config": {"uri": "https://hooks.example.com/okta/events", "headers": []},
+            },
+        }
+        made = (await client.call("POST", HOOKS, body=hook)).json()
+        assert [one["id"] for one in (await client.call("GET", HOOKS)).json()] == [made["id"]]
+        with pytest.raises(OktaRefusedError):
+            await client.call("DELETE", f"{HOOKS}/{made['id']}")
+        await client.call("POST", f"{HOOKS}/{made['id']}/lifecycle/deactivate")
+        assert (await client.call("DELETE", f"{HOOKS}/{made['id']}")).status == 204
+        await org.happen(3, ("zone.create",))
+        page = await client.call("GET", LOGS, query={"limit": "2"})
+        assert len(page.json()) == 2
+        assert len((await client.call("GET", page.links["next"])).json()) >= 1
+        await client.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: tuple[Path, Path]) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certificate)
+    async with HookReceiver(tls=tls) as receiver:
+        url = receiver.url.removesuffix("/okta/events")
+        client = OktaClient(
+            url, ApiSettings(token=Secret(TOKEN)), 1.0, SystemClock(), patience=Patience(tries=1)
+        )
+        with pytest.raises(OktaUnreachableError, match="certificate verify failed"):
+            await client.call("GET", LOGS)
+        await client.close()
+    assert receiver.calls == []

@@ -1,0 +1,119 @@
+"""One of Okta's rate limits, by its headers alone."""
+
+from email.utils import formatdate
+
+import pytest
+
+from forwarder.okta.limits import WINDOW, Bucket, Limits
+from tests.fakes.clock import ManualClock
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def bucket(clock: ManualClock) -> Bucket:
+    return Limits(0.5, clock).bucket("/api/v1/logs")
+
+
+def headers(
+    clock: ManualClock, left: int, lasts: float, *, skew: float = 0.0, limit: int = 10
+) -> dict[str, str]:
+    """What Okta says whose clock is `skew` seconds ahead of ours, and whose window lasts `lasts` seconds more."""
+    now = clock.now() / 1e6 + skew
+    return {
+        "x-rate-limit-limit": str(limit),
+        "x-rate-limit-remaining": str(left),
+        "x-rate-limit-reset": str(int(now + lasts)),
+        "date": formatdate(now, usegmt=True),
+    }
+
+
+def use(bucket: Bucket, clock: ManualClock, calls: int, lasts: float = 30.0, skew: float = 0.0) -> None:
+    for number in range(calls):
+        bucket.sent()
+        bucket.answered(headers(clock, 9 - number, lasts, skew=skew))
+
+
+def test_paths_of_one_family_share_a_limit_whatever_their_query_and_id() -> None:
+    limits = Limits(0.5, ManualClock())
+    assert limits.bucket("/api/v1/eventHooks/who1/lifecycle/verify") is limits.bucket("/api/v1/eventHooks")
+    assert limits.bucket("/api/v1/logs?after=/x/y/z") is limits.bucket("/api/v1/logs")
+    assert limits.bucket("/api/v1/logs") is not limits.bucket("/api/v1/eventHooks")
+
+
+def test_nothing_is_waited_for_before_a_limit_is_known(bucket: Bucket) -> None:
+    for _ in range(50):
+        bucket.sent()
+    assert not bucket.closed
+    assert bucket.allowance is None
+
+
+@pytest.mark.parametrize("skew", [0.0, -86_400.0, 86_400.0])
+async def test_a_clock_that_is_wrong_does_not_matter(bucket: Bucket, clock: ManualClock, skew: float) -> None:
+    use(bucket, clock, 5, lasts=30.0, skew=skew)
+    assert bucket.closed
+    await clock.advance(29.0)
+    assert bucket.closed
+    await clock.advance(3.0)
+    assert not bucket.closed
+
+
+async def test_an_answer_without_a_date_is_read_by_our_clock(bucket: Bucket, clock: ManualClock) -> None:
+    for _ in range(5):
+        bucket.sent()
+        told = headers(clock, 1, 30.0)
+        del told["date"]
+        bucket.answered(told)
+    await clock.advance(29.0)
+    assert bucket.closed
+    await clock.advance(3.0)
+    assert not bucket.closed
+
+
+async def test_a_window_whose_end_moves_with_each_answer_is_not_begun_anew_each_time(
+    bucket: Bucket, clock: ManualClock
+) -> None:
+    for _ in range(5):
+        use(bucket, clock, 1, lasts=60.0)
+        await clock.advance(10.0)
+    assert bucket.closed
+    await clock.advance(60.0)
+    assert not bucket.closed
+
+
+async def test_calls_without_an_answer_count_too(bucket: Bucket, clock: ManualClock) -> None:
+    use(bucket, clock, 1, lasts=1.0)
+    await clock.advance(5.0)
+    for _ in range(5):
+        bucket.sent()
+    assert bucket.closed
+    await clock.advance(WINDOW)
+    assert not bucket.closed
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"x-rate-limit-reset": "soon"},
+        {"x-rate-limit-limit": "-5"},
+        {"x-rate-limit-remaining": ""},
+        {"x-rate-limit-reset": "1"},
+        {"x-rate-limit-limit": "0", "x-rate-limit-remaining": "0"},
+    ],
+)
+def test_what_makes_no_sense_is_passed_over(bucket: Bucket, clock: ManualClock, odd: dict[str, str]) -> None:
+    use(bucket, clock, 1)
+    bucket.answered(headers(clock, 0, 30.0) | odd)
+    assert not bucket.closed
+    assert bucket.allowance == 5
+
+
+async def test_no_answer_can_shut_us_out_for_long(bucket: Bucket, clock: ManualClock) -> None:
+    bucket.sent()
+    bucket.answered(headers(clock, 0, 10 * 365 * 86_400.0))
+    assert bucket.closed
+    await clock.advance(2 * WINDOW + 2)
+    assert not bucket.closed
