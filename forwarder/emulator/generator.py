@@ -10,10 +10,11 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Micros
-from forwarder.emulator.cast import Agent, Cast, Network, Person
+from forwarder.emulator.cast import Cast
 from forwarder.emulator.oddities import odd
+from forwarder.emulator.scene import Scene, chain_of, client_of, security_of
 from forwarder.emulator.shapes import hook_shape, mint, timestamp
-from forwarder.emulator.stories import HOOKED, UNHOOKED, Story, message_of, story_of
+from forwarder.emulator.stories import HOOKED, UNHOOKED, message_of, story_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,32 +44,6 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
     published: Micros
     hook: bytes
     log: bytes
-
-
-class _Scene(msgspec.Struct):
-    """The circumstances of one event, drawn once so that its parts agree.
-
-    Attributes:
-        event_type: Okta's dotted name.
-        story: what events of that type tell.
-        person: who acts.
-        network: where from; None in a job, which has no client.
-        agent: with which browser.
-        place: where that is, as far as Okta knows.
-        stranger: somebody else acts as `person`.
-        failed: it does not go well.
-        request_id: names the request, or the job.
-    """
-
-    event_type: str
-    story: Story
-    person: Person
-    network: Network | None
-    agent: Agent
-    place: dict[str, Any] | None
-    stranger: bool
-    failed: bool
-    request_id: str
 
 
 class Generator:
@@ -138,7 +113,7 @@ class Generator:
         event["debugContext"]["debugData"] |= debug
         return Happened(uuid, event_type, published, _encode(hook_shape(event)), _encode(event))
 
-    def _scene(self, event_type: str) -> _Scene:
+    def _scene(self, event_type: str) -> Scene:
         random = self._random
         story = story_of(event_type)
         person = self._cast.admin() if story.actor == "admin" else self._cast.person()
@@ -146,7 +121,7 @@ class Generator:
         in_job = story.actor == "system" or (story.actor == "admin" and random.random() < 0.1)
         stranger = story.actor == "user" and random.random() < (0.6 if failed else 0.03)
         network, agent = self._cast.stranger() if stranger else (person.network, person.agent)
-        return _Scene(
+        return Scene(
             event_type=event_type,
             story=story,
             person=person,
@@ -158,14 +133,14 @@ class Generator:
             request_id=self._token(20),
         )
 
-    def _event(self, scene: _Scene) -> dict[str, Any]:
+    def _event(self, scene: Scene) -> dict[str, Any]:
         actor = self._actor(scene)
         return {
             "eventType": scene.event_type,
             "version": "0",
             "displayMessage": message_of(scene.event_type),
             "severity": "WARN" if scene.failed else scene.story.severity,
-            "client": _client(scene, actor),
+            "client": client_of(scene, actor),
             "device": self._device(scene),
             "actor": actor,
             "outcome": self._outcome(scene),
@@ -174,16 +149,16 @@ class Generator:
             "debugContext": {"debugData": self._debug_data(scene)},
             "legacyEventType": scene.story.legacy,
             "authenticationContext": self._authentication(scene),
-            "securityContext": _security(scene.network),
+            "securityContext": security_of(scene.network),
             "insertionTimestamp": None,
-            "request": {"ipChain": _chain(scene)},
+            "request": {"ipChain": chain_of(scene)},
         }
 
     def _token(self, size: int) -> str:
         """A random string, as requests and sessions have."""
         return base64.urlsafe_b64encode(self._random.randbytes(size)).decode().rstrip("=")
 
-    def _actor(self, scene: _Scene) -> dict[str, Any]:
+    def _actor(self, scene: Scene) -> dict[str, Any]:
         if not scene.network:
             return dict(_SYSTEM)
         if scene.story.actor == "client":
@@ -191,12 +166,12 @@ class Generator:
             return app | {"type": "PublicClientApp", "alternateId": app["id"]}
         return scene.person.entity()
 
-    def _outcome(self, scene: _Scene) -> dict[str, Any]:
+    def _outcome(self, scene: Scene) -> dict[str, Any]:
         result = scene.story.failure if scene.failed else scene.story.result
         reasons = () if result == "SUCCESS" else scene.story.reasons
         return {"result": result, "reason": self._random.choice(reasons) if reasons else None}
 
-    def _targets(self, scene: _Scene) -> list[dict[str, Any]] | None:
+    def _targets(self, scene: Scene) -> list[dict[str, Any]] | None:
         subject = scene.person if scene.story.actor == "user" else self._cast.person()
         targets = [self._cast.target(kind, subject) for kind in scene.story.targets]
         if targets and "changeDetails" in EVENT_TYPES.get(scene.event_type, ()):
@@ -209,7 +184,7 @@ class Generator:
         self._random.shuffle(targets)
         return targets or None
 
-    def _transaction(self, scene: _Scene) -> dict[str, Any]:
+    def _transaction(self, scene: Scene) -> dict[str, Any]:
         by_token = scene.network is not None and self._random.random() < 0.05
         return {
             "type": "WEB" if scene.network else "JOB",
@@ -217,7 +192,7 @@ class Generator:
             "detail": {"requestApiTokenId": self._cast.thing("Token")["id"]} if by_token else {},
         }
 
-    def _debug_data(self, scene: _Scene) -> dict[str, Any]:
+    def _debug_data(self, scene: Scene) -> dict[str, Any]:
         random = self._random
         data: dict[str, Any] = {key: random.choice(values) for key, values in scene.story.debug.items()}
         if not scene.network:
@@ -233,7 +208,7 @@ class Generator:
         }
         return data | self._judgement(scene) if scene.story.signs_in else data
 
-    def _judgement(self, scene: _Scene) -> dict[str, str]:
+    def _judgement(self, scene: Scene) -> dict[str, str]:
         """How Okta judges a sign-in, in the odd strings that it writes: a Java map, and JSON in a string."""
         random = self._random
         new = 0.7 if scene.stranger else 0.04
@@ -252,7 +227,7 @@ class Generator:
             "logOnlySecurityData": _encode(judged).decode(),
         }
 
-    def _authentication(self, scene: _Scene) -> dict[str, Any]:
+    def _authentication(self, scene: Scene) -> dict[str, Any]:
         signs_in = scene.story.signs_in
         session = ("idx" if scene.network else "trs") + self._token(16)
         return {
@@ -266,7 +241,7 @@ class Generator:
             "externalSessionId": session,
         }
 
-    def _device(self, scene: _Scene) -> dict[str, Any] | None:
+    def _device(self, scene: Scene) -> dict[str, Any] | None:
         random = self._random
         if not scene.story.signs_in or not scene.network or random.random() > 0.3:
             return None
@@ -284,38 +259,3 @@ class Generator:
             "jailbreak": None,
             "secure_hardware_present": True,
         }
-
-
-def _client(scene: _Scene, actor: dict[str, Any]) -> dict[str, Any]:
-    if not scene.network:
-        return dict.fromkeys(("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext"))
-    raw, system, browser, device = scene.agent
-    return {
-        "userAgent": {"rawUserAgent": raw, "os": system, "browser": browser},
-        "zone": "null",
-        "device": device,
-        "id": actor["id"] if actor["type"] == "PublicClientApp" else None,
-        "ipAddress": scene.network.ip,
-        "geographicalContext": scene.place,
-    }
-
-
-def _chain(scene: _Scene) -> list[dict[str, Any]]:
-    network = scene.network
-    if not network:
-        return []
-    return [
-        {"ip": network.ip, "geographicalContext": scene.place, "version": network.version, "source": None}
-    ]
-
-
-def _security(network: Network | None) -> dict[str, Any]:
-    if not network:
-        return dict.fromkeys(("asNumber", "asOrg", "isp", "domain", "isProxy"))
-    return {
-        "asNumber": network.as_number,
-        "asOrg": network.isp,
-        "isp": network.isp,
-        "domain": "example.net",
-        "isProxy": network.proxy,
-    }

@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.event import Micros
 from forwarder.core.ports import Clock
 from forwarder.emulator.caller import Caller, Connections
 from forwarder.emulator.delivery import Delivery
@@ -60,6 +61,7 @@ class Progress(msgspec.Struct, frozen=True):
     """The ledger in numbers, all hooks together; cheap, for a live view."""
 
     happened: int
+    own: int
     delivered: int
     dropped: int
     waiting: int
@@ -200,28 +202,39 @@ class Emulator:
         """
         return await self._preview.deliver(self.hooks.get(hook_id), uuid)
 
-    async def happen(self, count: int, types: Sequence[str] = ()) -> list[str]:
+    async def happen(
+        self, count: int, types: Sequence[str] = (), *, since: Micros | None = None
+    ) -> list[str]:
         """Let events happen now. Delivery goes on meanwhile and after.
 
         Args:
             count: how many.
             types: takes turns among these; if empty, common types are common, and all can occur.
+            since: let them have happened between then and now instead; hooks do not bring the past.
 
         Returns:
             Their uuids.
 
         Raises:
-            OktaApiError: a type is not in Okta's catalogue.
+            OktaApiError: a type is not in Okta's catalogue, or `since` is to come.
         """
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
+        now = self.clock.now()
+        if since is not None and since > now:
+            raise invalid("since", "The past ends now")
         turns = cycle(types)
         uuids: list[str] = []
         while len(uuids) < count:
             size = min(_SLICE, count - len(uuids))
             some = list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
-            uuids += [event.uuid for event in self._happen(some)]
+            if since is None:
+                events = self._happen(some)
+            else:
+                step = (now - since) // count
+                events = self._have_happened(some, since + len(uuids) * step, step)
+            uuids += [event.uuid for event in events]
             await asyncio.sleep(0)
         return uuids
 
@@ -244,6 +257,7 @@ class Emulator:
         deliveries = self._deliveries.values()
         return Progress(
             happened=len(self._uuids),
+            own=len(self._own_uuids),
             delivered=sum(len(delivery.delivered) for delivery in deliveries),
             dropped=sum(len(delivery.dropped) for delivery in deliveries),
             waiting=sum(delivery.waiting for delivery in deliveries),
@@ -267,6 +281,16 @@ class Emulator:
         for hook in hooks:
             mine = [event for event in events if event.event_type in wanted[hook.id]]
             self._deliveries[hook.id].offer(mine, self.faults)
+        return events
+
+    def _have_happened(self, types: Sequence[str], at: Micros, step: int) -> list[Happened]:
+        """Events of the past, the first one `at`, the others each a `step` later, in the log since then."""
+        events = [
+            self._generator.event(event_type, at + number * step) for number, event_type in enumerate(types)
+        ]
+        self._uuids += [event.uuid for event in events]
+        for event in events:
+            self.log.append([LogEntry(event.published, event.log)], at=event.published)
         return events
 
     def _report(self, event: Happened) -> None:

@@ -1,11 +1,13 @@
 """What Okta does not have: `/emulator`, where a test or a demo lets things happen and go wrong, and sees what became of them."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post, put
 from pydantic import ValidationError
 
+from forwarder.core.event import micros
 from forwarder.emulator.replies import invalid
 from forwarder.emulator.settings import Faults
 from forwarder.emulator.web import OktaRequest, answer, org, read
@@ -18,6 +20,7 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 
     count: Annotated[int, msgspec.Meta(ge=1, le=_MAX_EVENTS)] = 1
     types: tuple[str, ...] = ()
+    since: datetime | None = None
 
 
 class _Preview(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,7 +33,8 @@ class _Preview(msgspec.Struct, forbid_unknown_fields=True):
 @post("/events", status_code=200)
 async def _events(request: OktaRequest) -> Response[bytes]:
     order = read(await request.body(), _Order)
-    return answer(request, {"events": await org(request).happen(order.count, order.types)})
+    since = None if order.since is None else micros(order.since)
+    return answer(request, {"events": await org(request).happen(order.count, order.types, since=since)})
 
 
 @put("/faults")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -144,6 +144,24 @@ async def test_events_happen_on_demand_and_the_ledger_accounts_for_them(service:
         assert sorted(mine["delivered"] + mine["dropped"]) == sorted(uuids)
         assert set(receiver.uuids) == set(mine["delivered"])
         assert mine["dropped"]
+
+
+async def test_events_of_the_past_can_be_ordered(service: Service) -> None:
+    since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    order = {"count": 3, "since": since.isoformat()}
+    uuids = (await service.client.post("/emulator/events", json=order)).json()["events"]
+    query = {"since": since.isoformat(), "until": (since + timedelta(days=1)).isoformat()}
+    logged = (await service.client.get("/api/v1/logs", params=query)).json()
+    assert [event["uuid"] for event in logged] == uuids[:2]
+
+
+async def test_a_preview_is_delivered_on_demand(service: Service) -> None:
+    async with HookReceiver() as receiver:
+        hook = await service.create(receiver.url)
+        previewed = (await service.client.post("/emulator/preview", json={"hook": hook["id"]})).json()
+        assert previewed == {"event": receiver.uuids[0], "delivered": True}
+        nobody = await service.client.post("/emulator/preview", json={"hook": "who0"})
+        assert_error(nobody, 404, "E0000007")
 
 
 async def test_faults_are_replaced_as_a_whole(service: Service) -> None:

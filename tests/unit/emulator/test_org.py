@@ -512,6 +512,166 @@ async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_
         assert sorted(read) == sorted(uuids)
 
 
+# --- what else Okta may do
+
+
+@pytest.mark.parametrize("renames", [False, True])
+async def test_a_second_attempt_keeps_or_changes_the_id_of_the_envelope(renames: bool) -> None:  # noqa: FBT001
+    async with HookReceiver() as receiver, org(retry_renames=renames) as emulator:
+        await verified(emulator, receiver)
+        receiver.answers.append(503)
+        (uuid,) = await emulator.happen(1)
+        await drained(emulator)
+        assert receiver.uuids == [uuid, uuid]
+        assert len({call.envelope["eventId"] for call in receiver.posts}) == 1 + renames
+
+
+async def test_a_second_attempt_may_come_later() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, retry_after="30s") as emulator:
+        await verified(emulator, receiver)
+        receiver.answers.append(503)
+        await emulator.happen(1)
+        await receiver.called(1)
+        async with asyncio.timeout(10):
+            await clock.asleep()
+        assert clock.waits == [30]
+        await clock.advance(30)
+        await drained(emulator)
+        assert len(receiver.posts) == 2
+
+
+async def test_a_change_of_a_hook_takes_its_time_until_events_go_by_it() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, propagation="60s") as emulator:
+        hook = await verified(emulator, receiver, types=["user.session.start"])
+        await emulator.happen(1, ["user.session.start"])
+        await clock.advance(60)
+        (first,) = await emulator.happen(1, ["user.session.start"])
+        auth = {"type": "HEADER", "key": "Authorization", "value": SECRET}
+        config = {"uri": receiver.url, "authScheme": auth}
+        other = {
+            "name": "forwarder",
+            "events": {"type": "EVENT_TYPE", "items": ["user.session.end"]},
+            "channel": {"type": "HTTP", "version": "1.0.0", "config": config},
+        }
+        emulator.hooks.replace(hook.id, json.dumps(other).encode())
+        assert hook.verified
+        both = ["user.session.start", "user.session.end"]
+        second, _ = await emulator.happen(2, both)
+        await clock.advance(60)
+        _, third = await emulator.happen(2, both)
+        await drained(emulator)
+        assert receiver.uuids == [first, second, third]
+
+
+async def test_hooks_may_carry_explicit_nulls() -> None:
+    async with HookReceiver() as receiver, org(nulls="explicit") as emulator:
+        await verified(emulator, receiver)
+        await emulator.happen(1)
+        await drained(emulator)
+        (event,) = receiver.posts[0].envelope["data"]["events"]
+        assert event["insertionTimestamp"] is None
+        assert "request" not in event
+
+
+async def test_beyond_the_days_quota_hooks_bring_nothing_and_the_log_warns_before() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, quota=10, batch=1, in_flight=1) as emulator:
+        hook = await verified(emulator, receiver)
+
+        def told() -> list[str]:
+            types = [event["eventType"].rpartition(".")[2] for event in logged(emulator)]
+            return [kind for kind in types if kind in {"warning", "violation"}]
+
+        await emulator.happen(6, ["user.session.start"])
+        await drained(emulator)
+        assert told() == []
+        await emulator.happen(1, ["user.session.start"])
+        await drained(emulator)
+        assert told() == ["warning"]
+        uuids = await emulator.happen(5, ["user.session.start"])
+        await drained(emulator)
+        assert told() == ["warning", "violation"]
+        assert emulator.ledger().hooks[hook.id].dropped == uuids[3:]
+        assert len(receiver.uuids) == 10
+        await clock.advance(86_400)
+        (fresh,) = await emulator.happen(1, ["user.session.start"])
+        await drained(emulator)
+        assert receiver.uuids[10:] == [fresh]
+        warning = next(event for event in logged(emulator) if event["eventType"].endswith("warning"))
+        assert warning["debugContext"]["debugData"]["operationRateLimitType"] == "event_hook_delivery"
+
+
+async def test_a_hook_that_fails_too_often_is_left_alone_for_a_while() -> None:
+    clock = ManualClock()
+    async with (
+        HookReceiver() as receiver,
+        org(clock, quiet_failures=3, batch=1, in_flight=1) as emulator,
+    ):
+        hook = await verified(emulator, receiver)
+        receiver.otherwise = 500
+        await emulator.happen(5)
+        await drained(emulator)
+        assert len(receiver.posts) == 3 * 2
+        receiver.otherwise = 200
+        await clock.advance(899)
+        await emulator.happen(1)
+        await drained(emulator)
+        assert len(receiver.posts) == 3 * 2
+        await clock.advance(2)
+        (later,) = await emulator.happen(1)
+        await drained(emulator)
+        assert emulator.ledger().hooks[hook.id].delivered == [later]
+
+
+async def test_a_preview_comes_in_another_dress_to_a_hook_that_is_not_verified() -> None:
+    async with HookReceiver() as receiver, org(ManualClock()) as emulator:
+        hook = emulator.add_hook(receiver.url, SECRET, types=["user.session.start"])
+        previewed = await emulator.preview(hook.id)
+        assert previewed.delivered
+        (call,) = receiver.posts
+        (event,) = call.envelope["data"]["events"]
+        assert event["uuid"] == previewed.event
+        assert UUID(event["uuid"]).version == 4
+        assert event["outcome"]["result"] == "Success"
+        assert event["target"] is event["debugContext"] is event["client"]["ipChain"] is None
+        assert call.envelope["eventTime"] == "2026-01-01T12:00:00.000000Z"
+        assert call.headers["authorization"] == SECRET
+        assert previewed.event not in emulator.ledger().events
+        receiver.otherwise = 401
+        assert not (await emulator.preview(hook.id)).delivered
+
+
+async def test_a_preview_of_an_event_that_happened_brings_it_again() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver, types=["user.session.start"])
+        (other,) = await emulator.happen(1, ["user.session.end"])
+        await emulator.preview(hook.id, other)
+        (event,) = receiver.posts[0].envelope["data"]["events"]
+        assert (event["uuid"], event["eventType"]) == (other, "user.session.end")
+        with pytest.raises(OktaApiError, match="E0000007"):
+            await emulator.preview(hook.id, "no-such-event")
+
+
+async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_them() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock) as emulator:
+        await verified(emulator, receiver)
+        hour = 3600 * 1_000_000
+        (now,) = await emulator.happen(1)
+        past = await emulator.happen(120, since=clock.now() - hour)
+        await drained(emulator)
+        assert receiver.uuids == [now]
+        page = emulator.log.between(
+            Part(clock.now() - hour // 2, clock.now() - 1_000_000), after=None, limit=1000
+        )
+        read = [json.loads(entry.body)["uuid"] for entry in page.entries]
+        assert read == past[60:]
+        with pytest.raises(OktaApiError):
+            await emulator.happen(1, since=clock.now() + hour)
+
+
 # --- the org
 
 
