@@ -41,7 +41,7 @@ _SECOND = 1_000_000
     help="Share of Okta's rate limit; else half of `reconcile.rate_share`, so that polling has the other half.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only say about how many events there are, and how long it takes."
+    "--dry-run", is_flag=True, help="Only say roughly how many events there are, and how long it takes."
 )
 def backfill(
     config: Path,
@@ -146,7 +146,7 @@ async def _tell_estimate(task: "Backfill", span: "Span", api: "OktaClient") -> N
 
     events = await task.estimate(span)
     calls = -(-events // LIMIT) + 1
-    told = f"{_iso(span.since)} to {_iso(span.until)}: about {events:,} events in {calls:,} calls"
+    told = f"{_iso(span.since)} to {_iso(span.until)}: roughly {events:,} events in {calls:,} calls"
     a_minute = api.allowance(PATH)
     if a_minute is not None:
         told += f", {a_minute:,} a minute by our share of Okta's rate limit: {_duration(calls / a_minute)}"

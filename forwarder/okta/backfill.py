@@ -17,7 +17,7 @@ from forwarder.okta.system_log import LogPage, SystemLog
 PAUSE = 5.0
 """Seconds between two looks at whether to go on."""
 
-_PROBES = 5
+_LOOKS = 8
 _MILLISECOND = 1_000
 
 
@@ -64,6 +64,32 @@ class _Mark(msgspec.Struct, frozen=True):
     done: bool
 
 
+class _Gap(msgspec.Struct, frozen=True):
+    """A part of a span that nobody has looked at.
+
+    Attributes:
+        begin: where it begins.
+        end: where it ends.
+        before: events a microsecond just before it; None where that is unknown.
+        after: the same just after it.
+    """
+
+    begin: Micros
+    end: Micros
+    before: float | None = None
+    after: float | None = None
+
+    @property
+    def length(self) -> Micros:
+        return self.end - self.begin
+
+    @property
+    def events(self) -> float:
+        """How many it may hold, as its neighbours have them."""
+        rates = [rate for rate in (self.before, self.after) if rate is not None]
+        return self.length * sum(rates) / len(rates) if rates else 0.0
+
+
 class Backfill:
     """Fetches spans of one org's past."""
 
@@ -107,22 +133,26 @@ class Backfill:
         return Span(min(mark.reached, span.until), span.until)
 
     async def estimate(self, span: Span) -> int:
-        """About how many events `span` holds, by a few looks into it.
+        """Roughly how many events `span` holds, by a few looks into the middle of what is unknown of it.
 
         Raises:
             OktaError: Okta does not answer, or refuses.
         """
-        part = span.length // _PROBES
-        events = 0.0
-        for number in range(_PROBES):
-            begin = span.since + number * part
-            page = await self._log.begin(begin, span.until)
-            if page.next is None or page.newest is None:
-                seen = span.until - begin
-            else:
-                seen = max(page.newest - begin, _MILLISECOND)
-            events += len(page.events) * part / max(seen, 1)
-        return round(events)
+        gaps = [_Gap(span.since, span.until)]
+        seen = 0
+        for look in range(_LOOKS):
+            gap = max(gaps, key=lambda gap: gap.length)
+            if gap.length <= _MILLISECOND:
+                break
+            begin = (gap.begin + gap.end) // 2 if look else gap.begin
+            page = await self._log.begin(begin, gap.end)
+            more = page.next is not None and page.newest is not None
+            known_to = max(begin, page.newest or 0) if more else gap.end
+            rate = len(page.events) / max(known_to - begin, _MILLISECOND)
+            seen += len(page.events)
+            gaps.remove(gap)
+            gaps += [_Gap(gap.begin, begin, gap.before, rate), _Gap(known_to, gap.end, rate, gap.after)]
+        return seen + round(sum(gap.events for gap in gaps))
 
     async def run(self, span: Span, tell: Callable[[Progress], None]) -> Progress:
         """Fetch `span`. Whatever ends it early, `rest` knows what is left.
