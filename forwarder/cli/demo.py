@@ -211,7 +211,7 @@ async def _settled(forwarder: Any, emulator: Any, stop: asyncio.Event, patience:
                 status, org = await forwarder.status.gather(), emulator.progress()
                 waiting = sum(sink["waiting"] for sink in status["sinks"].values())
                 missed = status["okta"][ORG]["log"]["missed"]
-                if not waiting and status["stored"] >= org.happened and missed >= org.dropped:
+                if not waiting and status["stored"] >= org.happened + org.own and missed >= org.dropped:
                     return
                 await emulator.clock.sleep(0.05)
 
@@ -318,7 +318,8 @@ class _View:
         for fault in faults:
             self._console.print(f"[red]{fault}[/]")
         if not faults:
-            self._console.print(f"[green]All {len(happened):,} events are accounted for.[/]")
+            own = f", and {len(ledger.own):,} that Okta wrote of the hook itself" if ledger.own else ""
+            self._console.print(f"[green]All {len(ledger.events):,} events are accounted for{own}.[/]")
         return 1 if faults else 0
 
     def _name(self, gaps: "Gaps") -> None:

@@ -125,11 +125,11 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path, monkeypatch:
     for _ in range(2):  # the second one empties the folder of the first
         done = run("demo", "--events", 150, "--exit")
         assert done.exit_code == 0, done.output
-        assert "All 150 events are accounted for." in done.output
+        assert "All 150 events are accounted for, and 2 that Okta wrote of the hook itself." in done.output
     stats = CliRunner().invoke(main, ["stats", "--json"])
     assert stats.exit_code == 0
     ledger = json.loads(stats.stdout)
-    assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 150
+    assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 152
     assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "waiting"}
 
 
@@ -175,6 +175,12 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--delay", "3"], ""),
         (["--hook", "http://127.0.0.1:1/x"], "--hook-secret"),
         (["--listen", "nowhere"], "--listen: 'nowhere' is no address"),
+        (["--client", "0oa1"], "--client needs --client-key"),
+        (["--no-dpop"], "belong to a --client"),
+        (["--client", "0oa1", "--client-key", "/nowhere/key.pem"], "--client-key: the file"),
+        (["--client", "0oa1", "--client-key", __file__], "--client-key: this is no key"),
+        (["--log-delay", "5"], "--log-delay"),
+        (["--quota", "0"], "--quota"),
     ],
 )
 def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: str) -> None:
