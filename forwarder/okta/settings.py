@@ -19,15 +19,16 @@ class ApiSettings(Section):
         client_id: of a service app, with its `private_key`.
         private_key: of the service app: an RSA key without a password, as PEM or JWK.
         key_id: `kid` of the private key, where the app has several and the key is PEM; a JWK brings its own.
-        scopes: what the service app asks for. Each must be granted to it, or it gets no token.
-        dpop: bind the app's tokens to a key of this process. New service apps demand it, others allow it.
+        scopes: what the service app asks for. Each must be granted to it, or it gets no token. To poll the System Log
+            alone, `[okta.logs.read]` is enough.
+        dpop: bind the app's tokens to a key of this process. New service apps demand it; false for one that does not take it.
     """
 
     token: Secret | None = None
     client_id: str | None = None
     private_key: Secret | None = None
     key_id: str | None = None
-    scopes: tuple[str, ...] = ("okta.eventHooks.manage", "okta.logs.read")
+    scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
     dpop: bool = True
 
     @model_validator(mode="after")

@@ -110,7 +110,7 @@ class OktaServer:
     """
 
     public_key: str | None = None
-    scopes: frozenset[str] = frozenset({"okta.eventHooks.manage", "okta.logs.read"})
+    scopes: frozenset[str] = frozenset({"okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read"})
     dpop: bool = True
     expires_in: int = 3600
     rate: int | None = None

@@ -67,7 +67,7 @@ async def test_a_token_is_bound_by_dpop_with_the_servers_nonce(server: OktaServe
         LOGS,
         f"{HOOKS}/who1/lifecycle/verify",
     ]
-    assert server.token_calls[0].form["scope"] == "okta.eventHooks.manage okta.logs.read"
+    assert server.token_calls[0].form["scope"] == "okta.eventHooks.read okta.eventHooks.manage okta.logs.read"
     proofs = [
         jwt.decode(call.headers["dpop"], options={"verify_signature": False}) for call in server.calls[1:]
     ]
