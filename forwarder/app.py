@@ -158,9 +158,8 @@ class Forwarder:
             return
         api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock)
         watch = HookWatch(name, api, org.hook, self.metrics, self._clock) if org.hook else None
-        hook_id = watch.hook_id if watch else lambda: None
         log = SystemLog(name, org.url, api, self._clock)
-        reconciler = Reconciler(log, self.store, settings.reconcile, hook_id, self.metrics, self._clock)
+        reconciler = Reconciler(log, self.store, settings.reconcile, watch, self.metrics, self._clock)
         self._okta[name] = OktaSide(name, api, watch, reconciler, self._clock)
         self._polling[name] = asyncio.create_task(self._okta[name].run(), name=f"okta {name}")
 

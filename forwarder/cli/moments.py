@@ -9,7 +9,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Micros, micros
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A date, a date and time (UTC unless it says otherwise), or how long ago, as in `24h`; gives `Micros`."""
 
     name = "time"

@@ -5,7 +5,7 @@ dies reads a page again, and the store knows its events. Where Okta does not kno
 time and reads again what the store knows already.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -18,7 +18,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.counting import LogCounts
 from forwarder.okta.notices import Notices
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log import LogPage, SystemLog
+from forwarder.okta.system_log import LogPage, SystemLog, hooked, names_hooks
 
 _SECOND = 1_000_000
 
@@ -46,8 +46,17 @@ _NO_JITTER = 0.5  # one reader an org: nobody to step out of the way of. Half of
 
 _logger = logs.get("okta")
 
-HookId = Callable[[], str | None]
-"""Gives the id of our hook; None where there is none, or where it is not known yet."""
+
+class KnownHook(Protocol):
+    """What is known of our hook; HookWatch is one."""
+
+    def hook_id(self) -> str | None:
+        """Its id; None where there is none, or where it is not known yet."""
+        ...
+
+    async def look(self) -> None:
+        """Ask Okta now."""
+        ...
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -99,7 +108,7 @@ class Reconciler:
         log: SystemLog,
         store: LogIntake,
         settings: ReconcileSettings,
-        hook_id: HookId,
+        hook: KnownHook | None,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -107,14 +116,14 @@ class Reconciler:
         log: of the org.
         store: where the events go.
         settings: when to look, and how late a hook may be.
-        hook_id: of our hook; while it gives None, the last one that this org had counts.
+        hook: ours; while its id is not known, the last one that this org had counts. None where it has none.
         metrics: where to count.
         clock: what time it is.
         """
         self._log = log
         self._store = store
         self._settings = settings
-        self._hook_id = hook_id
+        self._hook = hook
         self._clock = clock
         self._counts = LogCounts(metrics, log.org)
         self._counts.lag.set_function(self.lag)
@@ -150,6 +159,15 @@ class Reconciler:
         while full:
             hook = self._hook_id() or self._place.hook
             page = await self._page(self._place, hook)
+            if (
+                self._hook
+                and not self._hook.hook_id()
+                and any(names_hooks(event.body) for event in page.events)
+            ):
+                # Made since the last look, perhaps: its first events are already its to bring.
+                await self._hook.look()
+                hook = self._hook_id() or hook
+                page = msgspec.structs.replace(page, hooked=await hooked(page.events, hook))
             self._place = await self._keep(page, self._place, hook)
             full = page.full
         self.state.last_poll = self._clock.now()
@@ -159,6 +177,9 @@ class Reconciler:
     def lag(self) -> float:
         """Seconds since the newest moment up to which the log is stored; since our start, before that is known."""
         return max(0, self._clock.now() - (self.state.complete or self._born)) / _SECOND
+
+    def _hook_id(self) -> str | None:
+        return self._hook.hook_id() if self._hook else None
 
     @property
     def _cursor(self) -> str:

@@ -190,7 +190,6 @@ async def _events(
     """What the elements are, and which of the events name `hook`."""
     events: list[Event] = []
     rejects: list[Reject] = []
-    hooked: set[str] = set()
     spent = 0
     for element in elements:
         body = bytes(element)  # a copy: a slice would keep the whole page alive as long as one event
@@ -200,13 +199,30 @@ async def _events(
             rejects.append(Reject(org, received_at, "", str(error), body))
         else:
             events.append(event)
-            if hook and names_hook(body, hook):
-                hooked.add(event.uuid)
         spent += len(body) + _ELEMENT
         if spent > _STEP:
             spent = 0
             await asyncio.sleep(0)
-    return events, rejects, frozenset(hooked)
+    return events, rejects, await hooked(events, hook)
+
+
+async def hooked(events: Sequence[Event], hook: str) -> frozenset[str]:
+    """The uuids of those that name `hook`; it may be empty, and is named by none then."""
+    found: set[str] = set()
+    spent = 0
+    for event in events:
+        if hook and names_hook(event.body, hook):
+            found.add(event.uuid)
+        spent += len(event.body)
+        if spent > _STEP:
+            spent = 0
+            await asyncio.sleep(0)
+    return frozenset(found)
+
+
+def names_hooks(body: bytes) -> bool:
+    """Whether an event was meant for any hook, as far as a glance tells."""
+    return b'"targetEventHookIds"' in body
 
 
 class _DebugData(msgspec.Struct):

@@ -166,7 +166,7 @@ async def test_it_knows_how_far_the_forwarders_own_polling_is(there: Scene) -> N
     assert await there.task.polled() is None
     settings = ReconcileSettings()
     del there.store.cursors["log:acme"]
-    await Reconciler(there.log, there.store, settings, lambda: None, Metrics(), there.clock).poll()
+    await Reconciler(there.log, there.store, settings, None, Metrics(), there.clock).poll()
     assert await there.task.polled() == NOON
 
 

@@ -52,12 +52,16 @@ class Scene:
 
     Attributes:
         hook: what the reader is told of our hook.
+        made: what it is told once it lets Okta be asked.
+        looks: how often it did.
     """
 
     clock: ManualClock = field(default_factory=ManualClock)
     store: Store = field(default_factory=Store)
     metrics: Metrics = field(default_factory=Metrics)
     hook: str | None = HOOK
+    made: str | None = None
+    looks: int = 0
     limit: int = 3
 
     def __post_init__(self) -> None:
@@ -77,7 +81,16 @@ class Scene:
     def reader(self, **changes: str) -> Reconciler:
         log = SystemLog("acme", URL, self.api, self.clock, limit=self.limit)
         settings = ReconcileSettings(**changes)
-        return Reconciler(log, self.store, settings, lambda: self.hook, self.metrics, self.clock)
+        return Reconciler(log, self.store, settings, self, self.metrics, self.clock)
+
+    def hook_id(self) -> str | None:
+        """As `KnownHook`."""
+        return self.hook
+
+    async def look(self) -> None:
+        """As `KnownHook`."""
+        self.looks += 1
+        self.hook = self.made or self.hook
 
     @asynccontextmanager
     async def running(self, **changes: str) -> AsyncIterator[Reconciler]:
@@ -309,6 +322,21 @@ async def test_while_the_hooks_id_is_not_known_the_last_one_counts(there: Scene)
         assert list(there.store.awaited) == [("acme", "a")]
 
 
+async def test_a_hook_made_since_the_last_look_is_asked_for_when_the_log_names_one(there: Scene) -> None:
+    there.hook, there.made = None, HOOK
+    async with there.running():
+        there.happen("before")
+        await there.clock.advance(60)
+        assert there.looks == 0
+        there.happen("its first", hooks=[HOOK])
+        there.happen("unhooked")
+        await there.clock.advance(60)
+        there.happen("its second", hooks=[HOOK])
+        await there.clock.advance(60)
+    assert there.looks == 1
+    assert list(there.store.awaited) == [("acme", "its first"), ("acme", "its second")]
+
+
 async def test_every_series_is_there_at_0_and_counts_what_the_log_brought(there: Scene) -> None:
     there.reader()
     assert there.sample("events_missed_total") == 0
@@ -376,7 +404,7 @@ async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
         there = Scene(clock=ManualClock(org.clock.now()))
         log = SystemLog("acme", org.settings.url, api, there.clock)
         store = MemoryStore()
-        reader = Reconciler(log, store, ReconcileSettings(), lambda: None, there.metrics, there.clock)
+        reader = Reconciler(log, store, ReconcileSettings(), None, there.metrics, there.clock)
         await reader.poll()
         await org.happen(7)
         await reader.poll()

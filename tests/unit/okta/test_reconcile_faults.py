@@ -23,6 +23,16 @@ from tests.fakes.store import MemoryStore
 SECOND = 1_000_000
 
 
+class OurHook:
+    """As `KnownHook`."""
+
+    def hook_id(self) -> str | None:
+        return HOOK
+
+    async def look(self) -> None:
+        return
+
+
 class RushingClock(ManualClock):
     """Time that passes at once: whoever sleeps is not kept waiting."""
 
@@ -93,7 +103,7 @@ class Run:
         """A reader that knows nothing but what the store remembers."""
         log = SystemLog("acme", URL, self.api, self.clock, limit=3)
         reconcile = ReconcileSettings(lookback="60d")
-        self.reader = Reconciler(log, self.store, reconcile, lambda: HOOK, Metrics(), self.clock)
+        self.reader = Reconciler(log, self.store, reconcile, OurHook(), Metrics(), self.clock)
 
     async def take(self, kind: str, given: Sequence[object]) -> None:
         if kind == "happen":
