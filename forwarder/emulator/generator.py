@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import accumulate
 from random import Random
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Micros
+from forwarder.core.event import Micros, micros
 from forwarder.emulator.cast import Cast
 from forwarder.emulator.oddities import odd
 from forwarder.emulator.scene import Scene, chain_of, client_of, security_of
@@ -93,7 +94,10 @@ class Generator:
         event = {"uuid": uuid, "published": timestamp(published)} | self._event(self._scene(event_type))
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
-        nulls = (self._random.random() < self._odd_share and odd(event, self._random)) or self._nulls
+        nulls = self._nulls
+        if self._random.random() < self._odd_share:
+            nulls = odd(event, self._random) or nulls
+            published = micros(datetime.fromisoformat(event["published"]))
         return Happened(uuid, event_type, published, _encode(hook_shape(event, nulls=nulls)), _encode(event))
 
     def report(self, event_type: str, published: Micros, **said: Any) -> Happened:

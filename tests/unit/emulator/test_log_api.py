@@ -106,6 +106,16 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
         assert links(page).keys() == {"self"}
 
 
+async def test_bounded_pages_are_in_the_order_of_published_to_the_microsecond() -> None:
+    async with running(ManualClock(), odd=1) as service:
+        await service.org.happen(200)
+        query = {"since": iso(NOON), "until": iso(NOON + timedelta(hours=1)), "limit": "1000"}
+        page = (await service.client.get(LOGS, params=query)).json()
+        published = [datetime.fromisoformat(event["published"]) for event in page]
+        assert published == sorted(published)
+        assert len(set(published)) > 1
+
+
 async def test_since_skips_what_is_older(service: Service) -> None:
     await service.org.happen(1)
     assert await read(service, since=iso(NOON + timedelta(days=365))) == []
