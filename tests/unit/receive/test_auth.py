@@ -64,3 +64,8 @@ def test_a_path_of_several_orgs_blames_none_by_name() -> None:
 def test_no_secret_shows_in_a_keyring() -> None:
     assert "old" not in repr(RING)
     assert "sub-secret" not in str(RINGS)
+
+
+def test_an_org_without_a_secret_has_no_door() -> None:
+    orgs = {"polled": OrgDoor(path="/polled"), "acme": OrgDoor(secrets=["s"])}
+    assert list(keyrings(orgs)) == ["/okta/events"]
