@@ -4,6 +4,7 @@ import re
 import stat
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -97,12 +98,17 @@ def test_the_emulated_org_of_compose_is_one_that_the_command_knows(compose: Any)
 
 
 def test_the_addresses_of_compose_meet(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OKTA_HOOK_SECRET", "not-a-secret-for-development-only")
+    for name, value in compose["services"]["forwarder"]["environment"].items():
+        monkeypatch.setenv(name, value)
     settings = load(ROOT / "config" / "forwarder.compose.yaml")
     okta = compose["services"]["okta"]
     hook = next(part for part in okta["command"] if part.startswith("--hook="))
     # The emulated org posts by http to its own machine only, as the forwarder's is.
     assert okta["network_mode"] == "service:forwarder"
+    emulated = settings.orgs["emulated"]
+    assert emulated.hook is not None
+    assert hook == f"--hook={emulated.hook.uri}"
+    assert f"--listen=0.0.0.0:{urlsplit(emulated.url or '').port}" in okta["command"]
     assert hook == f"--hook=http://127.0.0.1:{settings.receiver.listen.port}{settings.orgs['emulated'].path}"
     (job,) = _yaml("config/prometheus.yaml")["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"forwarder:{settings.ops.listen.port}"]}]
