@@ -132,7 +132,9 @@ class Transaction:
         try:
             # All or none: a key that is known takes back the whole statement, and nothing else of the transaction.
             self.db.execute(_KNOW[len(keys)], [*chain.from_iterable(keys)])
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+                raise  # anything else must not pass for an event that is known, which is dropped
             if len(keys) == 1:
                 return [False]
             return [self._know([key])[0] for key in keys]
