@@ -91,7 +91,8 @@ def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> 
 def test_the_example_and_the_one_of_compose_are_accepted(
     secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OKTA_HOOK_SECRET", "s")
+    for name in ("OKTA_HOOK_SECRET", "EMULATOR_TOKEN"):
+        monkeypatch.setenv(name, "s")
     files = sorted((ROOT / "config").glob("**/forwarder*.yaml"))
     assert files
     for file in files:
