@@ -36,21 +36,27 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 	$(BIN)/forwarder demo
 
 # The Collector takes two minutes of compiling, so the servers are fetched while all else is set up and the checks
-# and the quick tests run. What needs the servers, or the whole machine, comes after.
+# and the quick tests run. Then come those that run for a set time or wait, side by side, and at last, alone, those
+# that hold the clock to something.
 test: ## set up and run all checks and all tests, the real servers included
 	@echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check quick
-	@$(MAKE) --no-print-directory clients slow
+	@echo "the tests with the older client, the fuzzer and the kills, side by side:"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clients fuzz chaos
+	@$(MAKE) --no-print-directory slow
 
 quick: setup
-	$(BIN)/pytest -q -m "not real and not slow"
+	$(BIN)/pytest -q -m "not real and not slow" --numprocesses=auto --maxprocesses=4
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
 	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
 
+fuzz chaos: setup
+	$(BIN)/pytest -q tests/$@
+
 slow: setup
-	$(BIN)/pytest -m "real or slow" --durations=15
+	$(BIN)/pytest -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15
 
 check: setup ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
@@ -83,4 +89,4 @@ clean: ## remove all that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup run test quick clients slow check stack servers bench image lock clean
+.PHONY: help setup run test quick clients fuzz chaos slow check stack servers bench image lock clean

@@ -1,9 +1,7 @@
 """The commands that end by themselves: what they print, and the exit code."""
 
-import contextlib
 import json
 import logging
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import structlog
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
-from forwarder.store.lock import FileLock
 
 
 @pytest.fixture(autouse=True)
@@ -120,48 +117,12 @@ def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
         assert run("dead-letters", *words, "--config", config).exit_code == 2
 
 
-def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):  # the second one empties the folder of the first
-        done = run("demo", "--events", 150, "--exit")
-        assert done.exit_code == 0, done.output
-        assert "All 150 events are accounted for, and 2 that Okta wrote of the hook itself." in done.output
-    stats = CliRunner().invoke(main, ["stats", "--json"])
-    assert stats.exit_code == 0
-    ledger = json.loads(stats.stdout)
-    assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 152
-    assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "waiting"}
-
-
-def test_a_demo_whose_usual_ports_are_taken_takes_others(tmp_path: Path) -> None:
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # then somebody else has it, which is as good
-            other.bind(("127.0.0.1", 9464))
-            other.listen()
-        done = run("demo", "--events", 1, "--exit", "--dir", tmp_path / "demo")
-    assert done.exit_code == 0, done.output
-    assert "127.0.0.1:9464" not in done.output
-
-
 def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
     done = run("demo", "--events", 1, "--exit", "--dir", tmp_path)
     assert done.exit_code == 2
     assert "no demo made" in done.output
     assert (tmp_path / "precious").read_text() == "keep me"
-
-
-def test_a_demo_that_runs_is_not_emptied_by_another(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    assert run("demo", "--events", 5, "--exit", "--dir", folder).exit_code == 0
-    lock = FileLock(folder / "store.db")
-    try:
-        done = run("demo", "--events", 5, "--exit", "--dir", folder)
-        assert done.exit_code == 1
-        assert "in use" in done.output
-    finally:
-        lock.release()
 
 
 def test_a_demo_without_an_end_does_not_exit() -> None:
@@ -189,13 +150,3 @@ def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: st
     done = run("emulate-okta", "--token", "t", "--listen", "127.0.0.1:0", *flags) if expected else done
     assert done.exit_code == 2
     assert expected in done.output
-
-
-def test_a_dead_letter_that_does_not_exist_is_told_by_the_exit_code(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    assert run("demo", "--events", 5, "--exit", "--dir", folder).exit_code == 0
-    for words in (["replay"], ["discard", "--yes"], ["show"]):
-        done = run("dead-letters", *words, 999, "--config", folder / "forwarder.yaml")
-        assert done.exit_code == 1
-        assert "dead-letters list" in done.output
-    assert run("dead-letters", "replay", "--all", "--config", folder / "forwarder.yaml").exit_code == 0
