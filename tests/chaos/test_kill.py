@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240 + SECONDS + 5 * KILLS)]
 
 
 async def test_what_was_acknowledged_survives_kill_9_at_random_moments(
-    tmp_path: Path, elasticsearch: Elasticsearch
+    tmp_path: Path, elasticsearch: Elasticsearch, request: pytest.FixtureRequest
 ) -> None:
     seed = int(os.environ.get("FORWARDER_CHAOS_SEED", str(time.time_ns())))
     chance = random.Random(seed)
@@ -36,6 +36,7 @@ async def test_what_was_acknowledged_survives_kill_9_at_random_moments(
             "archive": {"kind": "file", "path": str(tmp_path / "events.ndjson"), "format": "raw"},
         },
     )
+    request.addfinalizer(forwarder.kill)
     forwarder.start()
     sender = Sender(forwarder.url)
     again = asyncio.Event()

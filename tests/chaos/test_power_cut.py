@@ -73,9 +73,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     disk.unmount()
 
 
-async def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path, disk: Disk) -> None:
+async def test_what_was_acknowledged_survives_power_cuts(
+    tmp_path: Path, disk: Disk, request: pytest.FixtureRequest
+) -> None:
     down = {"siem": {"kind": "elasticsearch", "hosts": [f"http://127.0.0.1:{free_port()}"]}}
     forwarder = ForwarderProcess(tmp_path / "forwarder", down, path=disk.path / "store.db")
+    request.addfinalizer(forwarder.kill)
     sender = Sender(forwarder.url)
     for number in range(CUTS):
         forwarder.start()
@@ -102,4 +105,3 @@ async def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path, disk: D
     )
     assert sender.acknowledged <= set(there)
     assert len(there) == len(set(there))
-    await asyncio.to_thread(forwarder.kill)

@@ -50,7 +50,10 @@ def uuids(collector: Collector) -> Counter[str]:
 
 
 async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_restarted(
-    tmp_path: Path, elasticsearch_server: ElasticsearchFactory, collector_server: CollectorFactory
+    tmp_path: Path,
+    elasticsearch_server: ElasticsearchFactory,
+    collector_server: CollectorFactory,
+    request: pytest.FixtureRequest,
 ) -> None:
     server = await asyncio.to_thread(
         lambda: elasticsearch_server(settings={"http.max_content_length": "3mb"})
@@ -77,6 +80,7 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
             "archive": {"kind": "file", "path": str(tmp_path / "events.ndjson"), "format": "raw"},
         },
     )
+    request.addfinalizer(forwarder.kill)
     forwarder.start()
     events = [changed(event, displayMessage=str(number)) for number, event in enumerate(happenings(EVENTS))]
     conflict, oversize = events[7_000][0], events[12_000][0]
@@ -117,12 +121,13 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
 
 
 async def test_an_event_is_searchable_and_the_metrics_say_so(
-    tmp_path: Path, elasticsearch: Elasticsearch
+    tmp_path: Path, elasticsearch: Elasticsearch, request: pytest.FixtureRequest
 ) -> None:
     stream = Stream(elasticsearch)
     stream.template(message="keyword")
     sink = {"kind": "elasticsearch", "hosts": [elasticsearch.url], "namespace": stream.namespace}
     forwarder = ForwarderProcess(tmp_path / "forwarder", {"siem": sink})
+    request.addfinalizer(forwarder.kill)
     forwarder.start()
     sender = Sender(forwarder.url)
     events = list(happenings(500))
