@@ -1,9 +1,11 @@
 """A real Elasticsearch on 127.0.0.1, of which a test may have several."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +69,16 @@ class Elasticsearch(ServerProcess):
             )
             (config / "users_roles").write_text(f"superuser:{','.join(self.users)}\n")
         super().start(timeout)
+        self._meet_its_first_error()
+
+    def _meet_its_first_error(self) -> None:
+        """Make the server load its exceptions in one thread.
+
+        Two that meet their first ones at once, as a version conflict and a client that has gone, can wait for each
+        other's classes for ever (seen with 9.4.3, ElasticsearchException.<clinit>); no write is answered then.
+        """
+        with contextlib.suppress(urllib.error.HTTPError):
+            self.call("GET", "/there-is-no-such-index/_doc/1")
 
     def ready(self) -> bool:
         """As `ServerProcess`."""
