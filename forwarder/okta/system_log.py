@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from forwarder import reading
 from forwarder.core import surrogates
-from forwarder.core.errors import NotAnEventError, OktaError
-from forwarder.core.event import Event, Micros, Reject, Via, moment, read_event
+from forwarder.core.errors import OktaError
+from forwarder.core.event import Event, Micros, Reject, Via, moment
 from forwarder.core.ports import Clock
 from forwarder.okta.api import Answer, Api
 
@@ -28,9 +29,6 @@ LIMIT = 1000
 KEPT = timedelta(days=90) // timedelta(microseconds=1)
 """How long Okta keeps an event; twice that far back it refuses to look at all."""
 
-_STEP = 1_000_000  # of cost, where a byte costs 1 and an event _ELEMENT: some 3 ms
-_ELEMENT = 2_000
-_ESCAPES = 1_000  # of surrogates, looked at in one step
 _MOST_ESCAPES = 10_000  # in one event
 
 
@@ -124,9 +122,12 @@ class SystemLog:
                 f"a page of the System Log of {self.org} came without a link to the next one; does a proxy drop it?"
             )
         elements = await _split(answer.content)
-        page = await _events(elements, self.org, self._clock.now(), hook)
-        newest = max((event.published for event in page[0]), default=None)
-        return LogPage(*page, newest, following, asked, len(elements) >= self._limit)
+        events, rejects = await reading.read_events(
+            elements, org=self.org, via=Via.LOG, received_at=self._clock.now()
+        )
+        newest = max((event.published for event in events), default=None)
+        full = len(elements) >= self._limit
+        return LogPage(events, rejects, await hooked(events, hook), newest, following, asked, full)
 
     def _next(self, answer: Answer) -> str | None:
         """The next link, at the address that the operator gave, whatever host it names."""
@@ -154,56 +155,14 @@ async def _split(content: bytes) -> Sequence[bytes | msgspec.Raw]:
     try:
         return _decode_list(content)
     except (msgspec.MsgspecError, RecursionError) as error:
-        mended = bytearray(content)
-        for number, (at, lone) in enumerate(surrogates.escapes(content)):
-            if lone:
-                surrogates.replace(mended, at)
-            if number % _ESCAPES == 0:
-                await asyncio.sleep(0)
-        if mended == content:
+        mended = await reading.mend(content)
+        if mended is None:
             raise OktaError(f"what came is no page of the System Log: {error}") from None
-        return await _split_mended(content, bytes(mended))
-
-
-async def _split_mended(content: bytes, mended: bytes) -> list[bytes]:
-    """The elements as they stand in `content`, found by their texts in `mended`, where every offset is the same."""
     try:
-        raws = _decode_list(mended)
+        elements = _decode_list(mended)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise OktaError(f"what came is no page of the System Log: {error}") from None
-    elements = []
-    at = mended.find(b"[") + 1
-    for number, raw in enumerate(raws):
-        text = bytes(raw)
-        # Only blanks and a comma can stand before it, and no element begins with those.
-        at = mended.find(text, at)
-        elements.append(content[at : at + len(text)])
-        at += len(text)
-        if number % _ESCAPES == 0:
-            await asyncio.sleep(0)
-    return elements
-
-
-async def _events(
-    elements: Sequence[bytes | msgspec.Raw], org: str, received_at: Micros, hook: str
-) -> tuple[list[Event], list[Reject], frozenset[str]]:
-    """What the elements are, and which of the events name `hook`."""
-    events: list[Event] = []
-    rejects: list[Reject] = []
-    spent = 0
-    for element in elements:
-        body = bytes(element)  # a copy: a slice would keep the whole page alive as long as one event
-        try:
-            event = read_event(body, org=org, via=Via.LOG, received_at=received_at)
-        except NotAnEventError as error:
-            rejects.append(Reject(org, received_at, "", str(error), body))
-        else:
-            events.append(event)
-        spent += len(body) + _ELEMENT
-        if spent > _STEP:
-            spent = 0
-            await asyncio.sleep(0)
-    return events, rejects, await hooked(events, hook)
+    return await reading.originals(content, mended, elements, mended.find(b"[") + 1)
 
 
 async def hooked(events: Sequence[Event], hook: str) -> frozenset[str]:
@@ -214,7 +173,7 @@ async def hooked(events: Sequence[Event], hook: str) -> frozenset[str]:
         if hook and names_hook(event.body, hook):
             found.add(event.uuid)
         spent += len(event.body)
-        if spent > _STEP:
+        if spent > reading.STEP:
             spent = 0
             await asyncio.sleep(0)
     return frozenset(found)
