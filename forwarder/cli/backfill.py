@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import choose_org, config_option, load_settings
 from forwarder.cli.moments import Moment
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
@@ -72,13 +72,7 @@ def backfill(
 
 def _choose(settings: Settings, name: str | None) -> str:
     """The org of this name, or the only one that has `api`."""
-    if name is None:
-        candidates = [each for each, org in settings.orgs.items() if org.api] or list(settings.orgs)
-        if len(candidates) > 1:
-            raise click.UsageError(f"name an org with --org: {', '.join(candidates)}")
-        (name,) = candidates
-    if name not in settings.orgs:
-        raise click.UsageError(f"--org: there is no {name}; there is {', '.join(settings.orgs)}")
+    name = choose_org(settings, name, lambda org: org.api)
     org = settings.orgs[name]
     if org.api is None or org.url is None:
         raise SettingsError([f"orgs.{name}: `url` and `api` are needed to read the System Log"])

@@ -1,10 +1,11 @@
 """What several commands share: the option that names the configuration, and how it is loaded."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from forwarder.settings import Settings, load
+from forwarder.settings import OrgSettings, Settings, load
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
 DEMO_CONFIG = Path("demo/forwarder.yaml")
@@ -32,3 +33,24 @@ def load_settings(config: Path, *, secrets: bool = True) -> Settings:
         click.echo(f"There is no {config}; this is the demo's ({DEMO_CONFIG}).", err=True)
         config = DEMO_CONFIG
     return load(config, secrets=secrets)
+
+
+def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
+    """The org that a command is about.
+
+    Args:
+        settings: what there is.
+        name: of the org, where the operator named one.
+        fit: true for an org that the command can be about; where one fits, or there is but one, it need not be named.
+
+    Raises:
+        click.UsageError: it must be named, or there is none of that name.
+    """
+    if name is None:
+        candidates = [each for each, org in settings.orgs.items() if fit(org)] or list(settings.orgs)
+        if len(candidates) > 1:
+            raise click.UsageError(f"name an org with --org: {', '.join(candidates)}")
+        (name,) = candidates
+    if name not in settings.orgs:
+        raise click.UsageError(f"--org: there is no {name}; there is {', '.join(settings.orgs)}")
+    return name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from forwarder.cli.common import load_settings
+from forwarder.cli.common import choose_org, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
 from forwarder.okta.hook import Wanted
@@ -94,13 +94,7 @@ async def admin_of(target: Target) -> AsyncIterator[HookAdmin]:
 
 def _choose(config: Path, name: str | None, hook_id: str | None) -> Target:
     settings = load_settings(config)
-    if name is None:
-        candidates = [each for each, org in settings.orgs.items() if org.hook] or list(settings.orgs)
-        if len(candidates) > 1:
-            raise click.UsageError(f"name an org with --org: {', '.join(candidates)}")
-        (name,) = candidates
-    if name not in settings.orgs:
-        raise click.UsageError(f"--org: there is no {name}; there is {', '.join(settings.orgs)}")
+    name = choose_org(settings, name, lambda org: org.hook)
     return Target(name, settings.orgs[name], settings.reconcile.rate_share, hook_id)
 
 
