@@ -61,8 +61,8 @@ class Page(msgspec.Struct, frozen=True):
     hooked: frozenset[str] = frozenset()
 
 
-class LogIntake(Protocol):
-    """The store as the reader of a System Log sees it."""
+class PageIntake(Protocol):
+    """The store as whoever reads pages of a System Log sees it."""
 
     async def append_page(self, page: Page, *, timeout: float) -> Appended:
         """Commit and fsync all of it, its cursor included, in one transaction, or raise.
@@ -88,6 +88,10 @@ class LogIntake(Protocol):
             StoreError: the store cannot be read.
         """
         ...
+
+
+class LogIntake(PageIntake, Protocol):
+    """The store as the forwarder's own reader of a System Log sees it, who also knows what the hook should bring."""
 
     async def miss(self, org: str, before: Micros) -> int:
         """Give up on the hook for events of `org` that were `published` before, and that the log brought before:

@@ -10,7 +10,7 @@ import msgspec
 
 from forwarder.core.errors import OktaRefusedError
 from forwarder.core.event import Micros
-from forwarder.core.ports import Clock, LogIntake, Page
+from forwarder.core.ports import Clock, Page, PageIntake
 from forwarder.okta.reconcile import COMMIT_TIMEOUT, GONE, Place
 from forwarder.okta.system_log import LogPage, SystemLog
 
@@ -94,7 +94,7 @@ class Backfill:
     """Fetches spans of one org's past."""
 
     def __init__(
-        self, log: SystemLog, store: LogIntake, clock: Clock, hold: Callable[[], Awaitable[str | None]]
+        self, log: SystemLog, store: PageIntake, clock: Clock, hold: Callable[[], Awaitable[str | None]]
     ) -> None:
         """Args:
         log: of the org.

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from forwarder.core.errors import ForwarderError, StoreError, StoreFullError, StoreTimeoutError
-from forwarder.core.event import Event, Micros
+from forwarder.core.event import Event
 from forwarder.core.ports import Page
 from forwarder.store.dead_letters import Selection
 
@@ -56,14 +56,7 @@ class Append(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     timeout: float
 
 
-class Miss(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="miss"):
-    """Give up on the hook for these, as `core.ports.LogIntake.miss`."""
-
-    org: str
-    before: Micros
-
-
-Request = Replay | Discard | Append | Miss
+Request = Replay | Discard | Append
 
 _decode = msgspec.json.Decoder(Request | Events).decode
 _KINDS: dict[str, type[StoreError]] = {kind.__name__: kind for kind in (StoreFullError, StoreTimeoutError)}

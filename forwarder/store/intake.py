@@ -1,4 +1,4 @@
-"""The store as a command that reads a System Log has it: `core.ports.LogIntake`, whether or not a forwarder runs on it.
+"""The store as a command that reads a System Log has it: `core.ports.PageIntake`, whether or not a forwarder runs on it.
 
 A running forwarder alone may write, so it is asked to; where none runs, the store is locked and written here, for each
 page anew: a forwarder may start or stop meanwhile, and the next page goes the other way.
@@ -7,32 +7,25 @@ page anew: a forwarder may start or stop meanwhile, and the next page goes the o
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from forwarder.core.errors import StoreError, StoreLockedError, StoreTimeoutError
-from forwarder.core.event import Micros
 from forwarder.core.ports import Appended, Clock, Page
 from forwarder.store import control, log, schema, work
-from forwarder.store.connection import Connection, Work
+from forwarder.store.connection import Connection
 from forwarder.store.lock import FileLock
 from forwarder.store.settings import StoreSettings
-
-T = TypeVar("T")
 
 _PATIENCE = (
     5.0  # seconds for whoever holds the lock and cannot be asked: it starts, it stops, or it is a command
 )
 _LOOK = 0.05  # seconds between two tries to get hold of the store
-_MISS = 30.0  # seconds for the work of one `miss`
-_MISSES = 250  # events given up in one transaction
 
 
 class CommandIntake:
-    """`core.ports.LogIntake` for a process that is not the forwarder. It holds nothing between two calls."""
+    """`core.ports.PageIntake` for a process that is not the forwarder. It holds nothing between two calls."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         """Args:
@@ -44,21 +37,19 @@ class CommandIntake:
         self._clock = clock
 
     async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        """As `core.ports.LogIntake.append_page`; to get hold of the store may take some seconds more.
+        """As `core.ports.PageIntake.append_page`; to get hold of the store may take some seconds more.
 
         Raises:
             StoreLockedError: another process holds the store, and cannot be asked.
         """
-
-        def in_it(answer: control.Answer) -> Appended:
-            stored = [page.events[at] for at in answer.new]
-            return Appended(stored, len(page.events) - len(stored))
-
-        ask = control.Append(page, timeout)
-        return await self._do(ask, in_it, self._transact(partial(work.append_page, page=page)), timeout)
+        try:
+            async with asyncio.timeout(timeout + 2 * _PATIENCE):
+                return await asyncio.to_thread(self._append, page, timeout)
+        except TimeoutError:
+            raise StoreTimeoutError(f"not committed within {timeout:g} s; it still may be") from None
 
     async def cursor(self, name: str) -> str | None:
-        """As `core.ports.LogIntake.cursor`. Reading needs no forwarder."""
+        """As `core.ports.PageIntake.cursor`. Reading needs no forwarder."""
 
         def get() -> str | None:
             try:
@@ -69,63 +60,16 @@ class CommandIntake:
 
         return await asyncio.to_thread(get)
 
-    async def miss(self, org: str, before: Micros) -> int:
-        """As `core.ports.LogIntake.miss`.
-
-        Raises:
-            StoreLockedError: another process holds the store, and cannot be asked.
-        """
-        step = self._transact(partial(work.miss, org=org, before=before, limit=_MISSES))
-
-        def all_steps(connection: Connection) -> int:
-            missed = more = step(connection)
-            while more == _MISSES:
-                more = step(connection)
-                missed += more
-            return missed
-
-        return await self._do(control.Miss(org, before), lambda answer: answer.done, all_steps, _MISS)
-
-    def _transact(self, task: Work[T]) -> Callable[[Connection], T]:
-        def do(connection: Connection) -> T:
-            try:
-                return connection.transact(task)[0]
-            except sqlite3.Error as error:
-                raise schema.trouble(self._path, error) from error
-            except (OverflowError, UnicodeError) as error:
-                raise StoreError(f"the store cannot hold it: {error}") from error
-
-        return do
-
-    async def _do(
-        self,
-        request: control.Request,
-        read: Callable[[control.Answer], T],
-        alone: Callable[[Connection], T],
-        timeout: float,
-    ) -> T:
-        """Have `request` done: by the running forwarder, whose answer is `read`, or here by `alone`."""
-        try:
-            async with asyncio.timeout(timeout + 2 * _PATIENCE):
-                return await asyncio.to_thread(self._do_now, request, read, alone, timeout + _PATIENCE)
-        except TimeoutError:
-            raise StoreTimeoutError(f"not committed within {timeout:g} s; it still may be") from None
-
-    def _do_now(
-        self,
-        request: control.Request,
-        read: Callable[[control.Answer], T],
-        alone: Callable[[Connection], T],
-        patience: float,
-    ) -> T:
-        schema.connect_reader(
-            self._path
-        ).close()  # says clearly what is wrong, and makes no store where there is none
+    def _append(self, page: Page, timeout: float) -> Appended:
+        """By the running forwarder, or here."""
+        # Says clearly what is wrong, and makes no store where there is none.
+        schema.connect_reader(self._path).close()
         until = time.monotonic() + _PATIENCE
         while True:
-            answer = control.ask(self._path, request, patience=patience)
+            answer = control.ask(self._path, control.Append(page, timeout), patience=timeout + _PATIENCE)
             if answer is not None:
-                return read(answer)
+                stored = [page.events[at] for at in answer.new]
+                return Appended(stored, len(page.events) - len(stored))
             try:
                 lock = FileLock(self._path)
                 break
@@ -134,10 +78,18 @@ class CommandIntake:
                     raise
                 time.sleep(_LOOK)
         try:
-            connection = Connection(schema.open_writer(self._path), self._settings, self._clock)
-            try:
-                return alone(connection)
-            finally:
-                connection.close()
+            return self._append_here(page)
         finally:
             lock.release()
+
+    def _append_here(self, page: Page) -> Appended:
+        """Into the store, whose lock is held."""
+        connection = Connection(schema.open_writer(self._path), self._settings, self._clock)
+        try:
+            return connection.transact(partial(work.append_page, page=page))[0]
+        except sqlite3.Error as error:
+            raise schema.trouble(self._path, error) from error
+        except (OverflowError, UnicodeError) as error:
+            raise StoreError(f"the store cannot hold it: {error}") from error
+        finally:
+            connection.close()

@@ -111,11 +111,11 @@ class Store:
     # LogIntake
 
     async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        """As `core.ports.LogIntake.append_page`."""
+        """As `core.ports.PageIntake.append_page`."""
         return await self._append(page, timeout)
 
     async def cursor(self, name: str) -> str | None:
-        """As `core.ports.LogIntake.cursor`."""
+        """As `core.ports.PageIntake.cursor`."""
         return await self._desk_reader.run(partial(log.cursor, name=name))
 
     async def miss(self, org: str, before: Micros) -> int:
@@ -255,8 +255,6 @@ class Store:
                 return control.Answer(done=await self.replay(which))
             case control.Discard(which):
                 return control.Answer(done=await self.discard(which))
-            case control.Miss(org, before):
-                return control.Answer(done=await self.miss(org, before))
             case control.Append(page, timeout):
                 new = {id(event) for event in (await self.append_page(page, timeout=timeout)).stored}
                 return control.Answer(new=[at for at, event in enumerate(page.events) if id(event) in new])

@@ -46,7 +46,7 @@ def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
 
 
 def append_page(tx: Transaction, page: Page) -> Appended:
-    """As `core.ports.LogIntake.append_page`. What a hook brought before is awaited from none."""
+    """As `core.ports.PageIntake.append_page`. What a hook brought before is awaited from none."""
     new = tx.add(page.events)
     stored = [event for event, is_new in zip(page.events, new, strict=True) if is_new]
     tx.await_hook([event for event in stored if event.uuid in page.hooked])
