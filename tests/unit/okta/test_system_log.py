@@ -1,4 +1,3 @@
-import asyncio
 import json
 
 import pytest
@@ -9,6 +8,7 @@ from forwarder.okta.api import Answer
 from forwarder.okta.system_log import KEPT, LogPage, SystemLog, names_hook
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.okta_log import HOOK, URL, LogApi, OneAnswer, event
+from tests.fakes.turns import turns_of_others
 
 NEXT = {"next": f"{URL}/api/v1/logs?after=7"}
 SECOND = 1_000_000
@@ -135,16 +135,7 @@ async def test_without_a_hook_nothing_is_hooked() -> None:
 
 async def test_a_large_page_lets_others_have_their_turn() -> None:
     bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    others = asyncio.create_task(count())
-    page = await read(b"[" + b",".join(bodies) + b"]")
-    others.cancel()
+    async with turns_of_others() as turns:
+        page = await read(b"[" + b",".join(bodies) + b"]")
     assert len(page.hooked) == 1000
-    assert turns >= 10
+    assert turns.count >= 10

@@ -1,6 +1,5 @@
 """An envelope into its events."""
 
-import asyncio
 import json
 import sys
 
@@ -8,6 +7,7 @@ import pytest
 
 from forwarder.core.errors import BadRequestError
 from forwarder.receive.parse import Parsed, parse
+from tests.fakes.turns import turns_of_others
 
 GOOD = b'{"uuid":"%d","published":"2026-01-01T11:59:50Z","eventType":"user.session.start"%s}'
 
@@ -157,19 +157,10 @@ async def test_what_is_no_envelope_is_400(body: bytes) -> None:
 async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -> None:
     element = good(1)
     body = envelope(*[element] * 100_000)
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    events, _ = await read(body)
-    counting.cancel()
+    async with turns_of_others() as turns:
+        events, _ = await read(body)
     assert len(events) == 100_000
-    assert turns > 200  # so each step handled fewer than 500
+    assert turns.count > 200  # so each step handled fewer than 500
 
 
 async def test_a_thousand_elements_that_are_no_events_are_a_thousand_rejects() -> None:
