@@ -26,20 +26,20 @@ from forwarder.core.event import Via
 from forwarder.core.ports import Clock, Sink
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.worker import Outlet, Worker
+from forwarder.http.connections import Guard
+from forwarder.http.server import Server
+from forwarder.http.settings import ListenerLimits, tls_context
 from forwarder.metrics import Metrics
-from forwarder.okta.client import OktaClient
-from forwarder.okta.reconcile import Reconciler
-from forwarder.okta.side import OktaSide
-from forwarder.okta.system_log import SystemLog
-from forwarder.okta.watch import HookWatch
+from forwarder.okta.api.client import OktaClient
+from forwarder.okta.hooks.watch import HookWatch
+from forwarder.okta.org import OktaSide
+from forwarder.okta.system_log.pages import SystemLog
+from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.ops import listener
-from forwarder.receive.door import Door
-from forwarder.receive.guard import Guard
-from forwarder.receive.server import Server
-from forwarder.receive.settings import ListenerLimits, tls_context
+from forwarder.receive.receiver import Door
 from forwarder.settings import ElasticsearchSink, FileSink, OtlpSink, Settings, SinkSettings
 from forwarder.status import Status
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 
 FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
@@ -231,16 +231,16 @@ def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
         SinkError: it cannot be built.
     """
     if isinstance(settings, ElasticsearchSink):
-        from forwarder.sinks.elasticsearch import ElasticsearchSink as Elasticsearch
+        from forwarder.sinks.elasticsearch.sink import ElasticsearchSink as Elasticsearch
 
         # Below the worker's own limit, so that the client learns which host hangs and tries another one next.
         return Elasticsearch(settings, clock, 0.8 * settings.delivery.timeout)
     if isinstance(settings, OtlpSink):
-        from forwarder.sinks.otlp import OtlpSink as Otlp
+        from forwarder.sinks.otlp.sink import OtlpSink as Otlp
 
         return Otlp(settings, clock, settings.delivery.timeout)
     assert isinstance(settings, FileSink)
-    from forwarder.sinks.file import FileSink as File
+    from forwarder.sinks.file.sink import FileSink as File
 
     return File(name, settings, clock)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from forwarder.core.event import Micros
+from forwarder.core.time import Micros
 
 
 class SystemClock:

@@ -21,17 +21,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from forwarder.config_types import Secret, Section, Size
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Via
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import OrgDoor, ReceiverSettings, door_faults
-from forwarder.sinks.elasticsearch_settings import ElasticsearchSettings
-from forwarder.sinks.file import FileSettings
-from forwarder.sinks.otlp_settings import OtlpSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
+from forwarder.sinks.file.sink import FileSettings
+from forwarder.sinks.otlp.settings import OtlpSettings
 from forwarder.store.settings import StoreSettings
-from forwarder.values import Secret, Section, Size
 
 ENV_PREFIX = "FORWARDER__"
 RESERVED_SINKS = {"receiver"}  # the dead letters of the door go by this name

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from forwarder.core.event import Micros
 from forwarder.core.ports import Clock
+from forwarder.core.time import Micros
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
-from forwarder.okta.side import OktaSide
+from forwarder.okta.org import OktaSide
 from forwarder.store.ledger import SinkLedger
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 
 _SECOND = 1_000_000
 

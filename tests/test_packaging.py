@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         f"forwarder/dashboards/kibana/{path.name}" for path in (ROOT / "dashboards" / "kibana").iterdir()
     }
     assert in_wheel == {str(path.relative_to(ROOT)) for path in source} | shipped
-    assert {"forwarder/py.typed", "forwarder/store/schema.sql"} <= in_wheel
+    assert {"forwarder/py.typed", "forwarder/store/sqlite/schema.sql"} <= in_wheel
 
 
 def test_the_installed_command_answers_from_the_wheel(installed: Path, tmp_path: Path) -> None:

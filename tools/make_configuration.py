@@ -14,9 +14,10 @@ from pydantic.fields import FieldInfo
 
 from forwarder import settings
 from forwarder.deliver.settings import DeliverySettings
+from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
-from forwarder.receive.settings import ReceiverSettings, TlsSettings
+from forwarder.receive.settings import ReceiverSettings
 from forwarder.store.settings import StoreSettings
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"

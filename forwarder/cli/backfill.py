@@ -13,12 +13,12 @@ from forwarder.cli.common import choose_org, config_option, load_settings
 from forwarder.cli.moments import Moment
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
-from forwarder.core.event import Micros, moment
+from forwarder.core.time import Micros, to_datetime
 from forwarder.settings import OrgSettings, Settings
 
 if TYPE_CHECKING:
-    from forwarder.okta.backfill import Backfill, Progress, Span
-    from forwarder.okta.client import OktaClient
+    from forwarder.okta.api.client import OktaClient
+    from forwarder.okta.system_log.backfill import Backfill, Progress, Span
 
 MOST_WAITING = 50_000
 """Events that may wait for a sink while a backfill goes on: it must not fill the store, for hooks would be refused."""
@@ -80,8 +80,8 @@ def _choose(settings: Settings, name: str | None) -> str:
 
 
 def _asked(since: Micros, until: Micros | None) -> "Span":
-    from forwarder.okta.backfill import Span
-    from forwarder.okta.system_log import KEPT
+    from forwarder.okta.system_log.backfill import Span
+    from forwarder.okta.system_log.pages import KEPT
 
     now = SystemClock().now()
     until = min(until or now, now)
@@ -95,10 +95,10 @@ def _asked(since: Micros, until: Micros | None) -> "Span":
 
 
 async def _backfill(settings: Settings, name: str, asked: "Span", share: float, *, dry_run: bool) -> None:
-    from forwarder.okta.backfill import Backfill
-    from forwarder.okta.client import OktaClient
-    from forwarder.okta.system_log import SystemLog
-    from forwarder.store.intake import CommandIntake
+    from forwarder.okta.api.client import OktaClient
+    from forwarder.okta.system_log.backfill import Backfill
+    from forwarder.okta.system_log.pages import SystemLog
+    from forwarder.store.sqlite.intake import CommandIntake
 
     org: OrgSettings = settings.orgs[name]
     assert org.url is not None
@@ -120,7 +120,7 @@ async def _backfill(settings: Settings, name: str, asked: "Span", share: float, 
 
 async def _rest(task: "Backfill", asked: "Span") -> "Span | None":
     """What there is to do, told; None where there is nothing."""
-    from forwarder.okta.backfill import Span
+    from forwarder.okta.system_log.backfill import Span
 
     polled = await task.polled()
     if polled is not None and polled < asked.until:
@@ -136,7 +136,7 @@ async def _rest(task: "Backfill", asked: "Span") -> "Span | None":
 
 
 async def _tell_estimate(task: "Backfill", span: "Span", api: "OktaClient") -> None:
-    from forwarder.okta.system_log import LIMIT, PATH
+    from forwarder.okta.system_log.pages import LIMIT, PATH
 
     events = await task.estimate(span)
     calls = -(-events // LIMIT) + 1
@@ -172,8 +172,8 @@ def _words(progress: "Progress") -> str:
 
 def _sinks_keep_up(store: Path) -> Callable[[], Awaitable[str | None]]:
     """Says which sink is too far behind."""
-    from forwarder.store import schema
     from forwarder.store.ledger import ledger
+    from forwarder.store.sqlite import schema
 
     def look() -> str | None:
         try:
@@ -196,4 +196,4 @@ def _duration(minutes: float) -> str:
 
 
 def _iso(at: Micros) -> str:
-    return moment(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return to_datetime(at).isoformat(timespec="seconds").replace("+00:00", "Z")

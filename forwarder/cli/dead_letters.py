@@ -7,7 +7,7 @@ import click
 
 from forwarder.cli.common import config_option, load_settings
 from forwarder.clock import SystemClock
-from forwarder.core.event import moment
+from forwarder.core.time import to_datetime
 from forwarder.store.dead_letters import DeadLetter, Selection
 
 
@@ -36,7 +36,7 @@ def _which(command: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, the newest first."""
-    from forwarder.store.desk import list_letters
+    from forwarder.store.sqlite.commands import list_letters
 
     letters = list_letters(
         load_settings(config, secrets=False).store.path, Selection(sink=sink, reason=reason), limit=limit
@@ -52,7 +52,7 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
 @click.argument("number", type=int, metavar="ID")
 def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
-    from forwarder.store.desk import show_letter
+    from forwarder.store.sqlite.commands import show_letter
 
     letter = show_letter(load_settings(config, secrets=False).store.path, number)
     if letter is None:
@@ -78,7 +78,7 @@ def replay(
     Without a running forwarder they are sent when one starts. Elements that were no event are read again. Those that
     an OTLP server refused without saying which cannot be sent again: they can be discarded.
     """
-    from forwarder.store.desk import replay_letters
+    from forwarder.store.sqlite.commands import replay_letters
 
     path = load_settings(config, secrets=False).store.path
     done = replay_letters(path, _selection(ids, sink, reason, everything=everything), SystemClock())
@@ -96,7 +96,7 @@ def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:
     """Throw dead letters away for ever: those with these IDs, or --all. The ledger counts them as discarded."""
-    from forwarder.store.desk import discard_letters
+    from forwarder.store.sqlite.commands import discard_letters
 
     which = _selection(ids, sink, reason, everything=everything)
     path = load_settings(config, secrets=False).store.path
@@ -130,7 +130,7 @@ def _line(letter: DeadLetter) -> str:
     if letter.sink == "receiver":
         what = f"an element of {letter.org} that is no event"
     state = " (being sent again)" if letter.state == "replaying" else ""
-    at = moment(letter.at).isoformat(timespec="seconds")
+    at = to_datetime(letter.at).isoformat(timespec="seconds")
     return f"{letter.id}  {at}  {letter.sink}  {letter.reason}{state}  {what}\n    {letter.detail}"
 
 
@@ -138,7 +138,7 @@ def _json(letter: DeadLetter) -> str:
     import msgspec
 
     fields = {name: getattr(letter, name) for name in letter.__struct_fields__}
-    fields["at"] = moment(letter.at)
+    fields["at"] = to_datetime(letter.at)
     body = fields.pop("body")
     if body is not None:
         fields["body"] = body.decode(errors="replace")

@@ -82,7 +82,7 @@ def _prepare(folder: Path) -> Path:
         StoreLockedError: a demo runs there.
     """
     from forwarder.core.errors import SettingsError
-    from forwarder.store.lock import FileLock
+    from forwarder.store.sqlite.lock import FileLock
 
     config = folder / "forwarder.yaml"
     if folder.exists() and any(folder.iterdir()):
@@ -131,13 +131,13 @@ def _write(config: Path, okta: int, door: int, ops: int) -> None:
 @contextlib.asynccontextmanager
 async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterator["Emulator"]:
     """The org, serving its API at `url`."""
-    from forwarder.emulator.api import app
+    from forwarder.config_types import Listen
+    from forwarder.emulator.http.app import app
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
-    from forwarder.receive.guard import Guard
-    from forwarder.receive.server import Server
-    from forwarder.receive.settings import ListenerLimits
-    from forwarder.values import Listen
+    from forwarder.http.connections import Guard
+    from forwarder.http.server import Server
+    from forwarder.http.settings import ListenerLimits
 
     org = {
         "token": TOKEN,
@@ -164,7 +164,7 @@ async def _register(config: Path) -> None:
         OktaError: that does not work.
     """
     from forwarder.cli.hook_target import admin_of, choose_with_wish
-    from forwarder.okta.hook import plan
+    from forwarder.okta.hooks.hook import plan
 
     target, wanted = choose_with_wish(config, ORG)
     async with admin_of(target) as admin:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from forwarder.values import Listen
+    from forwarder.config_types import Listen
 
 
 @click.command("emulate-okta")
@@ -66,7 +66,7 @@ def emulate_okta(
     if uri and not hook_secret:
         raise click.UsageError("--hook needs --hook-secret: Okta's hooks carry a secret")
     from forwarder import logs
-    from forwarder.values import Listen
+    from forwarder.config_types import Listen
 
     try:
         address = Listen.read(listen)
@@ -80,12 +80,12 @@ def emulate_okta(
 
 async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | None) -> None:
     from forwarder.clock import SystemClock
-    from forwarder.emulator.api import app
+    from forwarder.emulator.http.app import app
     from forwarder.emulator.org import Emulator
+    from forwarder.http.connections import Guard
+    from forwarder.http.server import Server
+    from forwarder.http.settings import ListenerLimits
     from forwarder.metrics import Metrics
-    from forwarder.receive.guard import Guard
-    from forwarder.receive.server import Server
-    from forwarder.receive.settings import ListenerLimits
 
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,8 +132,8 @@ def _clients(
         return {}
     if client_key is None:
         raise click.UsageError("--client needs --client-key: the key that signs its assertions")
-    from forwarder.emulator.jws import JwsError, read_key
-    from forwarder.values import Secret
+    from forwarder.config_types import Secret
+    from forwarder.emulator.oauth.jws import JwsError, read_key
 
     try:
         key = Secret.read({"file": client_key})
@@ -148,7 +148,7 @@ def _clients(
 
 async def _verify(emulator: Any, uri: str, secret: str, header: str) -> None:
     """Verify the hook, again and again: the receiver may start later than the org."""
-    from forwarder.emulator.replies import OktaApiError
+    from forwarder.emulator.http.errors import OktaApiError
 
     hook = emulator.add_hook(uri, secret, header=header)
     while True:

@@ -8,7 +8,7 @@ import click
 
 from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.moments import Moment
-from forwarder.core.event import Micros, moment
+from forwarder.core.time import Micros, to_datetime
 
 if TYPE_CHECKING:
     from forwarder.store.gaps import Gap, Gaps
@@ -95,4 +95,4 @@ def _line(gap: "Gap") -> str:
 
 
 def _iso(at: Micros) -> str:
-    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

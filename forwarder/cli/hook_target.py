@@ -9,13 +9,13 @@ import click
 
 from forwarder.cli.common import choose_org, load_settings
 from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError
-from forwarder.okta.hook import Wanted
-from forwarder.okta.hooks import HookAdmin
-from forwarder.okta.presets import faults, resolve
+from forwarder.okta.hooks.admin import HookAdmin
+from forwarder.okta.hooks.event_type_presets import faults, resolve
+from forwarder.okta.hooks.hook import Wanted
 from forwarder.okta.settings import HookSettings
 from forwarder.settings import OrgSettings
-from forwarder.values import Secret
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def choose_with_wish(config: Path, name: str | None, hook_id: str | None = None)
 @asynccontextmanager
 async def admin_of(target: Target) -> AsyncIterator[HookAdmin]:
     """The hooks of the org, over its API."""
-    from forwarder.okta.client import OktaClient
+    from forwarder.okta.api.client import OktaClient
 
     assert target.org.url is not None
     assert target.org.api is not None

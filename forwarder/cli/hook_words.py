@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from forwarder.okta.hook import Difference, Hook, Plan
+from forwarder.okta.hooks.hook import Difference, Hook, Plan
 
 _SHOWN = 20
 """Lines that are shown of one difference."""

@@ -12,8 +12,8 @@ from forwarder.cli.common import config_option
 from forwarder.cli.hook_target import Target, admin_of, choose, choose_with_wish
 from forwarder.cli.hook_words import hook_as_json, print_differences, print_hook, steps, tell_end, title
 from forwarder.core.errors import OktaError
-from forwarder.okta.hook import Hook, Plan, Wanted, plan
-from forwarder.okta.hooks import HookAdmin, check_room, ours
+from forwarder.okta.hooks.admin import HookAdmin, check_room, ours
+from forwarder.okta.hooks.hook import Hook, Plan, Wanted, plan
 
 
 @click.group()
@@ -234,7 +234,7 @@ async def _bring_about(
     admin: HookAdmin, wanted: Wanted, hook: Hook | None, made: Plan, *, dry_run: bool, force: bool
 ) -> None:
     """Show what differs, and change it."""
-    from forwarder.okta.challenge import challenge
+    from forwarder.okta.hooks.probe import challenge
 
     if made.empty:
         assert hook is not None

@@ -69,7 +69,7 @@ def check(config: Path) -> None:
     certificate. It opens no connection and no store.
     """
     from forwarder.core.event import Via
-    from forwarder.receive.settings import tls_context
+    from forwarder.http.settings import tls_context
 
     settings = load_settings(config)
     if settings.receiver.tls:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Micros, micros
+from forwarder.core.time import Micros, to_micros
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
@@ -18,12 +18,12 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic only from cl
         """Read what was written."""
         from pydantic import TypeAdapter, ValidationError
 
-        from forwarder.values import Duration
+        from forwarder.config_types import Duration
 
         if isinstance(value, int):
             return value
         try:
-            return micros(datetime.fromisoformat(value))
+            return to_micros(datetime.fromisoformat(value))
         except ValueError:
             pass
         try:

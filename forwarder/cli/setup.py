@@ -47,7 +47,7 @@ def elasticsearch_command(
     """
     from forwarder.setup.elasticsearch.run import setup as prepare
     from forwarder.setup.elasticsearch.wishes import Target, Wishes
-    from forwarder.sinks.elasticsearch_admin import ElasticsearchAdmin
+    from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
 
     sink = _sink(load_settings(config), name, override)
     target = Target(sink.data_stream, sink.documents, sink.pipeline)

@@ -1,18 +1,13 @@
 """An event: one Okta LogEvent, its raw JSON bytes kept as they were received."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
 from forwarder.core import surrogates
 from forwarder.core.errors import NotAnEventError
-
-Micros = int
-"""A point in time: microseconds since 1970-01-01T00:00:00Z."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from forwarder.core.time import Micros, to_micros
 
 
 class Via(StrEnum):
@@ -97,16 +92,6 @@ def _read_head(body: bytes) -> _Head:
     return head
 
 
-def micros(moment: datetime) -> Micros:
-    """`moment` in microseconds since the epoch; a time without a zone is taken as UTC, as Okta writes it."""
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
-
-
-def moment(at: Micros) -> datetime:
-    """The UTC datetime of `at`."""
-    return _EPOCH + timedelta(microseconds=at)
-
-
 def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope_id: str = "") -> Event:
     """Read one LogEvent.
 
@@ -120,4 +105,6 @@ def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope
         raise NotAnEventError(str(error)) from error
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
-    return Event(org, head.uuid, head.event_type, micros(head.published), received_at, via, envelope_id, body)
+    return Event(
+        org, head.uuid, head.event_type, to_micros(head.published), received_at, via, envelope_id, body
+    )

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.core.event import Event, Micros, Reject, StoredEvent
+from forwarder.core.event import Event, Reject, StoredEvent
 from forwarder.core.outcome import Outcome, Rejection
+from forwarder.core.time import Micros
 
 
 class Appended(msgspec.Struct, frozen=True):

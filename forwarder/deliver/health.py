@@ -8,9 +8,9 @@ from prometheus_client import Gauge
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
-from forwarder.core.event import Micros
 from forwarder.core.outcome import RetryReason
 from forwarder.core.ports import Clock
+from forwarder.core.time import Micros
 
 _logger = logs.get("deliver")
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from forwarder.values import Duration, Section, Size
+from forwarder.config_types import Duration, Section, Size
 
 
 class DeliverySettings(Section):

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from forwarder.core.event import Micros
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.core.ports import Settlement
+from forwarder.core.time import Micros
 from forwarder.deliver.batching import Pending
 from forwarder.metrics import Metrics
 

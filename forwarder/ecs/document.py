@@ -7,7 +7,8 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Micros, moment
+from forwarder.core.event import Event
+from forwarder.core.time import Micros, to_datetime
 from forwarder.ecs.categories import classes
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
@@ -97,7 +98,7 @@ def timestamp(written: Any, published: Micros) -> str:
 
 def iso(at: Micros) -> str:
     """A moment as documents write it, in milliseconds."""
-    return moment(at).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return to_datetime(at).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _constants(draft: Draft, options: DocumentOptions) -> None:

@@ -10,19 +10,19 @@ from typing import Self
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Micros
 from forwarder.core.ports import Clock
-from forwarder.emulator.caller import Caller, Connections
-from forwarder.emulator.delivery import Delivery
-from forwarder.emulator.generator import Generator, Happened
-from forwarder.emulator.hooks import Hook, Hooks
-from forwarder.emulator.post import Post, Quota
-from forwarder.emulator.preview import Preview, Previewed
-from forwarder.emulator.replies import invalid
+from forwarder.core.time import Micros
+from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.events.generator import Generator, Happened
+from forwarder.emulator.hooks.caller import Caller, Connections
+from forwarder.emulator.hooks.deliverer import Post, Quota
+from forwarder.emulator.hooks.delivery import Delivery
+from forwarder.emulator.hooks.hooks import Hook, Hooks
+from forwarder.emulator.hooks.preview import Preview, Previewed
+from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.reports import Reports
 from forwarder.emulator.settings import EmulatorSettings
-from forwarder.emulator.stories import HOOKED
-from forwarder.emulator.system_log import LogEntry, SystemLog
+from forwarder.emulator.system_log.log import LogEntry, SystemLog
 
 _SLICE = 50
 """Events that are made at one go; then others get their turn."""

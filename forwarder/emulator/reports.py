@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.generator import Generator, Happened
-from forwarder.emulator.hooks import Change, Hook
+from forwarder.emulator.events.generator import Generator, Happened
+from forwarder.emulator.hooks.hooks import Change, Hook
 
 
 class Reports:

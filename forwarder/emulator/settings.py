@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from forwarder.values import Duration, PathStr, Secret, Section
+from forwarder.config_types import Duration, PathStr, Secret, Section
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from forwarder.okta.presets import PRESETS, RULES
-from forwarder.values import Duration, PathStr, Secret, Section
+from forwarder.config_types import Duration, PathStr, Secret, Section
+from forwarder.okta.hooks.event_type_presets import PRESETS, RULES
 
 
 class ApiSettings(Section):

@@ -1,6 +1,6 @@
 """What an operator sets about the ops listener."""
 
-from forwarder.values import Listen, Section
+from forwarder.config_types import Listen, Section
 
 
 class OpsSettings(Section):

@@ -1,13 +1,14 @@
-"""An envelope into its events, by `forwarder.reading`."""
+"""An envelope into its events, by `forwarder.event_reader`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from forwarder import reading
+from forwarder import event_reader
 from forwarder.core.errors import BadRequestError
-from forwarder.core.event import Event, Micros, Reject, Via
+from forwarder.core.event import Event, Reject, Via
+from forwarder.core.time import Micros
 
 _BOM = b"\xef\xbb\xbf"
 _SHORTEST = (
@@ -71,14 +72,14 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Parsed:
         elements: Sequence[bytes | msgspec.Raw]
         envelope, elements = _split(body)
     except msgspec.MsgspecError as error:
-        mended = await reading.mend(body)
+        mended = await event_reader.mend(body)
         if mended is None:
             raise BadRequestError(400, str(error)) from None
         envelope, elements = await _split_mended(body, mended)
     if len(elements) > _FEW + len(body) // _SHORTEST:
         raise BadRequestError(400, "most elements of `data.events` are too short to be events")
     return Parsed(
-        *await reading.read_events(
+        *await event_reader.read_events(
             elements, org=org, via=Via.HOOK, received_at=received_at, envelope_id=_envelope_id(envelope)
         )
     )
@@ -114,4 +115,4 @@ async def _split_mended(body: bytes, mended: bytes) -> tuple[_Ids, list[bytes]]:
         elements = _decode_list(whole)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequestError(400, str(error)) from None
-    return envelope, await reading.originals(body, mended, elements, mended.rfind(whole) + 1)
+    return envelope, await event_reader.originals(body, mended, elements, mended.rfind(whole) + 1)

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.event import Micros
-from forwarder.store.keys import unpack
+from forwarder.core.time import Micros
+from forwarder.store.sqlite.uuid_key import unpack
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

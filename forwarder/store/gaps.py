@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from forwarder.core.event import Micros
-from forwarder.store import schema
-from forwarder.store.keys import unpack
+from forwarder.core.time import Micros
 from forwarder.store.ledger import one_moment
+from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.uuid_key import unpack
 
 _WHICH = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.event import Micros
-from forwarder.store import schema
+from forwarder.core.time import Micros
+from forwarder.store.sqlite import schema
 
 
 class SinkLedger(msgspec.Struct, frozen=True):

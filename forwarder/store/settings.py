@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from forwarder.values import Duration, PathStr, Section, Size
+from forwarder.config_types import Duration, PathStr, Section, Size
 
 _LEAST = 1024 * 1024
 

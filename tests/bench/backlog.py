@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from forwarder.store import schema
+from forwarder.store.sqlite import schema
 from tests.bench.answers import RATE, figure, said
 from tests.bench.disk import DiskWatch
 from tests.bench.drain import Target, all_there, look

@@ -24,7 +24,7 @@ from forwarder.core.ports import Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 
 _FILLER = random.Random(1).randbytes(4000).hex()
 

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks import elasticsearch_bulk
-from forwarder.store import log, schema
+from forwarder.sinks.elasticsearch import bulk
 from forwarder.store.ledger import Ledger, ledger
+from forwarder.store.sqlite import queries, schema
 from tests.bench.figures import Figure, middle, spread
 from tests.bench.parts import cpu_seconds, forwarder, load, running, sinks_that_are_down
 from tests.stack.elasticsearch import Elasticsearch
@@ -126,7 +126,7 @@ def _load(store: Path, target: Target) -> float:
     """Documents a second of a loop that has them ready and does nothing but send them."""
     bodies = [(len(batch), _finished(batch, target)) for batch in batches(store)]
     connection = http.client.HTTPConnection("127.0.0.1", target.server.port, timeout=60)
-    path = f"/{target.name}/_bulk?require_data_stream=true&filter_path={elasticsearch_bulk.FILTER}"
+    path = f"/{target.name}/_bulk?require_data_stream=true&filter_path={bulk.FILTER}"
     with contextlib.closing(connection):
         for number, (_, body) in enumerate(bodies):
             connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
@@ -144,7 +144,7 @@ def batches(store: Path) -> Iterator[list[StoredEvent]]:
     """What the store holds, as the forwarder reads it."""
     with contextlib.closing(schema.connect_reader(store)) as db:
         after = 0
-        while batch := log.read(db, after, BATCH, 4 * 1024 * 1024):
+        while batch := queries.read(db, after, BATCH, 4 * 1024 * 1024):
             yield batch
             after = batch[-1].seq
 
@@ -152,7 +152,7 @@ def batches(store: Path) -> Iterator[list[StoredEvent]]:
 def _finished(batch: list[StoredEvent], target: Target) -> bytes:
     options = DocumentOptions(namespace=target.namespace)
     events = [stored.event for stored in batch]
-    return b"".join(elasticsearch_bulk.lines(event.uuid, document(event, options)) for event in events)
+    return b"".join(bulk.lines(event.uuid, document(event, options)) for event in events)
 
 
 def all_there(target: Target, events: int) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 from forwarder.core.event import StoredEvent, Via, read_event
 from forwarder.core.ports import Sink
-from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
-from forwarder.sinks.file import FileSettings, FileSink
-from forwarder.sinks.otlp import OtlpSettings, OtlpSink
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.file.sink import FileSettings, FileSink
+from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
 from tests.fakes.archive import ArchiveDirectory
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch

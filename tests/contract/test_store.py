@@ -10,7 +10,7 @@ import pytest
 from forwarder.core.event import Event
 from forwarder.core.ports import Settlement
 from forwarder.store.dead_letters import Selection
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore
 from tests.unit.store.samples import event, events, logged, opened, page, refused, reject, taken

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from forwarder.clock import SystemClock
-from forwarder.emulator.generator import Generator
+from forwarder.emulator.events.generator import Generator
 from tests.stack.forwarder import SECRET
 
 HEADERS = {

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import Event, Micros, Via, read_event
+from forwarder.core.event import Event, Via, read_event
+from forwarder.core.time import Micros
 from forwarder.ecs import readers
 from forwarder.ecs.fields import FIELDS
-from forwarder.emulator.generator import Generator
-from forwarder.emulator.shapes import hook_shape
+from forwarder.emulator.events.generator import Generator
+from forwarder.emulator.events.payloads import hook_shape
 
 Wanted = dict[str, Any]
 """Fields of a document, each with the value that it must have; `ANY` where every value does."""

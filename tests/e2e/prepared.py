@@ -8,13 +8,13 @@ import msgspec
 from forwarder.clock import SystemClock
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import StoredEvent, Via, read_event
-from forwarder.emulator.generator import Generator
+from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.bodies import Retention
 from forwarder.setup.elasticsearch.run import setup
 from forwarder.setup.elasticsearch.wishes import Target, Wishes
 from forwarder.setup.line import Line
-from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
-from forwarder.sinks.elasticsearch_admin import ElasticsearchAdmin
+from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from tests.e2e.streams import Stream
 from tests.fakes.clock import NOON
 from tests.stack.elasticsearch import Elasticsearch

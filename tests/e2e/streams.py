@@ -10,8 +10,8 @@ from uuid import uuid4
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event, StoredEvent, Via, read_event
 from forwarder.core.outcome import Outcome
-from forwarder.emulator.generator import Generator
-from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.emulator.events.generator import Generator
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from tests.fakes.clock import NOON
 from tests.stack.elasticsearch import Elasticsearch
 

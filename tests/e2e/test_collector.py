@@ -19,9 +19,9 @@ from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Outlet, Worker
 from forwarder.metrics import Metrics
-from forwarder.sinks.otlp import OtlpSettings, OtlpSink
+from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
 from tests.stack.collector import Collector, attributes
 

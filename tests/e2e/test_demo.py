@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.store.lock import FileLock
+from forwarder.store.sqlite.lock import FileLock
 
 COMMAND = str(Path(sys.executable).with_name("forwarder"))
 

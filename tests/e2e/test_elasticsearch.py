@@ -10,7 +10,7 @@ import pytest
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason, RetryReason
-from forwarder.sinks.elasticsearch import ElasticsearchSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings
 from tests.e2e.streams import UNFIT, Stream, happened, made, seqs
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch

@@ -18,9 +18,9 @@ from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Outlet, Worker
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
-from forwarder.store.desk import list_letters
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.commands import list_letters
+from forwarder.store.sqlite.store import Store
 from tests.conftest import ElasticsearchFactory
 from tests.e2e.streams import HastyClock, Stream, happened, made, seqs
 from tests.stack.elasticsearch import Elasticsearch

@@ -15,7 +15,7 @@ from okta.models.event_hook import EventHook
 from okta.models.log_event import LogEvent
 from okta.pagination import PaginationHelper, paginate_all
 
-from forwarder.core.event import moment
+from forwarder.core.time import to_datetime
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import Faults
 from tests.fakes.hook_receiver import HookReceiver
@@ -186,7 +186,10 @@ async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tup
     now = org.clock.now()
     uuids = await org.happen(30, TYPES)
     ends = org.clock.now() + 2000
-    query: dict[str, Any] = {"since": moment(now - 1000).isoformat(), "until": moment(ends).isoformat()}
+    query: dict[str, Any] = {
+        "since": to_datetime(now - 1000).isoformat(),
+        "until": to_datetime(ends).isoformat(),
+    }
     while org.clock.now() < ends + 1000:
         await asyncio.sleep(0)
     await org.happen(1)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.store.keys import unpack
+from forwarder.store.sqlite.uuid_key import unpack
 from tests.e2e.okta import envelope, happenings
 from tests.stack.emulator import TOKEN, EmulatorProcess
 from tests.stack.forwarder import SECRET, ForwarderProcess

@@ -11,7 +11,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from tests.conftest import require
 from tests.e2e import rules_page
 from tests.e2e.eql_rules import Rule

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 
-from forwarder.core.event import Micros
+from forwarder.core.time import Micros
 
 NOON: Micros = 1_767_268_800_000_000
 """2026-01-01T12:00:00Z: where a manual clock starts unless told otherwise."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
-from forwarder.okta.api import Answer
+from forwarder.okta.api.port import Answer
 from tests.fakes.okta_org import TOKEN
 
 

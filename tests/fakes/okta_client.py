@@ -8,10 +8,10 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from forwarder.config_types import Secret
 from forwarder.core.backoff import Backoff
-from forwarder.okta.client import OktaClient, Patience
+from forwarder.okta.api.client import OktaClient, Patience
 from forwarder.okta.settings import ApiSettings
-from forwarder.values import Secret
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_server import CLIENT_ID, TOKEN, OktaServer
 

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
-from forwarder.core.event import Micros, micros, moment
-from forwarder.okta.api import Answer
+from forwarder.core.time import Micros, to_datetime, to_micros
+from forwarder.okta.api.port import Answer
 from tests.fakes.clock import ManualClock
 
 URL = "https://acme.okta.com"
@@ -30,7 +30,7 @@ def event(uuid: str, published: Micros, *, hooks: Sequence[str] = (), **more: An
     data = {"targetEventHookIds": ",".join(hooks)} if hooks else {}
     body = {
         "uuid": uuid,
-        "published": moment(published).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "published": to_datetime(published).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "eventType": "user.session.start",
         "outcome": {"result": "SUCCESS", "reason": None},
         "debugContext": {"debugData": data},
@@ -100,7 +100,7 @@ class LogApi:
         """A bounded page: by the time of happening, and with an end."""
         since, until, limit = _time(asked["since"]), _time(asked["until"]), int(asked["limit"])
         entries = [
-            (micros(datetime.fromisoformat(json.loads(one.body)["published"])), one) for one in self.log
+            (to_micros(datetime.fromisoformat(json.loads(one.body)["published"])), one) for one in self.log
         ]
         found = [one for at, one in sorted(entries, key=lambda entry: entry[0]) if since <= at < until]
         start = int(asked.get("after", 0))
@@ -141,4 +141,4 @@ class OneAnswer:
 
 
 def _time(text: str) -> Micros:
-    return micros(datetime.fromisoformat(text))
+    return to_micros(datetime.fromisoformat(text))

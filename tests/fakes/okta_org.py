@@ -9,7 +9,7 @@ import uvicorn
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
-from forwarder.emulator.api import app
+from forwarder.emulator.http.app import app
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 

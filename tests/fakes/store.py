@@ -9,9 +9,10 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, Micros, Reject, StoredEvent, Via
+from forwarder.core.event import Event, Reject, StoredEvent, Via
 from forwarder.core.outcome import Rejection
 from forwarder.core.ports import Appended, Page, Settlement
+from forwarder.core.time import Micros
 
 
 class MemoryStore:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from forwarder.core.event import Event, Micros, Via
+from forwarder.core.event import Event, Via
 from forwarder.core.ports import Page
+from forwarder.core.time import Micros
 
 RETENTION, WINDOW = 3600, 7200  # seconds
 

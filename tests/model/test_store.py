@@ -20,10 +20,10 @@ from forwarder.core.ports import Page, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
 from forwarder.store.gaps import read_gaps
-from forwarder.store.intake import CommandIntake
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.intake import CommandIntake
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import ManualClock
 from tests.model.model import RETENTION, WINDOW, Model, Sink
 from tests.unit.store.samples import event, reject

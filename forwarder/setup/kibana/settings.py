@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from forwarder.values import Secret, Section
+from forwarder.config_types import Secret, Section
 
 DEFAULT_SPACE = "default"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")

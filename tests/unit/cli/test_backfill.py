@@ -16,7 +16,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.okta_org import TOKEN, okta_org
 
 

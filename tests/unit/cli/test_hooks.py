@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from forwarder.cli.main import main
-from forwarder.emulator.hooks import Hook
+from forwarder.emulator.hooks.hooks import Hook
 from forwarder.emulator.org import Emulator
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from forwarder.core.event import Micros, Via, micros, read_event
+from forwarder.core.event import Via, read_event
+from forwarder.core.time import Micros, to_micros
 from forwarder.ecs.document import DocumentOptions, document
 from tests.unit.ecs import shared_data, wanted_differences
 from tests.unit.ecs.shared_data import Fixture, flat
 from tests.unit.ecs.wanted_differences import ALL, OLDER, WANTED
 
-RECEIVED: Micros = micros(dt.datetime(2026, 8, 21, 9, 15, 44, 913000, tzinfo=dt.UTC))
+RECEIVED: Micros = to_micros(dt.datetime(2026, 8, 21, 9, 15, 44, 913000, tzinfo=dt.UTC))
 UNORDERED = ("event.category", "event.type", "tags", "related.user", "related.ip")
 
 pytestmark = shared_data.needs(shared_data.FIXTURES)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import Micros, Via, read_event
-from forwarder.emulator.generator import Generator, Happened
+from forwarder.core.event import Via, read_event
+from forwarder.core.time import Micros
+from forwarder.emulator.events.generator import Generator, Happened
 
 ELIGIBLE = sorted(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 DOCUMENTATION = [

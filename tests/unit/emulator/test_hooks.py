@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from forwarder.emulator.hooks import Hook, Hooks
-from forwarder.emulator.replies import OktaApiError
-from forwarder.emulator.stories import HOOKED
+from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.hooks.hooks import Hook, Hooks
+from forwarder.emulator.http.errors import OktaApiError
 from tests.fakes.clock import NOON, ManualClock
 
 TYPES = ["user.lifecycle.create", "user.lifecycle.delete.initiated", "user.account.update_profile"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from forwarder.core.event import micros
+from forwarder.core.time import to_micros
 from tests.fakes.clock import ManualClock
 from tests.unit.emulator.served import LOGS, Service, assert_error, links, running
 
@@ -209,7 +209,7 @@ async def test_a_new_minute_has_new_calls() -> None:
         answer = await service.client.get(LOGS)
         assert (await service.client.get(LOGS)).status_code == 429
         reset = int(answer.headers["x-rate-limit-reset"])
-        assert reset == micros(NOON) // 1_000_000 + 60
+        assert reset == to_micros(NOON) // 1_000_000 + 60
         await clock.advance(reset - clock.now() / 1e6)
         assert (await service.client.get(LOGS)).status_code == 200
 
@@ -224,7 +224,7 @@ async def test_a_limited_call_is_told_when_to_come_again(service: Service) -> No
     assert_error(answer, 429, "E0000047")
     assert answer.headers["x-rate-limit-remaining"] == "0"
     assert int(answer.headers["x-rate-limit-limit"]) > 0
-    assert int(answer.headers["x-rate-limit-reset"]) == micros(NOON) // 1_000_000 + 7
+    assert int(answer.headers["x-rate-limit-reset"]) == to_micros(NOON) // 1_000_000 + 7
     assert (await service.client.get("/api/v1/eventHooks")).status_code == 200
 
 

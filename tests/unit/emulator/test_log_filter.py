@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from forwarder.emulator.log_filter import read_filter
-from forwarder.emulator.replies import OktaApiError
+from forwarder.emulator.http.errors import OktaApiError
+from forwarder.emulator.system_log.filter import read_filter
 
 EVENT: dict[str, Any] = {
     "eventType": "user.session.start",

@@ -16,12 +16,12 @@ import pytest
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
-from forwarder.emulator.hooks import Hook
+from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.replies import OktaApiError
 from forwarder.emulator.settings import EmulatorSettings, Faults
-from forwarder.emulator.stories import HOOKED
-from forwarder.emulator.system_log import Part
+from forwarder.emulator.system_log.log import Part
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
 

@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from forwarder.core.event import Micros
-from forwarder.emulator.system_log import Key, LogEntry, Part, SystemLog
+from forwarder.core.time import Micros
+from forwarder.emulator.system_log.log import Key, LogEntry, Part, SystemLog
 
 SECOND = 1_000_000
 ALL = Part(0, 1 << 62)

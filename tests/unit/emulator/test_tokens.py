@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.api import app
-from forwarder.emulator.jws import JwsError
+from forwarder.emulator.http.app import app
+from forwarder.emulator.oauth.jws import JwsError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 from tests.fakes.clock import ManualClock

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, StoreFullError
-from forwarder.core.event import Micros
+from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.okta.backfill import PAUSE, Backfill, Progress, Span
-from forwarder.okta.reconcile import Reconciler
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log import SystemLog
+from forwarder.okta.system_log.backfill import PAUSE, Backfill, Progress, Span
+from forwarder.okta.system_log.pages import SystemLog
+from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.okta_log import HOOK, URL, LogApi, event
 from tests.fakes.store import MemoryStore

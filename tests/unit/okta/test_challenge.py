@@ -1,9 +1,9 @@
 import pytest
 
+from forwarder.config_types import Secret
 from forwarder.core.errors import SetupError
-from forwarder.okta.challenge import challenge
-from forwarder.okta.hook import Wanted
-from forwarder.values import Secret
+from forwarder.okta.hooks.hook import Wanted
+from forwarder.okta.hooks.probe import challenge
 from tests.fakes.hook_receiver import HANG_UP, HookReceiver
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, SettingsError
-from forwarder.okta.client import OktaClient, Patience
+from forwarder.okta.api.client import OktaClient, Patience
 from forwarder.okta.settings import ApiSettings
-from forwarder.values import Secret
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
@@ -227,7 +227,7 @@ def test_an_address_that_is_no_orgs_is_refused(url: str, fault: str) -> None:
 
 
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
-    look = "import sys; import forwarder.okta.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
+    look = "import sys; import forwarder.okta.api.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
 
 

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import RSAAlgorithm
 
+from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
-from forwarder.okta.client import OktaClient
+from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
-from forwarder.values import Secret
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, app_client, clock_of, key_pair, passing
 from tests.fakes.okta_server import CLIENT_ID, NONCE, OktaServer, Reply, oauth_refusal, refusal
 

@@ -9,10 +9,10 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
+from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError
-from forwarder.okta.client import OktaClient
+from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
-from forwarder.values import Secret
 from tests.fakes.okta_client import HOOKS, LOGS, app_client, clock_of, key_pair, passing, token_client
 from tests.fakes.okta_server import (
     ACCESS_TOKEN,

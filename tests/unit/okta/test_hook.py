@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError
-from forwarder.okta.hook import Difference, Hook, Wanted, body_of, plan
-from forwarder.values import Secret
+from forwarder.okta.hooks.hook import Difference, Hook, Wanted, body_of, plan
 
 TYPES = ("user.session.start", "user.session.end")
 ENTRY = {

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from forwarder.config_types import Secret
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.emulator.org import Emulator
-from forwarder.okta.hook import MAX_LIVE, Hook, Wanted, plan
-from forwarder.okta.hooks import HookAdmin, check_room, ours
-from forwarder.values import Secret
+from forwarder.okta.hooks.admin import HookAdmin, check_room, ours
+from forwarder.okta.hooks.hook import MAX_LIVE, Hook, Wanted, plan
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_api import PlainApi
 from tests.fakes.okta_org import okta_org

@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from forwarder.okta.limits import WINDOW, Bucket, Limits
+from forwarder.okta.api.rate_limits import WINDOW, Bucket, Limits
 from tests.fakes.clock import ManualClock
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.okta.presets import MAX_TYPES, faults, resolve
+from forwarder.okta.hooks.event_type_presets import MAX_TYPES, faults, resolve
 
 ELIGIBLE = frozenset(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 

@@ -13,9 +13,9 @@ from forwarder.core.errors import StoreFullError
 from forwarder.core.event import Via, read_event
 from forwarder.core.ports import Appended, Page
 from forwarder.metrics import Metrics
-from forwarder.okta.reconcile import DEEP, OVERLAP, Place, Reconciler
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log import SystemLog
+from forwarder.okta.system_log.pages import SystemLog
+from forwarder.okta.system_log.reconcile import DEEP, OVERLAP, Place, Reconciler
 from tests.fakes.clock import NOON, ManualClock, settle
 from tests.fakes.okta_api import PlainApi
 from tests.fakes.okta_log import HOOK, URL, LogApi, event

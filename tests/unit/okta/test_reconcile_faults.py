@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from forwarder.core.errors import OktaError, StoreError, StoreFullError, StoreTimeoutError
 from forwarder.core.ports import Appended, Page
 from forwarder.metrics import Metrics
-from forwarder.okta.reconcile import Reconciler
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log import SystemLog
+from forwarder.okta.system_log.pages import SystemLog
+from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_log import HOOK, REFUSALS, URL, LogApi, event
 from tests.fakes.store import MemoryStore

@@ -4,8 +4,8 @@ import pytest
 
 from forwarder.core.errors import OktaError
 from forwarder.core.event import Via
-from forwarder.okta.api import Answer
-from forwarder.okta.system_log import KEPT, LogPage, SystemLog, names_hook
+from forwarder.okta.api.port import Answer
+from forwarder.okta.system_log.pages import KEPT, LogPage, SystemLog, names_hook
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.okta_log import HOOK, URL, LogApi, OneAnswer, event
 from tests.fakes.turns import turns_of_others

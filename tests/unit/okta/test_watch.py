@@ -7,11 +7,11 @@ import pytest
 import structlog.testing
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
-from forwarder.emulator.hooks import Hook
+from forwarder.emulator.hooks.hooks import Hook
 from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
+from forwarder.okta.hooks.watch import Condition, HookWatch
 from forwarder.okta.settings import HookSettings
-from forwarder.okta.watch import Condition, HookWatch
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_api import PlainApi

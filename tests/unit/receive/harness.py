@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 from forwarder.core.ports import Clock, Intake
+from forwarder.http.connections import Guard
+from forwarder.http.server import Server
 from forwarder.metrics import Metrics
-from forwarder.receive.door import Door
-from forwarder.receive.guard import Guard
-from forwarder.receive.server import Server
+from forwarder.receive.receiver import Door
 from forwarder.receive.settings import OrgDoor, ReceiverSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore

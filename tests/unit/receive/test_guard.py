@@ -1,5 +1,5 @@
-from forwarder.receive.guard import A_SWEEP, Guard
-from forwarder.receive.settings import ListenerLimits
+from forwarder.http.connections import A_SWEEP, Guard
+from forwarder.http.settings import ListenerLimits
 from tests.fakes.clock import ManualClock
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from forwarder.clock import SystemClock
+from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
-from forwarder.receive.guard import Guard
-from forwarder.receive.server import Server, open_files
-from forwarder.receive.settings import ListenerLimits, tls_context
-from forwarder.values import Listen
+from forwarder.http.connections import Guard
+from forwarder.http.server import Server, open_files
+from forwarder.http.settings import ListenerLimits, tls_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 from tests.unit.receive.harness import Client, envelope, event, listening, post, settings

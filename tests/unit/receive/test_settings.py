@@ -8,14 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from forwarder.core.errors import SettingsError
-from forwarder.receive.settings import (
-    ListenerLimits,
-    OrgDoor,
-    ReceiverSettings,
-    TlsSettings,
-    door_faults,
-    tls_context,
-)
+from forwarder.http.settings import ListenerLimits, TlsSettings, tls_context
+from forwarder.receive.settings import OrgDoor, ReceiverSettings, door_faults
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from forwarder.core.event import Event, StoredEvent, Via
 from forwarder.core.outcome import Outcome, RetryReason
-from forwarder.sinks.file import FileSettings, FileSink
+from forwarder.sinks.file.sink import FileSettings, FileSink
 from tests.fakes.clock import NOON, ManualClock
 
 BODY = (

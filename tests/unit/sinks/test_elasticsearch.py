@@ -19,10 +19,11 @@ from blockbuster import BlockBuster
 from pydantic import ValidationError
 
 from forwarder.core.errors import SinkError
-from forwarder.core.event import StoredEvent, Via, moment, read_event
+from forwarder.core.event import StoredEvent, Via, read_event
 from forwarder.core.outcome import Outcome, RejectReason, RetryReason
+from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import MAPPING, THROTTLED, FakeElasticsearch, Reply, error
 
@@ -420,7 +421,7 @@ async def test_an_answer_that_does_not_account_for_every_event_is_no_delivery(
 
 @pytest.mark.parametrize(
     ("asked", "wait"),
-    [("7", 7.0), (format_datetime(moment(NOON + 90_000_000), usegmt=True), 90.0), ("soon", None)],
+    [("7", 7.0), (format_datetime(to_datetime(NOON + 90_000_000), usegmt=True), 90.0), ("soon", None)],
 )
 async def test_the_wait_that_the_server_asks_for_is_passed_on(
     server: FakeElasticsearch, sink: ElasticsearchSink, asked: str, wait: float | None

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from forwarder.core.outcome import RejectReason, RetryReason
-from forwarder.sinks import elasticsearch_bulk as bulk
-from forwarder.sinks import transport
-from forwarder.sinks.transport import Verdict
+from forwarder.sinks import outcomes
+from forwarder.sinks.elasticsearch import bulk
+from forwarder.sinks.outcomes import Verdict
 
 
 def item(status: int, kind: str = "", reason: str = "", **more: Any) -> dict[str, Any]:
@@ -47,11 +47,11 @@ def test_a_longer_id_becomes_the_same_short_digest_every_time(uuid: str) -> None
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_document_that_was_created_is_delivered(status: int) -> None:
-    assert verdict_of(item(status)) == transport.DELIVERED
+    assert verdict_of(item(status)) == outcomes.DELIVERED
 
 
 def test_a_document_that_is_there_already_is_delivered() -> None:
-    assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == transport.DELIVERED
+    assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == outcomes.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_plain_index_in_the_way_pauses_and_says_so() -> None:
 
 def test_a_document_in_the_failure_store_is_not_called_delivered() -> None:
     assert verdict_of(item(201, failure_store="used")).reject is RejectReason.FAILURE_STORE
-    assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == transport.DELIVERED
+    assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == outcomes.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_an_answer_that_does_not_name_every_event_tells_nothing(answer: Any) -> 
     [None, {}, {"index": {"status": 201}}, {"create": {}}, {"create": {"status": "201"}}, {"create": 201}],
 )
 def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
-    assert verdict_of(answered) == transport.UNKNOWN
+    assert verdict_of(answered) == outcomes.UNKNOWN
 
 
 @pytest.mark.parametrize("events", [1, 5])
@@ -186,5 +186,5 @@ def test_a_server_older_than_the_client_is_told_apart() -> None:
 )
 def test_the_servers_words_are_kept_in_whatever_form_they_come(body: Any, words: str) -> None:
     verdict, kept = bulk.refusal(503, body, 1)
-    assert verdict == transport.SERVER
+    assert verdict == outcomes.SERVER
     assert kept == words

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.errors import SinkError
 from forwarder.core.outcome import RejectReason
-from forwarder.sinks.file import FileSettings, FileSink
+from forwarder.sinks.file.sink import FileSettings, FileSink
 from tests.fakes.clock import ManualClock
 from tests.unit.sinks.archive import assert_waits, batch, sink_at, stored, uuids
 

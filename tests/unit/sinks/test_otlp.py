@@ -11,10 +11,10 @@ import pytest
 from blockbuster import BlockBuster
 from structlog.testing import capture_logs
 
+from forwarder.config_types import Secret
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import Rejection, RejectReason, RetryReason
-from forwarder.sinks.otlp import OtlpSettings, OtlpSink
-from forwarder.values import Secret
+from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp, attributes

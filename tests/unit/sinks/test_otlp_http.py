@@ -13,9 +13,9 @@ import pytest
 
 from forwarder.core.errors import SinkError
 from forwarder.core.outcome import Outcome, RejectReason, RetryReason
-from forwarder.sinks.otlp import OtlpSettings, OtlpSink
-from forwarder.sinks.otlp_http import HttpExporter
-from forwarder.sinks.otlp_record import record
+from forwarder.sinks.otlp.http import HttpExporter
+from forwarder.sinks.otlp.record import record
+from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp

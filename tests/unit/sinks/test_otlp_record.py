@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Via, micros
-from forwarder.sinks.otlp_record import UID, record
+from forwarder.core.event import Event, Via
+from forwarder.core.time import to_micros
+from forwarder.sinks.otlp.record import UID, record
 from tests.fakes.otlp import attributes
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
@@ -86,7 +87,7 @@ def test_a_uuid_that_is_no_text_is_unmappable() -> None:
     published=st.datetimes(),
 )
 def test_whatever_okta_sends_is_encoded_whole(values: dict[str, object], published: datetime) -> None:
-    made = record(event(json.dumps(values).encode(), published=micros(published)))
+    made = record(event(json.dumps(values).encode(), published=to_micros(published)))
     encoded = encode_logs([made]).resource_logs[0].scope_logs[0].log_records[0]
     assert made.log_record.attributes is not None
     assert set(attributes(encoded)) == set(made.log_record.attributes)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from forwarder.sinks.otlp import OtlpSettings
-from forwarder.values import Secret
+from forwarder.config_types import Secret
+from forwarder.sinks.otlp.sink import OtlpSettings
 
 HTTP = "http://127.0.0.1:4318"
 

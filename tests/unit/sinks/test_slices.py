@@ -1,6 +1,6 @@
 import asyncio
 
-from forwarder.sinks.slices import Slices
+from forwarder.cooperative import Slices
 
 
 async def test_long_work_lets_others_run_in_between() -> None:

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from forwarder.core.event import Event, Micros, Reject, Via
+from forwarder.core.event import Event, Reject, Via
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Clock, Page, Settlement
+from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
 
 DAY = 86_400.0

@@ -5,9 +5,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from forwarder.store import schema
 from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
+from forwarder.store.sqlite import schema
 from tests.unit.store.samples import opened
 
 _WRITER = """

@@ -5,9 +5,9 @@ import pytest
 from forwarder.core.event import Reject
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Settlement
-from forwarder.store import desk
 from forwarder.store.dead_letters import Selection
-from forwarder.store.store import Store
+from forwarder.store.sqlite import commands
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.store.samples import event, events, opened, refused, reject
 
@@ -29,15 +29,15 @@ async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
     async with opened(path) as store:
         await store.append([one], timeout=5)
         await store.settle(Settlement("siem", 1, dead=refused(1)))
-        (letter,) = desk.list_letters(path, ALL)
+        (letter,) = commands.list_letters(path, ALL)
         assert (letter.sink, letter.seq, letter.state, letter.count) == ("siem", 1, "dead", 1)
         assert (letter.reason, letter.detail, letter.at) == ("mapping", "field of 1 is no number", NOON)
         assert (letter.org, letter.uuid, letter.event_type) == ("other", one.uuid, one.event_type)
         assert letter.body is None
-        shown = desk.show_letter(path, letter.id)
+        shown = commands.show_letter(path, letter.id)
         assert shown is not None
         assert shown.body == one.body
-        assert desk.show_letter(path, letter.id + 1) is None
+        assert commands.show_letter(path, letter.id + 1) is None
 
 
 async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: Path) -> None:
@@ -46,7 +46,7 @@ async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: P
         await store.append([], [reject()], timeout=5)
 
         def ids(limit: int = 100, **which: object) -> list[int]:
-            return [letter.id for letter in desk.list_letters(path, Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
+            return [letter.id for letter in commands.list_letters(path, Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
 
         assert ids() == [4, 3, 2, 1]
         assert ids(limit=2) == [4, 3]
@@ -66,7 +66,7 @@ async def test_a_replay_that_is_delivered_leaves_no_dead_letter(path: Path) -> N
         await store.settle(Settlement("siem", 4, replayed=(2, 4)))
         sink = (await store.ledger()).sinks["siem"]
         assert (sink.delivered, sink.dead, sink.waiting) == (3, 1, 0)
-        assert [letter.seq for letter in desk.list_letters(path, ALL)] == [3]
+        assert [letter.seq for letter in commands.list_letters(path, ALL)] == [3]
 
 
 async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: Path) -> None:
@@ -74,11 +74,11 @@ async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: P
     async with opened(path, clock) as store:
         await three_dead(store)
         await store.replay(Selection(ids=(1,)))
-        assert desk.list_letters(path, Selection(ids=(1,)))[0].state == "replaying"
+        assert commands.list_letters(path, Selection(ids=(1,)))[0].state == "replaying"
         await clock.advance(60)
         again = Rejection(2, RejectReason.MALFORMED, "still no")
         await store.settle(Settlement("siem", 4, dead_again=(again,)))
-        (letter,) = desk.list_letters(path, Selection(ids=(1,)))
+        (letter,) = commands.list_letters(path, Selection(ids=(1,)))
         assert (letter.state, letter.reason, letter.detail) == ("dead", "malformed", "still no")
         assert letter.at == NOON + 60_000_000
         assert (await store.ledger()).balanced
@@ -102,7 +102,7 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
         assert (ledger.sinks["siem"].dead, ledger.sinks["siem"].discarded) == (1, 2)
         assert ledger.balanced
         assert await store.discard(ALL) == 2
-        assert desk.list_letters(path, ALL) == []
+        assert commands.list_letters(path, ALL) == []
         assert (await store.ledger()).rejected == 1
 
 
@@ -112,7 +112,7 @@ async def test_undisclosed_refusals_are_counted_as_dead_and_can_only_be_discarde
         await store.settle(Settlement("siem", 5, delivered=5, undisclosed=2, undisclosed_detail="2 too old"))
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].delivered, ledger.sinks["siem"].dead) == (3, 2)
-        (letter,) = desk.list_letters(path, ALL)
+        (letter,) = commands.list_letters(path, ALL)
         assert (letter.count, letter.seq, letter.detail, letter.undisclosed) == (2, None, "2 too old", True)
         assert letter.reason == RejectReason.PARTIAL_SUCCESS
         assert await store.replay(ALL) == 0
@@ -132,7 +132,7 @@ async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -
         assert (stored.event.envelope_id, stored.event.received_at) == ("envelope-9", NOON - 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.sinks["siem"].waiting) == (1, 1, 1)
-        (left,) = desk.list_letters(path, ALL)
+        (left,) = commands.list_letters(path, ALL)
         assert left.detail.startswith("Expected `object`")
 
 
@@ -174,9 +174,9 @@ async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path
 
 def test_without_a_store_there_is_an_error_and_no_store_is_made(path: Path) -> None:
     for ask in (
-        lambda: desk.list_letters(path, ALL),
-        lambda: desk.show_letter(path, 1),
-        lambda: desk.replay_letters(path, ALL, ManualClock()),
+        lambda: commands.list_letters(path, ALL),
+        lambda: commands.show_letter(path, 1),
+        lambda: commands.replay_letters(path, ALL, ManualClock()),
     ):
         with pytest.raises(Exception, match="there is no store"):
             ask()

@@ -7,11 +7,11 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.ports import Settlement
-from forwarder.store import desk
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import read_ledger
-from forwarder.store.lock import FileLock
-from forwarder.store.store import Store
+from forwarder.store.sqlite import commands
+from forwarder.store.sqlite.lock import FileLock
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import ManualClock
 from tests.unit.store.samples import events, opened, refused, reject
 
@@ -26,8 +26,8 @@ async def fill(store: Store) -> None:
 async def test_without_a_forwarder_the_store_is_written_directly(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
-    assert desk.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
-    assert desk.discard_letters(path, Selection(sink="siem"), CLOCK) == 2
+    assert commands.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
+    assert commands.discard_letters(path, Selection(sink="siem"), CLOCK) == 2
     ledger = read_ledger(path)
     assert (ledger.sinks["siem"].waiting, ledger.sinks["siem"].discarded) == (1, 2)
     assert ledger.balanced
@@ -39,9 +39,9 @@ async def test_a_running_forwarder_is_asked_to_write_and_wakes_its_sink(path: Pa
     async with opened(path) as store:
         await fill(store)
         waiting = asyncio.create_task(store.wait(3, replays=0))
-        assert await asyncio.to_thread(desk.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
         await asyncio.wait_for(waiting, 5)
-        assert await asyncio.to_thread(desk.discard_letters, path, Selection(), CLOCK) == 1
+        assert await asyncio.to_thread(commands.discard_letters, path, Selection(), CLOCK) == 1
         assert (await store.ledger()).sinks["siem"].waiting == 3
 
 
@@ -50,7 +50,7 @@ async def test_what_the_running_forwarder_cannot_do_is_told(path: Path) -> None:
         await fill(store)
         await store._writer.close()
         with pytest.raises(StoreError, match="the store is closed"):
-            await asyncio.to_thread(desk.replay_letters, path, Selection(), CLOCK)
+            await asyncio.to_thread(commands.replay_letters, path, Selection(), CLOCK)
 
 
 async def test_nonsense_on_the_control_socket_gets_an_answer_and_harms_nobody(path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_a_request_without_end_is_cut_off(path: Path, piece: bytes) -> Non
         with suppress(ConnectionError):
             writer.close()
             await writer.wait_closed()
-        assert await asyncio.to_thread(desk.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
 
 
 async def test_the_control_socket_is_its_users_alone_and_goes_with_the_store(path: Path) -> None:
@@ -124,9 +124,9 @@ async def test_the_socket_of_a_dead_forwarder_is_in_nobodys_way(path: Path, tmp_
         stale = tmp_path / "stale"
         path.with_name(path.name + ".control").rename(stale)
     stale.rename(path.with_name(path.name + ".control"))
-    assert desk.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
+    assert commands.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
     async with opened(path) as store:
-        assert await asyncio.to_thread(desk.discard_letters, path, Selection(ids=(3,)), CLOCK) == 1
+        assert await asyncio.to_thread(commands.discard_letters, path, Selection(ids=(3,)), CLOCK) == 1
 
 
 async def test_a_store_deep_down_has_a_control_socket_too(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_a_store_deep_down_has_a_control_socket_too(tmp_path: Path) -> Non
     path.parent.mkdir()
     async with opened(path) as store:
         await fill(store)
-        assert await asyncio.to_thread(desk.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
 
 
 async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path: Path) -> None:
@@ -142,5 +142,5 @@ async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path
         await fill(store)
     lock = FileLock(path)
     with pytest.raises(StoreLockedError):
-        desk.replay_letters(path, Selection(), CLOCK)
+        commands.replay_letters(path, Selection(), CLOCK)
     lock.release()

@@ -13,8 +13,8 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
 from forwarder.core.ports import Settlement
-from forwarder.store import schema
-from forwarder.store.store import Store
+from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.store import Store
 from tests.unit.store.samples import event, events, opened, refused, taken
 
 

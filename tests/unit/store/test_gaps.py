@@ -7,7 +7,7 @@ import pytest
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event
 from forwarder.store.gaps import Gap, read_gaps
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.store.samples import DAY, event, logged, opened, page
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError, StoreTimeoutError
-from forwarder.store import intake
 from forwarder.store.dead_letters import Selection
-from forwarder.store.intake import CommandIntake
 from forwarder.store.ledger import read_ledger
-from forwarder.store.lock import FileLock
 from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite import intake
+from forwarder.store.sqlite.intake import CommandIntake
+from forwarder.store.sqlite.lock import FileLock
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.store.samples import event, logged, opened, page, reject
 

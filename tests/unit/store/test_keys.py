@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from forwarder.store.keys import pack, unpack
+from forwarder.store.sqlite.uuid_key import pack, unpack
 
 
 @given(st.uuids())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError
-from forwarder.store.lock import FileLock
+from forwarder.store.sqlite.lock import FileLock
 
 _HOLD = """
 import sys

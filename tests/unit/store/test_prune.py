@@ -2,8 +2,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from forwarder.store import schema
-from forwarder.store.store import Store
+from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.store.samples import DAY, event, events, opened, taken
 

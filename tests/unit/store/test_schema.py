@@ -8,8 +8,8 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Via
-from forwarder.store import schema
 from forwarder.store.dead_letters import Selection
+from forwarder.store.sqlite import schema
 from tests.fakes.clock import NOON
 from tests.unit.store.samples import event, events, opened
 

@@ -12,7 +12,7 @@ from forwarder.core.errors import StoreError, StoreLockedError, StoreTimeoutErro
 from forwarder.core.ports import Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import ManualClock
 from tests.unit.store.samples import event, events, opened, refused, reject, taken
 

@@ -12,7 +12,7 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Event, Via, read_event
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
-from forwarder.emulator.generator import Generator
+from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import bodies, fields
 from forwarder.setup.elasticsearch.bodies import Abilities, Retention
 from tests.fakes.clock import NOON

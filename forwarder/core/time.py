@@ -1,0 +1,37 @@
+"""Points in time as integers, and how they are written."""
+
+from datetime import UTC, datetime, timedelta
+
+Micros = int
+"""A point in time: microseconds since 1970-01-01T00:00:00Z."""
+
+SECOND: Micros = 1_000_000
+"""Microseconds in a second."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> Micros:
+    """Convert a datetime; one without a zone is taken as UTC, as Okta writes it."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(at: Micros) -> datetime:
+    """Convert to a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def iso(at: Micros, timespec: str = "auto") -> str:
+    """Format as ISO 8601 in UTC, with `Z`.
+
+    Args:
+        at: the point in time.
+        timespec: as `datetime.isoformat` takes it.
+    """
+    return to_datetime(at).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+
+
+def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
+    """Return the seconds from `earlier` to `later`, never below 0; None where `earlier` is unknown."""
+    return None if earlier is None else max(0.0, (later - earlier) / SECOND)

@@ -1,0 +1,92 @@
+"""One event as one OTLP log record.
+
+| record                 | from the event                                                                    |
+|------------------------|-----------------------------------------------------------------------------------|
+| Timestamp              | `published`                                                                       |
+| ObservedTimestamp      | when it reached us                                                                |
+| SeverityNumber, Text   | `severity`: DEBUG 5, INFO 9, WARN 13, ERROR 17; another word keeps its text, with 0 |
+| EventName              | `eventType`                                                                       |
+| Body                   | `displayMessage`; where Okta sent none, `eventType`                               |
+| Attributes             | those of `forwarder.ecs.attributes`, among them `log.record.uid` = `uuid`         |
+| Resource               | `service.name` = `okta`, `okta.org.name` = the org's name in the configuration    |
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event
+from forwarder.core.time import Micros
+from forwarder.ecs.attributes import log_view
+
+UID = "log.record.uid"
+"""The attribute that identifies a record: OpenTelemetry's name for it. A second copy carries the same."""
+
+_SCOPE = InstrumentationScope("okta-forwarder", version("okta-forwarder"))
+_INT64 = range(-(2**63), 2**63)
+_MOST_NANOS = 2**64 - 1
+
+
+def record(event: Event) -> ReadableLogRecord:
+    """`event` as the SDK's exporter takes it. The exporter is sure to encode all of it.
+
+    Raises:
+        UnmappableError: the event holds what no record can; the text says where.
+    """
+    view = log_view(event)
+    attributes = {**view.attributes, UID: event.uuid}
+    # The SDK leaves out an attribute that it cannot encode, with no more than a log line, and gives up the
+    # whole batch for anything else that it cannot. So each value is looked at before it gets there.
+    for name, value in attributes.items():
+        if not name.isascii():
+            _check(name, name)
+        if type(value) is not str or not value.isascii():  # most are plain text
+            _check(name, value)
+    for place, text in (("body", view.body), ("severity", view.severity_text), ("type", event.event_type)):
+        _check(place, text)
+    return ReadableLogRecord(
+        LogRecord(
+            timestamp=_nanos(event.published),
+            observed_timestamp=_nanos(event.received_at),
+            severity_text=view.severity_text,
+            severity_number=SeverityNumber(view.severity_number),
+            body=view.body,
+            attributes=attributes,
+            event_name=event.event_type,
+        ),
+        # Not Resource.create: that one adds what OTEL_RESOURCE_ATTRIBUTES says.
+        Resource({"service.name": "okta", "okta.org.name": event.org}),
+        _SCOPE,
+    )
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise UnmappableError where OTLP cannot carry `value`."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, str):
+            if not item.isascii() and not _is_text(item):
+                raise UnmappableError(f"{name!a} holds half of a surrogate pair")
+        elif isinstance(item, bool | float):
+            continue
+        elif not isinstance(item, int):
+            raise UnmappableError(f"{name} is of type {type(item).__name__}, which OTLP does not carry")
+        elif item not in _INT64:
+            raise UnmappableError(f"{name} is {item}, which needs more than 64 bits")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _nanos(at: Micros) -> int:
+    """Nanoseconds as OTLP carries them, from 1970 to 2554. A time outside is put on the edge."""
+    return min(max(at * 1000, 0), _MOST_NANOS)

@@ -1,0 +1,252 @@
+"""What can be asked of the store, each as a function of a transaction.
+
+A refusal leaves by an exception, and the transaction is rolled back: nothing of the work stays.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from forwarder.core.errors import NotAnEventError, StoreError
+from forwarder.core.event import Event, Reject, Via, read_event
+from forwarder.core.outcome import RejectReason
+from forwarder.core.ports import Appended, Page, Settlement
+from forwarder.core.time import Micros
+from forwarder.store.sqlite.transaction import RECEIVER, Transaction
+from forwarder.store.sqlite.uuid_key import unpack
+
+Start = Literal["oldest", "now"]
+"""Where a sink that is new to the store begins: with the oldest event held, or with the next one to come."""
+
+_COPY = """
+INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
+  org, uuid, event_type, published, received_at, via, envelope_id, body)
+SELECT ?, seq, 'dead', 1, ?, ?, ?, name, uuid, event_type, published, received_at, via, envelope_id, body
+FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
+"""
+
+_PROBE = 65536  # bytes
+
+
+class Post(NamedTuple):
+    """What one POST brings."""
+
+    events: Sequence[Event]
+    rejects: Sequence[Reject]
+
+
+def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
+    """Store what is new of the events of `posts`, and their rejects as dead letters of the receiver."""
+    new = iter(tx.add([event for post in posts for event in post.events]))
+    done = []
+    for events, rejects in posts:
+        stored = [event for event in events if next(new)]
+        for reject in rejects:
+            tx.add_reject(reject, Via.HOOK)
+        done.append(Appended(stored, len(events) - len(stored)))
+    return done
+
+
+def append_page(tx: Transaction, page: Page) -> Appended:
+    """As `core.ports.PageIntake.append_page`. What a hook brought before is awaited from none."""
+    new = tx.add(page.events)
+    stored = [event for event, is_new in zip(page.events, new, strict=True) if is_new]
+    tx.await_hook([event for event in stored if event.uuid in page.hooked])
+    for reject in page.rejects:
+        tx.add_reject(reject, Via.LOG)
+    set_cursor(tx, *page.cursor)
+    return Appended(stored, len(page.events) - len(stored))
+
+
+def miss(tx: Transaction, org: str, before: Micros, limit: int) -> int:
+    """Give up on at most `limit` events of `org`, as `core.ports.LogIntake.miss`."""
+    # One statement: the interpreter is let go of at every step, and each may be long in coming back.
+    return tx.db.execute(
+        "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) AND uuid IN ("
+        "SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) AND missed_at IS NULL "
+        "AND since < :before AND published < :before ORDER BY since LIMIT :limit)",
+        {"now": tx.now, "org": org, "before": before, "limit": limit},
+    ).rowcount
+
+
+def settle(tx: Transaction, done: Settlement) -> None:
+    """Move a sink forward.
+
+    Raises:
+        ValueError: what it says does not add up. To take it would lose an event or count one twice.
+    """
+    row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (done.sink,)).fetchone()
+    if row is None:
+        raise ValueError(f"the sink {done.sink} is not attached to the store")
+    _check(done, before=row[0], last=tx.stored)
+    for dead in done.dead:
+        copy = (done.sink, dead.reason.value, dead.detail, tx.now, dead.seq)
+        _must_be_one(tx.db.execute(_COPY, copy).rowcount, done, dead.seq)
+    if done.undisclosed:
+        tx.db.execute(
+            "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
+            "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
+            (
+                done.sink,
+                done.undisclosed,
+                RejectReason.PARTIAL_SUCCESS.value,
+                done.undisclosed_detail,
+                tx.now,
+            ),
+        )
+    _settle_replays(tx, done)
+    tx.db.execute(
+        "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
+        (done.position, done.delivered - done.undisclosed + len(done.replayed), done.sink),
+    )
+
+
+def _check(done: Settlement, *, before: int, last: int) -> None:
+    dead = {rejection.seq for rejection in done.dead}
+    if (
+        len(dead) != len(done.dead)
+        or done.position - before != done.delivered + len(dead)
+        or not before <= done.position <= last
+        or not 0 <= done.undisclosed <= done.delivered
+        or not all(before < seq <= done.position for seq in dead)
+    ):
+        raise ValueError(
+            f"the sink {done.sink} at {before} of {last} cannot move to {done.position} with "
+            f"{done.delivered} delivered ({done.undisclosed} of them undisclosed) and the dead {sorted(dead)}"
+        )
+
+
+def _settle_replays(tx: Transaction, done: Settlement) -> None:
+    for seq in done.replayed:
+        gone = tx.db.execute(
+            "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (done.sink, seq)
+        )
+        _must_be_one(gone.rowcount, done, seq)
+    for dead in done.dead_again:
+        back = tx.db.execute(
+            "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
+            "WHERE sink = ? AND seq = ? AND state = 'replaying'",
+            (dead.reason.value, dead.detail, tx.now, done.sink, dead.seq),
+        )
+        _must_be_one(back.rowcount, done, dead.seq)
+
+
+def _must_be_one(rows: int, done: Settlement, seq: int) -> None:
+    if rows != 1:
+        raise ValueError(f"the sink {done.sink} settles event {seq}, which the store does not hold for it")
+
+
+def positions(tx: Transaction) -> dict[str, int]:
+    """How far each attached sink has come."""
+    return dict(tx.db.execute("SELECT sink, seq FROM positions WHERE attached ORDER BY sink").fetchall())
+
+
+def attach(tx: Transaction, sinks: Mapping[str, Start]) -> dict[str, int]:
+    """Make or keep the position of each of `sinks`; the others no longer hold bodies back.
+
+    Returns:
+        How far each of them has come.
+
+    Raises:
+        StoreError: a sink has a name that means something else here.
+    """
+    if RECEIVER in sinks:
+        raise StoreError(
+            f"no sink may be named {RECEIVER}: its dead letters could not be told from the receiver's"
+        )
+    oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
+    gone = tx.stored if oldest is None else oldest - 1  # the last event whose body has left
+    known = {
+        sink: row for sink, *row in tx.db.execute("SELECT sink, seq, attached FROM positions").fetchall()
+    }
+    for sink, start in sinks.items():
+        if sink not in known:
+            first = tx.stored if start == "now" else gone
+            tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1)", (sink, first, first))
+            continue
+        position, attached = known[sink]
+        if not attached:  # it was away, and held nothing back meanwhile
+            missed = max(0, gone - position)
+            tx.db.execute(
+                "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
+                (missed, missed, sink),
+            )
+    for sink in known.keys() - sinks.keys():
+        if known[sink][1]:
+            tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
+    return positions(tx)
+
+
+def replay(tx: Transaction, ids: Iterable[int]) -> int:
+    """Send dead letters again. One of the receiver's is read again, and stored if it is an event by now.
+
+    Returns:
+        How many are on their way: waiting for their sink, or stored as the events that they are.
+    """
+    count = 0
+    for number in ids:
+        row = tx.db.execute(
+            "SELECT sink FROM dead_letters WHERE id = ? AND state = 'dead' AND body IS NOT NULL", (number,)
+        ).fetchone()
+        if row is None:
+            continue
+        if row[0] == RECEIVER:
+            count += _receive_again(tx, number)
+        else:
+            tx.db.execute("UPDATE dead_letters SET state = 'replaying' WHERE id = ?", (number,))
+            count += 1
+    return count
+
+
+def _receive_again(tx: Transaction, number: int) -> bool:
+    org, received_at, via, envelope_id, body = tx.db.execute(
+        "SELECT org, received_at, via, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
+    ).fetchone()
+    try:
+        event = read_event(
+            body, org=org, via=Via(via), received_at=received_at, envelope_id=unpack(envelope_id)
+        )
+    except NotAnEventError as error:
+        tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
+        return False
+    tx.add([event])
+    tx.rejected -= 1  # it is an event after all
+    tx.db.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
+    return True
+
+
+def discard(tx: Transaction, ids: Iterable[int]) -> int:
+    """Throw dead letters away for ever; not those that are being sent again.
+
+    Returns:
+        How many elements went.
+    """
+    count = 0
+    for number in ids:
+        gone = tx.db.execute(
+            "DELETE FROM dead_letters WHERE id = ? AND state = 'dead' RETURNING sink, count", (number,)
+        ).fetchone()
+        if gone is None:
+            continue
+        sink, events = gone
+        tx.db.execute("UPDATE positions SET discarded = discarded + ? WHERE sink = ?", (events, sink))
+        count += events
+    return count
+
+
+def set_cursor(tx: Transaction, name: str, value: str) -> None:
+    """Remember `value` under `name`."""
+    tx.db.execute(
+        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
+
+
+def fill_probe(tx: Transaction) -> None:
+    """Write what an event would take, to learn whether that is possible."""
+    tx.make_room(_PROBE)
+    tx.db.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE,))
+
+
+def empty_probe(tx: Transaction) -> None:
+    """Give the room back."""
+    tx.db.execute("DELETE FROM probe")

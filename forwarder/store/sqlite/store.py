@@ -1,0 +1,275 @@
+"""The durable log of events: `Intake` for the ways in, `Log` for the ways out, and what an operator asks of it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol, Self
+
+from forwarder.core.errors import StoreError, StoreTimeoutError
+from forwarder.core.event import Event, Reject, StoredEvent
+from forwarder.core.ports import Appended, Clock, Page, Settlement
+from forwarder.core.time import Micros
+from forwarder.metrics import Metrics
+from forwarder.store import dead_letters
+from forwarder.store import ledger as ledgers
+from forwarder.store.dead_letters import Selection
+from forwarder.store.ledger import Ledger
+from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite import control, operations, queries, schema
+from forwarder.store.sqlite.deadlines import Deadlines
+from forwarder.store.sqlite.lock import FileLock
+from forwarder.store.sqlite.reader import Reader
+from forwarder.store.sqlite.transaction import Transaction
+from forwarder.store.sqlite.writer import Writer
+
+_LOCK = 1.0  # seconds for a command that is just writing to the store
+_MISSES = 250  # events given up in one piece of work, as below
+_LETTERS = 100  # dead letters in one piece of work, so that no commit waits long behind them
+_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one answer of `replays`
+
+
+class _Letters(Protocol):
+    """Work on dead letters."""
+
+    def __call__(self, tx: Transaction, ids: Sequence[int]) -> int: ...
+
+
+class Store:
+    """The store of one running forwarder, open from `open` to `close`. All methods belong to the event loop."""
+
+    def __init__(
+        self, settings: StoreSettings, clock: Clock, metrics: Metrics, lock: FileLock, db: sqlite3.Connection
+    ) -> None:
+        """Use `open`."""
+        self._path = settings.path
+        self._lock = lock
+        self._stored: int = db.execute("SELECT stored FROM counters").fetchone()[0]
+        self._replay_requests = 0
+        self._deadlines = Deadlines(self._late)
+        self._changed = asyncio.Event()
+        self._writer = Writer(db, settings, clock, metrics, self._committed)
+        self._log_reader = Reader(self._path, "store-log")
+        self._desk_reader = Reader(self._path, "store-desk")  # an operator's long look holds up no sink
+        self._control = control.ControlServer(self._path, self._act)
+
+    @classmethod
+    async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
+        """Lock the store, make it where there is none, check it and bring it up to date.
+
+        Raises:
+            StoreLockedError: another forwarder uses it; names its pid.
+            StoreFormatError: not ours, damaged, or of a newer version. It is left as it is.
+            StoreFullError: the disk is full.
+            StoreError: its directory is missing or may not be written, or another reason.
+        """
+        lock = await asyncio.to_thread(FileLock, settings.path, patience=_LOCK)
+        try:
+            db = await asyncio.to_thread(schema.open_writer, settings.path)
+            store = cls(settings, clock, metrics, lock, db)
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            # Open from the start, and with it SQLite's shared memory, which a full disk could not make any more:
+            # what is stored can be delivered even while nothing can be written.
+            await store._log_reader.run(lambda _: None)
+            await store._control.start()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Commit what waits, then let go of everything. Safe to call twice."""
+        await self._control.close()
+        await self._log_reader.close()
+        await self._desk_reader.close()
+        await self._writer.close()
+        self._lock.release()
+
+    async def attach(self, sinks: Mapping[str, operations.Start]) -> dict[str, int]:
+        """Tell the store which sinks there are. Others hold no bodies back from now on.
+
+        Args:
+            sinks: where each begins if the store does not know it: with the oldest event held, or with the next.
+
+        Returns:
+            How far each has come.
+
+        Raises:
+            StoreError: a sink is named `receiver`, or it could not be committed.
+        """
+        return await self._writer.submit(partial(operations.attach, sinks=dict(sinks)))
+
+    # Intake
+
+    async def append(
+        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+    ) -> Appended:
+        """As `core.ports.Intake.append`."""
+        return await self._append(operations.Post(events, rejects), timeout)
+
+    # LogIntake
+
+    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+        """As `core.ports.PageIntake.append_page`."""
+        return await self._append(page, timeout)
+
+    async def cursor(self, name: str) -> str | None:
+        """As `core.ports.PageIntake.cursor`."""
+        return await self._desk_reader.run(partial(queries.cursor, name=name))
+
+    async def miss(self, org: str, before: Micros) -> int:
+        """As `core.ports.LogIntake.miss`: in small steps, and an error after the first of them only ends it early,
+        so that what is committed is told once, and the rest is missed by the next call."""
+        missed = 0
+        while True:
+            try:
+                more = await self._writer.submit(
+                    partial(operations.miss, org=org, before=before, limit=_MISSES)
+                )
+            except StoreError:
+                if missed:
+                    return missed
+                raise
+            missed += more
+            if more < _MISSES:
+                return missed
+
+    async def _append(self, what: operations.Post | Page, timeout: float) -> Appended:
+        committed = self._writer.append(what)
+        self._deadlines.watch(committed, timeout)
+        return await committed
+
+    def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
+        # Cleared by the next commit, this one included.
+        self._writer.unready = f"the disk was too slow: an append was not committed within {timeout:g} s"
+        committed.set_exception(StoreTimeoutError(f"not committed within {timeout:g} s; it still may be"))
+
+    @property
+    def unready(self) -> str | None:
+        """Why an event could not be stored at the last try; None while it can."""
+        return self._writer.unready
+
+    # Log
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """As `core.ports.Log.read`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._log_reader.run(
+            partial(queries.read, after=after, limit=limit, max_bytes=max_bytes)
+        )
+
+    async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
+        """As `core.ports.Log.replays`; bodies of at most 8 MiB together (one event at least).
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._log_reader.run(
+            partial(queries.replays, sink=sink, limit=limit, max_bytes=_REPLAY_BYTES)
+        )
+
+    async def settle(self, settlement: Settlement) -> None:
+        """As `core.ports.Log.settle`.
+
+        Raises:
+            ValueError: the settlement does not add up: to take it would lose an event or count one twice.
+            StoreError: it could not be committed; nothing of it was, and it may be tried again.
+        """
+        await self._writer.submit(partial(operations.settle, done=settlement))
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        """As `core.ports.Log.wait`."""
+        while self._stored <= after and self._replay_requests == replays:
+            await self._changed.wait()
+
+    @property
+    def replay_requests(self) -> int:
+        """As `core.ports.Log.replay_requests`."""
+        return self._replay_requests
+
+    # What an operator asks
+
+    async def ledger(self) -> Ledger:
+        """Where every event is; cheap enough for each scrape.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._desk_reader.run(partial(ledgers.ledger, path=self._path, count=False))
+
+    async def replay(self, which: Selection) -> int:
+        """Send dead letters again; those of the receiver are read again.
+
+        Returns:
+            How many are on their way.
+
+        Raises:
+            StoreError: not all of them could be committed.
+        """
+        try:
+            return await self._for_each(which, operations.replay)
+        finally:
+            self._replay_requests += 1
+            self._notify()
+
+    async def discard(self, which: Selection) -> int:
+        """Throw dead letters away for ever; not those that are being sent again.
+
+        Returns:
+            How many events went.
+
+        Raises:
+            StoreError: not all of them could be committed.
+        """
+        return await self._for_each(which, operations.discard)
+
+    async def prune(self) -> None:
+        """Drop all that is past its time now, rather than in small steps beside the operations.
+
+        Raises:
+            StoreError: it could not be committed.
+        """
+        pruner = self._writer.pruner
+        await self._writer.submit(lambda _: pruner.restart())
+        while await self._writer.submit(lambda tx: pruner.step(tx.db, tx.now)):
+            pass
+
+    async def set_cursor(self, name: str, value: str) -> None:
+        """Remember `value` under `name`, durably.
+
+        Raises:
+            StoreError: it could not be committed.
+        """
+        await self._writer.submit(partial(operations.set_cursor, name=name, value=value))
+
+    async def _for_each(self, which: Selection, do: _Letters) -> int:
+        ids = await self._desk_reader.run(partial(dead_letters.dead_ids, which=which))
+        count = 0
+        for first in range(0, len(ids), _LETTERS):
+            count += await self._writer.submit(partial(do, ids=ids[first : first + _LETTERS]))
+        return count
+
+    async def _act(self, request: control.Request) -> control.Answer:
+        match request:
+            case control.Replay(which):
+                return control.Answer(done=await self.replay(which))
+            case control.Discard(which):
+                return control.Answer(done=await self.discard(which))
+            case control.Append(page, timeout):
+                new = {id(event) for event in (await self.append_page(page, timeout=timeout)).stored}
+                return control.Answer(new=[at for at, event in enumerate(page.events) if id(event) in new])
+
+    def _committed(self, stored: int) -> None:
+        if stored > self._stored:
+            self._stored = stored
+            self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
