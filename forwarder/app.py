@@ -22,21 +22,21 @@ from typing import Any
 
 from forwarder import logs
 from forwarder.core.errors import SinkError
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.core.ports import Clock, Sink
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.worker import Outlet, Worker
-from forwarder.http.connections import Guard
+from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits, tls_context
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.hooks.watch import HookWatch
-from forwarder.okta.org import OktaSide
+from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.ops import listener
-from forwarder.receive.receiver import Door
+from forwarder.receive.receiver import HookReceiver
 from forwarder.settings import ElasticsearchSink, FileSink, OtlpSink, Settings, SinkSettings
 from forwarder.status import Status
 from forwarder.store.sqlite.store import Store
@@ -68,7 +68,7 @@ class Forwarder:
         self._sinks: dict[str, Sink] = {}
         self._workers: dict[str, Worker] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._okta: dict[str, OktaSide] = {}
+        self._okta: dict[str, OktaOrgRunner] = {}
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
@@ -128,7 +128,7 @@ class Forwarder:
 
     async def _start_ops(self) -> None:
         self.status = Status(self.store, self._workers, self._okta, self.metrics, self._clock)
-        app = listener.app(self.metrics, self.status.gather, lambda: self.store.unready)
+        app = listener.app(self.metrics, self.status.gather, lambda: self.store.not_ready_reason)
         self.ops = Server(app, self.settings.ops.listen, self._guard(ListenerLimits(max_connections=100)))
         await self.ops.start()
         self._stops.insert(1, self.ops.stop)  # after the sinks, before the store
@@ -136,13 +136,15 @@ class Forwarder:
     async def _start_door(self) -> None:
         receiver = self.settings.receiver
         tls = tls_context(receiver.tls) if receiver.tls else None
-        self._receiver = Door(self.store, self.settings.orgs, receiver, self.metrics, self._clock)
+        self._receiver = HookReceiver(self.store, self.settings.orgs, receiver, self.metrics, self._clock)
         self.door = Server(self._receiver.app, receiver.listen, self._guard(receiver), tls)
         await self.door.start()
         self._stops.append(self._close_door)
 
-    def _guard(self, limits: ListenerLimits) -> Guard:
-        return Guard(limits, self._clock, lambda reason: self.metrics.connections_shed.labels(reason).inc())
+    def _guard(self, limits: ListenerLimits) -> ConnectionLimiter:
+        return ConnectionLimiter(
+            limits, self._clock, lambda reason: self.metrics.connections_shed.labels(reason).inc()
+        )
 
     def _start_okta(self) -> None:
         self._stops.append(self._stop_okta)
@@ -152,7 +154,7 @@ class Forwarder:
     def _reach_okta(self, name: str, settings: Settings) -> None:
         """Watch the org's hook and read its System Log, where it has credentials for that."""
         org = settings.orgs[name]
-        for way in Via:
+        for way in Source:
             self.metrics.org_ways.labels(name, way.value).set(1 if way in org.ways else 0)
         if org.api is None or org.url is None:
             return
@@ -160,7 +162,7 @@ class Forwarder:
         watch = HookWatch(name, api, org.hook, self.metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
         reconciler = Reconciler(log, self.store, settings.reconcile, watch, self.metrics, self._clock)
-        self._okta[name] = OktaSide(name, api, watch, reconciler, self._clock)
+        self._okta[name] = OktaOrgRunner(name, api, watch, reconciler, self._clock)
         self._polling[name] = asyncio.create_task(self._okta[name].run(), name=f"okta {name}")
 
     async def _stop_okta(self, *names: str) -> None:

@@ -1,6 +1,6 @@
 """The events of one JSON text, an envelope's or a page's of the System Log, each kept byte for byte as it was received.
 
-What is no event becomes a `Reject` and holds up none of its neighbours. Work goes in steps of some milliseconds at the
+What is no event becomes a `MalformedEvent` and holds up none of its neighbours. Work goes in steps of some milliseconds at the
 most, so that a text of 100,000 events does not keep a POST waiting.
 """
 
@@ -11,7 +11,7 @@ import msgspec
 
 from forwarder.core import surrogates
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.event import Event, Reject, Via, read_event
+from forwarder.core.event import Event, MalformedEvent, Source, read_event
 from forwarder.core.time import Micros
 
 STEP = 1_000_000
@@ -23,33 +23,38 @@ _SURROGATES = 1_000  # escapes, or elements that may hold one, looked at in one 
 
 
 async def read_events(
-    elements: Sequence[bytes | msgspec.Raw], *, org: str, via: Via, received_at: Micros, envelope_id: str = ""
-) -> tuple[list[Event], list[Reject]]:
+    elements: Sequence[bytes | msgspec.Raw],
+    *,
+    org: str,
+    source: Source,
+    received_at: Micros,
+    envelope_id: str = "",
+) -> tuple[list[Event], list[MalformedEvent]]:
     """What the elements are, each in the order received.
 
     Args:
         elements: of a JSON list.
         org: whose they are.
-        via: the way that they came.
+        source: where they came from.
         received_at: when they came.
         envelope_id: of the POST; empty where there was none.
     """
     events: list[Event] = []
-    rejects: list[Reject] = []
+    malformed: list[MalformedEvent] = []
     spent = 0
     for element in elements:
         body = bytes(element)  # a copy: a slice would keep the whole text alive as long as one event
         try:
             events.append(
-                read_event(body, org=org, via=via, received_at=received_at, envelope_id=envelope_id)
+                read_event(body, org=org, source=source, received_at=received_at, envelope_id=envelope_id)
             )
         except NotAnEventError as error:
-            rejects.append(Reject(org, received_at, envelope_id, str(error), body))
+            malformed.append(MalformedEvent(org, received_at, envelope_id, str(error), body))
         spent += len(body) + ELEMENT
         if spent > STEP:
             spent = 0
             await asyncio.sleep(0)
-    return events, rejects
+    return events, malformed
 
 
 async def mend(text: bytes) -> bytes | None:

@@ -9,6 +9,8 @@ import sys
 
 import structlog
 
+from forwarder.core.ports import Clock
+
 Logger = structlog.typing.FilteringBoundLogger
 
 
@@ -57,3 +59,37 @@ def get(room: str) -> Logger:
     """The logger of a room."""
     logger: Logger = structlog.get_logger(room)
     return logger
+
+
+class RateLimitedLogger:
+    """Writes the first line of each key, then only counts until `interval` seconds have passed.
+
+    Keys come from enums and from the configuration, so there are few of them.
+    """
+
+    def __init__(self, logger: Logger, clock: Clock, interval: float = 10.0) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._interval = interval
+        self._last: dict[tuple[str, ...], float] = {}
+        self._suppressed: dict[tuple[str, ...], int] = {}
+
+    def warning(self, text: str, *key: str, action: str, **fields: object) -> None:
+        """Log a warning; lines with the same `action` and `key` are limited together."""
+        if (suppressed := self._take(action, *key)) is not None:
+            self._logger.warning(text, action=action, suppressed=suppressed, **fields)
+
+    def error(self, text: str, *key: str, action: str, **fields: object) -> None:
+        """Log an error; lines with the same `action` and `key` are limited together."""
+        if (suppressed := self._take(action, *key)) is not None:
+            self._logger.error(text, action=action, suppressed=suppressed, **fields)
+
+    def _take(self, *key: str) -> int | None:
+        """Return how many lines of this key were suppressed since the last one; None to suppress this one too."""
+        now = self._clock.monotonic()
+        last = self._last.get(key)
+        if last is not None and now - last < self._interval:
+            self._suppressed[key] = self._suppressed.get(key, 0) + 1
+            return None
+        self._last[key] = now
+        return self._suppressed.pop(key, 0)

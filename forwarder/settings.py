@@ -23,11 +23,11 @@ from pydantic_settings import (
 
 from forwarder.config_types import Secret, Section, Size
 from forwarder.core.errors import SettingsError
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
-from forwarder.receive.settings import OrgDoor, ReceiverSettings, door_faults
+from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
 from forwarder.sinks.file.sink import FileSettings
 from forwarder.sinks.otlp.settings import OtlpSettings
@@ -40,7 +40,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,6
 """A name that the operator gives: a label, a log field, a key in the store."""
 
 
-class OrgSettings(OrgDoor):
+class OrgSettings(HookEndpointSettings):
     """One Okta org.
 
     Attributes:
@@ -54,9 +54,9 @@ class OrgSettings(OrgDoor):
     hook: HookSettings | None = None
 
     @property
-    def ways(self) -> tuple[Via, ...]:
+    def ways(self) -> tuple[Source, ...]:
         """How its events come in."""
-        return (Via.HOOK,) * bool(self.secrets) + (Via.LOG,) * bool(self.api)
+        return (Source.HOOK,) * bool(self.secrets) + (Source.LOG,) * bool(self.api)
 
 
 class _Delivered(Section):
@@ -376,7 +376,7 @@ def _model_of(field: FieldInfo) -> Any:
 
 def _joint_faults(settings: Settings) -> Iterator[str]:
     """What no section can see alone."""
-    yield from door_faults(settings.orgs)
+    yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name belongs to the receiver's dead letters; choose another"

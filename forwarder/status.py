@@ -8,7 +8,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
-from forwarder.okta.org import OktaSide
+from forwarder.okta.org import OktaOrgRunner
 from forwarder.store.ledger import SinkLedger
 from forwarder.store.sqlite.store import Store
 
@@ -22,7 +22,7 @@ class Status:
         self,
         store: Store,
         workers: Mapping[str, Worker],
-        okta: Mapping[str, OktaSide],
+        okta: Mapping[str, OktaOrgRunner],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -37,14 +37,14 @@ class Status:
         """All of it, as JSON can hold it. Times are seconds."""
         ledger = await self._store.ledger()
         now = self._clock.now()
-        unready = self._store.unready
+        not_ready_reason = self._store.not_ready_reason
         self._metrics.store_bytes.set(ledger.bytes)
         self._metrics.store_events.set(ledger.events)
         return {
             "version": version("okta-forwarder"),
             "uptime_seconds": self._clock.monotonic() - self._started,
-            "ready": unready is None,
-            "unready_reason": unready,
+            "ready": not_ready_reason is None,
+            "not_ready_reason": not_ready_reason,
             "stored": ledger.stored,
             "duplicates": ledger.duplicates,
             "rejected": ledger.rejected,

@@ -87,7 +87,7 @@ def loop_guard() -> Iterator[BlockBuster]:
 
 @pytest.fixture(autouse=True)
 def _guard_the_loop(request: pytest.FixtureRequest) -> None:
-    """Guard the rooms that must never block. The others may while they start, and open their files then.
+    """ConnectionLimiter the rooms that must never block. The others may while they start, and open their files then.
 
     A test that measures time goes without: the guard looks at every call.
     """

@@ -112,7 +112,7 @@ def _all_of(ids: tuple[int, ...], done: int) -> None:
     if len(ids) > done:
         click.secho(
             f"{len(ids) - done} of the {len(ids)} that were named could not be: they do not exist, are on their way "
-            "already, or are undisclosed; `forwarder dead-letters list` shows what there is.",
+            "already, or are unattributed; `forwarder dead-letters list` shows what there is.",
             fg="red",
             err=True,
         )
@@ -126,7 +126,7 @@ def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, ev
 
 
 def _line(letter: DeadLetter) -> str:
-    what = f"{letter.event_type} {letter.uuid}" if letter.uuid else f"{letter.count} undisclosed event(s)"
+    what = f"{letter.event_type} {letter.uuid}" if letter.uuid else f"{letter.count} unattributed event(s)"
     if letter.sink == "receiver":
         what = f"an element of {letter.org} that is no event"
     state = " (being sent again)" if letter.state == "replaying" else ""

@@ -135,7 +135,7 @@ async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterat
     from forwarder.emulator.http.app import app
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
-    from forwarder.http.connections import Guard
+    from forwarder.http.connections import ConnectionLimiter
     from forwarder.http.server import Server
     from forwarder.http.settings import ListenerLimits
 
@@ -149,7 +149,7 @@ async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterat
     }
     async with Emulator(EmulatorSettings.model_validate(org), clock) as emulator:
         address = Listen(url.removeprefix("http://"))
-        server = Server(app(emulator), address, Guard(ListenerLimits(), clock, lambda _: None))
+        server = Server(app(emulator), address, ConnectionLimiter(ListenerLimits(), clock, lambda _: None))
         await server.start()
         try:
             yield emulator

@@ -82,7 +82,7 @@ async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | N
     from forwarder.clock import SystemClock
     from forwarder.emulator.http.app import app
     from forwarder.emulator.org import Emulator
-    from forwarder.http.connections import Guard
+    from forwarder.http.connections import ConnectionLimiter
     from forwarder.http.server import Server
     from forwarder.http.settings import ListenerLimits
     from forwarder.metrics import Metrics
@@ -90,7 +90,9 @@ async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | N
     clock, metrics, stop = SystemClock(), Metrics(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    guard = Guard(ListenerLimits(), clock, lambda reason: metrics.connections_shed.labels(reason).inc())
+    guard = ConnectionLimiter(
+        ListenerLimits(), clock, lambda reason: metrics.connections_shed.labels(reason).inc()
+    )
     async with Emulator(settings, clock) as emulator:
         server = Server(app(emulator), listen, guard)
         await server.start()

@@ -24,8 +24,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except SettingsError as error:
             click.secho("The configuration is wrong:", fg="red", err=True)
-            for fault in error.faults:
-                click.echo(f"  {fault}", err=True)
+            for problem in error.problems:
+                click.echo(f"  {problem}", err=True)
             ctx.exit(2)
         except ForwarderError as error:
             click.secho(str(error), fg="red", err=True)
@@ -68,7 +68,7 @@ def check(config: Path) -> None:
     It reads the file, the environment (FORWARDER__SECTION__KEY), the secrets they name and the receiver's
     certificate. It opens no connection and no store.
     """
-    from forwarder.core.event import Via
+    from forwarder.core.event import Source
     from forwarder.http.settings import tls_context
 
     settings = load_settings(config)
@@ -79,7 +79,7 @@ def check(config: Path) -> None:
         for way in org.ways:
             told = f"{len(org.secrets)} live secret(s) in {org.header}, at {org.path}"
             click.echo(
-                f"  org {name}: " + (told if way is Via.HOOK else f"reads the System Log of {org.url}")
+                f"  org {name}: " + (told if way is Source.HOOK else f"reads the System Log of {org.url}")
             )
     for name, sink in settings.sinks.items():
         click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")

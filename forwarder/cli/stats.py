@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
 
 
 _WAYS = {
-    (Via.HOOK, Via.LOG): "its hook, and its System Log",
-    (Via.HOOK,): "its hook alone; with `api` its System Log is read too, and what hooks do not bring",
-    (Via.LOG,): "its System Log alone; it has no secret for a hook",
+    (Source.HOOK, Source.LOG): "its hook, and its System Log",
+    (Source.HOOK,): "its hook alone; with `api` its System Log is read too, and what hooks do not bring",
+    (Source.LOG,): "its System Log alone; it has no secret for a hook",
 }
 
 

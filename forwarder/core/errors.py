@@ -28,12 +28,12 @@ class SettingsError(ForwarderError):
     """The configuration is wrong.
 
     Attributes:
-        faults: one line each: path, what is wrong, hint.
+        problems: one line each: path, what is wrong, hint.
     """
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class NotAnEventError(ForwarderError):

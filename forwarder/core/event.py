@@ -10,7 +10,7 @@ from forwarder.core.errors import NotAnEventError
 from forwarder.core.time import Micros, to_micros
 
 
-class Via(StrEnum):
+class Source(StrEnum):
     """The way that an event came in."""
 
     HOOK = "hook"
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         event_type: Okta's dotted name, an open set.
         published: when it happened, by Okta's clock.
         received_at: when it reached us, by our clock.
-        via: the way that it came.
+        source: where it came from.
         envelope_id: Okta's `eventId` of the POST that brought it; empty where there was none.
         body: the JSON object, byte for byte as received.
     """
@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     published: Micros
     received_at: Micros
-    via: Via
+    source: Source
     envelope_id: str
     body: bytes
 
@@ -48,7 +48,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     event: Event
 
 
-class Reject(msgspec.Struct, frozen=True, gc=False):
+class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
     """An element of an envelope that is no event; the receiver's dead letter.
 
     Attributes:
@@ -92,7 +92,7 @@ def _read_head(body: bytes) -> _Head:
     return head
 
 
-def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope_id: str = "") -> Event:
+def read_event(body: bytes, *, org: str, source: Source, received_at: Micros, envelope_id: str = "") -> Event:
     """Read one LogEvent.
 
     Raises:
@@ -106,5 +106,5 @@ def read_event(body: bytes, *, org: str, via: Via, received_at: Micros, envelope
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
     return Event(
-        org, head.uuid, head.event_type, to_micros(head.published), received_at, via, envelope_id, body
+        org, head.uuid, head.event_type, to_micros(head.published), received_at, source, envelope_id, body
     )

@@ -53,7 +53,7 @@ class Rejection(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class BatchResult(msgspec.Struct, frozen=True):
     """What became of one batch. `delivered`, `retry` and `rejected` split the batch exactly.
 
     Attributes:
@@ -66,7 +66,7 @@ class Outcome(msgspec.Struct, frozen=True):
         pause: an operator must act (401, 403, 404, redirect): wait long between tries, and alarm.
         whole: the retry concerns the sink as a whole, not single events: nothing else is sent meanwhile.
         split: the batch was too large as a whole; send it again in halves.
-        undisclosed: how many of `delivered` the sink refused without saying which (OTLP partial_success).
+        unattributed: how many of `delivered` the sink refused without saying which (OTLP partial_success).
             They are counted as dead; the rest of the batch must not be sent again.
     """
 
@@ -79,4 +79,4 @@ class Outcome(msgspec.Struct, frozen=True):
     pause: bool = False
     whole: bool = False
     split: bool = False
-    undisclosed: int = 0
+    unattributed: int = 0

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.core.event import Event, Reject, StoredEvent
-from forwarder.core.outcome import Outcome, Rejection
+from forwarder.core.event import Event, MalformedEvent, StoredEvent
+from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 
@@ -26,13 +26,13 @@ class Intake(Protocol):
     """The store as the ways in see it."""
 
     async def append(
-        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
     ) -> Appended:
         """Commit and fsync all of it in one transaction, or raise. When it returns, nothing of it can be lost.
 
         Args:
             events: in the order received.
-            rejects: elements that are no events; the receiver's dead letters.
+            malformed: elements that are no events; the receiver's dead letters.
             timeout: seconds to wait for the commit.
 
         Raises:
@@ -50,7 +50,7 @@ class Page(msgspec.Struct, frozen=True):
     Attributes:
         org: whose.
         events: in the order of the log.
-        rejects: elements that are no events.
+        malformed: elements that are no events.
         hooked: uuids of those of `events` that Okta names our hook for: the hook is to bring them too.
         cursor: its name, and what to remember under it: where the next page begins.
     """
@@ -58,7 +58,7 @@ class Page(msgspec.Struct, frozen=True):
     org: str
     events: Sequence[Event]
     cursor: tuple[str, str]
-    rejects: Sequence[Reject] = ()
+    malformed: Sequence[MalformedEvent] = ()
     hooked: frozenset[str] = frozenset()
 
 
@@ -117,10 +117,10 @@ class Settlement(msgspec.Struct, frozen=True):
     Attributes:
         sink: the sink's name.
         position: every event of the log up to here is finished.
-        delivered: how many of those that the position passes were delivered (`undisclosed` included).
+        delivered: how many of those that the position passes were delivered (`unattributed` included).
         dead: the others, with their reasons.
-        undisclosed: how many of `delivered` the sink refused without saying which; counted as dead.
-        undisclosed_detail: the sink's own words about them.
+        unattributed: how many of `delivered` the sink refused without saying which; counted as dead.
+        unattributed_detail: the sink's own words about them.
         replayed: seqs of replays that were delivered.
         dead_again: replays that were rejected again.
     """
@@ -129,8 +129,8 @@ class Settlement(msgspec.Struct, frozen=True):
     position: int
     delivered: int = 0
     dead: Sequence[Rejection] = ()
-    undisclosed: int = 0
-    undisclosed_detail: str = ""
+    unattributed: int = 0
+    unattributed_detail: str = ""
     replayed: Sequence[int] = ()
     dead_again: Sequence[Rejection] = ()
 
@@ -165,7 +165,7 @@ class Log(Protocol):
 class Sink(Protocol):
     """Where a copy of every event goes."""
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """Try to deliver `batch` once, with no retry inside. It never raises for what the other side does: a
         failure is an outcome. It may be cancelled at any await. It holds the event loop for at most 20 ms at a
         time."""

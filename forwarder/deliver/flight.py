@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from forwarder import logs
-from forwarder.core.outcome import Outcome, RetryReason
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Sink
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.parts import Parts, take_apart
@@ -17,7 +17,7 @@ _logger = logs.get("deliver")
 class Landed(msgspec.Struct, frozen=True):
     """What became of a batch: the sink's outcome, and the events sorted by it."""
 
-    outcome: Outcome
+    outcome: BatchResult
     parts: Parts
 
 
@@ -43,7 +43,7 @@ async def fly(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -
     except Exception as error:
         _logger.exception(
             "the sink raised; its events are sent again. This is a fault of the forwarder: please report it",
-            action="sink_raised",
+            action="sink_exception",
             sink=name,
         )
         return _lost(batch, RetryReason.UNKNOWN, f"{type(error).__name__}: {error}")
@@ -59,5 +59,5 @@ async def fly(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -
 
 
 def _lost(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Landed:
-    outcome = Outcome(retry=[pending.seq for pending in batch], reason=reason, detail=detail, whole=True)
+    outcome = BatchResult(retry=[pending.seq for pending in batch], reason=reason, detail=detail, whole=True)
     return Landed(outcome, take_apart(batch, outcome))

@@ -173,7 +173,7 @@ class Health:
             sink=self._sink,
             events=self._dead_untold,
             detail=words[:300],
-            what_to_do="look at `forwarder dead-letters list`, mend the cause, then `forwarder dead-letters replay`",
+            hint="look at `forwarder dead-letters list`, mend the cause, then `forwarder dead-letters replay`",
         )
         self._dead_told_at, self._dead_untold = now, 0
 
@@ -202,7 +202,7 @@ class Health:
             _logger.error(
                 "the sink is paused until an operator acts; its events wait, none is lost",
                 action="sink_paused",
-                what_to_do=advice,
+                hint=advice,
                 **facts,
             )
         else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from forwarder.core.outcome import Outcome, Rejection, RejectReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
 
 
@@ -20,16 +20,16 @@ class Parts(msgspec.Struct):
         delivered: the sink has them.
         rejected: it will never take them.
         retry: send them again.
-        undisclosed: seqs among `delivered` that stand for as many events that the sink refused without saying which.
-        undisclosed_detail: its own words about those.
+        unattributed: seqs among `delivered` that stand for as many events that the sink refused without saying which.
+        unattributed_detail: its own words about those.
         faults: events that the outcome forgot, named twice, or named though they were not sent: the sink has a bug.
     """
 
     delivered: list[Pending]
     rejected: list[tuple[Pending, Rejection]]
     retry: list[Pending]
-    undisclosed: list[int]
-    undisclosed_detail: str = ""
+    unattributed: list[int]
+    unattributed_detail: str = ""
     faults: int = 0
 
     @property
@@ -40,10 +40,10 @@ class Parts(msgspec.Struct):
     @property
     def words(self) -> str:
         """The sink's own words about an event that it refuses for ever; empty where there is none."""
-        return self.rejected[-1][1].detail if self.rejected else self.undisclosed_detail
+        return self.rejected[-1][1].detail if self.rejected else self.unattributed_detail
 
 
-def take_apart(batch: Sequence[Pending], outcome: Outcome) -> Parts:
+def take_apart(batch: Sequence[Pending], outcome: BatchResult) -> Parts:
     """Put each event of `batch` where `outcome` says."""
     rejections = {rejection.seq: rejection for rejection in outcome.rejected}
     delivered = set(outcome.delivered)
@@ -62,22 +62,22 @@ def take_apart(batch: Sequence[Pending], outcome: Outcome) -> Parts:
         else:
             parts.rejected.append((pending, rejections[seq]))
     parts.faults += len(named)
-    _undisclosed(parts, outcome)
+    _unattributed(parts, outcome)
     return parts
 
 
-def _undisclosed(parts: Parts, outcome: Outcome) -> None:
+def _unattributed(parts: Parts, outcome: BatchResult) -> None:
     """Events that the sink refused without saying which count as dead; which ones is arbitrary, how many is not.
 
     Where it refused all, and for replays (a replay that is not certainly delivered stays a dead letter), they are
     rejections like any other.
     """
-    refused = min(outcome.undisclosed, len(parts.delivered))
+    refused = min(outcome.unattributed, len(parts.delivered))
     if not refused:
         return
     if refused < len(parts.delivered) and not parts.delivered[0].replay:
-        parts.undisclosed = [pending.seq for pending in parts.delivered[:refused]]
-        parts.undisclosed_detail = outcome.detail
+        parts.unattributed = [pending.seq for pending in parts.delivered[:refused]]
+        parts.unattributed_detail = outcome.detail
         return
     words = outcome.detail or "the sink refused it without saying why"
     for pending in parts.delivered[:refused]:

@@ -128,7 +128,7 @@ class Progress:
         beyond = self._limit.apply(parts)
         self.window.finish(parts)
         self._tally.delivered(parts.delivered, self._clock.now())
-        self.health.rejected(len(parts.rejected) + len(parts.undisclosed), words)
+        self.health.rejected(len(parts.rejected) + len(parts.unattributed), words)
         sink_failed = False
         if parts.retry:
             sink_failed = self._again(flight, landed)

@@ -46,7 +46,7 @@ class Tally:
 
     def settled(self, settlement: Settlement) -> None:
         """The store has committed `settlement`."""
-        self._delivered.inc(settlement.delivered - settlement.undisclosed + len(settlement.replayed))
-        self._dead[RejectReason.PARTIAL_SUCCESS].inc(settlement.undisclosed)
+        self._delivered.inc(settlement.delivered - settlement.unattributed + len(settlement.replayed))
+        self._dead[RejectReason.PARTIAL_SUCCESS].inc(settlement.unattributed)
         for rejection in (*settlement.dead, *settlement.dead_again):
             self._dead[rejection.reason].inc()

@@ -37,7 +37,7 @@ class Window:
         self._sink = sink
         self._order: deque[int] = deque()
         self._finished: dict[int, Rejection | None] = {}
-        self._undisclosed: dict[int, str] = {}
+        self._unattributed: dict[int, str] = {}
         self._replayed: list[int] = []
         self._dead_again: list[Rejection] = []
         self._unsettled: Settlement | None = None
@@ -77,8 +77,8 @@ class Window:
                 self._dead_again.append(rejection)
             else:
                 self._finished[pending.seq] = rejection
-        for seq in parts.undisclosed:
-            self._undisclosed[seq] = parts.undisclosed_detail
+        for seq in parts.unattributed:
+            self._unattributed[seq] = parts.unattributed_detail
 
     def settlement(self) -> Settlement | None:
         """What the store should commit next; None where nothing has moved."""
@@ -87,7 +87,7 @@ class Window:
         return self._unsettled
 
     def _build(self) -> Settlement | None:
-        position, delivered, undisclosed, words = self.position, 0, 0, ""
+        position, delivered, unattributed, words = self.position, 0, 0, ""
         dead: list[Rejection] = []
         while self._order and self._order[0] in self._finished:
             position = self._order.popleft()
@@ -96,9 +96,9 @@ class Window:
                 dead.append(rejection)
                 continue
             delivered += 1
-            if position in self._undisclosed:
-                undisclosed += 1
-                words = self._undisclosed.pop(position)
+            if position in self._unattributed:
+                unattributed += 1
+                words = self._unattributed.pop(position)
         if position == self.position and not self._replayed and not self._dead_again:
             return None
         replayed, self._replayed = self._replayed, []
@@ -108,7 +108,7 @@ class Window:
             position,
             delivered,
             dead,
-            undisclosed,
+            unattributed,
             words,
             replayed=replayed,
             dead_again=dead_again,

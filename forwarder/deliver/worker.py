@@ -232,10 +232,10 @@ class Worker:
             ours = "this is a fault of the forwarder: please report it"
             _logger.error(
                 "events could not be read or settled; they wait in the store, and delivery goes on by itself",
-                action="delivery_stumbled",
+                action="delivery_store_error",
                 sink=self._outlet.name,
                 error=f"{type(error).__name__}: {error}",
-                what_to_do="see that the disk of `store.path` has room and works"
+                hint="see that the disk of `store.path` has room and works"
                 if isinstance(error, StoreError)
                 else ours,
                 exc_info=error,

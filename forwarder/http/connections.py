@@ -42,7 +42,7 @@ class Connection(Protocol):
         ...
 
 
-class Guard:
+class ConnectionLimiter:
     """What the connections of one listener share.
 
     Attributes:

@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from forwarder.http.connections import Guard
+from forwarder.http.connections import ConnectionLimiter
 
 _MAX_URL = 8192
 _MAX_PIPELINE = 16  # requests waiting behind the one in service; uvicorn would read on without an end
@@ -38,7 +38,11 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(
-        self, config: uvicorn.Config, state: ServerState, loop: asyncio.AbstractEventLoop, guard: Guard
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        loop: asyncio.AbstractEventLoop,
+        guard: ConnectionLimiter,
     ) -> None:
         super().__init__(config, state, {}, loop)
         self._guard = guard
@@ -147,7 +151,7 @@ class GuardedProtocol(HttpToolsProtocol):
         ):
             self._fault = 431
         elif len(self.pipeline) >= _MAX_PIPELINE:
-            self._fault = 400  # goes unsaid: those before it are answered, and the connection ends
+            self._fault = 400  # goes suppressed: those before it are answered, and the connection ends
         if self._fault:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from forwarder import logs
 from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
-from forwarder.http.connections import BURST, Guard
+from forwarder.http.connections import BURST, ConnectionLimiter
 from forwarder.http.protocol import GuardedProtocol
 from forwarder.http.settings import ListenerLimits
 
@@ -28,7 +28,9 @@ _BACKLOG = 2048
 class Server:
     """A listener: `start`, `stop`, and both may be called from any task of the loop."""
 
-    def __init__(self, app: Any, listen: Listen, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, app: Any, listen: Listen, guard: ConnectionLimiter, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Make a listener; `start` opens it.
 
         Args:
@@ -106,7 +108,7 @@ class Server:
                 "fewer connections fit than configured",
                 action="listener_limited",
                 max_connections=room,
-                what_to_do="raise the limit of open files",
+                hint="raise the limit of open files",
             )
             limits = limits.model_copy(update={"max_connections": max(room, 1)})
         self._guard.limits = limits
@@ -159,7 +161,7 @@ class Server:
             try:
                 self._guard.sweep()
             except Exception:  # noqa: BLE001  # deadlines must go on for all other connections
-                self._log.exception("deadlines could not be looked at", action="sweep_failed")
+                self._log.exception("deadlines could not be looked at", action="connection_sweep_failed")
 
 
 def open_files(wanted: int) -> int:

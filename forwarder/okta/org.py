@@ -16,7 +16,7 @@ _SECOND = 1_000_000
 _logger = logs.get("okta")
 
 
-class OktaSide:
+class OktaOrgRunner:
     """Belongs to one org.
 
     Args:
@@ -43,7 +43,9 @@ class OktaSide:
                 try:
                     await self._go_on()
                 except Exception:  # the other orgs, and this one's hook, must not suffer
-                    _logger.exception("the Okta side of an org failed", action="okta_failed", org=self._org)
+                    _logger.exception(
+                        "the Okta side of an org failed", action="okta_runner_failed", org=self._org
+                    )
                 await self._clock.sleep(_AGAIN)
         finally:
             await self._api.close()

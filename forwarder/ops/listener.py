@@ -26,7 +26,7 @@ from forwarder.metrics import Metrics
 Status = Callable[[], Awaitable[dict[str, Any]]]
 """Gathers the state of every part; also brings the gauges of the metrics up to date."""
 
-Unready = Callable[[], str | None]
+NotReadyReason = Callable[[], str | None]
 """Why a POST could not be stored at the last try; None when all is well."""
 
 _logger = logs.get("ops")
@@ -40,7 +40,7 @@ _PAGE_HEADERS = {
 }
 
 
-def app(metrics: Metrics, status: Status, unready: Unready) -> Litestar:
+def app(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> Litestar:
     """The ops listener as an ASGI app."""
 
     @get("/livez", media_type=MediaType.TEXT)
@@ -49,7 +49,7 @@ def app(metrics: Metrics, status: Status, unready: Unready) -> Litestar:
 
     @get("/readyz", media_type=MediaType.TEXT)
     async def readyz() -> Response[str]:
-        reason = unready()
+        reason = not_ready_reason()
         if reason is None:
             return Response("ready\n", status_code=200)
         return Response(f"not ready: {reason}\n", status_code=503)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from forwarder.receive.settings import OrgDoor
+from forwarder.receive.settings import HookEndpointSettings
 
 
 class AuthFailure(StrEnum):
@@ -75,7 +75,7 @@ class Keyring(msgspec.Struct, frozen=True):
         return org
 
 
-def keyrings(orgs: Mapping[str, OrgDoor]) -> dict[str, Keyring]:
+def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
     """The keyring of every path."""
     paths: dict[str, list[str]] = {}
     for name, org in orgs.items():
@@ -84,7 +84,7 @@ def keyrings(orgs: Mapping[str, OrgDoor]) -> dict[str, Keyring]:
     return {path: _keyring([(name, orgs[name]) for name in names]) for path, names in paths.items()}
 
 
-def _keyring(orgs: Sequence[tuple[str, OrgDoor]]) -> Keyring:
+def _keyring(orgs: Sequence[tuple[str, HookEndpointSettings]]) -> Keyring:
     keys = tuple(
         _Key(name, org.header.lower().encode(), secret.reveal().strip(" \t").encode())
         for name, org in orgs

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import prometheus_client
 
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.ports import Appended
 from forwarder.metrics import Metrics, event_type_label
 from forwarder.receive.auth import AuthFailure
@@ -31,16 +31,16 @@ class OrgCounts:
         self._failures = {reason: metrics.auth_failures.labels(org, reason.value) for reason in AuthFailure}
         self._challenges = {outcome: metrics.challenges.labels(org, outcome) for outcome in CHALLENGES}
         if org:
-            self._duplicates = metrics.events_duplicate.labels(org, Via.HOOK.value)
+            self._duplicates = metrics.events_duplicate.labels(org, Source.HOOK.value)
             self._rejected = metrics.events_rejected.labels(org)
             self._ack = metrics.ack_duration.labels(org)
-            self._lag = metrics.receive_lag.labels(org, Via.HOOK.value)
+            self._lag = metrics.receive_lag.labels(org, Source.HOOK.value)
             self._type("other")
 
     def _type(self, label: str) -> prometheus_client.Counter:
         child = self._types.get(label)
         if child is None:
-            child = self._metrics.events_received.labels(self._org, Via.HOOK.value, label)
+            child = self._metrics.events_received.labels(self._org, Source.HOOK.value, label)
             self._types[label] = child
         return child
 
@@ -56,7 +56,7 @@ class OrgCounts:
     def acknowledged(self, seconds: float) -> None:
         self._ack.observe(seconds)
 
-    def appended(self, appended: Appended, rejects: int) -> None:
+    def appended(self, appended: Appended, malformed: int) -> None:
         """Count what one POST brought, but for the lags."""
         stored = appended.stored
         if len(stored) == 1:
@@ -66,8 +66,8 @@ class OrgCounts:
                 self._type(label).inc(count)
         if appended.duplicates:
             self._duplicates.inc(appended.duplicates)
-        if rejects:
-            self._rejected.inc(rejects)
+        if malformed:
+            self._rejected.inc(malformed)
 
     def lags(self, events: Iterable[Event]) -> None:
         """Observe how long after they happened `events` came. Two clocks are compared, so never below 0."""

@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder import event_reader
 from forwarder.core.errors import BadRequestError
-from forwarder.core.event import Event, Reject, Via
+from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.time import Micros
 
 _BOM = b"\xef\xbb\xbf"
@@ -21,7 +21,7 @@ class Parsed(NamedTuple):
     """What one envelope holds, each in the order received."""
 
     events: list[Event]
-    rejects: list[Reject]
+    malformed: list[MalformedEvent]
 
 
 class _Ids(msgspec.Struct, kw_only=True):
@@ -80,7 +80,7 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Parsed:
         raise BadRequestError(400, "most elements of `data.events` are too short to be events")
     return Parsed(
         *await event_reader.read_events(
-            elements, org=org, via=Via.HOOK, received_at=received_at, envelope_id=_envelope_id(envelope)
+            elements, org=org, source=Source.HOOK, received_at=received_at, envelope_id=_envelope_id(envelope)
         )
     )
 

@@ -29,13 +29,13 @@ from litestar import Litestar, Request, Response, asgi
 from forwarder import logs
 from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
 from forwarder.core.ports import Clock, Intake
+from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.body import HangUpError, Receive, Scope, Send, decode_body, read_body
 from forwarder.receive.metrics import CODES, OrgCounts, chunks
 from forwarder.receive.parse import parse
-from forwarder.receive.quiet import QuietLog
-from forwarder.receive.settings import OrgDoor, ReceiverSettings
+from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -69,13 +69,13 @@ _STARTS[503] = _start(503, (b"connection", b"close"))
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-class Door:
+class HookReceiver:
     """The ingress listener's app, and what a reload and a stop do to it."""
 
     def __init__(
         self,
         intake: Intake,
-        orgs: Mapping[str, OrgDoor],
+        orgs: Mapping[str, HookEndpointSettings],
         settings: ReceiverSettings,
         metrics: Metrics,
         clock: Clock,
@@ -86,13 +86,13 @@ class Door:
         self._metrics = metrics
         self._clock = clock
         self._counts = {name: OrgCounts(metrics, name) for name in (*orgs, "")}
-        self._log = QuietLog(logs.get("receive"), clock)
+        self._log = RateLimitedLogger(logs.get("receive"), clock)
         self._closing = False
         self._routes = self._litestar()
 
     # What `app` of the process does to it.
 
-    def reload(self, orgs: Mapping[str, OrgDoor], settings: ReceiverSettings) -> None:
+    def reload(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> None:
         """Take new secrets and limits. A request that is being answered keeps the old ones.
 
         Raises:
@@ -228,7 +228,7 @@ class Door:
         received_at = self._clock.now()
         try:
             body = await self._body(headers, receive, settings.max_body)
-            events, rejects = await parse(body, org=org, received_at=received_at)
+            events, malformed = await parse(body, org=org, received_at=received_at)
         except BadRequestError as error:
             self._log.warning(
                 "a POST is no event hook that can be read",
@@ -242,12 +242,12 @@ class Door:
             return Answer(org, error.status)
         del body  # the events are copies; a commit may take its time
         try:
-            appended = await self._intake.append(events, rejects, timeout=settings.commit_timeout)
+            appended = await self._intake.append(events, malformed, timeout=settings.commit_timeout)
         except StoreError as error:
             self._store_failed(org, error)
             return Answer(org, 503)
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
-        self._counts[org].appended(appended, len(rejects))
+        self._counts[org].appended(appended, len(malformed))
         for piece in chunks(appended.stored, _LAGS):
             self._counts[org].lags(piece)
             if len(piece) == _LAGS:

@@ -50,7 +50,7 @@ def _sendable(secret: Secret) -> Secret:
     return secret
 
 
-class OrgDoor(Section):
+class HookEndpointSettings(Section):
     """How one org's hook comes in.
 
     Attributes:
@@ -67,7 +67,7 @@ class OrgDoor(Section):
     challenge_needs_secret: bool = True
 
 
-def door_faults(orgs: Mapping[str, OrgDoor]) -> Iterator[str]:
+def validate_endpoints(orgs: Mapping[str, HookEndpointSettings]) -> Iterator[str]:
     """What only all doors together show, one line each: path, what is wrong, hint. Never shows a secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():

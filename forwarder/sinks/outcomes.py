@@ -30,7 +30,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.time import Micros, to_micros
 
 DETAIL_LIMIT = 1_000
@@ -192,7 +192,7 @@ def retry_after(value: str | None, now: Micros) -> float | None:
     return (at - now) / 1_000_000 if at > now else None
 
 
-def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None) -> Outcome:
+def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None) -> BatchResult:
     """The outcome of a batch that met one fate.
 
     Args:
@@ -203,10 +203,10 @@ def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float |
     """
     words = detail[:DETAIL_LIMIT]
     if verdict.reject is not None:
-        return Outcome(rejected=[Rejection(seq, verdict.reject, words) for seq in seqs])
+        return BatchResult(rejected=[Rejection(seq, verdict.reject, words) for seq in seqs])
     if verdict.retry is None:
-        return Outcome(delivered=seqs)
-    return Outcome(
+        return BatchResult(delivered=seqs)
+    return BatchResult(
         retry=seqs,
         reason=verdict.retry,
         detail=words,
@@ -217,7 +217,9 @@ def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float |
     )
 
 
-def each(seqs: Sequence[int], answers: Sequence[tuple[Verdict, str]], wait: float | None = None) -> Outcome:
+def each(
+    seqs: Sequence[int], answers: Sequence[tuple[Verdict, str]], wait: float | None = None
+) -> BatchResult:
     """The outcome of a batch whose events were answered one by one.
 
     Args:
@@ -241,8 +243,8 @@ def each(seqs: Sequence[int], answers: Sequence[tuple[Verdict, str]], wait: floa
             if worst is None or (verdict.pause and not worst[0].pause):
                 worst = (verdict, words[:DETAIL_LIMIT])
     if worst is None:
-        return Outcome(delivered=delivered, rejected=rejected)
+        return BatchResult(delivered=delivered, rejected=rejected)
     verdict, words = worst
-    return Outcome(
+    return BatchResult(
         delivered, retry, rejected, reason=verdict.retry, detail=words, wait=wait, pause=verdict.pause
     )

@@ -24,21 +24,21 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One event that a sink refused, one element that was no event, or a number of undisclosed ones.
+    """One event that a sink refused, one element that was no event, or a number of unattributed ones.
 
     Attributes:
         id: names it.
         sink: who refused it; `receiver` for an element that was no event.
-        seq: its place in the log; None for the receiver's and for undisclosed ones.
+        seq: its place in the log; None for the receiver's and for unattributed ones.
         state: `dead`, or `replaying` while it is sent again.
-        count: how many events it stands for: 1, but for undisclosed ones.
+        count: how many events it stands for: 1, but for unattributed ones.
         reason: for counting.
         detail: the sink's own words.
         at: when it was refused last.
-        org: the org's name; empty where undisclosed, as the next two.
+        org: the org's name; empty where unattributed, as the next two.
         uuid: of the event; empty where it has none.
         event_type: of the event; empty where it has none.
-        body: as received; None where undisclosed, and in a list.
+        body: as received; None where unattributed, and in a list.
     """
 
     id: int
@@ -55,7 +55,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     body: bytes | None = None
 
     @property
-    def undisclosed(self) -> bool:
+    def unattributed(self) -> bool:
         """The sink did not say which events it refused, so they cannot be sent again."""
         return not self.org
 

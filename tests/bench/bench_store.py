@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.ports import Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
@@ -47,7 +47,7 @@ def events(count: int, least: int, most: int) -> Iterator[Event]:
         )
         body = f'{{"uuid":"{name}","x":"{_FILLER[: chance.randrange(least, most) - 54]}"}}'.encode()
         now = time.time_ns() // 1000
-        yield Event("acme", str(name), "user.session.start", now, now, Via.HOOK, str(uuid.uuid4()), body)
+        yield Event("acme", str(name), "user.session.start", now, now, Source.HOOK, str(uuid.uuid4()), body)
 
 
 class Bench:

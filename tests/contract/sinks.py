@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from forwarder.core.event import StoredEvent, Via, read_event
+from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.core.ports import Sink
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from forwarder.sinks.file.sink import FileSettings, FileSink
@@ -94,7 +94,7 @@ SINKS = [
 def stored_events(count: int, first: int = 1) -> list[StoredEvent]:
     """`count` events as the store gives them, each with a uuid of its own; `first` is the first `seq`."""
     return [
-        StoredEvent(seq, read_event(_body(), org="acme", via=Via.HOOK, received_at=NOON))
+        StoredEvent(seq, read_event(_body(), org="acme", source=Source.HOOK, received_at=NOON))
         for seq in range(first, first + count)
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RetryReason
 from tests.contract.sinks import SINKS, Factory, Running, stored_events
 from tests.fakes.peer import RETRY_AFTER, Fault
 
@@ -47,7 +47,7 @@ def uuids(batch: Sequence[StoredEvent]) -> list[str]:
     return [stored.event.uuid for stored in batch]
 
 
-def partition(outcome: Outcome) -> list[int]:
+def partition(outcome: BatchResult) -> list[int]:
     return sorted([*outcome.delivered, *outcome.retry, *(rejection.seq for rejection in outcome.rejected)])
 
 

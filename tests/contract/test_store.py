@@ -138,7 +138,7 @@ async def test_a_replay_is_sent_again_until_it_is_settled(store: AnyStore) -> No
         taken("siem", 0, -1),
         Settlement("siem", 2, delivered=1, dead=refused(3)),
         Settlement("siem", 2, dead=refused(2, 2)),
-        Settlement("siem", 3, delivered=3, undisclosed=4),
+        Settlement("siem", 3, delivered=3, unattributed=4),
         Settlement("siem", 1, replayed=(1,)),
         Settlement("siem", 0, dead_again=refused(1)),
         Settlement("siem", 1, delivered=1, replayed=(1,)),
@@ -166,7 +166,7 @@ async def test_a_page_is_stored_with_its_cursor_and_its_rejects(store: AnyStore)
     await store.append([known], timeout=5)
     assert await store.cursor("log/acme") is None
     first, second = logged("b", size=100), logged("c")
-    appended = await store.append_page(page(first, logged("a"), second, rejects=[reject()]), timeout=5)
+    appended = await store.append_page(page(first, logged("a"), second, malformed=[reject()]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 1)
     assert await log(store) == [(1, known), (2, first), (3, second)]
     assert await store.cursor("log/acme") == "next"

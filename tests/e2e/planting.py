@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import Event, Via, read_event
+from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import Micros
 from forwarder.ecs import readers
 from forwarder.ecs.fields import FIELDS
@@ -117,8 +117,8 @@ class Planter:
                 raise NoPlantError(f"no Okta event fills {field}")
         by_hook = HOOK_ELIGIBLE in EVENT_TYPES.get(event_type, ())
         body = json.dumps(hook_shape(raw, nulls=False) if by_hook else raw).encode()
-        via = Via.HOOK if by_hook else Via.LOG
-        return Plant(read_event(body, org="acme", via=via, received_at=self._at), added)
+        source = Source.HOOK if by_hook else Source.LOG
+        return Plant(read_event(body, org="acme", source=source, received_at=self._at), added)
 
     def several(self, wanted: Wanted, count: int, same: list[str], different: list[str]) -> Iterator[Plant]:
         """Events that agree in the fields `same`, and differ in each of the fields `different`."""

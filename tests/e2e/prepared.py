@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder.clock import SystemClock
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import StoredEvent, Via, read_event
+from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.bodies import Retention
 from forwarder.setup.elasticsearch.run import setup
@@ -60,8 +60,8 @@ def of_every_type(shape: str) -> list[StoredEvent]:
     """One event of each type of the catalogue, in the shape `hook` or `log`."""
     generator = Generator(Random(4), origin="https://acme.okta.test", odd_share=0.2)
     bodies = [getattr(generator.event(name, NOON), shape) for name in EVENT_TYPES]
-    via = Via.HOOK if shape == "hook" else Via.LOG
-    events = [read_event(body, org="acme", via=via, received_at=NOON) for body in bodies]
+    source = Source.HOOK if shape == "hook" else Source.LOG
+    events = [read_event(body, org="acme", source=source, received_at=NOON) for body in bodies]
     return [StoredEvent(seq, event) for seq, event in enumerate(events, 1)]
 
 

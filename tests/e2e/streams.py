@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Event, StoredEvent, Via, read_event
-from forwarder.core.outcome import Outcome
+from forwarder.core.event import Event, Source, StoredEvent, read_event
+from forwarder.core.outcome import BatchResult
 from forwarder.emulator.events.generator import Generator
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
 from tests.fakes.clock import NOON
@@ -75,7 +75,7 @@ class Stream:
         settings = {"hosts": (self.server.url,), "namespace": self.namespace, **more}
         return ElasticsearchSink(ElasticsearchSettings(**settings), clock or HastyClock())
 
-    async def send(self, *batch: StoredEvent, **more: Any) -> Outcome:
+    async def send(self, *batch: StoredEvent, **more: Any) -> BatchResult:
         """One try with a sink of its own."""
         sink = self.sink(**more)
         try:
@@ -107,8 +107,8 @@ def happened(count: int, seed: int = 1) -> Iterator[Event]:
 
 
 def _event(body: bytes) -> Event:
-    return read_event(body, org="acme", via=Via.HOOK, received_at=NOON)
+    return read_event(body, org="acme", source=Source.HOOK, received_at=NOON)
 
 
-def seqs(outcome: Outcome) -> tuple[list[int], list[int], list[int]]:
+def seqs(outcome: BatchResult) -> tuple[list[int], list[int], list[int]]:
     return list(outcome.delivered), list(outcome.retry), [reject.seq for reject in outcome.rejected]

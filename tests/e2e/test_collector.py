@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Event, Via, read_event
+from forwarder.core.event import Event, Source, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
@@ -43,7 +43,7 @@ def event(number: int, message: str = "", severity: str = "INFO") -> Event:
         "target": [{"id": "00g1", "type": "UserGroup", "displayName": "Admins", "alternateId": "unknown"}],
         "debugContext": {"debugData": {"requestUri": "/api/v1/authn", "risk": "{level=LOW}"}},
     }
-    return read_event(msgspec.json.encode(body), org="acme", via=Via.HOOK, received_at=RECEIVED)
+    return read_event(msgspec.json.encode(body), org="acme", source=Source.HOOK, received_at=RECEIVED)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from forwarder.core.event import StoredEvent, Via, read_event
+from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.setup.elasticsearch.fields import FALLBACKS
 from tests.e2e.prepared import deliver, ids, of_every_type, prepare, search
 from tests.e2e.streams import Stream, made, seqs
@@ -101,7 +101,7 @@ async def test_the_pipeline_reads_browsers_as_elastics_does(stream: Stream) -> N
 
 def _stored(seq: int, fixture: Fixture) -> StoredEvent:
     line = json.dumps({**json.loads(fixture.line), "uuid": str(fixture)})  # two of them share one
-    return StoredEvent(seq, read_event(line.encode(), org="acme", via=Via.LOG, received_at=NOON))
+    return StoredEvent(seq, read_event(line.encode(), org="acme", source=Source.LOG, received_at=NOON))
 
 
 def _agent(fields: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import Via, read_event
+from forwarder.core.event import Source, read_event
 from forwarder.core.time import to_micros
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.emulator.events.generator import Generator
@@ -49,7 +49,7 @@ def made(*, hooks_alone: bool, namespace: str = "default") -> Iterator[Json]:
         at = now - timedelta(seconds=60 + number * 10)
         happened = generator.event(event_type, to_micros(at))
         body = happened.hook if number % 2 and HOOK_ELIGIBLE in EVENT_TYPES[event_type] else happened.log
-        event = read_event(body, org="acme", via=Via.HOOK, received_at=to_micros(at) + 300_000)
+        event = read_event(body, org="acme", source=Source.HOOK, received_at=to_micros(at) + 300_000)
         yield document(event, DocumentOptions(namespace=namespace))
 
 

@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from tests.fakes.peer import RETRY_AFTER, Fault
 
 _WHOLE = {
-    Fault.THROTTLED: Outcome(reason=RetryReason.THROTTLED, wait=RETRY_AFTER, whole=True),
-    Fault.SERVER_ERROR: Outcome(reason=RetryReason.SERVER, whole=True),
-    Fault.REFUSED: Outcome(reason=RetryReason.CONNECTION, whole=True),
-    Fault.REDIRECT: Outcome(reason=RetryReason.REDIRECT, whole=True, pause=True),
-    Fault.UNAUTHORIZED: Outcome(reason=RetryReason.UNAUTHORIZED, whole=True, pause=True),
-    Fault.FORBIDDEN: Outcome(reason=RetryReason.FORBIDDEN, whole=True, pause=True),
-    Fault.NOT_FOUND: Outcome(reason=RetryReason.NOT_FOUND, whole=True, pause=True),
-    Fault.TOO_LARGE: Outcome(reason=RetryReason.TOO_LARGE, split=True),
+    Fault.THROTTLED: BatchResult(reason=RetryReason.THROTTLED, wait=RETRY_AFTER, whole=True),
+    Fault.SERVER_ERROR: BatchResult(reason=RetryReason.SERVER, whole=True),
+    Fault.REFUSED: BatchResult(reason=RetryReason.CONNECTION, whole=True),
+    Fault.REDIRECT: BatchResult(reason=RetryReason.REDIRECT, whole=True, pause=True),
+    Fault.UNAUTHORIZED: BatchResult(reason=RetryReason.UNAUTHORIZED, whole=True, pause=True),
+    Fault.FORBIDDEN: BatchResult(reason=RetryReason.FORBIDDEN, whole=True, pause=True),
+    Fault.NOT_FOUND: BatchResult(reason=RetryReason.NOT_FOUND, whole=True, pause=True),
+    Fault.TOO_LARGE: BatchResult(reason=RetryReason.TOO_LARGE, split=True),
 }
 
 
@@ -36,7 +36,7 @@ class MemorySink:
         self._fault: Fault | None = None
         self._named: Collection[str] = ()
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         self.tries.append(len(batch))
         await asyncio.sleep(0)
         if self._fault is Fault.SILENT:
@@ -48,10 +48,12 @@ class MemorySink:
         self._held.update(dict.fromkeys(stored.event.uuid for stored in taken))
         delivered = [stored.seq for stored in taken]
         if not named:
-            return Outcome(delivered)
+            return BatchResult(delivered)
         if self._fault is Fault.REJECTED:
-            return Outcome(delivered, rejected=[Rejection(seq, RejectReason.MAPPING, "no") for seq in named])
-        return Outcome(delivered, named, reason=RetryReason.THROTTLED, detail="too many")
+            return BatchResult(
+                delivered, rejected=[Rejection(seq, RejectReason.MAPPING, "no") for seq in named]
+            )
+        return BatchResult(delivered, named, reason=RetryReason.THROTTLED, detail="too many")
 
     async def close(self) -> None:
         self.closed += 1
@@ -66,8 +68,8 @@ class MemorySink:
         self._fault, self._named = None, ()
 
 
-def _with_retry(failure: Outcome, seqs: list[int]) -> Outcome:
-    return Outcome(
+def _with_retry(failure: BatchResult, seqs: list[int]) -> BatchResult:
+    return BatchResult(
         retry=seqs,
         reason=failure.reason,
         detail="as the test told it",
@@ -84,13 +86,13 @@ class Call:
     def __init__(self, batch: Sequence[StoredEvent]) -> None:
         self.batch = batch
         self.seqs = [stored.seq for stored in batch]
-        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
 
     def deliver(self) -> None:
         """Answer that everything was taken."""
-        self.answer.set_result(Outcome(delivered=self.seqs))
+        self.answer.set_result(BatchResult(delivered=self.seqs))
 
-    def reply(self, outcome: Outcome) -> None:
+    def reply(self, outcome: BatchResult) -> None:
         """Answer with `outcome`."""
         self.answer.set_result(outcome)
 
@@ -99,12 +101,14 @@ class Call:
     ) -> None:
         """Answer that the sink as a whole failed."""
         self.reply(
-            Outcome(retry=self.seqs, reason=reason, detail="it failed", whole=True, pause=pause, wait=wait)
+            BatchResult(
+                retry=self.seqs, reason=reason, detail="it failed", whole=True, pause=pause, wait=wait
+            )
         )
 
     def reject(self, reason: RejectReason = RejectReason.MAPPING) -> None:
         """Answer that none of the events will ever be taken."""
-        self.reply(Outcome(rejected=[Rejection(seq, reason, "it does not fit") for seq in self.seqs]))
+        self.reply(BatchResult(rejected=[Rejection(seq, reason, "it does not fit") for seq in self.seqs]))
 
 
 class ScriptedSink:
@@ -121,7 +125,7 @@ class ScriptedSink:
         self._taken = 0
         self._arrived = asyncio.Event()
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         call = Call(batch)
         self.calls.append(call)
         self._arrived.set()
@@ -147,11 +151,11 @@ class ScriptedSink:
 class AnsweringSink:
     """`core.ports.Sink` that answers each batch by a function at once, and notes the batches."""
 
-    def __init__(self, answer: Callable[[Sequence[StoredEvent]], Outcome]) -> None:
+    def __init__(self, answer: Callable[[Sequence[StoredEvent]], BatchResult]) -> None:
         self.batches: list[list[int]] = []
         self._answer = answer
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         self.batches.append([stored.seq for stored in batch])
         await asyncio.sleep(0)
         return self._answer(batch)

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, Reject, StoredEvent, Via
+from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import Rejection
 from forwarder.core.ports import Appended, Page, Settlement
 from forwarder.core.time import Micros
@@ -23,11 +23,11 @@ class MemoryStore:
     Attributes:
         failure: what the next appends and settlements raise; None lets them through.
         events: all stored events; `events[n].seq == n + 1`.
-        rejects: elements that were no events.
+        malformed: elements that were no events.
         duplicates: how many known events were appended again.
         positions: how far each sink has come; a sink that never settled is not in it.
-        delivered: events that each sink has taken, undisclosed ones not counted.
-        undisclosed: events that each sink refused without saying which.
+        delivered: events that each sink has taken, unattributed ones not counted.
+        unattributed: events that each sink refused without saying which.
         dead: dead letters of each sink, by seq.
         settlements: every settlement that was committed, in order.
         cursors: what was last remembered, by name.
@@ -38,11 +38,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self.failure: StoreError | None = None
         self.events: list[StoredEvent] = []
-        self.rejects: list[Reject] = []
+        self.malformed: list[MalformedEvent] = []
         self.duplicates = 0
         self.positions: dict[str, int] = {}
         self.delivered: defaultdict[str, int] = defaultdict(int)
-        self.undisclosed: defaultdict[str, int] = defaultdict(int)
+        self.unattributed: defaultdict[str, int] = defaultdict(int)
         self.dead: defaultdict[str, dict[int, Rejection]] = defaultdict(dict)
         self.settlements: list[Settlement] = []
         self.cursors: dict[str, str] = {}
@@ -81,12 +81,12 @@ class MemoryStore:
     # Intake
 
     async def append(
-        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
     ) -> Appended:
-        return await self._within(timeout, self._commit(events, rejects))
+        return await self._within(timeout, self._commit(events, malformed))
 
     async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        return await self._within(timeout, self._commit(page.events, page.rejects, page))
+        return await self._within(timeout, self._commit(page.events, page.malformed, page))
 
     async def cursor(self, name: str) -> str | None:
         return self.cursors.get(name)
@@ -119,7 +119,7 @@ class MemoryStore:
             commit.exception()  # nobody waits for it any more where the append timed out
 
     async def _commit(
-        self, events: Sequence[Event], rejects: Sequence[Reject], page: Page | None = None
+        self, events: Sequence[Event], malformed: Sequence[MalformedEvent], page: Page | None = None
     ) -> Appended:
         await self._open.wait()
         self._fail()
@@ -128,7 +128,7 @@ class MemoryStore:
             key = (event.org, event.uuid)
             if key in self._known:
                 self.duplicates += 1
-                if event.via is Via.HOOK:
+                if event.source is Source.HOOK:
                     self.awaited.pop(key, None)
                     self.missed.pop(key, None)
                 continue
@@ -139,7 +139,7 @@ class MemoryStore:
                 self.awaited[key] = event
         if page is not None:
             self.cursors |= [page.cursor]
-        self.rejects.extend(rejects)
+        self.malformed.extend(malformed)
         self._notify()
         return Appended(stored, len(events) - len(stored))
 
@@ -157,8 +157,8 @@ class MemoryStore:
         sink = settlement.sink
         self._check(settlement)
         self.positions[sink] = settlement.position
-        self.delivered[sink] += settlement.delivered - settlement.undisclosed + len(settlement.replayed)
-        self.undisclosed[sink] += settlement.undisclosed
+        self.delivered[sink] += settlement.delivered - settlement.unattributed + len(settlement.replayed)
+        self.unattributed[sink] += settlement.unattributed
         for seq in settlement.replayed:
             self._replaying[sink].remove(seq)
         for rejection in settlement.dead_again:
@@ -176,7 +176,7 @@ class MemoryStore:
             or not before <= settlement.position <= len(self.events)
             or len(set(dead)) != len(dead)
             or any(not before < seq <= settlement.position for seq in dead)
-            or not 0 <= settlement.undisclosed <= settlement.delivered
+            or not 0 <= settlement.unattributed <= settlement.delivered
             or len(set(again)) != len(again)
             or not set(again) <= set(self._replaying[settlement.sink])
         ):

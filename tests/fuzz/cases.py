@@ -93,45 +93,45 @@ class Case:
         pieces: what to write, one piece after the other.
         sound: it is one whole request that nothing has spoilt, so it must be answered 200.
         uuids: the events that are then stored.
-        rejects: the elements that are then dead letters.
+        malformed: the elements that are then dead letters.
     """
 
     pieces: list[bytes]
     sound: bool
     uuids: frozenset[str]
-    rejects: int
+    malformed: int
 
 
 def case(seed: int) -> Case:
     """The case of a seed."""
     random = Random(seed)
-    body, uuids, rejects = _envelope(random, seed)
+    body, uuids, malformed = _envelope(random, seed)
     spoilt = random.random() < 0.5
     if spoilt:
         body = _spoil(random, body)
     request, framed = _request(random, body)
     if random.random() < 0.15:
         request, framed = _spoil(random, request), False
-    return Case(_cut(random, request), framed and not spoilt, frozenset(uuids), rejects)
+    return Case(_cut(random, request), framed and not spoilt, frozenset(uuids), malformed)
 
 
 def _envelope(random: Random, seed: int) -> tuple[bytes, set[str], int]:
     uuids: set[str] = set()
     elements: list[object] = []
-    rejects = 0
+    malformed = 0
     for number in range(random.choice((0, 1, 1, 1, 2, 5, 40, 400))):
         if random.random() < 0.8:
             uuids.add(f"{seed}-{number}")
             elements.append(_event(random, f"{seed}-{number}"))
         else:
-            rejects += 1
+            malformed += 1
             elements.append(random.choice(_STRAY))
     envelope: dict[str, object] = {"data": {"events": elements, **_extras(random)}, **_extras(random)}
     if random.random() < 0.8:
         envelope[random.choice(("eventId", "eventID"))] = random.choice((*_TEXTS, None, 5, {}))
     # ASCII or not decides whether halves of pairs are written as escapes; as bytes they cannot be.
     text = json.dumps(_shuffled(random, envelope), indent=random.choice((None, None, 1)))
-    return text.encode(), uuids, rejects
+    return text.encode(), uuids, malformed
 
 
 def _event(random: Random, uuid: str) -> dict[str, object]:

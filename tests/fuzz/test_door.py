@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Event, Reject
+from forwarder.core.event import Event, MalformedEvent
 from forwarder.core.ports import Appended
 from tests.fuzz.cases import SECRET, Case, case
 from tests.unit.receive.harness import Listening, envelope, event, listening, org, post
@@ -35,7 +35,7 @@ class Forgetful:
         self.uuids: set[str] = set()
 
     async def append(
-        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
     ) -> Appended:
         await asyncio.sleep(0)
         self.uuids |= {event.uuid for event in events}
@@ -114,7 +114,7 @@ def test_a_case_is_its_seed() -> None:
 async def test_the_fuzzer_would_see_a_5xx() -> None:
     class Broken(Forgetful):
         async def append(
-            self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+            self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
         ) -> Appended:
             raise RuntimeError
 

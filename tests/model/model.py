@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.ports import Page
 from forwarder.core.time import Micros
 
@@ -19,7 +19,7 @@ class Sink:
     attached: bool = True
     delivered: int = 0
     discarded: int = 0
-    undisclosed: int = 0
+    unattributed: int = 0
     letters: dict[int, bool] = field(default_factory=dict)
 
 
@@ -36,24 +36,24 @@ class Model:
         self.missed: dict[tuple[str, str], Event] = {}
         self.cursors: dict[str, str] = {}
 
-    def append(self, events: list[Event], rejects: int, now: int) -> list[Event]:
+    def append(self, events: list[Event], malformed: int, now: int) -> list[Event]:
         stored = []
         for one in events:
             if (one.org, one.uuid) in self.known:
                 self.duplicates += 1
-                if one.via is Via.HOOK:
+                if one.source is Source.HOOK:
                     self.awaited.pop((one.org, one.uuid), None)
                     self.missed.pop((one.org, one.uuid), None)
                 continue
             self.known[one.org, one.uuid] = now
             stored.append(one)
         self.log += stored
-        self.rejected += rejects
-        self.rejects_kept += rejects
+        self.rejected += malformed
+        self.rejects_kept += malformed
         return stored
 
     def append_page(self, page: Page, now: int) -> list[Event]:
-        stored = self.append(list(page.events), len(page.rejects), now)
+        stored = self.append(list(page.events), len(page.malformed), now)
         self.awaited |= {(one.org, one.uuid): one for one in stored if one.uuid in page.hooked}
         self.cursors |= [page.cursor]
         return stored

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Page, Settlement
 from forwarder.metrics import Metrics
@@ -75,17 +75,17 @@ class StoreMachine(RuleBasedStateMachine):
     def sample(self, org: str, name: str | None) -> Event:
         return event(name, org=org, received_at=self.clock.now(), size=len(name or "") * 100)
 
-    def page(self, org: str, names: list[tuple[str | None, bool, int]], rejects: int) -> Page:
+    def page(self, org: str, names: list[tuple[str | None, bool, int]], malformed: int) -> Page:
         """For each name: whether the hook is to bring it too, and how many seconds before now it happened."""
         cursor = f"page {next(self.copies)}"
         events = [
             msgspec.structs.replace(
-                self.sample(org, name), via=Via.LOG, published=self.clock.now() - ago * 1_000_000
+                self.sample(org, name), source=Source.LOG, published=self.clock.now() - ago * 1_000_000
             )
             for name, _, ago in names
         ]
         hooked = frozenset(one.uuid for one, (_, hook, _) in zip(events, names, strict=True) if hook)
-        return Page(org, events, (f"log/{org}", cursor), [reject()] * rejects, hooked)
+        return Page(org, events, (f"log/{org}", cursor), [reject()] * malformed, hooked)
 
     @rule(
         org=st.sampled_from("ab"),
@@ -93,7 +93,7 @@ class StoreMachine(RuleBasedStateMachine):
             st.tuples(st.none() | st.sampled_from(NAMES), st.booleans(), st.sampled_from((-60, 0, 60))),
             max_size=6,
         ),
-        rejects=st.integers(0, 2),
+        malformed=st.integers(0, 2),
         times=st.integers(1, 2),
         by_command=st.booleans(),
     )
@@ -101,12 +101,12 @@ class StoreMachine(RuleBasedStateMachine):
         self,
         org: str,
         names: list[tuple[str | None, bool, int]],
-        rejects: int,
+        malformed: int,
         times: int,
         by_command: bool,  # noqa: FBT001  # Hypothesis passes it by name
     ) -> None:
         """The log brings a page, perhaps a second time, and perhaps through a command beside the forwarder."""
-        page = self.page(org, names, rejects)
+        page = self.page(org, names, malformed)
         log = CommandIntake(self.options, self.clock) if by_command else self.store
         for _ in range(times):
             expected = self.model.append_page(page, self.seconds)
@@ -130,7 +130,7 @@ class StoreMachine(RuleBasedStateMachine):
         hook_first: bool,  # noqa: FBT001  # Hypothesis passes it by name
     ) -> None:
         both = self.page("a", [(None, True, 0)] * count, 0)
-        copies = [msgspec.structs.replace(one, via=Via.HOOK) for one in both.events]
+        copies = [msgspec.structs.replace(one, source=Source.HOOK) for one in both.events]
 
         async def at_once() -> None:
             works = [self.store.append(copies, timeout=20), self.store.append_page(both, timeout=20)]
@@ -151,12 +151,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         names=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.sampled_from(NAMES)), max_size=6),
-        rejects=st.integers(0, 2),
+        malformed=st.integers(0, 2),
     )
-    def append(self, names: list[tuple[str, str | None]], rejects: int) -> None:
+    def append(self, names: list[tuple[str, str | None]], malformed: int) -> None:
         events = [self.sample(org, name) for org, name in names]
-        expected = self.model.append(events, rejects, self.seconds)
-        appended = self.run(self.store.append(events, [reject()] * rejects, timeout=20))
+        expected = self.model.append(events, malformed, self.seconds)
+        appended = self.run(self.store.append(events, [reject()] * malformed, timeout=20))
         assert list(appended.stored) == expected
         assert appended.duplicates == len(events) - len(expected)
 
@@ -180,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
         seqs = range(sink.position + 1, sink.position + count + 1)
         dead = data.draw(st.sets(st.sampled_from(seqs))) if count else set()
         delivered = count - len(dead)
-        undisclosed = data.draw(st.integers(0, delivered)) if data.draw(st.booleans()) else 0
+        unattributed = data.draw(st.integers(0, delivered)) if data.draw(st.booleans()) else 0
         replaying = [seq for seq, again in sink.letters.items() if again]
         fates = {seq: data.draw(st.sampled_from(("wait", "taken", "dead"))) for seq in replaying}
         settlement = Settlement(
@@ -188,15 +188,15 @@ class StoreMachine(RuleBasedStateMachine):
             sink.position + count,
             delivered,
             self.rejections(dead),
-            undisclosed,
+            unattributed,
             "too old",
             tuple(seq for seq, fate in fates.items() if fate == "taken"),
             self.rejections(seq for seq, fate in fates.items() if fate == "dead"),
         )
         self.run(self.store.settle(settlement))
         sink.position += count
-        sink.delivered += delivered - undisclosed + len(settlement.replayed)
-        sink.undisclosed += undisclosed
+        sink.delivered += delivered - unattributed + len(settlement.replayed)
+        sink.unattributed += unattributed
         sink.letters |= dict.fromkeys(dead, False)
         sink.letters |= {seq: False for seq, fate in fates.items() if fate == "dead"}
         for seq in settlement.replayed:
@@ -235,9 +235,9 @@ class StoreMachine(RuleBasedStateMachine):
             expected, self.model.rejects_kept = self.model.rejects_kept, 0
         else:
             sink = self.model.sinks.get(name, Sink(0, 0))
-            expected = sink.undisclosed + sum(not again for again in sink.letters.values())
+            expected = sink.unattributed + sum(not again for again in sink.letters.values())
             sink.letters = {seq: again for seq, again in sink.letters.items() if again}
-            sink.undisclosed = 0
+            sink.unattributed = 0
             sink.discarded += expected
         assert self.run(self.store.discard(Selection(sink=name))) == expected
 
@@ -330,7 +330,7 @@ class StoreMachine(RuleBasedStateMachine):
         replaying = sum(sink.letters.values())
         return (
             sink.delivered,
-            len(sink.letters) - replaying + sink.undisclosed,
+            len(sink.letters) - replaying + sink.unattributed,
             sink.discarded,
             sink.skipped,
             len(self.model.log) - sink.position + replaying,

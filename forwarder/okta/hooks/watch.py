@@ -140,7 +140,10 @@ class HookWatch:
             hook = await self._hooks.verify(hook)
         except OktaError as error:
             _logger.warning(
-                "the hook could not be verified again", action="heal_failed", org=self._org, error=str(error)
+                "the hook could not be verified again",
+                action="hook_reverify_failed",
+                org=self._org,
+                error=str(error),
             )
         else:
             _logger.info("the hook is verified again", action="hook_healed", org=self._org, hook=hook.id)

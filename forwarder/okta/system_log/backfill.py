@@ -171,7 +171,7 @@ class Backfill:
         while True:
             await self._held(progress, tell)
             page = await self._page(link, Span(progress.reached, span.until))
-            link = page.next if page.events or page.rejects else None
+            link = page.next if page.events or page.malformed else None
             reached = span.until if link is None else max(progress.reached, page.newest or 0)
             mark = _Mark(since, reached, done=link is None)
             progress = await self._keep(page, mark, progress)
@@ -198,13 +198,13 @@ class Backfill:
         # Nothing is awaited from a hook here: of what happened long ago nobody knows any more what the hook has brought.
         cursor = self._name, msgspec.json.encode(mark).decode()
         done = await self._store.append_page(
-            Page(self._log.org, page.events, cursor, page.rejects), timeout=COMMIT_TIMEOUT
+            Page(self._log.org, page.events, cursor, page.malformed), timeout=COMMIT_TIMEOUT
         )
         return Progress(
             mark.reached,
             before.read + len(page.events),
             before.new + len(done.stored),
-            before.rejected + len(page.rejects),
+            before.rejected + len(page.malformed),
         )
 
     async def _held(self, progress: Progress, tell: Callable[[Progress], None]) -> None:

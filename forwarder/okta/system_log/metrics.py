@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.core.ports import Appended
 from forwarder.metrics import Metrics, event_type_label
 
-_VIA = Via.LOG.value
+_VIA = Source.LOG.value
 
 
 class LogCounts:
@@ -22,7 +22,7 @@ class LogCounts:
         self._missed = metrics.events_missed.labels(org)
         self.lag = metrics.reconcile_lag.labels(org)
 
-    def appended(self, appended: Appended, rejects: int) -> None:
+    def appended(self, appended: Appended, malformed: int) -> None:
         """Count what one page brought."""
         types = Counter(event_type_label(event.event_type) for event in appended.stored)
         for label, count in types.items():
@@ -31,7 +31,7 @@ class LogCounts:
             # Two clocks are compared, so never below 0.
             self._receive_lag.observe(max(0, event.received_at - event.published) / 1_000_000)
         self._duplicates.inc(appended.duplicates)
-        self._rejected.inc(rejects)
+        self._rejected.inc(malformed)
 
     def missed(self, count: int) -> None:
         """Count events that the hook never brought."""

@@ -18,7 +18,7 @@ import msgspec
 from forwarder import event_reader
 from forwarder.core import surrogates
 from forwarder.core.errors import OktaError
-from forwarder.core.event import Event, Reject, Via
+from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, to_datetime
 from forwarder.okta.api.port import Answer, Api
@@ -38,7 +38,7 @@ class LogPage(msgspec.Struct, frozen=True):
 
     Attributes:
         events: in the order of the log.
-        rejects: elements that are no events.
+        malformed: elements that are no events.
         hooked: uuids of those of `events` that Okta names the hook for.
         newest: the latest `published` of them; None where there are none.
         next: address of the page that follows; None where the log has none.
@@ -47,7 +47,7 @@ class LogPage(msgspec.Struct, frozen=True):
     """
 
     events: Sequence[Event]
-    rejects: Sequence[Reject]
+    malformed: Sequence[MalformedEvent]
     hooked: frozenset[str]
     newest: Micros | None
     next: str | None
@@ -123,12 +123,12 @@ class SystemLog:
                 f"a page of the System Log of {self.org} came without a link to the next one; does a proxy drop it?"
             )
         elements = await _split(answer.content)
-        events, rejects = await event_reader.read_events(
-            elements, org=self.org, via=Via.LOG, received_at=self._clock.now()
+        events, malformed = await event_reader.read_events(
+            elements, org=self.org, source=Source.LOG, received_at=self._clock.now()
         )
         newest = max((event.published for event in events), default=None)
         full = len(elements) >= self._limit
-        return LogPage(events, rejects, await hooked(events, hook), newest, following, asked, full)
+        return LogPage(events, malformed, await hooked(events, hook), newest, following, asked, full)
 
     def _next(self, answer: Answer) -> str | None:
         """The next link, at the address that the operator gave, whatever host it names."""

@@ -237,10 +237,10 @@ class Reconciler:
             hook=hook,
         )
         cursor = self._cursor, msgspec.json.encode(place).decode()
-        appended = await self._append(Page(self._log.org, page.events, cursor, page.rejects, page.hooked))
+        appended = await self._append(Page(self._log.org, page.events, cursor, page.malformed, page.hooked))
         self.state.cursor_saved = self._clock.now()
         self.state.complete = max(place.polled, place.newest)
-        self._counts.appended(appended, len(page.rejects))
+        self._counts.appended(appended, len(page.malformed))
         self.notices.look(appended.stored)
         return place
 
@@ -268,7 +268,7 @@ class Reconciler:
             self.state.missed += missed
             _logger.warning(
                 "the hook never brought what it should; the System Log did",
-                action="missed",
+                action="events_missed",
                 org=self._log.org,
                 events=missed,
             )

@@ -75,7 +75,7 @@ def _trust(settings: ElasticsearchSettings) -> ssl.SSLContext | None:
             "the server's certificate is not checked",
             action="certificate_not_verified",
             hosts=settings.hosts,
-            what_to_do="write ca_file in place of verify: false",
+            hint="write ca_file in place of verify: false",
         )
     return context
 

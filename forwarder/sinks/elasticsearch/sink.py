@@ -25,7 +25,7 @@ from isal import igzip
 from forwarder.cooperative import Slices
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import document
 from forwarder.ecs.raw import raw_document
@@ -66,11 +66,11 @@ class ElasticsearchSink:
             chosen["headers"] = {"content-encoding": "gzip"}
         return self._owner.options(**chosen)
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """As the port says."""
         seqs, parts, rejected = await self._documents(batch)
         if not seqs:
-            return Outcome(rejected=rejected)
+            return BatchResult(rejected=rejected)
         body = b"".join(parts)
         if self._settings.compress:
             body = await asyncio.to_thread(igzip.compress, body, 1)
@@ -108,7 +108,7 @@ class ElasticsearchSink:
             words = f"the event cannot be turned into a document: {type(error).__name__}: {error}"
             raise UnmappableError(words) from error
 
-    async def _bulk(self, seqs: Sequence[int], body: bytes) -> Outcome:
+    async def _bulk(self, seqs: Sequence[int], body: bytes) -> BatchResult:
         try:
             answer = await self._client.bulk(
                 operations=body,  # type: ignore[arg-type]  # the serializer above takes it as it is

@@ -153,7 +153,7 @@ class LineFile:
             os.fsync(self._file)
             _logger.warning(
                 "the last line was torn, by a crash or a full disk, and is cut off; its event is sent again",
-                action="file_mended",
+                action="file_truncated",
                 path=str(self._path),
                 bytes=status.st_size - self._length,
             )

@@ -14,7 +14,7 @@ from forwarder.config_types import Duration, PathStr, Section, Size
 from forwarder.cooperative import Slices
 from forwarder.core.errors import SinkError, UnmappableError
 from forwarder.core.event import Event, StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.file.lines import LineFile, Rotation
@@ -80,16 +80,16 @@ class FileSink:
                 error=_words(error),
             )
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """As `core.ports.Sink.send`. Where it is cancelled the lines may still be written; they are sent again then, so
         the file may hold an event twice, by the same uuid."""
         lines, seqs, rejected = await self._lines(batch)
         if not seqs:
-            return Outcome(rejected=rejected)
+            return BatchResult(rejected=rejected)
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, lines)
         except (OSError, SinkError) as error:
-            return Outcome(
+            return BatchResult(
                 retry=seqs,
                 rejected=rejected,
                 reason=RetryReason.DISK,
@@ -97,7 +97,7 @@ class FileSink:
                 pause=True,
                 whole=True,
             )
-        return Outcome(delivered=seqs, rejected=rejected)
+        return BatchResult(delivered=seqs, rejected=rejected)
 
     async def close(self) -> None:
         """As `core.ports.Sink.close`."""

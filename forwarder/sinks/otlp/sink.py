@@ -17,7 +17,7 @@ from forwarder import logs
 from forwarder.cooperative import Slices
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.record import record
@@ -59,11 +59,11 @@ class OtlpSink:
         self._settings = settings
         self._drop_idle()
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """As the port says."""
         seqs, records, unmappable = await self._records(batch)
         if not records:
-            return Outcome(rejected=unmappable)
+            return BatchResult(rejected=unmappable)
         outcome = self._outcome(seqs, await self._export(records))
         return msgspec.structs.replace(outcome, rejected=[*unmappable, *outcome.rejected])
 
@@ -120,7 +120,7 @@ class OtlpSink:
         while self._idle:
             self._idle.pop().close()
 
-    def _outcome(self, seqs: list[int], reply: Reply) -> Outcome:
+    def _outcome(self, seqs: list[int], reply: Reply) -> BatchResult:
         if reply.verdict != outcomes.DELIVERED:
             return outcomes.whole(seqs, reply.verdict, reply.detail, reply.wait)
         words = reply.detail[: outcomes.DETAIL_LIMIT]
@@ -129,7 +129,7 @@ class OtlpSink:
         if words and not reply.refused:
             self._warn(words)
         # The server does not say which of the records it refused, and OTLP forbids to send the batch again.
-        return Outcome(delivered=seqs, undisclosed=reply.refused, detail=words)
+        return BatchResult(delivered=seqs, unattributed=reply.refused, detail=words)
 
     def _warn(self, words: str) -> None:
         now = self._clock.monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from forwarder.core.errors import NotAnEventError, StoreError
-from forwarder.core.event import Event, Reject, Via, read_event
+from forwarder.core.event import Event, MalformedEvent, Source, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Page, Settlement
 from forwarder.core.time import Micros
@@ -31,17 +31,17 @@ class Post(NamedTuple):
     """What one POST brings."""
 
     events: Sequence[Event]
-    rejects: Sequence[Reject]
+    malformed: Sequence[MalformedEvent]
 
 
 def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
-    """Store what is new of the events of `posts`, and their rejects as dead letters of the receiver."""
+    """Store what is new of the events of `posts`, and their malformed as dead letters of the receiver."""
     new = iter(tx.add([event for post in posts for event in post.events]))
     done = []
-    for events, rejects in posts:
+    for events, malformed in posts:
         stored = [event for event in events if next(new)]
-        for reject in rejects:
-            tx.add_reject(reject, Via.HOOK)
+        for reject in malformed:
+            tx.add_malformed(reject, Source.HOOK)
         done.append(Appended(stored, len(events) - len(stored)))
     return done
 
@@ -51,8 +51,8 @@ def append_page(tx: Transaction, page: Page) -> Appended:
     new = tx.add(page.events)
     stored = [event for event, is_new in zip(page.events, new, strict=True) if is_new]
     tx.await_hook([event for event in stored if event.uuid in page.hooked])
-    for reject in page.rejects:
-        tx.add_reject(reject, Via.LOG)
+    for reject in page.malformed:
+        tx.add_malformed(reject, Source.LOG)
     set_cursor(tx, *page.cursor)
     return Appended(stored, len(page.events) - len(stored))
 
@@ -81,22 +81,22 @@ def settle(tx: Transaction, done: Settlement) -> None:
     for dead in done.dead:
         copy = (done.sink, dead.reason.value, dead.detail, tx.now, dead.seq)
         _must_be_one(tx.db.execute(_COPY, copy).rowcount, done, dead.seq)
-    if done.undisclosed:
+    if done.unattributed:
         tx.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
             "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
             (
                 done.sink,
-                done.undisclosed,
+                done.unattributed,
                 RejectReason.PARTIAL_SUCCESS.value,
-                done.undisclosed_detail,
+                done.unattributed_detail,
                 tx.now,
             ),
         )
     _settle_replays(tx, done)
     tx.db.execute(
         "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
-        (done.position, done.delivered - done.undisclosed + len(done.replayed), done.sink),
+        (done.position, done.delivered - done.unattributed + len(done.replayed), done.sink),
     )
 
 
@@ -106,12 +106,12 @@ def _check(done: Settlement, *, before: int, last: int) -> None:
         len(dead) != len(done.dead)
         or done.position - before != done.delivered + len(dead)
         or not before <= done.position <= last
-        or not 0 <= done.undisclosed <= done.delivered
+        or not 0 <= done.unattributed <= done.delivered
         or not all(before < seq <= done.position for seq in dead)
     ):
         raise ValueError(
             f"the sink {done.sink} at {before} of {last} cannot move to {done.position} with "
-            f"{done.delivered} delivered ({done.undisclosed} of them undisclosed) and the dead {sorted(dead)}"
+            f"{done.delivered} delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
         )
 
 
@@ -203,7 +203,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     ).fetchone()
     try:
         event = read_event(
-            body, org=org, via=Via(via), received_at=received_at, envelope_id=unpack(envelope_id)
+            body, org=org, source=Source(via), received_at=received_at, envelope_id=unpack(envelope_id)
         )
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 
-from forwarder.core.event import Event, StoredEvent, Via
+from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.store.sqlite.uuid_key import unpack
 
 
@@ -43,7 +43,7 @@ def _events(
         if events and size > max_bytes:
             break
         event = Event(
-            org, unpack(uuid), event_type, published, received_at, Via(via), unpack(envelope_id), body
+            org, unpack(uuid), event_type, published, received_at, Source(via), unpack(envelope_id), body
         )
         events.append(StoredEvent(seq, event))
     return events

@@ -66,20 +66,20 @@ CREATE TABLE positions (
 CREATE TABLE dead_letters (
   id INTEGER PRIMARY KEY AUTOINCREMENT, -- for the operator; never given twice
   sink TEXT NOT NULL,                -- who refused it
-  seq INTEGER,                       -- its place in the log; NULL for the receiver's and for undisclosed ones
+  seq INTEGER,                       -- its place in the log; NULL for the receiver's and for unattributed ones
   state TEXT NOT NULL,               -- dead, or replaying: an operator sent it again
   count INTEGER NOT NULL,            -- 1; more where a sink refused that many without saying which
   reason TEXT NOT NULL,              -- core.outcome.RejectReason
   detail TEXT NOT NULL,              -- the sink's own words
   at INTEGER NOT NULL,               -- when it was refused last
-  org TEXT NOT NULL,                 -- the org's name; '' where undisclosed
+  org TEXT NOT NULL,                 -- the org's name; '' where unattributed
   uuid BLOB NOT NULL,                -- packed; '' where there is none
   event_type TEXT NOT NULL,          -- '' where there is none
   published INTEGER,                 -- NULL where there is none
-  received_at INTEGER,               -- NULL where undisclosed
-  via TEXT NOT NULL,                 -- the way it came: hook or log; '' where undisclosed
+  received_at INTEGER,               -- NULL where unattributed
+  via TEXT NOT NULL,                 -- the way it came: hook or log; '' where unattributed
   envelope_id BLOB NOT NULL,         -- packed; '' where there was none
-  body BLOB                          -- byte for byte as received; NULL where undisclosed: it cannot be sent again
+  body BLOB                          -- byte for byte as received; NULL where unattributed: it cannot be sent again
 );
 -- Finds the replays of a sink in their order, and counts without touching a body.
 CREATE INDEX dead_letters_by_state ON dead_letters (sink, state, id, count);

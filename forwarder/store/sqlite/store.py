@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, Reject, StoredEvent
+from forwarder.core.event import Event, MalformedEvent, StoredEvent
 from forwarder.core.ports import Appended, Clock, Page, Settlement
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -105,10 +105,10 @@ class Store:
     # Intake
 
     async def append(
-        self, events: Sequence[Event], rejects: Sequence[Reject] = (), *, timeout: float
+        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
     ) -> Appended:
         """As `core.ports.Intake.append`."""
-        return await self._append(operations.Post(events, rejects), timeout)
+        return await self._append(operations.Post(events, malformed), timeout)
 
     # LogIntake
 
@@ -144,13 +144,15 @@ class Store:
 
     def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # Cleared by the next commit, this one included.
-        self._writer.unready = f"the disk was too slow: an append was not committed within {timeout:g} s"
+        self._writer.not_ready_reason = (
+            f"the disk was too slow: an append was not committed within {timeout:g} s"
+        )
         committed.set_exception(StoreTimeoutError(f"not committed within {timeout:g} s; it still may be"))
 
     @property
-    def unready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why an event could not be stored at the last try; None while it can."""
-        return self._writer.unready
+        return self._writer.not_ready_reason
 
     # Log
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from forwarder.core.errors import StoreFullError
-from forwarder.core.event import Event, Reject, Via
+from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import RejectReason
 from forwarder.core.time import Micros
 from forwarder.store.sqlite import prune
@@ -107,7 +107,7 @@ class Transaction:
                         event.event_type,
                         event.published,
                         event.received_at,
-                        event.via.value,
+                        event.source.value,
                         self._packed(event.envelope_id),
                         event.body,
                     )
@@ -117,7 +117,7 @@ class Transaction:
             self._end_waits(
                 key[:2]
                 for event, key, is_new in zip(events, keys, new, strict=True)
-                if not is_new and event.via is Via.HOOK
+                if not is_new and event.source is Source.HOOK
             )
         if rows:
             self.make_room(size)
@@ -170,17 +170,17 @@ class Transaction:
         """The hook brought these: late perhaps, but it did, so those that had been given up are missed no more."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", keys)
 
-    def add_reject(self, reject: Reject, via: Via) -> None:
+    def add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep an element that is no event as a dead letter of the receiver.
 
         Args:
-            reject: the element.
-            via: the way that it came.
+            element: the element.
+            source: where it came from.
 
         Raises:
             StoreFullError: no room for it.
         """
-        self.make_room(len(reject.body) + _ROW)
+        self.make_room(len(element.body) + _ROW)
         self.rejected += 1
         self.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, "
@@ -188,13 +188,13 @@ class Transaction:
             (
                 RECEIVER,
                 RejectReason.NOT_AN_EVENT.value,
-                reject.detail,
+                element.detail,
                 self.now,
-                reject.org,
-                reject.received_at,
-                via.value,
-                pack(reject.envelope_id),
-                reject.body,
+                element.org,
+                element.received_at,
+                source.value,
+                pack(element.envelope_id),
+                element.body,
             ),
         )
 

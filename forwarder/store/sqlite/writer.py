@@ -74,7 +74,7 @@ class Writer:
     """Owns the writing connection. Made and used on the event loop; `work` runs on its thread.
 
     Attributes:
-        unready: why an event could not be stored at the last try; None while it can.
+        not_ready_reason: why an event could not be stored at the last try; None while it can.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Writer:
             metrics: for the duration of commits.
             committed: called on the event loop after each commit with the number of events ever stored.
         """
-        self.unready: str | None = None
+        self.not_ready_reason: str | None = None
         self.pruner = Pruner(settings)
         self._connection = Connection(db, settings, clock)
         self._path = settings.path
@@ -136,11 +136,11 @@ class Writer:
         size = (
             1
             + sum(len(event.body) for event in what.events)
-            + sum(len(reject.body) for reject in what.rejects)
+            + sum(len(reject.body) for reject in what.malformed)
         )
         if self._waiting + size > _WAITING_BYTES and self._waiting:
-            self.unready = "the disk does not keep up: too many events wait to be committed"
-            raise StoreError(self.unready)
+            self.not_ready_reason = "the disk does not keep up: too many events wait to be committed"
+            raise StoreError(self.not_ready_reason)
         return self._submit(
             what if isinstance(what, Post) else partial(operations.append_page, page=what), size
         )
@@ -181,7 +181,7 @@ class Writer:
                 try:
                     self._chores(idle=not group)
                 except Exception:  # noqa: BLE001  # without this thread nothing is ever stored again
-                    self._log.exception("a chore of the store failed", action="store_chore")
+                    self._log.exception("a chore of the store failed", action="store_maintenance_failed")
         self._connection.close()
 
     def _take(self) -> tuple[list[_Job], bool]:
@@ -222,7 +222,7 @@ class Writer:
         else:
             self._duration.observe(time.perf_counter() - started)
             if any(job.size for job in group):
-                self.unready = None
+                self.not_ready_reason = None
             self._answer([(job, result, None) for job, result in zip(group, results, strict=True)], stored)
 
     def _separate(self, group: list[_Job], error: Exception) -> None:
@@ -237,9 +237,9 @@ class Writer:
         self._answer([(group[0], None, error)], None)
 
     def _cannot_store(self, why: str) -> None:
-        if self.unready is None:
+        if self.not_ready_reason is None:
             self._log.error("events cannot be stored", action="store_unready", reason=why)
-        self.unready = why
+        self.not_ready_reason = why
 
     def _answer(self, answers: list[tuple[_Job, Any, Exception | None]], stored: int | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone, and everybody who waited with it
@@ -259,7 +259,7 @@ class Writer:
 
     def _chores(self, *, idle: bool) -> None:
         now = time.monotonic()
-        if self.unready is not None and now >= self._next_probe:
+        if self.not_ready_reason is not None and now >= self._next_probe:
             self._next_probe = now + _PROBE_EVERY
             self._probe()
         if now >= self._next_prune:
@@ -274,17 +274,17 @@ class Writer:
 
     def _probe(self) -> None:
         """Find out whether events can be stored again, so that no POST must fail to learn it."""
-        before = self.unready
+        before = self.not_ready_reason
         try:
             self._connection.transact(operations.fill_probe)
             self._connection.transact(operations.empty_probe)
         except sqlite3.Error as error:
             self._connection.recover(error)
-            self.unready = str(schema.trouble(self._path, error))
+            self.not_ready_reason = str(schema.trouble(self._path, error))
         except StoreFullError as error:
-            self.unready = str(error)
+            self.not_ready_reason = str(error)
         else:
-            self.unready = None
+            self.not_ready_reason = None
             self._log.info("events can be stored again", action="store_ready", reason=before)
 
     def _prune(self) -> bool:

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.event import Event, Via, read_event
+from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import to_datetime, to_micros
 
 
 def read(body: bytes) -> Event:
-    return read_event(body, org="acme", via=Via.HOOK, received_at=7, envelope_id="e1")
+    return read_event(body, org="acme", source=Source.HOOK, received_at=7, envelope_id="e1")
 
 
 def head(**changes: str) -> bytes:
@@ -28,7 +28,7 @@ def test_an_event_keeps_its_bytes_and_knows_its_head() -> None:
     assert event.body == body
     assert (event.org, event.uuid, event.event_type) == ("acme", "u1", "user.session.start")
     assert to_datetime(event.published) == datetime(2026, 8, 21, 9, 15, 33, 679000, tzinfo=UTC)
-    assert (event.received_at, event.via, event.envelope_id) == (7, Via.HOOK, "e1")
+    assert (event.received_at, event.source, event.envelope_id) == (7, Source.HOOK, "e1")
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ HALF = rb'{"uuid":"u","eventType":"t","published":"2026-01-01T00:00:00Z","x":"\u
 
 
 def test_half_of_a_surrogate_pair_in_a_field_that_nobody_reads_is_no_fault() -> None:
-    event = read_event(HALF, org="acme", via=Via.HOOK, received_at=1)
+    event = read_event(HALF, org="acme", source=Source.HOOK, received_at=1)
     assert (event.uuid, event.body) == ("u", HALF)
 
 
 def test_an_identity_with_half_of_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(NotAnEventError, match="surrogate"):
-        read_event(HALF.replace(b'"u"', rb'"\udc00"'), org="acme", via=Via.HOOK, received_at=1)
+        read_event(HALF.replace(b'"u"', rb'"\udc00"'), org="acme", source=Source.HOOK, received_at=1)

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from forwarder.core.event import Event, Via
-from forwarder.core.outcome import Outcome, RetryReason
+from forwarder.core.event import Event, Source
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Sink
 from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
@@ -23,7 +23,7 @@ SINK = "siem"
 def events(count: int, first: int = 1, size: int = 100) -> list[Event]:
     """Events that happened 3 s before noon, with bodies of `size` bytes."""
     return [
-        Event("acme", f"uuid-{n}", "user.session.start", NOON - 3_000_000, NOON, Via.HOOK, "", b"x" * size)
+        Event("acme", f"uuid-{n}", "user.session.start", NOON - 3_000_000, NOON, Source.HOOK, "", b"x" * size)
         for n in range(first, first + count)
     ]
 
@@ -91,9 +91,9 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
         assert not isinstance(results[0], Exception)
 
 
-def some(seqs: Sequence[int], *, retry: Sequence[int], wait: float | None = None) -> Outcome:
+def some(seqs: Sequence[int], *, retry: Sequence[int], wait: float | None = None) -> BatchResult:
     """All delivered but `retry`, which were throttled."""
-    return Outcome(
+    return BatchResult(
         delivered=[seq for seq in seqs if seq not in retry],
         retry=retry,
         reason=RetryReason.THROTTLED,

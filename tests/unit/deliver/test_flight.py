@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, RetryReason
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.flight import fly
 from tests.unit.deliver.rig import events
@@ -20,8 +20,8 @@ class Sink:
     def __init__(self, answer: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._answer = answer
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
-        outcome: Outcome = await self._answer()
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
+        outcome: BatchResult = await self._answer()
         return outcome
 
     async def close(self) -> None:

@@ -109,4 +109,4 @@ def test_every_reason_that_pauses_comes_with_advice() -> None:
     for reason in RetryReason:
         with structlog.testing.capture_logs() as lines:
             health(ManualClock()).failed(Trouble(reason, "words", pause=True))
-        assert lines[0]["what_to_do"]
+        assert lines[0]["hint"]

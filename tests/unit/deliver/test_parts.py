@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.parts import DeadLetterLimit, Parts, take_apart
 from tests.unit.deliver.rig import events
@@ -29,45 +29,45 @@ def places(parts: Parts) -> tuple[list[int], list[int], list[int]]:
 
 
 def test_each_event_goes_where_the_outcome_says() -> None:
-    parts = take_apart(batch_of(1, 2, 3), Outcome(delivered=[2], retry=[3], rejected=rejections(1)))
+    parts = take_apart(batch_of(1, 2, 3), BatchResult(delivered=[2], retry=[3], rejected=rejections(1)))
     assert places(parts) == ([2], [1], [3])
     assert (parts.words, parts.taken, parts.faults) == ("no to 1", True, 0)
 
 
-@given(delivered=SEQS, retry=SEQS, rejected=SEQS, undisclosed=st.integers(0, 20))
+@given(delivered=SEQS, retry=SEQS, rejected=SEQS, unattributed=st.integers(0, 20))
 def test_whatever_a_sink_says_each_event_is_in_one_place(
-    delivered: list[int], retry: list[int], rejected: list[int], undisclosed: int
+    delivered: list[int], retry: list[int], rejected: list[int], unattributed: int
 ) -> None:
     batch = batch_of(*range(1, 9))
-    parts = take_apart(batch, Outcome(delivered, retry, rejections(*rejected), undisclosed=undisclosed))
+    parts = take_apart(batch, BatchResult(delivered, retry, rejections(*rejected), unattributed=unattributed))
     assert sorted(seq for place in places(parts) for seq in place) == list(range(1, 9))
     assert set(places(parts)[0]) | set(places(parts)[1]) <= {*delivered, *rejected}
-    assert set(parts.undisclosed) <= set(places(parts)[0])
+    assert set(parts.unattributed) <= set(places(parts)[0])
 
 
 def test_what_is_in_doubt_is_sent_again() -> None:
-    parts = take_apart(batch_of(1, 2, 3), Outcome(delivered=[1, 1, 2, 7], rejected=rejections(2)))
+    parts = take_apart(batch_of(1, 2, 3), BatchResult(delivered=[1, 1, 2, 7], rejected=rejections(2)))
     assert places(parts) == ([], [], [1, 2, 3])
     assert parts.faults == 4
 
 
-def test_undisclosed_refusals_are_counted_not_guessed() -> None:
-    parts = take_apart(batch_of(1, 2, 3), Outcome([1, 2, 3], undisclosed=2, detail="2 are bad"))
-    assert (len(parts.undisclosed), parts.words) == (2, "2 are bad")
+def test_unattributed_refusals_are_counted_not_guessed() -> None:
+    parts = take_apart(batch_of(1, 2, 3), BatchResult([1, 2, 3], unattributed=2, detail="2 are bad"))
+    assert (len(parts.unattributed), parts.words) == (2, "2 are bad")
 
 
 def test_where_all_were_refused_each_is_rejected() -> None:
-    parts = take_apart(batch_of(1, 2), Outcome([1, 2], undisclosed=2, detail="bad"))
+    parts = take_apart(batch_of(1, 2), BatchResult([1, 2], unattributed=2, detail="bad"))
     assert places(parts) == ([], [1, 2], [])
     assert {rejection.reason for _, rejection in parts.rejected} == {RejectReason.PARTIAL_SUCCESS}
 
 
 def rejected(*batch: Pending) -> Parts:
-    return take_apart(batch, Outcome(rejected=rejections(*(pending.seq for pending in batch))))
+    return take_apart(batch, BatchResult(rejected=rejections(*(pending.seq for pending in batch))))
 
 
 def delivered(*batch: Pending) -> Parts:
-    return take_apart(batch, Outcome([pending.seq for pending in batch]))
+    return take_apart(batch, BatchResult([pending.seq for pending in batch]))
 
 
 def test_the_events_beyond_the_limit_are_given_back() -> None:
@@ -89,7 +89,7 @@ def test_a_delivery_begins_the_count_anew() -> None:
 
 def test_deliveries_and_rejections_of_one_batch_count_in_the_order_of_the_log() -> None:
     limit = DeadLetterLimit(1)
-    parts = take_apart(batch_of(1, 2, 3, 4), Outcome([3], rejected=rejections(1, 2, 4)))
+    parts = take_apart(batch_of(1, 2, 3, 4), BatchResult([3], rejected=rejections(1, 2, 4)))
     assert [pending.seq for pending in limit.apply(parts)] == [2]
     assert (places(parts), limit.reached) == (([3], [1, 4], []), False)
 

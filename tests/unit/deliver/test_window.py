@@ -59,16 +59,16 @@ def test_a_settlement_is_offered_unchanged_until_the_store_has_taken_it() -> Non
     assert (second.position, second.delivered) == (2, 1)
 
 
-def test_undisclosed_events_are_told_when_the_position_passes_them() -> None:
+def test_unattributed_events_are_told_when_the_position_passes_them() -> None:
     window = Window(SINK, 0)
     one, two, three = window.read(stored(1, 3))
-    window.finish(Parts([two, three], [], [], undisclosed=[2], undisclosed_detail="one is bad"))
+    window.finish(Parts([two, three], [], [], unattributed=[2], unattributed_detail="one is bad"))
     assert window.settlement() is None
     window.finish(delivered(one))
     settlement = window.settlement()
     assert settlement is not None
     assert (settlement.position, settlement.delivered, settlement.dead) == (3, 3, [])
-    assert (settlement.undisclosed, settlement.undisclosed_detail) == (1, "one is bad")
+    assert (settlement.unattributed, settlement.unattributed_detail) == (1, "one is bad")
 
 
 def test_replays_do_not_move_the_position() -> None:

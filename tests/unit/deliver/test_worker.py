@@ -6,7 +6,7 @@ import structlog
 
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from tests.fakes.clock import settle
 from tests.fakes.sink import MemorySink
@@ -121,7 +121,7 @@ async def test_rejected_events_become_dead_letters_with_the_sinks_words() -> Non
     with structlog.testing.capture_logs():
         async with working(3) as (rig, _):
             dead = Rejection(2, RejectReason.MAPPING, "field [a] is no date")
-            (await rig.called()).reply(Outcome(delivered=[1, 3], rejected=[dead]))
+            (await rig.called()).reply(BatchResult(delivered=[1, 3], rejected=[dead]))
             await settle()
             assert rig.store.dead[SINK] == {2: dead}
             assert rig.metric("events_dead_lettered_total", reason="mapping") == 1
@@ -132,11 +132,11 @@ async def test_refused_events_that_the_sink_does_not_name_are_counted_as_dead() 
     with structlog.testing.capture_logs():
         async with working(4) as (rig, _):
             (await rig.called()).reply(
-                Outcome(delivered=[1, 2, 3, 4], undisclosed=3, detail="3 were invalid")
+                BatchResult(delivered=[1, 2, 3, 4], unattributed=3, detail="3 were invalid")
             )
             await settle()
-            assert (rig.store.delivered[SINK], rig.store.undisclosed[SINK]) == (1, 3)
-            assert rig.store.settlements[0].undisclosed_detail == "3 were invalid"
+            assert (rig.store.delivered[SINK], rig.store.unattributed[SINK]) == (1, 3)
+            assert rig.store.settlements[0].unattributed_detail == "3 were invalid"
             assert rig.metric("events_dead_lettered_total", reason="partial_success") == 3
             assert rig.metric("events_delivered_total") == 1
 
@@ -152,7 +152,7 @@ async def test_while_the_store_cannot_settle_the_worker_waits_and_keeps_its_outc
             rig.store.failure = None
             await rig.clock.advance(30)
             assert (rig.position, rig.store.delivered[SINK], len(rig.sink.calls)) == (2, 2, 1)
-    assert [line["action"] for line in lines] == ["delivery_stumbled"]
+    assert [line["action"] for line in lines] == ["delivery_store_error"]
 
 
 async def test_metrics_have_their_series_from_the_start() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Settlement
 from forwarder.deliver.settings import DeliverySettings
 from tests.fakes.clock import settle
@@ -33,9 +33,9 @@ class ErraticSink:
         self.taken: set[int] = set()
         self.refused: set[int] = set()
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         if not self._script:
-            return self._note(Outcome([stored.seq for stored in batch]))
+            return self._note(BatchResult([stored.seq for stored in batch]))
         answer = self._script.pop(0)
         for _ in range(answer["turns"]):
             await asyncio.sleep(0)
@@ -47,7 +47,7 @@ class ErraticSink:
             parts[fate].append(stored.seq)
         delivered = parts["delivered"]
         return self._note(
-            Outcome(
+            BatchResult(
                 delivered,
                 parts["retry"],
                 [Rejection(seq, RejectReason.MAPPING, "drawn") for seq in parts["rejected"]],
@@ -56,11 +56,11 @@ class ErraticSink:
                 pause=answer["pause"],
                 whole=answer["whole"],
                 split=answer["split"],
-                undisclosed=min(answer["undisclosed"], len(delivered)),
+                unattributed=min(answer["unattributed"], len(delivered)),
             )
         )
 
-    def _note(self, outcome: Outcome) -> Outcome:
+    def _note(self, outcome: BatchResult) -> BatchResult:
         self.taken.update(outcome.delivered)
         self.refused.update(rejection.seq for rejection in outcome.rejected)
         return outcome
@@ -98,7 +98,7 @@ class WatchedStore(MemoryStore):
         for seq in range(before + 1, settlement.position + 1):
             if seq not in (self.sink.refused | self.sink.taken if seq in dead else self.sink.taken):
                 self.violations.append(f"the position passed {seq}, which has no such outcome")
-        accounts = self.delivered[SINK] + self.undisclosed[SINK] + len(self.dead[SINK]) + self.waiting(SINK)
+        accounts = self.delivered[SINK] + self.unattributed[SINK] + len(self.dead[SINK]) + self.waiting(SINK)
         if accounts != len(self.events):
             self.violations.append(f"{accounts} events are accounted for, {len(self.events)} are stored")
 
@@ -113,7 +113,7 @@ ANSWERS = st.fixed_dictionaries(
         "pause": st.sampled_from([False, False, True]),
         "whole": st.sampled_from([False, False, True]),
         "split": st.booleans(),
-        "undisclosed": st.integers(0, 3),
+        "unattributed": st.integers(0, 3),
     }
 )
 
@@ -160,7 +160,7 @@ def test_nothing_is_lost_and_everything_ends_in_one_place(
             seqs = set(range(1, count + later + 1))
             assert store.sink.taken | set(store.dead[SINK]) == seqs
             assert set(store.dead[SINK]) <= store.sink.refused | store.sink.taken
-            total = store.delivered[SINK] + store.undisclosed[SINK] + len(store.dead[SINK])
+            total = store.delivered[SINK] + store.unattributed[SINK] + len(store.dead[SINK])
             assert total == count + later
 
     with structlog.testing.capture_logs():

@@ -2,7 +2,7 @@
 
 import structlog
 
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from tests.fakes.clock import settle
 from tests.unit.deliver.rig import SINK, Rig, running, working
@@ -22,7 +22,7 @@ async def test_too_many_rejected_in_a_row_pause_the_sink_and_the_others_stay_wai
             assert (worker.status.detail, rig.metric("sink_up")) == ("it does not fit", 0)
     paused = [line for line in lines if line["action"] == "sink_paused"]
     assert [line["log_level"] for line in paused] == ["error"]
-    assert "dead-letters" in paused[0]["what_to_do"]
+    assert "dead-letters" in paused[0]["hint"]
 
 
 async def test_a_sink_at_the_limit_is_probed_with_one_event_at_a_time_never_the_same_one_first() -> None:
@@ -66,7 +66,7 @@ async def test_a_delivered_event_between_begins_the_count_anew() -> None:
                 call = await rig.called()
                 one, two, three = call.seqs
                 dead = [Rejection(seq, RejectReason.MAPPING, "no") for seq in (one, three)]
-                call.reply(Outcome(delivered=[two], rejected=dead))
+                call.reply(BatchResult(delivered=[two], rejected=dead))
             await settle()
             assert (rig.position, len(rig.dead), worker.status.state) == (9, 6, State.IDLE)
 
@@ -92,7 +92,7 @@ async def test_many_rejected_events_give_one_line_in_the_log() -> None:
 async def _dead_letters(rig: Rig, *seqs: int) -> None:
     call = await rig.called()
     rejected = [Rejection(seq, RejectReason.MAPPING, "no") for seq in seqs]
-    call.reply(Outcome(delivered=[seq for seq in call.seqs if seq not in seqs], rejected=rejected))
+    call.reply(BatchResult(delivered=[seq for seq in call.seqs if seq not in seqs], rejected=rejected))
     await settle()
 
 
@@ -105,7 +105,7 @@ async def test_a_dead_letter_that_an_operator_sends_again_is_sent_by_itself_and_
             call = await rig.called()
             assert call.seqs == [2, 3]
             dead = Rejection(3, RejectReason.MAPPING, "still no")
-            call.reply(Outcome(delivered=[2], rejected=[dead]))
+            call.reply(BatchResult(delivered=[2], rejected=[dead]))
             await settle()
             assert (rig.position, rig.store.delivered[SINK]) == (4, 3)
             assert rig.store.dead[SINK] == {3: dead}
@@ -201,7 +201,9 @@ async def test_a_replay_that_may_have_been_refused_stays_a_dead_letter() -> None
         async with working(2) as (rig, _):
             await _dead_letters(rig, 1, 2)
             rig.store.replay(SINK)
-            (await rig.called()).reply(Outcome(delivered=[1, 2], undisclosed=1, detail="one was invalid"))
+            (await rig.called()).reply(
+                BatchResult(delivered=[1, 2], unattributed=1, detail="one was invalid")
+            )
             await settle()
             assert [rejection.reason for rejection in rig.store.dead[SINK].values()] == [
                 RejectReason.PARTIAL_SUCCESS

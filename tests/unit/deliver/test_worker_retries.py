@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Outcome, Rejection, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from forwarder.deliver.progress import PROBE_EVENTS, WINDOW_BATCHES, WINDOW_BYTES
 from tests.fakes.clock import NOON, settle
@@ -164,7 +164,7 @@ async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself(
             assert [line["action"] for line in errors] == ["sink_paused"]
             assert (errors[0]["sink"], errors[0]["reason"]) == (SINK, "unauthorized")
             assert errors[0]["detail"] == "it failed"
-            assert "credentials" in errors[0]["what_to_do"]
+            assert "credentials" in errors[0]["hint"]
             await rig.clock.advance(15)
             (await rig.called()).deliver()
             await settle()
@@ -187,13 +187,13 @@ async def test_a_batch_that_is_too_large_goes_in_halves_down_to_one_event() -> N
     rig.settings = rig.settings.model_copy(update={"batch_events": 8})
     await rig.append(9)
 
-    def answer(batch: Sequence[StoredEvent]) -> Outcome:
+    def answer(batch: Sequence[StoredEvent]) -> BatchResult:
         seqs = [stored.seq for stored in batch]
         if 3 not in seqs:
-            return Outcome(seqs)
+            return BatchResult(seqs)
         if len(seqs) > 1:
-            return Outcome(retry=seqs, reason=RetryReason.TOO_LARGE, split=True)
-        return Outcome(rejected=[Rejection(3, RejectReason.TOO_LARGE, "too large")])
+            return BatchResult(retry=seqs, reason=RetryReason.TOO_LARGE, split=True)
+        return BatchResult(rejected=[Rejection(3, RejectReason.TOO_LARGE, "too large")])
 
     sink = AnsweringSink(answer)
     async with running(rig.worker(sink)):
@@ -207,7 +207,7 @@ async def test_a_batch_that_is_too_large_goes_in_halves_down_to_one_event() -> N
 class HangsOnce(MemorySink):
     """Never answers the first batch, takes the others."""
 
-    async def send(self, batch: Sequence[StoredEvent]) -> Outcome:
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         if not self.tries:
             self.tries.append(len(batch))
             await asyncio.get_running_loop().create_future()
@@ -236,13 +236,13 @@ async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_
     rig.settings = rig.settings.model_copy(update={"batch_events": 8})
     await rig.append(24)
 
-    def answer(batch: Sequence[StoredEvent]) -> Outcome:
+    def answer(batch: Sequence[StoredEvent]) -> BatchResult:
         seqs = [stored.seq for stored in batch]
         if 3 not in seqs:
-            return Outcome(seqs)
+            return BatchResult(seqs)
         if len(seqs) > 1:
-            return Outcome(retry=seqs, reason=RetryReason.UNKNOWN, split=True)
-        return Outcome(rejected=[Rejection(3, RejectReason.MALFORMED, "400")])
+            return BatchResult(retry=seqs, reason=RetryReason.UNKNOWN, split=True)
+        return BatchResult(rejected=[Rejection(3, RejectReason.MALFORMED, "400")])
 
     sink = AnsweringSink(answer)
     with structlog.testing.capture_logs():
@@ -256,7 +256,9 @@ async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_
 async def test_a_pause_stops_the_whole_sink_though_some_events_were_taken() -> None:
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(
-            Outcome(delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True)
+            BatchResult(
+                delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True
+            )
         )
         await rig.quiet()
         assert (worker.status.state, rig.position) == (State.PAUSED, 1)
@@ -309,7 +311,9 @@ async def test_a_sink_that_breaks_its_promise_loses_nothing(error: BaseException
 async def test_events_that_an_outcome_forgets_or_names_twice_are_sent_again() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(4) as (rig, _):
-            (await rig.called()).reply(Outcome(delivered=[1, 2, 99], retry=[2], reason=RetryReason.SERVER))
+            (await rig.called()).reply(
+                BatchResult(delivered=[1, 2, 99], retry=[2], reason=RetryReason.SERVER)
+            )
             await settle()
             await rig.clock.advance(1)
             assert (await rig.called()).seqs == [2, 3, 4]

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from forwarder.core.errors import StoreFullError
-from forwarder.core.outcome import Outcome, RetryReason
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.deliver.worker import Worker
 from tests.fakes.clock import settle
 from tests.unit.deliver.rig import SINK, Rig, working
@@ -34,7 +34,7 @@ async def test_a_worker_in_a_backoff_stops_at_once_and_keeps_its_events() -> Non
 
 async def test_a_worker_with_held_events_stops_at_once_and_keeps_them() -> None:
     async with working(2) as (rig, worker):
-        (await rig.called()).reply(Outcome(delivered=[1], retry=[2], reason=RetryReason.THROTTLED))
+        (await rig.called()).reply(BatchResult(delivered=[1], retry=[2], reason=RetryReason.THROTTLED))
         await settle()
         await stopped(worker)
         assert rig.position == 1

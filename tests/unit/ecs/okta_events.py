@@ -8,16 +8,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Event, Via, read_event
+from forwarder.core.event import Event, Source, read_event
 
 RECEIVED = 1_787_303_744_913_000  # 2026-08-21T09:15:44.913Z
 
 Json = dict[str, Any]
 
 
-def event_of(raw: Mapping[str, Any] | bytes, via: Via = Via.LOG) -> Event:
+def event_of(raw: Mapping[str, Any] | bytes, source: Source = Source.LOG) -> Event:
     body = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-    return read_event(body, org="acme", via=via, received_at=RECEIVED)
+    return read_event(body, org="acme", source=source, received_at=RECEIVED)
 
 
 def bare(**more: Any) -> Json:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.ecs.attributes import log_view
 from tests.unit.ecs.okta_events import RECEIVED, Json, bare, event_of, log_events, sign_in
 from tests.unit.ecs.test_document import damaged_events
@@ -130,7 +130,7 @@ def test_many_objects_without_a_name_in_common_stay_one_text() -> None:
 @pytest.mark.parametrize("body", [b"[]", b'{"a":' * 100_000, b"{"])
 def test_what_fits_no_document_fits_no_record(body: bytes) -> None:
     with pytest.raises(UnmappableError):
-        log_view(Event("acme", "u1", "a.b", 0, RECEIVED, Via.HOOK, "", body))
+        log_view(Event("acme", "u1", "a.b", 0, RECEIVED, Source.HOOK, "", body))
 
 
 def test_the_view_can_be_written() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.time import to_datetime, to_micros
 from forwarder.ecs.document import DocumentOptions, document
 from tests.unit.ecs import shared_data
@@ -299,7 +299,7 @@ def test_a_number_that_nothing_can_hold_becomes_its_text() -> None:
 
 def unread(body: bytes) -> Event:
     """An event whose body was never looked at, as an older version may have stored it."""
-    return Event("acme", "u1", "a.b", to_micros(to_datetime(RECEIVED)), RECEIVED, Via.HOOK, "", body)
+    return Event("acme", "u1", "a.b", to_micros(to_datetime(RECEIVED)), RECEIVED, Source.HOOK, "", body)
 
 
 @pytest.mark.parametrize("depth", [30, 300, 900, 100_000])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.core.event import Via, read_event
+from forwarder.core.event import Source, read_event
 from forwarder.core.time import Micros, to_micros
 from forwarder.ecs.document import DocumentOptions, document
 from tests.unit.ecs import shared_data, wanted_differences
@@ -33,7 +33,7 @@ def wanted(fixture: Fixture, without: wanted_differences.Wanted | None = None) -
 
 
 def ours(fixture: Fixture) -> dict[str, Any]:
-    event = read_event(fixture.line.encode(), org="acme", via=Via.LOG, received_at=RECEIVED)
+    event = read_event(fixture.line.encode(), org="acme", source=Source.LOG, received_at=RECEIVED)
     options = DocumentOptions(preserve_original_event=True, remove_flattened_debug=fixture.folder in OLDER)
     return comparable(document(event, options))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
 from tests.unit.ecs import shared_data
@@ -21,7 +21,7 @@ OPTIONS = st.sampled_from([DocumentOptions(), DocumentOptions(remove_flattened_d
 def test_a_hook_event_and_its_system_log_twin_give_equal_documents(
     *, logged: Json, options: DocumentOptions, nulls: bool
 ) -> None:
-    hooked = event_of(hook_twin(logged, nulls=nulls), Via.HOOK)
+    hooked = event_of(hook_twin(logged, nulls=nulls), Source.HOOK)
     assert document(hooked, options) == document(event_of(logged), options)
     assert log_view(hooked) == log_view(event_of(logged))
 
@@ -31,7 +31,7 @@ def test_a_hook_event_and_its_system_log_twin_give_equal_documents(
 def test_so_do_twins_of_every_type_of_the_catalogue(*, logged: Json, nulls: bool) -> None:
     for event_type in EVENT_TYPES:
         logged["eventType"] = event_type
-        hooked = event_of(hook_twin(logged, nulls=nulls), Via.HOOK)
+        hooked = event_of(hook_twin(logged, nulls=nulls), Source.HOOK)
         assert document(hooked, DocumentOptions()) == document(event_of(logged), DocumentOptions())
 
 
@@ -65,7 +65,7 @@ def test_a_real_delivery_and_its_twin_give_equal_documents() -> None:
         "target": [target | {"detailEntry": None} for target in hooked["target"]],
         "authenticationContext": nulls | hooked["authenticationContext"],
     }
-    assert document(event_of(hooked, Via.HOOK), DocumentOptions()) == document(
+    assert document(event_of(hooked, Source.HOOK), DocumentOptions()) == document(
         event_of(logged), DocumentOptions()
     )
 

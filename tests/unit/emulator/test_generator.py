@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import Via, read_event
+from forwarder.core.event import Source, read_event
 from forwarder.core.time import Micros
 from forwarder.emulator.events.generator import Generator, Happened
 
@@ -54,8 +54,8 @@ def test_an_event_of_every_type_of_the_catalogue_is_read_as_that_event(odd: floa
     made = generator(odd_share=odd)
     for event_type in EVENT_TYPES:
         event = made.event(event_type, NOW)
-        for body, via in ((event.hook, Via.HOOK), (event.log, Via.LOG)):
-            read = read_event(body, org="acme", via=via, received_at=0)
+        for body, source in ((event.hook, Source.HOOK), (event.log, Source.LOG)):
+            read = read_event(body, org="acme", source=source, received_at=0)
             assert (read.uuid, read.event_type) == (event.uuid, event_type)
             assert read.published // 1000 == event.published // 1000
 

@@ -10,7 +10,7 @@ import structlog.testing
 from structlog.typing import EventDict
 
 from forwarder.core.errors import StoreFullError
-from forwarder.core.event import Via, read_event
+from forwarder.core.event import Source, read_event
 from forwarder.core.ports import Appended, Page
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
@@ -75,7 +75,7 @@ class Scene:
     async def bring(self, uuid: str, ago: float = 0) -> None:
         """Let the hook bring an event."""
         body = event(uuid, self.clock.now() - round(ago * SECOND), hooks=[HOOK])
-        arrived = read_event(body, org="acme", via=Via.HOOK, received_at=self.clock.now())
+        arrived = read_event(body, org="acme", source=Source.HOOK, received_at=self.clock.now())
         await self.store.append([arrived], timeout=1)
 
     def reader(self, **changes: str) -> Reconciler:
@@ -350,7 +350,7 @@ async def test_every_series_is_there_at_0_and_counts_what_the_log_brought(there:
     assert there.sample("events_received_total", via="log", event_type="other") == 1
     assert there.sample("receive_lag_seconds_sum", via="log") == 10
     assert there.sample("events_rejected_total") == 1
-    assert [reject.body for reject in there.store.rejects] == [b"7"]
+    assert [reject.body for reject in there.store.malformed] == [b"7"]
 
 
 async def test_the_lag_is_the_age_of_what_is_known_to_be_complete(there: Scene) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from forwarder.core.errors import OktaError
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.okta.api.port import Answer
 from forwarder.okta.system_log.pages import KEPT, LogPage, SystemLog, names_hook
 from tests.fakes.clock import NOON, ManualClock
@@ -25,7 +25,7 @@ async def test_every_event_is_kept_byte_for_byte() -> None:
     bodies = [event(f"u{n}", NOON + n * 1000) for n in range(3)]
     page = await read(b" [ " + b" ,\t".join(bodies) + b" ] ")
     assert [one.body for one in page.events] == bodies
-    assert {(one.org, one.via, one.envelope_id) for one in page.events} == {("acme", Via.LOG, "")}
+    assert {(one.org, one.source, one.envelope_id) for one in page.events} == {("acme", Source.LOG, "")}
     assert page.newest == NOON + 2000
 
 
@@ -33,8 +33,8 @@ async def test_an_element_that_is_no_event_holds_up_none_of_its_neighbours() -> 
     good = event("u1", NOON)
     page = await read(b"[7, " + good + b', {"uuid": "x"}, null]')
     assert [one.body for one in page.events] == [good]
-    assert [reject.body for reject in page.rejects] == [b"7", b'{"uuid": "x"}', b"null"]
-    assert {reject.org for reject in page.rejects} == {"acme"}
+    assert [reject.body for reject in page.malformed] == [b"7", b'{"uuid": "x"}', b"null"]
+    assert {reject.org for reject in page.malformed} == {"acme"}
 
 
 async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:

@@ -84,7 +84,7 @@ async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list
         ("info", "hook_live"),
         ("warning", "hook_unverified"),
         ("warning", "hook_inactive"),
-        ("warning", "hook_absent"),
+        ("warning", "hook_missing"),
     ]
     assert "forwarder hooks verify" in told[1]["event"]
     assert "forwarder hooks sync" in told[2]["event"]

@@ -14,16 +14,16 @@ class Plant:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.unready: str | None = None
+        self.not_ready_reason: str | None = None
         self.asked = 0
 
     async def status(self) -> dict[str, Any]:
         self.asked += 1
         self.metrics.sink_backlog.labels("siem").set(41)
-        return {"ready": self.unready is None, "sinks": {}}
+        return {"ready": self.not_ready_reason is None, "sinks": {}}
 
     def client(self) -> httpx.AsyncClient:
-        app = listener.app(self.metrics, self.status, lambda: self.unready)
+        app = listener.app(self.metrics, self.status, lambda: self.not_ready_reason)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ops")  # type: ignore[arg-type]
 
 
@@ -35,12 +35,12 @@ async def test_it_is_alive_and_ready() -> None:
 
 async def test_it_is_not_ready_while_a_post_could_not_be_stored_and_says_why() -> None:
     plant = Plant()
-    plant.unready = "the disk is full"
+    plant.not_ready_reason = "the disk is full"
     async with plant.client() as client:
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.text) == (503, "not ready: the disk is full\n")
         assert (await client.get("/livez")).status_code == 200
-        plant.unready = None
+        plant.not_ready_reason = None
         assert (await client.get("/readyz")).status_code == 200
 
 

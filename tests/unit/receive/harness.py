@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 from forwarder.core.ports import Clock, Intake
-from forwarder.http.connections import Guard
+from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.metrics import Metrics
-from forwarder.receive.receiver import Door
-from forwarder.receive.settings import OrgDoor, ReceiverSettings
+from forwarder.receive.receiver import HookReceiver
+from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
@@ -68,7 +68,9 @@ class Client:
 class Listening:
     """A running door with all that it was built from."""
 
-    def __init__(self, door: Door, server: Server, guard: Guard, metrics: Metrics) -> None:
+    def __init__(
+        self, door: HookReceiver, server: Server, guard: ConnectionLimiter, metrics: Metrics
+    ) -> None:
         self.door = door
         self.server = server
         self.guard = guard
@@ -135,8 +137,8 @@ def envelope(*events: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
-def org(**fields: Any) -> OrgDoor:
-    return OrgDoor(**{"secrets": [SECRET]} | fields)
+def org(**fields: Any) -> HookEndpointSettings:
+    return HookEndpointSettings(**{"secrets": [SECRET]} | fields)
 
 
 def settings(**fields: Any) -> ReceiverSettings:
@@ -146,7 +148,7 @@ def settings(**fields: Any) -> ReceiverSettings:
 @asynccontextmanager
 async def listening(
     store: Intake | None = None,
-    orgs: Mapping[str, OrgDoor] | None = None,
+    orgs: Mapping[str, HookEndpointSettings] | None = None,
     clock: Clock | None = None,
     **fields: Any,
 ) -> AsyncIterator[Listening]:
@@ -154,8 +156,8 @@ async def listening(
     chosen = settings(**fields)
     clock = clock or ManualClock()
     metrics = Metrics()
-    door = Door(store or MemoryStore(), orgs or {"acme": org()}, chosen, metrics, clock)
-    guard = Guard(chosen, clock, lambda reason: metrics.connections_shed.labels(reason).inc())
+    door = HookReceiver(store or MemoryStore(), orgs or {"acme": org()}, chosen, metrics, clock)
+    guard = ConnectionLimiter(chosen, clock, lambda reason: metrics.connections_shed.labels(reason).inc())
     server = Server(door.app, chosen.listen, guard)
     await server.start()
     try:

@@ -3,13 +3,13 @@
 import pytest
 
 from forwarder.receive.auth import AuthFailure, keyrings
-from forwarder.receive.settings import OrgDoor
+from forwarder.receive.settings import HookEndpointSettings
 
 RINGS = keyrings(
     {
-        "acme": OrgDoor(secrets=["old", "Bearer new"]),
-        "sub": OrgDoor(secrets=["sub-secret"], header="X-Okta-Key"),
-        "ü": OrgDoor(secrets=["ключ"], path="/u"),
+        "acme": HookEndpointSettings(secrets=["old", "Bearer new"]),
+        "sub": HookEndpointSettings(secrets=["sub-secret"], header="X-Okta-Key"),
+        "ü": HookEndpointSettings(secrets=["ключ"], path="/u"),
     }
 )
 RING = RINGS["/okta/events"]
@@ -67,5 +67,5 @@ def test_no_secret_shows_in_a_keyring() -> None:
 
 
 def test_an_org_without_a_secret_has_no_door() -> None:
-    orgs = {"polled": OrgDoor(path="/polled"), "acme": OrgDoor(secrets=["s"])}
+    orgs = {"polled": HookEndpointSettings(path="/polled"), "acme": HookEndpointSettings(secrets=["s"])}
     assert list(keyrings(orgs)) == ["/okta/events"]

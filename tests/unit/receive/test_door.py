@@ -187,7 +187,7 @@ async def test_every_event_is_stored_with_its_bytes_before_200_with_an_empty_bod
         assert (answer.status, answer.body) == (200, b"")
         assert [e.event.body for e in store.events] == [first, second]
         kept = store.events[0].event
-        assert (kept.org, kept.via, kept.envelope_id, kept.received_at) == ("acme", "hook", "p", NOON)
+        assert (kept.org, kept.source, kept.envelope_id, kept.received_at) == ("acme", "hook", "p", NOON)
         labels = {"org": "acme", "via": "hook"}
         assert door.value("events_received_total", event_type="user.session.start", **labels) == 1
         assert door.value("events_received_total", event_type="other", **labels) == 1
@@ -208,8 +208,8 @@ async def test_an_element_that_is_no_event_does_not_hold_up_its_neighbours() -> 
     async with listening(store) as door:
         assert (await door.post(envelope(event("1"), "no event", event("2"), {"uuid": "3"}))).status == 200
         assert [e.event.uuid for e in store.events] == ["1", "2"]
-        assert [r.body for r in store.rejects] == [b'"no event"', b'{"uuid": "3"}']
-        assert {(r.org, r.envelope_id) for r in store.rejects} == {("acme", "post-1")}
+        assert [r.body for r in store.malformed] == [b'"no event"', b'{"uuid": "3"}']
+        assert {(r.org, r.envelope_id) for r in store.malformed} == {("acme", "post-1")}
         assert door.value("events_rejected_total", org="acme") == 2
 
 
@@ -280,7 +280,7 @@ async def test_payloads_that_okta_really_sent_are_stored_byte_for_byte() -> None
             assert (await door.post(file.read_bytes())).status == 200
             assert store.events[-1].event.body in file.read_bytes()
     assert len(store.events) == sent > 0
-    assert not store.rejects
+    assert not store.malformed
 
 
 async def test_a_hundred_thousand_events_do_not_hold_up_another_post() -> None:
@@ -411,6 +411,6 @@ async def test_refused_secrets_are_logged_once_in_a_while_with_their_number() ->
             await clock.advance(11)
             await refuse(door)
         said = [line for line in lines if line["action"] == "secret_refused"]
-        assert [line["unsaid"] for line in said] == [0, 4]
+        assert [line["suppressed"] for line in said] == [0, 4]
         assert {line["log_level"] for line in said} == {"warning"}
         assert said[0]["client"] == "127.0.0.1"

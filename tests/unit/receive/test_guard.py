@@ -1,4 +1,4 @@
-from forwarder.http.connections import A_SWEEP, Guard
+from forwarder.http.connections import A_SWEEP, ConnectionLimiter
 from forwarder.http.settings import ListenerLimits
 from tests.fakes.clock import ManualClock
 
@@ -8,7 +8,7 @@ class Late:
 
     deadline = since = -1.0
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: ConnectionLimiter) -> None:
         self.guard = guard
         guard.connections.add(self)  # type: ignore[arg-type]  # what the guard uses of one
         guard.waiting[self] = None  # type: ignore[index]
@@ -20,7 +20,7 @@ class Late:
 
 def test_a_crowd_of_late_connections_goes_little_by_little() -> None:
     shed: list[str] = []
-    guard = Guard(ListenerLimits(), ManualClock(), shed.append)
+    guard = ConnectionLimiter(ListenerLimits(), ManualClock(), shed.append)
     for _ in range(2 * A_SWEEP + 1):
         Late(guard)
     left = []

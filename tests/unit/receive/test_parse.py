@@ -46,8 +46,8 @@ async def refused(body: bytes) -> int:
 async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(
     more: bytes, expected: str
 ) -> None:
-    events, rejects = await read(envelope(good(1), b"0", more=more))
-    assert events[0].envelope_id == rejects[0].envelope_id == expected
+    events, malformed = await read(envelope(good(1), b"0", more=more))
+    assert events[0].envelope_id == malformed[0].envelope_id == expected
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(
     ],
 )
 async def test_what_is_no_event_is_a_reject_with_its_bytes_between_its_neighbours(bad: bytes) -> None:
-    events, rejects = await read(envelope(good(1), bad, good(3)))
+    events, malformed = await read(envelope(good(1), bad, good(3)))
     assert [event.uuid for event in events] == ["1", "3"]
-    assert [reject.body for reject in rejects] == [bad]
-    assert rejects[0].detail
+    assert [reject.body for reject in malformed] == [bad]
+    assert malformed[0].detail
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ async def test_what_is_no_event_is_a_reject_with_its_bytes_between_its_neighbour
     ],
 )
 async def test_odd_but_lawful_elements_are_events_byte_for_byte(extra: bytes) -> None:
-    events, rejects = await read(envelope(good(1, extra)))
+    events, malformed = await read(envelope(good(1, extra)))
     assert [event.body for event in events] == [good(1, extra)]
-    assert not rejects
+    assert not malformed
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ async def test_odd_but_lawful_elements_are_events_byte_for_byte(extra: bytes) ->
 async def test_half_of_a_surrogate_pair_costs_neither_its_event_nor_a_neighbour(lone: bytes) -> None:
     odd = good(2, b',"x":"' + lone + b'"')
     elements = [good(1), odd, b"0", good(3, b',"y":["' + lone + b'"]')]
-    events, rejects = await read(
+    events, malformed = await read(
         b'{"eventId":"p","z":"' + lone + b'","data":{"events":[ ' + b" ,\n".join(elements) + b" ]}}"
     )
     assert [event.body for event in events] == [good(1), odd, elements[3]]
-    assert [reject.body for reject in rejects] == [b"0"]
+    assert [reject.body for reject in malformed] == [b"0"]
     assert events[0].envelope_id == "p"
 
 
@@ -164,8 +164,8 @@ async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -
 
 
 async def test_a_thousand_elements_that_are_no_events_are_a_thousand_rejects() -> None:
-    events, rejects = await read(envelope(good(1), *[b"1"] * 1_000))
-    assert (len(events), len(rejects)) == (1, 1_000)
+    events, malformed = await read(envelope(good(1), *[b"1"] * 1_000))
+    assert (len(events), len(malformed)) == (1, 1_000)
 
 
 async def test_an_event_does_not_hold_on_to_the_body_that_it_came_in() -> None:

@@ -10,7 +10,7 @@ import pytest
 from forwarder import logs
 from forwarder.core.errors import StoreFullError
 from forwarder.receive.auth import keyrings
-from forwarder.receive.settings import door_faults
+from forwarder.receive.settings import validate_endpoints
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 from tests.unit.receive.harness import PATH, envelope, event, listening, org, post, request, settings
@@ -75,7 +75,7 @@ def test_no_secret_is_found_in_a_fault_or_in_a_repr() -> None:
         org(secrets=[RIGHT], header=[WRONG])
     with pytest.raises(ValueError, match="line break") as broken:
         org(secrets=[RIGHT, f"{WRONG}\nx"], path="/{org}")
-    faults = list(door_faults(orgs))
+    faults = list(validate_endpoints(orgs))
     assert len(faults) == 2
     said = [
         *faults,

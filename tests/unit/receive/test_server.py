@@ -11,7 +11,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
-from forwarder.http.connections import Guard
+from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server, open_files
 from forwarder.http.settings import ListenerLimits, tls_context
 from tests.fakes.clock import ManualClock
@@ -24,7 +24,7 @@ def server(listen: str = "127.0.0.1:0") -> Server:
     async def app(scope: object, receive: object, send: object) -> None:
         raise AssertionError
 
-    return Server(app, Listen(listen), Guard(ListenerLimits(), SystemClock(), lambda _: None))
+    return Server(app, Listen(listen), ConnectionLimiter(ListenerLimits(), SystemClock(), lambda _: None))
 
 
 async def test_the_port_that_the_system_chose_is_told() -> None:
@@ -139,7 +139,7 @@ async def test_a_tls_handshake_that_never_comes_is_cut_off(tmp_path: Path) -> No
     one = Server(
         None,
         Listen("127.0.0.1:0"),
-        Guard(limits, SystemClock(), lambda _: None),
+        ConnectionLimiter(limits, SystemClock(), lambda _: None),
         tls_context(certificate(tmp_path)),
     )
     await one.start()
@@ -166,7 +166,7 @@ async def test_no_more_connections_are_allowed_than_files_can_be_opened() -> Non
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         pytest.skip("this system sets no limit of open files")
-    guard = Guard(ListenerLimits(max_connections=hard), SystemClock(), lambda _: None)
+    guard = ConnectionLimiter(ListenerLimits(max_connections=hard), SystemClock(), lambda _: None)
     one = Server(None, Listen("127.0.0.1:0"), guard)
     one.reload(guard.limits)
     assert guard.limits.max_connections < hard

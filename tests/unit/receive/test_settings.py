@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from forwarder.core.errors import SettingsError
 from forwarder.http.settings import ListenerLimits, TlsSettings, tls_context
-from forwarder.receive.settings import OrgDoor, ReceiverSettings, door_faults
+from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         10 * 2**20,
         2.0,
     )
-    door = OrgDoor(secrets=["s"])
+    door = HookEndpointSettings(secrets=["s"])
     assert (door.path, door.header, door.challenge_needs_secret) == ("/okta/events", "Authorization", True)
 
 
@@ -40,12 +40,12 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
 
 def test_orgs_that_nothing_tells_apart_are_a_fault_that_shows_no_secret() -> None:
     orgs = {
-        "a": OrgDoor(secrets=["first", "planted"]),
-        "b": OrgDoor(secrets=["planted"], header="authorization", path="/okta/events/"),
-        "c": OrgDoor(secrets=["planted"], header="X-Key"),
-        "d": OrgDoor(secrets=["planted"], path="/d"),
+        "a": HookEndpointSettings(secrets=["first", "planted"]),
+        "b": HookEndpointSettings(secrets=["planted"], header="authorization", path="/okta/events/"),
+        "c": HookEndpointSettings(secrets=["planted"], header="X-Key"),
+        "d": HookEndpointSettings(secrets=["planted"], path="/d"),
     }
-    faults = list(door_faults(orgs))
+    faults = list(validate_endpoints(orgs))
     assert len(faults) == 1
     assert faults[0].startswith("orgs.b.secrets[0]: orgs.a has the same")
     assert "planted" not in faults[0]
@@ -65,13 +65,17 @@ def test_orgs_that_nothing_tells_apart_are_a_fault_that_shows_no_secret() -> Non
 )
 def test_what_no_request_could_carry_is_a_fault(fields: dict[str, object], path: tuple[object, ...]) -> None:
     with pytest.raises(ValidationError) as caught:
-        OrgDoor(**{"secrets": ["s"]} | fields)
+        HookEndpointSettings(**{"secrets": ["s"]} | fields)
     assert caught.value.errors()[0]["loc"] == path
     assert "planted" not in str(caught.value)
 
 
 def test_sound_orgs_have_no_fault() -> None:
-    assert not list(door_faults({"a": OrgDoor(secrets=["s", "t"]), "b": OrgDoor(secrets=["u"])}))
+    assert not list(
+        validate_endpoints(
+            {"a": HookEndpointSettings(secrets=["s", "t"]), "b": HookEndpointSettings(secrets=["u"])}
+        )
+    )
 
 
 def certificate(folder: Path, name: str = "one", *options: str) -> TlsSettings:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.event import Event, StoredEvent, Via
-from forwarder.core.outcome import Outcome, RetryReason
+from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.sinks.file.sink import FileSettings, FileSink
 from tests.fakes.clock import NOON, ManualClock
 
@@ -27,7 +27,7 @@ def stored(seq: int, body: bytes | None = None) -> StoredEvent:
             "user.session.start",
             NOON - 2_000_000,
             NOON,
-            Via.HOOK,
+            Source.HOOK,
             "",
             BODY % seq if body is None else body,
         ),
@@ -58,6 +58,6 @@ def uuids(*paths: Path) -> list[str]:
     return found
 
 
-def assert_waits(outcome: Outcome, events: Sequence[StoredEvent]) -> None:
+def assert_waits(outcome: BatchResult, events: Sequence[StoredEvent]) -> None:
     assert list(outcome.retry) == [event.seq for event in events]
     assert (outcome.reason, outcome.whole, outcome.pause) == (RetryReason.DISK, True, True)

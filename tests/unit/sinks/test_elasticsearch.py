@@ -19,8 +19,8 @@ from blockbuster import BlockBuster
 from pydantic import ValidationError
 
 from forwarder.core.errors import SinkError
-from forwarder.core.event import StoredEvent, Via, read_event
-from forwarder.core.outcome import Outcome, RejectReason, RetryReason
+from forwarder.core.event import Source, StoredEvent, read_event
+from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
@@ -40,7 +40,7 @@ def stored(seq: int, **more: Any) -> StoredEvent:
         "actor": {"id": "00u1", "alternateId": "a@acme.test", "displayName": "Ada"},
         **more,
     }
-    event = read_event(msgspec.json.encode(body), org="acme", via=Via.HOOK, received_at=NOON)
+    event = read_event(msgspec.json.encode(body), org="acme", source=Source.HOOK, received_at=NOON)
     return StoredEvent(seq, event)
 
 
@@ -49,7 +49,7 @@ def sink_for(server: FakeElasticsearch, timeout: float = 30.0, **more: Any) -> E
     return ElasticsearchSink(settings, ManualClock(), timeout)
 
 
-async def send_once(server: FakeElasticsearch, *batch: StoredEvent, **more: Any) -> Outcome:
+async def send_once(server: FakeElasticsearch, *batch: StoredEvent, **more: Any) -> BatchResult:
     sink = sink_for(server, **more)
     try:
         return await sink.send(batch)

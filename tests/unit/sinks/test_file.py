@@ -1,4 +1,4 @@
-"""The file sink: its two formats, what it rejects, who may write, and when it waits."""
+"""The file sink: its two formats, what it malformed, who may write, and when it waits."""
 
 import asyncio
 import multiprocessing

@@ -36,7 +36,7 @@ async def test_a_line_torn_by_a_crash_is_cut_off_at_the_start(tmp_path: Path) ->
         async with sink_at(path) as sink:
             await sink.send(batch(2, 1))
     assert uuids(path) == ["u-1", "u-2"]
-    assert [(line["action"], line["bytes"]) for line in lines] == [("file_mended", 40)]
+    assert [(line["action"], line["bytes"]) for line in lines] == [("file_truncated", 40)]
 
 
 async def test_a_torn_line_longer_than_what_is_read_at_once_is_cut_off(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ async def test_a_request_that_is_taken_in_part_is_not_sent_again(server: Server,
     server.answers.append(Answer(refused=2, words="two are too old"))
     outcome = await connect().send(batch)
     assert outcome.delivered == seqs(batch)
-    assert (outcome.undisclosed, outcome.detail) == (2, "two are too old")
+    assert (outcome.unattributed, outcome.detail) == (2, "two are too old")
     assert (outcome.retry, outcome.rejected, outcome.reason) == ((), [], None)
     assert len(server.requests) == 1
 
@@ -154,7 +154,7 @@ async def test_a_request_of_which_nothing_is_taken_is_rejected_in_the_servers_wo
     assert outcome.rejected == [
         Rejection(seq, RejectReason.PARTIAL_SUCCESS, "all are too old") for seq in seqs(batch)
     ]
-    assert (list(outcome.delivered), list(outcome.retry), outcome.undisclosed) == ([], [], 0)
+    assert (list(outcome.delivered), list(outcome.retry), outcome.unattributed) == ([], [], 0)
 
 
 async def test_a_warning_of_the_server_is_logged_now_and_then(server: Server, connect: Connect) -> None:
@@ -164,7 +164,7 @@ async def test_a_warning_of_the_server_is_logged_now_and_then(server: Server, co
     with capture_logs() as lines:
         for _ in range(3):
             outcome = await sink.send(stored_events(2))
-            assert (list(outcome.delivered), outcome.undisclosed) == ([1, 2], 0)
+            assert (list(outcome.delivered), outcome.unattributed) == ([1, 2], 0)
         await clock.advance(61)
         await sink.send(stored_events(1))
     assert [(line["log_level"], line["detail"]) for line in lines] == [

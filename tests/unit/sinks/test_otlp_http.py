@@ -12,7 +12,7 @@ import grpc  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from forwarder.core.errors import SinkError
-from forwarder.core.outcome import Outcome, RejectReason, RetryReason
+from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.sinks.otlp.http import HttpExporter
 from forwarder.sinks.otlp.record import record
 from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
@@ -29,7 +29,7 @@ async def server() -> AsyncIterator[FakeOtlpHttp]:
         yield started
 
 
-async def send(url: str, events: int = 2, timeout: float = 5.0, **written: Any) -> Outcome:
+async def send(url: str, events: int = 2, timeout: float = 5.0, **written: Any) -> BatchResult:
     sink = OtlpSink(OtlpSettings(endpoint=url, **written), ManualClock(), timeout)
     try:
         return await sink.send(stored_events(events))
@@ -66,7 +66,7 @@ async def test_an_empty_2xx_is_an_acceptance(server: FakeOtlpHttp, status: int) 
 async def test_an_answer_in_json_is_read(server: FakeOtlpHttp, body: object, refused: int) -> None:
     server.always = Answer(headers=JSON, body=json.dumps(body).encode())
     outcome = await send(server.url)
-    assert (outcome.delivered, outcome.undisclosed) == ([1, 2], refused)
+    assert (outcome.delivered, outcome.unattributed) == ([1, 2], refused)
     assert outcome.detail == ("late" if refused else "")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Via
+from forwarder.core.event import Event, Source
 from forwarder.core.time import to_micros
 from forwarder.sinks.otlp.record import UID, record
 from tests.fakes.otlp import attributes
@@ -32,7 +32,7 @@ PLACES = [
 
 
 def event(body: bytes, uuid: str = "u-1", published: int = 1_767_268_800_000_000) -> Event:
-    return Event("acme", uuid, "user.session.start", published, published + 1, Via.HOOK, "", body)
+    return Event("acme", uuid, "user.session.start", published, published + 1, Source.HOOK, "", body)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from forwarder.core.event import Event, Reject, Via
+from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Clock, Page, Settlement
 from forwarder.core.time import Micros
@@ -29,7 +29,7 @@ def event(  # a factory with a default for everything
     size: int = 0,
     received_at: Micros = NOON,
     envelope_id: str = "",
-    via: Via = Via.HOOK,
+    source: Source = Source.HOOK,
 ) -> Event:
     """An event with a version-1 uuid, or with `name` for its uuid; `size` bytes of filling."""
     number = next(_numbers)
@@ -42,7 +42,7 @@ def event(  # a factory with a default for everything
         "x": random.Random(number).randbytes(size // 2).hex(),
     }
     raw = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return Event(org, name, "user.session.start", NOON, received_at, via, envelope_id, raw)
+    return Event(org, name, "user.session.start", NOON, received_at, source, envelope_id, raw)
 
 
 def events(count: int, *, size: int = 0) -> list[Event]:
@@ -52,20 +52,23 @@ def events(count: int, *, size: int = 0) -> list[Event]:
 
 def logged(name: str | None = None, *, org: str = "acme", received_at: Micros = NOON, size: int = 0) -> Event:
     """An event that the System Log brings."""
-    return event(name, org=org, received_at=received_at, size=size, via=Via.LOG)
+    return event(name, org=org, received_at=received_at, size=size, source=Source.LOG)
 
 
 def page(
-    *events: Event, hooked: Iterable[Event] = (), rejects: Sequence[Reject] = (), cursor: str = "next"
+    *events: Event,
+    hooked: Iterable[Event] = (),
+    malformed: Sequence[MalformedEvent] = (),
+    cursor: str = "next",
 ) -> Page:
     """A page with these events; the hook is to bring `hooked` too."""
     org = events[0].org if events else "acme"
-    return Page(org, events, (f"log/{org}", cursor), rejects, frozenset(one.uuid for one in hooked))
+    return Page(org, events, (f"log/{org}", cursor), malformed, frozenset(one.uuid for one in hooked))
 
 
-def reject(body: bytes = b'{"uuid":null}') -> Reject:
+def reject(body: bytes = b'{"uuid":null}') -> MalformedEvent:
     """An element that is no event."""
-    return Reject("acme", NOON, "f3e0e2f4-1111-4222-8333-444455556666", "no uuid", body)
+    return MalformedEvent("acme", NOON, "f3e0e2f4-1111-4222-8333-444455556666", "no uuid", body)
 
 
 def refused(*seqs: int) -> tuple[Rejection, ...]:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.core.event import Reject
+from forwarder.core.event import MalformedEvent
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Settlement
 from forwarder.store.dead_letters import Selection
@@ -106,14 +106,16 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
         assert (await store.ledger()).rejected == 1
 
 
-async def test_undisclosed_refusals_are_counted_as_dead_and_can_only_be_discarded(path: Path) -> None:
+async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discarded(path: Path) -> None:
     async with opened(path) as store:
         await store.append(events(5), timeout=5)
-        await store.settle(Settlement("siem", 5, delivered=5, undisclosed=2, undisclosed_detail="2 too old"))
+        await store.settle(
+            Settlement("siem", 5, delivered=5, unattributed=2, unattributed_detail="2 too old")
+        )
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].delivered, ledger.sinks["siem"].dead) == (3, 2)
         (letter,) = commands.list_letters(path, ALL)
-        assert (letter.count, letter.seq, letter.detail, letter.undisclosed) == (2, None, "2 too old", True)
+        assert (letter.count, letter.seq, letter.detail, letter.unattributed) == (2, None, "2 too old", True)
         assert letter.reason == RejectReason.PARTIAL_SUCCESS
         assert await store.replay(ALL) == 0
         assert await store.discard(ALL) == 2
@@ -123,7 +125,7 @@ async def test_undisclosed_refusals_are_counted_as_dead_and_can_only_be_discarde
 
 
 async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -> None:
-    late = Reject("acme", NOON - 5, "envelope-9", "an older forwarder could not read it", LATE_EVENT)
+    late = MalformedEvent("acme", NOON - 5, "envelope-9", "an older forwarder could not read it", LATE_EVENT)
     async with opened(path) as store:
         await store.append([], [reject(b"[]"), late], timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 1
@@ -138,7 +140,7 @@ async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -
 
 async def test_a_replayed_reject_that_is_known_by_now_is_a_duplicate(path: Path) -> None:
     async with opened(path) as store:
-        await store.append([event("late")], [Reject("acme", NOON, "", "?", LATE_EVENT)], timeout=5)
+        await store.append([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)], timeout=5)
         assert await store.replay(ALL) == 1
         ledger = await store.ledger()
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (1, 1, 0)

@@ -45,7 +45,7 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
         assert 30 < len(acknowledged) < 53
-        assert "max_size (1048576 bytes)" in (store.unready or "")
+        assert "max_size (1048576 bytes)" in (store.not_ready_reason or "")
         assert await held(store) == acknowledged
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 
@@ -55,9 +55,9 @@ async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path
         acknowledged = await fill(store)
         assert (await store.append(acknowledged[:1], timeout=5)).duplicates == 1
         await fill(store)
-        assert store.unready is not None
+        assert store.not_ready_reason is not None
         await store.settle(taken("siem", 20, 20))
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         more = events(5, size=20_000)
         await store.append(more, timeout=5)
         assert (await held(store))[-5:] == more
@@ -123,9 +123,9 @@ async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
         async with full_by_page_count(store):
             acknowledged = await fill(store)
             assert len(acknowledged) > 3
-            assert "the disk of the store" in (store.unready or "")
+            assert "the disk of the store" in (store.not_ready_reason or "")
             assert await held(store) == acknowledged
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         more = event(size=20_000)
         await store.append([more], timeout=5)
         assert await held(store) == [*acknowledged, more]
@@ -172,12 +172,12 @@ async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_
         ballast.write_bytes(b"x" * 1_500_000)
         acknowledged = await fill(store, 50_000)
         assert acknowledged
-        assert "is full" in (store.unready or "")
+        assert "is full" in (store.not_ready_reason or "")
         assert await held(store) == acknowledged
         with pytest.raises(StoreError):
             await store.settle(Settlement("siem", 1, dead=refused(1)))
         ballast.unlink()
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         await store.settle(Settlement("siem", 1, dead=refused(1)))
         more = event(size=50_000)
         await store.append([more], timeout=5)
@@ -208,11 +208,11 @@ async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledge
             for _ in range(3):
                 with pytest.raises(StoreError, match="disk I/O error"):
                     await store.append([lost], timeout=5)
-            assert "disk I/O error" in (store.unready or "")
+            assert "disk I/O error" in (store.not_ready_reason or "")
             with pytest.raises(StoreError):
                 await store.settle(taken("siem", 5, 5))
             assert await held(store) == acknowledged
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         await store.settle(taken("siem", 5, 5))
         await store.append([lost], timeout=5)
         assert await held(store) == [*acknowledged, lost]
@@ -230,7 +230,7 @@ async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_em
             with pytest.raises(StoreError, match="its log cannot be emptied"):
                 await store.append([event()], timeout=5)
             assert len(await held(store)) == 5
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         await store.append([event()], timeout=5)
         assert (await store.ledger()).balanced
 
@@ -243,10 +243,10 @@ async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
             with pytest.raises(StoreError):
                 await store.append([event()], timeout=5)
             path.rename(moved)
-            await until(lambda: "unable to open" in (store.unready or ""))
+            await until(lambda: "unable to open" in (store.not_ready_reason or ""))
         with pytest.raises(StoreError, match="unable to open"):
             await store.append([event()], timeout=5)
         assert not path.exists()
         moved.rename(path)
-        await until(lambda: store.unready is None)
+        await until(lambda: store.not_ready_reason is None)
         await store.append([event()], timeout=5)

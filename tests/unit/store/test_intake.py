@@ -46,7 +46,7 @@ async def test_a_page_goes_in_whether_or_not_a_forwarder_runs(path: Path, forwar
         assert await log.cursor("log/acme") == "next"
         assert await log.cursor("log/other") is None
         new = [logged(size=3000) for _ in range(200)]  # more than one line of the control socket
-        brought = page(twice, *new, known, twice, hooked=new[:3], rejects=[reject()], cursor="later")
+        brought = page(twice, *new, known, twice, hooked=new[:3], malformed=[reject()], cursor="later")
         appended = await log.append_page(brought, timeout=5)
         assert (list(appended.stored), appended.duplicates) == ([twice, *new], 2)
         assert await log.cursor("log/acme") == "later"
@@ -121,7 +121,7 @@ async def test_a_full_store_says_so_on_both_ways_and_keeps_its_cursor(path: Path
             await store.close()
         with pytest.raises(StoreFullError, match=r"store\.max_size"):
             await log.append_page(page(logged(size=600_000), cursor="lost"), timeout=5)
-        assert store.unready is None  # POSTs may fit where a page does not
+        assert store.not_ready_reason is None  # POSTs may fit where a page does not
         assert await log.cursor("log/acme") == "held"
 
 
@@ -175,13 +175,13 @@ async def test_what_a_store_cannot_hold_is_told(path: Path, *, forwarder: bool) 
 
 async def test_a_reject_of_the_log_is_read_again_as_one_of_the_log(path: Path) -> None:
     late, soon = logged("late"), event("soon")
-    rejects = [reject(late.body), reject(b"[]")]
+    malformed = [reject(late.body), reject(b"[]")]
     async with opened(path) as store:
-        await store.append_page(page(rejects=rejects), timeout=5)
+        await store.append_page(page(malformed=malformed), timeout=5)
         await store.append([], [reject(soon.body)], timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 2
         held = await store.read(0, limit=9, max_bytes=10**6)
-        assert [(one.event.uuid, one.event.via) for one in held] == [("late", "log"), ("soon", "hook")]
+        assert [(one.event.uuid, one.event.source) for one in held] == [("late", "log"), ("soon", "hook")]
         assert (await store.ledger()).rejected == 1
 
 
@@ -190,7 +190,7 @@ async def test_a_reject_of_the_hook_that_turns_out_to_be_awaited_ends_the_wait(p
     async with opened(path) as store:
         await store.append_page(page(one, hooked=[one]), timeout=5)
         await store.append([], [reject(one.body)], timeout=5)
-        await store.append_page(page(rejects=[reject(one.body)]), timeout=5)
+        await store.append_page(page(malformed=[reject(one.body)]), timeout=5)
         assert await store.replay(Selection(ids=(2,))) == 1  # the log's copy ends nothing
         assert await store.replay(Selection(ids=(1,))) == 1
         assert await store.miss("acme", NOON + 1) == 0

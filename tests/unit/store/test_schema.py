@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
-from forwarder.core.event import Via
+from forwarder.core.event import Source
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite import schema
 from tests.fakes.clock import NOON
@@ -187,7 +187,7 @@ async def test_a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds
         assert await store.cursor("acme") == "there"
         assert await store.replay(Selection()) == 1
         *_, late = await store.read(1, limit=9, max_bytes=9)
-        assert (late.event.uuid, late.event.via, late.event.received_at) == ("late", Via.HOOK, 5)
+        assert (late.event.uuid, late.event.source, late.event.received_at) == ("late", Source.HOOK, 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (2, 0, True)
     assert path.read_bytes()[60:64] == (2).to_bytes(4, "big")

@@ -96,7 +96,7 @@ async def test_a_value_that_cannot_be_stored_fails_alone(path: Path) -> None:
             *(store.append([one], timeout=5) for one in (good, poison, huge, event())), return_exceptions=True
         )
         assert [isinstance(result, StoreError) for result in results] == [False, True, True, False]
-        assert store.unready is None
+        assert store.not_ready_reason is None
         ledger = await store.ledger()
         assert (ledger.stored, ledger.events) == (2, 2)
 
@@ -216,9 +216,9 @@ async def test_a_disk_that_hangs_makes_the_store_unready_until_it_commits_again(
             late = event()
             with pytest.raises(StoreTimeoutError, match=r"not committed within 0\.01 s"):
                 await store.append([late], timeout=0.01)
-            assert "the disk was too slow" in (store.unready or "")
+            assert "the disk was too slow" in (store.not_ready_reason or "")
         await store.append([event()], timeout=5)
-        assert store.unready is None
+        assert store.not_ready_reason is None
         assert (await store.append([late], timeout=5)).duplicates == 1
 
 

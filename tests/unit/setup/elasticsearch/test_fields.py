@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Event, Via, read_event
+from forwarder.core.event import Event, Source, read_event
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
@@ -54,7 +54,7 @@ def events() -> list[Event]:
     generator = Generator(Random(7), origin="https://acme.okta.test", odd_share=0.3)
     happened = [generator.event(event_type, NOON) for event_type in EVENT_TYPES]
     bodies = [event.log if number % 2 else event.hook for number, event in enumerate(happened)]
-    return [read_event(body, org="acme", via=Via.HOOK, received_at=NOON) for body in bodies]
+    return [read_event(body, org="acme", source=Source.HOOK, received_at=NOON) for body in bodies]
 
 
 def documents(**options: bool) -> set[str]:
