@@ -45,6 +45,9 @@ test: ## set up and run all checks and all tests, the real servers included
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clients fuzz chaos
 	@$(MAKE) --no-print-directory slow
 
+unit: setup ## run the pure tests, in seconds
+	$(BIN)/pytest -q tests/unit
+
 quick: setup
 	$(BIN)/pytest -q -m "not real and not slow" --numprocesses=auto --maxprocesses=4
 
@@ -89,4 +92,4 @@ clean: ## remove all that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup run test quick clients fuzz chaos slow check stack servers bench image lock clean
+.PHONY: help setup run test unit quick clients fuzz chaos slow check stack servers bench image lock clean

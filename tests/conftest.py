@@ -23,7 +23,7 @@ from tests.stack.elasticsearch import Elasticsearch
 IN_CI = os.environ.get("CI", "").lower() == "true"
 _REAL = {"elasticsearch", "elasticsearch_server", "prepared_elasticsearch", "collector", "collector_server"}
 _SLOW = {"bench", "chaos", "e2e", "fuzz"}
-_NEVER_BLOCK = {"receive", "deliver", "ops"}
+_NEVER_BLOCK = {"http", "receive", "deliver", "ops"}
 _REAL_TIMEOUT = 300
 _SETTINGS_OF_THE_PRODUCT = ("FORWARDER__", "OTEL_")
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
@@ -93,7 +93,9 @@ def _guard_the_loop(request: pytest.FixtureRequest) -> None:
     """
     if request.node.get_closest_marker("slow"):
         return
-    if "unit" in request.path.parts and _NEVER_BLOCK.intersection(request.path.parts):
+    if {"unit", "integration"}.intersection(request.path.parts) and _NEVER_BLOCK.intersection(
+        request.path.parts
+    ):
         request.getfixturevalue("loop_guard")
 
 

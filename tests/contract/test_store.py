@@ -13,7 +13,7 @@ from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore
-from tests.unit.store.samples import event, events, logged, opened, page, refused, reject, taken
+from tests.integration.store.helpers import event, events, logged, opened, page, refused, reject, taken
 
 AnyStore = Store | MemoryStore
 

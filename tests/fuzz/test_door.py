@@ -17,7 +17,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, MalformedEvent
 from forwarder.core.ports import Appended
 from tests.fuzz.cases import SECRET, Case, case
-from tests.unit.receive.harness import Listening, envelope, event, listening, org, post
+from tests.integration.receive.helpers import Listening, envelope, event, listening, org, post
 
 SECONDS = float(os.environ.get("FORWARDER_FUZZ_SECONDS") or (60 if os.environ.get("CI") else 5))
 SEED = int(os.environ.get("FORWARDER_FUZZ_SEED") or Random().randrange(10**9))

@@ -25,8 +25,8 @@ from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.intake import CommandIntake
 from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import ManualClock
+from tests.integration.store.helpers import event, reject
 from tests.model.model import RETENTION, WINDOW, Model, Sink
-from tests.unit.store.samples import event, reject
 
 T = TypeVar("T")
 

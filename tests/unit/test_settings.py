@@ -51,7 +51,7 @@ def smallest(**changes: Any) -> dict[str, Any]:
 def faults_of(tree: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         read(tree)
-    return caught.value.faults
+    return caught.value.problems
 
 
 def test_the_promised_configuration_is_accepted(secrets: Path, tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_what_is_no_yaml_mapping_is_a_fault_with_its_line(tmp_path: Path, text: 
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
         load(file)
-    assert expected in caught.value.faults[0]
-    assert str(file) in caught.value.faults[0]
+    assert expected in caught.value.problems[0]
+    assert str(file) in caught.value.problems[0]
 
 
 def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_path: Path) -> None:

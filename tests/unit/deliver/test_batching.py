@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.event import StoredEvent
 from forwarder.deliver.batching import BatchSize, Held, Pending, takes_new_events
-from tests.unit.deliver.rig import events
+from tests.unit.deliver.helpers import events
 
 
 def pending(seq: int, *, size: int = 100, replay: bool = False, cap: int = 0) -> Pending:

@@ -11,7 +11,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.flight import fly
-from tests.unit.deliver.rig import events
+from tests.unit.deliver.helpers import events
 
 
 class Sink:

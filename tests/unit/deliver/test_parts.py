@@ -7,7 +7,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.parts import DeadLetterLimit, Parts, take_apart
-from tests.unit.deliver.rig import events
+from tests.unit.deliver.helpers import events
 
 SEQS = st.lists(st.integers(0, 12))
 

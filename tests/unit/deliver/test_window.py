@@ -8,7 +8,7 @@ from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.parts import Parts
 from forwarder.deliver.window import Window
-from tests.unit.deliver.rig import SINK, events
+from tests.unit.deliver.helpers import SINK, events
 
 
 def stored(first: int, count: int) -> list[StoredEvent]:

@@ -11,7 +11,7 @@ from forwarder.deliver.health import State
 from tests.fakes.clock import settle
 from tests.fakes.sink import MemorySink
 from tests.fakes.store import MemoryStore
-from tests.unit.deliver.rig import SINK, Rig, events, running, some, working
+from tests.unit.deliver.helpers import SINK, Rig, events, running, some, working
 
 
 async def test_what_waits_is_sent_in_the_order_of_the_log_and_settled() -> None:

@@ -15,7 +15,7 @@ from forwarder.core.ports import Settlement
 from forwarder.deliver.settings import DeliverySettings
 from tests.fakes.clock import settle
 from tests.fakes.store import MemoryStore
-from tests.unit.deliver.rig import SINK, Rig, running
+from tests.unit.deliver.helpers import SINK, Rig, running
 
 FATES = ["delivered", "rejected", "retry", "forgotten"]
 

@@ -5,7 +5,7 @@ import structlog
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from tests.fakes.clock import settle
-from tests.unit.deliver.rig import SINK, Rig, running, working
+from tests.unit.deliver.helpers import SINK, Rig, running, working
 
 
 async def test_too_many_rejected_in_a_row_pause_the_sink_and_the_others_stay_waiting() -> None:

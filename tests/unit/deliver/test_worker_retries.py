@@ -12,7 +12,7 @@ from forwarder.deliver.health import State
 from forwarder.deliver.progress import PROBE_EVENTS, WINDOW_BATCHES, WINDOW_BYTES
 from tests.fakes.clock import NOON, settle
 from tests.fakes.sink import AnsweringSink, MemorySink
-from tests.unit.deliver.rig import SINK, Rig, running, some, working
+from tests.unit.deliver.helpers import SINK, Rig, running, some, working
 
 
 async def test_while_single_events_wait_for_their_retry_new_ones_go_on() -> None:

@@ -8,7 +8,7 @@ from forwarder.core.errors import StoreFullError
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.deliver.worker import Worker
 from tests.fakes.clock import settle
-from tests.unit.deliver.rig import SINK, Rig, working
+from tests.unit.deliver.helpers import SINK, Rig, working
 
 
 async def stopped(worker: Worker, grace: float = 10.0) -> None:

@@ -111,8 +111,8 @@ def test_tls_files_that_cannot_be_used_are_a_clear_fault(tmp_path: Path) -> None
     ]:
         with pytest.raises(SettingsError) as caught:
             tls_context(TlsSettings(cert=cert, key=key))
-        assert caught.value.faults[0].startswith(what)
-        assert str(tmp_path) in caught.value.faults[0]
+        assert caught.value.problems[0].startswith(what)
+        assert str(tmp_path) in caught.value.problems[0]
 
 
 def test_limits_are_usable_on_their_own() -> None:

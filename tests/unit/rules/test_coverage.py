@@ -9,7 +9,7 @@ import pytest
 from forwarder.rules.condition import TypeIs, exactly, wildcard
 from forwarder.rules.coverage import FedBy, counts, coverage
 from forwarder.rules.rule import Rule
-from tests.unit.rules.reading import judge, read
+from tests.unit.rules.helpers import judge, read
 
 SHARED = Path(os.environ.get("FORWARDER_SHARED", Path(__file__).parents[4] / "shared"))
 PUBLIC = SHARED / "data" / "elastic" / "rules.json"

@@ -6,7 +6,7 @@ import pytest
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.esql import read_esql
-from tests.unit.rules.reading import judge, types, under
+from tests.unit.rules.helpers import judge, types, under
 
 START, END, LOCK = "user.session.start", "user.session.end", "user.account.lock"
 

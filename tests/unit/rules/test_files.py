@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.rules.reading import read
+from tests.unit.rules.helpers import read
 
 RULE = {"name": "A rule", "rule_id": "1", "type": "query", "language": "kuery", "query": "event.action: a"}
 ELASTIC_TOML = """

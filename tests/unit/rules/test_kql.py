@@ -6,7 +6,7 @@ import pytest
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.kql import read_kql, read_lucene
-from tests.unit.rules.reading import judge, types, under
+from tests.unit.rules.helpers import judge, types, under
 
 START, LOCK = "user.session.start", "user.account.lock"
 

@@ -9,7 +9,7 @@ import yaml
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.coverage import coverage
 from forwarder.rules.sigma import sigma_rule
-from tests.unit.rules.reading import read, types, under
+from tests.unit.rules.helpers import read, types, under
 
 START, END, LOCK = "user.session.start", "user.session.end", "user.account.lock"
 

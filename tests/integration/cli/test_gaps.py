@@ -1,0 +1,141 @@
+"""`forwarder gaps`: what it prints, and the exit code."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.clock import SystemClock
+from tests.fakes.clock import NOON, ManualClock
+from tests.integration.store.helpers import event, logged, opened, page
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "orgs": {name: {"secrets": ["planted-secret"], "path": f"/{name}"} for name in ("acme", "calm")},
+        "store": {"path": str(tmp_path / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
+    }
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+    return file
+
+
+def run(config: Path, *words: Any) -> Result:
+    return CliRunner().invoke(
+        main, ["gaps", "--config", str(config), *map(str, words)], catch_exceptions=False
+    )
+
+
+def fill(config: Path, *, missed: int, awaited: int = 0) -> list[str]:
+    """Let so many events of acme be missed, and so many be awaited; the uuids of the missed ones."""
+    late = [logged() for _ in range(missed)]
+    young = [logged(received_at=NOON + 10) for _ in range(awaited)]
+
+    async def work() -> None:
+        async with opened(config.with_name("store.db"), ManualClock(NOON + 20)) as store:
+            await store.append([event(org="calm")], timeout=5)
+            await store.append_page(page(*late, *young, logged(), hooked=[*late, *young]), timeout=5)
+            assert await store.miss("acme", NOON + 5) == missed
+
+    asyncio.run(work())
+    return [one.uuid for one in late]
+
+
+def test_gaps_are_counted_and_listed_and_end_with_1(config: Path) -> None:
+    missed = fill(config, missed=3, awaited=2)
+    done = run(config)
+    assert done.exit_code == 1
+    assert "acme: 3 missed, 2 that the hook may still bring" in done.output
+    assert "calm: 0 missed, 0 that the hook may still bring" in done.output
+    assert "        3  user.session.start" in done.output
+    for uuid in missed:
+        line = f"2026-01-01T12:00:00.000Z  acme  user.session.start  {uuid}  brought by the log 2026-01-01T12:00:00.000Z"
+        assert line in done.output
+    assert "older" not in done.output
+
+
+def test_what_is_only_awaited_is_no_fault(config: Path) -> None:
+    fill(config, missed=0, awaited=2)
+    done = run(config)
+    assert done.exit_code == 0
+    assert "acme: 0 missed, 2 that the hook may still bring" in done.output
+    assert "Nothing is missed." in done.output
+
+
+def test_json_holds_every_event_unless_it_is_limited(config: Path) -> None:
+    missed = fill(config, missed=120, awaited=1)
+    done = run(config, "--json")
+    assert done.exit_code == 1
+    whole = json.loads(done.output)
+    assert {gap["uuid"] for gap in whole["events"]} == set(missed)
+    assert (whole["missed"], whole["awaited"]) == (120, 1)
+    assert whole["orgs"]["acme"] == {"missed": 120, "awaited": 1, "types": {"user.session.start": 120}}
+    assert whole["events"][0] | {"uuid": ""} == {
+        "org": "acme",
+        "uuid": "",
+        "event_type": "user.session.start",
+        "published": "2026-01-01T12:00:00.000Z",
+        "brought_by_log": "2026-01-01T12:00:00.000Z",
+        "missed_at": "2026-01-01T12:00:00.000Z",
+    }
+    few = json.loads(run(config, "--json", "--limit", 7).output)
+    assert (len(few["events"]), few["missed"]) == (7, 120)
+
+
+def test_a_human_is_shown_a_hundred_and_told_of_the_rest(config: Path) -> None:
+    fill(config, missed=120)
+    shown = run(config)
+    assert shown.output.count("brought by the log") == 100
+    assert "… and 20 older; --limit or --json shows them" in shown.output
+    assert run(config, "--limit", 120).output.count("brought by the log") == 120
+
+
+def test_gaps_of_one_org(config: Path) -> None:
+    fill(config, missed=1)
+    assert run(config, "--org", "acme").exit_code == 1
+    calm = run(config, "--org", "calm")
+    assert (calm.exit_code, "acme" in calm.output) == (0, False)
+    unknown = run(config, "--org", "acne")
+    assert unknown.exit_code == 2
+    assert "there is no org 'acne'; the configuration has acme, calm" in unknown.output
+
+
+@pytest.mark.parametrize(
+    ("since", "code"),
+    [
+        ("2026-01-01", 1),
+        ("2026-01-01T12:00:00Z", 1),
+        ("2026-01-01T13:00+01:00", 1),
+        ("2026-01-01T12:00:00.001", 0),
+        ("2026-01-02", 0),
+    ],
+)
+def test_gaps_since_a_time(config: Path, since: str, code: int) -> None:
+    fill(config, missed=1)
+    assert run(config, "--since", since).exit_code == code
+
+
+def test_gaps_since_so_long_ago(config: Path) -> None:
+    fill(config, missed=1)
+    seconds = (SystemClock().now() - NOON) // 1_000_000
+    assert run(config, "--since", f"{seconds + 60}s").exit_code == 1
+    assert run(config, "--since", f"{seconds - 60}s").exit_code == 0
+
+
+@pytest.mark.parametrize("since", ["yesterday", "24", "-1h", ""])
+def test_a_time_that_is_none_ends_with_2(config: Path, since: str) -> None:
+    done = run(config, "--since", since)
+    assert done.exit_code == 2
+    assert "is no time; write 2026-01-31" in done.output
+
+
+def test_without_a_store_there_are_no_gaps_to_show(config: Path) -> None:
+    done = run(config)
+    assert done.exit_code == 1
+    assert "there is no store at" in done.output

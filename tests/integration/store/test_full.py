@@ -1,0 +1,252 @@
+import asyncio
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.errors import StoreError, StoreFullError
+from forwarder.core.event import Event
+from forwarder.core.ports import Settlement
+from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.store import Store
+from tests.integration.store.helpers import event, events, opened, refused, taken
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Return when `condition` holds; fail when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def fill(store: Store, size: int = 20_000) -> list[Event]:
+    """Append until the store is full; gives what was acknowledged."""
+    acknowledged: list[Event] = []
+    for one in (event(size=size) for _ in range(10_000)):
+        try:
+            await store.append([one], timeout=5)
+        except StoreFullError:
+            return acknowledged
+        acknowledged.append(one)
+    pytest.fail("the store takes events without end")
+
+
+async def held(store: Store) -> list[Event]:
+    return [stored.event for stored in await store.read(0, limit=10_000, max_bytes=10**9)]
+
+
+async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        acknowledged = await fill(store)
+        assert 30 < len(acknowledged) < 53
+        assert "max_size (1048576 bytes)" in (store.not_ready_reason or "")
+        assert await held(store) == acknowledged
+    assert path.stat().st_size <= 1.1 * 1024 * 1024
+
+
+async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        acknowledged = await fill(store)
+        assert (await store.append(acknowledged[:1], timeout=5)).duplicates == 1
+        await fill(store)
+        assert store.not_ready_reason is not None
+        await store.settle(taken("siem", 20, 20))
+        await until(lambda: store.not_ready_reason is None)
+        more = events(5, size=20_000)
+        await store.append(more, timeout=5)
+        assert (await held(store))[-5:] == more
+        assert (await held(store))[: len(acknowledged) - 20] != []
+        assert (await store.ledger()).balanced
+
+
+async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        for number in range(1, 201):
+            await store.append([event(size=20_000)], timeout=5)
+            await store.settle(taken("siem", number, 1))
+        kept = [stored.seq for stored in await store.read(0, limit=1000, max_bytes=10**9)]
+        assert kept == list(range(kept[0], 201))
+        assert len(kept) > 30
+        assert (await store.ledger()).balanced
+    assert path.stat().st_size <= 1.1 * 1024 * 1024
+
+
+async def test_a_full_store_still_takes_dead_letters(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        count = len(await fill(store))
+        await store.settle(Settlement("siem", count, dead=refused(*range(1, count + 1))))
+        ledger = await store.ledger()
+        assert ledger.sinks["siem"].dead == count
+        assert ledger.balanced
+
+
+async def test_a_full_store_refuses_an_envelope_as_a_whole(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        batch = events(100, size=20_000)
+        with pytest.raises(StoreFullError):
+            await store.append(batch, timeout=5)
+        assert await held(store) == []
+        assert (await store.append(batch[:10], timeout=5)).duplicates == 0
+
+
+async def test_an_append_that_finds_no_room_fails_alone(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        results = await asyncio.gather(
+            store.append([event()], timeout=5),
+            store.append([event(size=3_000_000)], timeout=5),
+            store.append([event()], timeout=5),
+            return_exceptions=True,
+        )
+        assert [isinstance(result, StoreFullError) for result in results] == [False, True, False]
+
+
+@contextlib.asynccontextmanager
+async def full_by_page_count(store: Store) -> AsyncIterator[None]:
+    """SQLite itself says that the disk is full."""
+
+    async def limit(pages: int) -> None:
+        await store._writer.submit(lambda tx: tx.db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+    await limit(30)
+    yield
+    await limit(1_000_000_000)
+
+
+async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
+    async with opened(path) as store:
+        async with full_by_page_count(store):
+            acknowledged = await fill(store)
+            assert len(acknowledged) > 3
+            assert "the disk of the store" in (store.not_ready_reason or "")
+            assert await held(store) == acknowledged
+        await until(lambda: store.not_ready_reason is None)
+        more = event(size=20_000)
+        await store.append([more], timeout=5)
+        assert await held(store) == [*acknowledged, more]
+        assert [stored.seq for stored in await store.read(0, limit=999, max_bytes=10**9)] == list(
+            range(1, len(acknowledged) + 2)
+        )
+        assert (await store.ledger()).balanced
+
+
+async def test_a_whole_group_is_told_that_the_disk_is_full(path: Path) -> None:
+    async with opened(path) as store:
+        async with full_by_page_count(store):
+            results = await asyncio.gather(
+                *(store.append([event(size=100_000)], timeout=5) for _ in range(20)), return_exceptions=True
+            )
+        acknowledged = [result for result in results if not isinstance(result, StoreFullError)]
+        assert len(acknowledged) == (await store.ledger()).stored < 20
+        assert not any(isinstance(result, BaseException) for result in acknowledged)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB of its own."""
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system to fill")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"this machine may not mount: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_is_room(tmpfs: Path) -> None:
+    ballast = tmpfs / "ballast"
+    async with opened(tmpfs / "store.db") as store:
+        ballast.write_bytes(b"x" * 1_500_000)
+        acknowledged = await fill(store, 50_000)
+        assert acknowledged
+        assert "is full" in (store.not_ready_reason or "")
+        assert await held(store) == acknowledged
+        with pytest.raises(StoreError):
+            await store.settle(Settlement("siem", 1, dead=refused(1)))
+        ballast.unlink()
+        await until(lambda: store.not_ready_reason is None)
+        await store.settle(Settlement("siem", 1, dead=refused(1)))
+        more = event(size=50_000)
+        await store.append([more], timeout=5)
+    async with opened(tmpfs / "store.db") as store:
+        assert await held(store) == [*acknowledged, more]
+        assert (await store.ledger()).balanced
+
+
+@contextlib.contextmanager
+def writes_fail() -> Iterator[None]:
+    """No file may be written beyond its first 4 KiB: the kernel refuses it as a broken disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledged_is_missing(
+    path: Path,
+) -> None:
+    async with opened(path) as store:
+        acknowledged = events(5)
+        await store.append(acknowledged, timeout=5)
+        with writes_fail():
+            lost = event()
+            for _ in range(3):
+                with pytest.raises(StoreError, match="disk I/O error"):
+                    await store.append([lost], timeout=5)
+            assert "disk I/O error" in (store.not_ready_reason or "")
+            with pytest.raises(StoreError):
+                await store.settle(taken("siem", 5, 5))
+            assert await held(store) == acknowledged
+        await until(lambda: store.not_ready_reason is None)
+        await store.settle(taken("siem", 5, 5))
+        await store.append([lost], timeout=5)
+        assert await held(store) == [*acknowledged, lost]
+        assert (await store.ledger()).balanced
+
+
+async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_emptied(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(events(5), timeout=5)
+        with closing(schema.connect_reader(path)) as looking:
+            looking.execute("BEGIN")
+            looking.execute("SELECT COUNT(*) FROM events").fetchone()
+            with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
+                await store.append([event()], timeout=5)
+            with pytest.raises(StoreError, match="its log cannot be emptied"):
+                await store.append([event()], timeout=5)
+            assert len(await held(store)) == 5
+        await until(lambda: store.not_ready_reason is None)
+        await store.append([event()], timeout=5)
+        assert (await store.ledger()).balanced
+
+
+async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append([event()], timeout=5)
+        moved = path.with_name("moved.db")
+        with writes_fail():
+            with pytest.raises(StoreError):
+                await store.append([event()], timeout=5)
+            path.rename(moved)
+            await until(lambda: "unable to open" in (store.not_ready_reason or ""))
+        with pytest.raises(StoreError, match="unable to open"):
+            await store.append([event()], timeout=5)
+        assert not path.exists()
+        moved.rename(path)
+        await until(lambda: store.not_ready_reason is None)
+        await store.append([event()], timeout=5)

@@ -1,0 +1,112 @@
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from forwarder.core.errors import StoreError
+from forwarder.core.event import Event
+from forwarder.store.gaps import Gap, read_gaps
+from forwarder.store.sqlite.store import Store
+from tests.fakes.clock import NOON, ManualClock
+from tests.integration.store.helpers import DAY, event, logged, opened, page
+
+
+def happened(one: Event, seconds: int, event_type: str = "user.session.start") -> Event:
+    """`one`, so long after noon."""
+    return msgspec.structs.replace(one, published=NOON + seconds * 1_000_000, event_type=event_type)
+
+
+async def fill(store: Store) -> list[Event]:
+    """Of acme three are missed and one is awaited, of other one is missed, of quiet nothing is."""
+    uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
+    acme = [
+        happened(logged(uuid), 1),
+        happened(logged("odd"), 2, "group.user_membership.add"),
+        happened(logged(), 3),
+    ]
+    other = [happened(logged(uuid, org="other"), 1)]
+    young = happened(logged(), 9)
+    await store.append_page(page(*acme, young, logged(), hooked=[*acme, young]), timeout=5)
+    await store.append_page(page(*other, hooked=other), timeout=5)
+    await store.append_page(page(logged(org="quiet")), timeout=5)
+    assert await store.miss("acme", NOON + 5_000_000) == 3
+    assert await store.miss("other", NOON + 5_000_000) == 1
+    return [*acme, *other]
+
+
+async def test_what_is_missed_is_told_by_type_and_event_by_event_the_newest_first(path: Path) -> None:
+    clock = ManualClock(NOON + 77)
+    async with opened(path, clock) as store:
+        first, second, third, other = await fill(store)
+        gaps = await asyncio.to_thread(read_gaps, path)
+    assert gaps.count == 4
+    assert gaps.missed == {
+        "acme": {"user.session.start": 2, "group.user_membership.add": 1},
+        "other": {"user.session.start": 1},
+        "quiet": {},
+    }
+    assert list(gaps.missed["acme"]) == ["user.session.start", "group.user_membership.add"]
+    assert gaps.awaited == {"acme": 1, "other": 0, "quiet": 0}
+    assert gaps.events == [
+        Gap(one.org, one.uuid, one.event_type, one.published, NOON, NOON + 77)
+        for one in (third, second, first, other)
+    ]
+    assert read_gaps(path) == gaps
+
+
+async def test_gaps_of_one_org_of_late_and_at_most_so_many(path: Path) -> None:
+    async with opened(path) as store:
+        _, second, third, other = await fill(store)
+    acme = read_gaps(path, org="acme", since=NOON + 2_000_000)
+    assert [gap.uuid for gap in acme.events] == [third.uuid, second.uuid]
+    assert (list(acme.missed), acme.count, acme.awaited) == (["acme"], 2, {"acme": 1})
+    assert [gap.uuid for gap in read_gaps(path, org="other").events] == [other.uuid]
+    assert (read_gaps(path, org="nobody").count, read_gaps(path, org="nobody").missed) == (0, {})
+    assert read_gaps(path, since=NOON + 10_000_000).awaited["acme"] == 0
+    few = read_gaps(path, limit=1)
+    assert (few.count, [gap.uuid for gap in few.events]) == (4, [third.uuid])
+
+
+async def test_what_the_hook_brings_after_it_was_missed_is_no_gap_any_more(path: Path) -> None:
+    async with opened(path) as store:
+        first, second, third, _ = await fill(store)
+        await store.append([event(first.uuid), event(third.uuid)], timeout=5)
+    assert [gap.uuid for gap in read_gaps(path, org="acme").events] == [second.uuid]
+
+
+async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=()) as store:
+        await fill(store)
+        await clock.advance(29 * DAY)
+        young = logged("young", received_at=clock.now())
+        await store.append_page(page(young, hooked=[young]), timeout=5)
+        await store.prune()
+        assert (read_gaps(path).count, read_gaps(path).awaited["acme"]) == (4, 2)
+        await clock.advance(2 * DAY)
+        await store.prune()
+        assert (read_gaps(path).count, read_gaps(path).awaited["acme"]) == (0, 1)
+        await fill(store)  # all of them are new again, in every spelling
+        assert read_gaps(path).count == 4
+
+
+async def test_rows_of_many_steps_leave_and_those_between_them_stay(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=()) as store:
+        batch = [logged() for _ in range(900)]
+        old, young = batch[::2], batch[1::2]
+        await store.append_page(page(*old, hooked=old), timeout=5)
+        await clock.advance(20 * DAY)
+        young = [msgspec.structs.replace(one, received_at=clock.now()) for one in young]
+        await store.append_page(page(*young, hooked=young), timeout=5)
+        await clock.advance(11 * DAY)
+        await store.prune()
+        assert read_gaps(path).awaited == {"acme": 450}
+        await store.append([event(one.uuid) for one in young], timeout=5)
+        assert read_gaps(path).awaited == {"acme": 0}
+
+
+def test_without_a_store_there_is_an_error(path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no store"):
+        read_gaps(path)

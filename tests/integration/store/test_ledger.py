@@ -1,0 +1,124 @@
+import asyncio
+import json
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.errors import StoreError, StoreFormatError
+from forwarder.core.ports import Settlement
+from forwarder.store.ledger import read_ledger
+from tests.fakes.clock import NOON, ManualClock
+from tests.integration.store.helpers import event, events, opened, refused, reject, taken
+
+
+async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_not(path: Path) -> None:
+    batch = events(5)
+    async with opened(path, sinks=("siem", "archive")) as store:
+        await store.append([*batch, batch[0]], [reject()], timeout=5)
+        await store.settle(Settlement("siem", 3, delivered=2, dead=refused(2)))
+        inside = await store.ledger()
+        assert await asyncio.to_thread(read_ledger, path) == inside
+    after = read_ledger(path)
+    assert (after.sinks, after.events) == (inside.sinks, inside.events)
+    printed = json.loads(json.dumps(after.as_json()))
+    assert printed | {"bytes": 0} == {
+        "stored": 5,
+        "duplicates": 1,
+        "rejected": 1,
+        "sinks": {
+            "archive": {"delivered": 0, "dead": 0, "discarded": 0, "skipped": 0, "waiting": 5},
+            "siem": {"delivered": 2, "dead": 1, "discarded": 0, "skipped": 0, "waiting": 2},
+        },
+        "balanced": True,
+        "events": 5,
+        "bytes": 0,
+    }
+    assert printed["bytes"] == path.stat().st_size
+
+
+async def test_the_ledger_of_an_empty_store_balances(path: Path) -> None:
+    async with opened(path) as store:
+        ledger = await store.ledger()
+        assert (ledger.stored, ledger.events, ledger.sinks["siem"].oldest) == (0, 0, None)
+        assert ledger.balanced
+
+
+async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=("siem", "archive")) as store:
+        await store.append([event(), event(received_at=NOON + 7)], timeout=5)
+        await store.settle(taken("siem", 1, 1))
+        sinks = (await store.ledger()).sinks
+        assert (sinks["siem"].oldest, sinks["archive"].oldest) == (NOON + 7, NOON)
+        await store.settle(taken("siem", 2, 1))
+        assert (await store.ledger()).sinks["siem"].oldest is None
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DELETE FROM events WHERE seq = 3",
+        "DELETE FROM events WHERE seq = 5",
+        "DELETE FROM events WHERE seq <= 3",
+        "UPDATE positions SET seq = seq + 1",
+        "UPDATE positions SET delivered = delivered - 1",
+        "DELETE FROM dead_letters WHERE id = 1",
+        "UPDATE counters SET stored = stored + 1",
+    ],
+)
+async def test_an_event_that_is_nowhere_unbalances_the_ledger(path: Path, harm: str) -> None:
+    async with opened(path) as store:
+        await store.append(events(5), timeout=5)
+        await store.settle(Settlement("siem", 2, delivered=1, dead=refused(2)))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(harm)
+        db.commit()
+    ledger = read_ledger(path)
+    assert not ledger.balanced
+    assert "siem" in ledger.faults[0]
+
+
+def test_without_a_store_there_is_an_error(path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no store"):
+        read_ledger(path)
+    path.write_text("no store")
+    with pytest.raises(StoreFormatError, match="no store of the forwarder"):
+        read_ledger(path)
+
+
+def test_a_user_who_may_only_read_gets_the_ledger_of_a_store_at_rest() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are closed to other users
+        path = Path(directory) / "store.db"
+        asyncio.run(_fill(path))
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        try:
+            stored = _as_nobody(path) if os.geteuid() == 0 else read_ledger(path).stored
+        finally:
+            path.parent.chmod(0o755)
+    assert stored == 2
+
+
+async def _fill(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(events(2), timeout=5)
+
+
+def _as_nobody(path: Path) -> int:
+    """The stored events as a child without rights sees them: root may write everywhere."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setuid(65534)
+            os.write(writing, str(read_ledger(path).stored).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as answer:
+        return int(answer.read() or -1)

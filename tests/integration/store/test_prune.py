@@ -1,0 +1,184 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.store import Store
+from tests.fakes.clock import NOON, ManualClock
+from tests.integration.store.helpers import DAY, event, events, opened, taken
+
+
+async def held(store: Store) -> list[int]:
+    return [stored.seq for stored in await store.read(0, limit=10_000, max_bytes=10**9)]
+
+
+async def append_at(store: Store, clock: ManualClock, count: int) -> None:
+    await store.append([event(received_at=clock.now()) for _ in range(count)], timeout=5)
+
+
+async def at_rest(store: Store, path: Path) -> None:
+    """Return when the log has been emptied into the file."""
+    log = path.with_name(path.name + "-wal")
+    while log.stat().st_size:
+        await store.read(0, limit=1, max_bytes=1)
+
+
+async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        await append_at(store, clock, 2)
+        await clock.advance(DAY)
+        await append_at(store, clock, 2)
+        await store.settle(taken("siem", 4, 4))
+        await clock.advance(6 * DAY - 1)
+        await store.prune()
+        assert await held(store) == [1, 2, 3, 4]
+        await clock.advance(2)
+        await store.prune()
+        assert await held(store) == [3, 4]
+        assert (await store.ledger()).balanced
+
+
+async def test_what_one_sink_waits_for_stays_however_old(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=("siem", "archive")) as store:
+        await append_at(store, clock, 4)
+        await store.settle(taken("siem", 4, 4))
+        await store.settle(taken("archive", 1, 1))
+        await clock.advance(100 * DAY)
+        await store.prune()
+        assert await held(store) == [2, 3, 4]
+
+
+async def test_a_sink_that_is_gone_holds_nothing_back_and_skips_what_left_when_it_returns(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=("siem", "archive")) as store:
+        await append_at(store, clock, 4)
+        await store.settle(taken("siem", 3, 3))
+        await store.settle(taken("archive", 1, 1))
+        await store.attach({"siem": "oldest"})
+        await clock.advance(8 * DAY)
+        await store.prune()
+        assert await held(store) == [4]
+        assert list((await store.ledger()).sinks) == ["siem"]
+        assert await store.attach({"siem": "oldest", "archive": "oldest"}) == {"siem": 3, "archive": 3}
+        archive = (await store.ledger()).sinks["archive"]
+        assert (archive.delivered, archive.skipped, archive.waiting) == (1, 2, 1)
+
+
+async def test_a_new_sink_skips_what_has_left(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        await append_at(store, clock, 3)
+        await store.settle(taken("siem", 2, 2))
+        await clock.advance(8 * DAY)
+        await store.prune()
+        assert (await store.attach({"siem": "oldest", "new": "oldest"}))["new"] == 2
+        ledger = await store.ledger()
+        assert (ledger.sinks["new"].skipped, ledger.sinks["new"].waiting) == (2, 1)
+        assert ledger.balanced
+
+
+async def test_without_any_sink_bodies_leave_after_the_retention(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=()) as store:
+        await append_at(store, clock, 3)
+        await clock.advance(6 * DAY)
+        await store.prune()
+        assert await held(store) == [1, 2, 3]
+        await clock.advance(2 * DAY)
+        await store.prune()
+        assert await held(store) == []
+        await append_at(store, clock, 1)
+        assert await held(store) == [4]
+
+
+async def test_a_late_copy_is_known_after_the_body_has_left_until_the_window_ends(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        one = event(received_at=clock.now())
+        await store.append([one], timeout=5)
+        await store.settle(taken("siem", 1, 1))
+        await clock.advance(29 * DAY)
+        await store.prune()
+        assert await held(store) == []
+        assert (await store.append([one], timeout=5)).duplicates == 1
+        await clock.advance(2 * DAY)
+        await store.prune()
+        assert (await store.append([one], timeout=5)).duplicates == 0
+
+
+async def test_the_uuid_of_an_event_that_is_held_is_never_forgotten(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, dedup_window="1h") as store:
+        one = event(received_at=clock.now())
+        await store.append([one], timeout=5)
+        await clock.advance(50 * DAY)
+        await store.prune()
+        assert (await store.append([one], timeout=5)).duplicates == 1
+
+
+async def test_uuids_of_all_orgs_and_spellings_are_forgotten_in_their_time(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock, sinks=()) as store:
+        old = [event(name, org=org) for org in ("a", "b") for name in (None, "odd", "ODD", "")]
+        old += events(1200)
+        await store.append(old, timeout=5)
+        await clock.advance(20 * DAY)
+        young = [event(received_at=clock.now()), event("young", received_at=clock.now())]
+        await store.append(young, timeout=5)
+        await clock.advance(15 * DAY)
+        await store.prune()
+        assert (await store.append(young, timeout=5)).duplicates == 2
+        assert (await store.append(old, timeout=5)).duplicates == 0
+
+
+async def test_the_store_prunes_by_itself(path: Path) -> None:
+    clock = ManualClock(NOON)
+    async with opened(path, clock) as store:
+        await append_at(store, clock, 300)
+        await store.settle(taken("siem", 300, 300))
+    await clock.advance(8 * DAY)
+    async with opened(path, clock) as store:
+        while await held(store):
+            await store.append([], timeout=5)
+        assert (await store.ledger()).balanced
+
+
+async def test_freed_room_is_used_again(path: Path) -> None:
+    clock = ManualClock()
+    sizes = []
+    async with opened(path, clock) as store:
+        for day in range(6):
+            await store.append([event(size=4000, received_at=clock.now()) for _ in range(500)], timeout=5)
+            if not day:
+                await at_rest(store, path)
+                sizes.append(path.stat().st_size)
+            await store.settle(taken("siem", 500 * (day + 1), 500))
+            await clock.advance(8 * DAY)
+            await store.prune()
+        await store.close()
+        sizes.append(path.stat().st_size)
+    assert sizes[-1] < 1.2 * sizes[0]
+
+
+async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Path) -> None:
+    async with opened(path) as store:
+        batch = [event(size=1300 + number % 3500) for number in range(1000)]
+        for first in range(0, 1000, 20):
+            await store.append(batch[first : first + 20], timeout=5)
+        await store.settle(taken("siem", 1000, 1000))
+    raw = sum(len(one.body) for one in batch)
+    assert path.stat().st_size < 1.4 * raw
+    with closing(schema.connect_reader(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_the_log_is_emptied_into_the_file_in_idle_moments(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    async with opened(path) as store:
+        await store.append(events(20, size=2000), timeout=5)
+        assert log.stat().st_size > 0
+        await at_rest(store, path)
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
+            assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (20,)
