@@ -13,6 +13,9 @@ CODE := forwarder tests tools
 CLIENT8 := .cache/es8
 # Which extra seconds the fuzzer of the door and the chaos test take; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
+# Python's own cache of compiled files; some machines turn it off, and a start of the tests takes twice as long then.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+unexport PYTHONDONTWRITEBYTECODE
 export FORWARDER_CHAOS_SECONDS ?= 20
 
 help: ## print the targets
@@ -46,7 +49,7 @@ test: ## set up and run all checks and all tests, the real servers included
 	@$(MAKE) --no-print-directory slow
 
 unit: setup ## run the pure tests, in seconds
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner
 
 quick: setup
 	$(BIN)/pytest -q -m "not real and not slow" --numprocesses=auto --maxprocesses=4

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,19 +17,20 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         _seen.append(f"{event} {args}")
 
 
-sys.addaudithook(_audit)  # for the life of the process; it looks only while a unit test runs
+def _fsync(handle: int, fsync: Callable[[int], None] = os.fsync) -> None:
+    if _running:
+        _seen.append("os.fsync")
+    fsync(handle)
+
+
+# For the life of the process; both look only while a unit test runs.
+sys.addaudithook(_audit)
+os.fsync = _fsync  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)
-def _pure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _pure(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that does real I/O."""
-    fsync = os.fsync
-
-    def seen_fsync(handle: int) -> None:
-        _seen.append("os.fsync")
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", seen_fsync)
     _running.append(request.node.nodeid)
     _seen.clear()
     yield

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.errors import StoreFullError
@@ -13,6 +13,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Settlement
 from forwarder.deliver.settings import DeliverySettings
+from tests.examples import examples
 from tests.fakes.clock import settle
 from tests.fakes.store import MemoryStore
 from tests.unit.deliver.helpers import SINK, Rig, running
@@ -118,7 +119,7 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     script=st.lists(ANSWERS, max_size=25),
     count=st.integers(0, 40),
@@ -167,7 +168,7 @@ def test_nothing_is_lost_and_everything_ends_in_one_place(
         asyncio.run(deliver(), debug=True)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     script=st.lists(ANSWERS, max_size=12),
     crashes=st.lists(st.integers(0, 30), max_size=4),

@@ -3,11 +3,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
 from forwarder.ecs.attributes import log_view
+from tests.examples import examples
 from tests.unit.ecs.okta_events import RECEIVED, Json, bare, event_of, log_events, sign_in
 from tests.unit.ecs.test_document import damaged_events
 
@@ -101,7 +102,7 @@ def _may_be_an_attribute(value: Any) -> bool:
 
 
 @given(damaged_events() | log_events())
-@settings(max_examples=50)
+@examples(50)
 def test_whatever_okta_sends_every_attribute_has_a_name_and_a_value_that_otlp_can_carry(raw: Json) -> None:
     view = log_view(event_of(raw))
     assert [

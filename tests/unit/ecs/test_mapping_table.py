@@ -3,11 +3,12 @@
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
+from tests.examples import examples
 from tests.unit.ecs.okta_events import Json, event_of, log_events, sign_in
 from tools.make_mapping_table import DERIVED, TARGET, page
 
@@ -35,7 +36,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 @given(log_events())
-@settings(max_examples=30)
+@examples(30)
 def test_a_document_has_no_field_that_the_page_does_not_name(raw: Json) -> None:
     made = names(document(event_of(raw), DocumentOptions(preserve_original_event=True, okta_geo=True)))
     assert [name for name in made if not any(fnmatchcase(name, known) for known in NAMES)] == []

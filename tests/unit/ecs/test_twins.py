@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
+from tests.examples import examples
 from tests.unit.ecs import shared_data
 from tests.unit.ecs.okta_events import Json, event_of, hook_twin, log_events, sign_in
 
@@ -17,7 +18,7 @@ OPTIONS = st.sampled_from([DocumentOptions(), DocumentOptions(remove_flattened_d
 
 
 @given(logged=log_events(), options=OPTIONS, nulls=st.booleans())
-@settings(max_examples=100)
+@examples(100)
 def test_a_hook_event_and_its_system_log_twin_give_equal_documents(
     *, logged: Json, options: DocumentOptions, nulls: bool
 ) -> None:
@@ -27,7 +28,7 @@ def test_a_hook_event_and_its_system_log_twin_give_equal_documents(
 
 
 @given(logged=log_events(), nulls=st.booleans())
-@settings(max_examples=3)
+@examples(3)
 def test_so_do_twins_of_every_type_of_the_catalogue(*, logged: Json, nulls: bool) -> None:
     for event_type in EVENT_TYPES:
         logged["eventType"] = event_type

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 import structlog.testing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.errors import OktaError, StoreError, StoreFullError, StoreTimeoutError
@@ -16,6 +16,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
+from tests.examples import examples
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_log import HOOK, REFUSALS, URL, LogApi, event
 from tests.fakes.store import MemoryStore
@@ -135,7 +136,7 @@ class Run:
             pass
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(script=st.lists(steps, max_size=25))
 def test_no_event_is_lost_or_doubled_under_any_sequence_of_faults(
     script: list[tuple[str, list[object]]],
