@@ -1,24 +1,21 @@
-"""Work in slices: a long piece of computing lets the event loop go on with everything else in between."""
+"""Long computations on the event loop, in steps between which other tasks run."""
 
 import asyncio
 from time import perf_counter
 
-HOLD = 0.002
-"""Seconds that the event loop is held at a time. The bound is 20 ms, but an answer to Okta needs several turns."""
+HOLD_SECONDS = 0.002
+"""How long a step may hold the event loop. The bound is 20 ms, but an answer to Okta takes several turns of the loop."""
 
 
-class Slices:
-    """Made when the work starts; `breathe` stands in its loop."""
+class Cooperative:
+    """Create it when the computation starts, and await `yield_if_due` in its loop."""
 
-    def __init__(self, hold: float = HOLD) -> None:
-        """Args:
-        hold: seconds after which the event loop gets a turn.
-        """
-        self._hold = hold
+    def __init__(self, hold_seconds: float = HOLD_SECONDS) -> None:
+        self._hold_seconds = hold_seconds
         self._since = perf_counter()
 
-    async def breathe(self) -> None:
-        """Give the event loop a turn, if this work has held it for long enough."""
-        if perf_counter() - self._since >= self._hold:
+    async def yield_if_due(self) -> None:
+        """Let other tasks run, if this computation has held the event loop for `hold_seconds`."""
+        if perf_counter() - self._since >= self._hold_seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()

@@ -1,16 +1,16 @@
 import asyncio
 
-from forwarder.cooperative import Slices
+from forwarder.cooperative import Cooperative
 
 
 async def test_long_work_lets_others_run_in_between() -> None:
     order: list[str] = []
 
     async def work(name: str) -> None:
-        slices = Slices(hold=0)
+        cooperative = Cooperative(hold_seconds=0)
         for _ in range(3):
             order.append(name)
-            await slices.breathe()
+            await cooperative.yield_if_due()
 
     await asyncio.gather(work("a"), work("b"))
     assert order == ["a", "b"] * 3
@@ -20,10 +20,10 @@ async def test_short_work_is_not_interrupted() -> None:
     order: list[str] = []
 
     async def work(name: str) -> None:
-        slices = Slices(hold=3600)
+        cooperative = Cooperative(hold_seconds=3600)
         for _ in range(3):
             order.append(name)
-            await slices.breathe()
+            await cooperative.yield_if_due()
 
     await asyncio.gather(work("a"), work("b"))
     assert order == ["a"] * 3 + ["b"] * 3

@@ -22,7 +22,7 @@ import msgspec
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 from isal import igzip
 
-from forwarder.cooperative import Slices
+from forwarder.cooperative import Cooperative
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
@@ -86,7 +86,7 @@ class ElasticsearchSink:
         seqs: list[int] = []
         parts: list[bytes] = []
         rejected: list[Rejection] = []
-        slices = Slices()
+        cooperative = Cooperative()
         for stored in batch:
             try:
                 parts.append(self._lines(stored.event))
@@ -94,7 +94,7 @@ class ElasticsearchSink:
             except UnmappableError as error:
                 words = str(error)[: outcomes.DETAIL_LIMIT]
                 rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, words))
-            await slices.breathe()
+            await cooperative.yield_if_due()
         return seqs, parts, rejected
 
     def _lines(self, event: Event) -> bytes:

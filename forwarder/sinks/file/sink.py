@@ -11,7 +11,7 @@ from pydantic import Field
 
 from forwarder import logs
 from forwarder.config_types import Duration, PathStr, Section, Size
-from forwarder.cooperative import Slices
+from forwarder.cooperative import Cooperative
 from forwarder.core.errors import SinkError, UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
@@ -109,7 +109,7 @@ class FileSink:
 
     async def _lines(self, batch: Sequence[StoredEvent]) -> tuple[bytes, list[int], list[Rejection]]:
         """The batch as lines, the seqs that are in it, and those that fit no document."""
-        slices = Slices()
+        cooperative = Cooperative()
         lines: list[bytes] = []
         seqs: list[int] = []
         rejected: list[Rejection] = []
@@ -119,7 +119,7 @@ class FileSink:
                 seqs.append(stored.seq)
             except UnmappableError as error:
                 rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, str(error)))
-            await slices.breathe()
+            await cooperative.yield_if_due()
         lines.append(b"")
         return b"\n".join(lines), seqs, rejected
 

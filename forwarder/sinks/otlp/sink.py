@@ -14,7 +14,7 @@ import msgspec
 from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder import logs
-from forwarder.cooperative import Slices
+from forwarder.cooperative import Cooperative
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
@@ -78,7 +78,7 @@ class OtlpSink:
         seqs: list[int] = []
         records: list[ReadableLogRecord] = []
         rejected: list[Rejection] = []
-        slices = Slices()
+        cooperative = Cooperative()
         for stored in batch:
             try:
                 records.append(record(stored.event))
@@ -91,7 +91,7 @@ class OtlpSink:
                 rejected.append(
                     Rejection(stored.seq, RejectReason.UNMAPPABLE, words[: outcomes.DETAIL_LIMIT])
                 )
-            await slices.breathe()
+            await cooperative.yield_if_due()
         return seqs, records, rejected
 
     async def _export(self, records: Sequence[ReadableLogRecord]) -> Reply:
