@@ -15,7 +15,6 @@ Stop, from the outside in, so that nothing that was acknowledged is left half-wa
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
@@ -24,8 +23,7 @@ from forwarder import logs
 from forwarder.core.errors import SinkError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, Sink
-from forwarder.deliver.progress import Instruments
-from forwarder.deliver.worker import Outlet, Worker
+from forwarder.deliver.worker import Worker
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits, tls_context
@@ -121,9 +119,15 @@ class Forwarder:
             self._deliver(name, settings, self._positions[name])
 
     def _deliver(self, name: str, settings: SinkSettings, position: int) -> None:
-        outlet = Outlet(name, self._sinks[name], settings.delivery)
-        worker = Worker(outlet, self.store, position, Instruments(self._clock, random.random, self.metrics))
-        self._workers[name] = worker
+        self._workers[name] = worker = Worker(
+            name,
+            self._sinks[name],
+            self.store,
+            position,
+            settings.delivery,
+            metrics=self.metrics,
+            clock=self._clock,
+        )
         self._running[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
     async def _start_ops(self) -> None:

@@ -1,7 +1,7 @@
-"""What became of a batch: every event of it is delivered, to be retried, or rejected.
+"""The result of one try to send a batch: each event is delivered, to be retried, or rejected.
 
-Anything that a sink does not know for certain is a retry: a second copy is harmless (both
-Elasticsearch and OTLP carry the event's uuid), a lost one is not.
+Whatever a sink does not know for certain is a retry: a second copy is harmless (Elasticsearch and OTLP both
+carry the event's uuid), a lost event is not.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import msgspec
 
 
 class RetryReason(StrEnum):
-    """Why events must be sent again: a label value, so the set is small and fixed."""
+    """Why events must be sent again. A label value, so the set is small and fixed."""
 
-    CONNECTION = "connection"  # no answer: refused, reset, name not found, TLS
-    TIMEOUT = "timeout"  # no answer in time
+    CONNECTION = "connection"  # no response: refused, reset, name not found, TLS
+    TIMEOUT = "timeout"  # no response in time
     THROTTLED = "throttled"  # 429, RESOURCE_EXHAUSTED
     SERVER = "server"  # 5xx, UNAVAILABLE
     REDIRECT = "redirect"  # 3xx: the address is wrong; nothing was accepted
@@ -28,25 +28,19 @@ class RetryReason(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why an event will never be accepted: a label value, so the set is small and fixed."""
+    """Why a sink will never accept an event. A label value, so the set is small and fixed."""
 
     MAPPING = "mapping"  # 400 of one item: the document does not fit the index
     TOO_LARGE = "too_large"  # 413 for this event alone
     MALFORMED = "malformed"  # 400 for this event alone, INVALID_ARGUMENT
-    FAILURE_STORE = "failure_store"  # kept by Elasticsearch, but in the failure store
-    PARTIAL_SUCCESS = "partial_success"  # an OTLP server took the batch and refused some of it
-    UNMAPPABLE = "unmappable"  # we could not turn it into a document
-    NOT_AN_EVENT = "not_an_event"  # the receiver's: an element that is no event
+    FAILURE_STORE = "failure_store"  # Elasticsearch keeps it, but in the failure store
+    PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
+    UNMAPPABLE = "unmappable"  # we could not make a document of it
+    NOT_AN_EVENT = "not_an_event"  # the receiver's: a malformed event
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """One event that a sink will never take.
-
-    Attributes:
-        seq: the event.
-        reason: for counting.
-        detail: the sink's own words.
-    """
+    """An event that a sink will never accept; `detail` is the sink's own text."""
 
     seq: int
     reason: RejectReason
@@ -54,20 +48,20 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """What became of one batch. `delivered`, `retry` and `rejected` split the batch exactly.
+    """What a sink says about one batch. Each event's seq is in one of `delivered`, `retry` and `rejected`.
 
     Attributes:
-        delivered: seqs that the sink has, for certain and durably as far as it says.
-        retry: seqs to send again.
-        rejected: events that this sink will never take.
-        reason: why there is a `retry`; None where there is none.
-        detail: the sink's own words about the `retry`, for a log line and the status page.
-        wait: seconds that the sink asked us to wait (`Retry-After`); None where it did not say.
+        delivered: the sink has these, as durably as it promises.
+        retry: send these again.
+        rejected: the sink will never accept these.
+        reason: why there is a `retry`; None if there is none.
+        detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
+        wait: seconds that the sink asked us to wait (`Retry-After`); None if it did not say.
         pause: an operator must act (401, 403, 404, redirect): wait long between tries, and alarm.
-        whole: the retry concerns the sink as a whole, not single events: nothing else is sent meanwhile.
+        whole: the retry concerns the sink as a whole, not single events: send nothing else meanwhile.
         split: the batch was too large as a whole; send it again in halves.
-        unattributed: how many of `delivered` the sink refused without saying which (OTLP partial_success).
-            They are counted as dead; the rest of the batch must not be sent again.
+        unattributed: how many of `delivered` the sink rejected without saying which (OTLP partial_success).
+            They count as dead; the rest of the batch must not be sent again.
     """
 
     delivered: Sequence[int] = ()
@@ -80,3 +74,15 @@ class BatchResult(msgspec.Struct, frozen=True):
     whole: bool = False
     split: bool = False
     unattributed: int = 0
+
+    @property
+    def made_progress(self) -> bool:
+        """At least one event is delivered or rejected."""
+        return bool(self.delivered or self.rejected)
+
+    @property
+    def rejection_detail(self) -> str:
+        """The sink's text about a rejected event; empty if it rejected none."""
+        if self.rejected:
+            return self.rejected[-1].detail
+        return self.detail if self.unattributed else ""

@@ -1,4 +1,4 @@
-"""How large the next batch is, and which events are in it. Pure: no clock, no I/O."""
+"""The size of the next batch, and the events that wait to be sent again. Pure: no clock, no I/O."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,19 @@ _STEPS_TO_GROW = 16
 
 
 class Pending(msgspec.Struct, gc=False):
-    """An event that the sink has not finished yet.
+    """An event without a final outcome.
 
     Attributes:
-        stored: the event.
-        replay: it is a dead letter that an operator sent again, not a part of the log.
-        attempt: how often it had to be sent again while its neighbours were taken.
-        cap: events in a batch that it may be part of, at most; 0 where the batch size decides. Halved with every
-            split, so that one event that spoils its batch is found without making all other batches small.
+        replay: a dead letter that an operator sends again; it is not part of the log stream.
+        attempt: failed tries while the sink accepted other events.
+        max_batch: the most events in a batch with this one; 0 for no limit of its own. Each split halves it,
+            so that one bad event is found while all other batches keep their size.
     """
 
     stored: StoredEvent
     replay: bool = False
     attempt: int = 0
-    cap: int = 0
+    max_batch: int = 0
 
     @property
     def seq(self) -> int:
@@ -37,83 +36,85 @@ class Pending(msgspec.Struct, gc=False):
         return len(self.stored.event.body)
 
 
-class BatchSize:
-    """How many events the next batch may have: halved when a batch was too much, grown back after successes.
+class AdaptiveBatchSize:
+    """The number of events in the next batch: halved when a batch was too much, grown again after successes.
 
-    Too large is a limit of the server, so beyond it the size grows slowly, lest every other batch be refused. A
-    timeout is most often an outage, so after it the size doubles with each success.
+    "Too large" is a limit of the server, so above it the size grows slowly: else every other batch would be
+    rejected. A timeout is most often an outage, so after it the size doubles with each success.
 
     Attributes:
-        now: the size of the next batch.
+        current: the size of the next batch.
     """
 
     def __init__(self, limit: int) -> None:
-        self.now = limit
+        self.current = limit
         self._limit = limit
         self._safe = limit  # the largest size that no server has called too large
         self._successes = 0
 
     def too_large(self, events: int) -> None:
-        """A batch with `events` events was too large for the sink."""
-        self.now = self._safe = max(1, min(self.now, events) // 2)
+        """Shrink: the sink called a batch of `events` too large."""
+        self.current = self._safe = max(1, min(self.current, events) // 2)
         self._successes = 0
 
     def timed_out(self, events: int) -> None:
-        """A batch with `events` events was not answered in time."""
-        self.now = max(1, min(self.now, events) // 2)
+        """Shrink: the sink did not answer a batch of `events` in time."""
+        self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """A batch with `events` events was taken; only one that filled the size says anything about it."""
-        if events < self.now or self.now == self._limit:
+        """Grow: the sink accepted `events` in one batch. Fewer than the current size prove nothing about
+        it."""
+        if events < self.current or self.current == self._limit:
             return
-        if self.now < self._safe:
-            self.now = min(self._safe, self.now * 2)
+        if self.current < self._safe:
+            self.current = min(self._safe, self.current * 2)
             return
         self._successes += 1
         if self._successes == _SUCCESSES_TO_GROW:
             self._successes = 0
-            self.now = self._safe = min(self._limit, self.now + max(1, self._limit // _STEPS_TO_GROW))
+            step = max(1, self._limit // _STEPS_TO_GROW)
+            self.current = self._safe = min(self._limit, self.current + step)
 
 
-class Held:
-    """Events that wait to be sent again, each until its own time; those of one time in `seq` order."""
+class RetryQueue:
+    """Events to send again, each at its own time; those with the same time in `seq` order."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pending]] = []
 
-    def hold(self, events: Iterable[Pending], due: float = 0.0) -> None:
-        """Keep `events` until `due`, in seconds of the monotonic clock; 0 is at once."""
+    def schedule(self, events: Iterable[Pending], due: float = 0.0) -> None:
+        """Queue `events` until `due`, in seconds of the monotonic clock; 0 means now."""
         for pending in events:
             heapq.heappush(self._heap, (due, pending.seq, pending))
 
     def take(self, now: float, *, limit: int, max_bytes: int) -> list[Pending]:
-        """The next batch of events whose time has come: at most `limit`, and bodies of at most `max_bytes` together
-        (one event at least). Replays and the parts of a split batch go by themselves."""
+        """Remove and return the next batch of due events: at most `limit`, with at most `max_bytes` of bodies
+        (but at least one event). Replays and the parts of a split batch do not share a batch with others."""
         batch: list[Pending] = []
         size = 0
         while self._heap and self._heap[0][0] <= now:
             pending = self._heap[0][2]
             size += pending.size
-            if not batch and pending.cap:
-                limit = min(limit, pending.cap)
-            if batch and (len(batch) >= limit or size > max_bytes or not _go_together(batch[0], pending)):
+            if not batch and pending.max_batch:
+                limit = min(limit, pending.max_batch)
+            if batch and (len(batch) >= limit or size > max_bytes or not _share_batch(batch[0], pending)):
                 break
             batch.append(heapq.heappop(self._heap)[2])
         return batch
 
     @property
     def next_due(self) -> float | None:
-        """When the next event's time comes, in seconds of the monotonic clock; None where nothing is held."""
+        """When the next event is due, in seconds of the monotonic clock; None if the queue is empty."""
         return self._heap[0][0] if self._heap else None
 
     def __len__(self) -> int:
         return len(self._heap)
 
 
-def takes_new_events(batch: Sequence[Pending]) -> bool:
-    """Whether events that were never sent may fill up `batch`."""
-    return not batch or not (batch[0].replay or batch[0].cap)
+def accepts_new_events(batch: Sequence[Pending]) -> bool:
+    """Return whether events that were never sent may fill up `batch`."""
+    return not batch or not (batch[0].replay or batch[0].max_batch)
 
 
-def _go_together(one: Pending, other: Pending) -> bool:
-    return one.replay == other.replay and one.cap == other.cap
+def _share_batch(one: Pending, other: Pending) -> bool:
+    return one.replay == other.replay and one.max_batch == other.max_batch

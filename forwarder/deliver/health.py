@@ -1,94 +1,53 @@
-"""Whether a sink works, when to try it again, and what a human is told about it."""
+"""Whether a sink works, when to try it again, and what the log says about it."""
 
 from collections.abc import Callable
 from enum import StrEnum
 
-import msgspec
 from prometheus_client import Gauge
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
-from forwarder.core.outcome import RetryReason
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 
 _logger = logs.get("deliver")
 
-_REPEAT = 300.0
-"""Seconds after which a trouble that lasts is logged once more."""
+_LOG_INTERVAL = 300.0
+"""Seconds between two log lines about failures or rejections that go on."""
 
-_WHAT_TO_DO = {
+_HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
-    RetryReason.DISK: "make room on the disk, or let the forwarder write to that path",
-    RetryReason.REDIRECT: "give the address that the server redirects to; nothing is sent to it unasked",
-    RetryReason.UNAUTHORIZED: "check the credentials: expired, revoked or of another server",
-    RetryReason.FORBIDDEN: "give the credentials the right to write there, and see that nothing blocks writes",
-    RetryReason.NOT_FOUND: "check the address and path, and that the place to write to exists",
-    RetryReason.DEAD_LETTER_LIMIT: "look at `forwarder dead-letters list`, mend the index or the mapping, or raise "
-    "`dead_letter_limit`; the other events wait, and go on by themselves as soon as one is taken",
+    RetryReason.DISK: "free space on the disk, and let the forwarder write to that path",
+    RetryReason.REDIRECT: "configure the address that the server redirects to; redirects are not followed",
+    RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or of another server",
+    RetryReason.FORBIDDEN: "let the credentials write there, and check that nothing blocks writes",
+    RetryReason.NOT_FOUND: "check the address and path, and that the index or endpoint exists",
+    RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or the mapping, or raise "
+    "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
+_OTHER_HINT = "compare the sink's address and settings with the detail"
 
 
 class State(StrEnum):
-    """What a sink's worker is doing."""
+    """What a sink's worker does."""
 
-    RUNNING = "running"  # the sink takes what it is sent
-    IDLE = "idle"  # there is nothing to send
+    RUNNING = "running"  # the sink accepts events
+    IDLE = "idle"  # nothing waits for the sink
     RETRYING = "retrying"  # the last try failed; another follows
-    PAUSED = "paused"  # an operator must act; tried now and then
+    PAUSED = "paused"  # an operator must act; the sink is probed now and then
     STOPPED = "stopped"
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """Why a try failed.
-
-    Attributes:
-        reason: for counting.
-        detail: the sink's own words.
-        pause: an operator must act.
-        wait: seconds that the sink asked us to wait; None where it did not say.
-    """
-
-    reason: RetryReason
-    detail: str
-    pause: bool = False
-    wait: float | None = None
-
-
-class WorkerStatus(msgspec.Struct, frozen=True):
-    """A worker as the status page shows it.
-
-    Attributes:
-        position: how far the sink has come in the log.
-        in_flight: events that were sent and not answered yet.
-        held: events that wait to be sent again.
-        attempt: failed tries since the sink last worked.
-        reason: of the last failure, single events included; None where there was none.
-        detail: the sink's own words about it.
-        last_success: when events were delivered last.
-        next_try: when a failing sink is tried again; None where it works.
-    """
-
-    sink: str
-    state: State
-    position: int
-    in_flight: int
-    held: int
-    attempt: int
-    reason: RetryReason | None
-    detail: str
-    last_success: Micros | None
-    next_try: Micros | None
-
-
 class Health:
-    """What is known about one sink.
+    """Whether one sink works.
 
     Attributes:
         attempt: failed tries since the sink last worked; 0 while it works.
-        resume_at: seconds of the monotonic clock, when the sink may be tried again.
-        trouble: the last failure, also of single events; kept after the sink has recovered.
-        last_success: when events were delivered last.
+        resume_at: when the sink may be tried again, in seconds of the monotonic clock.
+        last_failure: the detail of the last failure, of a single event too; kept after the sink has
+            recovered.
+        last_success: when events were last delivered.
     """
 
     def __init__(
@@ -96,7 +55,7 @@ class Health:
     ) -> None:
         self.attempt = 0
         self.resume_at = 0.0
-        self.trouble: Trouble | None = None
+        self.last_failure = ""
         self.last_success: Micros | None = None
         self._sink = sink
         self._backoff = backoff
@@ -104,106 +63,106 @@ class Health:
         self._random = random
         self._up = up
         self._paused = False
-        self._since = 0.0
-        self._told_at: float | None = None
-        self._dead_told_at: float | None = None
-        self._dead_untold = 0
+        self._failing_since = 0.0
+        self._failure_logger = logs.RateLimitedLogger(_logger, clock, _LOG_INTERVAL)
+        self._rejections = 0  # not logged yet
+        self._rejections_logged = -_LOG_INTERVAL
         up.set(1)
 
     @property
     def failing(self) -> bool:
-        """The sink as a whole failed, and has taken nothing since."""
+        """The sink as a whole failed, and has accepted nothing since."""
         return self.attempt > 0
 
     @property
     def may_try(self) -> bool:
-        """Nothing failed, or the time for the next try has come."""
+        """The sink works, or the next try is due."""
         return not self.failing or self._clock.monotonic() >= self.resume_at
 
     @property
     def state(self) -> State:
+        """RUNNING, RETRYING or PAUSED; only the worker knows the others."""
         if not self.failing:
             return State.RUNNING
         return State.PAUSED if self._paused else State.RETRYING
 
-    def failed(self, trouble: Trouble) -> None:
-        """The sink as a whole failed: wait longer with each failure, and tell a human."""
+    @property
+    def next_try(self) -> Micros | None:
+        """When a failing sink is tried again, by the wall clock; None while it works."""
+        if not self.failing:
+            return None
+        return self._clock.now() + round((self.resume_at - self._clock.monotonic()) * SECOND)
+
+    def failed(self, result: BatchResult) -> None:
+        """Note that the sink as a whole failed: wait longer after each failure, and log it."""
         now = self._clock.monotonic()
         if not self.failing:
-            self._since = now
+            self._failing_since = now
         self.attempt += 1
-        self.trouble = trouble
-        rule = Backoff.paused() if trouble.pause else self._backoff
-        self.resume_at = now + rule.delay(self.attempt, self._random(), trouble.wait)
-        if trouble.pause and not self._paused:
-            self._told_at = None  # it is worse than what was told before
-        self._paused = trouble.pause
+        self.last_failure = result.detail
+        self._paused = result.pause
+        backoff = Backoff.paused() if result.pause else self._backoff
+        self.resume_at = now + backoff.delay(self.attempt, self._random(), result.wait)
         self._up.set(0)
-        self._tell(trouble, now)
+        self._log_failure(result)
 
-    def retry_delay(self, attempt: int, trouble: Trouble) -> float:
-        """Seconds until single events are sent again that failed `attempt` times; the sink itself works."""
-        self.trouble = trouble
-        return self._backoff.delay(attempt, self._random(), trouble.wait)
+    def retry_delay(self, attempt: int, result: BatchResult) -> float:
+        """Return the seconds until single events that failed `attempt` times are sent again; the sink
+        works."""
+        self.last_failure = result.detail
+        return self._backoff.delay(attempt, self._random(), result.wait)
 
-    def answered(self, *, delivered: bool) -> None:
-        """The sink works: it took events, or said for each why it never will."""
+    def recovered(self, *, delivered: bool) -> None:
+        """Note that the sink works: it accepted events, or rejected them one by one."""
         if self.failing:
             _logger.info(
                 "the sink works again",
                 action="sink_recovered",
                 sink=self._sink,
-                after_seconds=round(self._clock.monotonic() - self._since, 1),
+                after_seconds=round(self._clock.monotonic() - self._failing_since, 1),
                 attempts=self.attempt,
             )
-        self.attempt, self._paused, self._told_at = 0, False, None
+            self._failure_logger = logs.RateLimitedLogger(_logger, self._clock, _LOG_INTERVAL)
+        self.attempt, self._paused = 0, False
         self._up.set(1)
         if delivered:
             self.last_success = self._clock.now()
 
-    def rejected(self, events: int, words: str) -> None:
-        """The sink refused `events` for ever; `words` are its own about one of them. One line for many."""
-        self._dead_untold += events
+    def rejected(self, events: int, detail: str) -> None:
+        """Log rejected events, one line for those of several minutes; `detail` is the sink's text about
+        one."""
+        self._rejections += events
         now = self._clock.monotonic()
-        if not events or (self._dead_told_at is not None and now - self._dead_told_at < _REPEAT):
+        if not events or now - self._rejections_logged < _LOG_INTERVAL:
             return
         _logger.error(
-            "the sink refuses events for ever; they are dead letters now",
+            "the sink rejected events; they are dead letters",
             action="events_dead_lettered",
             sink=self._sink,
-            events=self._dead_untold,
-            detail=words[:300],
-            hint="look at `forwarder dead-letters list`, mend the cause, then `forwarder dead-letters replay`",
+            events=self._rejections,
+            detail=detail[:300],
+            hint="see `forwarder dead-letters list`, correct the cause, then `forwarder dead-letters replay`",
         )
-        self._dead_told_at, self._dead_untold = now, 0
+        self._rejections_logged, self._rejections = now, 0
 
-    @property
-    def next_try(self) -> Micros | None:
-        """When a failing sink is tried again, by the wall clock; None where it works."""
-        if not self.failing:
-            return None
-        return self._clock.now() + round((self.resume_at - self._clock.monotonic()) * 1_000_000)
-
-    def _tell(self, trouble: Trouble, now: float) -> None:
-        if self._told_at is not None and now - self._told_at < _REPEAT:
-            return
-        self._told_at = now
-        facts = {
+    def _log_failure(self, result: BatchResult) -> None:
+        fields = {
             "sink": self._sink,
-            "reason": str(trouble.reason),
-            "detail": trouble.detail[:300],
+            "reason": str(result.reason),
+            "detail": result.detail[:300],
             "attempt": self.attempt,
-            "next_try_in_seconds": round(self.resume_at - now, 1),
+            "next_try_in_seconds": round(self.resume_at - self._clock.monotonic(), 1),
         }
-        if trouble.pause:
-            advice = _WHAT_TO_DO.get(
-                trouble.reason, "check the sink's address and settings against its own words"
-            )
-            _logger.error(
-                "the sink is paused until an operator acts; its events wait, none is lost",
+        if result.pause:
+            self._failure_logger.error(
+                "the sink is paused until an operator acts; its events wait in the store",
                 action="sink_paused",
-                hint=advice,
-                **facts,
+                hint=_HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT),
+                **fields,
             )
         else:
-            _logger.warning("the sink fails; its events wait, none is lost", action="sink_failing", **facts)
+            self._failure_logger.warning(
+                "the sink failed and is tried again; its events wait in the store",
+                action="sink_failing",
+                **fields,
+            )

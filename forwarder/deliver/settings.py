@@ -6,17 +6,17 @@ from forwarder.config_types import Duration, Section, Size
 
 
 class DeliverySettings(Section):
-    """How events are brought to one sink; every sink has its own.
+    """How events are sent to one sink.
 
     Attributes:
-        batch_events: events in a batch, at most.
-        batch_bytes: bodies of a batch together, as received; a larger event goes alone.
-        timeout: how long one try may take; what is not answered by then is sent again.
-        concurrency: batches in flight at once, so that one is prepared while another waits for its answer.
-        backoff_base: upper bound of the first wait after a failure; it doubles with each further one.
-        backoff_cap: upper bound of any such wait.
-        dead_letter_limit: events rejected in a row, with none delivered between, after which the sink pauses instead
-            of emptying the store into the dead letters; 0 turns the limit off.
+        batch_events: the most events in a batch.
+        batch_bytes: the most bytes of event bodies in a batch, as received; a larger event is sent alone.
+        timeout: how long to wait for the response to a batch; then it is sent again.
+        concurrency: batches in flight at once, so that one is prepared while another waits for its response.
+        backoff_base: the longest wait after a first failure; it doubles with each further one.
+        backoff_cap: the longest wait after any failure.
+        dead_letter_limit: after so many rejected events in a row, with none delivered between, the sink
+            pauses instead of turning the whole store into dead letters; 0 turns the limit off.
     """
 
     batch_events: int = Field(default=500, ge=1, le=5_000)

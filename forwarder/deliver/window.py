@@ -1,22 +1,21 @@
-"""What lies between a sink's position in the log and the newest event that was read for it. Pure.
+"""The part of the log between a sink's position and the newest event read for it. Pure.
 
-Invariants, on which the promise "nothing lost" rests:
+Three invariants are the reason why nothing is lost:
 
-- An event that was read is unfinished until it has an outcome, delivered or rejected; a retry is none.
-- The position moves only over events that are finished, in the order of the log, and only once the store has
-  committed the move. So a crash forgets outcomes, never events: what lies in the window is sent again.
-- A settlement is built once and offered unchanged until the store has taken it. A store that committed it and then
-  failed to say so can recognise it.
+- An event that was read is unfinished until it is delivered or rejected; a retry does not finish it.
+- The position moves only over finished events, in the order of the log, and only after the store has
+  committed the move. So a crash loses outcomes, never events: everything in the window is sent again.
+- A settlement is built once, and offered unchanged until the store has taken it. A store that committed it
+  but could not say so recognises it.
 """
 
 from collections import deque
 from collections.abc import Sequence
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Rejection
+from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.ports import Settlement
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.parts import Parts
 
 
 class Window:
@@ -25,8 +24,8 @@ class Window:
     Attributes:
         position: every event of the log up to here is finished, and the store knows it.
         read_to: the newest event that was read.
-        bytes: bodies of the unfinished events together.
-        replaying: the replays that are not settled yet.
+        bytes: bodies of all unfinished events together.
+        replaying: seqs of the replays that are not settled yet.
     """
 
     def __init__(self, sink: str, position: int) -> None:
@@ -35,6 +34,7 @@ class Window:
         self.bytes = 0
         self.replaying: set[int] = set()
         self._sink = sink
+        self._sizes: dict[int, int] = {}  # of unfinished events
         self._order: deque[int] = deque()
         self._finished: dict[int, Rejection | None] = {}
         self._unattributed: dict[int, str] = {}
@@ -44,50 +44,55 @@ class Window:
 
     @property
     def events(self) -> int:
-        """Events that were read and are not settled, finished ones included."""
+        """How many events of the log were read and are not settled, finished ones included."""
         return self.read_to - self.position
 
-    def read(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Take in the next events of the log."""
+    def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
+        """Add the next events of the log."""
         for stored in events:
             self._order.append(stored.seq)
-            self.bytes += len(stored.event.body)
+            self._measure(stored)
         if events:
             self.read_to = events[-1].seq
         return [Pending(stored) for stored in events]
 
-    def replay(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Take in dead letters that are sent again; those in progress already are left out."""
+    def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
+        """Add dead letters to send again, except those that are in the window already."""
         new = [stored for stored in events if stored.seq not in self.replaying]
-        self.replaying.update(stored.seq for stored in new)
-        self.bytes += sum(len(stored.event.body) for stored in new)
+        for stored in new:
+            self.replaying.add(stored.seq)
+            self._measure(stored)
         return [Pending(stored, replay=True) for stored in new]
 
-    def finish(self, parts: Parts) -> None:
-        """Note which events of a batch are delivered, and which are rejected."""
-        for pending in parts.delivered:
-            self.bytes -= pending.size
-            if pending.replay:
-                self._replayed.append(pending.seq)
+    def _measure(self, stored: StoredEvent) -> None:
+        self._sizes[stored.seq] = len(stored.event.body)
+        self.bytes += len(stored.event.body)
+
+    def finish(self, result: BatchResult) -> None:
+        """Note which events of a batch are delivered or rejected."""
+        for seq in result.delivered:
+            self.bytes -= self._sizes.pop(seq)
+            if seq in self.replaying:
+                self._replayed.append(seq)
             else:
-                self._finished[pending.seq] = None
-        for pending, rejection in parts.rejected:
-            self.bytes -= pending.size
-            if pending.replay:
+                self._finished[seq] = None
+        for rejection in result.rejected:
+            self.bytes -= self._sizes.pop(rejection.seq)
+            if rejection.seq in self.replaying:
                 self._dead_again.append(rejection)
             else:
-                self._finished[pending.seq] = rejection
-        for seq in parts.unattributed:
-            self._unattributed[seq] = parts.unattributed_detail
+                self._finished[rejection.seq] = rejection
+        for seq in result.delivered[: result.unattributed]:
+            self._unattributed[seq] = result.detail
 
     def settlement(self) -> Settlement | None:
-        """What the store should commit next; None where nothing has moved."""
+        """Return what the store should commit next; None if nothing has moved."""
         if self._unsettled is None:
             self._unsettled = self._build()
         return self._unsettled
 
     def _build(self) -> Settlement | None:
-        position, delivered, unattributed, words = self.position, 0, 0, ""
+        position, delivered, unattributed, detail = self.position, 0, 0, ""
         dead: list[Rejection] = []
         while self._order and self._order[0] in self._finished:
             position = self._order.popleft()
@@ -98,7 +103,7 @@ class Window:
             delivered += 1
             if position in self._unattributed:
                 unattributed += 1
-                words = self._unattributed.pop(position)
+                detail = self._unattributed.pop(position)
         if position == self.position and not self._replayed and not self._dead_again:
             return None
         replayed, self._replayed = self._replayed, []
@@ -109,15 +114,16 @@ class Window:
             delivered,
             dead,
             unattributed,
-            words,
+            detail,
             replayed=replayed,
             dead_again=dead_again,
         )
 
-    def settled(self) -> None:
-        """The store has committed the settlement that `settlement` gave."""
+    def settled(self) -> Settlement:
+        """Move the position, because the store has committed the settlement; return that."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position
         self.replaying.difference_update(settlement.replayed)
         self.replaying.difference_update(rejection.seq for rejection in settlement.dead_again)
+        return settlement

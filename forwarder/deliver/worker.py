@@ -1,71 +1,77 @@
 """The delivery loop, one worker for each sink: read, send with a timeout, settle, wait.
 
-Up to `concurrency` batches are in flight at once, and their outcomes come back in any order; `window.py` keeps the
-position honest. What must be sent again is held until its time (`progress.py`):
+Up to `concurrency` batches are in flight at once, and their results arrive in any order; `window.py` moves
+the position only over finished events. Events to send again wait in a queue until they are due (`state.py`):
 
-- single events failed, the sink works: they wait by themselves, new events go on flowing, up to `WINDOW_BATCHES`
-  batches beyond the position;
-- the sink as a whole failed: nothing is sent until its time, then one batch as a probe;
-- a batch was too large, or one event spoils it: it is sent again at once in halves.
+- single events failed, but the sink works: they wait by themselves, and new events go on, up to
+  `WINDOW_BATCHES` batches beyond the position;
+- the sink as a whole failed: nothing is sent until its next try, then one batch as a probe;
+- a batch was too large, or one event spoils it: it is sent again at once, in halves.
 
-The loop is the only task that touches this state; a flight only brings back its outcome. No failure of the sink or of
+Only the loop touches this state; the task of a batch only returns its result. No failure of the sink or of
 the store ends the loop: only `stop` and cancellation do.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import random
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
-
-import msgspec
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
-from forwarder.core.ports import Log, Sink
+from forwarder.core.outcome import BatchResult
+from forwarder.core.ports import Clock, Log, Sink
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.flight import Landed, fly
-from forwarder.deliver.health import State, WorkerStatus
-from forwarder.deliver.progress import Flight, Instruments, Progress
+from forwarder.deliver.health import Health
+from forwarder.deliver.metrics import DeliveryMetrics
+from forwarder.deliver.result import send_batch
 from forwarder.deliver.settings import DeliverySettings
-from forwarder.deliver.tally import Tally
+from forwarder.deliver.state import DeliveryState, InFlightBatch, WorkerStatus
+from forwarder.deliver.window import Window
+from forwarder.metrics import Metrics
 
 _logger = logs.get("deliver")
 
 _REPLAYS = 100
-"""Dead letters that are sent again at a time."""
+"""Dead letters to send again at a time."""
 
-_LET_GO = 2.0
-"""Seconds that a sink gets to give up a batch, and the store to end a commit, once the time for a stop is over."""
-
-
-class Outlet(msgspec.Struct, frozen=True):
-    """A sink with its name in the configuration, and what the operator set about the delivery to it."""
-
-    name: str
-    sink: Sink
-    settings: DeliverySettings
+_ABORT_GRACE = 2.0
+"""Seconds, after a stop's grace, for the sink to cancel its batches, and for the store to end a commit."""
 
 
 class Worker:
-    """Brings every event of the log to one sink."""
+    """Delivers every event of the log to one sink."""
 
-    def __init__(self, outlet: Outlet, log: Log, position: int, instruments: Instruments) -> None:
-        """Make the worker of one sink.
-
-        Args:
-            outlet: the sink; whoever made it closes it.
-            log: the store.
-            position: how far the sink has come in it.
-            instruments: time, chance, metrics.
-        """
-        self._outlet = outlet
+    def __init__(  # noqa: PLR0913 - a worker joins one part of each of these rooms
+        self,
+        name: str,
+        sink: Sink,
+        log: Log,
+        position: int,
+        settings: DeliverySettings,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """Args: `position` is how far the sink has come in `log`; `random` returns numbers from [0, 1)."""
+        self._name = name
+        self._sink = sink
         self._log = log
-        self._clock, self._random = instruments.clock, instruments.random
-        self._tally = Tally(outlet.name, instruments.metrics)
-        self._progress = Progress(outlet.name, position, outlet.settings, instruments, self._tally)
-        self._flights: dict[asyncio.Task[Landed], Flight] = {}
-        self._replays_asked = -1  # no number that the store knows, so that they are looked for at the start
-        self._replays_left = False
+        self._timeout = settings.timeout
+        self._clock = clock
+        self._random = random
+        self._metrics = DeliveryMetrics(name, metrics)
+        backoff = Backoff(settings.backoff_base, settings.backoff_cap)
+        self._health = Health(name, backoff, clock, random, self._metrics.up)
+        self._window = Window(name, position)
+        self._state = DeliveryState(settings, self._window, self._health, self._metrics, clock)
+        self._in_flight: dict[asyncio.Task[BatchResult], InFlightBatch] = {}
+        self._replay_requests = (
+            -1
+        )  # the store never counts to this number, so the first look reads the replays
+        self._more_replays = False
         self._store_failures = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -74,7 +80,7 @@ class Worker:
         self._runner: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
-        """Deliver until `stop` or cancellation. Raises nothing but CancelledError."""
+        """Deliver until `stop` or cancellation. Raises only CancelledError."""
         if self._stopping.is_set():
             return
         self._runner = runner = asyncio.current_task()
@@ -86,14 +92,16 @@ class Worker:
             if not self._out_of_time or runner.uncancel():
                 raise
         finally:
-            await self._let_go()
+            await self._abort_in_flight()
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Stop waiting at once, finish what is in flight, and go on with what waits as long as the sink takes it.
+        """Finish what is in flight, and deliver what waits as long as the sink accepts it; wait for nothing
+        else.
 
         Args:
-            grace: seconds for that; then what is in flight is given up. What is not settled stays in the store.
+            grace: seconds for that; then batches in flight are cancelled. What is not settled stays in the
+                store.
         """
         self._stopping.set()
         if self._runner is None:
@@ -106,138 +114,106 @@ class Worker:
 
     @property
     def status(self) -> WorkerStatus:
-        """What the worker is doing now."""
-        progress, health, trouble = self._progress, self._progress.health, self._progress.health.trouble
-        state = health.state
-        if self._ended.is_set():
-            state = State.STOPPED
-        elif state is State.RUNNING and not self._flights:
-            state = State.IDLE
-        return WorkerStatus(
-            sink=self._outlet.name,
-            state=state,
-            position=progress.window.position,
-            in_flight=sum(len(flight.batch) for flight in self._flights.values()),
-            held=len(progress.held),
-            attempt=health.attempt,
-            reason=trouble.reason if trouble else None,
-            detail=trouble.detail if trouble else "",
-            last_success=health.last_success,
-            next_try=health.next_try,
-        )
+        return self._state.status(stopped=self._ended.is_set())
 
     # The loop
 
     async def _turn(self) -> bool:
-        """One round of the loop; gives whether it was the last."""
+        """Run one turn of the loop; return whether it was the last."""
         try:
             self._collect()
             await self._launch()
             if await self._settle():
-                return False  # there may be room for more now
-            if self._stopping.is_set() and not self._flights:
+                return False  # there may be more capacity now
+            if self._stopping.is_set() and not self._in_flight:
                 return True
             await self._wait()
-        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever the store raises
-            await self._store_failed(error)
+        except Exception as error:  # noqa: BLE001 - the loop must outlive every exception of the store
+            await self._wait_for_store(error)
         else:
             self._store_failures = 0
         return False
 
     def _collect(self) -> None:
-        for task in [task for task in self._flights if task.done()]:
-            self._progress.landed(self._flights.pop(task), task.result())
+        for task in [task for task in self._in_flight if task.done()]:
+            self._state.complete(self._in_flight.pop(task), task.result())
 
     async def _launch(self) -> None:
-        """Send as many batches as may fly. Nothing is gathered: what is there goes at once, and while the slots are
-        full more comes together by itself."""
-        while self._may_send():
-            batch = await self._next_batch()
-            if not batch:
+        """Send as many batches as may be in flight. No batch waits to be filled: what is there goes at once,
+        and more arrives while the slots are taken."""
+        while self._state.may_send and not (self._stopping.is_set() and self._health.failing):
+            events = await self._next_batch()
+            if not events:
                 return
-            flight = self._progress.depart(batch)
-            self._flights[asyncio.create_task(self._send(batch))] = flight
-
-    def _may_send(self) -> bool:
-        health = self._progress.health
-        if self._stopping.is_set() and health.failing:
-            return False
-        return health.may_try and self._progress.slot_free(len(self._flights))
+            batch = self._state.start(events)
+            self._in_flight[asyncio.create_task(self._send(events))] = batch
 
     async def _next_batch(self) -> list[Pending]:
-        await self._look_for_replays()
-        progress = self._progress
-        batch = progress.due()
-        events, size = progress.room(batch)
+        await self._read_replays()
+        batch = self._state.take_due()
+        events, size = self._state.capacity(batch)
         if events:
             try:
-                new = await self._log.read(progress.window.read_to, limit=events, max_bytes=size)
+                new = await self._log.read(self._window.read_to, limit=events, max_bytes=size)
             except Exception:
-                progress.held.hold(batch)
+                self._state.put_back(batch)
                 raise
-            progress.join(batch, new)
+            self._state.add(batch, new)
         return batch
 
-    async def _look_for_replays(self) -> None:
-        """Take in dead letters that an operator sent again, some at a time, the next ones when those are settled."""
-        window = self._progress.window
-        asked = self._log.replay_requests
-        if asked != self._replays_asked:
-            self._replays_asked, self._replays_left = asked, True
-        if self._replays_left and not window.replaying:
-            events = await self._log.replays(self._outlet.name, limit=_REPLAYS)
-            self._replays_left = bool(events)
-            self._progress.held.hold(window.replay(events))
+    async def _read_replays(self) -> None:
+        """Read dead letters that an operator sends again: some at a time, more when those are settled."""
+        requests = self._log.replay_requests
+        if requests != self._replay_requests:
+            self._replay_requests, self._more_replays = requests, True
+        if self._more_replays and not self._window.replaying:
+            events = await self._log.replays(self._name, limit=_REPLAYS)
+            self._more_replays = bool(events)
+            self._state.put_back(self._window.add_replays(events))
 
-    async def _send(self, batch: list[Pending]) -> Landed:
+    async def _send(self, events: list[Pending]) -> BatchResult:
         started = self._clock.monotonic()
-        landed = await fly(self._outlet.name, self._outlet.sink, batch, self._outlet.settings.timeout)
-        self._tally.sent(len(batch), self._clock.monotonic() - started)
-        return landed
+        result = await send_batch(self._name, self._sink, events, self._timeout)
+        self._metrics.sent(len(events), self._clock.monotonic() - started)
+        return result
 
     async def _settle(self) -> bool:
-        """Tell the store what is finished; gives whether there was anything."""
-        settlement = self._progress.settlement()
+        """Commit what is finished; return whether anything was."""
+        settlement = self._window.settlement()
         if settlement is None:
             return False
         self._settling = asyncio.create_task(self._log.settle(settlement))
-        # A commit cannot be called back: where this wait is cancelled, `_let_go` still learns how it ended.
+        # A commit cannot be recalled: if this wait is cancelled, `_abort_in_flight` still learns how it
+        # ended.
         await asyncio.shield(self._settling)
-        self._settled()
+        self._settling = None
+        self._metrics.settled(self._window.settled())
         return True
 
-    def _settled(self) -> None:
-        settlement, self._settling = self._progress.settlement(), None
-        assert settlement is not None
-        self._progress.settled(settlement)
-
     async def _wait(self) -> None:
-        """Return when something may have changed: an outcome came, an event came, a time came, or `stop`."""
-        progress = self._progress
+        """Return when something may have changed: a result, a new event, a due retry, or `stop`."""
+        state = self._state
         waits: list[Coroutine[Any, Any, Any]] = []
         if not self._stopping.is_set():
             waits.append(self._stopping.wait())
-            if progress.slot_free(len(self._flights)):
-                if (moment := progress.next_moment) is not None:
-                    waits.append(self._clock.sleep(moment - self._clock.monotonic()))
-                if progress.health.may_try and progress.room()[0]:
-                    waits.append(self._log.wait(progress.window.read_to, replays=self._replays_asked))
-        await _first_of(waits, self._flights)
+            if state.slot_free and (wakeup := state.next_wakeup) is not None:
+                waits.append(self._clock.sleep(wakeup - self._clock.monotonic()))
+            if state.may_send and state.capacity()[0]:
+                waits.append(self._log.wait(self._window.read_to, replays=self._replay_requests))
+        await _first_of(waits, self._in_flight)
 
-    async def _store_failed(self, error: Exception) -> None:
-        """Nothing is lost: the window keeps what the store did not take. Look again later."""
+    async def _wait_for_store(self, error: Exception) -> None:
+        """Wait, longer after each failure in a row. The window keeps what the store did not take."""
         self._store_failures += 1
         delay = Backoff().delay(self._store_failures, self._random())
         if self._store_failures == 1:
-            ours = "this is a fault of the forwarder: please report it"
+            disk = "check that the disk of `store.path` works and has space"
             _logger.error(
-                "events could not be read or settled; they wait in the store, and delivery goes on by itself",
+                "the store could not be read or written; events wait in it, and delivery resumes by itself",
                 action="delivery_store_error",
-                sink=self._outlet.name,
+                sink=self._name,
                 error=f"{type(error).__name__}: {error}",
-                hint="see that the disk of `store.path` has room and works"
-                if isinstance(error, StoreError)
-                else ours,
+                hint=disk if isinstance(error, StoreError) else "this is a bug: please report it",
                 exc_info=error,
             )
         waits: list[Coroutine[Any, Any, Any]] = [self._clock.sleep(delay)]
@@ -245,22 +221,22 @@ class Worker:
             waits.append(self._stopping.wait())
         await _first_of(waits)
 
-    async def _let_go(self) -> None:
-        """Give up what is in flight, and learn how a settlement under way ends: `status.position` tells the truth."""
-        for task in self._flights:
+    async def _abort_in_flight(self) -> None:
+        """Cancel what is in flight; learn how an unfinished settlement ends, so that the metrics count it."""
+        for task in self._in_flight:
             task.cancel()
-        last = {*self._flights, self._settling} if self._settling else {*self._flights}
+        last = {*self._in_flight, self._settling} if self._settling else {*self._in_flight}
         if last:
-            await _first_of([self._clock.sleep(_LET_GO), asyncio.wait(last)])
+            await _first_of([self._clock.sleep(_ABORT_GRACE), asyncio.wait(last)])
         commit = self._settling
         if commit and commit.done() and not commit.cancelled() and commit.exception() is None:
-            self._settled()
+            self._metrics.settled(self._window.settled())
 
 
 async def _first_of(
     waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()
 ) -> None:
-    """Return when the first of them is done. The `waits` are cancelled then, `tasks` go on.
+    """Return when the first of all is done. Then the `waits` are cancelled; the `tasks` go on.
 
     Raises:
         Exception: what a wait raised.

@@ -12,9 +12,8 @@ import structlog
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event
 from forwarder.deliver.health import State
-from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
-from forwarder.deliver.worker import Outlet, Worker
+from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from tests.contract.sinks import SINKS, Factory, Running, stored_events
 from tests.fakes.peer import Fault
@@ -42,9 +41,16 @@ class Pipe:
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
         """A worker from where the last one settled; killed at the end, as by a crash."""
-        outlet = Outlet(NAME, self.running.sink, self._settings)
-        instruments = Instruments(SystemClock(), random.Random(1).random, Metrics())
-        worker = Worker(outlet, self.store, self.store.positions.get(NAME, 0), instruments)
+        worker = Worker(
+            NAME,
+            self.running.sink,
+            self.store,
+            self.store.positions.get(NAME, 0),
+            self._settings,
+            metrics=Metrics(),
+            clock=SystemClock(),
+            random=random.Random(1).random,
+        )
         task = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -1,7 +1,6 @@
 """A store, a worker and the OTLP sink against a real OpenTelemetry Collector."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
-from forwarder.deliver.worker import Outlet, Worker
+from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
 from forwarder.store.settings import StoreSettings
@@ -77,9 +75,7 @@ async def pipe(directory: Path, settings: OtlpSettings) -> AsyncIterator[Pipe]:
         batch_events=200, batch_bytes="1MiB", backoff_base="50ms", backoff_cap="500ms"
     )
     sink = OtlpSink(settings, clock)
-    worker = Worker(
-        Outlet("otlp", sink, delivery), store, position, Instruments(clock, random.random, metrics)
-    )
+    worker = Worker("otlp", sink, store, position, delivery, metrics=metrics, clock=clock)
     running = asyncio.create_task(worker.run())
     try:
         yield Pipe(store, metrics, [])

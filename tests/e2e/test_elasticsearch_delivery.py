@@ -13,9 +13,8 @@ import pytest
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import RetryReason
 from forwarder.deliver.health import State
-from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
-from forwarder.deliver.worker import Outlet, Worker
+from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
 from forwarder.store.settings import StoreSettings
@@ -46,14 +45,20 @@ class Delivery:
             while not done():
                 await asyncio.sleep(0.02)
 
-    async def drained(self, position: int) -> None:
-        """Return when every event up to `position` is finished."""
-        await self.until(lambda: self.worker.status.position >= position)
+    async def drained(self, events: int) -> None:
+        """Return when so many events are delivered or dead."""
+        await self.until(lambda: self.settled() >= events)
 
-    async def paused(self) -> tuple[RetryReason | None, str]:
-        """Why the sink paused, once it has."""
+    def settled(self) -> float:
+        """How many events are delivered or dead."""
+        names = {"forwarder_events_delivered_total", "forwarder_events_dead_lettered_total"}
+        families = self.metrics.registry.collect()
+        return sum(each.value for family in families for each in family.samples if each.name in names)
+
+    async def paused(self) -> str:
+        """The sink's text about its pause, once it has paused."""
         await self.until(lambda: self.worker.status.state is State.PAUSED)
-        return self.worker.status.reason, self.worker.status.detail
+        return self.worker.status.detail
 
     def retries(self, reason: RetryReason) -> float:
         """How many tries had to be repeated for `reason`."""
@@ -73,8 +78,17 @@ async def delivering(stream: Stream, tmp_path: Path, **settings: Any) -> AsyncIt
     store = await Store.open(StoreSettings(path=path), clock, metrics)
     sink = stream.sink(clock)
     positions = await store.attach({"siem": "oldest"})
-    outlet = Outlet("siem", sink, DeliverySettings(**{"concurrency": 2, "timeout": "10s", **settings}))
-    worker = Worker(outlet, store, positions["siem"], Instruments(clock, Random(1).random, metrics))
+    delivery = DeliverySettings(**{"concurrency": 2, "timeout": "10s", **settings})
+    worker = Worker(
+        "siem",
+        sink,
+        store,
+        positions["siem"],
+        delivery,
+        metrics=metrics,
+        clock=clock,
+        random=Random(1).random,
+    )
     running = asyncio.create_task(worker.run())
     try:
         yield Delivery(store, path, worker, metrics)
@@ -176,15 +190,14 @@ async def test_a_missing_template_and_a_blocked_index_hold_the_events_back_until
     events = list(happened(400))
     async with delivering(stream, tmp_path) as delivery:
         await delivery.append(events[:200])
-        reason, detail = await delivery.paused()
-        assert reason is RetryReason.NOT_FOUND
-        assert "forwarder setup elasticsearch" in detail
+        assert "forwarder setup elasticsearch" in await delivery.paused()
+        assert delivery.retries(RetryReason.NOT_FOUND) > 0
         stream.template()
         await delivery.drained(200)
         stream.settings(**{"index.blocks.write": True})
         await delivery.append(events[200:])
-        reason, _ = await delivery.paused()
-        assert reason is RetryReason.FORBIDDEN
+        await delivery.paused()
+        assert delivery.retries(RetryReason.FORBIDDEN) > 0
         stream.settings(**{"index.blocks.write": None})
         await account_for(delivery, stream, events, set())
 

@@ -9,9 +9,8 @@ from typing import Any
 from forwarder.core.event import Event, Source
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Sink
-from forwarder.deliver.progress import Instruments
 from forwarder.deliver.settings import DeliverySettings
-from forwarder.deliver.worker import Outlet, Worker
+from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from tests.fakes.clock import NOON, ManualClock, settle
 from tests.fakes.sink import Call, ScriptedSink
@@ -39,9 +38,16 @@ class Rig:
     metrics: Metrics = field(default_factory=Metrics)
 
     def worker(self, sink: Sink | None = None, random: Callable[[], float] = lambda: 0.5) -> Worker:
-        outlet = Outlet(SINK, sink or self.sink, self.settings)
-        instruments = Instruments(self.clock, random, self.metrics)
-        return Worker(outlet, self.store, self.position, instruments)
+        return Worker(
+            SINK,
+            sink or self.sink,
+            self.store,
+            self.position,
+            self.settings,
+            metrics=self.metrics,
+            clock=self.clock,
+            random=random,
+        )
 
     @property
     def position(self) -> int:
@@ -92,7 +98,7 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
 
 
 def some(seqs: Sequence[int], *, retry: Sequence[int], wait: float | None = None) -> BatchResult:
-    """All delivered but `retry`, which were throttled."""
+    """All delivered except `retry`, which were throttled."""
     return BatchResult(
         delivered=[seq for seq in seqs if seq not in retry],
         retry=retry,

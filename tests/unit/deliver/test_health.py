@@ -1,15 +1,15 @@
-"""When a failing sink is tried again, and what a human is told."""
+"""When a failing sink is tried again, and what the log says."""
 
 import structlog
 
 from forwarder.core.backoff import Backoff
-from forwarder.core.outcome import RetryReason
-from forwarder.deliver.health import Health, State, Trouble
+from forwarder.core.outcome import BatchResult, RetryReason
+from forwarder.deliver.health import Health, State
 from forwarder.metrics import Metrics
 from tests.fakes.clock import NOON, ManualClock
 
-BUSY = Trouble(RetryReason.SERVER, "busy")
-LOCKED = Trouble(RetryReason.FORBIDDEN, "index is read-only", pause=True)
+BUSY = BatchResult(reason=RetryReason.SERVER, detail="busy")
+LOCKED = BatchResult(reason=RetryReason.FORBIDDEN, detail="index is read-only", pause=True)
 
 
 def health(clock: ManualClock) -> Health:
@@ -32,7 +32,7 @@ def test_the_wait_doubles_up_to_the_cap() -> None:
     assert waits == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 
-def test_a_paused_sink_waits_by_a_slow_rule_of_its_own() -> None:
+def test_a_paused_sink_has_a_slow_backoff_of_its_own() -> None:
     failing = health(ManualClock())
     waits = []
     with structlog.testing.capture_logs():
@@ -46,17 +46,17 @@ async def test_it_may_be_tried_when_its_time_has_come() -> None:
     clock = ManualClock()
     failing = health(clock)
     with structlog.testing.capture_logs():
-        failing.failed(Trouble(RetryReason.THROTTLED, "slow", wait=10.0))
+        failing.failed(BatchResult(reason=RetryReason.THROTTLED, detail="slow", wait=10.0))
     assert (failing.may_try, failing.next_try) == (False, NOON + 10_500_000)
     await clock.advance(10.5)
     assert failing.may_try
 
 
-def test_an_operator_is_told_at_once_when_a_failing_sink_turns_out_to_need_one() -> None:
+def test_a_pause_is_logged_at_once_after_other_failures() -> None:
     failing = health(ManualClock())
     with structlog.testing.capture_logs() as lines:
-        for trouble in (BUSY, BUSY, LOCKED, LOCKED, BUSY):
-            failing.failed(trouble)
+        for failure in (BUSY, BUSY, LOCKED, LOCKED, BUSY):
+            failing.failed(failure)
     assert [(line["log_level"], line["action"]) for line in lines] == [
         ("warning", "sink_failing"),
         ("error", "sink_paused"),
@@ -64,28 +64,28 @@ def test_an_operator_is_told_at_once_when_a_failing_sink_turns_out_to_need_one()
     assert lines[1]["detail"] == "index is read-only"
 
 
-async def test_a_new_episode_is_told_anew() -> None:
+async def test_a_new_failure_after_a_recovery_is_logged_again() -> None:
     clock = ManualClock()
     failing = health(clock)
     with structlog.testing.capture_logs() as lines:
         failing.failed(BUSY)
         await clock.advance(3)
-        failing.answered(delivered=True)
+        failing.recovered(delivered=True)
         failing.failed(BUSY)
     assert [line["action"] for line in lines] == ["sink_failing", "sink_recovered", "sink_failing"]
     assert lines[1]["after_seconds"] == 3.0
     assert failing.last_success == clock.now()
 
 
-def test_an_answer_that_only_rejects_is_no_success_but_the_sink_works() -> None:
+def test_a_sink_that_only_rejects_works_without_a_success() -> None:
     working = health(ManualClock())
     with structlog.testing.capture_logs():
         working.failed(BUSY)
-        working.answered(delivered=False)
+        working.recovered(delivered=False)
     assert (working.failing, working.last_success) == (False, None)
 
 
-async def test_events_refused_for_ever_are_told_in_one_line_every_five_minutes_with_their_number() -> None:
+async def test_rejected_events_are_logged_in_one_line_every_five_minutes_with_their_number() -> None:
     clock = ManualClock()
     working = health(clock)
     with structlog.testing.capture_logs() as lines:
@@ -99,14 +99,14 @@ async def test_events_refused_for_ever_are_told_in_one_line_every_five_minutes_w
     ]
 
 
-def test_a_sinks_words_are_short_in_the_log() -> None:
+def test_the_detail_of_a_failure_is_short_in_the_log() -> None:
     with structlog.testing.capture_logs() as lines:
-        health(ManualClock()).failed(Trouble(RetryReason.SERVER, "x" * 5_000))
+        health(ManualClock()).failed(BatchResult(reason=RetryReason.SERVER, detail="x" * 5_000))
     assert len(lines[0]["detail"]) == 300
 
 
-def test_every_reason_that_pauses_comes_with_advice() -> None:
+def test_every_pause_has_a_hint() -> None:
     for reason in RetryReason:
         with structlog.testing.capture_logs() as lines:
-            health(ManualClock()).failed(Trouble(reason, "words", pause=True))
+            health(ManualClock()).failed(BatchResult(reason=reason, detail="text", pause=True))
         assert lines[0]["hint"]

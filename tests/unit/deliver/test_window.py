@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import Rejection, RejectReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.parts import Parts
 from forwarder.deliver.window import Window
 from tests.unit.deliver.helpers import SINK, events
 
@@ -15,17 +14,17 @@ def stored(first: int, count: int) -> list[StoredEvent]:
     return [StoredEvent(first + n, event) for n, event in enumerate(events(count, first))]
 
 
-def delivered(*batch: Pending) -> Parts:
-    return Parts(list(batch), [], [], [])
+def delivered(*batch: Pending) -> BatchResult:
+    return BatchResult([one.seq for one in batch])
 
 
-def rejected(*batch: Pending) -> Parts:
-    return Parts([], [(one, Rejection(one.seq, RejectReason.MAPPING, "no")) for one in batch], [], [])
+def rejected(*batch: Pending) -> BatchResult:
+    return BatchResult(rejected=[Rejection(one.seq, RejectReason.MAPPING, "no") for one in batch])
 
 
 def test_nothing_moves_before_the_first_event_is_finished() -> None:
     window = Window(SINK, 10)
-    eleven, twelve, thirteen = window.read(stored(11, 3))
+    eleven, twelve, thirteen = window.add(stored(11, 3))
     window.finish(delivered(twelve, thirteen))
     assert (window.settlement(), window.events) == (None, 3)
     window.finish(rejected(eleven))
@@ -37,8 +36,8 @@ def test_nothing_moves_before_the_first_event_is_finished() -> None:
 
 def test_the_bytes_are_those_of_unfinished_events() -> None:
     window = Window(SINK, 0)
-    batch = window.read(stored(1, 3))
-    replays = window.replay([])
+    batch = window.add(stored(1, 3))
+    replays = window.add_replays([])
     assert (window.bytes, replays) == (300, [])
     window.finish(delivered(*batch[1:]))
     assert window.bytes == 100
@@ -46,7 +45,7 @@ def test_the_bytes_are_those_of_unfinished_events() -> None:
 
 def test_a_settlement_is_offered_unchanged_until_the_store_has_taken_it() -> None:
     window = Window(SINK, 0)
-    one, two = window.read(stored(1, 2))
+    one, two = window.add(stored(1, 2))
     window.finish(delivered(one))
     first = window.settlement()
     window.finish(delivered(two))
@@ -59,10 +58,10 @@ def test_a_settlement_is_offered_unchanged_until_the_store_has_taken_it() -> Non
     assert (second.position, second.delivered) == (2, 1)
 
 
-def test_unattributed_events_are_told_when_the_position_passes_them() -> None:
+def test_unattributed_rejections_are_settled_when_the_position_passes_them() -> None:
     window = Window(SINK, 0)
-    one, two, three = window.read(stored(1, 3))
-    window.finish(Parts([two, three], [], [], unattributed=[2], unattributed_detail="one is bad"))
+    one, _, _ = window.add(stored(1, 3))
+    window.finish(BatchResult([2, 3], unattributed=1, detail="one is bad"))
     assert window.settlement() is None
     window.finish(delivered(one))
     settlement = window.settlement()
@@ -73,8 +72,8 @@ def test_unattributed_events_are_told_when_the_position_passes_them() -> None:
 
 def test_replays_do_not_move_the_position() -> None:
     window = Window(SINK, 50)
-    one, two = window.replay(stored(3, 2))
-    assert window.replay(stored(3, 2)) == []
+    one, two = window.add_replays(stored(3, 2))
+    assert window.add_replays(stored(3, 2)) == []
     window.finish(delivered(one))
     window.finish(rejected(two))
     settlement = window.settlement()
@@ -95,7 +94,7 @@ def test_in_any_order_of_outcomes_the_settlements_add_up(
     order: list[int], dead: set[int], settle_after: set[int]
 ) -> None:
     window = Window(SINK, 0)
-    batch = {pending.seq: pending for pending in window.read(stored(1, 12))}
+    batch = {pending.seq: pending for pending in window.add(stored(1, 12))}
     position, settled_dead, finished = 0, [], set()
     for step, seq in enumerate(order):
         window.finish(rejected(batch[seq]) if seq in dead else delivered(batch[seq]))

@@ -150,7 +150,7 @@ async def test_a_commit_that_ends_while_the_worker_is_cancelled_is_not_forgotten
         await settle()
         rig.store.resume()
         await stopping
-        assert worker.status.position == rig.position == 2
+        assert rig.position == 2
         assert rig.metric("events_delivered_total") == 2
 
 

@@ -1,23 +1,23 @@
-"""The metrics of one sink's delivery; one call for each fact."""
+"""The metrics of one sink's delivery."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.core.ports import Settlement
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 from forwarder.deliver.batching import Pending
 from forwarder.metrics import Metrics
 
-_SECOND = 1_000_000
 
-
-class Tally:
+class DeliveryMetrics:
     """Counts what a worker does. Every series exists from the start, so that a rate begins at 0.
 
-    Delivered and dead-lettered events are counted once they are settled, so that the counters agree with the ledger.
+    Delivered and dead-lettered events count once they are settled, so that the counters agree with the
+    ledger.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
+        self.up = metrics.sink_up.labels(sink)
         self._delivered = metrics.events_delivered.labels(sink)
         self._dead = {
             reason: metrics.events_dead_lettered.labels(sink, reason.value) for reason in RejectReason
@@ -30,22 +30,22 @@ class Tally:
         self._batch_duration = metrics.batch_duration.labels(sink)
 
     def sent(self, events: int, seconds: float) -> None:
-        """A batch was answered, or given up, after `seconds`."""
+        """Count a batch that was answered or cancelled after `seconds`."""
         self._batch_events.observe(events)
         self._batch_duration.observe(seconds)
 
-    def delivered(self, events: Sequence[Pending], now: Micros) -> None:
-        """The sink took `events`. Replays are left out: their age says nothing about the pipe."""
+    def delivered(self, events: Iterable[Pending], now: Micros) -> None:
+        """Measure the lag of delivered events. The age of a replay says nothing about the pipeline."""
         for pending in events:
             if not pending.replay:
-                self._lag.observe(max(0, now - pending.stored.event.published) / _SECOND)
+                self._lag.observe(max(0, now - pending.stored.event.published) / SECOND)
 
     def retried(self, reason: RetryReason) -> None:
-        """A try must be repeated, whole or in part."""
+        """Count a try after which at least one event must be sent again."""
         self._retries[reason].inc()
 
     def settled(self, settlement: Settlement) -> None:
-        """The store has committed `settlement`."""
+        """Count what the store has committed."""
         self._delivered.inc(settlement.delivered - settlement.unattributed + len(settlement.replayed))
         self._dead[RejectReason.PARTIAL_SUCCESS].inc(settlement.unattributed)
         for rejection in (*settlement.dead, *settlement.dead_again):

@@ -1,0 +1,130 @@
+"""Send one batch, and check what the sink says about it.
+
+Whatever a sink does, the worker gets a result in which each event has exactly one outcome. An event that the
+sink forgets or names twice is sent again, because a second copy is harmless and a lost event is not.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from forwarder import logs
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
+from forwarder.core.ports import Sink
+from forwarder.deliver.batching import Pending
+
+_logger = logs.get("deliver")
+
+
+async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
+    """Send `batch` once.
+
+    Args:
+        name: the sink's name, for the log.
+        sink: the destination.
+        batch: the events.
+        timeout: seconds until the try is cancelled. The outcome is unknown then, so every event is a retry.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await sink.send([pending.stored for pending in batch])
+        result, errors = checked(batch, answer)
+    except TimeoutError:
+        return _retry_all(batch, RetryReason.TIMEOUT, f"no answer within {timeout:g} s")
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        return _retry_all(batch, RetryReason.UNKNOWN, "the sink cancelled the try by itself")
+    except Exception as error:
+        _logger.exception(
+            "the sink raised an exception; its events are sent again. This is a bug: please report it",
+            action="sink_exception",
+            sink=name,
+        )
+        return _retry_all(batch, RetryReason.UNKNOWN, f"{type(error).__name__}: {error}")
+    if errors:
+        _logger.error(
+            "the sink's result does not match its batch; events in doubt are sent again. "
+            "This is a bug: please report it",
+            action="sink_result_invalid",
+            sink=name,
+            events=errors,
+        )
+    return result
+
+
+def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
+    """Give each event of `batch` exactly one outcome, in the order of `batch`.
+
+    Rejections that the sink cannot attribute count as dead: which events they are is unknown, how many is
+    not. They become rejections like any other if they are the whole batch, or if the batch is a replay, which
+    stays a dead letter unless it is certainly delivered. Else the first `unattributed` of `delivered` stand
+    for them.
+
+    Returns:
+        The result, and how many events the sink forgot, named twice, or named though they were not sent.
+    """
+    named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
+    seqs = [pending.seq for pending in batch]
+    in_doubt = {seq for seq in seqs if named.pop(seq, 0) != 1}
+    to_retry = in_doubt.union(result.retry)
+    rejections = {rejection.seq: rejection for rejection in result.rejected if rejection.seq not in in_doubt}
+    rejected = [rejections[seq] for seq in seqs if seq in rejections]
+    delivered = [seq for seq in seqs if seq not in to_retry and seq not in rejections]
+    unattributed = min(result.unattributed, len(delivered))
+    if unattributed and (unattributed == len(delivered) or batch[0].replay):
+        detail = result.detail or "the sink rejected it without saying why"
+        rejected += [Rejection(seq, RejectReason.PARTIAL_SUCCESS, detail) for seq in delivered[:unattributed]]
+        delivered, unattributed = delivered[unattributed:], 0
+    retry = [seq for seq in seqs if seq in to_retry]
+    result = replace(
+        result,
+        delivered=delivered,
+        retry=retry,
+        rejected=rejected,
+        unattributed=unattributed,
+        reason=(result.reason or RetryReason.UNKNOWN) if retry else None,
+    )
+    return result, len(in_doubt) + len(named)
+
+
+def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> BatchResult:
+    return BatchResult(retry=[pending.seq for pending in batch], reason=reason, detail=detail, whole=True)
+
+
+class DeadLetterLimit:
+    """Stops a sink that rejects everything from turning the whole store into dead letters.
+
+    Attributes:
+        reached: more than the limit were rejected in a row, and none was delivered since. The sink then gets
+            one event at a time until it accepts one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.reached = False
+        self._limit = limit
+        self._streak = 0
+
+    def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
+        """Take the rejections over the limit out of a checked `result`; return it and their seqs: these
+        events wait.
+
+        Rejections of a `replay` do not count; a delivery of one does.
+        """
+        if not self._limit:
+            return result, []
+        rejected = set() if replay else {rejection.seq for rejection in result.rejected}
+        over_limit: list[int] = []
+        for seq in sorted([*rejected, *result.delivered]):
+            if seq not in rejected:
+                self._streak, self.reached = 0, False
+            elif self._streak < self._limit:
+                self._streak += 1
+            else:
+                self.reached = True
+                over_limit.append(seq)
+        removed = set(over_limit)
+        kept = [rejection for rejection in result.rejected if rejection.seq not in removed]
+        return replace(result, rejected=kept), over_limit

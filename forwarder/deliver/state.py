@@ -1,0 +1,226 @@
+"""The delivery state of one sink: what is in flight, what waits, and what may be sent next. No I/O.
+
+`worker.py` moves it: it reads the log, sends batches and settles as this state says.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from forwarder.core.event import StoredEvent
+from forwarder.core.outcome import BatchResult, RetryReason
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros
+from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
+from forwarder.deliver.health import Health, State
+from forwarder.deliver.metrics import DeliveryMetrics
+from forwarder.deliver.result import DeadLetterLimit
+from forwarder.deliver.settings import DeliverySettings
+from forwarder.deliver.window import Window
+
+WINDOW_BATCHES = 20
+"""Batches of events that may be read beyond the position while single events are retried."""
+
+WINDOW_BYTES = 4
+"""Bodies of unfinished events that stay in memory, in multiples of `batch_bytes`."""
+
+PROBE_EVENTS = 20
+"""Events in a probe of a sink that failed as a whole. Mapping a full batch for every try would keep a core
+busy during an outage, when the receiver needs it most."""
+
+
+class InFlightBatch(msgspec.Struct, frozen=True, eq=False):
+    """A batch that was sent and not answered yet.
+
+    Attributes:
+        attempt: failed tries of the sink when it was sent: batches that were in flight together fail once.
+    """
+
+    events: list[Pending]
+    attempt: int
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """What the status page shows of a worker; `attempt` and below as in `Health`.
+
+    Attributes:
+        in_flight: events that were sent and not answered yet.
+        held: events that wait to be sent again.
+        detail: the sink's own text about the last failure.
+    """
+
+    state: State
+    in_flight: int
+    held: int
+    attempt: int
+    detail: str
+    last_success: Micros | None
+    next_try: Micros | None
+
+
+class DeliveryState:
+    """How far one sink has come, and what may be sent next."""
+
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        window: Window,
+        health: Health,
+        metrics: DeliveryMetrics,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._window = window
+        self._health = health
+        self._metrics = metrics
+        self._clock: Clock = clock
+        self._in_flight: set[InFlightBatch] = set()
+        self._queue = RetryQueue()
+        self._size = AdaptiveBatchSize(settings.batch_events)
+        self._limit = DeadLetterLimit(settings.dead_letter_limit)
+
+    # What may be sent
+
+    @property
+    def slot_free(self) -> bool:
+        """One more batch may be in flight. Beside the probe of a failing sink, none may."""
+        return len(self._in_flight) < (1 if self._health.failing else self._settings.concurrency)
+
+    @property
+    def may_send(self) -> bool:
+        return self._health.may_try and self.slot_free
+
+    @property
+    def next_wakeup(self) -> float | None:
+        """When an event may be sent again, in seconds of the monotonic clock; None if none waits for that."""
+        return self._queue.next_due if self._health.may_try else self._health.resume_at
+
+    def take_due(self) -> list[Pending]:
+        """Remove and return the events whose retry is due, as the next batch or its beginning."""
+        return self._queue.take(
+            self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
+        )
+
+    def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
+        """Return how many new events may join `batch`, and how many bytes of bodies; (0, 0) if none may."""
+        if not accepts_new_events(batch):
+            return 0, 0
+        settings, window = self._settings, self._window
+        events = min(self._batch_events - len(batch), WINDOW_BATCHES * settings.batch_events - window.events)
+        size = min(
+            settings.batch_bytes - sum(pending.size for pending in batch),
+            WINDOW_BYTES * settings.batch_bytes - window.bytes,
+        )
+        return (events, size) if events > 0 and size > 0 else (0, 0)
+
+    def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> None:
+        """Add the next events of the log, read as `capacity` allows, to the window and to `batch`."""
+        size = sum(pending.size for pending in batch)
+        new = self._window.add(events)
+        if batch and new and size + new[0].size > self._settings.batch_bytes:
+            self._queue.schedule(new)  # a read returns at least one event, however large: it goes alone
+        else:
+            batch.extend(new)
+
+    def put_back(self, events: Iterable[Pending]) -> None:
+        """Queue events to send them as soon as possible: replays, or what `take_due` returned."""
+        self._queue.schedule(events)
+
+    @property
+    def _batch_events(self) -> int:
+        if self._limit.reached:
+            return 1
+        return min(self._size.current, PROBE_EVENTS) if self._health.failing else self._size.current
+
+    # Results
+
+    def start(self, events: list[Pending]) -> InFlightBatch:
+        """Note that `events` are sent now."""
+        batch = InFlightBatch(events, self._health.attempt)
+        self._in_flight.add(batch)
+        return batch
+
+    def complete(self, batch: InFlightBatch, result: BatchResult) -> None:
+        """Note the checked result of a batch, and schedule its retries."""
+        self._in_flight.remove(batch)
+        rejection_detail = result.rejection_detail
+        result, over_limit = self._limit.apply(result, replay=batch.events[0].replay)
+        self._window.finish(result)
+        self._metrics.delivered(_select(batch, result.delivered), self._clock.now())
+        self._health.rejected(len(result.rejected) + result.unattributed, rejection_detail)
+        sink_failed = False
+        if result.retry:
+            sink_failed = self._schedule_retry(batch, result)
+        else:
+            self._size.succeeded(len(batch.events))
+        if over_limit:
+            self._hold_over_limit(_select(batch, over_limit), rejection_detail)
+        if result.made_progress and not sink_failed and not self._limit.reached:
+            self._health.recovered(delivered=bool(result.delivered))
+
+    def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
+        """Queue the events to send again; return whether the sink as a whole failed."""
+        assert result.reason is not None
+        self._metrics.retried(result.reason)
+        retry = _select(batch, result.retry)
+        if result.split and len(batch.events) > 1:
+            self._halve(batch.events, retry, result)
+            return False
+        if result.reason is RetryReason.TIMEOUT:
+            self._size.timed_out(len(batch.events))
+        if self._concerns_sink(batch, result):
+            self._queue.schedule(retry)
+            if batch.attempt >= self._health.attempt:  # else another batch has reported this failure already
+                self._health.failed(result)
+            return True
+        for pending in retry:
+            pending.attempt += 1
+        delay = self._health.retry_delay(max(pending.attempt for pending in retry), result)
+        self._queue.schedule(retry, self._clock.monotonic() + delay)
+        return False
+
+    def _concerns_sink(self, batch: InFlightBatch, result: BatchResult) -> bool:
+        """Return whether the sink as a whole failed. It did if it accepted nothing of a batch, unless all
+        events of the batch had failed one by one before: these must not hold up all others."""
+        if result.whole or result.pause:
+            return True
+        return not result.made_progress and (
+            self._health.failing or any(pending.attempt == 0 for pending in batch.events)
+        )
+
+    def _halve(self, events: Sequence[Pending], retry: list[Pending], result: BatchResult) -> None:
+        # Only a batch of the usual size shows that this size is too large; the halves look for one bad event.
+        if result.reason is RetryReason.TOO_LARGE and not events[0].max_batch:
+            self._size.too_large(len(events))
+        for pending in retry:
+            pending.max_batch = (len(events) + 1) // 2
+        self._queue.schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
+
+    def _hold_over_limit(self, events: list[Pending], detail: str) -> None:
+        """Keep rejected events over the limit waiting, behind those that were not tried yet, and pause the
+        sink unless it accepted an event after them."""
+        self._queue.schedule(events, self._clock.monotonic())
+        self._metrics.retried(RetryReason.DEAD_LETTER_LIMIT)
+        if self._limit.reached:
+            self._health.failed(BatchResult(reason=RetryReason.DEAD_LETTER_LIMIT, detail=detail, pause=True))
+
+    def status(self, *, stopped: bool) -> WorkerStatus:
+        """Return what the status page shows."""
+        state = State.STOPPED if stopped else self._health.state
+        if state is State.RUNNING and not self._in_flight:
+            state = State.IDLE
+        return WorkerStatus(
+            state=state,
+            in_flight=sum(len(batch.events) for batch in self._in_flight),
+            held=len(self._queue),
+            attempt=self._health.attempt,
+            detail=self._health.last_failure,
+            last_success=self._health.last_success,
+            next_try=self._health.next_try,
+        )
+
+
+def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:
+    """Return the events of `batch` with these seqs."""
+    wanted = set(seqs)
+    return [pending for pending in batch.events if pending.seq in wanted]
