@@ -1,17 +1,17 @@
-"""An event: one Okta LogEvent, its raw JSON bytes kept as they were received."""
+"""An event: one Okta LogEvent, with its raw JSON bytes as received."""
 
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
-from forwarder.core import surrogates
 from forwarder.core.errors import NotAnEventError
+from forwarder.core.surrogates import decode_leniently
 from forwarder.core.time import Micros, to_micros
 
 
 class Source(StrEnum):
-    """The way that an event came in."""
+    """Where an event came from: an event hook or the System Log."""
 
     HOOK = "hook"
     LOG = "log"
@@ -22,12 +22,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         org: the org's name in the configuration.
-        uuid: Okta's id of the event, exactly as it was spelled.
+        uuid: Okta's id of the event, spelled exactly as received.
         event_type: Okta's dotted name, an open set.
         published: when it happened, by Okta's clock.
-        received_at: when it reached us, by our clock.
-        source: where it came from.
-        envelope_id: Okta's `eventId` of the POST that brought it; empty where there was none.
+        received_at: when the forwarder received it, by its own clock.
+        envelope_id: Okta's `eventId` of the POST; empty if there was none.
         body: the JSON object, byte for byte as received.
     """
 
@@ -42,20 +41,20 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event with its place in the store: `seq` counts from 1 without a gap."""
+    """An event and its number in the store: `seq` counts from 1 without a gap."""
 
     seq: int
     event: Event
 
 
 class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
-    """An element of an envelope that is no event; the receiver's dead letter.
+    """An element that is not an event; it becomes a dead letter of the receiver.
 
     Attributes:
-        org: the org whose hook sent it.
-        received_at: when it reached us.
-        envelope_id: Okta's `eventId` of the POST; empty where there was none.
-        detail: what is wrong with it, for a human.
+        org: the org's name in the configuration.
+        received_at: when the forwarder received it, by its own clock.
+        envelope_id: Okta's `eventId` of the POST; empty if there was none.
+        detail: what is wrong with it, for a person.
         body: the element, byte for byte as received.
     """
 
@@ -67,7 +66,7 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Head(msgspec.Struct):
-    """The three keys without which an element is no event. Everything else may be absent or null."""
+    """The three keys that every event has. Everything else may be absent or null."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -75,34 +74,22 @@ class _Head(msgspec.Struct):
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
-_MOST_SURROGATES = 10_000  # some 5 ms of mending
-
-
-def _read_head(body: bytes) -> _Head:
-    try:
-        return _decode_head(body)
-    except msgspec.MsgspecError:
-        mended = surrogates.mend(body, _MOST_SURROGATES)
-        if mended is None:
-            raise
-    head = _decode_head(mended)
-    if "\ufffd" in head.uuid + head.event_type:
-        # Mended, two different uuids could become one, and the second event would be dropped as a duplicate.
-        raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
-    return head
 
 
 def read_event(body: bytes, *, org: str, source: Source, received_at: Micros, envelope_id: str = "") -> Event:
     """Read one LogEvent.
 
     Raises:
-        NotAnEventError: `body` is no JSON object with a `uuid`, an `eventType` and a readable `published`.
+        NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.
     """
     try:
-        head = _read_head(body)
-        body.decode()  # msgspec skips over what it does not read, so only this finds a broken byte in it
+        head, text = decode_leniently(_decode_head, body)
+        body.decode()  # msgspec skips what it does not read, so only this finds a broken byte there
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise NotAnEventError(str(error)) from error
+    if text is not body and "\ufffd" in head.uuid + head.event_type:
+        # Two different uuids could become one, and the second event would be dropped as a duplicate.
+        raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
     return Event(

@@ -1,62 +1,64 @@
-r"""Halves of surrogate pairs in JSON text: `\ud800` with no partner.
+r"""JSON text with lone halves of surrogate pairs: `\ud800` without its partner.
 
-JSON's grammar allows the escape, Java writes it, and msgspec refuses the whole text for one of them, even in a
-field that it only skips. Here they are mended for reading; what is stored stays as it was received.
+JSON's grammar allows them and Java writes them, but msgspec refuses the whole text for one of them, even in a field
+that it skips. So a copy without them is decoded; what is stored stays as received.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import islice
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+MAX_ESCAPES = 10_000
+"""Escapes that may be examined on the event loop: 5 ms."""
 
 _ESCAPE = re.compile(
-    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})|[89a-fA-F][0-9a-fA-F]{2})"
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>[89a-fA-F][0-9a-fA-F]{2}))"
 )
-_WIDTH = 6  # of one escape
-REPLACEMENT = rb"\ufffd"
-"""What a lone half becomes; as long as what it replaces, so that every offset stays."""
+_REPLACEMENT = rb"\ufffd"  # as long as what it replaces, so that every offset stays
 
 
-def escapes(text: bytes | bytearray) -> Iterator[tuple[int, bool]]:
-    """Every escape of a surrogate in `text`, in order: where it begins, and whether it is a lone half.
-
-    Yields for each, so that a caller on the event loop can pause wherever it likes.
-    """
-    at = 0
-    while match := _ESCAPE.search(text, at):
-        start = match.start()
-        if _is_escaped(text, start):
-            at = start + 1  # two backslashes and then letters: no escape at all
-            yield start, False
-        else:
-            at = match.end()
-            yield start, match[1] is None
-
-
-def _is_escaped(text: bytes | bytearray, at: int) -> bool:
-    """Whether an odd number of backslashes stands before `at`."""
-    first = at
-    while first and text[first - 1] == ord("\\"):
-        first -= 1
-    return (at - first) % 2 == 1
-
-
-def replace(text: bytearray, at: int) -> None:
-    """Replace the lone half that begins at `at`."""
-    text[at : at + _WIDTH] = REPLACEMENT
-
-
-def mend(text: bytes, most: int) -> bytes | None:
-    """`text` of the same length with each lone half replaced, or None where there is none.
+def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> bytes | None:
+    """Return `text` with each lone half replaced by U+FFFD, at the same length; None if it has none.
 
     Args:
         text: JSON.
-        most: how many escapes of surrogates to look at; what lies beyond is left as it is, so that hostile text
-            cannot hold the event loop.
+        limit: how many escapes of surrogates to examine; the rest stays. None: all (1 s for 10 MiB of nothing else).
     """
-    mended: bytearray | None = None
-    for number, (at, lone) in enumerate(escapes(text)):
-        if number == most:
-            break
-        if lone:
-            mended = bytearray(text) if mended is None else mended
-            replace(mended, at)
-    return None if mended is None else bytes(mended)
+    repaired: bytearray | None = None
+    searchable = text.replace(rb"\\", b"__")  # an escaped backslash before `ud800` makes it plain letters
+    for match in islice(_ESCAPE.finditer(searchable), limit):
+        if match["lone"]:
+            repaired = bytearray(text) if repaired is None else repaired
+            repaired[match.start() : match.end()] = _REPLACEMENT
+    return None if repaired is None else bytes(repaired)
+
+
+def decode_leniently(
+    decode: Callable[[bytes], T], text: bytes, limit: int | None = MAX_ESCAPES
+) -> tuple[T, bytes]:
+    """Decode JSON that may hold lone halves.
+
+    Args:
+        decode: of a msgspec decoder.
+        text: JSON.
+        limit: as in `replace_lone_surrogates`.
+
+    Returns:
+        The value, and the text that it was read from: `text` itself, or a repaired copy of the same length.
+
+    Raises:
+        msgspec.MsgspecError: `text` is not what `decode` expects.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return decode(text), text
+    except msgspec.MsgspecError:
+        repaired = replace_lone_surrogates(text, limit)
+        if repaired is None:
+            raise
+    return decode(repaired), repaired

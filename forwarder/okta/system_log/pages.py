@@ -7,7 +7,6 @@ Two ways to read it, which Okta orders differently:
 - bounded, with `until`: what was published in a span of time, in that order, and then it ends.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,10 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder import event_reader
-from forwarder.core import surrogates
+from forwarder.cooperative import Cooperative
 from forwarder.core.errors import OktaError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Clock
+from forwarder.core.surrogates import decode_leniently
 from forwarder.core.time import Micros, to_datetime
 from forwarder.okta.api.port import Answer, Api
 
@@ -29,8 +29,6 @@ LIMIT = 1000
 
 KEPT = timedelta(days=90) // timedelta(microseconds=1)
 """How long Okta keeps an event; twice that far back it refuses to look at all."""
-
-_MOST_ESCAPES = 10_000  # in one event
 
 
 class LogPage(msgspec.Struct, frozen=True):
@@ -144,9 +142,6 @@ def _written(at: Micros) -> str:
     return to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
 async def _split(content: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The elements of a page.
 
@@ -154,29 +149,19 @@ async def _split(content: bytes) -> Sequence[bytes | msgspec.Raw]:
         OktaError: it is no page.
     """
     try:
-        return _decode_list(content)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        mended = await event_reader.mend(content)
-        if mended is None:
-            raise OktaError(f"what came is no page of the System Log: {error}") from None
-    try:
-        elements = _decode_list(mended)
+        return await event_reader.split_list(content)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise OktaError(f"what came is no page of the System Log: {error}") from None
-    return await event_reader.originals(content, mended, elements, mended.find(b"[") + 1)
 
 
 async def hooked(events: Sequence[Event], hook: str) -> frozenset[str]:
     """The uuids of those that name `hook`; it may be empty, and is named by none then."""
     found: set[str] = set()
-    spent = 0
+    cooperative = Cooperative()
     for event in events:
         if hook and names_hook(event.body, hook):
             found.add(event.uuid)
-        spent += len(event.body)
-        if spent > event_reader.STEP:
-            spent = 0
-            await asyncio.sleep(0)
+        await cooperative.yield_if_due()
     return frozenset(found)
 
 
@@ -212,15 +197,9 @@ def names_hook(body: bytes, hook: str) -> bool:
     if hook.encode() not in body:  # most events name no hook, and need not be decoded for that
         return False
     try:
-        found = _decode_debug(body)
+        found, _ = decode_leniently(_decode_debug, body)
     except msgspec.MsgspecError:
-        mended = surrogates.mend(body, _MOST_ESCAPES)
-        if mended is None:
-            return False
-        try:
-            found = _decode_debug(mended)
-        except msgspec.MsgspecError:
-            return False
+        return False
     hooks = found.context.data.hooks if found.context and found.context.data else None
     named = hooks.split(",") if isinstance(hooks, str) else hooks if isinstance(hooks, list) else []
     return any(isinstance(name, str) and name.strip() == hook for name in named)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.surrogates import mend
+from forwarder.core.surrogates import replace_lone_surrogates
 
 LONE = [r"\ud800", r"\uDFFF", r"\ud83dx", r"\ud83d\ud83d", r"\\\ud800", r"\ud83d\\udc00", r"\\ud83d\udc00"]
 WHOLE = [
@@ -24,7 +24,7 @@ WHOLE = [
 
 @pytest.mark.parametrize("text", LONE)
 def test_a_lone_half_is_replaced_and_nothing_else_moves(text: str) -> None:
-    mended = mend(text.encode(), 100)
+    mended = replace_lone_surrogates(text.encode(), 100)
     assert mended is not None
     assert len(mended) == len(text)
     json.loads(b'"' + mended + b'"').encode()  # would raise for a lone half
@@ -32,17 +32,17 @@ def test_a_lone_half_is_replaced_and_nothing_else_moves(text: str) -> None:
 
 @pytest.mark.parametrize("text", WHOLE)
 def test_text_without_a_lone_half_is_left_alone(text: str) -> None:
-    assert mend(text.encode(), 100) is None
+    assert replace_lone_surrogates(text.encode(), 100) is None
 
 
 def test_looking_stops_after_as_many_escapes_as_allowed() -> None:
-    assert mend(rb"\ud83d\ude00\ud83d\ude00\ud800", 2) is None
-    assert mend(rb"\ud800\ud800\ud800", 2) == rb"\ufffd\ufffd\ud800"
+    assert replace_lone_surrogates(rb"\ud83d\ude00\ud83d\ude00\ud800", 2) is None
+    assert replace_lone_surrogates(rb"\ud800\ud800\ud800", 2) == rb"\ufffd\ufffd\ud800"
 
 
 @given(st.lists(st.sampled_from(["\\\\", '\\"', "\\ud83d", "\\ude00", "\\ud800", "x", "ud800", "\\u00e4"])))
 def test_what_is_mended_reads_as_python_reads_it_with_its_halves_replaced(parts: list[str]) -> None:
     text = "".join(parts)
-    mended = mend(text.encode(), 1000) or text.encode()
+    mended = replace_lone_surrogates(text.encode(), 1000) or text.encode()
     expected = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in json.loads(f'"{text}"'))
     assert json.loads(b'"' + mended + b'"') == expected
