@@ -1,26 +1,21 @@
 """The only place where rooms meet: builds everything from the settings, runs it, stops it in a written order.
 
-Start, from the inside out, so that the door opens only when everything behind it stands:
+Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 
-    store (with its control socket), positions → sinks, workers → ops listener → door → Okta sides
+    store (with its control socket), positions → sinks, workers → ops listener → receiver → Okta orgs
 
-Stop, from the outside in, so that nothing that was acknowledged is left half-way:
-
-    1. end the Okta sides: a page that is not committed is read again after the next start
-    2. close the door: what is in flight is committed and answered, what begins now gets 503
-    3. let the workers deliver what waits, for a bounded time; the rest stays in the store
-    4. close the sinks
-    5. close the ops listener: until here an operator can watch the stop
-    6. close the store
+Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any
 
 from forwarder import logs
-from forwarder.core.errors import SinkError
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import StoreError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, Sink
 from forwarder.deliver.worker import Worker
@@ -43,7 +38,16 @@ FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
 
 RELOAD_GRACE = 5.0
-"""Seconds that a sink has to answer what is in flight before it is made anew with new settings."""
+"""Seconds that a sink has to answer what is in flight before it is replaced."""
+
+_STOP_ORDER = (
+    "okta",  # a page that is not committed is read again after the next start
+    "receiver",  # requests in flight are committed and answered; later ones get 503
+    "workers",  # deliver what waits, for a bounded time; the rest stays in the store
+    "sinks",
+    "ops",  # until here an operator can watch the stop
+    "store",
+)
 
 _logger = logs.get("app")
 
@@ -53,8 +57,7 @@ class Forwarder:
 
     Attributes:
         settings: those in force.
-        metrics: of this forwarder.
-        door: where Okta posts; known after `start`.
+        server: where Okta posts; known after `start`.
         ops: where operators look; known after `start`.
     """
 
@@ -65,61 +68,65 @@ class Forwarder:
         self._clock = clock
         self._sinks: dict[str, Sink] = {}
         self._workers: dict[str, Worker] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._delivering: dict[str, asyncio.Task[None]] = {}
         self._okta: dict[str, OktaOrgRunner] = {}
         self._polling: dict[str, asyncio.Task[None]] = {}
-        self._stops: list[Callable[[], Awaitable[None]]] = []
+        self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
 
     async def start(self) -> None:
         """Start every part; when it returns, Okta can post.
 
         Raises:
-            ForwarderError: a part cannot start. What had started is stopped again.
+            ForwarderError: a part cannot start. The parts that had started are stopped again.
         """
         try:
             await self._start_store()
-            self._start_delivery()
+            await self._start_delivery()
             await self._start_ops()
-            await self._start_door()
+            await self._start_receiver()
             self._start_okta()
         except BaseException:
             await self.stop(grace=0)
             raise
         _logger.info(
-            "the forwarder is up",
+            "the forwarder has started",
             action="started",
-            door=str(self.door.address),
+            receiver=str(self.server.address),
             ops=str(self.ops.address),
             orgs=sorted(self.settings.orgs),
             sinks=sorted(self.settings.sinks),
         )
 
     async def stop(self, grace: float = FLUSH_GRACE) -> None:
-        """Stop every part that has started, in the order at the top of this file. Safe to call twice.
+        """Stop every part that has started, in the order of `_STOP_ORDER`. Safe to call twice.
 
         Args:
             grace: seconds that the sinks may go on delivering what waits.
         """
         self._grace = grace
-        while self._stops:
-            await self._stops.pop()()
+        for part in _STOP_ORDER:
+            if part in self._stops:
+                await self._stops.pop(part)()
 
     async def _start_store(self) -> None:
         self.store = await Store.open(self.settings.store, self._clock, self.metrics)
-        self._stops.append(self.store.close)
-        starts = {name: sink.start for name, sink in self.settings.sinks.items()}
-        self._positions = await self.store.attach(starts)
+        self._stops["store"] = self.store.close
 
-    def _start_delivery(self) -> None:
-        self._stops.append(self._close_sinks)
-        for name, settings in self.settings.sinks.items():
-            self._sinks[name] = build_sink(name, settings, self._clock)
-        self._stops.append(self._stop_workers)
-        for name, settings in self.settings.sinks.items():
-            self._deliver(name, settings, self._positions[name])
+    async def _start_delivery(self) -> None:
+        sinks = self.settings.sinks
+        positions = await self._positions(self.settings)
+        self._stops["sinks"] = self._close_sinks
+        for name in sinks:
+            self._sinks[name] = build_sink(name, sinks[name], self._clock)
+        self._stops["workers"] = self._stop_workers
+        for name in sinks:
+            self._deliver(name, sinks[name], positions[name])
+
+    async def _positions(self, settings: Settings) -> dict[str, int]:
+        return await self.store.attach({name: sink.start for name, sink in settings.sinks.items()})
 
     def _deliver(self, name: str, settings: SinkSettings, position: int) -> None:
-        self._workers[name] = worker = Worker(
+        worker = Worker(
             name,
             self._sinks[name],
             self.store,
@@ -128,110 +135,142 @@ class Forwarder:
             metrics=self.metrics,
             clock=self._clock,
         )
-        self._running[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
+        self._workers[name] = worker
+        self._delivering[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
     async def _start_ops(self) -> None:
         self.status = Status(self.store, self._workers, self._okta, self.metrics, self._clock)
-        app = listener.app(self.metrics, self.status.gather, lambda: self.store.not_ready_reason)
-        self.ops = Server(app, self.settings.ops.listen, self._guard(ListenerLimits(max_connections=100)))
+        app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason)
+        self.ops = Server(app, self.settings.ops.listen, self._limiter(ListenerLimits(max_connections=100)))
         await self.ops.start()
-        self._stops.insert(1, self.ops.stop)  # after the sinks, before the store
+        self._stops["ops"] = self.ops.stop
 
-    async def _start_door(self) -> None:
-        receiver = self.settings.receiver
-        tls = tls_context(receiver.tls) if receiver.tls else None
-        self._receiver = HookReceiver(self.store, self.settings.orgs, receiver, self.metrics, self._clock)
-        self.door = Server(self._receiver.app, receiver.listen, self._guard(receiver), tls)
-        await self.door.start()
-        self._stops.append(self._close_door)
+    async def _start_receiver(self) -> None:
+        settings = self.settings.receiver
+        tls = tls_context(settings.tls) if settings.tls else None
+        self.receiver = HookReceiver(self.store, self.settings.orgs, settings, self.metrics, self._clock)
+        self.server = Server(self.receiver.app, settings.listen, self._limiter(settings), tls)
+        await self.server.start()
+        self._stops["receiver"] = self._stop_receiver
 
-    def _guard(self, limits: ListenerLimits) -> ConnectionLimiter:
+    def _limiter(self, limits: ListenerLimits) -> ConnectionLimiter:
         return ConnectionLimiter(
             limits, self._clock, lambda reason: self.metrics.connections_shed.labels(reason).inc()
         )
 
     def _start_okta(self) -> None:
-        self._stops.append(self._stop_okta)
-        for name in self.settings.orgs:
-            self._reach_okta(name, self.settings)
+        self._stops["okta"] = lambda: self._stop_okta(*self._polling)
+        runners = {name: self._build_okta_org(name, self.settings) for name in self.settings.orgs}
+        self._run_okta(self.settings, runners)
 
-    def _reach_okta(self, name: str, settings: Settings) -> None:
-        """Watch the org's hook and read its System Log, where it has credentials for that."""
-        org = settings.orgs[name]
-        for way in Source:
-            self.metrics.org_ways.labels(name, way.value).set(1 if way in org.ways else 0)
-        if org.api is None or org.url is None:
-            return
+    def _build_okta_org(self, name: str, settings: Settings) -> OktaOrgRunner | None:
+        """Build the watch of the org's hook and the polling of its System Log; None if it has no `api`.
+
+        Raises:
+            SettingsError: the credentials or the URL cannot be used.
+        """
+        org = settings.orgs.get(name)
+        if org is None or org.api is None or org.url is None:
+            return None
         api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock)
         watch = HookWatch(name, api, org.hook, self.metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
         reconciler = Reconciler(log, self.store, settings.reconcile, watch, self.metrics, self._clock)
-        self._okta[name] = OktaOrgRunner(name, api, watch, reconciler, self._clock)
-        self._polling[name] = asyncio.create_task(self._okta[name].run(), name=f"okta {name}")
+        return OktaOrgRunner(name, api, watch, reconciler, self._clock)
+
+    def _run_okta(self, settings: Settings, runners: Mapping[str, OktaOrgRunner | None]) -> None:
+        for name, runner in runners.items():
+            if runner is not None:
+                self._okta[name] = runner
+                self._polling[name] = asyncio.create_task(runner.run(), name=f"okta {name}")
+        for name, org in settings.orgs.items():
+            for source in Source:
+                enabled = 1 if source in org.sources else 0
+                self.metrics.org_source_enabled.labels(name, source.value).set(enabled)
 
     async def _stop_okta(self, *names: str) -> None:
-        """Stop those sides; all, where none is named."""
-        polling = [self._polling.pop(name) for name in names or list(self._polling)]
-        for task in polling:
-            task.cancel()
-        await asyncio.gather(*polling, return_exceptions=True)
+        for name in names:
+            self._polling[name].cancel()
+        await asyncio.gather(*(self._polling.pop(name) for name in names), return_exceptions=True)
 
-    async def _close_door(self) -> None:
-        self._receiver.close()
-        await self.door.stop()
+    async def _stop_receiver(self) -> None:
+        self.receiver.close()
+        await self.server.stop()
 
     async def _stop_workers(self) -> None:
         await asyncio.gather(*(worker.stop(self._grace) for worker in self._workers.values()))
-        for task in self._running.values():
+        for task in self._delivering.values():
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._delivering.values(), return_exceptions=True)
 
     async def _close_sinks(self) -> None:
         await asyncio.gather(*(sink.close() for sink in self._sinks.values()))
 
     async def reload(self, settings: Settings) -> None:
-        """Take new secrets, limits and settings of sinks without dropping a request.
+        """Apply new settings, all or none, without dropping a request.
 
-        The Okta side of an org that has changed is made anew. Orgs' paths, listeners, the store and the set of sinks take a restart; a line says so.
+        The listeners, the store and the set of sinks stay as they are until a restart; a log line says so.
 
         Raises:
-            SettingsError: the new settings cannot be taken; the old ones stay in force.
+            ForwarderError: the new settings cannot be used. Nothing has changed.
         """
-        self._receiver.reload(settings.orgs, settings.receiver)
-        self.door.reload(settings.receiver)
-        for name in sorted(settings.sinks.keys() & self.settings.sinks.keys()):
-            if settings.sinks[name] != self.settings.sinks[name]:
-                await self._replace_sink(name, settings.sinks[name])
-        for name in settings.orgs:
-            if _reached(settings, name) != _reached(self.settings, name):
-                if name in self._polling:
-                    await self._stop_okta(name)
-                    del self._okta[name]
-                self._reach_okta(name, settings)
-        for section in _needs_restart(self.settings, settings):
-            _logger.warning("changed; restart for that", action="restart_needed", section=section)
+        old = self.settings
+        async with AsyncExitStack() as unused:
+            # First everything that can fail, then the swap.
+            orgs = [
+                name
+                for name in settings.orgs | old.orgs
+                if _okta_settings(settings, name) != _okta_settings(old, name)
+            ]
+            runners = {name: self._build_okta_org(name, settings) for name in orgs}
+            sinks: dict[str, Sink | None] = {}
+            for name in sorted(settings.sinks.keys() & old.sinks.keys()):
+                if settings.sinks[name] != old.sinks[name]:
+                    sinks[name] = None
+                    if not _same_file(old.sinks[name], settings.sinks[name]):
+                        sinks[name] = sink = build_sink(name, settings.sinks[name], self._clock)
+                        unused.push_async_callback(sink.close)
+            self.receiver.reload(settings.orgs, settings.receiver)
+            unused.pop_all()
+        self.server.reload(settings.receiver)
+        for name, new in sinks.items():
+            await self._replace_sink(name, settings, new)
+        await self._stop_okta(*(name for name in runners if name in self._polling))
+        for name in runners:
+            self._okta.pop(name, None)
+        self._run_okta(settings, runners)
+        for section in _needs_restart(old, settings):
+            text = "the changed section takes effect after a restart"
+            _logger.warning(text, action="restart_needed", section=section)
         self.settings = settings
         _logger.info("the configuration is reloaded", action="reloaded")
 
-    async def _replace_sink(self, name: str, settings: SinkSettings) -> None:
-        """Deliver by a sink made anew; what was in flight and is not settled is sent again by the new one."""
+    async def _replace_sink(self, name: str, settings: Settings, new: Sink | None) -> None:
+        """Deliver by `new`; if None, by a sink that can be built only once the old one has unlocked its file.
+
+        Batches in flight that are not settled by then are sent again by the new sink."""
         await self._workers[name].stop(RELOAD_GRACE)
         await self._sinks[name].close()
-        try:
-            self._sinks[name] = build_sink(name, settings, self._clock)
-        except SinkError as error:
-            _logger.exception(
-                "the sink keeps its old settings", action="reload_failed", sink=name, error=str(error)
-            )
-            settings = self.settings.sinks[name]
-            self._sinks[name] = build_sink(name, settings, self._clock)
-        # The store knows best how far the sink has come: the last settlement may have landed after its worker ended.
-        positions = await self.store.attach({name: sink.start for name, sink in self.settings.sinks.items()})
-        self._deliver(name, settings, positions[name])
+        self._sinks[name] = new or build_sink(name, settings.sinks[name], self._clock)
+        attempt = 0
+        while True:
+            try:
+                # Only the store knows the position: the last settlement may have landed after its worker
+                # ended.
+                positions = await self._positions(self.settings)
+                break
+            except StoreError as error:  # without a worker, the sink would stand still until the next start
+                attempt += 1
+                if attempt == 1:
+                    _logger.exception(
+                        "the sink waits for the store", action="reload_waits", sink=name, error=str(error)
+                    )
+                await self._clock.sleep(Backoff().delay(attempt, 1.0))
+        self._deliver(name, settings.sinks[name], positions[name])
 
 
 def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
-    """The sink of `settings`. The libraries of a kind that nobody configured are not even imported.
+    """Build the sink of `settings`. Only the libraries of its kind are imported.
 
     Raises:
         SinkError: it cannot be built.
@@ -239,7 +278,7 @@ def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
     if isinstance(settings, ElasticsearchSink):
         from forwarder.sinks.elasticsearch.sink import ElasticsearchSink as Elasticsearch
 
-        # Below the worker's own limit, so that the client learns which host hangs and tries another one next.
+        # Below the worker's own timeout, so that the client learns which host hangs and tries another one next.
         return Elasticsearch(settings, clock, 0.8 * settings.delivery.timeout)
     if isinstance(settings, OtlpSink):
         from forwarder.sinks.otlp.sink import OtlpSink as Otlp
@@ -251,14 +290,19 @@ def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
     return File(name, settings, clock)
 
 
-def _reached(settings: Settings, name: str) -> object:
-    """What makes the Okta side of an org; None where it is not configured."""
+def _same_file(old: SinkSettings, new: SinkSettings) -> bool:
+    """Whether both write one file, which only one of them can lock at a time."""
+    return isinstance(old, FileSink) and isinstance(new, FileSink) and old.path == new.path
+
+
+def _okta_settings(settings: Settings, name: str) -> object:
+    """What the runner of an org is built from; None if the org does not exist."""
     org = settings.orgs.get(name)
     return org and (org.url, org.api, org.hook, settings.reconcile)
 
 
 def _needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The sections whose change a reload does not bring into force."""
+    """The changed sections that a reload does not apply."""
     sections = [name for name in ("store", "ops", "log") if getattr(old, name) != getattr(new, name)]
     if old.sinks.keys() != new.sinks.keys():
         sections.append("sinks")

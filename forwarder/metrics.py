@@ -100,8 +100,8 @@ class Metrics:
         )
 
         # okta
-        self.org_ways = gauge(
-            "org_ways",
+        self.org_source_enabled = gauge(
+            "org_source_enabled",
             "1 where events of the org come in this way, 0 where that is not configured.",
             "org",
             "via",

@@ -54,8 +54,8 @@ class OrgSettings(HookEndpointSettings):
     hook: HookSettings | None = None
 
     @property
-    def ways(self) -> tuple[Source, ...]:
-        """How its events come in."""
+    def sources(self) -> tuple[Source, ...]:
+        """Where its events come from."""
         return (Source.HOOK,) * bool(self.secrets) + (Source.LOG,) * bool(self.api)
 
 

@@ -5,18 +5,16 @@ from importlib.metadata import version
 from typing import Any
 
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
+from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.store.ledger import SinkLedger
 from forwarder.store.sqlite.store import Store
 
-_SECOND = 1_000_000
-
 
 class Status:
-    """Gathers what the store, the workers and the Okta sides know, and brings the gauges up to date."""
+    """Gathers what the store, the workers and the runners of Okta orgs report."""
 
     def __init__(
         self,
@@ -33,13 +31,22 @@ class Status:
         self._clock = clock
         self._started = clock.monotonic()
 
+    async def refresh_gauges(self) -> None:
+        """Set the gauges that nothing else keeps up to date, before a scrape."""
+        ledger = await self._store.ledger()
+        now = self._clock.now()
+        self._metrics.store_bytes.set(ledger.bytes)
+        self._metrics.store_events.set(ledger.events)
+        for name in self._workers:
+            sink = ledger.sinks[name]
+            self._metrics.sink_lag.labels(name).set(_oldest_age(sink, now))
+            self._metrics.sink_backlog.labels(name).set(sink.waiting)
+
     async def gather(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it. Times are seconds."""
+        """Return the state of everything, ready for JSON. Times are in seconds."""
         ledger = await self._store.ledger()
         now = self._clock.now()
         not_ready_reason = self._store.not_ready_reason
-        self._metrics.store_bytes.set(ledger.bytes)
-        self._metrics.store_events.set(ledger.events)
         return {
             "version": version("okta-forwarder"),
             "uptime_seconds": self._clock.monotonic() - self._started,
@@ -51,15 +58,12 @@ class Status:
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
-            "okta": {name: side.state() for name, side in sorted(self._okta.items())},
+            "okta": {name: runner.state() for name, runner in sorted(self._okta.items())},
             "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
         }
 
     def _sink(self, name: str, sink: SinkLedger, now: Micros) -> dict[str, Any]:
         worker = self._workers[name].status
-        oldest = 0.0 if sink.oldest is None else max(0.0, (now - sink.oldest) / _SECOND)
-        self._metrics.sink_lag.labels(name).set(oldest)
-        self._metrics.sink_backlog.labels(name).set(sink.waiting)
         return {
             "state": worker.state.value,
             "delivered": sink.delivered,
@@ -67,17 +71,16 @@ class Status:
             "dead": sink.dead,
             "discarded": sink.discarded,
             "skipped": sink.skipped,
-            "oldest_waiting_seconds": oldest,
+            "oldest_waiting_seconds": _oldest_age(sink, now),
             "in_flight": worker.in_flight,
             "held": worker.held,
             "attempt": worker.attempt,
             "last_error": worker.detail,
-            "last_success_seconds_ago": _ago(worker.last_success, now),
-            "next_try_in_seconds": None
-            if worker.next_try is None
-            else max(0.0, (worker.next_try - now) / _SECOND),
+            "last_success_seconds_ago": seconds_between(worker.last_success, now),
+            "next_try_in_seconds": None if worker.next_try is None else seconds_between(now, worker.next_try),
         }
 
 
-def _ago(at: Micros | None, now: Micros) -> float | None:
-    return None if at is None else max(0.0, (now - at) / _SECOND)
+def _oldest_age(sink: SinkLedger, now: Micros) -> float:
+    """Seconds since the oldest waiting event was published; 0 if none waits."""
+    return seconds_between(sink.oldest, now) or 0.0

@@ -89,15 +89,14 @@ def loop_guard() -> Iterator[BlockBuster]:
 
 @pytest.fixture(autouse=True)
 def _guard_the_loop(request: pytest.FixtureRequest) -> None:
-    """ConnectionLimiter the rooms that must never block. The others may while they start, and open their files then.
+    """Guard the rooms that must never block. The others may block while they start, and open their files then.
 
     A test that measures time goes without: the guard looks at every call.
     """
     if request.node.get_closest_marker("slow"):
         return
-    if {"unit", "integration"}.intersection(request.path.parts) and _NEVER_BLOCK.intersection(
-        request.path.parts
-    ):
+    folders = request.path.relative_to(request.config.rootpath).parts
+    if {"unit", "integration"}.intersection(folders) and _NEVER_BLOCK.intersection(folders):
         request.getfixturevalue("loop_guard")
 
 

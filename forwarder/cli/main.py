@@ -76,10 +76,10 @@ def check(config: Path) -> None:
         tls_context(settings.receiver.tls)
     click.secho("The configuration is fine.", fg="green")
     for name, org in settings.orgs.items():
-        for way in org.ways:
+        for source in org.sources:
             told = f"{len(org.secrets)} live secret(s) in {org.header}, at {org.path}"
             click.echo(
-                f"  org {name}: " + (told if way is Source.HOOK else f"reads the System Log of {org.url}")
+                f"  org {name}: " + (told if source is Source.HOOK else f"reads the System Log of {org.url}")
             )
     for name, sink in settings.sinks.items():
         click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")

@@ -33,7 +33,7 @@ def stats(config: Path, *, as_json: bool) -> None:
 
     settings = load_settings(config, secrets=False)
     ledger = read_ledger(settings.store.path)
-    ways = {name: org.ways for name, org in settings.orgs.items()}
+    ways = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
         click.echo(json.dumps(ledger.as_json() | {"orgs": ways}, indent=2))
     else:

@@ -1,9 +1,9 @@
-"""The ops listener: is it alive, is it ready, what does it count, how is it doing.
+"""The ops listener: liveness, readiness, metrics, status page.
 
-It only reads. Nothing that changes anything is offered here, so it may be reached by a scraper without a secret.
+It only reads and offers nothing that changes anything, so a scraper needs no secret.
 
     GET /livez        200 while the process serves
-    GET /readyz       200, or 503 with the reason while a POST from Okta could not be stored;
+    GET /readyz       200, or 503 with the reason if a POST from Okta could not be stored;
                       a sink that is down leaves it 200: events are safe in the store
     GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
     GET /api/status   the ledger and the state of every part, as JSON
@@ -11,9 +11,9 @@ It only reads. Nothing that changes anything is offered here, so it may be reach
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
@@ -23,11 +23,21 @@ from litestar.types import Scope
 from forwarder import logs
 from forwarder.metrics import Metrics
 
-Status = Callable[[], Awaitable[dict[str, Any]]]
-"""Gathers the state of every part; also brings the gauges of the metrics up to date."""
+
+class Status(Protocol):
+    """The state of the whole forwarder."""
+
+    async def gather(self) -> dict[str, Any]:
+        """Return it, ready for JSON."""
+        ...
+
+    async def refresh_gauges(self) -> None:
+        """Set the gauges of the metrics."""
+        ...
+
 
 NotReadyReason = Callable[[], str | None]
-"""Why a POST could not be stored at the last try; None when all is well."""
+"""Returns why a POST could not be stored; None if it could."""
 
 _logger = logs.get("ops")
 
@@ -41,7 +51,7 @@ _PAGE_HEADERS = {
 
 
 def app(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> Litestar:
-    """The ops listener as an ASGI app."""
+    """Make the ASGI app of the ops listener."""
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:
@@ -56,13 +66,13 @@ def app(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> L
 
     @get("/metrics")
     async def scrape(request: Request[Any, Any, State]) -> Response[bytes]:
-        await status()
+        await status.refresh_gauges()
         body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
     @get("/api/status")
     async def status_json() -> Response[dict[str, Any]]:
-        return Response(await status(), headers={"Cache-Control": "no-store"})
+        return Response(await status.gather(), headers={"Cache-Control": "no-store"})
 
     @get("/", media_type=MediaType.HTML)
     async def page() -> Response[str]:
@@ -70,15 +80,15 @@ def app(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> L
 
     return Litestar(
         [livez, readyz, scrape, status_json, page],
-        after_exception=[_say],
+        after_exception=[_log_error],
         openapi_config=None,
-        # Litestar's own would take the log of the whole process over, and its lines would be no JSON any more.
+        # Litestar's own would reconfigure logging for the whole process, and its lines are not JSON.
         logging_config=None,
     )
 
 
-async def _say(error: Exception, scope: Scope) -> None:
+async def _log_error(error: Exception, scope: Scope) -> None:
     if not isinstance(error, HTTPException):
         _logger.error(
-            "the ops listener could not answer", action="ops_failed", path=scope["path"], exc_info=error
+            "a request to the ops listener failed", action="ops_failed", path=scope["path"], exc_info=error
         )

@@ -7,7 +7,8 @@ class OpsSettings(Section):
     """The ops listener: health, metrics, status page.
 
     Attributes:
-        listen: the address. It only reads and shows no event; still, keep it from strangers.
+        listen: `host:port`. The listener is read-only and shows no events, but has no authentication: do not
+            expose it to the internet.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")

@@ -248,7 +248,7 @@ def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("org", "ways"),
+    ("org", "sources"),
     [
         ({"secrets": ["s"]}, ("hook",)),
         ({"secrets": ["s"], "url": "https://a.okta.com", "api": {"token": "t"}}, ("hook", "log")),
@@ -256,9 +256,9 @@ def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_p
     ],
 )
 def test_an_org_comes_by_its_hook_by_its_system_log_or_by_both(
-    org: dict[str, Any], ways: tuple[str, ...]
+    org: dict[str, Any], sources: tuple[str, ...]
 ) -> None:
-    assert read(smallest(orgs={"acme": org})).orgs["acme"].ways == ways
+    assert read(smallest(orgs={"acme": org})).orgs["acme"].sources == sources
 
 
 def test_an_org_with_a_hook_needs_a_secret_for_it() -> None:

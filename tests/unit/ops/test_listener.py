@@ -9,62 +9,67 @@ from forwarder.metrics import Metrics
 from forwarder.ops import listener
 
 
-class Plant:
-    """What stands behind the listener."""
+class FakeStatus:
+    """A status that a test sets."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.not_ready_reason: str | None = None
-        self.asked = 0
+        self.failure: Exception | None = None
+        self.refreshes = 0
 
-    async def status(self) -> dict[str, Any]:
-        self.asked += 1
-        self.metrics.sink_backlog.labels("siem").set(41)
+    async def gather(self) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
         return {"ready": self.not_ready_reason is None, "sinks": {}}
 
+    async def refresh_gauges(self) -> None:
+        self.refreshes += 1
+        self.metrics.sink_backlog.labels("siem").set(41)
+
     def client(self) -> httpx.AsyncClient:
-        app = listener.app(self.metrics, self.status, lambda: self.not_ready_reason)
+        app = listener.app(self.metrics, self, lambda: self.not_ready_reason)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ops")  # type: ignore[arg-type]
 
 
 async def test_it_is_alive_and_ready() -> None:
-    async with Plant().client() as client:
+    async with FakeStatus().client() as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
 
 
 async def test_it_is_not_ready_while_a_post_could_not_be_stored_and_says_why() -> None:
-    plant = Plant()
-    plant.not_ready_reason = "the disk is full"
-    async with plant.client() as client:
+    status = FakeStatus()
+    status.not_ready_reason = "the disk is full"
+    async with status.client() as client:
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.text) == (503, "not ready: the disk is full\n")
         assert (await client.get("/livez")).status_code == 200
-        plant.not_ready_reason = None
+        status.not_ready_reason = None
         assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_scrape_brings_the_gauges_up_to_date_first() -> None:
-    plant = Plant()
-    async with plant.client() as client:
+async def test_a_scrape_refreshes_the_gauges_first() -> None:
+    status = FakeStatus()
+    async with status.client() as client:
         answer = await client.get("/metrics", headers={"Accept": "text/plain"})
     assert 'forwarder_sink_backlog_events{sink="siem"} 41.0' in answer.text
-    assert plant.asked == 1
+    assert status.refreshes == 1
 
 
 async def test_the_page_loads_nothing_from_elsewhere() -> None:
-    async with Plant().client() as client:
+    async with FakeStatus().client() as client:
         page = await client.get("/")
-        status = await client.get("/api/status")
+        state = await client.get("/api/status")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "http://" not in page.text
     assert "https://" not in page.text
-    assert status.json() == {"ready": True, "sinks": {}}
+    assert state.json() == {"ready": True, "sinks": {}}
 
 
 async def test_everything_else_is_not_found_or_not_allowed() -> None:
-    async with Plant().client() as client:
+    async with FakeStatus().client() as client:
         assert (await client.get("/nope")).status_code == 404
         assert (await client.post("/api/status")).status_code == 405
 
@@ -72,20 +77,16 @@ async def test_everything_else_is_not_found_or_not_allowed() -> None:
 async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     own = logging.NullHandler()
     monkeypatch.setattr(logging.root, "handlers", [own])
-    async with Plant().client() as client:
+    async with FakeStatus().client() as client:
         assert (await client.get("/livez")).status_code == 200
     assert logging.root.handlers == [own]
 
 
-async def test_a_question_that_it_cannot_answer_is_told_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant = Plant()
-
-    async def broken() -> dict[str, Any]:
-        raise OSError("the disk is gone")
-
-    monkeypatch.setattr(plant, "status", broken)
+async def test_a_request_that_fails_is_logged() -> None:
+    status = FakeStatus()
+    status.failure = OSError("the disk is gone")
     with structlog.testing.capture_logs() as lines:
-        async with plant.client() as client:
+        async with status.client() as client:
             assert (await client.get("/api/status")).status_code == 500
             assert (await client.get("/nowhere")).status_code == 404
     assert [(line["action"], line["path"]) for line in lines] == [("ops_failed", "/api/status")]

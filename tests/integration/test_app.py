@@ -1,0 +1,116 @@
+"""The forwarder as one object: a reload applies everything, or nothing."""
+
+import asyncio
+import fcntl
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from forwarder.app import Forwarder
+from forwarder.clock import SystemClock
+from forwarder.core.errors import SettingsError, SinkError
+from forwarder.settings import Settings, read
+from tests.e2e.okta import envelope, happenings
+
+
+def settings(
+    directory: Path,
+    *,
+    secret: str = "old",
+    path: str = "/okta/events",
+    file: Path | None = None,
+    form: str = "ecs",
+) -> Settings:
+    archive = {"kind": "file", "path": str(file or directory / "old.ndjson"), "format": form}
+    return read(
+        {
+            "orgs": {"acme": {"secrets": [secret], "path": path}},
+            "receiver": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "store": {"path": str(directory / "store.db")},
+            "sinks": {"archive": archive},
+        }
+    )
+
+
+@pytest.fixture
+async def forwarder(tmp_path: Path) -> AsyncIterator[Forwarder]:
+    forwarder = Forwarder(settings(tmp_path), SystemClock())
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        yield forwarder
+        await forwarder.stop(grace=5)
+
+
+async def post(forwarder: Forwarder, secret: str, seed: int = 1) -> tuple[str, int]:
+    """The uuid of a new event, and the status that Okta gets for it."""
+    uuid, body = next(happenings(1, seed=seed))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        response = await client.post(
+            f"http://{forwarder.server.address}/okta/events",
+            content=envelope([body]),
+            headers={"Authorization": secret, "Content-Type": "application/json"},
+        )
+    return uuid, response.status_code
+
+
+async def written(file: Path, uuid: str) -> dict[str, Any]:
+    """The line of the event in `file`, once it is there."""
+    async with asyncio.timeout(20):
+        while True:
+            lines = await asyncio.to_thread(lambda: file.read_text() if file.exists() else "")
+            for line in lines.splitlines():
+                if uuid in line:
+                    document: dict[str, Any] = json.loads(line)
+                    return document
+            await asyncio.sleep(0.01)
+
+
+def lock(file: Path) -> Any:
+    """Lock the file of a sink, as another forwarder does."""
+    descriptor = file.with_name(file.name + ".lock").open("w")
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+async def test_a_reload_applies_secrets_and_sinks(forwarder: Forwarder, tmp_path: Path) -> None:
+    await forwarder.reload(settings(tmp_path, secret="new", form="raw"))
+    assert (await post(forwarder, "old"))[1] == 401
+    uuid, status = await post(forwarder, "new")
+    assert status == 200
+    assert (await written(tmp_path / "old.ndjson", uuid))["uuid"] == uuid
+    moved = tmp_path / "moved.ndjson"
+    await forwarder.reload(settings(tmp_path, secret="new", file=moved))
+    uuid, _ = await post(forwarder, "new", seed=2)
+    assert (await written(moved, uuid))["event"]["id"] == uuid
+    lock(tmp_path / "old.ndjson").close()
+
+
+async def test_a_reload_that_moves_a_path_changes_nothing(forwarder: Forwarder, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.ndjson"
+    with pytest.raises(SettingsError, match="restart"):
+        await forwarder.reload(settings(tmp_path, secret="new", path="/elsewhere", file=moved))
+    await assert_unchanged(forwarder, tmp_path)
+    lock(moved).close()  # the sink that was built is closed again
+
+
+async def test_a_reload_with_a_sink_that_cannot_be_built_changes_nothing(
+    forwarder: Forwarder, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken.ndjson"
+    with lock(taken), pytest.raises(SinkError, match="another process"):
+        await forwarder.reload(settings(tmp_path, secret="new", file=taken))
+    await assert_unchanged(forwarder, tmp_path)
+
+
+async def assert_unchanged(forwarder: Forwarder, directory: Path) -> None:
+    assert (await post(forwarder, "new"))[1] == 401
+    uuid, status = await post(forwarder, "old")
+    assert status == 200
+    assert (await written(directory / "old.ndjson", uuid))["event"]["id"] == uuid
+    assert forwarder.settings == settings(directory)
