@@ -155,7 +155,7 @@ class Forwarder:
 
     def _limiter(self, limits: ListenerLimits) -> ConnectionLimiter:
         return ConnectionLimiter(
-            limits, self._clock, lambda reason: self.metrics.connections_shed.labels(reason).inc()
+            limits, self._clock, lambda reason: self.metrics.connections_evicted.labels(reason).inc()
         )
 
     def _start_okta(self) -> None:

@@ -69,9 +69,9 @@ class Metrics:
         self.receive_lag = histogram(
             "receive_lag_seconds", "From `published` to received: Okta's own delay.", _LAG, "org", "via"
         )
-        self.connections_shed = counter(
-            "connections_shed_total",
-            "Connections closed on their client: to make room, or past a deadline.",
+        self.connections_evicted = counter(
+            "connections_evicted_total",
+            "Connections closed on their client: above the limit, or past a deadline.",
             "reason",
         )
 

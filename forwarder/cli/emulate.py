@@ -91,7 +91,7 @@ async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     guard = ConnectionLimiter(
-        ListenerLimits(), clock, lambda reason: metrics.connections_shed.labels(reason).inc()
+        ListenerLimits(), clock, lambda reason: metrics.connections_evicted.labels(reason).inc()
     )
     async with Emulator(settings, clock) as emulator:
         server = Server(app(emulator), listen, guard)

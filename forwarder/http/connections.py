@@ -1,4 +1,4 @@
-"""Which connections there are, whose client is to act, and which one goes when there are too many."""
+"""Tracks a listener's connections: closes those past their deadline, and evicts waiting ones above the limit."""
 
 import asyncio
 import math
@@ -9,58 +9,56 @@ from typing import Protocol
 from forwarder.core.ports import Clock
 from forwarder.http.settings import ListenerLimits
 
-YOUNG = 0.25
-"""Seconds in which a connection is not closed for room."""
+EVICTION_GRACE = 0.25
+"""Seconds that a connection may wait before it can be evicted."""
 
-BURST = 2
-"""But for this many times the cap, at which the oldest goes, however young."""
+HARD_LIMIT_FACTOR = 2
+"""At this many times the limit, the longest wait is evicted at once, however short it is."""
 
-A_SWEEP = 20
-"""Connections closed at one look for their deadline, or for room, so that a crowd that comes again at once holds up no
-POST."""
+SWEEP_BATCH = 20
+"""Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
 
 
 class Connection(Protocol):
-    """A connection as the guard sees it."""
+    """A connection as the limiter sees it."""
 
     since: float
-    """When it began to wait, by `clock.monotonic`."""
+    """When it began to wait on its client, by `clock.monotonic`."""
     deadline: float
-    """Until when it may wait."""
+    """When that wait must end."""
     transport: asyncio.Transport
 
-    def make_room(self) -> str:
-        """Close at once; the reason, for counting."""
+    def evict(self) -> str:
+        """Close at once, and return the reason for the metric."""
         ...
 
     def expire(self) -> bool:
-        """Close because the deadline has passed. True where half a request was there."""
+        """Close because the deadline has passed. True if the client had begun a request."""
         ...
 
     def shutdown(self) -> None:
-        """Close once what is in flight is answered."""
+        """Close after the answers in progress."""
         ...
 
 
 class ConnectionLimiter:
-    """What the connections of one listener share.
+    """The connections of one listener.
 
     Attributes:
-        limits: what they allow; a reload swaps it.
-        clock: the time.
+        limits: a reload swaps them.
         connections: all of them.
-        waiting: those where it is the client's turn, the longest first.
-        empty: set while there are none.
+        waiting: those that wait on their client, the longest wait first.
+        empty: set while there are no connections.
     """
 
-    def __init__(self, limits: ListenerLimits, clock: Clock, shed: Callable[[str], None]) -> None:
-        """Make a guard for one listener.
+    def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
+        """Limit one listener.
 
         Args:
             limits: what a client may do.
-            clock: the time.
-            shed: called for each connection that is closed on its client, with the reason: `idle` or `half_sent`
-                where it made room, `deadline` where it had begun a request and did not end it.
+            clock: for the deadlines.
+            on_evict: called for each connection closed on its client, with the reason: above the limit `idle` or
+                `half_sent`, past its deadline within a request `deadline`.
         """
         self.limits = limits
         self.clock = clock
@@ -68,42 +66,44 @@ class ConnectionLimiter:
         self.waiting: dict[Connection, None] = {}
         self.empty = asyncio.Event()
         self.empty.set()
-        self._shed = shed
+        self._on_evict = on_evict
 
-    def entered(self, connection: Connection) -> None:
-        """Take a connection in. At twice the cap another one goes at once, but never this one.
+    def add(self, connection: Connection) -> None:
+        """Track a new connection. Above the hard limit it evicts another one at once, never this one.
 
-        Between the cap and that, `sweep` makes room little by little: a burst of connections is accepted before the
-        first byte of any is read, and a client that comes again as soon as it is sent away would otherwise push out
-        the next one, and so on without an end.
+        Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is accepted
+        before the first byte of any is read, and clients that reconnect as soon as they are evicted would otherwise
+        evict each other without end.
         """
         self.connections.add(connection)
         self.empty.clear()
-        if len(self.connections) > BURST * self.limits.max_connections:
-            self._make_room(1, but=connection)
+        if len(self.connections) > HARD_LIMIT_FACTOR * self.limits.max_connections:
+            self._evict(1, keep=connection)
 
-    def _make_room(self, count: int, *, before: float = math.inf, but: Connection | None = None) -> None:
-        """Send the longest waiting away, `count` at most, those only whose wait began `before`."""
+    def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
+        """Close the `count` longest waits, if they began until `before`."""
         for oldest in list(islice(self.waiting, count)):
-            if oldest is but or oldest.since > before:
+            if oldest is keep or oldest.since > before:
                 return
-            self.left(oldest)  # now, not when its transport has closed: the next one must not count it
-            self._shed(oldest.make_room())
+            self.remove(
+                oldest
+            )  # now, not when its transport has closed, so that the next one does not count it
+            self._on_evict(oldest.evict())
 
-    def left(self, connection: Connection) -> None:
-        """Forget a connection."""
+    def remove(self, connection: Connection) -> None:
+        """Stop tracking a connection."""
         self.connections.discard(connection)
         self.waiting.pop(connection, None)
         if not self.connections:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Close connections whose client has let its deadline pass, and those that are too many after a burst."""
+        """Evict what a burst left above the limit, and close waits past their deadline."""
         now = self.clock.monotonic()
-        too_many = len(self.connections) - self.limits.max_connections
-        if too_many > 0:
-            self._make_room(min(too_many, A_SWEEP), before=now - YOUNG)
+        excess = len(self.connections) - self.limits.max_connections
+        if excess > 0:
+            self._evict(min(excess, SWEEP_BATCH), before=now - EVICTION_GRACE)
         late = (connection for connection in self.waiting if connection.deadline <= now)
-        for connection in list(islice(late, A_SWEEP)):
+        for connection in list(islice(late, SWEEP_BATCH)):
             if connection.expire():
-                self._shed("deadline")
+                self._on_evict("deadline")

@@ -1,10 +1,9 @@
-"""uvicorn's HTTP protocol, hardened: deadlines, caps, and room for a whole request at any time.
+"""uvicorn's HTTP protocol with deadlines and limits.
 
-uvicorn itself waits for ever for the rest of a request and takes headers of any size. Here a connection is at any
-moment either ours to serve (a whole request waits for its answer) or the client's turn (nothing, half a head, half a
-body, or an answer that it does not read). Every client's turn has a deadline, and when there are more connections
-than the cap, the one whose turn has lasted longest makes room. A connection that is ours is never closed for room,
-so a POST that arrives whole is answered however many others idle.
+uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection is either
+in service (a complete request awaits its response) or waiting on its client (idle, partial head or body, unread
+response). Waits have deadlines; above the limit of connections, the longest wait is evicted. A connection in service
+is never evicted, so a POST that arrives complete is answered, however many other connections idle.
 """
 
 import asyncio
@@ -20,18 +19,18 @@ from uvicorn.server import ServerState
 from forwarder.http.connections import ConnectionLimiter
 
 _MAX_URL = 8192
-_MAX_PIPELINE = 16  # requests waiting behind the one in service; uvicorn would read on without an end
-_LINGER = 2.0  # seconds for a client to read an answer that came before it had sent everything
-_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte take 6
+_MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
+_LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
+_CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
 
 
 class Phase(Enum):
-    """How far the request has come that the client is sending."""
+    """How much of its next request the client has sent."""
 
-    IDLE = "idle"  # nothing of it yet
+    IDLE = "idle"  # nothing
     HEAD = "head"
     BODY = "body"
-    LINGER = "linger"  # whatever comes is thrown away; the connection closes soon
+    LINGER = "linger"  # its input is thrown away, and the connection closes soon
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -42,98 +41,98 @@ class GuardedProtocol(HttpToolsProtocol):
         config: uvicorn.Config,
         state: ServerState,
         loop: asyncio.AbstractEventLoop,
-        guard: ConnectionLimiter,
+        limiter: ConnectionLimiter,
     ) -> None:
         super().__init__(config, state, {}, loop)
-        self._guard = guard
-        self._outlet: Any = None
+        self._limiter = limiter
+        self._response_transport: Any = None
         self._phase = Phase.IDLE
-        self._unanswered = 0  # whole requests: more than one where the client pipelines
-        self._last_answer = False  # no request after those that are whole is read any more
-        self._fault = 0  # the status that a callback of the parser asks for
+        self._unanswered = 0  # complete requests; more than one if the client pipelines
+        self._read_no_more = False  # no request after the complete ones is read
+        self._error_status = 0  # set by a callback of the parser
         self._now = 0.0  # when the last bytes came
-        self._received = 0  # bytes of the request that the client is sending, as they come off the wire
+        self._received = 0  # bytes of the request that the client is sending, as sent
         self._body_size = 0
         self._completed = 0
         self.since = 0.0
         self.deadline = 0.0
 
-    # Whose turn it is.
+    # Who must act next
 
-    def _clients_turn(self, seconds: float) -> None:
-        now = self._guard.clock.monotonic()
+    def _wait_for_client(self, seconds: float) -> None:
+        now = self._limiter.clock.monotonic()
         self.deadline = now + seconds
-        if self not in self._guard.waiting:  # else it keeps its place: who drips is not young again
+        if self not in self._limiter.waiting:  # else a slow sender keeps its original start
             self.since = now
-            self._guard.waiting[self] = None
+            self._limiter.waiting[self] = None
 
-    def _our_turn(self) -> None:
-        self._guard.waiting.pop(self, None)
+    def _mark_in_service(self) -> None:
+        self._limiter.waiting.pop(self, None)
 
-    def _next_turn(self) -> None:
-        """An answer is out, or the client reads again: serve what is whole, or wait for what is not."""
-        limits = self._guard.limits
+    def _update_deadline(self) -> None:
+        """Serve a complete request, or wait for the rest of one, after a response or new input."""
+        limits = self._limiter.limits
         if self._unanswered:
-            self._our_turn()
+            self._mark_in_service()
         elif self._phase is Phase.IDLE:
-            self._clients_turn(limits.keep_alive)
+            self._wait_for_client(limits.keep_alive)
         elif self._phase is not Phase.LINGER:
-            self._clients_turn(limits.header_timeout if self._phase is Phase.HEAD else limits.body_timeout)
+            self._wait_for_client(limits.header_timeout if self._phase is Phase.HEAD else limits.body_timeout)
 
-    # The transport's calls.
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self._outlet = _Outlet(self, transport)
-        self._clients_turn(self._guard.limits.header_timeout)
-        self._guard.entered(self)
+        self._response_transport = _ResponseTransport(self, transport)
+        self._wait_for_client(self._limiter.limits.header_timeout)
+        self._limiter.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._guard.left(self)
+        self._limiter.remove(self)
         if self.cycle is not None and not self.cycle.more_body:
-            # The request came whole, so it is served, and what it brought is stored. uvicorn would tell the app
-            # that there is no body where the app had not yet read it.
+            # The request is complete, so it is served and stored. uvicorn would tell the app that there is no body
+            # if the app had not yet read it.
             self.cycle.disconnected = False
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
-        """The client sends no more, but may still wait for its answer (TLS cannot do that)."""
-        self._last_answer = True
+        """The client sends no more, but may still wait for its answer (not with TLS)."""
+        self._read_no_more = True
         return self._unanswered > 0 and self.scheme == "http"
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.LINGER or self._last_answer:
+        if self._phase is Phase.LINGER or self._read_no_more:
             return
         phase, completed = self._phase, self._completed
         if phase is Phase.IDLE:
             self._received = 0
         self._received += len(data)
-        self._now = self._guard.clock.monotonic()
-        fault = 0
+        self._now = self._limiter.clock.monotonic()
+        status = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            fault = 400  # what follows would be another protocol
+            status = 400  # the client goes on in another protocol
         except httptools.HttpParserError:
-            fault = self._fault or 400
+            status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
-            self._next_turn()  # once for all that came: nobody asks whose turn it is before this returns
-        if fault:
-            self._refuse(fault)
+            self._update_deadline()  # once for all of `data`: it is not looked at before this returns
+        if status:
+            self._refuse(status)
         elif completed != self._completed:
-            self._received = 0  # most of `data` belonged to a request before
-        elif self._received > self._guard.limits.max_header_bytes + _OVERHEAD * self._body_size:
-            self._refuse(431)  # a head without an end, a trailer, or chunks that are nothing but extensions
+            self._received = 0  # most of `data` belonged to an earlier request
+        elif self._received > self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size:
+            self._refuse(431)  # an endless head or trailer, or chunks of nothing but extensions
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._clients_turn(self._guard.limits.body_timeout)
+        self._wait_for_client(self._limiter.limits.body_timeout)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._next_turn()
+        self._update_deadline()
 
-    # The parser's calls.
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -142,24 +141,27 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_size = 0
 
     def on_headers_complete(self) -> None:
-        limit = self._guard.limits.max_header_bytes
+        limit = self._limiter.limits.max_header_bytes
         if len(self.url) > _MAX_URL:
-            self._fault = 414
+            self._error_status = 414
         elif (
             self._received > limit
             and sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url) > limit
         ):
-            self._fault = 431
-        elif len(self.pipeline) >= _MAX_PIPELINE:
-            self._fault = 400  # goes suppressed: those before it are answered, and the connection ends
-        if self._fault:
+            self._error_status = 431
+        elif len(self.pipeline) >= _MAX_PIPELINED:
+            self._error_status = (
+                400  # never sent: the requests before it are answered, then the connection ends
+            )
+        if self._error_status:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()
-        self.headers = []  # a trailer means nothing here, and must not pass for a header
+        self.headers = []  # a trailer must not pass for a header
         self._phase = Phase.BODY
-        self.cycle.transport = cast("asyncio.Transport", self._outlet)
+        self.cycle.transport = cast("asyncio.Transport", self._response_transport)
         if self.expect_100_continue:
-            # Refused before its body, the client may send the body or not: nobody can tell where a next request begins.
+            # If it is refused before its body, the client may send the body or not, so the start of its next request
+            # is unknown.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -170,19 +172,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._phase = Phase.IDLE
         self._completed += 1
-        if (
-            not self.cycle.response_complete
-        ):  # else it was answered early, and the client has now sent the rest
+        if not self.cycle.response_complete:  # else it was answered early, and this is the rest of it
             self._unanswered += 1
 
-    # The answers.
+    # Responses
 
     def on_response_complete(self) -> None:
-        """Take the next request. Replaces uvicorn's, which would arm a timer for each answer."""
+        """Take the next request. Replaces uvicorn's, which starts a timer after each response."""
         self.server_state.total_requests += 1
-        early = (
-            not self.pipeline and self.cycle.more_body
-        )  # the last request was answered before it was whole
+        early = not self.pipeline and self.cycle.more_body  # answered before the request was complete
         if not early:
             self._unanswered -= 1
         if self.transport.is_closing() or self._phase is Phase.LINGER:
@@ -191,14 +189,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        elif self._last_answer:
+        elif self._read_no_more:
             self.transport.close()
             return
-        self._next_turn()
+        self._update_deadline()
 
     def close_after_answer(self) -> None:
-        """Close, but not over a client that is still sending: that would reset the connection, and it would
-        never see its answer."""
+        """Close, but let a client that is still sending read its answer first: a reset would lose it."""
         if self._phase in (Phase.HEAD, Phase.BODY):
             self._linger()
         else:
@@ -209,55 +206,55 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._clients_turn(_LINGER)
+        self._wait_for_client(_LINGER_SECONDS)
 
     def _refuse(self, status: int) -> None:
-        """Answer something that is no request, or only half of one, and close."""
+        """Answer an invalid or partial request, and close."""
         if self.transport.is_closing():
             return
         if self._unanswered:
-            self._last_answer = True  # the answers that are due go first
+            self._read_no_more = True  # earlier requests are answered first
             return
         if not self._answered_early():
-            self._write(status)
-            self._give_up_cycle()
+            self._write_status(status)
+            self._abandon_cycle()
         self._linger()
 
     def _answered_early(self) -> bool:
         return self._phase is Phase.BODY and self.cycle.response_started
 
-    def _write(self, status: int) -> None:
+    def _write_status(self, status: int) -> None:
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self.transport.write(line.encode() + b"content-length: 0\r\nconnection: close\r\n\r\n")
 
-    def _give_up_cycle(self) -> None:
-        """Tell an app that still reads a body that no more will come."""
+    def _abandon_cycle(self) -> None:
+        """Tell an app that still reads a body that the client disconnected."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.waiting_for_100_continue = False
             cycle.message_event.set()
 
-    # What the guard does to it.
+    # Called by the limiter
 
-    def make_room(self) -> str:
-        """Close at once; why, for counting. Half a request hears 503, so that its sender tries again."""
+    def evict(self) -> str:
+        """Close at once. A partial request is answered 503, so that its sender tries again."""
         if self._phase is Phase.IDLE and not self.flow.write_paused:
             self.transport.close()
             return "idle"
-        if (
-            self._phase in (Phase.HEAD, Phase.BODY)
-            and not self.flow.write_paused
-            and not self._answered_early()
-        ):
-            self._write(503)
-            self._give_up_cycle()
-        self._close_now()
+        partial = self._phase in (Phase.HEAD, Phase.BODY)
+        if partial and not self.flow.write_paused and not self._answered_early():
+            self._write_status(503)
+            self._abandon_cycle()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # the client may never read
+        else:
+            self.transport.close()
         return "half_sent"
 
     def expire(self) -> bool:
-        """The client has let its deadline pass. True where it had begun a request: then it hears 408."""
-        self._our_turn()
+        """Close after the deadline. A partial request is answered 408."""
+        self._mark_in_service()
         phase = self._phase
         if phase is Phase.IDLE and not self.flow.write_paused:
             self.transport.close()
@@ -267,16 +264,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(408)
         return phase in (Phase.HEAD, Phase.BODY)
 
-    def _close_now(self) -> None:
-        """Close without waiting for a client that does not read."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self.transport.close()
 
-
-class _Outlet:
-    """What a request's answer is written to: the connection, which may be gone, or may have to stay a while."""
+class _ResponseTransport:
+    """What uvicorn writes a response to. The connection may be gone, or may have to stay open a while."""
 
     __slots__ = ("_connection", "_transport", "is_closing")
 

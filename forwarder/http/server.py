@@ -1,7 +1,7 @@
-"""One ASGI app on one listener, inside the running event loop, without a hand on the process's signals.
+"""Runs one ASGI app on one listener, inside the running event loop.
 
-uvicorn's own `Server` would take the signals, leave by `sys.exit` where the port is taken, and answer 500 to what it
-cancels. So its protocol and its configuration are used, and the few steps of its `Server` are written here.
+uvicorn's own `Server` takes the process's signals, calls `sys.exit` if the port is taken, and answers 500 to what it
+cancels. So only its protocol and its configuration are used.
 """
 
 import asyncio
@@ -15,34 +15,34 @@ from uvicorn.server import ServerState
 from forwarder import logs
 from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
-from forwarder.http.connections import BURST, ConnectionLimiter
+from forwarder.http.connections import HARD_LIMIT_FACTOR, ConnectionLimiter
 from forwarder.http.protocol import GuardedProtocol
 from forwarder.http.settings import ListenerLimits
 
-_SWEEP = 0.1  # seconds between two looks at the deadlines
-_RESERVE = 256  # open files for everything but connections: the store, the sinks, the other listener
-_FLUSH = 1.0  # seconds for last answers to leave
+_SWEEP_INTERVAL = 0.1
+_RESERVED_FILES = 256  # for everything but connections: the store, the sinks, the other listener
+_FLUSH_TIMEOUT = 1.0  # for the last answers to be sent
 _BACKLOG = 2048
 
 
 class Server:
-    """A listener: `start`, `stop`, and both may be called from any task of the loop."""
+    """A listener. `start` and `stop` may be called from any task of the loop."""
 
     def __init__(
-        self, app: Any, listen: Listen, guard: ConnectionLimiter, tls: ssl.SSLContext | None = None
+        self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Make a listener; `start` opens it.
+        """Create a listener; `start` opens it.
 
         Args:
-            app: any ASGI 3 app; it hears nothing of a lifespan.
+            app: an ASGI 3 app. It gets no lifespan events.
             listen: the address; port 0 lets the system choose.
-            guard: of this listener alone.
+            limiter: for this listener alone.
             tls: serve HTTPS.
         """
         self._listen = listen
-        self._guard = guard
+        self._limiter = limiter
         self._tls = tls
-        self._log = logs.get("receive")
+        self._logger = logs.get("receive")
         self._config = uvicorn.Config(
             app,
             http=GuardedProtocol,
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def address(self) -> Listen:
-        """Where it listens, with the port that the system chose where 0 was asked for."""
+        """The address, with the port that the system chose if 0 was configured."""
         if self._listener is None or not self._listener.sockets:
             return self._listen
         host, port = self._listener.sockets[0].getsockname()[:2]
@@ -69,68 +69,67 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
-        return len(self._guard.connections)
+        """How many connections are open."""
+        return len(self._limiter.connections)
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            SettingsError: the address cannot be had.
+            SettingsError: it cannot listen on the address.
         """
-        self.reload(self._guard.limits)
+        self.reload(self._limiter.limits)
         self._config.load()
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                lambda: GuardedProtocol(self._config, self._state, loop, self._guard),
+                lambda: GuardedProtocol(self._config, self._state, loop, self._limiter),
                 self._listen.host,
                 self._listen.port,
                 backlog=_BACKLOG,
                 ssl=self._tls,
-                # Until the handshake is through the protocol does not see the connection, so asyncio must watch it.
-                ssl_handshake_timeout=self._guard.limits.header_timeout if self._tls else None,
-                ssl_shutdown_timeout=_FLUSH if self._tls else None,
+                # Until the handshake is done the protocol does not see the connection, so asyncio must time it out.
+                ssl_handshake_timeout=self._limiter.limits.header_timeout if self._tls else None,
+                ssl_shutdown_timeout=_FLUSH_TIMEOUT if self._tls else None,
             )
         except OSError as error:
-            what = error.strerror or str(error)
-            fault = (
-                f"{self._listen}: cannot listen there: {what}; choose another address or stop what uses it"
-            )
-            raise SettingsError([fault]) from None
+            reason = error.strerror or str(error)
+            hint = "choose another address or stop what uses it"
+            raise SettingsError([f"{self._listen}: cannot listen there: {reason}; {hint}"]) from None
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
 
     def reload(self, limits: ListenerLimits) -> None:
-        """Take new limits, for connections old and new."""
-        room = (open_files(BURST * limits.max_connections + _RESERVE) - _RESERVE) // BURST
-        if room < limits.max_connections:
-            self._log.warning(
-                "fewer connections fit than configured",
+        """Take new limits, also for open connections."""
+        wanted = HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES
+        possible = max((raise_open_files_limit(wanted) - _RESERVED_FILES) // HARD_LIMIT_FACTOR, 1)
+        if possible < limits.max_connections:
+            self._logger.warning(
+                "the limit of open files allows fewer connections than `max_connections`",
                 action="listener_limited",
-                max_connections=room,
+                max_connections=possible,
                 hint="raise the limit of open files",
             )
-            limits = limits.model_copy(update={"max_connections": max(room, 1)})
-        self._guard.limits = limits
+            limits = limits.model_copy(update={"max_connections": possible})
+        self._limiter.limits = limits
 
     async def stop(self, grace: float | None = None) -> None:
-        """Close the door, let what is in flight end, close everything. Safe to call twice and without a `start`.
+        """Stop listening, finish the requests in progress, close all connections. Safe to call twice, or unstarted.
 
         Args:
-            grace: seconds for requests in flight; the limits' own where None. What takes longer is cancelled.
+            grace: seconds for requests in progress, then they are cancelled; None: the limits' own.
         """
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for connection in list(self._guard.connections):
+        for connection in list(self._limiter.connections):
             connection.shutdown()
-        await self._drain(self._guard.limits.grace if grace is None else grace)
-        for connection in list(self._guard.connections):
+        await self._drain(self._limiter.limits.grace if grace is None else grace)
+        for connection in list(self._limiter.connections):
             connection.transport.close()
         try:
-            await asyncio.wait_for(self._guard.empty.wait(), _FLUSH)
+            await asyncio.wait_for(self._limiter.empty.wait(), _FLUSH_TIMEOUT)
         except TimeoutError:
-            for connection in list(self._guard.connections):
+            for connection in list(self._limiter.connections):
                 connection.transport.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -140,32 +139,34 @@ class Server:
     async def _drain(self, grace: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        # More may begin meanwhile, on connections that are open.
+        # More may begin meanwhile, on open connections.
         while self._state.tasks and (left := until - loop.time()) > 0:
             await asyncio.wait(set(self._state.tasks), timeout=left)
         late = set(self._state.tasks)
         for task in late:
             task.cancel()
         if late:
-            self._log.warning(
-                "requests took too long to end; their senders are told to try again",
+            self._logger.warning(
+                "requests were cancelled because they took too long; answered 503, so that their senders try again",
                 action="requests_cancelled",
                 requests=len(late),
                 after_seconds=grace,
             )
-            await asyncio.wait(late, timeout=_FLUSH)
+            await asyncio.wait(late, timeout=_FLUSH_TIMEOUT)
 
     async def _sweep(self) -> None:
         while True:
-            await self._guard.clock.sleep(_SWEEP)
+            await self._limiter.clock.sleep(_SWEEP_INTERVAL)
             try:
-                self._guard.sweep()
-            except Exception:  # noqa: BLE001  # deadlines must go on for all other connections
-                self._log.exception("deadlines could not be looked at", action="connection_sweep_failed")
+                self._limiter.sweep()
+            except Exception:  # deadlines must go on for all other connections
+                self._logger.exception(
+                    "the sweep of connections failed; it goes on", action="connection_sweep_failed"
+                )
 
 
-def open_files(wanted: int) -> int:
-    """Raise this process's limit of open files towards `wanted`, never beyond what the system allows; the limit now."""
+def raise_open_files_limit(wanted: int) -> int:
+    """Raise this process's limit of open files towards `wanted`, as far as the system allows; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:

@@ -1,4 +1,4 @@
-"""What the operator sets about a listener: limits and TLS."""
+"""Settings of a listener: limits and TLS."""
 
 import ssl
 
@@ -9,7 +9,7 @@ from forwarder.core.errors import SettingsError
 
 
 class TlsSettings(Section):
-    """The certificate that the door shows.
+    """The certificate of a listener.
 
     Attributes:
         cert: a PEM file, with the chain to its issuer.
@@ -21,17 +21,17 @@ class TlsSettings(Section):
 
 
 class ListenerLimits(Section):
-    """What one listener allows a client. Any listener can have them.
+    """What a listener allows its clients.
 
     Attributes:
-        max_connections: beyond it, the oldest connection on which no whole request waits for its answer makes room.
+        max_connections: above this, the connection that has been idle or incomplete for the longest time is closed.
             A burst may exceed it for a moment.
         header_timeout: from the first byte of a request (or from the connection) to the end of its headers.
-        body_timeout: from there to the end of its body. Okta itself gives up after 3 s; what is slower than that is
-            a proxy with a slow client behind it, or an attack. A value below 3 s would refuse what Okta still waits for.
-        keep_alive: how long a connection may stay between two requests.
-        max_header_bytes: request line and headers together; beyond it 431.
-        grace: how long requests in flight may take to end when the forwarder stops.
+        body_timeout: from there to the end of its body. Okta itself gives up after 3 s; slower senders are a proxy
+            with a slow client behind it, or an attack. A value below 3 s would refuse what Okta still waits for.
+        keep_alive: how long a connection may stay idle between two requests.
+        max_header_bytes: request line and headers together; above this, the answer is 431.
+        grace: how long requests in progress may take when the forwarder stops.
     """
 
     max_connections: int = Field(default=1000, ge=8)
@@ -43,7 +43,7 @@ class ListenerLimits(Section):
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """The TLS of a listener.
+    """Build the TLS context of a listener.
 
     Raises:
         SettingsError: a file cannot be read, or the two do not belong together.
@@ -52,17 +52,15 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # With no password given, OpenSSL would ask the terminal for one and hang there.
+        # Without a password, OpenSSL would ask the terminal for one and hang there.
         context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
     except FileNotFoundError:
-        missing = "cert" if not settings.cert.exists() else "key"
-        path = getattr(settings, missing)
-        raise SettingsError(
-            [f"receiver.tls.{missing}: there is no file {path}; give the path of a PEM file"]
-        ) from None
+        name, path = ("key", settings.key) if settings.cert.exists() else ("cert", settings.cert)
+        problem = f"receiver.tls.{name}: there is no file {path}; give the path of a PEM file"
+        raise SettingsError([problem]) from None
     except OSError as error:  # ssl.SSLError is one
-        what = error.strerror or type(error).__name__
+        reason = error.strerror or type(error).__name__
         hint = "give a PEM certificate and its own key, unencrypted and readable"
-        fault = f"receiver.tls: {settings.cert} and {settings.key} cannot be used: {what}; {hint}"
-        raise SettingsError([fault]) from None
+        problem = f"receiver.tls: {settings.cert} and {settings.key} cannot be used: {reason}; {hint}"
+        raise SettingsError([problem]) from None
     return context

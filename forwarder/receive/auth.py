@@ -1,11 +1,10 @@
-"""Whose hook is this: the secret that a request carries, against every live secret of its path.
+"""Identifies the org of a request by its secret.
 
-A `Keyring` never changes. Reloading secrets means to build a new one and to swap it in, so that no request ever
-sees half of a change.
+A `Keyring` is immutable. A reload builds a new one and swaps it in, so that no request sees half of a change.
 """
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -14,15 +13,15 @@ from forwarder.receive.settings import HookEndpointSettings
 
 
 class AuthFailure(StrEnum):
-    """Why a request was refused: a label value, so the set is small and fixed."""
+    """Why a request was rejected: the value of a metric's label."""
 
-    MISSING = "missing"  # the header is not there
+    MISSING = "missing"  # no header with a secret
     WRONG = "wrong"  # no live secret has this value
-    DUPLICATE = "duplicate"  # the header is there more than once: which one counts is anybody's guess
+    DUPLICATE = "duplicate"  # the header is there more than once, so it is unclear which one counts
 
 
 class _Key(msgspec.Struct, frozen=True):
-    """One live secret of one org. Its `repr` is cut short, because msgspec's would show the value."""
+    """One live secret of one org. It has its own `repr`, because msgspec's would show the value."""
 
     org: str
     header: bytes
@@ -35,13 +34,12 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 class Keyring(msgspec.Struct, frozen=True):
-    """All secrets that are live on one path.
+    """The live secrets of one path.
 
     Attributes:
         orgs: the orgs whose hooks post there.
-        open_challenge: the verification GET needs no secret (an org of this path lifts it).
-        keys: the secrets.
-        headers: names of the headers that carry them, in lower case.
+        open_challenge: the verification GET needs no secret, because an org of this path lifts it.
+        headers: names of the headers that carry the secrets, in lower case.
     """
 
     orgs: tuple[str, ...]
@@ -50,49 +48,49 @@ class Keyring(msgspec.Struct, frozen=True):
     headers: frozenset[bytes]
 
     @property
-    def label(self) -> str:
-        """The org to blame for a request that showed no right secret: the path's only one, else the empty name."""
+    def default_org(self) -> str:
+        """The org to count a request without a valid secret for: the path's only one, else the empty name."""
         return self.orgs[0] if len(self.orgs) == 1 else ""
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
-        """The org whose secret the request carries, or why it is refused.
+        """Return the org whose secret the request carries, or why it is rejected.
 
-        Every key is compared, whatever the earlier ones gave, so that the time tells nothing of which one was near.
+        It compares every key, whatever the earlier ones gave, so that timing reveals nothing about a near match.
 
         Args:
             headers: names in lower case, values as received.
         """
-        shown = [(name, value.strip(b" \t")) for name, value in headers if name in self.headers]
-        if not shown:
+        presented = [(name, value.strip(b" \t")) for name, value in headers if name in self.headers]
+        if not presented:
             return AuthFailure.MISSING
-        if len({name for name, _ in shown}) < len(shown):
+        if len({name for name, _ in presented}) < len(presented):
             return AuthFailure.DUPLICATE
         org: str | AuthFailure = AuthFailure.WRONG
         for key in self.keys:
-            for name, value in shown:
+            for name, value in presented:
                 if hmac.compare_digest(value, key.value) and name == key.header:
                     org = key.org
         return org
 
 
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
-    """The keyring of every path."""
-    paths: dict[str, list[str]] = {}
+    """Build the keyring of every path. An org without secrets has no hook, so it is in none."""
+    paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
-        if org.secrets:  # else no hook can come from it
-            paths.setdefault(org.path.rstrip("/") or "/", []).append(name)
-    return {path: _keyring([(name, orgs[name]) for name in names]) for path, names in paths.items()}
+        if org.secrets:
+            paths.setdefault(org.path.rstrip("/") or "/", {})[name] = org
+    return {path: _keyring(sharing) for path, sharing in paths.items()}
 
 
-def _keyring(orgs: Sequence[tuple[str, HookEndpointSettings]]) -> Keyring:
+def _keyring(orgs: Mapping[str, HookEndpointSettings]) -> Keyring:
     keys = tuple(
         _Key(name, org.header.lower().encode(), secret.reveal().strip(" \t").encode())
-        for name, org in orgs
+        for name, org in orgs.items()
         for secret in org.secrets
     )
     return Keyring(
-        tuple(name for name, _ in orgs),
-        any(not org.challenge_needs_secret for _, org in orgs),
+        tuple(orgs),
+        any(not org.challenge_needs_secret for org in orgs.values()),
         keys,
         frozenset(key.header for key in keys),
     )

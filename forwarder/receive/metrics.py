@@ -1,26 +1,26 @@
-"""What the door counts, with every label looked up once: a look-up costs four times as much as counting."""
+"""The receiver's metrics, with every label looked up once: a look-up costs four times as much as counting."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 
 import prometheus_client
 
-from forwarder.core.event import Event, Source
+from forwarder.cooperative import Cooperative
+from forwarder.core.event import Source
 from forwarder.core.ports import Appended
+from forwarder.core.time import SECOND
 from forwarder.metrics import Metrics, event_type_label
 from forwarder.receive.auth import AuthFailure
 
 CODES = (200, 400, 401, 404, 405, 413, 415, 503)
-"""Every status that the door answers."""
+"""Every status that the receiver answers."""
 
-CHALLENGES = ("verified", "unauthorized", "malformed")
-"""What can become of a challenge."""
+CHALLENGE_OUTCOMES = ("verified", "unauthorized", "malformed")
 
 
-class OrgCounts:
-    """The series of one org; of the empty name for requests that no org can be named for.
+class ReceiveMetrics:
+    """The series of one org, or of the empty name for requests that belong to no known org.
 
-    All but the single event types are made at once, so that they exist at 0.
+    All but the single event types are created at once, so that they exist at 0.
     """
 
     def __init__(self, metrics: Metrics, org: str) -> None:
@@ -29,10 +29,10 @@ class OrgCounts:
         self._types: dict[str, prometheus_client.Counter] = {}
         self._requests = {code: metrics.hook_requests.labels(org, str(code)) for code in CODES}
         self._failures = {reason: metrics.auth_failures.labels(org, reason.value) for reason in AuthFailure}
-        self._challenges = {outcome: metrics.challenges.labels(org, outcome) for outcome in CHALLENGES}
+        self._challenges = {name: metrics.challenges.labels(org, name) for name in CHALLENGE_OUTCOMES}
         if org:
             self._duplicates = metrics.events_duplicate.labels(org, Source.HOOK.value)
-            self._rejected = metrics.events_rejected.labels(org)
+            self._malformed = metrics.events_rejected.labels(org)
             self._ack = metrics.ack_duration.labels(org)
             self._lag = metrics.receive_lag.labels(org, Source.HOOK.value)
             self._type("other")
@@ -44,37 +44,34 @@ class OrgCounts:
             self._types[label] = child
         return child
 
-    def answered(self, status: int) -> None:
+    def count_answer(self, status: int) -> None:
+        """Count an answered request."""
         self._requests[status].inc()
 
-    def refused(self, reason: AuthFailure) -> None:
+    def count_auth_failure(self, reason: AuthFailure) -> None:
+        """Count a request without a valid secret."""
         self._failures[reason].inc()
 
-    def challenged(self, outcome: str) -> None:
+    def count_challenge(self, outcome: str) -> None:
+        """Count a verification GET; `outcome` is one of `CHALLENGE_OUTCOMES`."""
         self._challenges[outcome].inc()
 
-    def acknowledged(self, seconds: float) -> None:
+    def observe_ack(self, seconds: float) -> None:
+        """Observe how long a POST took, from its first byte to its answer."""
         self._ack.observe(seconds)
 
-    def appended(self, appended: Appended, malformed: int) -> None:
-        """Count what one POST brought, but for the lags."""
-        stored = appended.stored
-        if len(stored) == 1:
-            self._type(event_type_label(stored[0].event_type)).inc()
-        else:
-            for label, count in Counter(event_type_label(event.event_type) for event in stored).items():
-                self._type(label).inc(count)
+    async def count_appended(self, appended: Appended, malformed: int) -> None:
+        """Count what the store committed of one POST, and observe how old its new events are.
+
+        The age compares two clocks, so it is never below 0.
+        """
         if appended.duplicates:
             self._duplicates.inc(appended.duplicates)
         if malformed:
-            self._rejected.inc(malformed)
-
-    def lags(self, events: Iterable[Event]) -> None:
-        """Observe how long after they happened `events` came. Two clocks are compared, so never below 0."""
-        for event in events:
-            self._lag.observe(max(0, event.received_at - event.published) / 1_000_000)
-
-
-def chunks(events: Sequence[Event], size: int) -> Iterable[Sequence[Event]]:
-    """`events` in pieces of at most `size`."""
-    return (events[at : at + size] for at in range(0, len(events), size))
+            self._malformed.inc(malformed)
+        for label, count in Counter(event_type_label(event.event_type) for event in appended.stored).items():
+            self._type(label).inc(count)
+        cooperative = Cooperative()
+        for event in appended.stored:
+            self._lag.observe(max(0, event.received_at - event.published) / SECOND)
+            await cooperative.yield_if_due()

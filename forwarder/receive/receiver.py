@@ -1,4 +1,4 @@
-"""The door to which Okta posts. What it answers, from the top; the body is empty but for the challenge:
+"""The hook receiver: the endpoint that Okta posts to. Its answers, in the order in which they are decided:
 
     any other path                                        404
     a method other than GET and POST                      405   Allow: GET, POST
@@ -10,17 +10,17 @@
           Content-Encoding other than gzip and identity   415
           no JSON object with a list at `data.events`     400
           the store is full, broken or too slow           503
-          anything that nobody thought of                 503
-          its events are committed and fsynced            200   also where there are none, or all are known
+          any unexpected error                            503
+          its events are committed and fsynced            200   also if there are none, or all are known
 
-Okta retries a 5xx and a timeout once, and a 4xx never. So 4xx stands only for what no retry can mend, and whatever
-is our own trouble is 503. An element of `data.events` that is no event goes to the receiver's dead letters, in the
-same commit as its neighbours, and does not change the answer.
+The body is empty except for the challenge. Okta retries a 5xx and a timeout once, and a 4xx never. So 4xx means that
+a retry cannot help, and our own trouble is 503. A malformed element of `data.events` becomes a dead letter of the
+receiver, in the same commit as its neighbours, and does not change the answer.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,18 +32,18 @@ from forwarder.core.ports import Clock, Intake
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
-from forwarder.receive.body import HangUpError, Receive, Scope, Send, decode_body, read_body
-from forwarder.receive.metrics import CODES, OrgCounts, chunks
-from forwarder.receive.parse import parse
+from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
+from forwarder.receive.metrics import CODES, ReceiveMetrics
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 
-Headers = list[tuple[bytes, bytes]]
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CHALLENGE_HEADER = b"x-okta-verification-challenge"
 _CHALLENGE = re.compile(
     rb"[A-Za-z0-9_~.+/=-]{1,512}"
-)  # Okta sends 40 of base64url; nothing here can harm a reader
-_LAGS = 500  # events whose lag is observed in one step: some 1 ms
+)  # Okta sends 40 of base64url; none of these can harm a reader
+_HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
 
 class Answer(NamedTuple):
@@ -54,112 +54,92 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-def _start(status: int, *extra: tuple[bytes, bytes]) -> dict[str, Any]:
-    return {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(b"content-length", b"0"), *extra],
-    }
-
-
-# Nobody changes these messages, so one of each serves all requests.
-_STARTS = {code: _start(code) for code in CODES}
-_STARTS[405] = _start(405, (b"allow", b"GET, POST"))
-_STARTS[503] = _start(503, (b"connection", b"close"))
-_END = {"type": "http.response.body", "body": b"", "more_body": False}
-
-
 class HookReceiver:
-    """The ingress listener's app, and what a reload and a stop do to it."""
+    """The ASGI app of the receiver's listener."""
 
     def __init__(
         self,
-        intake: Intake,
+        store: Intake,
         orgs: Mapping[str, HookEndpointSettings],
         settings: ReceiverSettings,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._intake = intake
-        self._rings = keyrings(orgs)
+        self._store = store
+        self._keyrings = keyrings(orgs)
         self._settings = settings
-        self._metrics = metrics
+        self._all_metrics = metrics
         self._clock = clock
-        self._counts = {name: OrgCounts(metrics, name) for name in (*orgs, "")}
-        self._log = RateLimitedLogger(logs.get("receive"), clock)
+        self._metrics = {name: ReceiveMetrics(metrics, name) for name in (*orgs, "")}
+        self._logger = RateLimitedLogger(logs.get("receive"), clock)
         self._closing = False
-        self._routes = self._litestar()
-
-    # What `app` of the process does to it.
+        self._router = self._build_router()
 
     def reload(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> None:
-        """Take new secrets and limits. A request that is being answered keeps the old ones.
+        """Take new secrets and limits. A request in progress keeps the old ones.
 
         Raises:
             SettingsError: the paths differ, which takes a restart. Nothing is changed then.
         """
-        rings = keyrings(orgs)
-        if rings.keys() != self._rings.keys():
+        new = keyrings(orgs)
+        if new.keys() != self._keyrings.keys():
             raise SettingsError(["orgs: the set of paths has changed; restart the forwarder for that"])
         for name in orgs:
-            if name not in self._counts:
-                self._counts[name] = OrgCounts(self._metrics, name)
-        self._rings, self._settings = rings, settings
+            if name not in self._metrics:
+                self._metrics[name] = ReceiveMetrics(self._all_metrics, name)
+        self._keyrings, self._settings = new, settings
 
     def close(self) -> None:
         """Answer 503 to every request that begins from now on, so that Okta tries again."""
         self._closing = True
 
-    # What a request meets.
-
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """The ASGI app. A request for a path exactly as configured goes by no router: that would cost a quarter of
-        the whole POST."""
-        ring = self._rings.get(scope["path"])
-        if ring is not None:
-            return self._serve(ring, scope, receive, send)
-        return self._routes(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
+        """Serve one request, as an ASGI app."""
+        keyring = self._keyrings.get(scope["path"])
+        if keyring is not None:  # exactly as configured
+            return self._serve(keyring, scope, receive, send)
+        return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
-    def _litestar(self) -> Litestar:
-        @asgi(sorted(self._rings), copy_scope=False)
+    def _build_router(self) -> Litestar:
+        @asgi(sorted(self._keyrings), copy_scope=False)
         async def hook(scope: Any, receive: Any, send: Any) -> None:
-            await self._serve(self._rings[scope["path"]], scope, receive, send)
+            await self._serve(self._keyrings[scope["path"]], scope, receive, send)
 
         return Litestar(
             [hook],
             openapi_config=None,
             logging_config=None,
-            exception_handlers={Exception: self._elsewhere},
+            exception_handlers={Exception: self._handle_router_error},
         )
 
-    def _elsewhere(self, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        """What Litestar itself refuses: an unknown path, or a malformed `Host`."""
+    def _handle_router_error(self, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        """Answer what Litestar itself refuses: an unknown path, or a malformed `Host`."""
         code = getattr(error, "status_code", 503)
         code = code if code in CODES else 503
         if code == 503:
-            self._failed(error)
-        self._counts[""].answered(code)
+            self._log_internal_error(error)
+        self._metrics[""].count_answer(code)
         return Response(b"", status_code=code, media_type="text/plain")
 
-    async def _serve(self, ring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, keyring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = await self._answer(ring, scope, receive)
-        except HangUpError:
+            answer = await self._answer(keyring, scope, receive)
+        except ClientDisconnectedError:
             return
         except asyncio.CancelledError:
-            # The forwarder stops and this took too long. The events may be stored or not: Okta is to send them again.
-            await self._send(Answer(ring.label, 503), send)
+            # The forwarder stops and this took too long. The events may be stored or not, so Okta must send them again.
+            await self._send(Answer(keyring.default_org, 503), send)
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, a 500 or a dropped connection helps nobody
-            self._failed(error)
-            answer = Answer(ring.label, 503)
+        except Exception as error:  # noqa: BLE001  # whatever it is, a 500 or a dropped connection helps no one
+            self._log_internal_error(error)
+            answer = Answer(keyring.default_org, 503)
         await self._send(answer, send)
 
-    def _failed(self, error: Exception) -> None:
-        """Say where it went wrong. Not by `repr`: that of some errors shows the bytes that they are about."""
+    def _log_internal_error(self, error: Exception) -> None:
+        """Log where it happened. Not by `repr`: that of some errors shows the bytes that they are about."""
         kind = type(error).__name__
-        self._log.error(
-            "a request failed here; its sender is told to try again",
+        self._logger.error(
+            "a request failed with an internal error; answered 503, so that its sender tries again",
             kind,
             action="request_failed",
             error=kind,
@@ -167,71 +147,72 @@ class HookReceiver:
         )
 
     async def _send(self, answer: Answer, send: Send) -> None:
+        headers = [(b"content-length", str(len(answer.body)).encode())]
         if answer.body:
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(answer.body)).encode()),
-            ]
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-        else:
-            await send(_STARTS[answer.status])
-            await send(_END)
-        self._counts[answer.org].answered(answer.status)
+            headers.append((b"content-type", b"application/json"))
+        if answer.status in _HEADERS:
+            headers.append(_HEADERS[answer.status])
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        self._metrics[answer.org].count_answer(answer.status)
 
-    async def _answer(self, ring: Keyring, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, keyring: Keyring, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
         if method not in ("GET", "POST"):
-            return Answer(ring.label, 405)
+            return Answer(keyring.default_org, 405)
         if self._closing:
-            return Answer(ring.label, 503)
+            return Answer(keyring.default_org, 503)
         headers: Headers = scope["headers"]
-        org = ring.identify(headers)
+        org = keyring.identify(headers)
         if isinstance(org, AuthFailure):
-            if method == "POST" or not ring.open_challenge:
-                return self._refuse(ring, org, scope)
-            org = ring.label
+            if method == "POST" or not keyring.open_challenge:
+                return self._reject_unauthorized(keyring, org, scope)
+            org = keyring.default_org
         if method == "GET":
-            return self._challenge(org, headers)
+            return self._answer_challenge(org, headers)
         began = scope["state"].get("began", self._clock.monotonic())
-        answer = await self._take(org, headers, receive)
-        self._counts[org].acknowledged(self._clock.monotonic() - began)
-        return answer
+        status = await self._handle_post(org, headers, receive)
+        self._metrics[org].observe_ack(self._clock.monotonic() - began)
+        return Answer(org, status)
 
-    def _refuse(self, ring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
-        counts = self._counts[ring.label]
-        counts.refused(reason)
+    def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
+        metrics = self._metrics[keyring.default_org]
+        metrics.count_auth_failure(reason)
         if scope["method"] == "GET":
-            counts.challenged("unauthorized")
+            metrics.count_challenge("unauthorized")
         client = scope.get("client")
-        self._log.warning(
-            "a request showed no right secret",
+        self._logger.warning(
+            "a request without a valid secret was rejected",
             reason,
             action="secret_refused",
             reason=reason.value,
             path=scope["path"],
             client=client[0] if client else "",
         )
-        return Answer(ring.label, 401)
+        return Answer(keyring.default_org, 401)
 
-    def _challenge(self, org: str, headers: Headers) -> Answer:
+    def _answer_challenge(self, org: str, headers: Headers) -> Answer:
         values = [value for name, value in headers if name == _CHALLENGE_HEADER]
         if len(values) != 1 or not _CHALLENGE.fullmatch(values[0]):
-            self._counts[org].challenged("malformed")
+            self._metrics[org].count_challenge("malformed")
             return Answer(org, 400)
-        self._counts[org].challenged("verified")
+        self._metrics[org].count_challenge("verified")
         return Answer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
 
-    async def _take(self, org: str, headers: Headers, receive: Receive) -> Answer:
-        """Read a POST whose secret was right, commit what it brings, answer."""
+    async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
+        """Read a POST that carried the org's secret, and commit its events.
+
+        Returns:
+            The status to answer.
+        """
         settings = self._settings
         received_at = self._clock.now()
         try:
-            body = await self._body(headers, receive, settings.max_body)
+            body = await read_body(headers, receive, settings.max_body)
             events, malformed = await parse(body, org=org, received_at=received_at)
         except BadRequestError as error:
-            self._log.warning(
-                "a POST is no event hook that can be read",
+            self._logger.warning(
+                "a POST is not a readable event hook; Okta does not send it again",
                 org,
                 str(error.status),
                 action="hook_refused",
@@ -239,35 +220,16 @@ class HookReceiver:
                 status=error.status,
                 error=str(error),
             )
-            return Answer(org, error.status)
+            return error.status
         del body  # the events are copies; a commit may take its time
         try:
-            appended = await self._intake.append(events, malformed, timeout=settings.commit_timeout)
+            appended = await self._store.append(events, malformed, timeout=settings.commit_timeout)
         except StoreError as error:
-            self._store_failed(org, error)
-            return Answer(org, 503)
+            kind = type(error).__name__
+            log = self._logger.warning if isinstance(error, StoreTimeoutError) else self._logger.error
+            text = "a POST could not be stored; answered 503, so that Okta sends it again"
+            log(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
+            return 503
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
-        self._counts[org].appended(appended, len(malformed))
-        for piece in chunks(appended.stored, _LAGS):
-            self._counts[org].lags(piece)
-            if len(piece) == _LAGS:
-                await asyncio.sleep(0)
-        return Answer(org, 200)
-
-    def _store_failed(self, org: str, error: StoreError) -> None:
-        kind = type(error).__name__
-        say = self._log.warning if isinstance(error, StoreTimeoutError) else self._log.error
-        text = "a POST could not be stored; its sender is told to try again"
-        say(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
-
-    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
-        length, encoding = 0, b""
-        for name, value in headers:
-            if name == b"content-length":
-                length = int(value)  # digits only: the parser has refused anything else
-            elif name == b"content-encoding":
-                encoding = encoding + b"," + value if encoding else value
-        if length > limit:
-            raise BadRequestError(413, f"the body is larger than {limit} bytes")
-        body = await read_body(receive, limit)
-        return await decode_body(body, encoding, limit) if encoding else body
+        await self._metrics[org].count_appended(appended, len(malformed))
+        return 200

@@ -1,4 +1,4 @@
-"""What the fuzzer of the door sends: envelopes by a grammar, then ways to spoil them, then ways to send them.
+"""What the fuzzer of the receiver sends: envelopes by a grammar, then ways to spoil them, then ways to send them.
 
 Everything comes from one `random.Random`, so a case is its seed.
 """

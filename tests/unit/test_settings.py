@@ -131,7 +131,7 @@ def test_every_fault_is_told_at_once_also_those_that_only_several_sections_show(
     for expected in (
         "orgs.acme.paht: unknown key",
         "orgs.acme.path: must begin with `/`",
-        "orgs.acme.header: is no name of a header",
+        "orgs.acme.header: is not the name of a header",
         "sinks.b.path: sinks.a writes the same file",
         "sinks.receiver: this name belongs",
         "ops.listen: the receiver listens there",

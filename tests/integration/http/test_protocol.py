@@ -27,24 +27,24 @@ HALF_HEAD = b"POST /okta/events HTTP/1.1\r\nHost: x\r\nAuth"
 HALF_BODY = post(envelope(event()))[:-5]
 
 
-async def arrived(door: Listening, connections: int) -> None:
+async def arrived(served: Listening, connections: int) -> None:
     """Until the server has taken in that many connections."""
     async with asyncio.timeout(10):
-        while door.server.connections < connections:
+        while served.server.connections < connections:
             await asyncio.sleep(0)
 
 
-async def parsed(door: Listening, phase: str, connections: int = 1) -> None:
+async def parsed(served: Listening, phase: str, connections: int = 1) -> None:
     """Until that many connections are in that phase."""
     async with asyncio.timeout(10):
-        while sum(c._phase.value == phase for c in door.guard.connections) < connections:  # type: ignore[attr-defined]
+        while sum(c._phase.value == phase for c in served.limiter.connections) < connections:  # type: ignore[attr-defined]
             await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
-async def crowd(door: Listening, count: int, first: bytes = b"") -> AsyncIterator[list[Client]]:
+async def crowd(served: Listening, count: int, first: bytes = b"") -> AsyncIterator[list[Client]]:
     """That many connections, each of which sends `first` and no more."""
-    clients = [await door.connect() for _ in range(count)]
+    clients = [await served.connect() for _ in range(count)]
     for client in clients:
         client.send(first)
     try:
@@ -60,13 +60,13 @@ async def crowd(door: Listening, count: int, first: bytes = b"") -> AsyncIterato
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door, await door.connect() as client:
-        await arrived(door, 1)
+    async with listening(clock=clock) as served, await served.connect() as client:
+        await arrived(served, 1)
         await clock.advance(4.5)
-        assert door.server.connections == 1
+        assert served.server.connections == 1
         await clock.advance(1)
         assert await client.ended() == b""
-        assert not door.value("connections_shed_total", reason="deadline")
+        assert not served.value("connections_evicted_total", reason="deadline")
 
 
 @pytest.mark.parametrize(("half", "phase", "seconds"), [(HALF_HEAD, "head", 5), (HALF_BODY, "body", 10)])
@@ -75,26 +75,26 @@ async def test_half_a_request_is_408_after_its_deadline_however_it_drips(
 ) -> None:
     clock = ManualClock()
     store = MemoryStore()
-    async with listening(store, clock=clock) as door, await door.connect() as client:
+    async with listening(store, clock=clock) as served, await served.connect() as client:
         client.send(half)
-        await parsed(door, phase)
+        await parsed(served, phase)
         for _ in range(seconds * 2 - 1):
             await clock.advance(0.5)
             client.send(b"x" if phase == "body" else b"a")
             await settle()
             if phase == "body":
                 break  # a fifth byte more and it would be whole
-        assert door.server.connections == 1
+        assert served.server.connections == 1
         await clock.advance(seconds)
         assert (await client.answer()).status == 408
-        assert door.value("connections_shed_total", reason="deadline") == 1
-        assert (await door.post(envelope(event("2")))).status == 200
+        assert served.value("connections_evicted_total", reason="deadline") == 1
+        assert (await served.post(envelope(event("2")))).status == 200
     assert [e.event.uuid for e in store.events] == ["2"]
 
 
 async def test_a_connection_stays_for_the_next_request_as_long_as_keep_alive_says() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door, await door.connect() as client:
+    async with listening(clock=clock) as served, await served.connect() as client:
         for number in range(3):
             client.send(post(envelope(event(str(number)))))
             assert (await client.answer()).status == 200
@@ -107,7 +107,7 @@ async def test_a_slow_commit_is_no_clients_fault() -> None:
     clock = ManualClock()
     store = MemoryStore()
     store.stall()
-    async with listening(store, clock=clock, commit_timeout="1m") as door, await door.connect() as client:
+    async with listening(store, clock=clock, commit_timeout="1m") as served, await served.connect() as client:
         client.send(post(envelope(event())))
         while not store._commits:
             await asyncio.sleep(0)
@@ -118,30 +118,30 @@ async def test_a_slow_commit_is_no_clients_fault() -> None:
 
 async def test_a_client_that_does_not_read_its_answers_is_cut_off() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door:
+    async with listening(clock=clock) as served:
         deaf = socket.socket()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", door.port))
-        async with await door.connect(sock=deaf, limit=1) as client, asyncio.timeout(30):
-            await arrived(door, 1)
-            [connection] = door.guard.connections
+        deaf.connect(("127.0.0.1", served.port))
+        async with await served.connect(sock=deaf, limit=1) as client, asyncio.timeout(30):
+            await arrived(served, 1)
+            [connection] = served.limiter.connections
             kernel = connection.transport.get_extra_info("socket")
             kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # else it takes megabytes of answers
             sent = 0
             while not connection.flow.write_paused:  # type: ignore[attr-defined]
                 client.send(request("GET", PATH, {}) * 10)
                 sent += 10
-                while door.value("hook_requests_total", org="acme", code="401") != sent:
+                while served.value("hook_requests_total", org="acme", code="401") != sent:
                     await asyncio.sleep(0)
                     if connection.flow.write_paused:  # type: ignore[attr-defined]
                         break
             await clock.advance(11)
-            while door.server.connections:
+            while served.server.connections:
                 await asyncio.sleep(0)
 
 
 async def test_only_so_many_requests_are_taken_ahead() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(post(envelope(event())) * 5000)
         said = await client.ended()
         assert 1 <= said.count(b"HTTP/1.1 200") < 40
@@ -157,41 +157,41 @@ async def test_headers_beyond_the_cap_are_431(where: str) -> None:
         "name": b"a" * 70_000 + b": x",
         "number": b"\r\n".join(b"X-%d: a" % number for number in range(9000)),
     }[where]
-    async with listening() as door:
+    async with listening() as served:
         whole = b"POST /okta/events HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"
-        assert (await door.ask(whole)).status == 431
-        async with await door.connect() as client:
+        assert (await served.ask(whole)).status == 431
+        async with await served.connect() as client:
             client.send(whole[:-4])  # and no end of it
             assert (await client.answer()).status == 431
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.post(envelope(event()))).status == 200
 
 
 async def test_an_address_beyond_the_cap_is_414() -> None:
-    async with listening() as door:
-        assert (await door.ask(request("GET", "/" + "a" * 9000, {}))).status == 414
+    async with listening() as served:
+        assert (await served.ask(request("GET", "/" + "a" * 9000, {}))).status == 414
 
 
 async def test_a_trailer_without_an_end_and_chunks_of_extensions_are_431() -> None:
     head = request("POST", PATH, {"Authorization": SECRET, "Transfer-Encoding": "chunked"})
-    async with listening() as door:
-        assert (await door.ask(head + b"0\r\nX: " + b"a" * 70_000)).status == 431
-        assert (await door.ask(head + b"1;" + b"a" * 200_000)).status == 431
+    async with listening() as served:
+        assert (await served.ask(head + b"0\r\nX: " + b"a" * 70_000)).status == 431
+        assert (await served.ask(head + b"1;" + b"a" * 200_000)).status == 431
 
 
 async def test_chunks_of_one_byte_are_not_too_much() -> None:
     raw = post(envelope(event(pad="x" * 50_000))).partition(b"\r\n\r\n")[2]
     head = request("POST", PATH, {"Authorization": SECRET, "Transfer-Encoding": "chunked"})
-    async with listening() as door:
+    async with listening() as served:
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in raw)
-        assert (await door.ask(head + chunks + b"0\r\n\r\n")).status == 200
+        assert (await served.ask(head + chunks + b"0\r\n\r\n")).status == 200
 
 
 async def test_a_trailer_does_not_pass_for_a_header() -> None:
     raw = b'{"data":{"events":[]}}'
     head = request("POST", PATH, {"Transfer-Encoding": "chunked"})
     chunked = head + b"%x\r\n%s\r\n0\r\nAuthorization: %s\r\n\r\n" % (len(raw), raw, SECRET.encode())
-    async with listening() as door:
-        assert (await door.ask(chunked)).status == 401
+    async with listening() as served:
+        assert (await served.ask(chunked)).status == 401
 
 
 # What is no request
@@ -216,33 +216,33 @@ async def test_a_trailer_does_not_pass_for_a_header() -> None:
     ],
 )
 async def test_what_is_no_http_is_400_and_the_connection_closes(junk: bytes) -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(junk)
         answer = await client.answer()
         assert (answer.status, answer.body) == (400, b"")
         assert await client.ended() == b""
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.post(envelope(event()))).status == 200
 
 
 async def test_a_broken_chunk_in_the_middle_of_a_body_is_400() -> None:
     head = request("POST", PATH, {"Authorization": SECRET, "Transfer-Encoding": "chunked"})
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(head)
-        await parsed(door, "body")
+        await parsed(served, "body")
         client.send(b"zz\r\n")
         assert (await client.answer()).status == 400
 
 
 async def test_a_broken_body_is_not_asked_for() -> None:
     framing = {"Authorization": SECRET, "Transfer-Encoding": "chunked", "Expect": "100-continue"}
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(request("POST", PATH, framing) + b"zz\r\n")
         assert (await client.ended()).count(b"HTTP/1.1") == 1
-        assert door.value("hook_requests_total", org="acme", code="503") == 0
+        assert served.value("hook_requests_total", org="acme", code="503") == 0
 
 
 async def test_another_protocol_is_not_spoken() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         upgrade = {"Authorization": SECRET, "Connection": "Upgrade", "Upgrade": "websocket"}
         client.send(request("GET", PATH, upgrade) + b"\x81\x00")
         assert (await client.answer()).status == 400  # no challenge
@@ -253,15 +253,15 @@ async def test_another_protocol_is_not_spoken() -> None:
 
 
 async def test_a_client_that_is_refused_while_it_sends_still_gets_its_answer() -> None:
-    async with listening() as door:
+    async with listening() as served:
         for headers in ({}, {"Connection": "close"}):
             body = b"x" * 11_000_000
-            assert (await door.ask(post(body, headers=headers))).status == 413
-            assert (await door.ask(post(body[:3_000_000], secret="wrong", headers=headers))).status == 401
+            assert (await served.ask(post(body, headers=headers))).status == 413
+            assert (await served.ask(post(body[:3_000_000], secret="wrong", headers=headers))).status == 401
 
 
 async def test_a_refused_request_leaves_its_connection_usable() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(post(b"x" * 300_000, secret="wrong"))
         assert (await client.answer()).status == 401
         client.send(post(envelope(event())))
@@ -270,7 +270,7 @@ async def test_a_refused_request_leaves_its_connection_usable() -> None:
 
 async def test_a_refused_body_is_not_waited_for_beyond_the_deadline() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door, await door.connect() as client:
+    async with listening(clock=clock) as served, await served.connect() as client:
         client.send(post(b"x" * 300_000, secret="wrong")[:1000])
         assert (await client.answer()).status == 401
         await clock.advance(11)
@@ -280,13 +280,13 @@ async def test_a_refused_body_is_not_waited_for_beyond_the_deadline() -> None:
 async def test_a_client_that_asks_before_it_sends_is_told_to_go_on_or_not() -> None:
     whole = post(envelope(event()), headers={"Expect": "100-continue"})
     head, _, body = whole.partition(b"\r\n\r\n")
-    async with listening() as door:
-        async with await door.connect() as client:
+    async with listening() as served:
+        async with await served.connect() as client:
             client.send(head + b"\r\n\r\n")
             assert (await client.answer(head=True)).status == 100
             client.send(body)
             assert (await client.answer()).status == 200
-        async with await door.connect() as client:
+        async with await served.connect() as client:
             client.send(head.replace(SECRET.encode(), b"wrong") + b"\r\n\r\n")
             answer = await client.answer()
             assert (answer.status, answer.headers["connection"]) == (401, "close")
@@ -297,7 +297,7 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on_or_not() -> N
 
 
 async def test_a_request_in_single_bytes_is_a_request() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         for byte in post(envelope(event())):
             client.send(bytes([byte]))
             await asyncio.sleep(0)
@@ -306,7 +306,7 @@ async def test_a_request_in_single_bytes_is_a_request() -> None:
 
 async def test_requests_sent_at_once_are_answered_in_order() -> None:
     store = MemoryStore()
-    async with listening(store) as door, await door.connect() as client:
+    async with listening(store) as served, await served.connect() as client:
         wrong = post(envelope(event("w")), secret="wrong")
         client.send(
             b"\r\n" + post(envelope(event("1"))) + wrong + post(envelope(event("2"))) + b"junk\r\n\r\n"
@@ -319,7 +319,7 @@ async def test_requests_sent_at_once_are_answered_in_order() -> None:
 async def test_a_client_that_ends_its_side_still_gets_its_answer() -> None:
     store = MemoryStore()
     store.stall()
-    async with listening(store) as door, await door.connect() as client:
+    async with listening(store) as served, await served.connect() as client:
         client.send(post(envelope(event())))
         client.writer.write_eof()
         while not store._commits:
@@ -330,7 +330,7 @@ async def test_a_client_that_ends_its_side_still_gets_its_answer() -> None:
 
 
 async def test_http_1_0_is_answered_and_closed() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(post(envelope(event())).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         assert (await client.answer()).status == 200
         assert await client.ended() == b""
@@ -345,58 +345,58 @@ async def test_http_1_0_is_answered_and_closed() -> None:
 )
 async def test_the_longest_waiting_connection_makes_room(first: bytes, reason: str, heard: bytes) -> None:
     clock = ManualClock()
-    async with listening(clock=clock, max_connections=8) as door, crowd(door, 9, first) as clients:
-        await arrived(door, 9)
+    async with listening(clock=clock, max_connections=8) as served, crowd(served, 9, first) as clients:
+        await arrived(served, 9)
         if first:
-            await parsed(door, "head" if first == HALF_HEAD else "body", 9)
+            await parsed(served, "head" if first == HALF_HEAD else "body", 9)
         await clock.advance(0.4)
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.post(envelope(event()))).status == 200
         assert heard in await clients[0].ended()
-        assert door.value("connections_shed_total", reason=reason) == 1
-        assert door.server.connections >= 7
+        assert served.value("connections_evicted_total", reason=reason) == 1
+        assert served.server.connections >= 7
 
 
 async def test_a_burst_of_posts_is_answered_beyond_the_cap_and_shrinks_to_it() -> None:
     store = MemoryStore()
     store.stall()
     clock = ManualClock()
-    async with listening(store, clock=clock, max_connections=8, commit_timeout="1m") as door:
-        clients = [await door.connect() for _ in range(15)]
+    async with listening(store, clock=clock, max_connections=8, commit_timeout="1m") as served:
+        clients = [await served.connect() for _ in range(15)]
         for number, client in enumerate(clients):
             client.send(post(envelope(event(str(number)))))
         while len(store._commits) < 15:
             await asyncio.sleep(0)
         await clock.advance(1)
-        assert door.server.connections == 15  # requests in service are never closed for room
+        assert served.server.connections == 15  # requests in service are never closed for room
         store.resume()
         assert {(await client.answer()).status for client in clients} == {200}
         await clock.advance(1)
-        assert door.server.connections == 8
+        assert served.server.connections == 8
         for client in clients:
             client.writer.transport.abort()
     assert len(store.events) == 15
 
 
 async def test_young_connections_go_only_at_twice_the_cap() -> None:
-    async with listening(max_connections=8) as door, crowd(door, 20):
-        while not (door.value("connections_shed_total", reason="idle") or 0) >= 4:
+    async with listening(max_connections=8) as served, crowd(served, 20):
+        while not (served.value("connections_evicted_total", reason="idle") or 0) >= 4:
             await asyncio.sleep(0)
-        assert door.server.connections == 16
+        assert served.server.connections == 16
 
 
 # Its limit is for a machine that does nothing else.
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", HALF_HEAD, HALF_BODY])
 async def test_a_thousand_connections_do_not_keep_a_post_from_its_answer(first: bytes) -> None:
-    async with listening(clock=SystemClock(), max_connections=1000) as door, crowd(door, 1000, first):
-        await arrived(door, 1000)
+    async with listening(clock=SystemClock(), max_connections=1000) as served, crowd(served, 1000, first):
+        await arrived(served, 1000)
         p99s = []
-        # The best of three series: a stall of the machine in one of them is none of the door's.
+        # The best of three series: a stall of the machine in one of them is not the server's fault.
         for series in range(3):
             took = []
             for number in range(100):
                 began = time.perf_counter()
-                assert (await door.post(envelope(event(f"{series}-{number}")))).status == 200
+                assert (await served.post(envelope(event(f"{series}-{number}")))).status == 200
                 took.append(time.perf_counter() - began)
             p99s.append(sorted(took)[98])
             if p99s[-1] < 0.1:

@@ -12,7 +12,7 @@ from forwarder.clock import SystemClock
 from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.http.connections import ConnectionLimiter
-from forwarder.http.server import Server, open_files
+from forwarder.http.server import Server, raise_open_files_limit
 from forwarder.http.settings import ListenerLimits, tls_context
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
@@ -28,9 +28,9 @@ def server(listen: str = "127.0.0.1:0") -> Server:
 
 
 async def test_the_port_that_the_system_chose_is_told() -> None:
-    async with listening() as door:
-        assert door.port > 0
-        assert door.server.address.host == "127.0.0.1"
+    async with listening() as served:
+        assert served.port > 0
+        assert served.server.address.host == "127.0.0.1"
 
 
 async def test_ipv6_is_served() -> None:
@@ -53,17 +53,17 @@ async def test_an_address_that_is_taken_is_a_clear_fault() -> None:
 async def test_stopping_twice_or_without_a_start_does_no_harm() -> None:
     never = server()
     await never.stop()
-    async with listening() as door:
-        await door.server.stop()
-        await door.server.stop()
+    async with listening() as served:
+        await served.server.stop()
+        await served.server.stop()
 
 
 async def test_a_stop_refuses_new_connections_and_lets_go_of_idle_ones() -> None:
-    async with listening() as door, await door.connect() as idle:
-        port = door.port
+    async with listening() as served, await served.connect() as idle:
+        port = served.port
         idle.send(post(envelope(event())))
         assert (await idle.answer()).status == 200
-        await door.server.stop()
+        await served.server.stop()
         assert await idle.ended() == b""
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", port)
@@ -72,11 +72,11 @@ async def test_a_stop_refuses_new_connections_and_lets_go_of_idle_ones() -> None
 async def test_a_stop_lets_what_is_in_flight_end() -> None:
     store = MemoryStore()
     store.stall()
-    async with listening(store, grace="20s") as door, await door.connect() as client:
+    async with listening(store, grace="20s") as served, await served.connect() as client:
         client.send(post(envelope(event())))
         while not store._commits:
             await asyncio.sleep(0)
-        stopping = asyncio.create_task(door.server.stop())
+        stopping = asyncio.create_task(served.server.stop())
         await asyncio.sleep(0)
         store.resume()
         answer = await client.answer()
@@ -87,29 +87,32 @@ async def test_a_stop_lets_what_is_in_flight_end() -> None:
 async def test_what_is_in_flight_for_too_long_hears_503_so_that_it_is_sent_again() -> None:
     store = MemoryStore()
     store.stall()
-    async with listening(store, grace="10ms", commit_timeout="1m") as door, await door.connect() as client:
+    async with (
+        listening(store, grace="10ms", commit_timeout="1m") as served,
+        await served.connect() as client,
+    ):
         client.send(post(envelope(event())))
         while not store._commits:
             await asyncio.sleep(0)
-        await door.server.stop()
+        await served.server.stop()
         assert (await client.answer()).status == 503
     store.resume()
 
 
 async def test_half_a_request_does_not_keep_a_stop_waiting_beyond_its_grace() -> None:
-    async with listening(grace="10ms") as door, await door.connect() as client:
+    async with listening(grace="10ms") as served, await served.connect() as client:
         client.send(post(envelope(event()))[:-3])
-        while not door.server._state.tasks:
+        while not served.server._state.tasks:
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            await door.server.stop()
-        assert door.server.connections == 0
+            await served.server.stop()
+        assert served.server.connections == 0
 
 
 async def test_a_reload_takes_new_limits() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door, await door.connect() as client:
-        door.server.reload(settings(keep_alive="1s"))
+    async with listening(clock=clock) as served, await served.connect() as client:
+        served.server.reload(settings(keep_alive="1s"))
         client.send(post(envelope(event())))
         assert (await client.answer()).status == 200
         await clock.advance(2)
@@ -119,7 +122,7 @@ async def test_a_reload_takes_new_limits() -> None:
 async def test_tls_is_served(tmp_path: Path) -> None:
     files = certificate(tmp_path)
     async with listening() as plain:
-        secure = Server(plain.door.app, Listen("127.0.0.1:0"), plain.guard, tls_context(files))
+        secure = Server(plain.receiver.app, Listen("127.0.0.1:0"), plain.limiter, tls_context(files))
         await secure.start()
         try:
             trust = ssl.create_default_context(cafile=str(files.cert))
@@ -154,10 +157,10 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows() -> None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
-        assert open_files(50) == 100
-        assert open_files(200) == 200 == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert raise_open_files_limit(50) == 100
+        assert raise_open_files_limit(200) == 200 == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if hard != resource.RLIM_INFINITY:
-            assert open_files(hard + 1) == hard
+            assert raise_open_files_limit(hard + 1) == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -166,7 +169,7 @@ async def test_no_more_connections_are_allowed_than_files_can_be_opened() -> Non
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         pytest.skip("this system sets no limit of open files")
-    guard = ConnectionLimiter(ListenerLimits(max_connections=hard), SystemClock(), lambda _: None)
-    one = Server(None, Listen("127.0.0.1:0"), guard)
-    one.reload(guard.limits)
-    assert guard.limits.max_connections < hard
+    limiter = ConnectionLimiter(ListenerLimits(max_connections=hard), SystemClock(), lambda _: None)
+    one = Server(None, Listen("127.0.0.1:0"), limiter)
+    one.reload(limiter.limits)
+    assert limiter.limits.max_connections < hard

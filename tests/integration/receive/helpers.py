@@ -1,4 +1,4 @@
-"""A door on a real socket, and a client that says exactly what a test tells it to."""
+"""A receiver on a real socket, and a client that sends exactly what a test gives it."""
 
 import asyncio
 import json
@@ -66,14 +66,14 @@ class Client:
 
 
 class Listening:
-    """A running door with all that it was built from."""
+    """A running receiver and its parts."""
 
     def __init__(
-        self, door: HookReceiver, server: Server, guard: ConnectionLimiter, metrics: Metrics
+        self, receiver: HookReceiver, server: Server, limiter: ConnectionLimiter, metrics: Metrics
     ) -> None:
-        self.door = door
+        self.receiver = receiver
         self.server = server
-        self.guard = guard
+        self.limiter = limiter
         self.metrics = metrics
 
     @property
@@ -152,15 +152,17 @@ async def listening(
     clock: Clock | None = None,
     **fields: Any,
 ) -> AsyncIterator[Listening]:
-    """A door on a port of its own, stopped at the end. `fields` are `ReceiverSettings`."""
+    """Run a receiver on a port of its own, and stop it at the end. `fields` are `ReceiverSettings`."""
     chosen = settings(**fields)
     clock = clock or ManualClock()
     metrics = Metrics()
-    door = HookReceiver(store or MemoryStore(), orgs or {"acme": org()}, chosen, metrics, clock)
-    guard = ConnectionLimiter(chosen, clock, lambda reason: metrics.connections_shed.labels(reason).inc())
-    server = Server(door.app, chosen.listen, guard)
+    receiver = HookReceiver(store or MemoryStore(), orgs or {"acme": org()}, chosen, metrics, clock)
+    limiter = ConnectionLimiter(
+        chosen, clock, lambda reason: metrics.connections_evicted.labels(reason).inc()
+    )
+    server = Server(receiver.app, chosen.listen, limiter)
     await server.start()
     try:
-        yield Listening(door, server, guard, metrics)
+        yield Listening(receiver, server, limiter, metrics)
     finally:
         await server.stop(grace=0)

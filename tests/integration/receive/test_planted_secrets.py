@@ -36,24 +36,24 @@ def log() -> Iterator[io.StringIO]:
 
 async def test_no_secret_and_no_body_is_found_in_logs_metrics_errors_or_reprs(log: io.StringIO) -> None:
     store, clock = MemoryStore(), ManualClock()
-    async with listening(store, {"acme": org(secrets=[RIGHT])}, clock) as door:
+    async with listening(store, {"acme": org(secrets=[RIGHT])}, clock) as served:
         good = envelope(event(uuid=BODY))
         for failure in (None, StoreFullError("no room"), RuntimeError("a bug")):
             store.failure = failure  # type: ignore[assignment]  # also what a store never raises
             for secret in (RIGHT, WRONG):
                 for body in (good, envelope({"x": BODY}), BODY.encode(), b"{" + BODY.encode()):
-                    await door.ask(post(body, secret=secret))
+                    await served.ask(post(body, secret=secret))
                     await clock.advance(11)
                 for challenge in (BODY, f"<{BODY}>"):
                     shown = {"Authorization": secret, "X-Okta-Verification-Challenge": challenge}
-                    await door.ask(request("GET", PATH, shown))
-                    await door.ask(request("GET", f"/{secret}", shown | {"Host": f"{{{secret}}}"}))
-        await door.ask(b"POST / HTTP/1.1\r\nAuthorization " + RIGHT.encode() + b"\r\n\r\n")
-        door.door.reload({"acme": org(secrets=[RIGHT, WRONG])}, settings())
+                    await served.ask(request("GET", PATH, shown))
+                    await served.ask(request("GET", f"/{secret}", shown | {"Host": f"{{{secret}}}"}))
+        await served.ask(b"POST / HTTP/1.1\r\nAuthorization " + RIGHT.encode() + b"\r\n\r\n")
+        served.receiver.reload({"acme": org(secrets=[RIGHT, WRONG])}, settings())
         seen = (
             log.getvalue()
-            + door.metrics.render("")[0].decode()
-            + door.metrics.render("application/openmetrics-text")[0].decode()
+            + served.metrics.render("")[0].decode()
+            + served.metrics.render("application/openmetrics-text")[0].decode()
         )
         reprs = [
             repr(thing) + str(thing)

@@ -1,4 +1,4 @@
-"""What the door answers, over a real socket."""
+"""What the receiver answers, over a real socket."""
 
 import asyncio
 import gzip
@@ -46,42 +46,42 @@ def challenge(value: str = CHALLENGE, **headers: str) -> bytes:
 
 
 async def test_a_challenge_with_the_secret_is_echoed_as_json() -> None:
-    async with listening() as door:
-        answer = await door.ask(challenge())
+    async with listening() as served:
+        answer = await served.ask(challenge())
         assert answer.status == 200
         assert answer.headers["content-type"] == "application/json"
         assert json.loads(answer.body) == {"verification": CHALLENGE}
-        assert door.value("challenges_total", org="acme", outcome="verified") == 1
+        assert served.value("challenges_total", org="acme", outcome="verified") == 1
 
 
 async def test_a_challenge_without_the_secret_is_refused_unless_the_org_lifts_it() -> None:
     bare = request("GET", PATH, {"X-Okta-Verification-Challenge": CHALLENGE})
-    async with listening() as door:
-        answer = await door.ask(bare)
+    async with listening() as served:
+        answer = await served.ask(bare)
         assert (answer.status, answer.body) == (401, b"")
-        assert door.value("challenges_total", org="acme", outcome="unauthorized") == 1
-    async with listening(orgs={"acme": org(challenge_needs_secret=False)}) as door:
-        assert (await door.ask(bare)).status == 200
-        assert (await door.ask(post(envelope(event()), secret=None))).status == 401
+        assert served.value("challenges_total", org="acme", outcome="unauthorized") == 1
+    async with listening(orgs={"acme": org(challenge_needs_secret=False)}) as served:
+        assert (await served.ask(bare)).status == 200
+        assert (await served.ask(post(envelope(event()), secret=None))).status == 401
 
 
 @pytest.mark.parametrize("value", ["", "a" * 513, "a b", "<script>", 'a"b', "ä", "a\\b", "{}"])
 async def test_a_malformed_challenge_is_not_reflected(value: str) -> None:
-    async with listening() as door:
-        answer = await door.ask(challenge(value))
+    async with listening() as served:
+        answer = await served.ask(challenge(value))
         assert (answer.status, answer.body) == (400, b"")
-        assert door.value("challenges_total", org="acme", outcome="malformed") == 1
+        assert served.value("challenges_total", org="acme", outcome="malformed") == 1
 
 
 async def test_a_get_without_a_challenge_or_with_two_is_400() -> None:
-    async with listening() as door:
-        assert (await door.ask(request("GET", PATH, {"Authorization": SECRET}))).status == 400
-        assert (await door.ask(challenge(**{"x-okta-verification-challenge": "other"}))).status == 400
+    async with listening() as served:
+        assert (await served.ask(request("GET", PATH, {"Authorization": SECRET}))).status == 400
+        assert (await served.ask(challenge(**{"x-okta-verification-challenge": "other"}))).status == 400
 
 
 async def test_the_longest_challenge_is_echoed() -> None:
-    async with listening() as door:
-        assert (await door.ask(challenge("a" * 512))).status == 200
+    async with listening() as served:
+        assert (await served.ask(challenge("a" * 512))).status == 200
 
 
 # The secret
@@ -89,19 +89,19 @@ async def test_the_longest_challenge_is_echoed() -> None:
 
 async def test_a_wrong_or_missing_secret_is_401_with_an_empty_body_and_counted_by_reason() -> None:
     store = MemoryStore()
-    async with listening(store) as door:
-        wrong = await door.ask(post(envelope(event()), secret="wrong"))
-        missing = await door.ask(post(envelope(event()), secret=None))
-        twice = await door.ask(post(envelope(event()), headers={"authorization": SECRET}))
+    async with listening(store) as served:
+        wrong = await served.ask(post(envelope(event()), secret="wrong"))
+        missing = await served.ask(post(envelope(event()), secret=None))
+        twice = await served.ask(post(envelope(event()), headers={"authorization": SECRET}))
         assert [(a.status, a.body) for a in (wrong, missing, twice)] == [(401, b"")] * 3
         for reason in ("wrong", "missing", "duplicate"):
-            assert door.value("auth_failures_total", org="acme", reason=reason) == 1
-        assert door.value("hook_requests_total", org="acme", code="401") == 3
+            assert served.value("auth_failures_total", org="acme", reason=reason) == 1
+        assert served.value("hook_requests_total", org="acme", code="401") == 3
     assert not store.events
 
 
 async def test_a_wrong_secret_is_refused_before_the_body_is_there() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(post(b"x" * 1000, secret="wrong")[:-900])
         assert (await client.answer()).status == 401
 
@@ -109,40 +109,40 @@ async def test_a_wrong_secret_is_refused_before_the_body_is_there() -> None:
 async def test_the_secret_tells_which_org_a_shared_path_is_used_by() -> None:
     store = MemoryStore()
     orgs = {"acme": org(secrets=["a1", "a2"]), "other": org(secrets=["o1"], header="X-Key")}
-    async with listening(store, orgs) as door:
-        assert (await door.ask(post(envelope(event("1")), secret="a2"))).status == 200
+    async with listening(store, orgs) as served:
+        assert (await served.ask(post(envelope(event("1")), secret="a2"))).status == 200
         assert (
-            await door.ask(post(envelope(event("2")), secret=None, headers={"x-KEY": "o1"}))
+            await served.ask(post(envelope(event("2")), secret=None, headers={"x-KEY": "o1"}))
         ).status == 200
-        assert (await door.ask(post(envelope(event("3")), secret="o1"))).status == 401
+        assert (await served.ask(post(envelope(event("3")), secret="o1"))).status == 401
         assert [(e.event.org, e.event.uuid) for e in store.events] == [("acme", "1"), ("other", "2")]
-        assert door.value("auth_failures_total", org="", reason="wrong") == 1
+        assert served.value("auth_failures_total", org="", reason="wrong") == 1
 
 
 async def test_each_org_answers_on_its_own_path_only_to_its_own_secret() -> None:
     orgs = {"a": org(path="/a", secrets=["sa"]), "b": org(path="/b", secrets=["sb"])}
-    async with listening(orgs=orgs) as door:
-        assert (await door.ask(post(envelope(), path="/a", secret="sa"))).status == 200
-        assert (await door.ask(post(envelope(), path="/b", secret="sa"))).status == 401
-        assert door.value("auth_failures_total", org="b", reason="wrong") == 1
+    async with listening(orgs=orgs) as served:
+        assert (await served.ask(post(envelope(), path="/a", secret="sa"))).status == 200
+        assert (await served.ask(post(envelope(), path="/b", secret="sa"))).status == 401
+        assert served.value("auth_failures_total", org="b", reason="wrong") == 1
 
 
 async def test_a_reload_swaps_secrets_and_limits_without_a_restart() -> None:
-    async with listening() as door:
-        door.door.reload(
+    async with listening() as served:
+        served.receiver.reload(
             {"acme": org(secrets=["new"]), "fresh": org(secrets=["f"])}, settings(max_body="1KiB")
         )
-        assert (await door.post(envelope(event()))).status == 401
-        assert (await door.ask(post(envelope(event()), secret="new"))).status == 200
-        assert (await door.ask(post(envelope(event()), secret="f"))).status == 200
-        assert (await door.ask(post(envelope(event(pad="x" * 2000)), secret="new"))).status == 413
+        assert (await served.post(envelope(event()))).status == 401
+        assert (await served.ask(post(envelope(event()), secret="new"))).status == 200
+        assert (await served.ask(post(envelope(event()), secret="f"))).status == 200
+        assert (await served.ask(post(envelope(event(pad="x" * 2000)), secret="new"))).status == 413
 
 
 async def test_a_reload_that_moves_a_path_is_refused_and_changes_nothing() -> None:
-    async with listening() as door:
+    async with listening() as served:
         with pytest.raises(SettingsError, match="restart"):
-            door.door.reload({"acme": org(secrets=["new"], path="/elsewhere")}, settings())
-        assert (await door.post(envelope(event()))).status == 200
+            served.receiver.reload({"acme": org(secrets=["new"], path="/elsewhere")}, settings())
+        assert (await served.post(envelope(event()))).status == 200
 
 
 # Paths and methods
@@ -150,28 +150,28 @@ async def test_a_reload_that_moves_a_path_is_refused_and_changes_nothing() -> No
 
 @pytest.mark.parametrize("path", ["/", "/okta", "/okta/events/more", "/okta/events.json", "/metrics", "/%00"])
 async def test_every_other_path_is_404(path: str) -> None:
-    async with listening() as door:
-        answer = await door.ask(post(envelope(event()), path=path))
+    async with listening() as served:
+        answer = await served.ask(post(envelope(event()), path=path))
         assert (answer.status, answer.body) == (404, b"")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_every_other_method_is_405_and_says_which_are_allowed(method: str) -> None:
-    async with listening() as door:
-        answer = await door.ask(request(method, PATH, {"Authorization": SECRET}))
+    async with listening() as served:
+        answer = await served.ask(request(method, PATH, {"Authorization": SECRET}))
         assert answer.status == 405
         assert answer.headers["allow"] == "get, post"
 
 
 async def test_head_is_405() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(request("HEAD", PATH, {"Authorization": SECRET}))
         assert (await client.answer(head=True)).status == 405
 
 
 async def test_a_query_does_not_matter() -> None:
-    async with listening() as door:
-        assert (await door.ask(post(envelope(event()), path=PATH + "?a=b"))).status == 200
+    async with listening() as served:
+        assert (await served.ask(post(envelope(event()), path=PATH + "?a=b"))).status == 200
 
 
 # The body
@@ -182,73 +182,73 @@ async def test_every_event_is_stored_with_its_bytes_before_200_with_an_empty_bod
     first = b'{ "uuid":"1","published":"2026-01-01T11:59:50.123456Z" , "eventType":"user.session.start"}'
     second = b'{"eventType":"not.in.the.catalogue","published":"2026-01-01T11:59:58Z","uuid":"2","x":null}'
     body = b'{"eventID":"p","data":{"events":[' + first + b" ,\n" + second + b"]}}"
-    async with listening(store) as door:
-        answer = await door.post(body)
+    async with listening(store) as served:
+        answer = await served.post(body)
         assert (answer.status, answer.body) == (200, b"")
         assert [e.event.body for e in store.events] == [first, second]
         kept = store.events[0].event
         assert (kept.org, kept.source, kept.envelope_id, kept.received_at) == ("acme", "hook", "p", NOON)
         labels = {"org": "acme", "via": "hook"}
-        assert door.value("events_received_total", event_type="user.session.start", **labels) == 1
-        assert door.value("events_received_total", event_type="other", **labels) == 1
-        assert door.value("receive_lag_seconds_count", **labels) == 2
-        assert door.value("receive_lag_seconds_sum", **labels) == pytest.approx(11.876544)
-        assert door.value("ack_duration_seconds_count", org="acme") == 1
+        assert served.value("events_received_total", event_type="user.session.start", **labels) == 1
+        assert served.value("events_received_total", event_type="other", **labels) == 1
+        assert served.value("receive_lag_seconds_count", **labels) == 2
+        assert served.value("receive_lag_seconds_sum", **labels) == pytest.approx(11.876544)
+        assert served.value("ack_duration_seconds_count", org="acme") == 1
 
 
 async def test_a_known_event_is_a_duplicate_and_200() -> None:
-    async with listening() as door:
+    async with listening() as served:
         for _ in range(3):
-            assert (await door.post(envelope(event()))).status == 200
-        assert door.value("events_duplicate_total", org="acme", via="hook") == 2
+            assert (await served.post(envelope(event()))).status == 200
+        assert served.value("events_duplicate_total", org="acme", via="hook") == 2
 
 
 async def test_an_element_that_is_no_event_does_not_hold_up_its_neighbours() -> None:
     store = MemoryStore()
-    async with listening(store) as door:
-        assert (await door.post(envelope(event("1"), "no event", event("2"), {"uuid": "3"}))).status == 200
+    async with listening(store) as served:
+        assert (await served.post(envelope(event("1"), "no event", event("2"), {"uuid": "3"}))).status == 200
         assert [e.event.uuid for e in store.events] == ["1", "2"]
         assert [r.body for r in store.malformed] == [b'"no event"', b'{"uuid": "3"}']
         assert {(r.org, r.envelope_id) for r in store.malformed} == {("acme", "post-1")}
-        assert door.value("events_rejected_total", org="acme") == 2
+        assert served.value("events_rejected_total", org="acme") == 2
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 async def test_the_content_type_does_not_matter(kind: str) -> None:
-    async with listening() as door:
-        assert (await door.post(envelope(event()), Content_Type=kind)).status == 200
+    async with listening() as served:
+        assert (await served.post(envelope(event()), Content_Type=kind)).status == 200
 
 
 async def test_no_content_type_at_all_is_accepted() -> None:
     raw = json.dumps(envelope(event())).encode()
-    async with listening() as door:
+    async with listening() as served:
         headers = {"Authorization": SECRET, "Content-Length": str(len(raw))}
-        assert (await door.ask(request("POST", PATH, headers, raw))).status == 200
+        assert (await served.ask(request("POST", PATH, headers, raw))).status == 200
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"no json", b"[]", b"{}", b'{"data":{}}', b'{"data":{"events":null}}', b"\xff"]
 )
 async def test_a_body_that_is_no_event_hook_is_400(body: bytes) -> None:
-    async with listening() as door:
-        answer = await door.post(body)
+    async with listening() as served:
+        answer = await served.post(body)
         assert (answer.status, answer.body) == (400, b"")
 
 
 async def test_an_envelope_without_events_is_200() -> None:
-    async with listening() as door:
-        assert (await door.post(envelope())).status == 200
+    async with listening() as served:
+        assert (await served.post(envelope())).status == 200
 
 
 async def test_a_body_beyond_the_limit_is_413_however_it_is_sent() -> None:
     raw = json.dumps(envelope(event(pad="x" * 5000))).encode()
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(raw), raw)
-    async with listening(max_body="4KiB") as door:
-        assert (await door.post(raw)).status == 413
+    async with listening(max_body="4KiB") as served:
+        assert (await served.post(raw)).status == 413
         head = {"Authorization": SECRET, "Transfer-Encoding": "chunked"}
-        assert (await door.ask(request("POST", PATH, head, chunked))).status == 413
-        assert (await door.post(gzip.compress(raw), Content_Encoding="gzip")).status == 413
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.ask(request("POST", PATH, head, chunked))).status == 413
+        assert (await served.post(gzip.compress(raw), Content_Encoding="gzip")).status == 413
+        assert (await served.post(envelope(event()))).status == 200
 
 
 async def test_a_chunked_body_is_accepted() -> None:
@@ -256,28 +256,28 @@ async def test_a_chunked_body_is_accepted() -> None:
     chunks = b"".join(
         b"%x\r\n%s\r\n" % (len(raw[at : at + 999]), raw[at : at + 999]) for at in range(0, len(raw), 999)
     )
-    async with listening() as door:
+    async with listening() as served:
         head = {"Authorization": SECRET, "Transfer-Encoding": "chunked"}
-        assert (await door.ask(request("POST", PATH, head, chunks + b"0\r\n\r\n"))).status == 200
+        assert (await served.ask(request("POST", PATH, head, chunks + b"0\r\n\r\n"))).status == 200
 
 
 async def test_gzip_is_read_and_other_encodings_are_415() -> None:
     raw = json.dumps(envelope(event())).encode()
-    async with listening() as door:
-        assert (await door.post(gzip.compress(raw), Content_Encoding="GZIP")).status == 200
-        assert (await door.post(raw, Content_Encoding="identity")).status == 200
-        assert (await door.post(raw, Content_Encoding="br")).status == 415
-        assert (await door.post(raw, Content_Encoding="gzip")).status == 400
+    async with listening() as served:
+        assert (await served.post(gzip.compress(raw), Content_Encoding="GZIP")).status == 200
+        assert (await served.post(raw, Content_Encoding="identity")).status == 200
+        assert (await served.post(raw, Content_Encoding="br")).status == 415
+        assert (await served.post(raw, Content_Encoding="gzip")).status == 400
 
 
 @pytest.mark.skipif(not PAYLOADS.is_dir(), reason=f"the payloads are not at {PAYLOADS}")
 async def test_payloads_that_okta_really_sent_are_stored_byte_for_byte() -> None:
     store = MemoryStore()
     sent = 0
-    async with listening(store) as door:
+    async with listening(store) as served:
         for file in sorted(PAYLOADS.glob("*.json")):
             sent += len(json.loads(file.read_bytes())["data"]["events"])
-            assert (await door.post(file.read_bytes())).status == 200
+            assert (await served.post(file.read_bytes())).status == 200
             assert store.events[-1].event.body in file.read_bytes()
     assert len(store.events) == sent > 0
     assert not store.malformed
@@ -286,11 +286,11 @@ async def test_payloads_that_okta_really_sent_are_stored_byte_for_byte() -> None
 async def test_a_hundred_thousand_events_do_not_hold_up_another_post() -> None:
     element = json.dumps(event("1", padding="x")).encode()
     raw = b'{"data":{"events":[' + b",".join([element] * 80_000) + b"]}}"
-    async with listening() as door, await door.connect() as big:
+    async with listening() as served, await served.connect() as big:
         big.send(post(raw))
-        while not door.guard.connections - set(door.guard.waiting):
+        while not served.limiter.connections - set(served.limiter.waiting):
             await asyncio.sleep(0)  # until all of it is there
-        assert (await door.post(envelope(event("quick")))).status == 200
+        assert (await served.post(envelope(event("quick")))).status == 200
         done = asyncio.ensure_future(big.answer())
         assert not done.done()
         assert (await done).status == 200
@@ -304,28 +304,28 @@ async def test_a_hundred_thousand_events_do_not_hold_up_another_post() -> None:
 )
 async def test_trouble_of_the_store_is_503_until_it_is_over(error: StoreError) -> None:
     store = MemoryStore()
-    async with listening(store) as door:
+    async with listening(store) as served:
         store.failure = error
-        answer = await door.post(envelope(event()))
+        answer = await served.post(envelope(event()))
         assert (answer.status, answer.body) == (503, b"")
         store.failure = None
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.post(envelope(event()))).status == 200
 
 
 async def test_a_commit_that_takes_too_long_is_503() -> None:
     store = MemoryStore()
     store.stall()
-    async with listening(store, commit_timeout="10ms") as door:
-        assert (await door.post(envelope(event()))).status == 503
+    async with listening(store, commit_timeout="10ms") as served:
+        assert (await served.post(envelope(event()))).status == 503
     store.resume()
 
 
 async def test_what_nobody_thought_of_is_503_never_500() -> None:
     store = MemoryStore()
     store.failure = RuntimeError("a bug")  # type: ignore[assignment]  # that is the point
-    async with listening(store) as door:
+    async with listening(store) as served:
         with structlog.testing.capture_logs() as lines:
-            assert (await door.post(envelope(event()))).status == 503
+            assert (await served.post(envelope(event()))).status == 503
         assert [line["action"] for line in lines] == ["request_failed"]
 
 
@@ -333,8 +333,8 @@ async def test_what_nobody_thought_of_is_503_never_500() -> None:
 async def test_a_request_whose_client_has_gone_is_still_committed(end: str, size: int) -> None:
     store = MemoryStore()
     store.stall()
-    async with listening(store) as door:
-        async with await door.connect() as client:
+    async with listening(store) as served:
+        async with await served.connect() as client:
             client.send(post(envelope(event(pad="x" * size))))
             await client.writer.drain()
             while not store._commits:
@@ -343,19 +343,19 @@ async def test_a_request_whose_client_has_gone_is_still_committed(end: str, size
                 client.writer.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
-        while end == "RST" and door.server.connections:
+        while end == "RST" and served.server.connections:
             await asyncio.sleep(0)
         store.resume()
         await store.wait(0, replays=0)
-        assert (await door.post(envelope(event()))).status == 200
+        assert (await served.post(envelope(event()))).status == 200
     assert len(store.events) == 1
 
 
 async def test_a_client_that_goes_with_its_last_byte_is_still_committed() -> None:
     store = MemoryStore()
-    async with listening(store) as door:
+    async with listening(store) as served:
         for number in range(20):
-            client = await door.connect()
+            client = await served.connect()
             client.send(post(envelope(event(str(number), pad="x" * 100_000))))
             await client.writer.drain()
             client.writer.close()
@@ -367,19 +367,19 @@ async def test_a_client_that_goes_with_its_last_byte_is_still_committed() -> Non
 
 async def test_half_a_body_stores_nothing() -> None:
     store = MemoryStore()
-    async with listening(store) as door:
-        async with await door.connect() as client:
+    async with listening(store) as served:
+        async with await served.connect() as client:
             client.send(post(envelope(event()))[:-5])
             await client.writer.drain()
-        assert (await door.post(envelope(event("2")))).status == 200
+        assert (await served.post(envelope(event("2")))).status == 200
     assert [e.event.uuid for e in store.events] == ["2"]
 
 
 async def test_a_closed_door_answers_503_and_lets_the_connection_go() -> None:
-    async with listening() as door, await door.connect() as client:
+    async with listening() as served, await served.connect() as client:
         client.send(post(envelope(event())))
         assert (await client.answer()).status == 200
-        door.door.close()
+        served.receiver.close()
         client.send(post(envelope(event("2"))))
         assert (await client.answer()).status == 503
         assert await client.ended() == b""
@@ -389,27 +389,27 @@ async def test_a_closed_door_answers_503_and_lets_the_connection_go() -> None:
 
 
 async def test_series_exist_before_the_first_request() -> None:
-    async with listening() as door:
-        assert door.value("hook_requests_total", org="acme", code="503") == 0
-        assert door.value("auth_failures_total", org="acme", reason="wrong") == 0
-        assert door.value("challenges_total", org="acme", outcome="verified") == 0
-        assert door.value("events_duplicate_total", org="acme", via="hook") == 0
-        assert door.value("events_rejected_total", org="acme") == 0
-        assert door.value("ack_duration_seconds_count", org="acme") == 0
+    async with listening() as served:
+        assert served.value("hook_requests_total", org="acme", code="503") == 0
+        assert served.value("auth_failures_total", org="acme", reason="wrong") == 0
+        assert served.value("challenges_total", org="acme", outcome="verified") == 0
+        assert served.value("events_duplicate_total", org="acme", via="hook") == 0
+        assert served.value("events_rejected_total", org="acme") == 0
+        assert served.value("ack_duration_seconds_count", org="acme") == 0
 
 
-async def refuse(door: Listening) -> None:
-    assert (await door.ask(post(b"", secret="wrong"))).status == 401
+async def refuse(served: Listening) -> None:
+    assert (await served.ask(post(b"", secret="wrong"))).status == 401
 
 
 async def test_refused_secrets_are_logged_once_in_a_while_with_their_number() -> None:
     clock = ManualClock()
-    async with listening(clock=clock) as door:
+    async with listening(clock=clock) as served:
         with structlog.testing.capture_logs() as lines:
             for _ in range(5):
-                await refuse(door)
+                await refuse(served)
             await clock.advance(11)
-            await refuse(door)
+            await refuse(served)
         said = [line for line in lines if line["action"] == "secret_refused"]
         assert [line["suppressed"] for line in said] == [0, 4]
         assert {line["log_level"] for line in said} == {"warning"}

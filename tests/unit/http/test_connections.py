@@ -1,4 +1,4 @@
-from forwarder.http.connections import A_SWEEP, ConnectionLimiter
+from forwarder.http.connections import SWEEP_BATCH, ConnectionLimiter
 from forwarder.http.settings import ListenerLimits
 from tests.fakes.clock import ManualClock
 
@@ -8,24 +8,24 @@ class Late:
 
     deadline = since = -1.0
 
-    def __init__(self, guard: ConnectionLimiter) -> None:
-        self.guard = guard
-        guard.connections.add(self)  # type: ignore[arg-type]  # what the guard uses of one
-        guard.waiting[self] = None  # type: ignore[index]
+    def __init__(self, limiter: ConnectionLimiter) -> None:
+        self.limiter = limiter
+        limiter.connections.add(self)  # type: ignore[arg-type]  # what the limiter uses of one
+        limiter.waiting[self] = None  # type: ignore[index]
 
     def expire(self) -> bool:
-        self.guard.left(self)  # type: ignore[arg-type]
+        self.limiter.remove(self)  # type: ignore[arg-type]
         return True
 
 
 def test_a_crowd_of_late_connections_goes_little_by_little() -> None:
-    shed: list[str] = []
-    guard = ConnectionLimiter(ListenerLimits(), ManualClock(), shed.append)
-    for _ in range(2 * A_SWEEP + 1):
-        Late(guard)
+    evicted: list[str] = []
+    limiter = ConnectionLimiter(ListenerLimits(), ManualClock(), evicted.append)
+    for _ in range(2 * SWEEP_BATCH + 1):
+        Late(limiter)
     left = []
     for _ in range(3):
-        guard.sweep()
-        left.append(len(guard.connections))
-    assert left == [A_SWEEP + 1, 1, 0]
-    assert shed == ["deadline"] * (2 * A_SWEEP + 1)
+        limiter.sweep()
+        left.append(len(limiter.connections))
+    assert left == [SWEEP_BATCH + 1, 1, 0]
+    assert evicted == ["deadline"] * (2 * SWEEP_BATCH + 1)

@@ -57,8 +57,8 @@ def test_a_secret_beyond_ascii_is_compared_as_utf_8() -> None:
 
 
 def test_a_path_of_several_orgs_blames_none_by_name() -> None:
-    assert RING.label == ""
-    assert RINGS["/u"].label == "ü"
+    assert RING.default_org == ""
+    assert RINGS["/u"].default_org == "ü"
 
 
 def test_no_secret_shows_in_a_keyring() -> None:
@@ -66,6 +66,6 @@ def test_no_secret_shows_in_a_keyring() -> None:
     assert "sub-secret" not in str(RINGS)
 
 
-def test_an_org_without_a_secret_has_no_door() -> None:
+def test_an_org_without_a_secret_is_in_no_keyring() -> None:
     orgs = {"polled": HookEndpointSettings(path="/polled"), "acme": HookEndpointSettings(secrets=["s"])}
     assert list(keyrings(orgs)) == ["/okta/events"]

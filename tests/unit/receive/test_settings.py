@@ -1,4 +1,4 @@
-"""What the operator sets about the door."""
+"""Settings of the receiver."""
 
 import shutil
 import subprocess
@@ -19,8 +19,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         10 * 2**20,
         2.0,
     )
-    door = HookEndpointSettings(secrets=["s"])
-    assert (door.path, door.header, door.challenge_needs_secret) == ("/okta/events", "Authorization", True)
+    endpoint = HookEndpointSettings(secrets=["s"])
+    assert (endpoint.path, endpoint.header, endpoint.challenge_needs_secret) == (
+        "/okta/events",
+        "Authorization",
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A fuzzer of the door, over a real socket: no 5xx, no hang, nothing lost, nothing kept.
+"""A fuzzer of the receiver, over a real socket: no 5xx, no hang, nothing lost, nothing kept.
 
 `FORWARDER_FUZZ_SECONDS` says for how long (5; 60 where `CI` is set), `FORWARDER_FUZZ_SEED` where to begin.
 """
@@ -42,9 +42,9 @@ class Forgetful:
         return Appended(events, 0)
 
 
-async def play(door: Listening, played: Case) -> list[int]:
+async def play(served: Listening, played: Case) -> list[int]:
     """Send a case, end our side, and read until the server ends its own; the statuses that it answered."""
-    async with await door.connect() as client:
+    async with await served.connect() as client:
         said = asyncio.ensure_future(client.ended())  # reading while writing, as any client does
         try:
             for piece in played.pieces:
@@ -57,10 +57,10 @@ async def play(door: Listening, played: Case) -> list[int]:
         return [int(status) for status in _STATUS_LINE.findall(await said)]
 
 
-async def check(door: Listening, intake: Forgetful, seed: int) -> None:
+async def check(served: Listening, intake: Forgetful, seed: int) -> None:
     """Play the case of a seed and judge what came of it."""
     played = case(seed)
-    statuses = await play(door, played)
+    statuses = await play(served, played)
     assert set(statuses) <= STATUSES, statuses
     if played.sound:
         assert [status for status in statuses if status != 100] == [200], statuses
@@ -75,11 +75,11 @@ def resident() -> int:
 
 
 @pytest.mark.timeout(SECONDS + 60)
-async def test_nothing_that_can_be_sent_breaks_the_door() -> None:
+async def test_nothing_that_can_be_sent_breaks_the_receiver() -> None:
     intake = Forgetful()
     loop = asyncio.get_running_loop()
     orgs = {"acme": org(secrets=[SECRET])}
-    async with listening(intake, orgs, SystemClock(), max_body="1MiB") as door:
+    async with listening(intake, orgs, SystemClock(), max_body="1MiB") as served:
         seeds = iter(range(SEED, SEED + 10**12))
         until = loop.time() + 1
 
@@ -88,7 +88,7 @@ async def test_nothing_that_can_be_sent_breaks_the_door() -> None:
                 if loop.time() > until:
                     return
                 try:
-                    await check(door, intake, seed)
+                    await check(served, intake, seed)
                 except BaseException as error:
                     error.add_note(f"case({seed}), of a run from FORWARDER_FUZZ_SEED={SEED}")
                     raise
@@ -97,11 +97,11 @@ async def test_nothing_that_can_be_sent_breaks_the_door() -> None:
         before = resident()
         until = loop.time() + SECONDS
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-        assert (await door.ask(post(envelope(event("last")), secret=SECRET))).status == 200
+        assert (await served.ask(post(envelope(event("last")), secret=SECRET))).status == 200
         assert "last" in intake.uuids
         for name in ("acme", ""):  # also where the client had gone and did not hear it
-            assert door.value("hook_requests_total", org=name, code="503") == 0
-        while door.server.connections:
+            assert served.value("hook_requests_total", org=name, code="503") == 0
+        while served.server.connections:
             await asyncio.sleep(0)
         assert resident() - before < MOST_GROWTH
         print(f"{next(seeds) - SEED} cases from seed {SEED}")  # for whoever runs it with -s
@@ -118,7 +118,7 @@ async def test_the_fuzzer_would_see_a_5xx() -> None:
         ) -> Appended:
             raise RuntimeError
 
-    async with listening(Broken(), {"acme": org(secrets=[SECRET])}, SystemClock()) as door:
-        statuses = [status for seed in range(50) for status in await play(door, case(seed))]
+    async with listening(Broken(), {"acme": org(secrets=[SECRET])}, SystemClock()) as served:
+        statuses = [status for seed in range(50) for status in await play(served, case(seed))]
     assert 503 in statuses
     assert not set(statuses) <= STATUSES
