@@ -34,7 +34,7 @@ from forwarder.sinks.otlp.settings import OtlpSettings
 from forwarder.store.settings import StoreSettings
 
 ENV_PREFIX = "FORWARDER__"
-RESERVED_SINKS = {"receiver"}  # the dead letters of the door go by this name
+RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """A name that the operator gives: a label, a log field, a key in the store."""
