@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from tests.certificates import Certificate, make_certificate
 from tests.stack import collector as collector_part
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.collector import Collector
@@ -107,6 +108,13 @@ def require(missing: str | None) -> None:
     if IN_CI:
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Give a self-signed certificate for 127.0.0.1."""
+    require(None if shutil.which("openssl") else "needs the openssl command")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,9 @@
 import asyncio
 import json
 import re
-import shutil
 import ssl
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +19,7 @@ from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.log import Part
+from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
 
@@ -127,25 +125,10 @@ async def test_a_secret_that_no_header_can_hold_is_a_failed_challenge() -> None:
             await emulator.verify(hook.id)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for this machine that signs itself, with its key in one file."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs the openssl command")
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=receiver"
-    )
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(file) + ".crt"]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + Path(str(file) + ".crt").read_bytes())
-    return file
-
-
-async def test_over_tls_the_receivers_certificate_must_be_trusted(certificate: Path) -> None:
+async def test_over_tls_the_receivers_certificate_must_be_trusted(certificate: Certificate) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
-    async with HookReceiver(tls=tls) as receiver, org() as strange, org(ca_file=certificate) as trusting:
+    tls.load_cert_chain(*certificate)
+    async with HookReceiver(tls=tls) as receiver, org() as strange, org(ca_file=certificate.cert) as trusting:
         with pytest.raises(OktaApiError):
             await strange.verify(strange.add_hook(receiver.url, SECRET).id)
         assert receiver.calls == []

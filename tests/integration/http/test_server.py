@@ -4,7 +4,6 @@ import asyncio
 import resource
 import socket
 import ssl
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,11 @@ from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server, raise_open_files_limit
-from forwarder.http.settings import ListenerLimits, tls_context
+from forwarder.http.settings import ListenerLimits, TlsSettings, tls_context
+from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 from tests.integration.receive.helpers import Client, envelope, event, listening, post, settings
-from tests.unit.receive.test_settings import certificate
 
 
 def server(listen: str = "127.0.0.1:0") -> Server:
@@ -119,15 +118,20 @@ async def test_a_reload_takes_new_limits() -> None:
         assert await client.ended() == b""
 
 
-async def test_tls_is_served(tmp_path: Path) -> None:
-    files = certificate(tmp_path)
+async def test_tls_is_served(certificate: Certificate) -> None:
+    cert, key = certificate
     async with listening() as plain:
-        secure = Server(plain.receiver.app, Listen("127.0.0.1:0"), plain.limiter, tls_context(files))
+        secure = Server(
+            plain.receiver.app,
+            Listen("127.0.0.1:0"),
+            plain.limiter,
+            tls_context(TlsSettings(cert=cert, key=key)),
+        )
         await secure.start()
         try:
-            trust = ssl.create_default_context(cafile=str(files.cert))
+            trust = ssl.create_default_context(cafile=str(cert))
             streams = await asyncio.open_connection(
-                "127.0.0.1", secure.address.port, ssl=trust, server_hostname="localhost"
+                "127.0.0.1", secure.address.port, ssl=trust, server_hostname="127.0.0.1"
             )
             async with Client(*streams) as client:
                 for number in range(2):
@@ -137,13 +141,13 @@ async def test_tls_is_served(tmp_path: Path) -> None:
             await secure.stop()
 
 
-async def test_a_tls_handshake_that_never_comes_is_cut_off(tmp_path: Path) -> None:
+async def test_a_tls_handshake_that_never_comes_is_cut_off(certificate: Certificate) -> None:
     limits = ListenerLimits(header_timeout="50ms")
     one = Server(
         None,
         Listen("127.0.0.1:0"),
         ConnectionLimiter(limits, SystemClock(), lambda _: None),
-        tls_context(certificate(tmp_path)),
+        tls_context(TlsSettings(cert=certificate.cert, key=certificate.key)),
     )
     await one.start()
     try:

@@ -3,7 +3,6 @@
 import base64
 import json
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from forwarder.setup.kibana.run import setup
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject, saved_objects, shipped
 from forwarder.setup.line import Line
+from tests.certificates import Certificate
 from tests.fakes.kibana import Answer, FakeKibana, Stored, api_key, basic
 from tools.make_kibana import TARGET
 
@@ -324,29 +324,16 @@ def test_wrong_usage_ends_with_2_and_shows_no_secret(
 # --- TLS
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return cert, key
-
-
 @pytest.fixture
-def tls_kibana(certificate: tuple[Path, Path]) -> Iterator[FakeKibana]:
+def tls_kibana(certificate: Certificate) -> Iterator[FakeKibana]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     with FakeKibana(tls=context) as fake:
         yield fake
 
 
-def test_a_certificate_of_the_ca_file_is_trusted(
-    tls_kibana: FakeKibana, certificate: tuple[Path, Path]
-) -> None:
-    assert run(tls_kibana, "--ca-file", certificate[0]).exit_code == 0
+def test_a_certificate_of_the_ca_file_is_trusted(tls_kibana: FakeKibana, certificate: Certificate) -> None:
+    assert run(tls_kibana, "--ca-file", certificate.cert).exit_code == 0
     assert set(tls_kibana.held()) == OURS
 
 

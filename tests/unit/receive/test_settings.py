@@ -1,14 +1,8 @@
 """Settings of the receiver."""
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
-from forwarder.core.errors import SettingsError
-from forwarder.http.settings import ListenerLimits, TlsSettings, tls_context
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 
 
@@ -80,44 +74,3 @@ def test_sound_orgs_have_no_fault() -> None:
             {"a": HookEndpointSettings(secrets=["s", "t"]), "b": HookEndpointSettings(secrets=["u"])}
         )
     )
-
-
-def certificate(folder: Path, name: str = "one", *options: str) -> TlsSettings:
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command, which makes the certificate, is not installed")
-    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-days", "2", "-subj", "/CN=localhost"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-out", cert, "-keyout", key),
-            *(options or ("-nodes",)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return TlsSettings(cert=cert, key=key)
-
-
-def test_tls_files_that_cannot_be_used_are_a_clear_fault(tmp_path: Path) -> None:
-    one, two = certificate(tmp_path), certificate(tmp_path, "two")
-    locked = certificate(tmp_path, "locked", "-passout", "pass:secret")
-    (tmp_path / "junk").write_text("junk")
-    assert tls_context(one).minimum_version.name == "TLSv1_2"
-    for cert, key, what in [
-        (tmp_path / "absent", one.key, "receiver.tls.cert: there is no file"),
-        (one.cert, tmp_path / "absent", "receiver.tls.key: there is no file"),
-        (one.cert, two.key, "receiver.tls: "),
-        (tmp_path / "junk", one.key, "receiver.tls: "),
-        (locked.cert, locked.key, "receiver.tls: "),
-        (tmp_path, one.key, "receiver.tls: "),
-    ]:
-        with pytest.raises(SettingsError) as caught:
-            tls_context(TlsSettings(cert=cert, key=key))
-        assert caught.value.problems[0].startswith(what)
-        assert str(tmp_path) in caught.value.problems[0]
-
-
-def test_limits_are_usable_on_their_own() -> None:
-    assert ListenerLimits().max_connections == 1000

@@ -5,7 +5,6 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from forwarder.config_types import Secret
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, SettingsError
 from forwarder.okta.api.client import OktaClient, Patience
 from forwarder.okta.settings import ApiSettings
+from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
@@ -256,17 +256,7 @@ async def test_the_emulated_org_takes_what_the_client_sends() -> None:
         await client.close()
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return cert, key
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: tuple[Path, Path]) -> None:
+async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: Certificate) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*certificate)
     async with HookReceiver(tls=tls) as receiver:

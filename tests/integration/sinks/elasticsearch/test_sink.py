@@ -5,7 +5,6 @@ import base64
 import logging
 import os
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from tests.certificates import Certificate
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import MAPPING, THROTTLED, FakeElasticsearch, Reply, error
 
@@ -468,19 +468,8 @@ async def test_the_servers_words_are_kept_short(server: FakeElasticsearch, sink:
 # --- TLS
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return cert, key
-
-
 @pytest.fixture
-async def tls_server(certificate: tuple[Path, Path]) -> AsyncIterator[FakeElasticsearch]:
+async def tls_server(certificate: Certificate) -> AsyncIterator[FakeElasticsearch]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     async with FakeElasticsearch(context) as fake:
@@ -488,9 +477,9 @@ async def tls_server(certificate: tuple[Path, Path]) -> AsyncIterator[FakeElasti
 
 
 async def test_a_certificate_of_the_ca_file_is_trusted(
-    tls_server: FakeElasticsearch, certificate: tuple[Path, Path]
+    tls_server: FakeElasticsearch, certificate: Certificate
 ) -> None:
-    assert (await send_once(tls_server, stored(1), ca_file=certificate[0])).delivered == [1]
+    assert (await send_once(tls_server, stored(1), ca_file=certificate.cert)).delivered == [1]
 
 
 async def test_a_certificate_that_nobody_vouches_for_pauses_the_sink_and_gets_no_event(
@@ -503,10 +492,10 @@ async def test_a_certificate_that_nobody_vouches_for_pauses_the_sink_and_gets_no
 
 
 async def test_a_certificate_for_another_name_is_not_trusted(
-    tls_server: FakeElasticsearch, certificate: tuple[Path, Path]
+    tls_server: FakeElasticsearch, certificate: Certificate
 ) -> None:
     other = tls_server.url.replace("127.0.0.1", "localhost")
-    outcome = await send_once(tls_server, stored(1), ca_file=certificate[0], hosts=(other,))
+    outcome = await send_once(tls_server, stored(1), ca_file=certificate.cert, hosts=(other,))
     assert (outcome.reason, outcome.pause) == (RetryReason.CONNECTION, True)
     assert tls_server.requests == []
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.sinks.otlp.http import HttpExporter
 from forwarder.sinks.otlp.record import record
 from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
+from tests.certificates import Certificate
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
@@ -168,18 +168,7 @@ async def test_a_record_that_cannot_be_encoded_is_found_by_halves(server: FakeOt
     assert server.requests == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return cert, key
-
-
-def _server_of(protocol: str, certificate: tuple[Path, Path], *, mutual: bool) -> FakeOtlpHttp | FakeOtlpGrpc:
+def _server_of(protocol: str, certificate: Certificate, *, mutual: bool) -> FakeOtlpHttp | FakeOtlpGrpc:
     cert, key = certificate
     if protocol == "grpc":
         pair = (key.read_bytes(), cert.read_bytes())
@@ -195,7 +184,7 @@ def _server_of(protocol: str, certificate: tuple[Path, Path], *, mutual: bool) -
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
-    certificate: tuple[Path, Path], protocol: str, monkeypatch: pytest.MonkeyPatch
+    certificate: Certificate, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (
         "REQUESTS_CA_BUNDLE",
@@ -204,7 +193,7 @@ async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
     ):
         monkeypatch.setenv(name, "/nowhere/ca.pem")
     async with _server_of(protocol, certificate, mutual=False) as server:
-        trusting = await send(server.url, protocol=protocol, ca_file=certificate[0])
+        trusting = await send(server.url, protocol=protocol, ca_file=certificate.cert)
         wary = await send(server.url, protocol=protocol)
     assert trusting.delivered == [1, 2]
     assert (list(wary.retry), wary.reason, wary.pause) == ([1, 2], RetryReason.CONNECTION, True)
@@ -213,7 +202,7 @@ async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-async def test_our_own_certificate_is_shown(certificate: tuple[Path, Path], protocol: str) -> None:
+async def test_our_own_certificate_is_shown(certificate: Certificate, protocol: str) -> None:
     cert, key = certificate
     async with _server_of(protocol, certificate, mutual=True) as server:
         ours = await send(server.url, protocol=protocol, ca_file=cert, cert_file=cert, key_file=key)
