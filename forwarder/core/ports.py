@@ -5,98 +5,70 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.core.event import Event, MalformedEvent, StoredEvent
+from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 
-class Appended(msgspec.Struct, frozen=True):
-    """What `append` committed: `stored` new events, `duplicates` already known, `rejected` elements.
+class Batch(msgspec.Struct, frozen=True):
+    """Events from one source, stored in one transaction.
 
     Attributes:
-        stored: new events, in the order given.
-        duplicates: how many were known already.
+        events: in the order received.
+        malformed: elements that are not events; they become dead letters of the receiver.
+        source: where the malformed elements came from; an event carries its own source.
+        cursor: (name, value) to store in the same transaction.
+        expected_by_hook: uuids of those events that our hook should deliver too. A new one is pending until the hook
+            delivers it, or until `mark_missed`.
+    """
+
+    events: Sequence[Event] = ()
+    malformed: Sequence[MalformedEvent] = ()
+    source: Source = Source.HOOK
+    cursor: tuple[str, str] | None = None
+    expected_by_hook: frozenset[str] = frozenset()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What an append stored.
+
+    Attributes:
+        stored: the new events, in the order given.
+        duplicates: how many events the store had already; None if it cannot tell yet.
     """
 
     stored: Sequence[Event]
-    duplicates: int
+    duplicates: int | None
 
 
-class Intake(Protocol):
-    """The store as the ways in see it."""
+class EventStore(Protocol):
+    """The store as a source of events uses it."""
 
-    async def append(
-        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
-    ) -> Appended:
-        """Commit and fsync all of it in one transaction, or raise. When it returns, nothing of it can be lost.
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        """Commit a batch. After this returns, a power cut cannot lose any of it.
 
         Args:
-            events: in the order received.
-            malformed: elements that are no events; the receiver's dead letters.
+            batch: what to store, all of it or nothing.
             timeout: seconds to wait for the commit.
 
         Raises:
-            StoreFullError: there is no room.
-            StoreTimeoutError: not committed in time. It may still be committed later: cancelling or
-                timing out never takes it back.
-            StoreError: it could not be committed for another reason.
-        """
-        ...
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A page of an org's System Log.
-
-    Attributes:
-        org: whose.
-        events: in the order of the log.
-        malformed: elements that are no events.
-        hooked: uuids of those of `events` that Okta names our hook for: the hook is to bring them too.
-        cursor: its name, and what to remember under it: where the next page begins.
-    """
-
-    org: str
-    events: Sequence[Event]
-    cursor: tuple[str, str]
-    malformed: Sequence[MalformedEvent] = ()
-    hooked: frozenset[str] = frozenset()
-
-
-class PageIntake(Protocol):
-    """The store as whoever reads pages of a System Log sees it."""
-
-    async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        """Commit and fsync all of it, its cursor included, in one transaction, or raise.
-
-        An event that the log brings first and that our hook is to bring too is awaited from then on, until the hook
-        brings it.
-
-        Args:
-            page: what to store.
-            timeout: seconds to wait for the commit.
-
-        Raises:
-            StoreFullError: there is no room.
-            StoreTimeoutError: not committed in time; it may still be committed later.
+            StoreFullError: there is not enough space.
+            StoreTimeoutError: not committed in time. It may still be committed later: neither a timeout nor a
+                cancellation undoes it.
             StoreError: it could not be committed for another reason.
         """
         ...
 
     async def cursor(self, name: str) -> str | None:
-        """What was last remembered under `name`.
+        """Return the last value stored under `name`.
 
         Raises:
             StoreError: the store cannot be read.
         """
         ...
 
-
-class LogIntake(PageIntake, Protocol):
-    """The store as the forwarder's own reader of a System Log sees it, who also knows what the hook should bring."""
-
-    async def miss(self, org: str, before: Micros) -> int:
-        """Give up on the hook for events of `org` that were `published` before, and that the log brought before:
-        those still awaited are missed from now on.
+    async def mark_missed(self, org: str, before: Micros) -> int:
+        """Mark as missed each event of `org` that is still pending and was both published and received before `before`.
 
         Returns:
             How many are newly missed.

@@ -28,7 +28,7 @@ from litestar import Litestar, Request, Response, asgi
 
 from forwarder import logs
 from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
-from forwarder.core.ports import Clock, Intake
+from forwarder.core.ports import Batch, Clock, EventStore
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
@@ -59,7 +59,7 @@ class HookReceiver:
 
     def __init__(
         self,
-        store: Intake,
+        store: EventStore,
         orgs: Mapping[str, HookEndpointSettings],
         settings: ReceiverSettings,
         metrics: Metrics,
@@ -223,7 +223,7 @@ class HookReceiver:
             return error.status
         del body  # the events are copies; a commit may take its time
         try:
-            appended = await self._store.append(events, malformed, timeout=settings.commit_timeout)
+            appended = await self._store.append(Batch(events, malformed), timeout=settings.commit_timeout)
         except StoreError as error:
             kind = type(error).__name__
             log = self._logger.warning if isinstance(error, StoreTimeoutError) else self._logger.error

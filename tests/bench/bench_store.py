@@ -20,7 +20,7 @@ import uvloop
 
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
@@ -78,7 +78,7 @@ class Bench:
 
     async def _append(self, event: Event) -> None:
         started = time.perf_counter()
-        await self.store.append([event], timeout=30)
+        await self.store.append(Batch([event]), timeout=30)
         self.latencies.append(time.perf_counter() - started)
         self.raw += len(event.body)
 

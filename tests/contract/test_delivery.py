@@ -11,6 +11,7 @@ import structlog
 
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event
+from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
@@ -35,7 +36,7 @@ class Pipe:
 
     async def append(self, count: int) -> list[Event]:
         events = [stored.event for stored in stored_events(count)]
-        await self.store.append(events, timeout=5)
+        await self.store.append(Batch(events), timeout=5)
         return events
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.event import Event
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON
@@ -48,17 +48,17 @@ async def log(store: AnyStore) -> list[tuple[int, Event]]:
 
 async def test_what_was_appended_is_read_back_as_it_was_in_the_order_of_its_seq(store: AnyStore) -> None:
     first, second, third = event("a", size=300_000), event(org="other", envelope_id="Ev-1"), event()
-    appended = await store.append([first, second], timeout=5)
+    appended = await store.append(Batch([first, second]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 0)
-    await store.append([third], timeout=5)
+    await store.append(Batch([third]), timeout=5)
     assert await log(store) == [(1, first), (2, second), (3, third)]
 
 
 async def test_the_first_copy_of_an_event_wins(store: AnyStore) -> None:
     first, again, later = event("a"), event("a", size=100), event("b")
-    appended = await store.append([first, again, later], timeout=5)
+    appended = await store.append(Batch([first, again, later]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, later], 1)
-    appended = await store.append([again], timeout=5)
+    appended = await store.append(Batch([again]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([], 1)
     assert await log(store) == [(1, first), (2, later)]
 
@@ -66,18 +66,18 @@ async def test_the_first_copy_of_an_event_wins(store: AnyStore) -> None:
 async def test_the_same_uuid_of_another_org_or_in_another_spelling_is_another_event(store: AnyStore) -> None:
     name = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
     batch = [event(name), event(name, org="other"), event(name.upper())]
-    assert (await store.append(batch, timeout=5)).duplicates == 0
+    assert (await store.append(Batch(batch), timeout=5)).duplicates == 0
     assert [stored for _, stored in await log(store)] == batch
 
 
 async def test_rejects_take_no_place_in_the_log(store: AnyStore) -> None:
-    await store.append([], [reject()], timeout=5)
-    await store.append([event("a")], [reject()], timeout=5)
+    await store.append(Batch([], [reject()]), timeout=5)
+    await store.append(Batch([event("a")], [reject()]), timeout=5)
     assert [seq for seq, _ in await log(store)] == [1]
 
 
 async def test_a_read_is_bounded_by_number_and_by_bytes_but_gives_one_at_least(store: AnyStore) -> None:
-    await store.append(events(5, size=1000), timeout=5)
+    await store.append(Batch(events(5, size=1000)), timeout=5)
 
     async def seqs(after: int, limit: int, max_bytes: int) -> list[int]:
         return [stored.seq for stored in await store.read(after, limit=limit, max_bytes=max_bytes)]
@@ -90,22 +90,22 @@ async def test_a_read_is_bounded_by_number_and_by_bytes_but_gives_one_at_least(s
 
 async def test_concurrent_appends_get_seqs_without_a_gap(store: AnyStore) -> None:
     batches = [events(3) for _ in range(50)]
-    await asyncio.gather(*(store.append(batch, timeout=5) for batch in batches))
+    await asyncio.gather(*(store.append(Batch(batch), timeout=5) for batch in batches))
     assert [seq for seq, _ in await log(store)] == list(range(1, 151))
 
 
 async def test_wait_returns_when_there_is_something_after_the_position(store: AnyStore) -> None:
     waiting = asyncio.create_task(store.wait(1, replays=0))
-    await store.append([event()], timeout=5)
+    await store.append(Batch([event()]), timeout=5)
     await asyncio.sleep(0)
     assert not waiting.done()
-    await store.append([event()], timeout=5)
+    await store.append(Batch([event()]), timeout=5)
     await asyncio.wait_for(waiting, 5)
     await asyncio.wait_for(store.wait(0, replays=0), 5)
 
 
 async def test_wait_returns_when_replays_are_asked_for(store: AnyStore) -> None:
-    await store.append(events(1), timeout=5)
+    await store.append(Batch(events(1)), timeout=5)
     await store.settle(Settlement("siem", 1, dead=refused(1)))
     waiting = asyncio.create_task(store.wait(1, replays=store.replay_requests))
     await replay_all(store, "siem")
@@ -115,7 +115,7 @@ async def test_wait_returns_when_replays_are_asked_for(store: AnyStore) -> None:
 
 async def test_a_replay_is_sent_again_until_it_is_settled(store: AnyStore) -> None:
     batch = events(3)
-    await store.append(batch, timeout=5)
+    await store.append(Batch(batch), timeout=5)
     await store.settle(Settlement("siem", 3, delivered=1, dead=refused(1, 3)))
     assert await store.replays("siem", limit=10) == []
     await replay_all(store, "siem")
@@ -147,14 +147,14 @@ async def test_a_replay_is_sent_again_until_it_is_settled(store: AnyStore) -> No
 async def test_a_settlement_that_does_not_add_up_is_refused_and_changes_nothing(
     store: AnyStore, wrong: Settlement
 ) -> None:
-    await store.append(events(3), timeout=5)
+    await store.append(Batch(events(3)), timeout=5)
     with pytest.raises(ValueError, match=r"siem|settlement"):
         await store.settle(wrong)
     await store.settle(taken("siem", 3, 3))
 
 
 async def test_each_sink_goes_its_own_way(store: AnyStore) -> None:
-    await store.append(events(3), timeout=5)
+    await store.append(Batch(events(3)), timeout=5)
     await store.settle(taken("siem", 3, 3))
     await store.settle(taken("archive", 1, 1))
     with pytest.raises(ValueError, match=r"add up|cannot move"):
@@ -163,68 +163,68 @@ async def test_each_sink_goes_its_own_way(store: AnyStore) -> None:
 
 async def test_a_page_is_stored_with_its_cursor_and_its_rejects(store: AnyStore) -> None:
     known = event("a")
-    await store.append([known], timeout=5)
+    await store.append(Batch([known]), timeout=5)
     assert await store.cursor("log/acme") is None
     first, second = logged("b", size=100), logged("c")
-    appended = await store.append_page(page(first, logged("a"), second, malformed=[reject()]), timeout=5)
+    appended = await store.append(page(first, logged("a"), second, malformed=[reject()]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 1)
     assert await log(store) == [(1, known), (2, first), (3, second)]
     assert await store.cursor("log/acme") == "next"
-    await store.append_page(page(cursor="after it"), timeout=5)
+    await store.append(page(cursor="after it"), timeout=5)
     assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("after it", None)
 
 
 async def test_what_the_log_brought_and_the_hook_did_not_is_missed_once(store: AnyStore) -> None:
     hooked = [logged() for _ in range(600)]  # more than one step of the work
-    await store.append_page(page(*hooked, logged(), hooked=hooked), timeout=5)
-    assert await store.miss("acme", NOON) == 0
-    assert await store.miss("acme", NOON + 1) == 600
-    assert await store.miss("acme", NOON + 1) == 0
+    await store.append(page(*hooked, logged(), hooked=hooked), timeout=5)
+    assert await store.mark_missed("acme", NOON) == 0
+    assert await store.mark_missed("acme", NOON + 1) == 600
+    assert await store.mark_missed("acme", NOON + 1) == 0
 
 
 async def test_what_the_hook_brought_first_is_awaited_no_more(store: AnyStore) -> None:
     batch = events(3)
-    await store.append(batch, timeout=5)
+    await store.append(Batch(batch), timeout=5)
     again = [logged(one.uuid) for one in batch]
-    assert (await store.append_page(page(*again, hooked=again), timeout=5)).duplicates == 3
-    assert await store.miss("acme", NOON + 1) == 0
+    assert (await store.append(page(*again, hooked=again), timeout=5)).duplicates == 3
+    assert await store.mark_missed("acme", NOON + 1) == 0
 
 
 async def test_what_the_hook_brings_after_the_log_is_awaited_no_more(store: AnyStore) -> None:
     hooked = [logged() for _ in range(5)]
-    await store.append_page(page(*hooked, hooked=hooked), timeout=5)
+    await store.append(page(*hooked, hooked=hooked), timeout=5)
     copies = [event(one.uuid) for one in hooked[:3]]
-    assert (await store.append([event(), *copies], timeout=5)).duplicates == 3
-    assert await store.miss("acme", NOON + 1) == 2
+    assert (await store.append(Batch([event(), *copies]), timeout=5)).duplicates == 3
+    assert await store.mark_missed("acme", NOON + 1) == 2
 
 
 async def test_what_was_missed_is_not_missed_again_whatever_comes_later(store: AnyStore) -> None:
     one = logged("a")
-    await store.append_page(page(one, hooked=[one]), timeout=5)
-    assert await store.miss("acme", NOON + 1) == 1
-    await store.append_page(page(one, hooked=[one]), timeout=5)
-    assert await store.miss("acme", NOON + 1) == 0
-    await store.append([event("a")], timeout=5)
-    await store.append_page(page(one, hooked=[one]), timeout=5)
-    assert await store.miss("acme", NOON + 1) == 0
+    await store.append(page(one, hooked=[one]), timeout=5)
+    assert await store.mark_missed("acme", NOON + 1) == 1
+    await store.append(page(one, hooked=[one]), timeout=5)
+    assert await store.mark_missed("acme", NOON + 1) == 0
+    await store.append(Batch([event("a")]), timeout=5)
+    await store.append(page(one, hooked=[one]), timeout=5)
+    assert await store.mark_missed("acme", NOON + 1) == 0
 
 
 async def test_the_same_page_again_changes_nothing(store: AnyStore) -> None:
     hooked = [logged(), logged()]
     whole = page(*hooked, logged(), hooked=hooked)
-    await store.append_page(whole, timeout=5)
-    await store.append([event(hooked[0].uuid)], timeout=5)
+    await store.append(whole, timeout=5)
+    await store.append(Batch([event(hooked[0].uuid)]), timeout=5)
     before = await log(store)
-    assert (await store.append_page(whole, timeout=5)).duplicates == 3
+    assert (await store.append(whole, timeout=5)).duplicates == 3
     assert await log(store) == before
-    assert await store.miss("acme", NOON + 1) == 1
+    assert await store.mark_missed("acme", NOON + 1) == 1
 
 
 async def test_a_copy_that_the_log_brings_again_ends_no_wait(store: AnyStore) -> None:
     one = logged("a")
-    await store.append_page(page(one, hooked=[one]), timeout=5)
-    await store.append_page(page(one), timeout=5)
-    assert await store.miss("acme", NOON + 1) == 1
+    await store.append(page(one, hooked=[one]), timeout=5)
+    await store.append(page(one), timeout=5)
+    assert await store.mark_missed("acme", NOON + 1) == 1
 
 
 async def test_the_grace_begins_when_the_event_happened_or_when_the_log_brought_it_whichever_is_later(
@@ -232,22 +232,22 @@ async def test_the_grace_begins_when_the_event_happened_or_when_the_log_brought_
 ) -> None:
     late = logged("brought late", received_at=NOON + 100)  # they all happened at noon
     early = logged("brought early, by a clock that is behind Okta's", received_at=NOON - 100)
-    await store.append_page(page(late, early, hooked=[late, early]), timeout=5)
-    assert await store.miss("acme", NOON) == 0
-    assert await store.miss("acme", NOON + 1) == 1
-    assert await store.miss("acme", NOON + 100) == 0
-    assert await store.miss("acme", NOON + 101) == 1
+    await store.append(page(late, early, hooked=[late, early]), timeout=5)
+    assert await store.mark_missed("acme", NOON) == 0
+    assert await store.mark_missed("acme", NOON + 1) == 1
+    assert await store.mark_missed("acme", NOON + 100) == 0
+    assert await store.mark_missed("acme", NOON + 101) == 1
 
 
 async def test_the_same_uuid_of_two_orgs_is_awaited_of_each(store: AnyStore) -> None:
     uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
     for org in ("acme", "other"):
         one = logged(uuid, org=org)
-        await store.append_page(page(one, hooked=[one], cursor=org), timeout=5)
-    await store.append([event(uuid, org="other")], timeout=5)
-    assert await store.miss("other", NOON + 1) == 0
-    assert await store.miss("nobody", NOON + 1) == 0
-    assert await store.miss("acme", NOON + 1) == 1
+        await store.append(page(one, hooked=[one], cursor=org), timeout=5)
+    await store.append(Batch([event(uuid, org="other")]), timeout=5)
+    assert await store.mark_missed("other", NOON + 1) == 0
+    assert await store.mark_missed("nobody", NOON + 1) == 0
+    assert await store.mark_missed("acme", NOON + 1) == 1
     assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("acme", "other")
 
 
@@ -256,9 +256,9 @@ async def test_a_hook_that_brings_an_event_at_the_same_time_as_the_log_leaves_no
 ) -> None:
     hooked = [logged() for _ in range(30)]
     await asyncio.gather(
-        *(store.append([event(one.uuid)], timeout=5) for one in hooked[:15]),
-        store.append_page(page(*hooked, hooked=hooked), timeout=5),
-        *(store.append([event(one.uuid)], timeout=5) for one in hooked[15:]),
+        *(store.append(Batch([event(one.uuid)]), timeout=5) for one in hooked[:15]),
+        store.append(page(*hooked, hooked=hooked), timeout=5),
+        *(store.append(Batch([event(one.uuid)]), timeout=5) for one in hooked[15:]),
     )
     assert len(await log(store)) == 30
-    assert await store.miss("acme", NOON + 1) == 0
+    assert await store.mark_missed("acme", NOON + 1) == 0

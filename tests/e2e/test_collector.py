@@ -14,6 +14,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.outcome import RejectReason
+from forwarder.core.ports import Batch
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
@@ -53,7 +54,7 @@ class Pipe:
     appended: list[Event]
 
     async def append(self, events: list[Event]) -> None:
-        await self.store.append(events, timeout=10)
+        await self.store.append(Batch(events), timeout=10)
         self.appended += events
 
     async def drained(self, seconds: float = 60) -> None:

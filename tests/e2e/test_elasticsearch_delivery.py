@@ -12,6 +12,7 @@ import pytest
 
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import RetryReason
+from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
@@ -37,7 +38,7 @@ class Delivery:
     metrics: Metrics
 
     async def append(self, events: Sequence[Event]) -> None:
-        await self.store.append(events, timeout=30)
+        await self.store.append(Batch(events), timeout=30)
 
     async def until(self, done: Callable[[], bool], seconds: float = 120) -> None:
         """Return when `done`."""

@@ -1,4 +1,4 @@
-"""The store in memory: `Intake`, `LogIntake` and `Log` with the same promises, but for durability.
+"""The store in memory: `EventStore` and `Log` with the same promises, but for durability.
 
 `tests/contract/test_store.py` holds it to what the real store does.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import Rejection
-from forwarder.core.ports import Appended, Page, Settlement
+from forwarder.core.ports import Appended, Batch, Settlement
 from forwarder.core.time import Micros
 
 
@@ -78,20 +78,15 @@ class MemoryStore:
         """Events that `sink` still has to settle: those of the log and the replays."""
         return len(self.events) - self.positions.get(sink, 0) + len(self._replaying[sink])
 
-    # Intake
+    # EventStore
 
-    async def append(
-        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
-    ) -> Appended:
-        return await self._within(timeout, self._commit(events, malformed))
-
-    async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        return await self._within(timeout, self._commit(page.events, page.malformed, page))
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        return await self._within(timeout, self._commit(batch))
 
     async def cursor(self, name: str) -> str | None:
         return self.cursors.get(name)
 
-    async def miss(self, org: str, before: Micros) -> int:
+    async def mark_missed(self, org: str, before: Micros) -> int:
         await self._open.wait()
         self._fail()
         late = {
@@ -118,13 +113,11 @@ class MemoryStore:
         if not commit.cancelled():
             commit.exception()  # nobody waits for it any more where the append timed out
 
-    async def _commit(
-        self, events: Sequence[Event], malformed: Sequence[MalformedEvent], page: Page | None = None
-    ) -> Appended:
+    async def _commit(self, batch: Batch) -> Appended:
         await self._open.wait()
         self._fail()
         stored = []
-        for event in events:
+        for event in batch.events:
             key = (event.org, event.uuid)
             if key in self._known:
                 self.duplicates += 1
@@ -135,13 +128,13 @@ class MemoryStore:
             self._known.add(key)
             self.events.append(StoredEvent(len(self.events) + 1, event))
             stored.append(event)
-            if page is not None and event.uuid in page.hooked:
+            if event.uuid in batch.expected_by_hook:
                 self.awaited[key] = event
-        if page is not None:
-            self.cursors |= [page.cursor]
-        self.malformed.extend(malformed)
+        if batch.cursor is not None:
+            self.cursors |= [batch.cursor]
+        self.malformed.extend(batch.malformed)
         self._notify()
-        return Appended(stored, len(events) - len(stored))
+        return Appended(stored, len(batch.events) - len(stored))
 
     # Log
 

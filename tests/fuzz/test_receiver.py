@@ -7,15 +7,14 @@ import asyncio
 import gc
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.core.event import Event, MalformedEvent
-from forwarder.core.ports import Appended
+from forwarder.core.ports import Appended, Batch
+from forwarder.core.time import Micros
 from tests.fuzz.cases import SECRET, Case, case
 from tests.integration.receive.helpers import Listening, envelope, event, listening, org, post
 
@@ -29,17 +28,21 @@ _STATUS_LINE = re.compile(rb"(?:^|\r\n\r\n)HTTP/1\.1 (\d{3}) ")
 
 
 class Forgetful:
-    """An `Intake` that remembers only what the cases of now brought."""
+    """An `EventStore` that remembers only what the cases of now brought."""
 
     def __init__(self) -> None:
         self.uuids: set[str] = set()
 
-    async def append(
-        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
-    ) -> Appended:
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
         await asyncio.sleep(0)
-        self.uuids |= {event.uuid for event in events}
-        return Appended(events, 0)
+        self.uuids |= {event.uuid for event in batch.events}
+        return Appended(batch.events, 0)
+
+    async def cursor(self, name: str) -> str | None:
+        raise NotImplementedError
+
+    async def mark_missed(self, org: str, before: Micros) -> int:
+        raise NotImplementedError
 
 
 async def play(served: Listening, played: Case) -> list[int]:
@@ -113,9 +116,7 @@ def test_a_case_is_its_seed() -> None:
 
 async def test_the_fuzzer_would_see_a_5xx() -> None:
     class Broken(Forgetful):
-        async def append(
-            self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
-        ) -> Appended:
+        async def append(self, batch: Batch, *, timeout: float) -> Appended:
             raise RuntimeError
 
     async with listening(Broken(), {"acme": org(secrets=[SECRET])}, SystemClock()) as served:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forwarder.core.event import Event, Source
-from forwarder.core.ports import Page
+from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 
 RETENTION, WINDOW = 3600, 7200  # seconds
@@ -36,29 +36,28 @@ class Model:
         self.missed: dict[tuple[str, str], Event] = {}
         self.cursors: dict[str, str] = {}
 
-    def append(self, events: list[Event], malformed: int, now: int) -> list[Event]:
+    def append(self, batch: Batch, now: int) -> list[Event]:
         stored = []
-        for one in events:
-            if (one.org, one.uuid) in self.known:
+        for one in batch.events:
+            key = one.org, one.uuid
+            if key in self.known:
                 self.duplicates += 1
                 if one.source is Source.HOOK:
-                    self.awaited.pop((one.org, one.uuid), None)
-                    self.missed.pop((one.org, one.uuid), None)
+                    self.awaited.pop(key, None)
+                    self.missed.pop(key, None)
                 continue
-            self.known[one.org, one.uuid] = now
+            self.known[key] = now
             stored.append(one)
+            if one.uuid in batch.expected_by_hook:
+                self.awaited[key] = one
         self.log += stored
-        self.rejected += malformed
-        self.rejects_kept += malformed
+        self.rejected += len(batch.malformed)
+        self.rejects_kept += len(batch.malformed)
+        if batch.cursor is not None:
+            self.cursors |= [batch.cursor]
         return stored
 
-    def append_page(self, page: Page, now: int) -> list[Event]:
-        stored = self.append(list(page.events), len(page.malformed), now)
-        self.awaited |= {(one.org, one.uuid): one for one in stored if one.uuid in page.hooked}
-        self.cursors |= [page.cursor]
-        return stored
-
-    def miss(self, org: str, before: Micros) -> int:
+    def mark_missed(self, org: str, before: Micros) -> int:
         late = {
             key: one
             for key, one in self.awaited.items()

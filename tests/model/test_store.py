@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from forwarder.core.event import Event, Source
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Page, Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
 from forwarder.store.gaps import read_gaps
@@ -75,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
     def sample(self, org: str, name: str | None) -> Event:
         return event(name, org=org, received_at=self.clock.now(), size=len(name or "") * 100)
 
-    def page(self, org: str, names: list[tuple[str | None, bool, int]], malformed: int) -> Page:
+    def page(self, org: str, names: list[tuple[str | None, bool, int]], malformed: int) -> Batch:
         """For each name: whether the hook is to bring it too, and how many seconds before now it happened."""
         cursor = f"page {next(self.copies)}"
         events = [
@@ -85,7 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
             for name, _, ago in names
         ]
         hooked = frozenset(one.uuid for one, (_, hook, _) in zip(events, names, strict=True) if hook)
-        return Page(org, events, (f"log/{org}", cursor), [reject()] * malformed, hooked)
+        return Batch(events, [reject()] * malformed, Source.LOG, (f"log/{org}", cursor), hooked)
 
     @rule(
         org=st.sampled_from("ab"),
@@ -109,8 +109,8 @@ class StoreMachine(RuleBasedStateMachine):
         page = self.page(org, names, malformed)
         log = CommandIntake(self.options, self.clock) if by_command else self.store
         for _ in range(times):
-            expected = self.model.append_page(page, self.seconds)
-            appended = self.run(log.append_page(page, timeout=20))
+            expected = self.model.append(page, self.seconds)
+            appended = self.run(log.append(page, timeout=20))
             assert list(appended.stored) == expected
             assert appended.duplicates == len(page.events) - len(expected)
 
@@ -120,8 +120,8 @@ class StoreMachine(RuleBasedStateMachine):
         keys = sorted([*self.model.awaited, *self.model.missed])
         chosen = data.draw(st.lists(st.sampled_from(keys), min_size=1, unique=True))
         copies = [self.sample(org, uuid) for org, uuid in chosen]
-        assert self.model.append(copies, 0, self.seconds) == []
-        assert self.run(self.store.append(copies, timeout=20)).duplicates == len(copies)
+        assert self.model.append(Batch(copies), self.seconds) == []
+        assert self.run(self.store.append(Batch(copies), timeout=20)).duplicates == len(copies)
 
     @rule(count=st.integers(1, 6), hook_first=st.booleans())
     def hook_and_log_at_once(
@@ -133,21 +133,21 @@ class StoreMachine(RuleBasedStateMachine):
         copies = [msgspec.structs.replace(one, source=Source.HOOK) for one in both.events]
 
         async def at_once() -> None:
-            works = [self.store.append(copies, timeout=20), self.store.append_page(both, timeout=20)]
+            works = [self.store.append(Batch(copies), timeout=20), self.store.append(both, timeout=20)]
             await asyncio.gather(*(works if hook_first else reversed(works)))
 
         self.run(at_once())
         if hook_first:
-            self.model.append(copies, 0, self.seconds)
-        self.model.append_page(both, self.seconds)
+            self.model.append(Batch(copies), self.seconds)
+        self.model.append(both, self.seconds)
         if not hook_first:
-            self.model.append(copies, 0, self.seconds)
+            self.model.append(Batch(copies), self.seconds)
 
     @rule(org=st.sampled_from("abc"), grace=st.sampled_from((-3600, 0, 1, 59, 61, 3600)))
     def miss(self, org: str, grace: int) -> None:
         before = self.clock.now() - grace * 1_000_000
-        expected = self.model.miss(org, before)
-        assert self.run(self.store.miss(org, before)) == expected
+        expected = self.model.mark_missed(org, before)
+        assert self.run(self.store.mark_missed(org, before)) == expected
 
     @rule(
         names=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.sampled_from(NAMES)), max_size=6),
@@ -155,18 +155,21 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def append(self, names: list[tuple[str, str | None]], malformed: int) -> None:
         events = [self.sample(org, name) for org, name in names]
-        expected = self.model.append(events, malformed, self.seconds)
-        appended = self.run(self.store.append(events, [reject()] * malformed, timeout=20))
+        batch = Batch(events, [reject()] * malformed)
+        expected = self.model.append(batch, self.seconds)
+        appended = self.run(self.store.append(batch, timeout=20))
         assert list(appended.stored) == expected
         assert appended.duplicates == len(events) - len(expected)
 
     @rule(count=st.integers(2, 12))
     def append_at_once(self, count: int) -> None:
         batches = [[self.sample("a", None), self.sample("b", NAMES[n % 8])] for n in range(count)]
-        expected = [self.model.append(batch, 0, self.seconds) for batch in batches]
+        expected = [self.model.append(Batch(batch), self.seconds) for batch in batches]
 
         async def all_together() -> list[list[Event]]:
-            appended = await asyncio.gather(*(self.store.append(batch, timeout=20) for batch in batches))
+            appended = await asyncio.gather(
+                *(self.store.append(Batch(batch), timeout=20) for batch in batches)
+            )
             return [list(one.stored) for one in appended]
 
         assert self.run(all_together()) == expected
@@ -259,24 +262,20 @@ class StoreMachine(RuleBasedStateMachine):
     def crash(self, tail: bytes, in_flight: str | None) -> None:
         """What lies on the disk now is all there is, and the last write was torn."""
         copy = self.directory / f"copy-{next(self.copies)}.db"
-        late = self.sample("a", None)
-        page = self.page("a", [(None, True, 0), (NAMES[0], True, 0)], 1)
+        batch = {
+            "hook": Batch([self.sample("a", None)]),
+            "log": self.page("a", [(None, True, 0), (NAMES[0], True, 0)], 1),
+        }.get(in_flight or "")
 
         def take_what_is_there(_: object) -> None:
             for end in ("", "-wal"):
                 shutil.copyfile(f"{self.path}{end}", f"{copy}{end}")
 
         async def end() -> None:
-            if in_flight:
-                by_hook = in_flight == "hook"
-                work = (
-                    self.store.append([late], timeout=20)
-                    if by_hook
-                    else self.store.append_page(page, timeout=20)
-                )
-                unanswered = asyncio.ensure_future(work)
+            if batch:
+                unanswered = asyncio.ensure_future(self.store.append(batch, timeout=20))
             await self.store._writer.submit(take_what_is_there)
-            if in_flight:
+            if batch:
                 await unanswered
             await self.store.close()
 
@@ -285,11 +284,8 @@ class StoreMachine(RuleBasedStateMachine):
             log.write(tail)
         self.path = copy
         self.store = self.run(self.open())
-        if self.run(self.store.ledger()).stored > len(self.model.log):
-            if in_flight == "hook":
-                self.model.append([late], 0, self.seconds)
-            else:
-                self.model.append_page(page, self.seconds)
+        if batch and self.run(self.store.ledger()).stored > len(self.model.log):
+            self.model.append(batch, self.seconds)
         self.attach(dict.fromkeys(self.attached(), "oldest"))
 
     @invariant()

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from forwarder.core.errors import OktaRefusedError
-from forwarder.core.ports import Clock, Page, PageIntake
+from forwarder.core.event import Source
+from forwarder.core.ports import Batch, Clock, EventStore
 from forwarder.core.time import Micros
 from forwarder.okta.system_log.pages import LogPage, SystemLog
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, GONE, Place
@@ -94,7 +95,7 @@ class Backfill:
     """Fetches spans of one org's past."""
 
     def __init__(
-        self, log: SystemLog, store: PageIntake, clock: Clock, hold: Callable[[], Awaitable[str | None]]
+        self, log: SystemLog, store: EventStore, clock: Clock, hold: Callable[[], Awaitable[str | None]]
     ) -> None:
         """Args:
         log: of the org.
@@ -197,8 +198,8 @@ class Backfill:
     async def _keep(self, page: LogPage, mark: _Mark, before: Progress) -> Progress:
         # Nothing is awaited from a hook here: of what happened long ago nobody knows any more what the hook has brought.
         cursor = self._name, msgspec.json.encode(mark).decode()
-        done = await self._store.append_page(
-            Page(self._log.org, page.events, cursor, page.malformed), timeout=COMMIT_TIMEOUT
+        done = await self._store.append(
+            Batch(page.events, page.malformed, Source.LOG, cursor), timeout=COMMIT_TIMEOUT
         )
         return Progress(
             mark.reached,

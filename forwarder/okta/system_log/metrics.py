@@ -30,7 +30,7 @@ class LogCounts:
         for event in appended.stored:
             # Two clocks are compared, so never below 0.
             self._receive_lag.observe(max(0, event.received_at - event.published) / 1_000_000)
-        self._duplicates.inc(appended.duplicates)
+        self._duplicates.inc(appended.duplicates or 0)
         self._rejected.inc(malformed)
 
     def missed(self, count: int) -> None:

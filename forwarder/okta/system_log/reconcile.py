@@ -12,7 +12,8 @@ import msgspec
 from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
-from forwarder.core.ports import Appended, Clock, LogIntake, Page
+from forwarder.core.event import Source
+from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import Micros, to_datetime
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_alerts import Notices
@@ -106,7 +107,7 @@ class Reconciler:
     def __init__(
         self,
         log: SystemLog,
-        store: LogIntake,
+        store: EventStore,
         settings: ReconcileSettings,
         hook: KnownHook | None,
         metrics: Metrics,
@@ -237,19 +238,19 @@ class Reconciler:
             hook=hook,
         )
         cursor = self._cursor, msgspec.json.encode(place).decode()
-        appended = await self._append(Page(self._log.org, page.events, cursor, page.malformed, page.hooked))
+        appended = await self._append(Batch(page.events, page.malformed, Source.LOG, cursor, page.hooked))
         self.state.cursor_saved = self._clock.now()
         self.state.complete = max(place.polled, place.newest)
         self._counts.appended(appended, len(page.malformed))
         self.notices.look(appended.stored)
         return place
 
-    async def _append(self, page: Page) -> Appended:
-        """Store `page`, however long that takes. It is never fetched again for that: each try of a slow store may stand
+    async def _append(self, batch: Batch) -> Appended:
+        """Store `batch`, however long that takes. It is never fetched again for that: each try of a slow store may stand
         in its queue, and all of them share the same bodies."""
         while True:
             try:
-                appended = await self._store.append_page(page, timeout=COMMIT_TIMEOUT)
+                appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
             except StoreError as error:
                 await self._clock.sleep(self._failed(error))
             else:
@@ -262,7 +263,7 @@ class Reconciler:
         if self._clock.monotonic() - self._hooks_since < self._settings.grace:
             return
         before = self._clock.now() - round(self._settings.grace * _SECOND)
-        missed = await self._store.miss(self._log.org, before)
+        missed = await self._store.mark_missed(self._log.org, before)
         if missed:
             self._counts.missed(missed)
             self.state.missed += missed

@@ -18,7 +18,7 @@ import msgspec
 
 from forwarder.core.errors import ForwarderError, StoreError, StoreFullError, StoreTimeoutError
 from forwarder.core.event import Event
-from forwarder.core.ports import Page
+from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import Selection
 
 _LONGEST = 100  # bytes of a socket's path; the kernel takes 107
@@ -52,7 +52,7 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 class Append(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="append"):
     """Store this page, with the events before it, within `timeout` seconds."""
 
-    page: Page
+    batch: Batch
     timeout: float
 
 
@@ -178,8 +178,8 @@ async def _read(reader: asyncio.StreamReader) -> Request:
             events += message.events
             await asyncio.sleep(0)  # a line that is there already is read without a turn of the event loop
         elif isinstance(message, Append):
-            page = msgspec.structs.replace(message.page, events=[*events, *message.page.events])
-            return Append(page, message.timeout)
+            batch = msgspec.structs.replace(message.batch, events=[*events, *message.batch.events])
+            return Append(batch, message.timeout)
         else:
             return message
 
@@ -188,9 +188,9 @@ def _lines(request: Request) -> list[bytes]:
     """What is sent to have `request` done."""
     messages: list[Request | Events] = [request]
     if isinstance(request, Append):
-        *before, last = _pieces(request.page.events)
-        page = msgspec.structs.replace(request.page, events=last)
-        messages = [*map(Events, before), Append(page, request.timeout)]
+        *before, last = _pieces(request.batch.events)
+        batch = msgspec.structs.replace(request.batch, events=last)
+        messages = [*map(Events, before), Append(batch, request.timeout)]
     try:
         lines = [msgspec.json.encode(message) + b"\n" for message in messages]
     except (UnicodeError, OverflowError) as error:

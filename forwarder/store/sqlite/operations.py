@@ -4,12 +4,12 @@ A refusal leaves by an exception, and the transaction is rolled back: nothing of
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from forwarder.core.errors import NotAnEventError, StoreError
-from forwarder.core.event import Event, MalformedEvent, Source, read_event
+from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.core.ports import Appended, Page, Settlement
+from forwarder.core.ports import Appended, Batch, Settlement
 from forwarder.core.time import Micros
 from forwarder.store.sqlite.transaction import RECEIVER, Transaction
 from forwarder.store.sqlite.uuid_key import unpack
@@ -27,38 +27,33 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 _PROBE = 65536  # bytes
 
 
-class Post(NamedTuple):
-    """What one POST brings."""
-
-    events: Sequence[Event]
-    malformed: Sequence[MalformedEvent]
-
-
-def append(tx: Transaction, posts: Sequence[Post]) -> list[Appended]:
-    """Store what is new of the events of `posts`, and their malformed as dead letters of the receiver."""
-    new = iter(tx.add([event for post in posts for event in post.events]))
-    done = []
-    for events, malformed in posts:
-        stored = [event for event in events if next(new)]
-        for reject in malformed:
-            tx.add_malformed(reject, Source.HOOK)
-        done.append(Appended(stored, len(events) - len(stored)))
-    return done
-
-
-def append_page(tx: Transaction, page: Page) -> Appended:
-    """As `core.ports.PageIntake.append_page`. What a hook brought before is awaited from none."""
-    new = tx.add(page.events)
-    stored = [event for event, is_new in zip(page.events, new, strict=True) if is_new]
-    tx.await_hook([event for event in stored if event.uuid in page.hooked])
-    for reject in page.malformed:
-        tx.add_malformed(reject, Source.LOG)
-    set_cursor(tx, *page.cursor)
-    return Appended(stored, len(page.events) - len(stored))
+def append(tx: Transaction, batches: Sequence[Batch]) -> list[Appended]:
+    """Store batches, as `core.ports.EventStore.append`."""
+    events = [event for batch in batches for event in batch.events]
+    new = tx.add(events)
+    is_new = iter(new)
+    results = []
+    for batch in batches:
+        stored = [event for event in batch.events if next(is_new)]
+        if batch.expected_by_hook:
+            tx.expect([event for event in stored if event.uuid in batch.expected_by_hook])
+        for element in batch.malformed:
+            tx.add_malformed(element, batch.source)
+        if batch.cursor is not None:
+            set_cursor(tx, *batch.cursor)
+        results.append(Appended(stored, len(batch.events) - len(stored)))
+    # After all inserts, so that it also clears an entry from an earlier batch of this group.
+    if not all(new):
+        tx.clear_expected(
+            event
+            for event, first in zip(events, new, strict=True)
+            if not first and event.source is Source.HOOK
+        )
+    return results
 
 
-def miss(tx: Transaction, org: str, before: Micros, limit: int) -> int:
-    """Give up on at most `limit` events of `org`, as `core.ports.LogIntake.miss`."""
+def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
+    """Mark at most `limit` events of `org` as missed, as `core.ports.EventStore.mark_missed`."""
     # One statement: the interpreter is let go of at every step, and each may be long in coming back.
     return tx.db.execute(
         "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) AND uuid IN ("
@@ -208,7 +203,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
         return False
-    tx.add([event])
+    append(tx, [Batch([event])])
     tx.rejected -= 1  # it is an event after all
     tx.db.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
     return True

@@ -28,7 +28,7 @@ def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> li
 
 
 def cursor(db: sqlite3.Connection, name: str) -> str | None:
-    """As `core.ports.PageIntake.cursor`."""
+    """As `core.ports.EventStore.cursor`."""
     row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
 

@@ -1,4 +1,4 @@
-"""The durable log of events: `Intake` for the ways in, `Log` for the ways out, and what an operator asks of it."""
+"""The durable log of events: `EventStore` for the sources, `Log` for the sinks, and what an operator asks of it."""
 
 import asyncio
 import sqlite3
@@ -7,8 +7,8 @@ from functools import partial
 from typing import Protocol, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, MalformedEvent, StoredEvent
-from forwarder.core.ports import Appended, Clock, Page, Settlement
+from forwarder.core.event import StoredEvent
+from forwarder.core.ports import Appended, Batch, Clock, Settlement
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store import dead_letters
@@ -102,32 +102,29 @@ class Store:
         """
         return await self._writer.submit(partial(operations.attach, sinks=dict(sinks)))
 
-    # Intake
+    # EventStore
 
-    async def append(
-        self, events: Sequence[Event], malformed: Sequence[MalformedEvent] = (), *, timeout: float
-    ) -> Appended:
-        """As `core.ports.Intake.append`."""
-        return await self._append(operations.Post(events, malformed), timeout)
-
-    # LogIntake
-
-    async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        """As `core.ports.PageIntake.append_page`."""
-        return await self._append(page, timeout)
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        """As `core.ports.EventStore.append`."""
+        committed = self._writer.append(batch)
+        self._deadlines.watch(committed, timeout)
+        return await committed
 
     async def cursor(self, name: str) -> str | None:
-        """As `core.ports.PageIntake.cursor`."""
+        """As `core.ports.EventStore.cursor`."""
         return await self._desk_reader.run(partial(queries.cursor, name=name))
 
-    async def miss(self, org: str, before: Micros) -> int:
-        """As `core.ports.LogIntake.miss`: in small steps, and an error after the first of them only ends it early,
-        so that what is committed is told once, and the rest is missed by the next call."""
+    async def mark_missed(self, org: str, before: Micros) -> int:
+        """As `core.ports.EventStore.mark_missed`, in small steps.
+
+        After the first step an error only ends it early: the caller hears of what is committed, and the next call
+        marks the rest.
+        """
         missed = 0
         while True:
             try:
                 more = await self._writer.submit(
-                    partial(operations.miss, org=org, before=before, limit=_MISSES)
+                    partial(operations.mark_missed, org=org, before=before, limit=_MISSES)
                 )
             except StoreError:
                 if missed:
@@ -136,11 +133,6 @@ class Store:
             missed += more
             if more < _MISSES:
                 return missed
-
-    async def _append(self, what: operations.Post | Page, timeout: float) -> Appended:
-        committed = self._writer.append(what)
-        self._deadlines.watch(committed, timeout)
-        return await committed
 
     def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # Cleared by the next commit, this one included.
@@ -263,9 +255,9 @@ class Store:
                 return control.Answer(done=await self.replay(which))
             case control.Discard(which):
                 return control.Answer(done=await self.discard(which))
-            case control.Append(page, timeout):
-                new = {id(event) for event in (await self.append_page(page, timeout=timeout)).stored}
-                return control.Answer(new=[at for at, event in enumerate(page.events) if id(event) in new])
+            case control.Append(batch, timeout):
+                new = {id(event) for event in (await self.append(batch, timeout=timeout)).stored}
+                return control.Answer(new=[at for at, event in enumerate(batch.events) if id(event) in new])
 
     def _committed(self, stored: int) -> None:
         if stored > self._stored:

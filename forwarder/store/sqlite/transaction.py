@@ -82,7 +82,7 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def add(self, events: Sequence[Event]) -> list[bool]:
-        """Store those of `events` that are not known. First seen wins. What is known and comes by hook is awaited no more.
+        """Store those of `events` that are not known. First seen wins.
 
         Returns:
             Whether each is new.
@@ -113,12 +113,6 @@ class Transaction:
                     )
                 )
         self.duplicates += len(events) - len(rows)
-        if len(rows) < len(events):
-            self._end_waits(
-                key[:2]
-                for event, key, is_new in zip(events, keys, new, strict=True)
-                if not is_new and event.source is Source.HOOK
-            )
         if rows:
             self.make_room(size)
         for piece in _pieces(rows):
@@ -141,8 +135,8 @@ class Transaction:
             return [self._know([key])[0] for key in keys]
         return [True] * len(keys)
 
-    def await_hook(self, events: Sequence[Event]) -> None:
-        """Await from the hook what the log brought first.
+    def expect(self, events: Sequence[Event]) -> None:
+        """Expect a hook delivery of events that the System Log showed first.
 
         Args:
             events: all new in this transaction.
@@ -166,9 +160,12 @@ class Transaction:
         for piece in _pieces(rows):
             self.db.execute(_AWAIT[len(piece)], [*chain.from_iterable(piece)])
 
-    def _end_waits(self, keys: Iterable[tuple[Any, ...]]) -> None:
-        """The hook brought these: late perhaps, but it did, so those that had been given up are missed no more."""
-        self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", keys)
+    def clear_expected(self, events: Iterable[Event]) -> None:
+        """Clear the pending or missed entries of events that the hook has delivered, late or not."""
+        self.db.executemany(
+            "DELETE FROM awaited WHERE org = ? AND uuid = ?",
+            ((self._org(event.org), pack(event.uuid)) for event in events),
+        )
 
     def add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep an element that is no event as a dead letter of the receiver.

@@ -20,12 +20,12 @@ import msgspec
 
 from forwarder import logs
 from forwarder.core.errors import StoreError, StoreFullError
-from forwarder.core.ports import Appended, Clock, Page
+from forwarder.core.event import Source
+from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, schema
 from forwarder.store.sqlite.connection import Connection, Work, is_disk_fault
-from forwarder.store.sqlite.operations import Post
 from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -51,23 +51,23 @@ class _Job(msgspec.Struct, eq=False):
         future: on the event loop; cancelled by whoever no longer waits, which takes nothing back.
     """
 
-    work: Work[Any] | Post
+    work: Work[Any] | Batch
     size: int
     future: asyncio.Future[Any]
 
 
 def _do(tx: Transaction, group: Sequence[_Job]) -> list[Any]:
-    """All work of `group` in its order; POSTs that come one after the other go in together."""
+    """All work of `group` in its order; batches that follow each other go in together."""
     results: list[Any] = []
-    posts: list[Post] = []
+    batches: list[Batch] = []
     for job in group:
-        if isinstance(job.work, Post):
-            posts.append(job.work)
+        if isinstance(job.work, Batch):
+            batches.append(job.work)
             continue
-        results += operations.append(tx, posts)
-        posts = []
+        results += operations.append(tx, batches)
+        batches = []
         results.append(job.work(tx))
-    return results + operations.append(tx, posts)
+    return results + operations.append(tx, batches)
 
 
 class Writer:
@@ -124,8 +124,8 @@ class Writer:
         """
         return self._submit(task, 0)
 
-    def append(self, what: Post | Page) -> asyncio.Future[Appended]:
-        """Let the events of `what` be part of one of the next commits.
+    def append(self, batch: Batch) -> asyncio.Future[Appended]:
+        """Let `batch` be part of one of the next commits.
 
         Returns:
             What was new, once it is fsynced; or StoreError: then nothing of it stays.
@@ -135,17 +135,15 @@ class Writer:
         """
         size = (
             1
-            + sum(len(event.body) for event in what.events)
-            + sum(len(reject.body) for reject in what.malformed)
+            + sum(len(event.body) for event in batch.events)
+            + sum(len(element.body) for element in batch.malformed)
         )
         if self._waiting + size > _WAITING_BYTES and self._waiting:
             self.not_ready_reason = "the disk does not keep up: too many events wait to be committed"
             raise StoreError(self.not_ready_reason)
-        return self._submit(
-            what if isinstance(what, Post) else partial(operations.append_page, page=what), size
-        )
+        return self._submit(batch, size)
 
-    def _submit(self, task: Work[Any] | Post, size: int) -> asyncio.Future[Any]:
+    def _submit(self, task: Work[Any] | Batch, size: int) -> asyncio.Future[Any]:
         if self._closed:
             raise StoreError("the store is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -231,8 +229,9 @@ class Writer:
             for job in group:
                 self._commit([job])
             return
-        # A page of the log that does not fit can come again, and POSTs may fit where it does not.
-        if isinstance(group[0].work, Post) and isinstance(error, StoreFullError):
+        # A page of the System Log can be fetched again, and POSTs may fit where a page does not.
+        work = group[0].work
+        if isinstance(error, StoreFullError) and isinstance(work, Batch) and work.source is Source.HOOK:
             self._cannot_store(str(error))
         self._answer([(group[0], None, error)], None)
 

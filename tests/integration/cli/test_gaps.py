@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.core.ports import Batch
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import event, logged, opened, page
 
@@ -39,9 +40,9 @@ def fill(config: Path, *, missed: int, awaited: int = 0) -> list[str]:
 
     async def work() -> None:
         async with opened(config.with_name("store.db"), ManualClock(NOON + 20)) as store:
-            await store.append([event(org="calm")], timeout=5)
-            await store.append_page(page(*late, *young, logged(), hooked=[*late, *young]), timeout=5)
-            assert await store.miss("acme", NOON + 5) == missed
+            await store.append(Batch([event(org="calm")]), timeout=5)
+            await store.append(page(*late, *young, logged(), hooked=[*late, *young]), timeout=5)
+            assert await store.mark_missed("acme", NOON + 5) == missed
 
     asyncio.run(work())
     return [one.uuid for one in late]

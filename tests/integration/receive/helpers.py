@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
-from forwarder.core.ports import Clock, Intake
+from forwarder.core.ports import Clock, EventStore
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.metrics import Metrics
@@ -147,7 +147,7 @@ def settings(**fields: Any) -> ReceiverSettings:
 
 @asynccontextmanager
 async def listening(
-    store: Intake | None = None,
+    store: EventStore | None = None,
     orgs: Mapping[str, HookEndpointSettings] | None = None,
     clock: Clock | None = None,
     **fields: Any,

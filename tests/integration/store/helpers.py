@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Clock, Page, Settlement
+from forwarder.core.ports import Batch, Clock, Settlement
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
@@ -60,10 +60,10 @@ def page(
     hooked: Iterable[Event] = (),
     malformed: Sequence[MalformedEvent] = (),
     cursor: str = "next",
-) -> Page:
+) -> Batch:
     """A page with these events; the hook is to bring `hooked` too."""
     org = events[0].org if events else "acme"
-    return Page(org, events, (f"log/{org}", cursor), malformed, frozenset(one.uuid for one in hooked))
+    return Batch(events, malformed, Source.LOG, (f"log/{org}", cursor), frozenset(one.uuid for one in hooked))
 
 
 def reject(body: bytes = b'{"uuid":null}') -> MalformedEvent:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import read_ledger
 from forwarder.store.sqlite import commands
@@ -19,7 +19,7 @@ CLOCK = ManualClock()
 
 
 async def fill(store: Store) -> None:
-    await store.append(events(3), [reject()], timeout=5)
+    await store.append(Batch(events(3), [reject()]), timeout=5)
     await store.settle(Settlement("siem", 3, dead=refused(1, 2, 3)))
 
 
@@ -97,7 +97,7 @@ async def test_the_control_socket_is_its_users_alone_and_goes_with_the_store(pat
 async def test_a_socket_that_cannot_be_removed_does_not_keep_the_store_from_closing(path: Path) -> None:
     control = path.with_name(path.name + ".control")
     async with opened(path) as store:
-        await store.append(events(1), timeout=5)
+        await store.append(Batch(events(1)), timeout=5)
         control.unlink()
         control.mkdir()
     FileLock(path).release()

@@ -13,13 +13,13 @@ from tests.integration.store.helpers import opened
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from tests.integration.store.helpers import event, opened
 
 async def produce(store):
     while True:
         one = event(size=3000)
-        await store.append([one], timeout=10)
+        await store.append(Batch([one]), timeout=10)
         print(one.uuid, flush=True)
 
 async def main():
@@ -41,6 +41,7 @@ asyncio.run(main())
 _READER = """
 import asyncio, sys
 from pathlib import Path
+from forwarder.core.ports import Batch
 from tests.integration.store.helpers import event, logged, opened, page
 
 async def main():
@@ -50,8 +51,8 @@ async def main():
             number += 1
             events = [logged(f"{number}-{place}", size=500) for place in range(60)]
             hooked = events[::2]
-            await store.append_page(page(*events, hooked=hooked, cursor=str(number)), timeout=10)
-            await store.append([event(one.uuid) for one in hooked[::2]], timeout=10)
+            await store.append(page(*events, hooked=hooked, cursor=str(number)), timeout=10)
+            await store.append(Batch([event(one.uuid) for one in hooked[::2]]), timeout=10)
             print(number, flush=True)
 
 asyncio.run(main())

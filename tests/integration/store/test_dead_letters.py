@@ -4,7 +4,7 @@ import pytest
 
 from forwarder.core.event import MalformedEvent
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite import commands
 from forwarder.store.sqlite.store import Store
@@ -19,7 +19,7 @@ LATE_EVENT = (
 
 async def three_dead(store: Store) -> None:
     """Events 1 to 4, of which siem refused 2 (mapping), 3 (too large) and 4 (mapping)."""
-    await store.append(events(4), timeout=5)
+    await store.append(Batch(events(4)), timeout=5)
     large = Rejection(3, RejectReason.TOO_LARGE, "413")
     await store.settle(Settlement("siem", 4, delivered=1, dead=(*refused(2), large, *refused(4))))
 
@@ -27,7 +27,7 @@ async def three_dead(store: Store) -> None:
 async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
     one = event(org="other")
     async with opened(path) as store:
-        await store.append([one], timeout=5)
+        await store.append(Batch([one]), timeout=5)
         await store.settle(Settlement("siem", 1, dead=refused(1)))
         (letter,) = commands.list_letters(path, ALL)
         assert (letter.sink, letter.seq, letter.state, letter.count) == ("siem", 1, "dead", 1)
@@ -43,7 +43,7 @@ async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
 async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
-        await store.append([], [reject()], timeout=5)
+        await store.append(Batch([], [reject()]), timeout=5)
 
         def ids(limit: int = 100, **which: object) -> list[int]:
             return [letter.id for letter in commands.list_letters(path, Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
@@ -96,7 +96,7 @@ async def test_what_is_being_replayed_is_neither_replayed_twice_nor_discarded(pa
 async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
-        await store.append([], [reject()], timeout=5)
+        await store.append(Batch([], [reject()]), timeout=5)
         assert await store.discard(Selection(ids=(1, 2))) == 2
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].dead, ledger.sinks["siem"].discarded) == (1, 2)
@@ -108,7 +108,7 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
 
 async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discarded(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(5), timeout=5)
+        await store.append(Batch(events(5)), timeout=5)
         await store.settle(
             Settlement("siem", 5, delivered=5, unattributed=2, unattributed_detail="2 too old")
         )
@@ -127,7 +127,7 @@ async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discard
 async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -> None:
     late = MalformedEvent("acme", NOON - 5, "envelope-9", "an older forwarder could not read it", LATE_EVENT)
     async with opened(path) as store:
-        await store.append([], [reject(b"[]"), late], timeout=5)
+        await store.append(Batch([], [reject(b"[]"), late]), timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 1
         (stored,) = await store.read(0, limit=9, max_bytes=10**6)
         assert (stored.event.uuid, stored.event.body) == ("late", LATE_EVENT)
@@ -140,7 +140,9 @@ async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -
 
 async def test_a_replayed_reject_that_is_known_by_now_is_a_duplicate(path: Path) -> None:
     async with opened(path) as store:
-        await store.append([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)], timeout=5)
+        await store.append(
+            Batch([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)]), timeout=5
+        )
         assert await store.replay(ALL) == 1
         ledger = await store.ledger()
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (1, 1, 0)
@@ -150,7 +152,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
     clock = ManualClock()
     batch = events(2)
     async with opened(path, clock, retention="1h") as store:
-        await store.append(batch, timeout=5)
+        await store.append(Batch(batch), timeout=5)
         await store.settle(Settlement("siem", 2, delivered=1, dead=refused(1)))
         await clock.advance(7200)
         await store.prune()
@@ -162,7 +164,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
 
 async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path) -> None:
     async with opened(path, sinks=("siem", "archive")) as store:
-        await store.append(events(350), timeout=5)
+        await store.append(Batch(events(350)), timeout=5)
         every = refused(*range(1, 351))
         await store.settle(Settlement("siem", 350, dead=every))
         await store.settle(Settlement("archive", 350, dead=every))

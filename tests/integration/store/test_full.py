@@ -12,7 +12,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import Store
 from tests.integration.store.helpers import event, events, opened, refused, taken
@@ -30,7 +30,7 @@ async def fill(store: Store, size: int = 20_000) -> list[Event]:
     acknowledged: list[Event] = []
     for one in (event(size=size) for _ in range(10_000)):
         try:
-            await store.append([one], timeout=5)
+            await store.append(Batch([one]), timeout=5)
         except StoreFullError:
             return acknowledged
         acknowledged.append(one)
@@ -53,13 +53,13 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
 async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
-        assert (await store.append(acknowledged[:1], timeout=5)).duplicates == 1
+        assert (await store.append(Batch(acknowledged[:1]), timeout=5)).duplicates == 1
         await fill(store)
         assert store.not_ready_reason is not None
         await store.settle(taken("siem", 20, 20))
         await until(lambda: store.not_ready_reason is None)
         more = events(5, size=20_000)
-        await store.append(more, timeout=5)
+        await store.append(Batch(more), timeout=5)
         assert (await held(store))[-5:] == more
         assert (await held(store))[: len(acknowledged) - 20] != []
         assert (await store.ledger()).balanced
@@ -68,7 +68,7 @@ async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path
 async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         for number in range(1, 201):
-            await store.append([event(size=20_000)], timeout=5)
+            await store.append(Batch([event(size=20_000)]), timeout=5)
             await store.settle(taken("siem", number, 1))
         kept = [stored.seq for stored in await store.read(0, limit=1000, max_bytes=10**9)]
         assert kept == list(range(kept[0], 201))
@@ -90,17 +90,17 @@ async def test_a_full_store_refuses_an_envelope_as_a_whole(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         batch = events(100, size=20_000)
         with pytest.raises(StoreFullError):
-            await store.append(batch, timeout=5)
+            await store.append(Batch(batch), timeout=5)
         assert await held(store) == []
-        assert (await store.append(batch[:10], timeout=5)).duplicates == 0
+        assert (await store.append(Batch(batch[:10]), timeout=5)).duplicates == 0
 
 
 async def test_an_append_that_finds_no_room_fails_alone(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         results = await asyncio.gather(
-            store.append([event()], timeout=5),
-            store.append([event(size=3_000_000)], timeout=5),
-            store.append([event()], timeout=5),
+            store.append(Batch([event()]), timeout=5),
+            store.append(Batch([event(size=3_000_000)]), timeout=5),
+            store.append(Batch([event()]), timeout=5),
             return_exceptions=True,
         )
         assert [isinstance(result, StoreFullError) for result in results] == [False, True, False]
@@ -127,7 +127,7 @@ async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
             assert await held(store) == acknowledged
         await until(lambda: store.not_ready_reason is None)
         more = event(size=20_000)
-        await store.append([more], timeout=5)
+        await store.append(Batch([more]), timeout=5)
         assert await held(store) == [*acknowledged, more]
         assert [stored.seq for stored in await store.read(0, limit=999, max_bytes=10**9)] == list(
             range(1, len(acknowledged) + 2)
@@ -139,7 +139,8 @@ async def test_a_whole_group_is_told_that_the_disk_is_full(path: Path) -> None:
     async with opened(path) as store:
         async with full_by_page_count(store):
             results = await asyncio.gather(
-                *(store.append([event(size=100_000)], timeout=5) for _ in range(20)), return_exceptions=True
+                *(store.append(Batch([event(size=100_000)]), timeout=5) for _ in range(20)),
+                return_exceptions=True,
             )
         acknowledged = [result for result in results if not isinstance(result, StoreFullError)]
         assert len(acknowledged) == (await store.ledger()).stored < 20
@@ -180,7 +181,7 @@ async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_
         await until(lambda: store.not_ready_reason is None)
         await store.settle(Settlement("siem", 1, dead=refused(1)))
         more = event(size=50_000)
-        await store.append([more], timeout=5)
+        await store.append(Batch([more]), timeout=5)
     async with opened(tmpfs / "store.db") as store:
         assert await held(store) == [*acknowledged, more]
         assert (await store.ledger()).balanced
@@ -202,51 +203,51 @@ async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledge
 ) -> None:
     async with opened(path) as store:
         acknowledged = events(5)
-        await store.append(acknowledged, timeout=5)
+        await store.append(Batch(acknowledged), timeout=5)
         with writes_fail():
             lost = event()
             for _ in range(3):
                 with pytest.raises(StoreError, match="disk I/O error"):
-                    await store.append([lost], timeout=5)
+                    await store.append(Batch([lost]), timeout=5)
             assert "disk I/O error" in (store.not_ready_reason or "")
             with pytest.raises(StoreError):
                 await store.settle(taken("siem", 5, 5))
             assert await held(store) == acknowledged
         await until(lambda: store.not_ready_reason is None)
         await store.settle(taken("siem", 5, 5))
-        await store.append([lost], timeout=5)
+        await store.append(Batch([lost]), timeout=5)
         assert await held(store) == [*acknowledged, lost]
         assert (await store.ledger()).balanced
 
 
 async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_emptied(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(5), timeout=5)
+        await store.append(Batch(events(5)), timeout=5)
         with closing(schema.connect_reader(path)) as looking:
             looking.execute("BEGIN")
             looking.execute("SELECT COUNT(*) FROM events").fetchone()
             with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
-                await store.append([event()], timeout=5)
+                await store.append(Batch([event()]), timeout=5)
             with pytest.raises(StoreError, match="its log cannot be emptied"):
-                await store.append([event()], timeout=5)
+                await store.append(Batch([event()]), timeout=5)
             assert len(await held(store)) == 5
         await until(lambda: store.not_ready_reason is None)
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)
         assert (await store.ledger()).balanced
 
 
 async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
     async with opened(path) as store:
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)
         moved = path.with_name("moved.db")
         with writes_fail():
             with pytest.raises(StoreError):
-                await store.append([event()], timeout=5)
+                await store.append(Batch([event()]), timeout=5)
             path.rename(moved)
             await until(lambda: "unable to open" in (store.not_ready_reason or ""))
         with pytest.raises(StoreError, match="unable to open"):
-            await store.append([event()], timeout=5)
+            await store.append(Batch([event()]), timeout=5)
         assert not path.exists()
         moved.rename(path)
         await until(lambda: store.not_ready_reason is None)
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)

@@ -6,6 +6,7 @@ import pytest
 
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event
+from forwarder.core.ports import Batch
 from forwarder.store.gaps import Gap, read_gaps
 from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
@@ -27,11 +28,11 @@ async def fill(store: Store) -> list[Event]:
     ]
     other = [happened(logged(uuid, org="other"), 1)]
     young = happened(logged(), 9)
-    await store.append_page(page(*acme, young, logged(), hooked=[*acme, young]), timeout=5)
-    await store.append_page(page(*other, hooked=other), timeout=5)
-    await store.append_page(page(logged(org="quiet")), timeout=5)
-    assert await store.miss("acme", NOON + 5_000_000) == 3
-    assert await store.miss("other", NOON + 5_000_000) == 1
+    await store.append(page(*acme, young, logged(), hooked=[*acme, young]), timeout=5)
+    await store.append(page(*other, hooked=other), timeout=5)
+    await store.append(page(logged(org="quiet")), timeout=5)
+    assert await store.mark_missed("acme", NOON + 5_000_000) == 3
+    assert await store.mark_missed("other", NOON + 5_000_000) == 1
     return [*acme, *other]
 
 
@@ -71,7 +72,7 @@ async def test_gaps_of_one_org_of_late_and_at_most_so_many(path: Path) -> None:
 async def test_what_the_hook_brings_after_it_was_missed_is_no_gap_any_more(path: Path) -> None:
     async with opened(path) as store:
         first, second, third, _ = await fill(store)
-        await store.append([event(first.uuid), event(third.uuid)], timeout=5)
+        await store.append(Batch([event(first.uuid), event(third.uuid)]), timeout=5)
     assert [gap.uuid for gap in read_gaps(path, org="acme").events] == [second.uuid]
 
 
@@ -81,7 +82,7 @@ async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path:
         await fill(store)
         await clock.advance(29 * DAY)
         young = logged("young", received_at=clock.now())
-        await store.append_page(page(young, hooked=[young]), timeout=5)
+        await store.append(page(young, hooked=[young]), timeout=5)
         await store.prune()
         assert (read_gaps(path).count, read_gaps(path).awaited["acme"]) == (4, 2)
         await clock.advance(2 * DAY)
@@ -96,14 +97,14 @@ async def test_rows_of_many_steps_leave_and_those_between_them_stay(path: Path) 
     async with opened(path, clock, sinks=()) as store:
         batch = [logged() for _ in range(900)]
         old, young = batch[::2], batch[1::2]
-        await store.append_page(page(*old, hooked=old), timeout=5)
+        await store.append(page(*old, hooked=old), timeout=5)
         await clock.advance(20 * DAY)
         young = [msgspec.structs.replace(one, received_at=clock.now()) for one in young]
-        await store.append_page(page(*young, hooked=young), timeout=5)
+        await store.append(page(*young, hooked=young), timeout=5)
         await clock.advance(11 * DAY)
         await store.prune()
         assert read_gaps(path).awaited == {"acme": 450}
-        await store.append([event(one.uuid) for one in young], timeout=5)
+        await store.append(Batch([event(one.uuid) for one in young]), timeout=5)
         assert read_gaps(path).awaited == {"acme": 0}
 
 

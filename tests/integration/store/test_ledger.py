@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.ledger import read_ledger
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import event, events, opened, refused, reject, taken
@@ -18,7 +18,7 @@ from tests.integration.store.helpers import event, events, opened, refused, reje
 async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_not(path: Path) -> None:
     batch = events(5)
     async with opened(path, sinks=("siem", "archive")) as store:
-        await store.append([*batch, batch[0]], [reject()], timeout=5)
+        await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
         await store.settle(Settlement("siem", 3, delivered=2, dead=refused(2)))
         inside = await store.ledger()
         assert await asyncio.to_thread(read_ledger, path) == inside
@@ -50,7 +50,7 @@ async def test_the_ledger_of_an_empty_store_balances(path: Path) -> None:
 async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
-        await store.append([event(), event(received_at=NOON + 7)], timeout=5)
+        await store.append(Batch([event(), event(received_at=NOON + 7)]), timeout=5)
         await store.settle(taken("siem", 1, 1))
         sinks = (await store.ledger()).sinks
         assert (sinks["siem"].oldest, sinks["archive"].oldest) == (NOON + 7, NOON)
@@ -72,7 +72,7 @@ async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> Non
 )
 async def test_an_event_that_is_nowhere_unbalances_the_ledger(path: Path, harm: str) -> None:
     async with opened(path) as store:
-        await store.append(events(5), timeout=5)
+        await store.append(Batch(events(5)), timeout=5)
         await store.settle(Settlement("siem", 2, delivered=1, dead=refused(2)))
     with closing(sqlite3.connect(path)) as db:
         db.execute(harm)
@@ -105,7 +105,7 @@ def test_a_user_who_may_only_read_gets_the_ledger_of_a_store_at_rest() -> None:
 
 async def _fill(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(2), timeout=5)
+        await store.append(Batch(events(2)), timeout=5)
 
 
 def _as_nobody(path: Path) -> int:

@@ -11,7 +11,7 @@ from forwarder.store.sqlite.lock import FileLock
 _HOLD = """
 import sys
 from pathlib import Path
-from forwarder.store.lock import FileLock
+from forwarder.store.sqlite.lock import FileLock
 FileLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -2,6 +2,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import Store
 from tests.fakes.clock import NOON, ManualClock
@@ -13,7 +14,7 @@ async def held(store: Store) -> list[int]:
 
 
 async def append_at(store: Store, clock: ManualClock, count: int) -> None:
-    await store.append([event(received_at=clock.now()) for _ in range(count)], timeout=5)
+    await store.append(Batch([event(received_at=clock.now()) for _ in range(count)]), timeout=5)
 
 
 async def at_rest(store: Store, path: Path) -> None:
@@ -97,25 +98,25 @@ async def test_a_late_copy_is_known_after_the_body_has_left_until_the_window_end
     clock = ManualClock()
     async with opened(path, clock) as store:
         one = event(received_at=clock.now())
-        await store.append([one], timeout=5)
+        await store.append(Batch([one]), timeout=5)
         await store.settle(taken("siem", 1, 1))
         await clock.advance(29 * DAY)
         await store.prune()
         assert await held(store) == []
-        assert (await store.append([one], timeout=5)).duplicates == 1
+        assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
         await clock.advance(2 * DAY)
         await store.prune()
-        assert (await store.append([one], timeout=5)).duplicates == 0
+        assert (await store.append(Batch([one]), timeout=5)).duplicates == 0
 
 
 async def test_the_uuid_of_an_event_that_is_held_is_never_forgotten(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, dedup_window="1h") as store:
         one = event(received_at=clock.now())
-        await store.append([one], timeout=5)
+        await store.append(Batch([one]), timeout=5)
         await clock.advance(50 * DAY)
         await store.prune()
-        assert (await store.append([one], timeout=5)).duplicates == 1
+        assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
 
 
 async def test_uuids_of_all_orgs_and_spellings_are_forgotten_in_their_time(path: Path) -> None:
@@ -123,14 +124,14 @@ async def test_uuids_of_all_orgs_and_spellings_are_forgotten_in_their_time(path:
     async with opened(path, clock, sinks=()) as store:
         old = [event(name, org=org) for org in ("a", "b") for name in (None, "odd", "ODD", "")]
         old += events(1200)
-        await store.append(old, timeout=5)
+        await store.append(Batch(old), timeout=5)
         await clock.advance(20 * DAY)
         young = [event(received_at=clock.now()), event("young", received_at=clock.now())]
-        await store.append(young, timeout=5)
+        await store.append(Batch(young), timeout=5)
         await clock.advance(15 * DAY)
         await store.prune()
-        assert (await store.append(young, timeout=5)).duplicates == 2
-        assert (await store.append(old, timeout=5)).duplicates == 0
+        assert (await store.append(Batch(young), timeout=5)).duplicates == 2
+        assert (await store.append(Batch(old), timeout=5)).duplicates == 0
 
 
 async def test_the_store_prunes_by_itself(path: Path) -> None:
@@ -141,7 +142,7 @@ async def test_the_store_prunes_by_itself(path: Path) -> None:
     await clock.advance(8 * DAY)
     async with opened(path, clock) as store:
         while await held(store):
-            await store.append([], timeout=5)
+            await store.append(Batch([]), timeout=5)
         assert (await store.ledger()).balanced
 
 
@@ -150,7 +151,9 @@ async def test_freed_room_is_used_again(path: Path) -> None:
     sizes = []
     async with opened(path, clock) as store:
         for day in range(6):
-            await store.append([event(size=4000, received_at=clock.now()) for _ in range(500)], timeout=5)
+            await store.append(
+                Batch([event(size=4000, received_at=clock.now()) for _ in range(500)]), timeout=5
+            )
             if not day:
                 await at_rest(store, path)
                 sizes.append(path.stat().st_size)
@@ -166,7 +169,7 @@ async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Pat
     async with opened(path) as store:
         batch = [event(size=1300 + number % 3500) for number in range(1000)]
         for first in range(0, 1000, 20):
-            await store.append(batch[first : first + 20], timeout=5)
+            await store.append(Batch(batch[first : first + 20]), timeout=5)
         await store.settle(taken("siem", 1000, 1000))
     raw = sum(len(one.body) for one in batch)
     assert path.stat().st_size < 1.4 * raw
@@ -177,7 +180,7 @@ async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Pat
 async def test_the_log_is_emptied_into_the_file_in_idle_moments(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     async with opened(path) as store:
-        await store.append(events(20, size=2000), timeout=5)
+        await store.append(Batch(events(20, size=2000)), timeout=5)
         assert log.stat().st_size > 0
         await at_rest(store, path)
         with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:

@@ -8,6 +8,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Source
+from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite import schema
 from tests.fakes.clock import NOON
@@ -204,7 +205,7 @@ def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path)
 
 async def test_every_step_runs_once_and_in_its_order(path: Path) -> None:
     async with opened(path) as store:
-        await store.append([event("one")], timeout=5)
+        await store.append(Batch([event("one")]), timeout=5)
     newest = schema.version_of(schema.STEPS)
     steps = (
         *schema.STEPS,
@@ -220,7 +221,7 @@ async def test_every_step_runs_once_and_in_its_order(path: Path) -> None:
 
 async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     async with opened(path) as store:
-        await store.append([event("one")], timeout=5)
+        await store.append(Batch([event("one")]), timeout=5)
     first = "ALTER TABLE events ADD COLUMN colour TEXT"
     steps = (*schema.STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
     after = schema.version_of(schema.STEPS) + 1
@@ -240,7 +241,7 @@ def test_reading_where_there_is_no_store_says_so_and_makes_none(path: Path) -> N
 
 async def test_a_reader_sees_what_is_only_in_the_log(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(3), timeout=5)
+        await store.append(Batch(events(3)), timeout=5)
         with closing(schema.connect_reader(path)) as db:
             assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (3,)
             with pytest.raises(sqlite3.OperationalError, match="readonly"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError, StoreTimeoutError
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import Store
@@ -23,7 +23,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import StoreLockedError
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
-from forwarder.store.store import Store
+from forwarder.store.sqlite.store import Store
 try:
     asyncio.run(Store.open(StoreSettings(path=Path(sys.argv[1])), SystemClock(), Metrics()))
 except StoreLockedError as error:
@@ -34,15 +34,15 @@ except StoreLockedError as error:
 async def test_everything_is_there_after_a_restart(path: Path) -> None:
     batch = events(4)
     async with opened(path) as store:
-        await store.append([*batch, batch[0]], [reject()], timeout=5)
+        await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
         await store.settle(Settlement("siem", 2, delivered=1, dead=refused(2)))
         await store.set_cursor("acme", "after-7")
     async with opened(path) as store:
         assert await store.attach({"siem": "oldest"}) == {"siem": 2}
         assert [stored.event for stored in await store.read(2, limit=9, max_bytes=10**6)] == batch[2:]
         assert await store.cursor("acme") == "after-7"
-        assert (await store.append(batch[:1], timeout=5)).duplicates == 1
-        await store.append([event()], timeout=5)
+        assert (await store.append(Batch(batch[:1]), timeout=5)).duplicates == 1
+        await store.append(Batch([event()]), timeout=5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (5, 2, 1)
 
@@ -60,30 +60,30 @@ async def test_a_second_forwarder_on_the_store_is_refused_and_told_the_pid(path:
         with pytest.raises(StoreLockedError):
             async with opened(path):
                 pass
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)
 
 
 async def test_an_append_that_nobody_waits_for_any_more_is_still_committed(path: Path) -> None:
     async with opened(path) as store:
         first, second = event(), event()
-        cancelled = asyncio.create_task(store.append([first], timeout=5))
+        cancelled = asyncio.create_task(store.append(Batch([first]), timeout=5))
         await asyncio.sleep(0)
         cancelled.cancel()
         with pytest.raises(StoreTimeoutError, match="not committed within 0 s"):
-            await store.append([second], timeout=0)
-        await store.append([], timeout=5)
+            await store.append(Batch([second]), timeout=0)
+        await store.append(Batch([]), timeout=5)
         assert [stored.event for stored in await store.read(0, limit=9, max_bytes=10**6)] == [first, second]
 
 
 async def test_what_was_appended_before_close_is_committed_by_it(path: Path) -> None:
     settings = StoreSettings(path=path)
     store = await Store.open(settings, ManualClock(), Metrics())
-    appends = [asyncio.create_task(store.append([one], timeout=5)) for one in events(20)]
+    appends = [asyncio.create_task(store.append(Batch([one]), timeout=5)) for one in events(20)]
     await asyncio.sleep(0)
     await store.close()
     assert sum(len(appended.stored) for appended in await asyncio.gather(*appends)) == 20
     with pytest.raises(StoreError, match="closed"):
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)
     await store.close()
     async with opened(path) as again:
         assert (await again.ledger()).stored == 20
@@ -93,7 +93,8 @@ async def test_a_value_that_cannot_be_stored_fails_alone(path: Path) -> None:
     async with opened(path) as store:
         good, poison, huge = event(), event("lone \ud800 surrogate"), event(received_at=2**63)
         results = await asyncio.gather(
-            *(store.append([one], timeout=5) for one in (good, poison, huge, event())), return_exceptions=True
+            *(store.append(Batch([one]), timeout=5) for one in (good, poison, huge, event())),
+            return_exceptions=True,
         )
         assert [isinstance(result, StoreError) for result in results] == [False, True, True, False]
         assert store.not_ready_reason is None
@@ -105,26 +106,26 @@ async def test_an_event_stored_beside_a_value_that_cannot_be_is_not_stored_eithe
     async with opened(path) as store:
         good = event()
         with pytest.raises(StoreError, match="cannot hold it"):
-            await store.append([good, event(received_at=2**63)], timeout=5)
-        assert (await store.append([good], timeout=5)).duplicates == 0
+            await store.append(Batch([good, event(received_at=2**63)]), timeout=5)
+        assert (await store.append(Batch([good]), timeout=5)).duplicates == 0
 
 
 async def test_a_sink_that_is_not_attached_settles_nothing(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(1), timeout=5)
+        await store.append(Batch(events(1)), timeout=5)
         with pytest.raises(ValueError, match="not attached"):
             await store.settle(taken("unknown", 1, 1))
 
 
 async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(3), timeout=5)
+        await store.append(Batch(events(3)), timeout=5)
         assert await store.attach({"siem": "oldest", "old": "oldest", "new": "now"}) == {
             "siem": 0,
             "old": 0,
             "new": 3,
         }
-        await store.append(events(1), timeout=5)
+        await store.append(Batch(events(1)), timeout=5)
         ledger = await store.ledger()
         assert (ledger.sinks["old"].skipped, ledger.sinks["old"].waiting) == (0, 4)
         assert (ledger.sinks["new"].skipped, ledger.sinks["new"].waiting) == (3, 1)
@@ -133,7 +134,7 @@ async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Pa
 
 async def test_a_sink_that_the_store_knows_goes_on_where_it_was(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(events(3), timeout=5)
+        await store.append(Batch(events(3)), timeout=5)
         await store.settle(taken("siem", 2, 2))
         assert await store.attach({"siem": "now"}) == {"siem": 2}
 
@@ -156,7 +157,7 @@ async def test_a_cursor_holds_what_was_set_last(path: Path) -> None:
 async def test_each_commit_is_timed(path: Path) -> None:
     metrics = Metrics()
     store = await Store.open(StoreSettings(path=path), ManualClock(), metrics)
-    await store.append([event()], timeout=5)
+    await store.append(Batch([event()]), timeout=5)
     await store.close()
     count = metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count")
     assert count == 1
@@ -184,7 +185,7 @@ async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
     metrics = Metrics()
     store = await Store.open(StoreSettings(path=path), ManualClock(), metrics)
     async with disk_that_hangs(store):
-        appends = [asyncio.create_task(store.append([one], timeout=5)) for one in events(50)]
+        appends = [asyncio.create_task(store.append(Batch([one]), timeout=5)) for one in events(50)]
         await asyncio.sleep(0)
     await asyncio.gather(*appends)
     await store.close()
@@ -194,10 +195,10 @@ async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
 async def test_each_of_many_posts_in_one_commit_is_told_what_was_new_of_its_own(path: Path) -> None:
     known, fresh = events(3), events(70)
     async with opened(path) as store:
-        await store.append(known, timeout=5)
+        await store.append(Batch(known), timeout=5)
         async with disk_that_hangs(store):
             posts = [[*fresh[:40], known[0]], [fresh[0], fresh[0], fresh[40]], known, fresh[39:]]
-            appends = [asyncio.create_task(store.append(post, timeout=5)) for post in posts]
+            appends = [asyncio.create_task(store.append(Batch(post), timeout=5)) for post in posts]
             await asyncio.sleep(0)
         done = await asyncio.gather(*appends)
         assert [(list(each.stored), each.duplicates) for each in done] == [
@@ -215,18 +216,18 @@ async def test_a_disk_that_hangs_makes_the_store_unready_until_it_commits_again(
         async with disk_that_hangs(store):
             late = event()
             with pytest.raises(StoreTimeoutError, match=r"not committed within 0\.01 s"):
-                await store.append([late], timeout=0.01)
+                await store.append(Batch([late]), timeout=0.01)
             assert "the disk was too slow" in (store.not_ready_reason or "")
-        await store.append([event()], timeout=5)
+        await store.append(Batch([event()]), timeout=5)
         assert store.not_ready_reason is None
-        assert (await store.append([late], timeout=5)).duplicates == 1
+        assert (await store.append(Batch([late]), timeout=5)).duplicates == 1
 
 
 async def test_a_disk_that_hangs_does_not_fill_the_memory(path: Path) -> None:
     async with opened(path) as store:
         async with disk_that_hangs(store):
             large = [event(size=8_000_000) for _ in range(6)]
-            appends = [asyncio.create_task(store.append([one], timeout=20)) for one in large]
+            appends = [asyncio.create_task(store.append(Batch([one]), timeout=20)) for one in large]
             await asyncio.sleep(0)
         results = await asyncio.gather(*appends, return_exceptions=True)
         refused = [result for result in results if isinstance(result, StoreError)]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from forwarder.core.event import Event, Source
-from forwarder.core.ports import Settlement
+from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
@@ -139,8 +139,8 @@ async def test_its_dead_letters_are_sent_again_or_discarded(path: Path) -> None:
 async def test_what_it_knows_is_a_duplicate_and_what_it_awaits_ends_by_a_copy(path: Path) -> None:
     async with opened(path, sinks=SINKS) as store:
         copies = [*EVENTS, stored(21, "acme"), stored(22, "acme")]
-        assert (await store.append(copies, timeout=5)).duplicates == 15
-        assert await store.miss("acme", NOON + 24 * MINUTE) == 1
+        assert (await store.append(Batch(copies), timeout=5)).duplicates == 15
+        assert await store.mark_missed("acme", NOON + 24 * MINUTE) == 1
     gaps = read_gaps(path)
     assert [gap.uuid for gap in gaps.events] == [uuid(23)]
     assert sum(gaps.awaited.values()) == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from forwarder.core.event import Event, Source
 from forwarder.core.outcome import BatchResult, RetryReason
-from forwarder.core.ports import Sink
+from forwarder.core.ports import Batch, Sink
 from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
@@ -62,7 +62,7 @@ class Rig:
 
     async def append(self, count: int, *, size: int = 100) -> None:
         new = events(count, first=len(self.store.events) + 1, size=size)
-        await self.store.append(new, timeout=1)
+        await self.store.append(Batch(new), timeout=1)
 
     async def called(self) -> Call:
         """The next batch that the sink is sent."""

@@ -7,6 +7,7 @@ import structlog
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
+from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
 from tests.fakes.clock import settle
 from tests.fakes.sink import MemorySink
@@ -46,7 +47,7 @@ async def test_what_comes_while_a_batch_is_in_flight_goes_together_in_the_next()
 
 async def test_a_batch_is_bounded_by_bytes_but_a_large_event_goes_alone() -> None:
     async with working(0, batch_bytes="2KiB") as (rig, _):
-        await rig.store.append([*events(3, size=800), *events(1, first=4, size=9_000)], timeout=1)
+        await rig.store.append(Batch([*events(3, size=800), *events(1, first=4, size=9_000)]), timeout=1)
         for expected in ([1, 2], [3], [4]):
             call = await rig.called()
             assert call.seqs == expected

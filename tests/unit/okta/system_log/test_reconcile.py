@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import Source, read_event
-from forwarder.core.ports import Appended, Page
+from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.pages import SystemLog
@@ -30,16 +30,17 @@ class Store(MemoryStore):
     """Remembers the pages that were given to it, the refused ones too.
 
     Attributes:
-        pages: what `append_page` was given.
+        pages: what `append` was given of the System Log.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.pages: list[Page] = []
+        self.pages: list[Batch] = []
 
-    async def append_page(self, page: Page, *, timeout: float) -> Appended:
-        self.pages.append(page)
-        return await super().append_page(page, timeout=timeout)
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        if batch.source is Source.LOG:
+            self.pages.append(batch)
+        return await super().append(batch, timeout=timeout)
 
     @property
     def uuids(self) -> list[str]:
@@ -76,7 +77,7 @@ class Scene:
         """Let the hook bring an event."""
         body = event(uuid, self.clock.now() - round(ago * SECOND), hooks=[HOOK])
         arrived = read_event(body, org="acme", source=Source.HOOK, received_at=self.clock.now())
-        await self.store.append([arrived], timeout=1)
+        await self.store.append(Batch([arrived]), timeout=1)
 
     def reader(self, **changes: str) -> Reconciler:
         log = SystemLog("acme", URL, self.api, self.clock, limit=self.limit)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.errors import OktaError, StoreError, StoreFullError, StoreTimeoutError
-from forwarder.core.ports import Appended, Page
+from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.pages import SystemLog
@@ -55,14 +55,15 @@ class FaultyStore(MemoryStore):
         self.faults: list[str | None] = []
         self._api = api
 
-    async def append_page(self, page: Page, *, timeout: float) -> Appended:
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
         fault = self.faults.pop(0) if self.faults else None
         if fault == "full":
             raise StoreFullError("no room")
         if fault == "lost":
             raise StoreTimeoutError("not committed in time")
-        appended = await super().append_page(page, timeout=timeout)
-        self._check_cursor(page.cursor[1])
+        appended = await super().append(batch, timeout=timeout)
+        assert batch.cursor is not None
+        self._check_cursor(batch.cursor[1])
         if fault == "late":
             raise StoreTimeoutError("not committed in time; it may still be")
         return appended
