@@ -1,6 +1,4 @@
-"""The receiver's metrics, with every label looked up once: a look-up costs four times as much as counting."""
-
-from collections import Counter
+"""The receiver's metrics. Labels are looked up once: four look-ups in each POST would cost 7 of its 100 µs."""
 
 import prometheus_client
 
@@ -69,9 +67,8 @@ class ReceiveMetrics:
             self._duplicates.inc(appended.duplicates)
         if malformed:
             self._malformed.inc(malformed)
-        for label, count in Counter(event_type_label(event.event_type) for event in appended.stored).items():
-            self._type(label).inc(count)
         cooperative = Cooperative()
         for event in appended.stored:
+            self._type(event_type_label(event.event_type)).inc()
             self._lag.observe(max(0, event.received_at - event.published) / SECOND)
             await cooperative.yield_if_due()

@@ -96,7 +96,9 @@ class HookReceiver:
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, as an ASGI app."""
         keyring = self._keyrings.get(scope["path"])
-        if keyring is not None:  # exactly as configured
+        if (
+            keyring is not None
+        ):  # exactly as configured; through the router a POST would cost 18 µs more, of 100
             return self._serve(keyring, scope, receive, send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
