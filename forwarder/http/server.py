@@ -67,11 +67,6 @@ class Server:
         host, port = self._listener.sockets[0].getsockname()[:2]
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._limiter.connections)
-
     async def start(self) -> None:
         """Listen.
 

@@ -3,13 +3,14 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from forwarder import event_reader
 from forwarder.core.errors import BadRequestError, ForwarderError
-from forwarder.core.event import Event, MalformedEvent, Source
+from forwarder.core.event import Source
+from forwarder.core.ports import Batch
 from forwarder.core.surrogates import decode_leniently
 from forwarder.core.time import Micros
 
@@ -20,21 +21,13 @@ _GZIP = 16 + zlib.MAX_WBITS  # in zlib's manual: gzip, and no other format
 _STEP = 256 * 1024  # bytes inflated at once: 1 ms
 _BOM = b"\xef\xbb\xbf"
 
-# The smallest event has 60 bytes. A body with far more elements than could be events is rejected, or it would become
-# millions of dead letters.
-_SMALLEST_EVENT = 60
-_ALWAYS_ALLOWED = 1_000
+# A body with far more elements than could be events is rejected, or it would become millions of dead letters.
+_SMALLEST_EVENT = 60  # bytes
+_ALWAYS_ALLOWED = 1_000  # elements
 
 
 class ClientDisconnectedError(ForwarderError):
     """The client disconnected before its body was complete."""
-
-
-class ParsedEnvelope(NamedTuple):
-    """What one envelope holds, each in the order received."""
-
-    events: list[Event]
-    malformed: list[MalformedEvent]
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
@@ -46,8 +39,8 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         limit: bytes of the body, both as sent and inflated.
 
     Raises:
-        BadRequestError: 413 above `limit`, as soon as it is known; 415 for an encoding other than gzip; 400 if the
-            body is not valid gzip.
+        BadRequestError: 413 above `limit`, as soon as it is known; 415 for an encoding other than gzip;
+            400 if the body is not valid gzip.
         ClientDisconnectedError: the client disconnected.
     """
     encoding = b""
@@ -127,7 +120,7 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
-async def parse(body: bytes, *, org: str, received_at: Micros) -> ParsedEnvelope:
+async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
     """Split an envelope into its events.
 
     Args:
@@ -150,7 +143,7 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> ParsedEnvelope
     events, malformed = await event_reader.read_events(
         elements, org=org, source=Source.HOOK, received_at=received_at, envelope_id=envelope_id
     )
-    return ParsedEnvelope(events, malformed)
+    return Batch(events, malformed)
 
 
 async def _find_events(body: bytes) -> tuple[str, bytes]:

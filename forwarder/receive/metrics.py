@@ -19,19 +19,27 @@ class ReceiveMetrics:
     """The series of one org, or of the empty name for requests that belong to no known org.
 
     All but the single event types are created at once, so that they exist at 0.
+
+    Attributes:
+        requests: answers by status.
+        auth_failures: requests without a valid secret.
+        challenges: verification GETs, by outcome.
+        ack: seconds from the first byte of a POST to its answer; not for the empty name.
     """
 
     def __init__(self, metrics: Metrics, org: str) -> None:
         self._metrics = metrics
         self._org = org
         self._types: dict[str, prometheus_client.Counter] = {}
-        self._requests = {code: metrics.hook_requests.labels(org, str(code)) for code in CODES}
-        self._failures = {reason: metrics.auth_failures.labels(org, reason.value) for reason in AuthFailure}
-        self._challenges = {name: metrics.challenges.labels(org, name) for name in CHALLENGE_OUTCOMES}
+        self.requests = {code: metrics.hook_requests.labels(org, str(code)) for code in CODES}
+        self.auth_failures = {
+            reason: metrics.auth_failures.labels(org, reason.value) for reason in AuthFailure
+        }
+        self.challenges = {name: metrics.challenges.labels(org, name) for name in CHALLENGE_OUTCOMES}
         if org:
             self._duplicates = metrics.events_duplicate.labels(org, Source.HOOK.value)
             self._malformed = metrics.events_rejected.labels(org)
-            self._ack = metrics.ack_duration.labels(org)
+            self.ack = metrics.ack_duration.labels(org)
             self._lag = metrics.receive_lag.labels(org, Source.HOOK.value)
             self._type("other")
 
@@ -41,22 +49,6 @@ class ReceiveMetrics:
             child = self._metrics.events_received.labels(self._org, Source.HOOK.value, label)
             self._types[label] = child
         return child
-
-    def count_answer(self, status: int) -> None:
-        """Count an answered request."""
-        self._requests[status].inc()
-
-    def count_auth_failure(self, reason: AuthFailure) -> None:
-        """Count a request without a valid secret."""
-        self._failures[reason].inc()
-
-    def count_challenge(self, outcome: str) -> None:
-        """Count a verification GET; `outcome` is one of `CHALLENGE_OUTCOMES`."""
-        self._challenges[outcome].inc()
-
-    def observe_ack(self, seconds: float) -> None:
-        """Observe how long a POST took, from its first byte to its answer."""
-        self._ack.observe(seconds)
 
     async def count_appended(self, appended: Appended, malformed: int) -> None:
         """Count what the store committed of one POST, and observe how old its new events are.

@@ -28,7 +28,7 @@ from litestar import Litestar, Request, Response, asgi
 
 from forwarder import logs
 from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
-from forwarder.core.ports import Batch, Clock, EventStore
+from forwarder.core.ports import Clock, EventStore
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
@@ -120,7 +120,7 @@ class HookReceiver:
         code = code if code in CODES else 503
         if code == 503:
             self._log_internal_error(error)
-        self._metrics[""].count_answer(code)
+        self._metrics[""].requests[code].inc()
         return Response(b"", status_code=code, media_type="text/plain")
 
     async def _serve(self, keyring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +156,7 @@ class HookReceiver:
             headers.append(_HEADERS[answer.status])
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-        self._metrics[answer.org].count_answer(answer.status)
+        self._metrics[answer.org].requests[answer.status].inc()
 
     async def _answer(self, keyring: Keyring, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
@@ -174,14 +174,14 @@ class HookReceiver:
             return self._answer_challenge(org, headers)
         began = scope["state"].get("began", self._clock.monotonic())
         status = await self._handle_post(org, headers, receive)
-        self._metrics[org].observe_ack(self._clock.monotonic() - began)
+        self._metrics[org].ack.observe(self._clock.monotonic() - began)
         return Answer(org, status)
 
     def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
         metrics = self._metrics[keyring.default_org]
-        metrics.count_auth_failure(reason)
+        metrics.auth_failures[reason].inc()
         if scope["method"] == "GET":
-            metrics.count_challenge("unauthorized")
+            metrics.challenges["unauthorized"].inc()
         client = scope.get("client")
         self._logger.warning(
             "a request without a valid secret was rejected",
@@ -196,9 +196,9 @@ class HookReceiver:
     def _answer_challenge(self, org: str, headers: Headers) -> Answer:
         values = [value for name, value in headers if name == _CHALLENGE_HEADER]
         if len(values) != 1 or not _CHALLENGE.fullmatch(values[0]):
-            self._metrics[org].count_challenge("malformed")
+            self._metrics[org].challenges["malformed"].inc()
             return Answer(org, 400)
-        self._metrics[org].count_challenge("verified")
+        self._metrics[org].challenges["verified"].inc()
         return Answer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
@@ -211,7 +211,7 @@ class HookReceiver:
         received_at = self._clock.now()
         try:
             body = await read_body(headers, receive, settings.max_body)
-            events, malformed = await parse(body, org=org, received_at=received_at)
+            batch = await parse(body, org=org, received_at=received_at)
         except BadRequestError as error:
             self._logger.warning(
                 "a POST is not a readable event hook; Okta does not send it again",
@@ -225,7 +225,7 @@ class HookReceiver:
             return error.status
         del body  # the events are copies; a commit may take its time
         try:
-            appended = await self._store.append(Batch(events, malformed), timeout=settings.commit_timeout)
+            appended = await self._store.append(batch, timeout=settings.commit_timeout)
         except StoreError as error:
             kind = type(error).__name__
             log = self._logger.warning if isinstance(error, StoreTimeoutError) else self._logger.error
@@ -233,5 +233,5 @@ class HookReceiver:
             log(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
             return 503
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
-        await self._metrics[org].count_appended(appended, len(malformed))
+        await self._metrics[org].count_appended(appended, len(batch.malformed))
         return 200

@@ -104,7 +104,7 @@ async def test_nothing_that_can_be_sent_breaks_the_receiver() -> None:
         assert "last" in intake.uuids
         for name in ("acme", ""):  # also where the client had gone and did not hear it
             assert served.value("hook_requests_total", org=name, code="503") == 0
-        while served.server.connections:
+        while served.limiter.connections:
             await asyncio.sleep(0)
         assert resident() - before < MOST_GROWTH
         print(f"{next(seeds) - SEED} cases from seed {SEED}")  # for whoever runs it with -s

@@ -343,7 +343,7 @@ async def test_a_request_whose_client_has_gone_is_still_committed(end: str, size
                 client.writer.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
-        while end == "RST" and served.server.connections:
+        while end == "RST" and len(served.limiter.connections):
             await asyncio.sleep(0)
         store.resume()
         await store.wait(0, replays=0)
