@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from typing import Any
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
@@ -30,7 +29,10 @@ from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.ops import listener
 from forwarder.receive.receiver import HookReceiver
-from forwarder.settings import ElasticsearchSink, FileSink, OtlpSink, Settings, SinkSettings
+from forwarder.settings import Settings
+from forwarder.sink_settings import SinkSettings
+from forwarder.sinks import registry
+from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.status import Status
 from forwarder.store.sqlite.store import Store
 
@@ -117,7 +119,7 @@ class Forwarder:
         positions = await self._positions(self.settings)
         self._stops["sinks"] = self._close_sinks
         for name in sinks:
-            self._sinks[name] = build_sink(name, sinks[name], self._clock)
+            self._sinks[name] = registry.build(name, sinks[name], self._clock)
         self._stops["workers"] = self._stop_workers
         for name in sinks:
             self._deliver(name, sinks[name], positions[name])
@@ -228,7 +230,7 @@ class Forwarder:
                 if settings.sinks[name] != old.sinks[name]:
                     sinks[name] = None
                     if not _same_file(old.sinks[name], settings.sinks[name]):
-                        sinks[name] = sink = build_sink(name, settings.sinks[name], self._clock)
+                        sinks[name] = sink = registry.build(name, settings.sinks[name], self._clock)
                         unused.push_async_callback(sink.close)
             self.receiver.reload(settings.orgs, settings.receiver)
             unused.pop_all()
@@ -251,7 +253,7 @@ class Forwarder:
         Batches in flight that are not settled by then are sent again by the new sink."""
         await self._workers[name].stop(RELOAD_GRACE)
         await self._sinks[name].close()
-        self._sinks[name] = new or build_sink(name, settings.sinks[name], self._clock)
+        self._sinks[name] = new or registry.build(name, settings.sinks[name], self._clock)
         attempt = 0
         while True:
             try:
@@ -269,30 +271,9 @@ class Forwarder:
         self._deliver(name, settings.sinks[name], positions[name])
 
 
-def build_sink(name: str, settings: Any, clock: Clock) -> Sink:
-    """Build the sink of `settings`. Only the libraries of its kind are imported.
-
-    Raises:
-        SinkError: it cannot be built.
-    """
-    if isinstance(settings, ElasticsearchSink):
-        from forwarder.sinks.elasticsearch.sink import ElasticsearchSink as Elasticsearch
-
-        # Below the worker's own timeout, so that the client learns which host hangs and tries another one next.
-        return Elasticsearch(settings, clock, 0.8 * settings.delivery.timeout)
-    if isinstance(settings, OtlpSink):
-        from forwarder.sinks.otlp.sink import OtlpSink as Otlp
-
-        return Otlp(settings, clock, settings.delivery.timeout)
-    assert isinstance(settings, FileSink)
-    from forwarder.sinks.file.sink import FileSink as File
-
-    return File(name, settings, clock)
-
-
 def _same_file(old: SinkSettings, new: SinkSettings) -> bool:
     """Whether both write one file, which only one of them can lock at a time."""
-    return isinstance(old, FileSink) and isinstance(new, FileSink) and old.path == new.path
+    return isinstance(old, FileSinkSettings) and isinstance(new, FileSinkSettings) and old.path == new.path
 
 
 def _okta_settings(settings: Settings, name: str) -> object:

@@ -21,16 +21,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from forwarder.config_types import Secret, Section, Size
+from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
-from forwarder.sinks.file.sink import FileSettings
-from forwarder.sinks.otlp.settings import OtlpSettings
+from forwarder.sinks import registry
+from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings
 
 ENV_PREFIX = "FORWARDER__"
@@ -57,44 +55,6 @@ class OrgSettings(HookEndpointSettings):
     def sources(self) -> tuple[Source, ...]:
         """Where its events come from."""
         return (Source.HOOK,) * bool(self.secrets) + (Source.LOG,) * bool(self.api)
-
-
-class _Delivered(Section):
-    """What every sink has, whatever its kind.
-
-    Attributes:
-        start: what a sink that is new to the store gets: all that the store holds, or only what comes from `now` on.
-        delivery: see below.
-    """
-
-    start: Literal["oldest", "now"] = "oldest"
-
-
-# Classes, not only default values: whoever sets one key of `delivery` keeps the other defaults of his kind of sink.
-class _ToElasticsearch(DeliverySettings):
-    concurrency: int = Field(default=2, ge=1, le=8)
-
-
-class _ToOtlp(DeliverySettings):
-    batch_events: int = Field(default=200, ge=1, le=5_000)
-    batch_bytes: Size = Field(
-        default="1MiB", validate_default=True, ge=1024
-    )  # a gRPC server takes 4 MiB at most
-
-
-class ElasticsearchSink(ElasticsearchSettings, _Delivered):
-    delivery: _ToElasticsearch = _ToElasticsearch()
-
-
-class OtlpSink(OtlpSettings, _Delivered):
-    delivery: _ToOtlp = _ToOtlp()
-
-
-class FileSink(FileSettings, _Delivered):
-    delivery: DeliverySettings = DeliverySettings()
-
-
-SinkSettings = Annotated[ElasticsearchSink | OtlpSink | FileSink, Field(discriminator="kind")]
 
 
 class LogSettings(Section):
@@ -124,7 +84,7 @@ class Settings(BaseSettings):
     orgs: dict[Name, OrgSettings] = Field(min_length=1)
     receiver: ReceiverSettings = ReceiverSettings()
     store: StoreSettings = StoreSettings()
-    sinks: dict[Name, SinkSettings] = Field(min_length=1)
+    sinks: dict[Name, registry.AnySinkSettings] = Field(min_length=1)
     reconcile: ReconcileSettings = ReconcileSettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
@@ -322,7 +282,7 @@ def _fault(fault: Any) -> str:
     if kind == "missing":
         return f"{path}: is required and not there"
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        return f"{path}.kind: must be one of {', '.join(_KINDS)}"
+        return f"{path}.kind: must be one of {', '.join(registry.SETTINGS)}"
     if kind == "too_short":
         return f"{path}: at least one is needed"
     if kind in _SHAPES:
@@ -342,12 +302,12 @@ _SHAPES = {
 }
 """What to write in place of a value of another shape; pydantic's own words are for programmers."""
 
-_KINDS: dict[str, type[Section]] = {"elasticsearch": ElasticsearchSink, "file": FileSink, "otlp": OtlpSink}
-
 
 def _locate(loc: tuple[Any, ...]) -> tuple[str, list[str]]:
     """The path as the operator wrote it, and the keys that are known beside its last one."""
-    parts = [part for n, part in enumerate(loc) if not (n == 2 and loc[0] == "sinks" and part in _KINDS)]
+    parts = [
+        part for n, part in enumerate(loc) if not (n == 2 and loc[0] == "sinks" and part in registry.SETTINGS)
+    ]
     path = ""
     for part in parts:
         if part == "[key]":
@@ -355,8 +315,8 @@ def _locate(loc: tuple[Any, ...]) -> tuple[str, list[str]]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     model: Any = Settings
     for part in loc[:-1]:
-        if loc[0] == "sinks" and part in _KINDS:
-            model = _KINDS[part]
+        if loc[0] == "sinks" and part in registry.SETTINGS:
+            model = registry.SETTINGS[part]
         elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = _model_of(model.model_fields[part])
     known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
@@ -382,7 +342,7 @@ def _joint_faults(settings: Settings) -> Iterator[str]:
             yield f"sinks.{name}: this name belongs to the receiver's dead letters; choose another"
     paths: dict[Path, str] = {}
     for name, sink in settings.sinks.items():
-        if isinstance(sink, FileSink):
+        if isinstance(sink, FileSinkSettings):
             other = paths.setdefault(Path(sink.path).absolute(), name)
             if other != name:
                 yield f"sinks.{name}.path: sinks.{other} writes the same file; give each its own"

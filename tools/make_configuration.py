@@ -13,11 +13,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from forwarder import settings
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import ReceiverSettings
+from forwarder.sink_settings import DeliverySettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.settings import StoreSettings
 
 TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -42,12 +45,16 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("receiver", "The listener that Okta posts to.", ReceiverSettings),
     ("receiver.tls", "HTTPS of the receiver.", TlsSettings),
     ("store", "The durable log.", StoreSettings),
-    ("sinks.NAME, kind: elasticsearch", "At least one sink is needed.", settings.ElasticsearchSink),
-    ("sinks.NAME, kind: otlp", "An OpenTelemetry Collector, or whatever takes OTLP logs.", settings.OtlpSink),
-    ("sinks.NAME, kind: file", "NDJSON on disk.", settings.FileSink),
+    ("sinks.NAME, kind: elasticsearch", "At least one sink is needed.", ElasticsearchSinkSettings),
+    (
+        "sinks.NAME, kind: otlp",
+        "An OpenTelemetry Collector, or another server that accepts OTLP logs.",
+        OtlpSinkSettings,
+    ),
+    ("sinks.NAME, kind: file", "A file of JSON lines (NDJSON) on this machine.", FileSinkSettings),
     (
         "sinks.NAME.delivery",
-        "How events are brought to the sink. `elasticsearch` has `concurrency` 2, `otlp` 200 events and 1MiB a batch.",
+        "How events are delivered to the sink. Other defaults: `concurrency` 2 for `elasticsearch`; 200 events and 1MiB for `otlp`.",
         DeliverySettings,
     ),
     ("reconcile", "Reading the System Log.", ReconcileSettings),

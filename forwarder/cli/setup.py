@@ -10,9 +10,10 @@ from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.setup_kibana import kibana_command
 
 if TYPE_CHECKING:
-    from forwarder.settings import ElasticsearchSink, Settings
+    from forwarder.settings import Settings
     from forwarder.setup.elasticsearch.bodies import Retention
     from forwarder.setup.line import Line
+    from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
 _SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
@@ -50,7 +51,7 @@ def elasticsearch_command(
     from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
 
     sink = _sink(load_settings(config), name, override)
-    target = Target(sink.data_stream, sink.documents, sink.pipeline)
+    target = Target(sink.data_stream, sink.document_format, sink.pipeline)
     wishes = Wishes(_retention(sink), dry_run=dry_run, rollover=rollover)
 
     async def run() -> bool:
@@ -61,13 +62,15 @@ def elasticsearch_command(
         raise SystemExit(1)
 
 
-def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "ElasticsearchSink":
+def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "ElasticsearchSinkSettings":
     """The sink that is meant, with what the command line says instead."""
     from pydantic import ValidationError
 
-    from forwarder.settings import ElasticsearchSink
+    from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
-    known = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSink)}
+    known = {
+        name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
+    }
     if name is None and len(known) == 1:
         (name,) = known
     if name is None or name not in known:
@@ -79,13 +82,13 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         return sink
     kept = {key: getattr(sink, key) for key in sink.model_fields_set - {"retention", "ilm_policy"}}
     try:
-        return ElasticsearchSink.model_validate({**kept, **chosen})
+        return ElasticsearchSinkSettings.model_validate({**kept, **chosen})
     except ValidationError as error:
         words = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise click.UsageError(words) from None
 
 
-def _retention(sink: "ElasticsearchSink") -> "Retention":
+def _retention(sink: "ElasticsearchSinkSettings") -> "Retention":
     from forwarder.setup.elasticsearch.bodies import Retention
 
     return Retention(

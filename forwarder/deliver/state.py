@@ -15,8 +15,8 @@ from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, a
 from forwarder.deliver.health import Health, State
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.result import DeadLetterLimit
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.window import Window
+from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20
 """Batches of events that may be read beyond the position while single events are retried."""

@@ -26,10 +26,10 @@ from forwarder.deliver.batching import Pending
 from forwarder.deliver.health import Health
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.result import send_batch
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.state import DeliveryState, InFlightBatch, WorkerStatus
 from forwarder.deliver.window import Window
 from forwarder.metrics import Metrics
+from forwarder.sink_settings import DeliverySettings
 
 _logger = logs.get("deliver")
 

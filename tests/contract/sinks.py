@@ -16,9 +16,12 @@ import pytest
 
 from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.core.ports import Sink
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
-from forwarder.sinks.file.sink import FileSettings, FileSink
-from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.file.sink import FileSink
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.sinks.otlp.sink import OtlpSink
 from tests.fakes.archive import ArchiveDirectory
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch
@@ -49,7 +52,7 @@ async def memory(_directory: Path) -> AsyncIterator[Running]:
 async def elasticsearch(_directory: Path) -> AsyncIterator[Running]:
     """The sink for Elasticsearch, with compression, as it is by default."""
     async with FakeElasticsearch() as server:
-        sink = ElasticsearchSink(ElasticsearchSettings(hosts=(server.url,)), ManualClock())
+        sink = ElasticsearchSink(ElasticsearchSinkSettings(hosts=(server.url,)), ManualClock())
         yield Running(sink, server)
         await sink.close()
 
@@ -58,7 +61,7 @@ async def elasticsearch(_directory: Path) -> AsyncIterator[Running]:
 async def otlp_http(_directory: Path) -> AsyncIterator[Running]:
     """The sink for OTLP over HTTP, with compression."""
     async with FakeOtlpHttp() as server:
-        sink = OtlpSink(OtlpSettings(endpoint=server.url, compression="gzip"), ManualClock())
+        sink = OtlpSink(OtlpSinkSettings(endpoint=server.url, compression="gzip"), ManualClock())
         yield Running(sink, server)
         await sink.close()
 
@@ -67,7 +70,7 @@ async def otlp_http(_directory: Path) -> AsyncIterator[Running]:
 async def otlp_grpc(_directory: Path) -> AsyncIterator[Running]:
     """The sink for OTLP over gRPC."""
     async with FakeOtlpGrpc() as server:
-        sink = OtlpSink(OtlpSettings(endpoint=server.url, protocol="grpc"), ManualClock())
+        sink = OtlpSink(OtlpSinkSettings(endpoint=server.url, protocol="grpc"), ManualClock())
         yield Running(sink, server)
         await sink.close()
 
@@ -76,7 +79,7 @@ async def otlp_grpc(_directory: Path) -> AsyncIterator[Running]:
 async def file(directory: Path) -> AsyncIterator[Running]:
     """The sink for a file, with the events as received."""
     path = directory / "archive" / "okta.ndjson"
-    settings = FileSettings.model_validate({"path": path, "format": "raw", "rotate_age": "36500d"})
+    settings = FileSinkSettings.model_validate({"path": path, "format": "raw", "rotate_age": "36500d"})
     sink = FileSink("archive", settings, ManualClock())
     yield Running(sink, ArchiveDirectory(path))
     await sink.close()

@@ -13,9 +13,9 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
+from forwarder.sink_settings import DeliverySettings
 from tests.contract.sinks import SINKS, Factory, Running, stored_events
 from tests.fakes.peer import Fault
 from tests.fakes.store import MemoryStore

@@ -14,7 +14,8 @@ from forwarder.setup.elasticsearch.run import setup
 from forwarder.setup.elasticsearch.wishes import Target, Wishes
 from forwarder.setup.line import Line
 from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.e2e.streams import Stream
 from tests.fakes.clock import NOON
 from tests.stack.elasticsearch import Elasticsearch
@@ -49,8 +50,8 @@ async def prepare(
 ) -> Told:
     """One run of setup with a sink of these settings."""
     lines: list[Line] = []
-    settings = ElasticsearchSettings(hosts=(server.url,), **sink)
-    target = Target(settings.data_stream, settings.documents, settings.pipeline)
+    settings = ElasticsearchSinkSettings(hosts=(server.url,), **sink)
+    target = Target(settings.data_stream, settings.document_format, settings.pipeline)
     wishes = Wishes(retention or Retention(), dry_run=dry_run, rollover=rollover)
     async with ElasticsearchAdmin(settings) as cluster:
         return Told(await setup(cluster, target, wishes, lines.append), lines)
@@ -67,7 +68,7 @@ def of_every_type(shape: str) -> list[StoredEvent]:
 
 async def deliver(stream: Stream, batch: list[StoredEvent], **more: Any) -> None:
     """Deliver all of `batch` at the first try."""
-    settings = ElasticsearchSettings(hosts=(stream.server.url,), namespace=stream.namespace, **more)
+    settings = ElasticsearchSinkSettings(hosts=(stream.server.url,), namespace=stream.namespace, **more)
     sink = ElasticsearchSink(settings, SystemClock())
     try:
         outcome = await sink.send(batch)

@@ -11,7 +11,8 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source, StoredEvent, read_event
 from forwarder.core.outcome import BatchResult
 from forwarder.emulator.events.generator import Generator
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.fakes.clock import NOON
 from tests.stack.elasticsearch import Elasticsearch
 
@@ -73,7 +74,7 @@ class Stream:
 
     def sink(self, clock: SystemClock | None = None, **more: Any) -> ElasticsearchSink:
         settings = {"hosts": (self.server.url,), "namespace": self.namespace, **more}
-        return ElasticsearchSink(ElasticsearchSettings(**settings), clock or HastyClock())
+        return ElasticsearchSink(ElasticsearchSinkSettings(**settings), clock or HastyClock())
 
     async def send(self, *batch: StoredEvent, **more: Any) -> BatchResult:
         """One try with a sink of its own."""

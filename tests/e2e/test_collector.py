@@ -15,10 +15,11 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Batch
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
-from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
+from forwarder.sink_settings import DeliverySettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.sinks.otlp.sink import OtlpSink
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import Store
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
@@ -68,7 +69,7 @@ class Pipe:
 
 
 @asynccontextmanager
-async def pipe(directory: Path, settings: OtlpSettings) -> AsyncIterator[Pipe]:
+async def pipe(directory: Path, settings: OtlpSinkSettings) -> AsyncIterator[Pipe]:
     clock, metrics = SystemClock(), Metrics()
     store = await Store.open(StoreSettings(path=directory / "forwarder.db"), clock, metrics)
     position = (await store.attach({"otlp": "oldest"}))["otlp"]
@@ -87,9 +88,9 @@ async def pipe(directory: Path, settings: OtlpSettings) -> AsyncIterator[Pipe]:
         await store.close()
 
 
-def settings(collector: Collector, protocol: str, **written: Any) -> OtlpSettings:
+def settings(collector: Collector, protocol: str, **written: Any) -> OtlpSinkSettings:
     endpoint = collector.grpc_endpoint if protocol == "grpc" else collector.http_endpoint
-    return OtlpSettings(endpoint=endpoint, protocol=protocol, **written)
+    return OtlpSinkSettings(endpoint=endpoint, protocol=protocol, **written)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -184,7 +185,7 @@ async def test_what_is_taken_in_part_is_counted_for_what_it_is(
     async with fake() as server:
         protocol = "grpc" if fake is FakeOtlpGrpc else "http/protobuf"
         server.answers += [Answer(refused=3, words="three are too old"), Answer(refused=4, words="all")]
-        async with pipe(tmp_path, OtlpSettings(endpoint=server.url, protocol=protocol)) as made:
+        async with pipe(tmp_path, OtlpSinkSettings(endpoint=server.url, protocol=protocol)) as made:
             for count in (10, 4, 6):
                 await made.append([event(number) for number in range(count)])
                 await made.drained()
@@ -200,7 +201,7 @@ async def test_what_is_taken_in_part_is_counted_for_what_it_is(
 async def test_a_redirect_delivers_nothing_and_pauses_the_sink(tmp_path: Path) -> None:
     async with FakeOtlpHttp() as server:
         server.always = Answer(302, headers={"Location": "https://sso.test/"})
-        async with pipe(tmp_path, OtlpSettings(endpoint=server.url)) as made:
+        async with pipe(tmp_path, OtlpSinkSettings(endpoint=server.url)) as made:
             await made.append([event(number) for number in range(5)])
             async with asyncio.timeout(10):
                 while not made.count("forwarder_delivery_retries_total", reason="redirect"):

@@ -10,7 +10,7 @@ import pytest
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason, RetryReason
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from tests.e2e.streams import UNFIT, Stream, happened, made, seqs
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
@@ -196,7 +196,8 @@ async def test_an_api_key_of_least_privilege_is_enough(guarded_stream: Stream) -
 
 @both_clients
 @pytest.mark.parametrize(
-    "wrong", [{}, {"api_key": "d3Jvbmc6d3Jvbmc="}, {"basic": {"username": ADMIN[0], "password": "wrong"}}]
+    "wrong",
+    [{}, {"api_key": "d3Jvbmc6d3Jvbmc="}, {"basic_auth": {"username": ADMIN[0], "password": "wrong"}}],
 )
 async def test_wrong_credentials_pause_until_new_ones_are_given(guarded_stream: Stream, wrong: Any) -> None:
     sink = guarded_stream.sink(**wrong)
@@ -204,7 +205,7 @@ async def test_wrong_credentials_pause_until_new_ones_are_given(guarded_stream: 
     assert (seqs(outcome), outcome.reason) == (([], [1], []), RetryReason.UNAUTHORIZED)
     assert outcome.pause
     right = {"username": ADMIN[0], "password": ADMIN[1]}
-    sink.reload(ElasticsearchSettings.model_validate({"hosts": ["http://unused"], "basic": right}))
+    sink.reload(ElasticsearchSinkSettings.model_validate({"hosts": ["http://unused"], "basic_auth": right}))
     assert seqs(await sink.send([made(1)])) == ([1], [], [])
     await sink.close()
 
@@ -229,12 +230,12 @@ async def test_a_cluster_that_is_read_only_pauses(guarded_stream: Stream) -> Non
     setting = "cluster.blocks.read_only"
     guarded_stream.server.call("PUT", "/_cluster/settings", {"persistent": {setting: True}})
     try:
-        outcome = await guarded_stream.send(made(1), made(2), basic=basic)
+        outcome = await guarded_stream.send(made(1), made(2), basic_auth=basic)
     finally:
         guarded_stream.server.call("PUT", "/_cluster/settings", {"persistent": {setting: None}})
     assert (seqs(outcome), outcome.reason) == (([], [1, 2], []), RetryReason.FORBIDDEN)
     assert (outcome.pause, outcome.whole) == (True, True)
-    assert seqs(await guarded_stream.send(made(1), made(2), basic=basic)) == ([1, 2], [], [])
+    assert seqs(await guarded_stream.send(made(1), made(2), basic_auth=basic)) == ([1, 2], [], [])
 
 
 @both_clients
@@ -243,7 +244,7 @@ async def test_a_document_beyond_the_limit_of_a_request_is_rejected_alone(
     guarded_stream: Stream, *, compress: bool
 ) -> None:
     basic = {"username": ADMIN[0], "password": ADMIN[1]}
-    sink = guarded_stream.sink(basic=basic, compress=compress)
+    sink = guarded_stream.sink(basic_auth=basic, compress=compress)
     large = made(2, client=LARGE)
     outcome = await sink.send([made(1), large])
     assert (seqs(outcome), outcome.split) == (([], [1, 2], []), True)

@@ -14,9 +14,9 @@ from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import RetryReason
 from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
+from forwarder.sink_settings import DeliverySettings
 from forwarder.store.dead_letters import Selection
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.commands import list_letters

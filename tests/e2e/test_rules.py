@@ -11,7 +11,8 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.conftest import require
 from tests.e2e import rules_page
 from tests.e2e.eql_rules import Rule
@@ -61,7 +62,7 @@ class Field:
         assert len(self.ids()) == len(events)
 
     async def _deliver(self, batch: list[StoredEvent]) -> None:
-        settings = ElasticsearchSettings(hosts=(self.stream.server.url,), namespace=self.stream.namespace)
+        settings = ElasticsearchSinkSettings(hosts=(self.stream.server.url,), namespace=self.stream.namespace)
         sink = ElasticsearchSink(settings, SystemClock())
         try:
             assert len((await sink.send(batch)).delivered) == len(batch)

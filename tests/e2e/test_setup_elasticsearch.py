@@ -71,7 +71,7 @@ def there(server: Elasticsearch) -> list[str]:
     return found
 
 
-BASIC: dict[str, Any] = {"basic": {"username": "tester", "password": USERS["tester"]}}
+BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": USERS["tester"]}}
 
 
 # --- twice
@@ -208,10 +208,10 @@ async def test_beside_elastics_integration_nothing_is_made_and_the_sink_is_told_
     told = await prepare(integration, namespace="beside1", **BASIC)
     assert not told.fine
     (fault,) = told.of("fault")
-    assert "`documents: raw`" in fault
+    assert "`document_format: raw`" in fault
     assert "`pipeline: _none`" in fault
     assert "logs-okta.system-3.14.0" in told.text
-    assert (await prepare(integration, namespace="beside1", documents="raw", **BASIC)).fine
+    assert (await prepare(integration, namespace="beside1", document_format="raw", **BASIC)).fine
     assert (await prepare(integration, namespace="beside1", pipeline="_none", **BASIC)).fine
     assert there(integration) == []
 
@@ -221,7 +221,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
     stream.namespace = f"beside{stream.namespace}"
     stream.name = f"logs-okta.system-{stream.namespace}"
     batch = of_every_type("hook")[:200]
-    await deliver(stream, batch, documents="raw", **BASIC)
+    await deliver(stream, batch, document_format="raw", **BASIC)
     hits = search(stream, {"size": 1_000})["hits"]["hits"]
     assert sorted(hit["_id"] for hit in hits) == sorted(stored.event.uuid for stored in batch)
     events = {stored.event.uuid: stored.event for stored in batch}
@@ -241,7 +241,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
 
 async def test_raw_events_without_its_pipeline_are_refused_before_one_is_sent(server: Elasticsearch) -> None:
     with pytest.raises(SetupError, match="not installed here"):
-        await prepare(server, documents="raw", **BASIC)
+        await prepare(server, document_format="raw", **BASIC)
     assert there(server) == []
 
 

@@ -69,8 +69,8 @@ async def setup(caller: Caller, target: Target, wishes: Wishes, say: Say) -> boo
         return await _beside(cluster, found, target, wishes, say)
     if target.documents == "raw":
         raise SetupError(
-            "`documents: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
-            " installed here; install them in Kibana, or write `documents: ecs`"
+            "`document_format: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
+            " installed here; install them in Kibana, or write `document_format: ecs`"
         )
     faults = conflicts(templates, target.data_stream)
     if faults:
@@ -108,7 +108,7 @@ async def _beside(cluster: Cluster, found: Package, target: Target, wishes: Wish
             Line(
                 "fault",
                 "this sink sends finished documents, and that pipeline would mark each of them as an error. In the"
-                f" sink write `documents: raw` (Elastic's pipeline makes the documents), or `pipeline: {bodies.NAME}`"
+                f" sink write `document_format: raw` (Elastic's pipeline makes the documents), or `pipeline: {bodies.NAME}`"
                 " (ours stay, behind our pipeline, which this command then makes), or `pipeline: _none` (ours stay as"
                 " they are)",
             )

@@ -9,7 +9,7 @@ from elasticsearch import ApiError, UnsupportedProductError
 from forwarder.core.errors import SinkError
 from forwarder.core.ports import Reply
 from forwarder.sinks.elasticsearch.client import causes, connect, credentials
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 TIMEOUT = 60.0
 """Seconds without a byte; a template change waits for the whole cluster."""
@@ -18,7 +18,7 @@ TIMEOUT = 60.0
 class ElasticsearchAdmin:
     """`core.ports.Caller` for one cluster, with the sink's own hosts, trust and credentials. Use it as an async context manager."""
 
-    def __init__(self, settings: ElasticsearchSettings, timeout: float = TIMEOUT) -> None:
+    def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
         """Args:
             settings: the operator's.
             timeout: seconds without a byte from a host.

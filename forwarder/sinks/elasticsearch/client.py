@@ -10,7 +10,7 @@ from elasticsearch import AsyncElasticsearch
 from forwarder import logs
 from forwarder.core.errors import SinkError
 from forwarder.sinks.elasticsearch.node import Node
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class _Ready(elastic_transport.Serializer):
@@ -33,7 +33,7 @@ class _Answers(elastic_transport.JsonSerializer):
             return data.decode(errors="replace")
 
 
-def connect(settings: ElasticsearchSettings, timeout: float) -> AsyncElasticsearch:
+def connect(settings: ElasticsearchSinkSettings, timeout: float) -> AsyncElasticsearch:
     """The cluster's client, without credentials. It tries each request once, on one host.
 
     Args:
@@ -60,7 +60,7 @@ def connect(settings: ElasticsearchSettings, timeout: float) -> AsyncElasticsear
     )
 
 
-def _trust(settings: ElasticsearchSettings) -> ssl.SSLContext | None:
+def _trust(settings: ElasticsearchSinkSettings) -> ssl.SSLContext | None:
     if not settings.tls:
         return None
     path = settings.ca_file
@@ -68,26 +68,26 @@ def _trust(settings: ElasticsearchSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=path)
     except OSError as error:
         raise SinkError(f"ca_file {path} cannot be used: {error.strerror or error}") from error
-    if not settings.verify:
+    if not settings.verify_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         logs.get("sinks").warning(
             "the server's certificate is not checked",
             action="certificate_not_verified",
             hosts=settings.hosts,
-            hint="write ca_file in place of verify: false",
+            hint="write ca_file in place of verify_certificate: false",
         )
     return context
 
 
-def credentials(settings: ElasticsearchSettings) -> dict[str, Any]:
+def credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
     """Who we are, as options of the client; empty where the settings name nobody."""
     if settings.api_key:
         key = settings.api_key.reveal()
         name, colon, rest = key.partition(":")
         return {"api_key": (name, rest) if colon else key}
-    if settings.basic:
-        return {"basic_auth": (settings.basic.username, settings.basic.password.reveal())}
+    if settings.basic_auth:
+        return {"basic_auth": (settings.basic_auth.username, settings.basic_auth.password.reveal())}
     return {}
 
 

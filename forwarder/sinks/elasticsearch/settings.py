@@ -1,4 +1,4 @@
-"""What an operator sets about a sink of kind `elasticsearch`."""
+"""Settings of a sink of kind `elasticsearch`."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, FilePath, StringConstraints, model_v
 
 from forwarder.config_types import Duration, Secret, Section
 from forwarder.ecs.document import DATASET, DocumentOptions
+from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
@@ -16,9 +17,9 @@ _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 def _host(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no address; write a URL, as in https://es.internal:9200")
+        raise ValueError(f"{url!r} is not a URL of a host; write one like https://es.internal:9200")
     if parts.username or parts.password:
-        raise ValueError("credentials do not belong into an address; write `basic` or `api_key`")
+        raise ValueError("remove the credentials from the URL; write them as `basic_auth` or `api_key`")
     if parts.port == 0:
         raise ValueError(f"{url!r} has port 0")
     port = parts.port or (443 if parts.scheme == "https" else 80)  # the client takes no address without one
@@ -28,9 +29,11 @@ def _host(url: str) -> str:
 
 def _namespace(name: str) -> str:
     if not _NAMESPACE.fullmatch(name):
-        raise ValueError('a namespace has no capitals, blanks, hyphens, nor any of \\ / * ? " < > | , # :')
+        raise ValueError(
+            'a namespace cannot contain capitals, spaces, hyphens or any of \\ / * ? " < > | , # :'
+        )
     if name in {".", ".."} or len(name.encode()) > 100:
-        raise ValueError("a namespace is no dot and has at most 100 bytes")
+        raise ValueError("a namespace cannot be `.` or `..`, nor longer than 100 bytes")
     return name
 
 
@@ -41,34 +44,41 @@ class BasicAuth(Section):
     password: Secret
 
 
-class ElasticsearchSettings(Section):
-    """What an operator sets about one sink of kind `elasticsearch`.
+class _Delivery(DeliverySettings):
+    # A class, not only a default value: who sets one key of `delivery` keeps the defaults of the others.
+    concurrency: int = Field(default=2, ge=1, le=8)
+
+
+class ElasticsearchSinkSettings(SinkSettings):
+    """A sink of kind `elasticsearch`.
 
     Attributes:
-        hosts: URLs of one cluster's nodes; a port that is not written is the scheme's own (80, 443).
-        api_key: as Elasticsearch shows it, encoded or as `id:key`. Needs the index rights `create_doc` and
-            `auto_configure` on the data stream.
-        basic: a user, where there is no API key.
-        ca_file: the certificates to trust, in PEM; without it those of the system.
-        verify: check the server's certificate. Without it anyone on the way can read and take events.
-        namespace: the last part of the data stream's name.
-        compress: gzip the requests. On the same machine it only costs.
-        pipeline: the ingest pipeline, in place of the index's default; `_none` for no pipeline at all.
+        hosts: URLs of the nodes of one cluster. The default port is that of the scheme (80, 443).
+        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and `auto_configure` on the
+            data stream.
+        basic_auth: a user and a password, instead of an API key.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
+        verify_certificate: check the server's certificate. With `false`, anyone on the network path can read and
+            intercept events.
+        namespace: last part of the name of the data stream.
+        compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU time.
+        pipeline: ingest pipeline to use instead of the default of the index; `_none` for no pipeline.
         preserve_original_event: keep the event as received in `event.original`.
-        remove_flattened_debug: debug data as single fields, not as one flattened object.
-        tags: added to every document.
-        okta_geo: fill `source.geo` and `source.as` with what Okta knows, for a server without GeoIP databases.
-        documents: `ecs`, made here; or `raw`, for the pipeline of Elastic's own Okta integration, where it is installed.
-        retention: how long events stay in Elasticsearch, for `forwarder setup elasticsearch`; for ever without it.
-        ilm_policy: an index lifecycle policy that decides this, in place of `retention`.
+        remove_flattened_debug: store debug data as single fields, not as one flattened object.
+        tags: tags to add to every document.
+        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
+        document_format: `ecs` for ECS documents; `raw` for the pipeline of Elastic's Okta integration, if that is
+            installed.
+        retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it, events are never deleted.
+        ilm_policy: index lifecycle policy to use instead of `retention`.
     """
 
     kind: Literal["elasticsearch"] = "elasticsearch"
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(min_length=1)
     api_key: Secret | None = None
-    basic: BasicAuth | None = None
+    basic_auth: BasicAuth | None = None
     ca_file: FilePath | None = None
-    verify: bool = True
+    verify_certificate: bool = True
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     compress: bool = True
     pipeline: Annotated[str, StringConstraints(min_length=1)] | None = None
@@ -76,23 +86,24 @@ class ElasticsearchSettings(Section):
     remove_flattened_debug: bool = False
     tags: tuple[str, ...] = ()
     okta_geo: bool = False
-    documents: Literal["ecs", "raw"] = "ecs"
+    document_format: Literal["ecs", "raw"] = "ecs"
     retention: Duration | None = Field(default=None, ge=60)
     ilm_policy: Annotated[str, StringConstraints(pattern=r"^[^\s/?#]+$")] | None = None
+    delivery: _Delivery = _Delivery()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.api_key and self.basic:
-            raise ValueError("write `api_key` or `basic`, not both")
+        if self.api_key and self.basic_auth:
+            raise ValueError("write `api_key` or `basic_auth`, not both")
         if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
             raise ValueError(
-                "`api_key` holds a character that no API key has, perhaps a blank or a line break"
+                "`api_key` contains a character that an API key cannot have, such as a space or a line break"
             )
-        if self.ca_file and not (self.verify and self.tls):
-            raise ValueError("`ca_file` has no use without https or with `verify: false`")
-        if self.documents == "raw" and self.pipeline == "_none":
+        if self.ca_file and not (self.verify_certificate and self.tls):
+            raise ValueError("`ca_file` has no effect without https or with `verify_certificate: false`")
+        if self.document_format == "raw" and self.pipeline == "_none":
             raise ValueError(
-                "`documents: raw` needs a pipeline that makes documents; remove `pipeline: _none`"
+                "`document_format: raw` needs the pipeline of Elastic's integration; remove `pipeline: _none`"
             )
         if self.retention and self.ilm_policy:
             raise ValueError("write `retention` or `ilm_policy`, not both")
@@ -102,17 +113,17 @@ class ElasticsearchSettings(Section):
 
     @property
     def tls(self) -> bool:
-        """Whether the hosts speak TLS."""
+        """Whether the hosts use TLS."""
         return self.hosts[0].startswith("https:")
 
     @property
     def data_stream(self) -> str:
-        """Its name."""
+        """The name of the data stream."""
         return f"logs-{DATASET}-{self.namespace}"
 
     @property
     def options(self) -> DocumentOptions:
-        """What the mapping needs to know."""
+        """Options of the mapping from events to documents."""
         return DocumentOptions(
             namespace=self.namespace,
             preserve_original_event=self.preserve_original_event,

@@ -32,15 +32,13 @@ from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.client import causes, connect, credentials
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSettings
-
-__all__ = ["ElasticsearchSettings", "ElasticsearchSink"]
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class ElasticsearchSink:
     """`core.ports.Sink` for Elasticsearch. Several `send`s may run at once."""
 
-    def __init__(self, settings: ElasticsearchSettings, clock: Clock, timeout: float = 30.0) -> None:
+    def __init__(self, settings: ElasticsearchSinkSettings, clock: Clock, timeout: float = 30.0) -> None:
         """Args:
             settings: the operator's.
             clock: for a `Retry-After` that names a date.
@@ -52,15 +50,15 @@ class ElasticsearchSink:
         self._settings = settings
         self._clock = clock
         self._options = settings.options
-        self._make = raw_document if settings.documents == "raw" else document
+        self._make = raw_document if settings.document_format == "raw" else document
         self._owner = connect(settings, timeout)
         self._client = self._authorized(settings)
 
-    def reload(self, settings: ElasticsearchSettings) -> None:
+    def reload(self, settings: ElasticsearchSinkSettings) -> None:
         """Take the credentials of `settings` from the next `send` on. Everything else stays as it was."""
         self._client = self._authorized(settings)
 
-    def _authorized(self, settings: ElasticsearchSettings) -> AsyncElasticsearch:
+    def _authorized(self, settings: ElasticsearchSinkSettings) -> AsyncElasticsearch:
         chosen = credentials(settings)
         if self._settings.compress:
             chosen["headers"] = {"content-encoding": "gzip"}

@@ -4,13 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
-from pydantic import Field
 
 from forwarder import logs
-from forwarder.config_types import Duration, PathStr, Section, Size
 from forwarder.cooperative import Cooperative
 from forwarder.core.errors import SinkError, UnmappableError
 from forwarder.core.event import Event, StoredEvent
@@ -18,35 +15,17 @@ from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryRe
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.file.lines import LineFile, Rotation
+from forwarder.sinks.file.settings import FileSinkSettings
 
 _logger = logs.get("sinks")
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
-class FileSettings(Section):
-    """A file of JSON lines on this machine.
-
-    Attributes:
-        path: the file that is written; its directory is made where it does not exist.
-        format: `ecs` for the documents that Elasticsearch gets, `raw` for the events as received.
-        rotate_bytes: the file is put aside, under a name with the time, before it grows beyond.
-        rotate_age: and when a new period of this length begins; with `1d` each file holds one day (UTC).
-        keep: how many files that were put aside stay; all where it is not set.
-    """
-
-    kind: Literal["file"] = "file"
-    path: PathStr
-    format: Literal["ecs", "raw"] = "ecs"
-    rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
-    rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)
-    keep: int | None = Field(default=None, ge=0)
-
-
 class FileSink:
     """`core.ports.Sink` on a file. Delivered means written and synced."""
 
-    def __init__(self, name: str, settings: FileSettings, clock: Clock) -> None:
+    def __init__(self, name: str, settings: FileSinkSettings, clock: Clock) -> None:
         """Lock the file; it is opened, and a torn line cut off, in the background.
 
         Args:
@@ -57,7 +36,7 @@ class FileSink:
         Raises:
             SinkError: another process writes this file.
         """
-        rotation = Rotation(settings.rotate_bytes, settings.rotate_age, settings.keep)
+        rotation = Rotation(settings.rotate_bytes, settings.rotate_age, settings.max_files)
         self._settings = settings
         self._file = LineFile(settings.path, rotation, clock)
         self._closed = False

@@ -22,7 +22,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from forwarder.core.outcome import RetryReason
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.response import UNANSWERED, Reply, not_encoded
-from forwarder.sinks.otlp.settings import OtlpSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
 _CHANNEL = (
@@ -40,7 +40,7 @@ _STATUS_DETAILS = "grpc-status-details-bin"
 class GrpcExporter:
     """`otlp_reply.Exporter` over gRPC. Nothing is read or opened before the first `export`, which has a thread."""
 
-    def __init__(self, settings: OtlpSettings, timeout: float) -> None:
+    def __init__(self, settings: OtlpSinkSettings, timeout: float) -> None:
         self._settings = settings
         self._timeout = timeout
         self._witness = _Witness()
@@ -127,7 +127,7 @@ class _Witness(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc 
         return Reply(verdict, f"{code}: {words}" if words else code, _wait(call), answered=answered)
 
 
-def _credentials(settings: OtlpSettings) -> grpc.ChannelCredentials:
+def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
     def read(path: Path | None) -> bytes | None:
         return path.read_bytes() if path else None
 

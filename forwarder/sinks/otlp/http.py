@@ -22,7 +22,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.response import UNANSWERED, Reply, not_encoded
-from forwarder.sinks.otlp.settings import OtlpSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _MOST_ANSWER = 64 * 1024
 """Bytes of an answer that are read. A real one has a few hundred at the most."""
@@ -33,7 +33,7 @@ _CHUNK = 8 * 1024
 class HttpExporter:
     """`otlp_reply.Exporter` over HTTP with protobuf."""
 
-    def __init__(self, settings: OtlpSettings, timeout: float, clock: Clock) -> None:
+    def __init__(self, settings: OtlpSinkSettings, timeout: float, clock: Clock) -> None:
         self._session = _Session(settings, clock)
         # Every argument is given, because the SDK asks the environment for each one that is not.
         self._exporter = OTLPLogExporter(
@@ -68,7 +68,7 @@ class _Session(requests.Session):
         reply: what came of the last request; None while there was none.
     """
 
-    def __init__(self, settings: OtlpSettings, clock: Clock) -> None:
+    def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
         super().__init__()
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.headers.clear()
@@ -133,7 +133,7 @@ def _root(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _headers(settings: OtlpSettings) -> dict[str, str]:
+def _headers(settings: OtlpSinkSettings) -> dict[str, str]:
     headers = {"user-agent": "okta-forwarder"}
     headers |= {name: value.reveal() for name, value in settings.headers.items()}
     headers["content-type"] = "application/x-protobuf"

@@ -1,4 +1,4 @@
-"""What an operator sets for an OTLP sink."""
+"""Settings of a sink of kind `otlp`."""
 
 import re
 import ssl
@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from forwarder.config_types import PathStr, Secret, Section
+from forwarder.config_types import PathStr, Secret, Size
 from forwarder.core.errors import SinkError
+from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
@@ -24,20 +25,27 @@ _OURS = {
 }
 
 
-class OtlpSettings(Section):
-    """An OpenTelemetry Collector, or whatever else takes logs by OTLP.
+class _Delivery(DeliverySettings):
+    # A class, not only default values: who sets one key of `delivery` keeps the defaults of the others.
+    batch_events: int = Field(default=200, ge=1, le=5_000)
+    # A gRPC server accepts messages of 4 MiB at most, by default.
+    batch_bytes: Size = Field(default="1MiB", validate_default=True, ge=1024)
 
-    No OTEL_* variable, proxy variable or .netrc file has a say: what is set here is all there is.
+
+class OtlpSinkSettings(SinkSettings):
+    """An OpenTelemetry Collector, or another server that accepts logs by OTLP.
+
+    OTEL_* variables, proxy variables and .netrc files have no effect: only these settings count.
 
     Attributes:
-        endpoint: `http://` or `https://`, host and port. For http/protobuf `/v1/logs` is added where there is no
-            path. For gRPC the scheme says whether TLS is used.
+        endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL has no path.
+            For gRPC, the scheme says whether TLS is used.
         protocol: `http/protobuf` or `grpc`.
-        headers: sent with each request, as in `{authorization: {env: OTLP_TOKEN}}`.
-        ca_file: PEM; whom to trust instead of the machine's own list.
-        cert_file: PEM; our own certificate, with `key_file`.
-        key_file: PEM; its private key.
-        compression: `gzip` or `none`; on the same machine it only costs.
+        headers: headers of each request, as in `{authorization: {env: OTLP_TOKEN}}`.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
+        cert_file: PEM file with the client certificate; needs `key_file`.
+        key_file: PEM file with the private key of the client certificate.
+        compression: `gzip` or `none`. If the server runs on the same machine, `gzip` only costs CPU time.
     """
 
     kind: Literal["otlp"] = "otlp"
@@ -48,6 +56,7 @@ class OtlpSettings(Section):
     cert_file: PathStr | None = None
     key_file: PathStr | None = None
     compression: Literal["none", "gzip"] = "none"
+    delivery: _Delivery = _Delivery()
 
     @property
     def secure(self) -> bool:

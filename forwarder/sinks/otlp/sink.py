@@ -22,9 +22,7 @@ from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.record import record
 from forwarder.sinks.otlp.response import Exporter, Reply
-from forwarder.sinks.otlp.settings import OtlpSettings
-
-__all__ = ["OtlpSettings", "OtlpSink"]
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _GRACE = 1.0
 """Seconds beyond the request's own timeout until its thread is given up: looking up a name heeds no timeout."""
@@ -37,7 +35,7 @@ _T = TypeVar("_T")
 class OtlpSink:
     """`core.ports.Sink` for OTLP logs over HTTP or gRPC. Several `send`s may run at once."""
 
-    def __init__(self, settings: OtlpSettings, clock: Clock, timeout: float = 10.0) -> None:
+    def __init__(self, settings: OtlpSinkSettings, clock: Clock, timeout: float = 10.0) -> None:
         """Args:
             settings: the operator's.
             clock: for a `Retry-After` that names a date.
@@ -54,7 +52,7 @@ class OtlpSink:
         self._idle: list[Exporter] = []
         self._warn_from = clock.monotonic()
 
-    def reload(self, settings: OtlpSettings) -> None:
+    def reload(self, settings: OtlpSinkSettings) -> None:
         """Take the headers of `settings`, and what its files hold now, from the next `send` on."""
         self._settings = settings
         self._drop_idle()
@@ -143,7 +141,7 @@ class OtlpSink:
             )
 
 
-def _connector(protocol: str, timeout: float, clock: Clock) -> Callable[[OtlpSettings], Exporter]:
+def _connector(protocol: str, timeout: float, clock: Clock) -> Callable[[OtlpSinkSettings], Exporter]:
     """What makes an exporter. Only what the protocol needs is loaded: each of the two costs some 20 MB."""
     if protocol == "grpc":
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above

@@ -9,9 +9,9 @@ from typing import Any
 from forwarder.core.event import Event, Source
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Batch, Sink
-from forwarder.deliver.settings import DeliverySettings
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
+from forwarder.sink_settings import DeliverySettings
 from tests.fakes.clock import NOON, ManualClock, settle
 from tests.fakes.sink import Call, ScriptedSink
 from tests.fakes.store import MemoryStore

@@ -12,7 +12,7 @@ from forwarder.core.errors import StoreFullError
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Settlement
-from forwarder.deliver.settings import DeliverySettings
+from forwarder.sink_settings import DeliverySettings
 from tests.examples import examples
 from tests.fakes.clock import settle
 from tests.fakes.store import MemoryStore

@@ -22,7 +22,8 @@ from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSettings, ElasticsearchSink
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.certificates import Certificate
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import MAPPING, THROTTLED, FakeElasticsearch, Reply, error
@@ -45,7 +46,7 @@ def stored(seq: int, **more: Any) -> StoredEvent:
 
 
 def sink_for(server: FakeElasticsearch, timeout: float = 30.0, **more: Any) -> ElasticsearchSink:
-    settings = ElasticsearchSettings(**{"hosts": (server.url,), **more})
+    settings = ElasticsearchSinkSettings(**{"hosts": (server.url,), **more})
     return ElasticsearchSink(settings, ManualClock(), timeout)
 
 
@@ -82,27 +83,27 @@ def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
     [
         ({"hosts": []}, "at least 1"),
         ({"hosts": ["es.internal:9200"]}, "https://es.internal:9200"),
-        ({"hosts": ["ftp://es:9200"]}, "is no address"),
-        ({"hosts": ["https://"]}, "is no address"),
+        ({"hosts": ["ftp://es:9200"]}, "is not a URL of a host"),
+        ({"hosts": ["https://"]}, "is not a URL of a host"),
         ({"hosts": ["https://es:99999"]}, "Port out of range"),
-        ({"hosts": ["https://es/?pretty"]}, "is no address"),
-        ({"hosts": ["https://elastic:topsecret@es:9200"]}, "`basic` or `api_key`"),
+        ({"hosts": ["https://es/?pretty"]}, "is not a URL of a host"),
+        ({"hosts": ["https://elastic:topsecret@es:9200"]}, "`basic_auth` or `api_key`"),
         ({"hosts": ["https://a", "http://b"]}, "all http or all https"),
-        ({"namespace": "Default"}, "a namespace has no"),
-        ({"namespace": "a-b"}, "a namespace has no"),
-        ({"namespace": "a b"}, "a namespace has no"),
-        ({"namespace": "a\n"}, "a namespace has no"),
-        ({"namespace": ""}, "a namespace has no"),
-        ({"namespace": ".."}, "dot"),
+        ({"namespace": "Default"}, "a namespace cannot contain"),
+        ({"namespace": "a-b"}, "a namespace cannot contain"),
+        ({"namespace": "a b"}, "a namespace cannot contain"),
+        ({"namespace": "a\n"}, "a namespace cannot contain"),
+        ({"namespace": ""}, "a namespace cannot contain"),
+        ({"namespace": ".."}, "cannot be"),
         ({"namespace": "ü" * 51}, "100 bytes"),
-        ({"api_key": KEY, "basic": {"username": "u", "password": PASSWORD}}, "not both"),
-        ({"api_key": f"{KEY} {KEY}"}, "a blank"),
-        ({"api_key": "schlüssel"}, "no API key has"),
-        ({"ca_file": __file__, "verify": False}, "`ca_file` has no use"),
+        ({"api_key": KEY, "basic_auth": {"username": "u", "password": PASSWORD}}, "not both"),
+        ({"api_key": f"{KEY} {KEY}"}, "a space"),
+        ({"api_key": "schlüssel"}, "an API key cannot have"),
+        ({"ca_file": __file__, "verify_certificate": False}, "`ca_file` has no effect"),
         ({"ca_file": "/not/there.pem"}, "does not point to a file"),
         ({"pipeline": ""}, "at least 1"),
-        ({"documents": "raw", "pipeline": "_none"}, "needs a pipeline"),
-        ({"documents": "other"}, "'ecs' or 'raw'"),
+        ({"document_format": "raw", "pipeline": "_none"}, "needs the pipeline"),
+        ({"document_format": "other"}, "'ecs' or 'raw'"),
         ({"retention": "90d", "ilm_policy": "mine"}, "not both"),
         ({"retention": "1s"}, "greater than or equal to 60"),
         ({"ilm_policy": "a/b"}, "pattern"),
@@ -111,7 +112,7 @@ def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
 )
 def test_wrong_settings_are_refused_with_a_hint_and_without_a_secret(wrong: Any, words: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        ElasticsearchSettings(**{"hosts": ["https://es:9200"], **wrong})
+        ElasticsearchSinkSettings(**{"hosts": ["https://es:9200"], **wrong})
     assert words in str(caught.value)
     for secret in (KEY, PASSWORD, "topsecret", "schlüssel"):
         assert secret not in str(caught.value)
@@ -127,14 +128,14 @@ def test_wrong_settings_are_refused_with_a_hint_and_without_a_secret(wrong: Any,
     ],
 )
 def test_a_host_is_a_url_whose_port_may_be_left_out(written: str, read: str) -> None:
-    settings = ElasticsearchSettings(hosts=(written,))
+    settings = ElasticsearchSinkSettings(hosts=(written,))
     assert settings.hosts == (read,)
     ElasticsearchSink(settings, ManualClock())
 
 
 @pytest.mark.parametrize("namespace", ["default", "prod", "acme.eu", "team_1", "ü", "x" * 100])
 def test_the_namespace_ends_the_name_of_the_data_stream(namespace: str) -> None:
-    settings = ElasticsearchSettings(hosts=("https://es:9200",), namespace=namespace)
+    settings = ElasticsearchSinkSettings(hosts=("https://es:9200",), namespace=namespace)
     assert settings.data_stream == f"logs-okta.system-{namespace}"
 
 
@@ -232,7 +233,7 @@ async def test_a_long_batch_lets_the_event_loop_go_on(
         ({"api_key": KEY}, f"ApiKey {KEY}"),
         ({"api_key": "the-id:the-key"}, "ApiKey " + base64.b64encode(b"the-id:the-key").decode()),
         (
-            {"basic": {"username": "forwarder", "password": PASSWORD}},
+            {"basic_auth": {"username": "forwarder", "password": PASSWORD}},
             "Basic " + base64.b64encode(f"forwarder:{PASSWORD}".encode()).decode(),
         ),
     ],
@@ -249,7 +250,7 @@ async def test_new_credentials_count_from_the_next_send_on(server: FakeElasticse
     sink = sink_for(server, api_key=KEY)
     outcome = await sink.send([stored(1)])
     assert (outcome.reason, outcome.pause) == (RetryReason.UNAUTHORIZED, True)
-    sink.reload(ElasticsearchSettings.model_validate({"hosts": [server.url], "api_key": "bmV3Om5ldw=="}))
+    sink.reload(ElasticsearchSinkSettings.model_validate({"hosts": [server.url], "api_key": "bmV3Om5ldw=="}))
     assert (await sink.send([stored(1)])).delivered == [1]
     await sink.close()
 
@@ -258,14 +259,14 @@ async def test_no_secret_is_seen_in_a_log_an_outcome_or_a_repr(
     server: FakeElasticsearch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for more in ({"api_key": KEY}, {"basic": {"username": "u", "password": PASSWORD}}):
+    for more in ({"api_key": KEY}, {"basic_auth": {"username": "u", "password": PASSWORD}}):
         sink = sink_for(server, **more)
         server.replies.append(error(401, "security_exception", "unable to authenticate"))
         outcome = await sink.send([stored(1)])
         await server.hang_up()
         refused = await sink.send([stored(1)])
         await server.listen()
-        settings = ElasticsearchSettings(**{"hosts": (server.url,), **more})
+        settings = ElasticsearchSinkSettings(**{"hosts": (server.url,), **more})
         seen = f"{caplog.text} {outcome} {refused} {settings!r} {settings} {sink!r} {settings.model_dump()}"
         await sink.close()
         encoded = base64.b64encode(f"u:{PASSWORD}".encode()).decode()
@@ -502,7 +503,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
 
 async def test_turning_verification_off_works_and_is_warned_of(tls_server: FakeElasticsearch) -> None:
     with structlog.testing.capture_logs() as lines:
-        outcome = await send_once(tls_server, stored(1), verify=False)
+        outcome = await send_once(tls_server, stored(1), verify_certificate=False)
     assert outcome.delivered == [1]
     assert [(line["log_level"], line["action"]) for line in lines] == [
         ("warning", "certificate_not_verified")
@@ -513,6 +514,6 @@ async def test_turning_verification_off_works_and_is_warned_of(tls_server: FakeE
 def test_a_ca_file_that_cannot_be_used_is_an_error_that_names_it(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ca.pem"
     path.write_text(content)
-    settings = ElasticsearchSettings(hosts=("https://127.0.0.1:1",), ca_file=path)
+    settings = ElasticsearchSinkSettings(hosts=("https://127.0.0.1:1",), ca_file=path)
     with pytest.raises(SinkError, match=f"ca_file {path} cannot be used"):
         ElasticsearchSink(settings, ManualClock())

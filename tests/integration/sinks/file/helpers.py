@@ -9,7 +9,8 @@ import msgspec
 
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
-from forwarder.sinks.file.sink import FileSettings, FileSink
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.file.sink import FileSink
 from tests.fakes.clock import NOON, ManualClock
 
 BODY = (
@@ -42,7 +43,7 @@ def batch(first: int, count: int) -> list[StoredEvent]:
 async def sink_at(path: Path, clock: ManualClock | None = None, **options: Any) -> AsyncIterator[FileSink]:
     """A sink at `path`. A file's own time is real and the clock is not, so by default no age rotates it."""
     defaults = {"path": path, "format": "raw", "rotate_age": "36500d"}
-    chosen = FileSettings.model_validate({**defaults, **options})
+    chosen = FileSinkSettings.model_validate({**defaults, **options})
     sink = FileSink("archive", chosen, clock or ManualClock())
     yield sink
     await sink.close()

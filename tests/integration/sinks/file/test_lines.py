@@ -158,7 +158,7 @@ async def test_only_the_newest_files_are_kept_and_no_stranger_is_touched(tmp_pat
     for stranger in strangers:
         stranger.write_text("mine")
     clock = ManualClock()
-    async with sink_at(path, clock, rotate_age="1h", keep=2) as sink:
+    async with sink_at(path, clock, rotate_age="1h", max_files=2) as sink:
         for seq in range(1, 15):
             await sink.send(batch(seq, 1))
             await clock.advance(3600)
@@ -169,7 +169,7 @@ async def test_only_the_newest_files_are_kept_and_no_stranger_is_touched(tmp_pat
 
 async def test_the_tenth_file_of_a_second_is_newer_than_the_ninth(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
-    async with sink_at(path, rotate_bytes="1KiB", keep=3) as sink:
+    async with sink_at(path, rotate_bytes="1KiB", max_files=3) as sink:
         for seq in range(13):
             await sink.send([stored(seq + 1, b'{"uuid":"u-%d","pad":"%s"}' % (seq + 1, b"x" * 900))])
     assert sorted(uuids(path, *_aside(path))) == ["u-10", "u-11", "u-12", "u-13"]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from forwarder.core.errors import SinkError
 from forwarder.core.outcome import RejectReason
-from forwarder.sinks.file.sink import FileSettings, FileSink
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.file.sink import FileSink
 from tests.fakes.clock import ManualClock
 from tests.integration.sinks.file.helpers import assert_waits, batch, sink_at, stored, uuids
 
@@ -114,7 +115,7 @@ async def test_a_file_that_cannot_be_opened_at_the_start_is_tried_with_each_batc
 
 def _write_in_another_process(path: str, said: Any) -> None:
     try:
-        FileSink("archive", FileSettings.model_validate({"path": path}), ManualClock())
+        FileSink("archive", FileSinkSettings.model_validate({"path": path}), ManualClock())
     except SinkError as error:
         said.put(str(error))
     else:

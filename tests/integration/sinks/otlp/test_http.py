@@ -14,7 +14,8 @@ from forwarder.core.errors import SinkError
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.sinks.otlp.http import HttpExporter
 from forwarder.sinks.otlp.record import record
-from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.sinks.otlp.sink import OtlpSink
 from tests.certificates import Certificate
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
@@ -30,7 +31,7 @@ async def server() -> AsyncIterator[FakeOtlpHttp]:
 
 
 async def send(url: str, events: int = 2, timeout: float = 5.0, **written: Any) -> BatchResult:
-    sink = OtlpSink(OtlpSettings(endpoint=url, **written), ManualClock(), timeout)
+    sink = OtlpSink(OtlpSinkSettings(endpoint=url, **written), ManualClock(), timeout)
     try:
         return await sink.send(stored_events(events))
     finally:
@@ -127,7 +128,7 @@ async def test_an_answer_that_is_cut_off_is_a_retry(server: FakeOtlpHttp) -> Non
 
 
 async def test_a_connection_is_used_again(server: FakeOtlpHttp) -> None:
-    sink = OtlpSink(OtlpSettings(endpoint=server.url), ManualClock())
+    sink = OtlpSink(OtlpSinkSettings(endpoint=server.url), ManualClock())
     for answer in (Answer(), Answer(503, words="busy"), Answer(refused=1), Answer(status=204, body=b"")):
         server.answers.append(answer)
         await sink.send(stored_events(2))
@@ -157,7 +158,7 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
 
 
 async def test_a_record_that_cannot_be_encoded_is_found_by_halves(server: FakeOtlpHttp) -> None:
-    exporter = HttpExporter(OtlpSettings(endpoint=server.url), 5.0, ManualClock())
+    exporter = HttpExporter(OtlpSinkSettings(endpoint=server.url), 5.0, ManualClock())
     good, bad = (record(stored.event) for stored in stored_events(2))
     bad.log_record.timestamp = -1
     pair = await asyncio.to_thread(exporter.export, [good, bad])
@@ -214,6 +215,6 @@ async def test_our_own_certificate_is_shown(certificate: Certificate, protocol: 
 def test_files_that_cannot_be_used_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     for name in ("absent.pem", "empty.pem"):
-        settings = OtlpSettings(endpoint="https://127.0.0.1:4318", ca_file=tmp_path / name)
+        settings = OtlpSinkSettings(endpoint="https://127.0.0.1:4318", ca_file=tmp_path / name)
         with pytest.raises(SinkError, match=name):
             OtlpSink(settings, ManualClock())

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from forwarder.config_types import Secret
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import Rejection, RejectReason, RetryReason
-from forwarder.sinks.otlp.sink import OtlpSettings, OtlpSink
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.sinks.otlp.sink import OtlpSink
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp, attributes
@@ -71,9 +72,9 @@ async def connect(server: Server) -> AsyncIterator[Connect]:
         await sink.close()
 
 
-def settings(server: Server, **written: Any) -> OtlpSettings:
+def settings(server: Server, **written: Any) -> OtlpSinkSettings:
     protocol = "grpc" if isinstance(server, FakeOtlpGrpc) else "http/protobuf"
-    return OtlpSettings(**{"endpoint": server.url, "protocol": protocol, **written})
+    return OtlpSinkSettings(**{"endpoint": server.url, "protocol": protocol, **written})
 
 
 def seqs(batch: list[StoredEvent]) -> list[int]:

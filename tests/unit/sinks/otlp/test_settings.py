@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from forwarder.config_types import Secret
-from forwarder.sinks.otlp.sink import OtlpSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 HTTP = "http://127.0.0.1:4318"
 
@@ -37,19 +37,19 @@ HTTP = "http://127.0.0.1:4318"
 )
 def test_what_cannot_work_is_refused(written: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
-        OtlpSettings(**{"endpoint": HTTP, **written})
+        OtlpSinkSettings(**{"endpoint": HTTP, **written})
 
 
 def test_no_error_shows_the_value_of_a_header() -> None:
     with pytest.raises(ValidationError) as caught:
-        OtlpSettings(endpoint=HTTP, headers={"x-key": Secret("s3cr3t\ncanary")})
+        OtlpSinkSettings(endpoint=HTTP, headers={"x-key": Secret("s3cr3t\ncanary")})
     assert "canary" not in str(caught.value)
 
 
 def test_headers_are_matched_without_case() -> None:
-    assert list(OtlpSettings(endpoint=HTTP, headers={"X-Key": Secret("1")}).headers) == ["x-key"]
+    assert list(OtlpSinkSettings(endpoint=HTTP, headers={"X-Key": Secret("1")}).headers) == ["x-key"]
 
 
 @pytest.mark.parametrize(("endpoint", "secure"), [("http://host", False), ("HTTPS://host", True)])
 def test_the_scheme_says_whether_tls_is_used(endpoint: str, secure: bool) -> None:  # noqa: FBT001  # a parameter
-    assert OtlpSettings(endpoint=endpoint, protocol="grpc").secure is secure
+    assert OtlpSinkSettings(endpoint=endpoint, protocol="grpc").secure is secure

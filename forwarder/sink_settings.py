@@ -1,4 +1,7 @@
-"""What an operator sets about the delivery to one sink."""
+"""What an operator sets about every sink, whatever its kind."""
+
+from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -26,3 +29,20 @@ class DeliverySettings(Section):
     backoff_base: Duration = Field(default="500ms", validate_default=True, gt=0)
     backoff_cap: Duration = Field(default="30s", validate_default=True, gt=0)
     dead_letter_limit: int = Field(default=100, ge=0)
+
+
+class SinkSettings(Section):
+    """One sink. Each kind adds its own keys, and its own defaults of `delivery`.
+
+    Attributes:
+        start: what a new sink gets: `oldest` for every event in the store, `now` for new events only.
+        delivery: how events are delivered, see `sinks.NAME.delivery`.
+    """
+
+    kind: str
+    start: Literal["oldest", "now"] = "oldest"
+    delivery: DeliverySettings = DeliverySettings()
+
+    def file_problems(self) -> Iterator[tuple[str, str]]:
+        """Check the files that the settings name. Yields the key and what is wrong for each file that cannot be used."""
+        yield from ()

@@ -1,0 +1,27 @@
+"""Settings of a sink of kind `file`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from forwarder.config_types import Duration, PathStr, Size
+from forwarder.sink_settings import SinkSettings
+
+
+class FileSinkSettings(SinkSettings):
+    """A file of JSON lines on this machine.
+
+    Attributes:
+        path: the file to write. Its directory is created if it does not exist.
+        format: `ecs` for the documents that Elasticsearch gets, `raw` for the events as received.
+        rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its name.
+        rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds one day (UTC).
+        max_files: how many rotated files to keep, the newest first. Without it, all are kept.
+    """
+
+    kind: Literal["file"] = "file"
+    path: PathStr
+    format: Literal["ecs", "raw"] = "ecs"
+    rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
+    rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)
+    max_files: int | None = Field(default=None, ge=0)

@@ -1,0 +1,61 @@
+"""Every kind of sink: its settings class and what builds it.
+
+To add a kind, add its settings class to `AnySinkSettings` and its builder to `_BUILDERS`. A builder imports its sink when it
+is called, so that the libraries of a kind that is not configured are never loaded.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from forwarder.core.ports import Clock, Sink
+from forwarder.sink_settings import SinkSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+
+AnySinkSettings = Annotated[
+    ElasticsearchSinkSettings | FileSinkSettings | OtlpSinkSettings, Field(discriminator="kind")
+]
+
+SETTINGS: dict[str, type[SinkSettings]] = {
+    settings.model_fields["kind"].default: settings
+    for settings in (ElasticsearchSinkSettings, FileSinkSettings, OtlpSinkSettings)
+}
+"""Kind → settings class."""
+
+
+def _elasticsearch(_name: str, settings: ElasticsearchSinkSettings, clock: Clock) -> Sink:
+    from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
+
+    # Below the worker's own limit, so that the client learns which host hangs and tries another one next.
+    return ElasticsearchSink(settings, clock, 0.8 * settings.delivery.timeout)
+
+
+def _file(name: str, settings: FileSinkSettings, clock: Clock) -> Sink:
+    from forwarder.sinks.file.sink import FileSink
+
+    return FileSink(name, settings, clock)
+
+
+def _otlp(_name: str, settings: OtlpSinkSettings, clock: Clock) -> Sink:
+    from forwarder.sinks.otlp.sink import OtlpSink
+
+    return OtlpSink(settings, clock, settings.delivery.timeout)
+
+
+_BUILDERS: dict[str, Callable[[str, Any, Clock], Sink]] = {
+    "elasticsearch": _elasticsearch,
+    "file": _file,
+    "otlp": _otlp,
+}
+
+
+def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
+    """Build the sink that `settings` describe.
+
+    Raises:
+        SinkError: it cannot be built.
+    """
+    return _BUILDERS[settings.kind](name, settings, clock)
