@@ -16,7 +16,7 @@ from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Source
-from forwarder.core.ports import Clock, Sink
+from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.worker import Worker
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
@@ -34,7 +34,7 @@ from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.status import Status
-from forwarder.store.sqlite.store import Store
+from forwarder.store.engine import open_store
 
 FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
@@ -111,27 +111,25 @@ class Forwarder:
                 await self._stops.pop(part)()
 
     async def _start_store(self) -> None:
-        self.store = await Store.open(self.settings.store, self._clock, self.metrics)
+        self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
 
     async def _start_delivery(self) -> None:
         sinks = self.settings.sinks
-        positions = await self._positions(self.settings)
+        logs_and_positions = {name: await self.store.log(name, sinks[name].start) for name in sinks}
+        await self.store.detach_except(sinks)
         self._stops["sinks"] = self._close_sinks
         for name in sinks:
             self._sinks[name] = registry.build(name, sinks[name], self._clock)
         self._stops["workers"] = self._stop_workers
         for name in sinks:
-            self._deliver(name, sinks[name], positions[name])
+            self._deliver(name, sinks[name], *logs_and_positions[name])
 
-    async def _positions(self, settings: Settings) -> dict[str, int]:
-        return await self.store.attach({name: sink.start for name, sink in settings.sinks.items()})
-
-    def _deliver(self, name: str, settings: SinkSettings, position: int) -> None:
+    def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
         worker = Worker(
             name,
             self._sinks[name],
-            self.store,
+            log,
             position,
             settings.delivery,
             metrics=self.metrics,
@@ -259,7 +257,7 @@ class Forwarder:
             try:
                 # Only the store knows the position: the last settlement may have landed after its worker
                 # ended.
-                positions = await self._positions(self.settings)
+                log, position = await self.store.log(name, self.settings.sinks[name].start)
                 break
             except StoreError as error:  # without a worker, the sink would stand still until the next start
                 attempt += 1
@@ -268,7 +266,7 @@ class Forwarder:
                         "the sink waits for the store", action="reload_waits", sink=name, error=str(error)
                     )
                 await self._clock.sleep(Backoff().delay(attempt, 1.0))
-        self._deliver(name, settings.sinks[name], positions[name])
+        self._deliver(name, settings.sinks[name], log, position)
 
 
 def _same_file(old: SinkSettings, new: SinkSettings) -> bool:

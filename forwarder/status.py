@@ -9,8 +9,8 @@ from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.okta.org import OktaOrgRunner
+from forwarder.store.engine import Store
 from forwarder.store.ledger import SinkLedger
-from forwarder.store.sqlite.store import Store
 
 
 class Status:

@@ -1,7 +1,7 @@
 """`forwarder dead-letters`: look at the events that a sink refused, send them again, or throw them away."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,9 @@ from forwarder.cli.common import config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import to_datetime
 from forwarder.store.dead_letters import DeadLetter, Selection
+
+if TYPE_CHECKING:
+    from forwarder.store.engine import StoreCommands
 
 
 @click.group("dead-letters")
@@ -36,11 +39,7 @@ def _which(command: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, the newest first."""
-    from forwarder.store.sqlite.commands import list_letters
-
-    letters = list_letters(
-        load_settings(config, secrets=False).store.path, Selection(sink=sink, reason=reason), limit=limit
-    )
+    letters = _commands(config).dead_letters(Selection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
         click.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
@@ -52,9 +51,7 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
 @click.argument("number", type=int, metavar="ID")
 def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
-    from forwarder.store.sqlite.commands import show_letter
-
-    letter = show_letter(load_settings(config, secrets=False).store.path, number)
+    letter = _commands(config).dead_letter(number)
     if letter is None:
         click.secho(
             f"There is no dead letter {number}; `forwarder dead-letters list` shows what there is.",
@@ -78,10 +75,7 @@ def replay(
     Without a running forwarder they are sent when one starts. Elements that were no event are read again. Those that
     an OTLP server refused without saying which cannot be sent again: they can be discarded.
     """
-    from forwarder.store.sqlite.commands import replay_letters
-
-    path = load_settings(config, secrets=False).store.path
-    done = replay_letters(path, _selection(ids, sink, reason, everything=everything), SystemClock())
+    done = _commands(config).replay(_selection(ids, sink, reason, everything=everything))
     click.echo(f"{done} dead letter(s) are on their way again.")
     _all_of(ids, done)
 
@@ -96,15 +90,19 @@ def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:
     """Throw dead letters away for ever: those with these IDs, or --all. The ledger counts them as discarded."""
-    from forwarder.store.sqlite.commands import discard_letters
-
     which = _selection(ids, sink, reason, everything=everything)
-    path = load_settings(config, secrets=False).store.path
+    commands = _commands(config)
     if not yes:
         click.confirm("Their events will never reach the sink. Throw them away?", abort=True)
-    done = discard_letters(path, which, SystemClock())
+    done = commands.discard(which)
     click.echo(f"{done} dead letter(s) are discarded.")
     _all_of(ids, done)
+
+
+def _commands(config: Path) -> "StoreCommands":
+    from forwarder.store.engine import open_commands
+
+    return open_commands(load_settings(config, secrets=False).store, SystemClock())
 
 
 def _all_of(ids: tuple[int, ...], done: int) -> None:

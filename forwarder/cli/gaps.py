@@ -8,6 +8,7 @@ import click
 
 from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.moments import Moment
+from forwarder.clock import SystemClock
 from forwarder.core.time import Micros, to_datetime
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
     Exit codes: 0 nothing is missed, 1 something is, or the store cannot be read, 2 wrong usage or configuration.
     """
-    from forwarder.store.gaps import read_gaps
+    from forwarder.store.engine import open_commands
 
     settings = load_settings(config, secrets=False)
     shown = limit if limit is not None or as_json else _SHOWN
-    found = read_gaps(settings.store.path, org=org, since=since, limit=shown)
+    found = open_commands(settings.store, SystemClock()).gaps(org=org, since=since, limit=shown)
     if org is not None and org not in {*found.missed, *settings.orgs}:
         raise click.BadParameter(
             f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}", param_hint="--org"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.common import config_option, load_settings
+from forwarder.clock import SystemClock
 from forwarder.core.event import Source
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def stats(config: Path, *, as_json: bool) -> None:
     For each sink, delivered + dead + discarded + skipped + waiting = stored; where that does not hold, the exit
     code is 1. `rejected` counts elements of envelopes that were no event; they are the receiver's dead letters.
     """
-    from forwarder.store.ledger import read_ledger
+    from forwarder.store.engine import open_commands
 
     settings = load_settings(config, secrets=False)
-    ledger = read_ledger(settings.store.path)
+    ledger = open_commands(settings.store, SystemClock()).ledger()
     ways = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
         click.echo(json.dumps(ledger.as_json() | {"orgs": ways}, indent=2))

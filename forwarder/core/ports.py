@@ -1,13 +1,16 @@
-"""The seams between rooms: Protocols of at most four verbs. `app` is the only place that joins them."""
+"""The ports through which rooms meet. Only `app` joins them."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
+
+Start = Literal["oldest", "now"]
+"""Where a sink that is new to the store starts: with the oldest event held, or with the next one to arrive."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -82,22 +85,20 @@ class EventStore(Protocol):
 class Settlement(msgspec.Struct, frozen=True):
     """What a sink has finished, committed in one transaction.
 
-    A sink works on two streams: the log (events after its position, in `seq` order) and its replays
-    (dead letters that an operator sent again). For the log, `position` moves forward over events that
-    are all finished: `delivered + len(dead)` is exactly how far it moves.
+    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead letters
+    that an operator sends again). In the log, `position` moves only over finished events, so it moves by exactly
+    `delivered + len(dead)`.
 
     Attributes:
-        sink: the sink's name.
         position: every event of the log up to here is finished.
-        delivered: how many of those that the position passes were delivered (`unattributed` included).
+        delivered: how many of the events that the position passes were delivered, `unattributed` included.
         dead: the others, with their reasons.
-        unattributed: how many of `delivered` the sink refused without saying which; counted as dead.
-        unattributed_detail: the sink's own words about them.
+        unattributed: how many of `delivered` the sink rejected without saying which; they count as dead.
+        unattributed_detail: the sink's message about them.
         replayed: seqs of replays that were delivered.
         dead_again: replays that were rejected again.
     """
 
-    sink: str
     position: int
     delivered: int = 0
     dead: Sequence[Rejection] = ()
@@ -107,30 +108,46 @@ class Settlement(msgspec.Struct, frozen=True):
     dead_again: Sequence[Rejection] = ()
 
 
-class Log(Protocol):
-    """The store as a delivery worker sees it."""
+class EventLog(Protocol):
+    """The store as one sink sees it."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Events with `seq > after` in `seq` order: at most `limit`, and bodies of at most `max_bytes` together
-        (one event at least, however large)."""
+        """Return events with `seq > after` in `seq` order.
+
+        Args:
+            after: a seq; 0 for the oldest event.
+            limit: the most events to return.
+            max_bytes: the most bytes of bodies together; one event is returned however large it is.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
-    async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
-        """Dead letters of `sink` that an operator asked to send again, oldest first."""
+    async def replays(self, *, limit: int) -> list[StoredEvent]:
+        """Return dead letters that an operator sends again, oldest first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit what a sink has finished. A settled event is never read again by that sink."""
+        """Commit what the sink has finished. It never gets a settled event again.
+
+        Raises:
+            ValueError: the settlement does not add up: it would lose an event or count one twice.
+            StoreError: it could not be committed. Nothing of it was, so it may be tried again.
+        """
         ...
 
     async def wait(self, after: int, *, replays: int) -> None:
-        """Return when there is an event with `seq > after`, or when the number of times that replays were asked
-        for is no longer `replays` (see `replay_requests`)."""
+        """Return when there is an event with `seq > after`, or when `replay_requests` is not `replays`."""
         ...
 
     @property
     def replay_requests(self) -> int:
-        """How many times this process was asked to send dead letters again."""
+        """How often this process was asked to send dead letters again."""
         ...
 
 

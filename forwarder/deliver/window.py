@@ -109,7 +109,6 @@ class Window:
         replayed, self._replayed = self._replayed, []
         dead_again, self._dead_again = self._dead_again, []
         return Settlement(
-            self._sink,
             position,
             delivered,
             dead,

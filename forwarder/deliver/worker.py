@@ -21,7 +21,7 @@ from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
 from forwarder.core.outcome import BatchResult
-from forwarder.core.ports import Clock, Log, Sink
+from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.health import Health
 from forwarder.deliver.metrics import DeliveryMetrics
@@ -47,7 +47,7 @@ class Worker:
         self,
         name: str,
         sink: Sink,
-        log: Log,
+        log: EventLog,
         position: int,
         settings: DeliverySettings,
         *,
@@ -167,7 +167,7 @@ class Worker:
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
         if self._more_replays and not self._window.replaying:
-            events = await self._log.replays(self._name, limit=_REPLAYS)
+            events = await self._log.replays(limit=_REPLAYS)
             self._more_replays = bool(events)
             self._state.put_back(self._window.add_replays(events))
 

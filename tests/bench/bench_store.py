@@ -24,7 +24,7 @@ from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 
 _FILLER = random.Random(1).randbytes(4000).hex()
 
@@ -53,7 +53,7 @@ def events(count: int, least: int, most: int) -> Iterator[Event]:
 class Bench:
     """One store, filled and drained."""
 
-    def __init__(self, store: Store, options: argparse.Namespace) -> None:
+    def __init__(self, store: SqliteStore, options: argparse.Namespace) -> None:
         self.store = store
         self.options = options
         self.source = events(options.events, options.least, options.most)
@@ -84,12 +84,12 @@ class Bench:
 
     async def drain(self, sink: str, until: int) -> None:
         """Read and settle as a sink that takes everything at once."""
-        position = 0
+        log, position = await self.store.log(sink, "oldest")
         while position < until:
-            await self.store.wait(position, replays=0)
-            batch = await self.store.read(position, limit=500, max_bytes=4 * 1024 * 1024)
+            await log.wait(position, replays=0)
+            batch = await log.read(position, limit=500, max_bytes=4 * 1024 * 1024)
             position = batch[-1].seq
-            await self.store.settle(Settlement(sink, position, delivered=len(batch)))
+            await log.settle(Settlement(position, delivered=len(batch)))
 
     def report(self, seconds: float) -> None:
         """Print throughput and latency."""
@@ -111,8 +111,9 @@ async def run(options: argparse.Namespace) -> None:
     for title, live in (("sinks down", False), ("two sinks draining meanwhile", True)):
         with tempfile.TemporaryDirectory(dir=options.directory) as directory:
             path = Path(directory) / "store.db"
-            store = await Store.open(StoreSettings(path=path), SystemClock(), Metrics())
-            await store.attach({"a": "oldest", "b": "oldest"})
+            store = await SqliteStore.open(StoreSettings(path=path), SystemClock(), Metrics())
+            for sink in ("a", "b"):
+                await store.log(sink, "oldest")
             bench = Bench(store, options)
             sinks = (bench.drain(name, options.events) for name in ("a", "b"))
             draining = asyncio.gather(*sinks) if live else None

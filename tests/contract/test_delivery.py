@@ -45,7 +45,7 @@ class Pipe:
         worker = Worker(
             NAME,
             self.running.sink,
-            self.store,
+            self.store.view(NAME),
             self.store.positions.get(NAME, 0),
             self._settings,
             metrics=Metrics(),

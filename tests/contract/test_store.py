@@ -10,16 +10,27 @@ import pytest
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore
-from tests.integration.store.helpers import event, events, logged, opened, page, refused, reject, taken
+from tests.integration.store.helpers import (
+    event,
+    events,
+    logged,
+    opened,
+    page,
+    refused,
+    reject,
+    settle,
+    taken,
+    view,
+)
 
-AnyStore = Store | MemoryStore
+AnyStore = SqliteStore | MemoryStore
 
 
 @asynccontextmanager
-async def real(tmp_path: Path) -> AsyncIterator[Store]:
+async def real(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     async with opened(tmp_path / "store.db", sinks=("siem", "archive")) as store:
         yield store
 
@@ -42,8 +53,8 @@ async def replay_all(store: AnyStore, sink: str) -> None:
         await store.replay(Selection(sink=sink))
 
 
-async def log(store: AnyStore) -> list[tuple[int, Event]]:
-    return [(stored.seq, stored.event) for stored in await store.read(0, limit=1000, max_bytes=10**9)]
+async def stored_events(store: AnyStore) -> list[tuple[int, Event]]:
+    return [(stored.seq, stored.event) for stored in await view(store).read(0, limit=1000, max_bytes=10**9)]
 
 
 async def test_what_was_appended_is_read_back_as_it_was_in_the_order_of_its_seq(store: AnyStore) -> None:
@@ -51,7 +62,7 @@ async def test_what_was_appended_is_read_back_as_it_was_in_the_order_of_its_seq(
     appended = await store.append(Batch([first, second]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 0)
     await store.append(Batch([third]), timeout=5)
-    assert await log(store) == [(1, first), (2, second), (3, third)]
+    assert await stored_events(store) == [(1, first), (2, second), (3, third)]
 
 
 async def test_the_first_copy_of_an_event_wins(store: AnyStore) -> None:
@@ -60,27 +71,27 @@ async def test_the_first_copy_of_an_event_wins(store: AnyStore) -> None:
     assert (list(appended.stored), appended.duplicates) == ([first, later], 1)
     appended = await store.append(Batch([again]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([], 1)
-    assert await log(store) == [(1, first), (2, later)]
+    assert await stored_events(store) == [(1, first), (2, later)]
 
 
 async def test_the_same_uuid_of_another_org_or_in_another_spelling_is_another_event(store: AnyStore) -> None:
     name = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
     batch = [event(name), event(name, org="other"), event(name.upper())]
     assert (await store.append(Batch(batch), timeout=5)).duplicates == 0
-    assert [stored for _, stored in await log(store)] == batch
+    assert [stored for _, stored in await stored_events(store)] == batch
 
 
 async def test_rejects_take_no_place_in_the_log(store: AnyStore) -> None:
     await store.append(Batch([], [reject()]), timeout=5)
     await store.append(Batch([event("a")], [reject()]), timeout=5)
-    assert [seq for seq, _ in await log(store)] == [1]
+    assert [seq for seq, _ in await stored_events(store)] == [1]
 
 
 async def test_a_read_is_bounded_by_number_and_by_bytes_but_gives_one_at_least(store: AnyStore) -> None:
     await store.append(Batch(events(5, size=1000)), timeout=5)
 
     async def seqs(after: int, limit: int, max_bytes: int) -> list[int]:
-        return [stored.seq for stored in await store.read(after, limit=limit, max_bytes=max_bytes)]
+        return [stored.seq for stored in await view(store).read(after, limit=limit, max_bytes=max_bytes)]
 
     assert await seqs(1, 2, 10**6) == [2, 3]
     assert await seqs(0, 100, 2500) == [1, 2]
@@ -91,57 +102,57 @@ async def test_a_read_is_bounded_by_number_and_by_bytes_but_gives_one_at_least(s
 async def test_concurrent_appends_get_seqs_without_a_gap(store: AnyStore) -> None:
     batches = [events(3) for _ in range(50)]
     await asyncio.gather(*(store.append(Batch(batch), timeout=5) for batch in batches))
-    assert [seq for seq, _ in await log(store)] == list(range(1, 151))
+    assert [seq for seq, _ in await stored_events(store)] == list(range(1, 151))
 
 
 async def test_wait_returns_when_there_is_something_after_the_position(store: AnyStore) -> None:
-    waiting = asyncio.create_task(store.wait(1, replays=0))
+    waiting = asyncio.create_task(view(store).wait(1, replays=0))
     await store.append(Batch([event()]), timeout=5)
     await asyncio.sleep(0)
     assert not waiting.done()
     await store.append(Batch([event()]), timeout=5)
     await asyncio.wait_for(waiting, 5)
-    await asyncio.wait_for(store.wait(0, replays=0), 5)
+    await asyncio.wait_for(view(store).wait(0, replays=0), 5)
 
 
 async def test_wait_returns_when_replays_are_asked_for(store: AnyStore) -> None:
     await store.append(Batch(events(1)), timeout=5)
-    await store.settle(Settlement("siem", 1, dead=refused(1)))
-    waiting = asyncio.create_task(store.wait(1, replays=store.replay_requests))
+    await settle(store, "siem", Settlement(1, dead=refused(1)))
+    waiting = asyncio.create_task(view(store).wait(1, replays=view(store).replay_requests))
     await replay_all(store, "siem")
     await asyncio.wait_for(waiting, 5)
-    assert store.replay_requests == 1
+    assert view(store).replay_requests == 1
 
 
 async def test_a_replay_is_sent_again_until_it_is_settled(store: AnyStore) -> None:
     batch = events(3)
     await store.append(Batch(batch), timeout=5)
-    await store.settle(Settlement("siem", 3, delivered=1, dead=refused(1, 3)))
-    assert await store.replays("siem", limit=10) == []
+    await settle(store, "siem", Settlement(3, delivered=1, dead=refused(1, 3)))
+    assert await view(store).replays(limit=10) == []
     await replay_all(store, "siem")
-    replays = await store.replays("siem", limit=10)
+    replays = await view(store).replays(limit=10)
     assert [(stored.seq, stored.event) for stored in replays] == [(1, batch[0]), (3, batch[2])]
-    assert await store.replays("archive", limit=10) == []
-    assert [stored.seq for stored in await store.replays("siem", limit=1)] == [1]
-    await store.settle(Settlement("siem", 3, replayed=(1,), dead_again=refused(3)))
-    assert await store.replays("siem", limit=10) == []
+    assert await view(store, "archive").replays(limit=10) == []
+    assert [stored.seq for stored in await view(store).replays(limit=1)] == [1]
+    await settle(store, "siem", Settlement(3, replayed=(1,), dead_again=refused(3)))
+    assert await view(store).replays(limit=10) == []
     await replay_all(store, "siem")
-    assert [stored.seq for stored in await store.replays("siem", limit=10)] == [3]
+    assert [stored.seq for stored in await view(store).replays(limit=10)] == [3]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        taken("siem", 2, 1),
-        taken("siem", 1, 2),
-        taken("siem", 9, 9),
-        taken("siem", 0, -1),
-        Settlement("siem", 2, delivered=1, dead=refused(3)),
-        Settlement("siem", 2, dead=refused(2, 2)),
-        Settlement("siem", 3, delivered=3, unattributed=4),
-        Settlement("siem", 1, replayed=(1,)),
-        Settlement("siem", 0, dead_again=refused(1)),
-        Settlement("siem", 1, delivered=1, replayed=(1,)),
+        taken(2, 1),
+        taken(1, 2),
+        taken(9, 9),
+        taken(0, -1),
+        Settlement(2, delivered=1, dead=refused(3)),
+        Settlement(2, dead=refused(2, 2)),
+        Settlement(3, delivered=3, unattributed=4),
+        Settlement(1, replayed=(1,)),
+        Settlement(0, dead_again=refused(1)),
+        Settlement(1, delivered=1, replayed=(1,)),
     ],
 )
 async def test_a_settlement_that_does_not_add_up_is_refused_and_changes_nothing(
@@ -149,16 +160,16 @@ async def test_a_settlement_that_does_not_add_up_is_refused_and_changes_nothing(
 ) -> None:
     await store.append(Batch(events(3)), timeout=5)
     with pytest.raises(ValueError, match=r"siem|settlement"):
-        await store.settle(wrong)
-    await store.settle(taken("siem", 3, 3))
+        await settle(store, "siem", wrong)
+    await settle(store, "siem", taken(3, 3))
 
 
 async def test_each_sink_goes_its_own_way(store: AnyStore) -> None:
     await store.append(Batch(events(3)), timeout=5)
-    await store.settle(taken("siem", 3, 3))
-    await store.settle(taken("archive", 1, 1))
+    await settle(store, "siem", taken(3, 3))
+    await settle(store, "archive", taken(1, 1))
     with pytest.raises(ValueError, match=r"add up|cannot move"):
-        await store.settle(taken("archive", 1, 1))
+        await settle(store, "archive", taken(1, 1))
 
 
 async def test_a_page_is_stored_with_its_cursor_and_its_rejects(store: AnyStore) -> None:
@@ -168,7 +179,7 @@ async def test_a_page_is_stored_with_its_cursor_and_its_rejects(store: AnyStore)
     first, second = logged("b", size=100), logged("c")
     appended = await store.append(page(first, logged("a"), second, malformed=[reject()]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 1)
-    assert await log(store) == [(1, known), (2, first), (3, second)]
+    assert await stored_events(store) == [(1, known), (2, first), (3, second)]
     assert await store.cursor("log/acme") == "next"
     await store.append(page(cursor="after it"), timeout=5)
     assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("after it", None)
@@ -214,9 +225,9 @@ async def test_the_same_page_again_changes_nothing(store: AnyStore) -> None:
     whole = page(*hooked, logged(), hooked=hooked)
     await store.append(whole, timeout=5)
     await store.append(Batch([event(hooked[0].uuid)]), timeout=5)
-    before = await log(store)
+    before = await stored_events(store)
     assert (await store.append(whole, timeout=5)).duplicates == 3
-    assert await log(store) == before
+    assert await stored_events(store) == before
     assert await store.mark_missed("acme", NOON + 1) == 1
 
 
@@ -260,5 +271,5 @@ async def test_a_hook_that_brings_an_event_at_the_same_time_as_the_log_leaves_no
         store.append(page(*hooked, hooked=hooked), timeout=5),
         *(store.append(Batch([event(one.uuid)]), timeout=5) for one in hooked[15:]),
     )
-    assert len(await log(store)) == 30
+    assert len(await stored_events(store)) == 30
     assert await store.mark_missed("acme", NOON + 1) == 0

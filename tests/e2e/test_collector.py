@@ -21,7 +21,7 @@ from forwarder.sink_settings import DeliverySettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.otlp.sink import OtlpSink
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
 from tests.stack.collector import Collector, attributes
 
@@ -50,7 +50,7 @@ def event(number: int, message: str = "", severity: str = "INFO") -> Event:
 class Pipe:
     """A store with a worker that brings its events to one OTLP server."""
 
-    store: Store
+    store: SqliteStore
     metrics: Metrics
     appended: list[Event]
 
@@ -71,13 +71,13 @@ class Pipe:
 @asynccontextmanager
 async def pipe(directory: Path, settings: OtlpSinkSettings) -> AsyncIterator[Pipe]:
     clock, metrics = SystemClock(), Metrics()
-    store = await Store.open(StoreSettings(path=directory / "forwarder.db"), clock, metrics)
-    position = (await store.attach({"otlp": "oldest"}))["otlp"]
+    store = await SqliteStore.open(StoreSettings(path=directory / "forwarder.db"), clock, metrics)
+    log, position = await store.log("otlp", "oldest")
     delivery = DeliverySettings(
         batch_events=200, batch_bytes="1MiB", backoff_base="50ms", backoff_cap="500ms"
     )
     sink = OtlpSink(settings, clock)
-    worker = Worker("otlp", sink, store, position, delivery, metrics=metrics, clock=clock)
+    worker = Worker("otlp", sink, log, position, delivery, metrics=metrics, clock=clock)
     running = asyncio.create_task(worker.run())
     try:
         yield Pipe(store, metrics, [])

@@ -1,4 +1,4 @@
-"""Store, delivery loop and sink against a real Elasticsearch that fails: every event there once, and none lost."""
+"""SqliteStore, delivery loop and sink against a real Elasticsearch that fails: every event there once, and none lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,9 +18,9 @@ from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 from forwarder.store.dead_letters import Selection
+from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.commands import list_letters
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.conftest import ElasticsearchFactory
 from tests.e2e.streams import HastyClock, Stream, happened, made, seqs
 from tests.stack.elasticsearch import Elasticsearch
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 class Delivery:
     """A store, a worker and a sink at work."""
 
-    store: Store
+    store: SqliteStore
     path: Path
     worker: Worker
     metrics: Metrics
@@ -68,7 +68,9 @@ class Delivery:
 
     def dead(self) -> set[tuple[str, str]]:
         """Uuid and reason of each dead letter."""
-        letters = list_letters(self.path, Selection(sink="siem"))
+        letters = open_commands(StoreSettings(path=self.path), HastyClock()).dead_letters(
+            Selection(sink="siem")
+        )
         return {(letter.uuid, letter.reason) for letter in letters}
 
 
@@ -76,15 +78,15 @@ class Delivery:
 async def delivering(stream: Stream, tmp_path: Path, **settings: Any) -> AsyncIterator[Delivery]:
     """Deliver to `stream` until the block ends."""
     clock, metrics, path = HastyClock(), Metrics(), tmp_path / "store.db"
-    store = await Store.open(StoreSettings(path=path), clock, metrics)
+    store = await SqliteStore.open(StoreSettings(path=path), clock, metrics)
     sink = stream.sink(clock)
-    positions = await store.attach({"siem": "oldest"})
+    log, position = await store.log("siem", "oldest")
     delivery = DeliverySettings(**{"concurrency": 2, "timeout": "10s", **settings})
     worker = Worker(
         "siem",
         sink,
-        store,
-        positions["siem"],
+        log,
+        position,
         delivery,
         metrics=metrics,
         clock=clock,

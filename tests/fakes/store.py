@@ -1,4 +1,4 @@
-"""The store in memory: `EventStore` and `Log` with the same promises, but for durability.
+"""The store in memory: `EventStore` and, for each sink, an `EventLog` with the same promises, but for durability.
 
 `tests/contract/test_store.py` holds it to what the real store does.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import Rejection
-from forwarder.core.ports import Appended, Batch, Settlement
+from forwarder.core.ports import Appended, Batch, Settlement, Start
 from forwarder.core.time import Micros
 
 
@@ -136,7 +136,14 @@ class MemoryStore:
         self._notify()
         return Appended(stored, len(batch.events) - len(stored))
 
-    # Log
+    # The logs of the sinks
+
+    async def log(self, sink: str, start: Start) -> tuple["MemoryLog", int]:
+        return self.view(sink), self.positions.get(sink, 0)
+
+    def view(self, sink: str) -> "MemoryLog":
+        """The log of a sink, without waiting."""
+        return MemoryLog(self, sink)
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return _bounded(self.events[after : after + limit], max_bytes)
@@ -144,11 +151,10 @@ class MemoryStore:
     async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
         return [self.events[seq - 1] for seq in self._replaying[sink][:limit]]
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, sink: str, settlement: Settlement) -> None:
         await self._open.wait()
         self._fail()
-        sink = settlement.sink
-        self._check(settlement)
+        self._check(sink, settlement)
         self.positions[sink] = settlement.position
         self.delivered[sink] += settlement.delivered - settlement.unattributed + len(settlement.replayed)
         self.unattributed[sink] += settlement.unattributed
@@ -160,8 +166,8 @@ class MemoryStore:
             self.dead[sink][rejection.seq] = rejection
         self.settlements.append(settlement)
 
-    def _check(self, settlement: Settlement) -> None:
-        before = self.positions.get(settlement.sink, 0)
+    def _check(self, sink: str, settlement: Settlement) -> None:
+        before = self.positions.get(sink, 0)
         dead = [rejection.seq for rejection in settlement.dead]
         again = [*settlement.replayed, *(rejection.seq for rejection in settlement.dead_again)]
         if (
@@ -171,7 +177,7 @@ class MemoryStore:
             or any(not before < seq <= settlement.position for seq in dead)
             or not 0 <= settlement.unattributed <= settlement.delivered
             or len(set(again)) != len(again)
-            or not set(again) <= set(self._replaying[settlement.sink])
+            or not set(again) <= set(self._replaying[sink])
         ):
             raise ValueError(f"the settlement does not add up (position was {before}): {settlement}")
 
@@ -190,6 +196,30 @@ class MemoryStore:
     def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+class MemoryLog:
+    """The log of one sink."""
+
+    def __init__(self, store: MemoryStore, sink: str) -> None:
+        self._store = store
+        self._sink = sink
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return await self._store.read(after, limit=limit, max_bytes=max_bytes)
+
+    async def replays(self, *, limit: int) -> list[StoredEvent]:
+        return await self._store.replays(self._sink, limit=limit)
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._store.settle(self._sink, settlement)
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        await self._store.wait(after, replays=replays)
+
+    @property
+    def replay_requests(self) -> int:
+        return self._store.replay_requests
 
 
 def _bounded(events: Sequence[StoredEvent], max_bytes: int) -> list[StoredEvent]:

@@ -23,9 +23,9 @@ from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.intake import CommandIntake
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import event, reject
+from tests.integration.store.helpers import attach, event, reject, settle, view
 from tests.model.model import RETENTION, WINDOW, Model, Sink
 
 T = TypeVar("T")
@@ -57,12 +57,12 @@ class StoreMachine(RuleBasedStateMachine):
             {"path": self.path, "retention": f"{RETENTION}s", "dedup_window": f"{WINDOW}s"}
         )
 
-    async def open(self) -> Store:
-        return await Store.open(self.options, self.clock, Metrics())
+    async def open(self) -> SqliteStore:
+        return await SqliteStore.open(self.options, self.clock, Metrics())
 
     def attach(self, names: dict[str, Any]) -> None:
         self.model.attach(names)
-        positions = self.run(self.store.attach(names))
+        positions = self.run(attach(self.store, names))
         assert positions == {name: self.model.sinks[name].position for name in names}
 
     @property
@@ -187,7 +187,6 @@ class StoreMachine(RuleBasedStateMachine):
         replaying = [seq for seq, again in sink.letters.items() if again]
         fates = {seq: data.draw(st.sampled_from(("wait", "taken", "dead"))) for seq in replaying}
         settlement = Settlement(
-            name,
             sink.position + count,
             delivered,
             self.rejections(dead),
@@ -196,7 +195,7 @@ class StoreMachine(RuleBasedStateMachine):
             tuple(seq for seq, fate in fates.items() if fate == "taken"),
             self.rejections(seq for seq, fate in fates.items() if fate == "dead"),
         )
-        self.run(self.store.settle(settlement))
+        self.run(settle(self.store, name, settlement))
         sink.position += count
         sink.delivered += delivered - unattributed + len(settlement.replayed)
         sink.unattributed += unattributed
@@ -218,7 +217,7 @@ class StoreMachine(RuleBasedStateMachine):
             st.tuples(st.integers(-2, 3), st.integers(-2, 3)).filter(lambda pair: pair[0] != pair[1])
         )
         with pytest.raises(ValueError, match="cannot move"):
-            self.run(self.store.settle(Settlement(name, position + step, delivered)))
+            self.run(settle(self.store, name, Settlement(position + step, delivered)))
 
     @rule(name=st.sampled_from(SINKS))
     def replay(self, name: str) -> None:
@@ -227,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.store.replay(Selection(sink=name))) == expected
         for seq in letters:
             letters[seq] = True
-        replays = self.run(self.store.replays(name, limit=1000))
+        replays = self.run(view(self.store, name).replays(limit=1000))
         assert {stored.seq: stored.event for stored in replays} == {
             seq: self.model.log[seq - 1] for seq in letters
         }
@@ -307,7 +306,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert inside.balanced, inside.faults
         outside = read_ledger(self.path)
         assert (outside.stored, outside.sinks) == (inside.stored, inside.sinks)
-        held = self.run(self.store.read(0, limit=10**6, max_bytes=10**9))
+        held = self.run(view(self.store, "siem").read(0, limit=10**6, max_bytes=10**9))
         assert [stored.seq for stored in held] == list(range(model.gone + 1, len(model.log) + 1))
         assert [stored.event for stored in held] == model.log[model.gone :]
 

@@ -5,65 +5,63 @@ is locked and written here.
 """
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from forwarder.core.ports import Clock
-from forwarder.store import dead_letters
+from forwarder.core.time import Micros
+from forwarder.store import dead_letters, gaps, ledger
 from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.gaps import Gaps
+from forwarder.store.ledger import Ledger
+from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import control, operations, schema
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.transaction import Transaction
 
-
-def list_letters(path: Path, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
-    """The newest `limit` dead letters of `which`, newest first, without bodies.
-
-    Raises:
-        StoreError: there is no store at `path`, or it cannot be read.
-    """
-    try:
-        with closing(schema.connect_reader(path)) as db:
-            return dead_letters.find(db, which, limit)
-    except sqlite3.Error as error:
-        raise schema.trouble(path, error) from error
+T = TypeVar("T")
 
 
-def show_letter(path: Path, number: int) -> DeadLetter | None:
-    """The dead letter with the id `number`, with its body; None where there is none.
+class SqliteCommands:
+    """`store.engine.StoreCommands` for SQLite."""
 
-    Raises:
-        StoreError: there is no store at `path`, or it cannot be read.
-    """
-    try:
-        with closing(schema.connect_reader(path)) as db:
-            return dead_letters.show(db, number)
-    except sqlite3.Error as error:
-        raise schema.trouble(path, error) from error
+    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+        self._path = settings.path
+        self._clock = clock
 
+    def ledger(self) -> Ledger:
+        """As `StoreCommands.ledger`."""
+        return ledger.read_ledger(self._path)
 
-def replay_letters(path: Path, which: Selection, clock: Clock) -> int:
-    """Send dead letters again; a forwarder that does not run does it when it starts.
+    def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
+        """As `StoreCommands.gaps`."""
+        return gaps.read_gaps(self._path, org=org, since=since, limit=limit)
 
-    Returns:
-        How many are on their way. Undisclosed ones never are, nor what is still no event.
+    def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
+        """As `StoreCommands.dead_letters`."""
+        return self._read(partial(dead_letters.find, which=which, limit=limit))
 
-    Raises:
-        StoreError: there is no store at `path`, or it cannot be written.
-    """
-    return _write(path, control.Replay(which), clock)
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        """As `StoreCommands.dead_letter`."""
+        return self._read(partial(dead_letters.show, number=number))
 
+    def replay(self, which: Selection) -> int:
+        """As `StoreCommands.replay`."""
+        return _write(self._path, control.Replay(which), self._clock)
 
-def discard_letters(path: Path, which: Selection, clock: Clock) -> int:
-    """Throw dead letters away for ever; not those that are being sent again.
+    def discard(self, which: Selection) -> int:
+        """As `StoreCommands.discard`."""
+        return _write(self._path, control.Discard(which), self._clock)
 
-    Returns:
-        How many events went.
-
-    Raises:
-        StoreError: there is no store at `path`, or it cannot be written.
-    """
-    return _write(path, control.Discard(which), clock)
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with closing(schema.connect_reader(self._path)) as db:
+                return query(db)
+        except sqlite3.Error as error:
+            raise schema.trouble(self._path, error) from error
 
 
 def _write(path: Path, request: control.Replay | control.Discard, clock: Clock) -> int:

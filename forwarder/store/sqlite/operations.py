@@ -3,19 +3,15 @@
 A refusal leaves by an exception, and the transaction is rolled back: nothing of the work stays.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Sequence
 
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.core.ports import Appended, Batch, Settlement
+from forwarder.core.ports import Appended, Batch, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.store.sqlite.transaction import RECEIVER, Transaction
 from forwarder.store.sqlite.uuid_key import unpack
-
-Start = Literal["oldest", "now"]
-"""Where a sink that is new to the store begins: with the oldest event held, or with the next one to come."""
 
 _COPY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
@@ -63,39 +59,39 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     ).rowcount
 
 
-def settle(tx: Transaction, done: Settlement) -> None:
-    """Move a sink forward.
+def settle(tx: Transaction, sink: str, done: Settlement) -> None:
+    """Commit what `sink` has finished, as `core.ports.EventLog.settle`.
 
     Raises:
         ValueError: what it says does not add up. To take it would lose an event or count one twice.
     """
-    row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (done.sink,)).fetchone()
+    row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
-        raise ValueError(f"the sink {done.sink} is not attached to the store")
-    _check(done, before=row[0], last=tx.stored)
+        raise ValueError(f"the sink {sink} is not attached to the store")
+    _check(sink, done, before=row[0], last=tx.stored)
     for dead in done.dead:
-        copy = (done.sink, dead.reason.value, dead.detail, tx.now, dead.seq)
-        _must_be_one(tx.db.execute(_COPY, copy).rowcount, done, dead.seq)
+        copy = (sink, dead.reason.value, dead.detail, tx.now, dead.seq)
+        _must_be_one(tx.db.execute(_COPY, copy).rowcount, sink, dead.seq)
     if done.unattributed:
         tx.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
             "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
             (
-                done.sink,
+                sink,
                 done.unattributed,
                 RejectReason.PARTIAL_SUCCESS.value,
                 done.unattributed_detail,
                 tx.now,
             ),
         )
-    _settle_replays(tx, done)
+    _settle_replays(tx, sink, done)
     tx.db.execute(
         "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
-        (done.position, done.delivered - done.unattributed + len(done.replayed), done.sink),
+        (done.position, done.delivered - done.unattributed + len(done.replayed), sink),
     )
 
 
-def _check(done: Settlement, *, before: int, last: int) -> None:
+def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
     dead = {rejection.seq for rejection in done.dead}
     if (
         len(dead) != len(done.dead)
@@ -105,70 +101,65 @@ def _check(done: Settlement, *, before: int, last: int) -> None:
         or not all(before < seq <= done.position for seq in dead)
     ):
         raise ValueError(
-            f"the sink {done.sink} at {before} of {last} cannot move to {done.position} with "
+            f"the sink {sink} at {before} of {last} cannot move to {done.position} with "
             f"{done.delivered} delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
         )
 
 
-def _settle_replays(tx: Transaction, done: Settlement) -> None:
+def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
     for seq in done.replayed:
         gone = tx.db.execute(
-            "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (done.sink, seq)
+            "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
         )
-        _must_be_one(gone.rowcount, done, seq)
+        _must_be_one(gone.rowcount, sink, seq)
     for dead in done.dead_again:
         back = tx.db.execute(
             "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
             "WHERE sink = ? AND seq = ? AND state = 'replaying'",
-            (dead.reason.value, dead.detail, tx.now, done.sink, dead.seq),
+            (dead.reason.value, dead.detail, tx.now, sink, dead.seq),
         )
-        _must_be_one(back.rowcount, done, dead.seq)
+        _must_be_one(back.rowcount, sink, dead.seq)
 
 
-def _must_be_one(rows: int, done: Settlement, seq: int) -> None:
+def _must_be_one(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
-        raise ValueError(f"the sink {done.sink} settles event {seq}, which the store does not hold for it")
+        raise ValueError(f"the sink {sink} settles event {seq}, which the store does not hold for it")
 
 
-def positions(tx: Transaction) -> dict[str, int]:
-    """How far each attached sink has come."""
-    return dict(tx.db.execute("SELECT sink, seq FROM positions WHERE attached ORDER BY sink").fetchall())
-
-
-def attach(tx: Transaction, sinks: Mapping[str, Start]) -> dict[str, int]:
-    """Make or keep the position of each of `sinks`; the others no longer hold bodies back.
+def attach(tx: Transaction, sink: str, start: Start) -> int:
+    """Make or keep the position of a sink; from now on it holds bodies back.
 
     Returns:
-        How far each of them has come.
+        Its position.
 
     Raises:
-        StoreError: a sink has a name that means something else here.
+        StoreError: the name is reserved.
     """
-    if RECEIVER in sinks:
-        raise StoreError(
-            f"no sink may be named {RECEIVER}: its dead letters could not be told from the receiver's"
-        )
+    if sink == RECEIVER:
+        raise StoreError(f"no sink may be named {RECEIVER}: dead letters of the receiver have that name")
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
-    gone = tx.stored if oldest is None else oldest - 1  # the last event whose body has left
-    known = {
-        sink: row for sink, *row in tx.db.execute("SELECT sink, seq, attached FROM positions").fetchall()
-    }
-    for sink, start in sinks.items():
-        if sink not in known:
-            first = tx.stored if start == "now" else gone
-            tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1)", (sink, first, first))
-            continue
-        position, attached = known[sink]
-        if not attached:  # it was away, and held nothing back meanwhile
-            missed = max(0, gone - position)
-            tx.db.execute(
-                "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
-                (missed, missed, sink),
-            )
-    for sink in known.keys() - sinks.keys():
-        if known[sink][1]:
+    gone = tx.stored if oldest is None else oldest - 1  # the last event whose body was dropped
+    row = tx.db.execute("SELECT seq, attached FROM positions WHERE sink = ?", (sink,)).fetchone()
+    if row is None:
+        first = tx.stored if start == "now" else gone
+        tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1)", (sink, first, first))
+        return int(first)
+    position, attached = row
+    if attached:
+        return int(position)
+    skipped = max(0, gone - position)  # while it was detached, it held nothing back
+    tx.db.execute(
+        "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
+        (skipped, skipped, sink),
+    )
+    return int(position + skipped)
+
+
+def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
+    """Let every sink but these hold no bodies back any more."""
+    for (sink,) in tx.db.execute("SELECT sink FROM positions WHERE attached").fetchall():
+        if sink not in sinks:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
-    return positions(tx)
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:

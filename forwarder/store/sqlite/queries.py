@@ -8,7 +8,7 @@ from forwarder.store.sqlite.uuid_key import unpack
 
 
 def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """As `core.ports.Log.read`."""
+    """As `core.ports.EventLog.read`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -18,7 +18,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """As `core.ports.Log.replays`, within `max_bytes` of bodies."""
+    """As `core.ports.EventLog.replays`, within `max_bytes` of bodies."""
     rows = db.execute(
         "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",

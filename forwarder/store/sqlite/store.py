@@ -1,14 +1,13 @@
-"""The durable log of events: `EventStore` for the sources, `Log` for the sinks, and what an operator asks of it."""
+"""The durable log of events: `EventStore` for the sources, an `EventLog` for each sink, and what an operator asks of it."""
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Protocol, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import StoredEvent
-from forwarder.core.ports import Appended, Batch, Clock, Settlement
+from forwarder.core.ports import Appended, Batch, Clock, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store import dead_letters
@@ -20,13 +19,13 @@ from forwarder.store.sqlite import control, operations, queries, schema
 from forwarder.store.sqlite.deadlines import Deadlines
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.reader import Reader
+from forwarder.store.sqlite.sink_log import News, SinkLog
 from forwarder.store.sqlite.transaction import Transaction
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK = 1.0  # seconds for a command that is just writing to the store
 _MISSES = 250  # events given up in one piece of work, as below
 _LETTERS = 100  # dead letters in one piece of work, so that no commit waits long behind them
-_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one answer of `replays`
 
 
 class _Letters(Protocol):
@@ -35,7 +34,7 @@ class _Letters(Protocol):
     def __call__(self, tx: Transaction, ids: Sequence[int]) -> int: ...
 
 
-class Store:
+class SqliteStore:
     """The store of one running forwarder, open from `open` to `close`. All methods belong to the event loop."""
 
     def __init__(
@@ -44,11 +43,9 @@ class Store:
         """Use `open`."""
         self._path = settings.path
         self._lock = lock
-        self._stored: int = db.execute("SELECT stored FROM counters").fetchone()[0]
-        self._replay_requests = 0
+        self._news = News(db.execute("SELECT stored FROM counters").fetchone()[0])
         self._deadlines = Deadlines(self._late)
-        self._changed = asyncio.Event()
-        self._writer = Writer(db, settings, clock, metrics, self._committed)
+        self._writer = Writer(db, settings, clock, metrics, self._news.committed)
         self._log_reader = Reader(self._path, "store-log")
         self._desk_reader = Reader(self._path, "store-desk")  # an operator's long look holds up no sink
         self._control = control.ControlServer(self._path, self._act)
@@ -88,19 +85,14 @@ class Store:
         await self._writer.close()
         self._lock.release()
 
-    async def attach(self, sinks: Mapping[str, operations.Start]) -> dict[str, int]:
-        """Tell the store which sinks there are. Others hold no bodies back from now on.
+    async def log(self, sink: str, start: Start) -> tuple[SinkLog, int]:
+        """As `store.engine.Store.log`."""
+        position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
+        return SinkLog(sink, self._log_reader, self._writer, self._news), position
 
-        Args:
-            sinks: where each begins if the store does not know it: with the oldest event held, or with the next.
-
-        Returns:
-            How far each has come.
-
-        Raises:
-            StoreError: a sink is named `receiver`, or it could not be committed.
-        """
-        return await self._writer.submit(partial(operations.attach, sinks=dict(sinks)))
+    async def detach_except(self, sinks: Collection[str]) -> None:
+        """As `store.engine.Store.detach_except`."""
+        await self._writer.submit(partial(operations.detach_except, sinks=sinks))
 
     # EventStore
 
@@ -146,47 +138,6 @@ class Store:
         """Why an event could not be stored at the last try; None while it can."""
         return self._writer.not_ready_reason
 
-    # Log
-
-    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """As `core.ports.Log.read`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._log_reader.run(
-            partial(queries.read, after=after, limit=limit, max_bytes=max_bytes)
-        )
-
-    async def replays(self, sink: str, *, limit: int) -> list[StoredEvent]:
-        """As `core.ports.Log.replays`; bodies of at most 8 MiB together (one event at least).
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._log_reader.run(
-            partial(queries.replays, sink=sink, limit=limit, max_bytes=_REPLAY_BYTES)
-        )
-
-    async def settle(self, settlement: Settlement) -> None:
-        """As `core.ports.Log.settle`.
-
-        Raises:
-            ValueError: the settlement does not add up: to take it would lose an event or count one twice.
-            StoreError: it could not be committed; nothing of it was, and it may be tried again.
-        """
-        await self._writer.submit(partial(operations.settle, done=settlement))
-
-    async def wait(self, after: int, *, replays: int) -> None:
-        """As `core.ports.Log.wait`."""
-        while self._stored <= after and self._replay_requests == replays:
-            await self._changed.wait()
-
-    @property
-    def replay_requests(self) -> int:
-        """As `core.ports.Log.replay_requests`."""
-        return self._replay_requests
-
     # What an operator asks
 
     async def ledger(self) -> Ledger:
@@ -209,8 +160,7 @@ class Store:
         try:
             return await self._for_each(which, operations.replay)
         finally:
-            self._replay_requests += 1
-            self._notify()
+            self._news.replay_requested()
 
     async def discard(self, which: Selection) -> int:
         """Throw dead letters away for ever; not those that are being sent again.
@@ -258,12 +208,3 @@ class Store:
             case control.Append(batch, timeout):
                 new = {id(event) for event in (await self.append(batch, timeout=timeout)).stored}
                 return control.Answer(new=[at for at, event in enumerate(batch.events) if id(event) in new])
-
-    def _committed(self, stored: int) -> None:
-        if stored > self._stored:
-            self._stored = stored
-            self._notify()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()

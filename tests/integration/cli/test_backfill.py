@@ -16,7 +16,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.okta_org import TOKEN, okta_org
 
 
@@ -45,9 +45,9 @@ class Scene:
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, " ".join(done.output.split())
 
-    async def open(self) -> Store:
+    async def open(self) -> SqliteStore:
         settings = StoreSettings.model_validate({"path": str(self.store)})
-        return await Store.open(settings, SystemClock(), Metrics())
+        return await SqliteStore.open(settings, SystemClock(), Metrics())
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ async def test_a_span_is_fetched_beside_a_running_forwarder_and_without_one(ther
         code, said = await there.run("--since", "1h", "--org", "acme")
         assert code == 0, said
         assert "1,207 events, 4 of them new" in said
-        held = await store.read(0, limit=2000, max_bytes=10**9)
+        log, _ = await store.log("siem", "oldest")
+        held = await log.read(0, limit=2000, max_bytes=10**9)
         assert sorted(one.event.uuid for one in held) == sorted(there.org.ledger().events)
     finally:
         await store.close()

@@ -4,18 +4,21 @@ import itertools
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Batch, Clock, Settlement
+from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.sink_log import SinkLog
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.store import MemoryStore
 
 DAY = 86_400.0
 
@@ -76,9 +79,32 @@ def refused(*seqs: int) -> tuple[Rejection, ...]:
     return tuple(Rejection(seq, RejectReason.MAPPING, f"field of {seq} is no number") for seq in seqs)
 
 
-def taken(sink: str, position: int, count: int) -> Settlement:
+def taken(position: int, count: int) -> Settlement:
     """A sink that has taken `count` more events, up to `position`."""
-    return Settlement(sink, position, delivered=count)
+    return Settlement(position, delivered=count)
+
+
+def commands(path: Path, clock: Clock | None = None) -> StoreCommands:
+    """An operator's commands on the store at `path`."""
+    return open_commands(StoreSettings(path=path), clock or ManualClock())
+
+
+def view(store: SqliteStore | MemoryStore, sink: str = "siem") -> EventLog:
+    """The log of a sink, without attaching it."""
+    if isinstance(store, MemoryStore):
+        return store.view(sink)
+    return SinkLog(sink, store._log_reader, store._writer, store._news)
+
+
+async def settle(store: SqliteStore | MemoryStore, sink: str, settlement: Settlement) -> None:
+    await view(store, sink).settle(settlement)
+
+
+async def attach(store: SqliteStore, sinks: Mapping[str, Start]) -> dict[str, int]:
+    """Attach these sinks and no others; return their positions."""
+    positions = {name: (await store.log(name, start))[1] for name, start in sinks.items()}
+    await store.detach_except(sinks)
+    return positions
 
 
 @asynccontextmanager
@@ -90,14 +116,14 @@ async def opened(  # as above
     max_size: str = "10GiB",
     retention: str = "7d",
     dedup_window: str = "30d",
-) -> AsyncIterator[Store]:
+) -> AsyncIterator[SqliteStore]:
     """A store at `path` with these sinks attached."""
     settings = StoreSettings.model_validate(
         {"path": path, "max_size": max_size, "retention": retention, "dedup_window": dedup_window}
     )
-    store = await Store.open(settings, clock or ManualClock(), Metrics())
+    store = await SqliteStore.open(settings, clock or ManualClock(), Metrics())
     try:
-        await store.attach(dict.fromkeys(sinks, "oldest"))
+        await attach(store, dict.fromkeys(sinks, "oldest"))
         yield store
     finally:
         await store.close()

@@ -9,39 +9,38 @@ from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import read_ledger
-from forwarder.store.sqlite import commands
 from forwarder.store.sqlite.lock import FileLock
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import events, opened, refused, reject
+from tests.integration.store.helpers import commands, events, opened, refused, reject, settle, view
 
 CLOCK = ManualClock()
 
 
-async def fill(store: Store) -> None:
+async def fill(store: SqliteStore) -> None:
     await store.append(Batch(events(3), [reject()]), timeout=5)
-    await store.settle(Settlement("siem", 3, dead=refused(1, 2, 3)))
+    await settle(store, "siem", Settlement(3, dead=refused(1, 2, 3)))
 
 
 async def test_without_a_forwarder_the_store_is_written_directly(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
-    assert commands.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
-    assert commands.discard_letters(path, Selection(sink="siem"), CLOCK) == 2
+    assert commands(path, CLOCK).replay(Selection(ids=(2,))) == 1
+    assert commands(path, CLOCK).discard(Selection(sink="siem")) == 2
     ledger = read_ledger(path)
     assert (ledger.sinks["siem"].waiting, ledger.sinks["siem"].discarded) == (1, 2)
     assert ledger.balanced
     async with opened(path) as store:
-        assert [stored.seq for stored in await store.replays("siem", limit=9)] == [1]
+        assert [stored.seq for stored in await view(store).replays(limit=9)] == [1]
 
 
 async def test_a_running_forwarder_is_asked_to_write_and_wakes_its_sink(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
-        waiting = asyncio.create_task(store.wait(3, replays=0))
-        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        waiting = asyncio.create_task(view(store).wait(3, replays=0))
+        assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(sink="siem")) == 3
         await asyncio.wait_for(waiting, 5)
-        assert await asyncio.to_thread(commands.discard_letters, path, Selection(), CLOCK) == 1
+        assert await asyncio.to_thread(commands(path, CLOCK).discard, Selection()) == 1
         assert (await store.ledger()).sinks["siem"].waiting == 3
 
 
@@ -50,7 +49,7 @@ async def test_what_the_running_forwarder_cannot_do_is_told(path: Path) -> None:
         await fill(store)
         await store._writer.close()
         with pytest.raises(StoreError, match="the store is closed"):
-            await asyncio.to_thread(commands.replay_letters, path, Selection(), CLOCK)
+            await asyncio.to_thread(commands(path, CLOCK).replay, Selection())
 
 
 async def test_nonsense_on_the_control_socket_gets_an_answer_and_harms_nobody(path: Path) -> None:
@@ -84,7 +83,7 @@ async def test_a_request_without_end_is_cut_off(path: Path, piece: bytes) -> Non
         with suppress(ConnectionError):
             writer.close()
             await writer.wait_closed()
-        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(sink="siem")) == 3
 
 
 async def test_the_control_socket_is_its_users_alone_and_goes_with_the_store(path: Path) -> None:
@@ -124,9 +123,9 @@ async def test_the_socket_of_a_dead_forwarder_is_in_nobodys_way(path: Path, tmp_
         stale = tmp_path / "stale"
         path.with_name(path.name + ".control").rename(stale)
     stale.rename(path.with_name(path.name + ".control"))
-    assert commands.replay_letters(path, Selection(ids=(2,)), CLOCK) == 1
+    assert commands(path, CLOCK).replay(Selection(ids=(2,))) == 1
     async with opened(path) as store:
-        assert await asyncio.to_thread(commands.discard_letters, path, Selection(ids=(3,)), CLOCK) == 1
+        assert await asyncio.to_thread(commands(path, CLOCK).discard, Selection(ids=(3,))) == 1
 
 
 async def test_a_store_deep_down_has_a_control_socket_too(tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ async def test_a_store_deep_down_has_a_control_socket_too(tmp_path: Path) -> Non
     path.parent.mkdir()
     async with opened(path) as store:
         await fill(store)
-        assert await asyncio.to_thread(commands.replay_letters, path, Selection(sink="siem"), CLOCK) == 3
+        assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(sink="siem")) == 3
 
 
 async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path: Path) -> None:
@@ -142,5 +141,5 @@ async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path
         await fill(store)
     lock = FileLock(path)
     with pytest.raises(StoreLockedError):
-        commands.replay_letters(path, Selection(), CLOCK)
+        commands(path, CLOCK).replay(Selection())
     lock.release()

@@ -8,13 +8,13 @@ from pathlib import Path
 from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
 from forwarder.store.sqlite import schema
-from tests.integration.store.helpers import opened
+from tests.integration.store.helpers import opened, view
 
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from forwarder.core.ports import Batch, Settlement
-from tests.integration.store.helpers import event, opened
+from tests.integration.store.helpers import attach, event, opened, settle, view
 
 async def produce(store):
     while True:
@@ -24,15 +24,15 @@ async def produce(store):
 
 async def main():
     async with opened(Path(sys.argv[1])) as store:
-        position = (await store.attach({"siem": "oldest"}))["siem"]
+        position = (await attach(store, {"siem": "oldest"}))["siem"]
         async with asyncio.TaskGroup() as tasks:
             for _ in range(8):
                 tasks.create_task(produce(store))
             while True:
-                await store.wait(position, replays=0)
-                batch = await store.read(position, limit=100, max_bytes=10**6)
+                await view(store).wait(position, replays=0)
+                batch = await view(store).read(position, limit=100, max_bytes=10**6)
                 position = batch[-1].seq
-                await store.settle(Settlement("siem", position, delivered=len(batch)))
+                await settle(store, "siem", Settlement(position, delivered=len(batch)))
 
 asyncio.run(main())
 """
@@ -68,7 +68,7 @@ async def test_a_cursor_stands_exactly_behind_the_pages_that_are_stored_after_a_
             acknowledged += [int(line) for line in reader.stdout if line.endswith(b"\n")]
         async with opened(path) as store:
             last = int(await store.cursor("log/acme") or 0)
-            uuids = [stored.event.uuid for stored in await store.read(0, limit=10**6, max_bytes=10**9)]
+            uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]
         assert last >= acknowledged[-1]
         assert uuids == [f"{number}-{place}" for number in range(1, last + 1) for place in range(60)]
         never_came = read_gaps(path).awaited["acme"] - 15 * last  # a kill may keep a page's hook from coming
@@ -86,7 +86,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(path: Path)
         ledger = await asyncio.to_thread(read_ledger, path)
         assert ledger.balanced
     async with opened(path) as store:
-        uuids = [stored.event.uuid for stored in await store.read(0, limit=10**6, max_bytes=10**9)]
+        uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]
         assert set(acknowledged) <= set(uuids)
         assert len(set(uuids)) == len(uuids) == (await store.ledger()).stored
     with closing(schema.connect_reader(path)) as db:

@@ -6,10 +6,9 @@ from forwarder.core.event import MalformedEvent
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
-from forwarder.store.sqlite import commands
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import event, events, opened, refused, reject
+from tests.integration.store.helpers import commands, event, events, opened, refused, reject, settle, view
 
 ALL = Selection()
 LATE_EVENT = (
@@ -17,27 +16,27 @@ LATE_EVENT = (
 )
 
 
-async def three_dead(store: Store) -> None:
+async def three_dead(store: SqliteStore) -> None:
     """Events 1 to 4, of which siem refused 2 (mapping), 3 (too large) and 4 (mapping)."""
     await store.append(Batch(events(4)), timeout=5)
     large = Rejection(3, RejectReason.TOO_LARGE, "413")
-    await store.settle(Settlement("siem", 4, delivered=1, dead=(*refused(2), large, *refused(4))))
+    await settle(store, "siem", Settlement(4, delivered=1, dead=(*refused(2), large, *refused(4))))
 
 
 async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
     one = event(org="other")
     async with opened(path) as store:
         await store.append(Batch([one]), timeout=5)
-        await store.settle(Settlement("siem", 1, dead=refused(1)))
-        (letter,) = commands.list_letters(path, ALL)
+        await settle(store, "siem", Settlement(1, dead=refused(1)))
+        (letter,) = commands(path).dead_letters(ALL)
         assert (letter.sink, letter.seq, letter.state, letter.count) == ("siem", 1, "dead", 1)
         assert (letter.reason, letter.detail, letter.at) == ("mapping", "field of 1 is no number", NOON)
         assert (letter.org, letter.uuid, letter.event_type) == ("other", one.uuid, one.event_type)
         assert letter.body is None
-        shown = commands.show_letter(path, letter.id)
+        shown = commands(path).dead_letter(letter.id)
         assert shown is not None
         assert shown.body == one.body
-        assert commands.show_letter(path, letter.id + 1) is None
+        assert commands(path).dead_letter(letter.id + 1) is None
 
 
 async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: Path) -> None:
@@ -46,7 +45,7 @@ async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: P
         await store.append(Batch([], [reject()]), timeout=5)
 
         def ids(limit: int = 100, **which: object) -> list[int]:
-            return [letter.id for letter in commands.list_letters(path, Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
+            return [letter.id for letter in commands(path).dead_letters(Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
 
         assert ids() == [4, 3, 2, 1]
         assert ids(limit=2) == [4, 3]
@@ -63,10 +62,10 @@ async def test_a_replay_that_is_delivered_leaves_no_dead_letter(path: Path) -> N
         assert await store.replay(Selection(reason="mapping")) == 2
         sink = (await store.ledger()).sinks["siem"]
         assert (sink.delivered, sink.dead, sink.waiting) == (1, 1, 2)
-        await store.settle(Settlement("siem", 4, replayed=(2, 4)))
+        await settle(store, "siem", Settlement(4, replayed=(2, 4)))
         sink = (await store.ledger()).sinks["siem"]
         assert (sink.delivered, sink.dead, sink.waiting) == (3, 1, 0)
-        assert [letter.seq for letter in commands.list_letters(path, ALL)] == [3]
+        assert [letter.seq for letter in commands(path).dead_letters(ALL)] == [3]
 
 
 async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: Path) -> None:
@@ -74,11 +73,11 @@ async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: P
     async with opened(path, clock) as store:
         await three_dead(store)
         await store.replay(Selection(ids=(1,)))
-        assert commands.list_letters(path, Selection(ids=(1,)))[0].state == "replaying"
+        assert commands(path).dead_letters(Selection(ids=(1,)))[0].state == "replaying"
         await clock.advance(60)
         again = Rejection(2, RejectReason.MALFORMED, "still no")
-        await store.settle(Settlement("siem", 4, dead_again=(again,)))
-        (letter,) = commands.list_letters(path, Selection(ids=(1,)))
+        await settle(store, "siem", Settlement(4, dead_again=(again,)))
+        (letter,) = commands(path).dead_letters(Selection(ids=(1,)))
         assert (letter.state, letter.reason, letter.detail) == ("dead", "malformed", "still no")
         assert letter.at == NOON + 60_000_000
         assert (await store.ledger()).balanced
@@ -90,7 +89,7 @@ async def test_what_is_being_replayed_is_neither_replayed_twice_nor_discarded(pa
         assert await store.replay(ALL) == 3
         assert await store.replay(ALL) == 0
         assert await store.discard(ALL) == 0
-        assert len(await store.replays("siem", limit=9)) == 3
+        assert len(await view(store).replays(limit=9)) == 3
 
 
 async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
@@ -102,19 +101,19 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
         assert (ledger.sinks["siem"].dead, ledger.sinks["siem"].discarded) == (1, 2)
         assert ledger.balanced
         assert await store.discard(ALL) == 2
-        assert commands.list_letters(path, ALL) == []
+        assert commands(path).dead_letters(ALL) == []
         assert (await store.ledger()).rejected == 1
 
 
 async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discarded(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
-        await store.settle(
-            Settlement("siem", 5, delivered=5, unattributed=2, unattributed_detail="2 too old")
+        await settle(
+            store, "siem", Settlement(5, delivered=5, unattributed=2, unattributed_detail="2 too old")
         )
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].delivered, ledger.sinks["siem"].dead) == (3, 2)
-        (letter,) = commands.list_letters(path, ALL)
+        (letter,) = commands(path).dead_letters(ALL)
         assert (letter.count, letter.seq, letter.detail, letter.unattributed) == (2, None, "2 too old", True)
         assert letter.reason == RejectReason.PARTIAL_SUCCESS
         assert await store.replay(ALL) == 0
@@ -129,12 +128,12 @@ async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -
     async with opened(path) as store:
         await store.append(Batch([], [reject(b"[]"), late]), timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 1
-        (stored,) = await store.read(0, limit=9, max_bytes=10**6)
+        (stored,) = await view(store).read(0, limit=9, max_bytes=10**6)
         assert (stored.event.uuid, stored.event.body) == ("late", LATE_EVENT)
         assert (stored.event.envelope_id, stored.event.received_at) == ("envelope-9", NOON - 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.sinks["siem"].waiting) == (1, 1, 1)
-        (left,) = commands.list_letters(path, ALL)
+        (left,) = commands(path).dead_letters(ALL)
         assert left.detail.startswith("Expected `object`")
 
 
@@ -153,12 +152,12 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
     batch = events(2)
     async with opened(path, clock, retention="1h") as store:
         await store.append(Batch(batch), timeout=5)
-        await store.settle(Settlement("siem", 2, delivered=1, dead=refused(1)))
+        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(1)))
         await clock.advance(7200)
         await store.prune()
-        assert await store.read(0, limit=9, max_bytes=10**6) == []
+        assert await view(store).read(0, limit=9, max_bytes=10**6) == []
         await store.replay(ALL)
-        (stored,) = await store.replays("siem", limit=9)
+        (stored,) = await view(store).replays(limit=9)
         assert (stored.seq, stored.event) == (1, batch[0])
 
 
@@ -166,8 +165,8 @@ async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path
     async with opened(path, sinks=("siem", "archive")) as store:
         await store.append(Batch(events(350)), timeout=5)
         every = refused(*range(1, 351))
-        await store.settle(Settlement("siem", 350, dead=every))
-        await store.settle(Settlement("archive", 350, dead=every))
+        await settle(store, "siem", Settlement(350, dead=every))
+        await settle(store, "archive", Settlement(350, dead=every))
         assert await store.replay(Selection(sink="siem")) == 350
         assert await store.discard(Selection(sink="archive")) == 350
         ledger = await store.ledger()
@@ -178,9 +177,9 @@ async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path
 
 def test_without_a_store_there_is_an_error_and_no_store_is_made(path: Path) -> None:
     for ask in (
-        lambda: commands.list_letters(path, ALL),
-        lambda: commands.show_letter(path, 1),
-        lambda: commands.replay_letters(path, ALL, ManualClock()),
+        lambda: commands(path).dead_letters(ALL),
+        lambda: commands(path).dead_letter(1),
+        lambda: commands(path).replay(ALL),
     ):
         with pytest.raises(Exception, match="there is no store"):
             ask()

@@ -14,8 +14,8 @@ from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.sqlite import schema
-from forwarder.store.sqlite.store import Store
-from tests.integration.store.helpers import event, events, opened, refused, taken
+from forwarder.store.sqlite.store import SqliteStore
+from tests.integration.store.helpers import event, events, opened, refused, settle, taken, view
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -25,7 +25,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
-async def fill(store: Store, size: int = 20_000) -> list[Event]:
+async def fill(store: SqliteStore, size: int = 20_000) -> list[Event]:
     """Append until the store is full; gives what was acknowledged."""
     acknowledged: list[Event] = []
     for one in (event(size=size) for _ in range(10_000)):
@@ -37,8 +37,8 @@ async def fill(store: Store, size: int = 20_000) -> list[Event]:
     pytest.fail("the store takes events without end")
 
 
-async def held(store: Store) -> list[Event]:
-    return [stored.event for stored in await store.read(0, limit=10_000, max_bytes=10**9)]
+async def held(store: SqliteStore) -> list[Event]:
+    return [stored.event for stored in await view(store).read(0, limit=10_000, max_bytes=10**9)]
 
 
 async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped(path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path
         assert (await store.append(Batch(acknowledged[:1]), timeout=5)).duplicates == 1
         await fill(store)
         assert store.not_ready_reason is not None
-        await store.settle(taken("siem", 20, 20))
+        await settle(store, "siem", taken(20, 20))
         await until(lambda: store.not_ready_reason is None)
         more = events(5, size=20_000)
         await store.append(Batch(more), timeout=5)
@@ -69,8 +69,8 @@ async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Pat
     async with opened(path, max_size="1MiB") as store:
         for number in range(1, 201):
             await store.append(Batch([event(size=20_000)]), timeout=5)
-            await store.settle(taken("siem", number, 1))
-        kept = [stored.seq for stored in await store.read(0, limit=1000, max_bytes=10**9)]
+            await settle(store, "siem", taken(number, 1))
+        kept = [stored.seq for stored in await view(store).read(0, limit=1000, max_bytes=10**9)]
         assert kept == list(range(kept[0], 201))
         assert len(kept) > 30
         assert (await store.ledger()).balanced
@@ -80,7 +80,7 @@ async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Pat
 async def test_a_full_store_still_takes_dead_letters(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         count = len(await fill(store))
-        await store.settle(Settlement("siem", count, dead=refused(*range(1, count + 1))))
+        await settle(store, "siem", Settlement(count, dead=refused(*range(1, count + 1))))
         ledger = await store.ledger()
         assert ledger.sinks["siem"].dead == count
         assert ledger.balanced
@@ -107,7 +107,7 @@ async def test_an_append_that_finds_no_room_fails_alone(path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def full_by_page_count(store: Store) -> AsyncIterator[None]:
+async def full_by_page_count(store: SqliteStore) -> AsyncIterator[None]:
     """SQLite itself says that the disk is full."""
 
     async def limit(pages: int) -> None:
@@ -129,7 +129,7 @@ async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
         more = event(size=20_000)
         await store.append(Batch([more]), timeout=5)
         assert await held(store) == [*acknowledged, more]
-        assert [stored.seq for stored in await store.read(0, limit=999, max_bytes=10**9)] == list(
+        assert [stored.seq for stored in await view(store).read(0, limit=999, max_bytes=10**9)] == list(
             range(1, len(acknowledged) + 2)
         )
         assert (await store.ledger()).balanced
@@ -176,10 +176,10 @@ async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_
         assert "is full" in (store.not_ready_reason or "")
         assert await held(store) == acknowledged
         with pytest.raises(StoreError):
-            await store.settle(Settlement("siem", 1, dead=refused(1)))
+            await settle(store, "siem", Settlement(1, dead=refused(1)))
         ballast.unlink()
         await until(lambda: store.not_ready_reason is None)
-        await store.settle(Settlement("siem", 1, dead=refused(1)))
+        await settle(store, "siem", Settlement(1, dead=refused(1)))
         more = event(size=50_000)
         await store.append(Batch([more]), timeout=5)
     async with opened(tmpfs / "store.db") as store:
@@ -211,10 +211,10 @@ async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledge
                     await store.append(Batch([lost]), timeout=5)
             assert "disk I/O error" in (store.not_ready_reason or "")
             with pytest.raises(StoreError):
-                await store.settle(taken("siem", 5, 5))
+                await settle(store, "siem", taken(5, 5))
             assert await held(store) == acknowledged
         await until(lambda: store.not_ready_reason is None)
-        await store.settle(taken("siem", 5, 5))
+        await settle(store, "siem", taken(5, 5))
         await store.append(Batch([lost]), timeout=5)
         assert await held(store) == [*acknowledged, lost]
         assert (await store.ledger()).balanced

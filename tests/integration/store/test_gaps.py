@@ -8,7 +8,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.store.gaps import Gap, read_gaps
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import DAY, event, logged, opened, page
 
@@ -18,7 +18,7 @@ def happened(one: Event, seconds: int, event_type: str = "user.session.start") -
     return msgspec.structs.replace(one, published=NOON + seconds * 1_000_000, event_type=event_type)
 
 
-async def fill(store: Store) -> list[Event]:
+async def fill(store: SqliteStore) -> list[Event]:
     """Of acme three are missed and one is awaited, of other one is missed, of quiet nothing is."""
     uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
     acme = [

@@ -18,7 +18,7 @@ from forwarder.store.sqlite import intake
 from forwarder.store.sqlite.intake import CommandIntake
 from forwarder.store.sqlite.lock import FileLock
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import event, logged, opened, page, reject
+from tests.integration.store.helpers import event, logged, opened, page, reject, view
 
 
 def command(path: Path, max_size: str = "10GiB") -> CommandIntake:
@@ -57,7 +57,7 @@ async def test_a_page_goes_in_whether_or_not_a_forwarder_runs(path: Path, forwar
     async with opened(path) as store:
         assert await store.mark_missed("acme", NOON + 1) == 3
         assert await store.mark_missed("acme", NOON + 1) == 0
-        held = await store.read(0, limit=1000, max_bytes=10**9)
+        held = await view(store).read(0, limit=1000, max_bytes=10**9)
         assert [one.event for one in held] == [known, twice, *new]
 
 
@@ -81,7 +81,7 @@ async def test_a_forwarder_may_start_and_stop_between_two_pages(path: Path) -> N
 
 async def test_a_page_reaches_the_sinks_of_the_running_forwarder_at_once(path: Path) -> None:
     async with opened(path) as store:
-        waiting = asyncio.create_task(store.wait(0, replays=0))
+        waiting = asyncio.create_task(view(store).wait(0, replays=0))
         await command(path).append(page(logged()), timeout=5)
         await asyncio.wait_for(waiting, 5)
 
@@ -91,7 +91,7 @@ async def test_bytes_of_a_page_come_as_they_were(path: Path) -> None:
     raw = msgspec.structs.replace(odd, body=b'{"uuid":"odd", "x":"\\ud800 \xc3\xa9 \xf0\x9f\x98\x80" }')
     async with opened(path) as store:
         await command(path).append(page(raw), timeout=5)
-        (held,) = await store.read(0, limit=9, max_bytes=9)
+        (held,) = await view(store).read(0, limit=9, max_bytes=9)
         assert held.event == raw
 
 
@@ -99,7 +99,7 @@ async def test_one_event_of_megabytes_goes_through_the_control_socket(path: Path
     async with opened(path) as store:
         large = logged(size=8_000_000)
         await command(path).append(page(logged(), large, logged()), timeout=20)
-        assert (await store.read(1, limit=1, max_bytes=1))[0].event == large
+        assert (await view(store).read(1, limit=1, max_bytes=1))[0].event == large
 
 
 async def test_a_page_beyond_all_bounds_is_refused_before_it_is_sent(path: Path) -> None:
@@ -181,7 +181,7 @@ async def test_a_reject_of_the_log_is_read_again_as_one_of_the_log(path: Path) -
         await store.append(page(malformed=malformed), timeout=5)
         await store.append(Batch([], [reject(soon.body)]), timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 2
-        held = await store.read(0, limit=9, max_bytes=10**6)
+        held = await view(store).read(0, limit=9, max_bytes=10**6)
         assert [(one.event.uuid, one.event.source) for one in held] == [("late", "log"), ("soon", "hook")]
         assert (await store.ledger()).rejected == 1
 

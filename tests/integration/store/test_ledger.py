@@ -12,14 +12,14 @@ from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.ledger import read_ledger
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import event, events, opened, refused, reject, taken
+from tests.integration.store.helpers import event, events, opened, refused, reject, settle, taken
 
 
 async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_not(path: Path) -> None:
     batch = events(5)
     async with opened(path, sinks=("siem", "archive")) as store:
         await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
-        await store.settle(Settlement("siem", 3, delivered=2, dead=refused(2)))
+        await settle(store, "siem", Settlement(3, delivered=2, dead=refused(2)))
         inside = await store.ledger()
         assert await asyncio.to_thread(read_ledger, path) == inside
     after = read_ledger(path)
@@ -51,10 +51,10 @@ async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> Non
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await store.append(Batch([event(), event(received_at=NOON + 7)]), timeout=5)
-        await store.settle(taken("siem", 1, 1))
+        await settle(store, "siem", taken(1, 1))
         sinks = (await store.ledger()).sinks
         assert (sinks["siem"].oldest, sinks["archive"].oldest) == (NOON + 7, NOON)
-        await store.settle(taken("siem", 2, 1))
+        await settle(store, "siem", taken(2, 1))
         assert (await store.ledger()).sinks["siem"].oldest is None
 
 
@@ -73,7 +73,7 @@ async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> Non
 async def test_an_event_that_is_nowhere_unbalances_the_ledger(path: Path, harm: str) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
-        await store.settle(Settlement("siem", 2, delivered=1, dead=refused(2)))
+        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(2)))
     with closing(sqlite3.connect(path)) as db:
         db.execute(harm)
         db.commit()

@@ -4,24 +4,24 @@ from pathlib import Path
 
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import DAY, event, events, opened, taken
+from tests.integration.store.helpers import DAY, attach, event, events, opened, settle, taken, view
 
 
-async def held(store: Store) -> list[int]:
-    return [stored.seq for stored in await store.read(0, limit=10_000, max_bytes=10**9)]
+async def held(store: SqliteStore) -> list[int]:
+    return [stored.seq for stored in await view(store).read(0, limit=10_000, max_bytes=10**9)]
 
 
-async def append_at(store: Store, clock: ManualClock, count: int) -> None:
+async def append_at(store: SqliteStore, clock: ManualClock, count: int) -> None:
     await store.append(Batch([event(received_at=clock.now()) for _ in range(count)]), timeout=5)
 
 
-async def at_rest(store: Store, path: Path) -> None:
+async def at_rest(store: SqliteStore, path: Path) -> None:
     """Return when the log has been emptied into the file."""
     log = path.with_name(path.name + "-wal")
     while log.stat().st_size:
-        await store.read(0, limit=1, max_bytes=1)
+        await view(store).read(0, limit=1, max_bytes=1)
 
 
 async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Path) -> None:
@@ -30,7 +30,7 @@ async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Pat
         await append_at(store, clock, 2)
         await clock.advance(DAY)
         await append_at(store, clock, 2)
-        await store.settle(taken("siem", 4, 4))
+        await settle(store, "siem", taken(4, 4))
         await clock.advance(6 * DAY - 1)
         await store.prune()
         assert await held(store) == [1, 2, 3, 4]
@@ -44,8 +44,8 @@ async def test_what_one_sink_waits_for_stays_however_old(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await append_at(store, clock, 4)
-        await store.settle(taken("siem", 4, 4))
-        await store.settle(taken("archive", 1, 1))
+        await settle(store, "siem", taken(4, 4))
+        await settle(store, "archive", taken(1, 1))
         await clock.advance(100 * DAY)
         await store.prune()
         assert await held(store) == [2, 3, 4]
@@ -55,14 +55,14 @@ async def test_a_sink_that_is_gone_holds_nothing_back_and_skips_what_left_when_i
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await append_at(store, clock, 4)
-        await store.settle(taken("siem", 3, 3))
-        await store.settle(taken("archive", 1, 1))
-        await store.attach({"siem": "oldest"})
+        await settle(store, "siem", taken(3, 3))
+        await settle(store, "archive", taken(1, 1))
+        await attach(store, {"siem": "oldest"})
         await clock.advance(8 * DAY)
         await store.prune()
         assert await held(store) == [4]
         assert list((await store.ledger()).sinks) == ["siem"]
-        assert await store.attach({"siem": "oldest", "archive": "oldest"}) == {"siem": 3, "archive": 3}
+        assert await attach(store, {"siem": "oldest", "archive": "oldest"}) == {"siem": 3, "archive": 3}
         archive = (await store.ledger()).sinks["archive"]
         assert (archive.delivered, archive.skipped, archive.waiting) == (1, 2, 1)
 
@@ -71,10 +71,10 @@ async def test_a_new_sink_skips_what_has_left(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         await append_at(store, clock, 3)
-        await store.settle(taken("siem", 2, 2))
+        await settle(store, "siem", taken(2, 2))
         await clock.advance(8 * DAY)
         await store.prune()
-        assert (await store.attach({"siem": "oldest", "new": "oldest"}))["new"] == 2
+        assert (await attach(store, {"siem": "oldest", "new": "oldest"}))["new"] == 2
         ledger = await store.ledger()
         assert (ledger.sinks["new"].skipped, ledger.sinks["new"].waiting) == (2, 1)
         assert ledger.balanced
@@ -99,7 +99,7 @@ async def test_a_late_copy_is_known_after_the_body_has_left_until_the_window_end
     async with opened(path, clock) as store:
         one = event(received_at=clock.now())
         await store.append(Batch([one]), timeout=5)
-        await store.settle(taken("siem", 1, 1))
+        await settle(store, "siem", taken(1, 1))
         await clock.advance(29 * DAY)
         await store.prune()
         assert await held(store) == []
@@ -138,7 +138,7 @@ async def test_the_store_prunes_by_itself(path: Path) -> None:
     clock = ManualClock(NOON)
     async with opened(path, clock) as store:
         await append_at(store, clock, 300)
-        await store.settle(taken("siem", 300, 300))
+        await settle(store, "siem", taken(300, 300))
     await clock.advance(8 * DAY)
     async with opened(path, clock) as store:
         while await held(store):
@@ -157,7 +157,7 @@ async def test_freed_room_is_used_again(path: Path) -> None:
             if not day:
                 await at_rest(store, path)
                 sizes.append(path.stat().st_size)
-            await store.settle(taken("siem", 500 * (day + 1), 500))
+            await settle(store, "siem", taken(500 * (day + 1), 500))
             await clock.advance(8 * DAY)
             await store.prune()
         await store.close()
@@ -170,7 +170,7 @@ async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Pat
         batch = [event(size=1300 + number % 3500) for number in range(1000)]
         for first in range(0, 1000, 20):
             await store.append(Batch(batch[first : first + 20]), timeout=5)
-        await store.settle(taken("siem", 1000, 1000))
+        await settle(store, "siem", taken(1000, 1000))
     raw = sum(len(one.body) for one in batch)
     assert path.stat().st_size < 1.4 * raw
     with closing(schema.connect_reader(path)) as db:

@@ -12,7 +12,7 @@ from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite import schema
 from tests.fakes.clock import NOON
-from tests.integration.store.helpers import event, events, opened
+from tests.integration.store.helpers import event, events, opened, view
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -182,12 +182,12 @@ async def test_a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds
     with pytest.raises(StoreFormatError, match="start the forwarder once to bring it up to date"):
         schema.connect_reader(path)
     async with opened(path) as store:
-        (held,) = await store.read(0, limit=9, max_bytes=9)
+        (held,) = await view(store).read(0, limit=9, max_bytes=9)
         assert (held.event.org, held.event.uuid) == ("acme", "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5")
         assert held.event.body == b'{"x": 1}'
         assert await store.cursor("acme") == "there"
         assert await store.replay(Selection()) == 1
-        *_, late = await store.read(1, limit=9, max_bytes=9)
+        *_, late = await view(store).read(1, limit=9, max_bytes=9)
         assert (late.event.uuid, late.event.source, late.event.received_at) == ("late", Source.HOOK, 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (2, 0, True)

@@ -12,9 +12,19 @@ from forwarder.core.errors import StoreError, StoreLockedError, StoreTimeoutErro
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import event, events, opened, refused, reject, taken
+from tests.integration.store.helpers import (
+    attach,
+    event,
+    events,
+    opened,
+    refused,
+    reject,
+    settle,
+    taken,
+    view,
+)
 
 _SECOND = """
 import asyncio, sys
@@ -23,9 +33,9 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import StoreLockedError
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 try:
-    asyncio.run(Store.open(StoreSettings(path=Path(sys.argv[1])), SystemClock(), Metrics()))
+    asyncio.run(SqliteStore.open(StoreSettings(path=Path(sys.argv[1])), SystemClock(), Metrics()))
 except StoreLockedError as error:
     print(error)
 """
@@ -35,11 +45,11 @@ async def test_everything_is_there_after_a_restart(path: Path) -> None:
     batch = events(4)
     async with opened(path) as store:
         await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
-        await store.settle(Settlement("siem", 2, delivered=1, dead=refused(2)))
+        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(2)))
         await store.set_cursor("acme", "after-7")
     async with opened(path) as store:
-        assert await store.attach({"siem": "oldest"}) == {"siem": 2}
-        assert [stored.event for stored in await store.read(2, limit=9, max_bytes=10**6)] == batch[2:]
+        assert await attach(store, {"siem": "oldest"}) == {"siem": 2}
+        assert [stored.event for stored in await view(store).read(2, limit=9, max_bytes=10**6)] == batch[2:]
         assert await store.cursor("acme") == "after-7"
         assert (await store.append(Batch(batch[:1]), timeout=5)).duplicates == 1
         await store.append(Batch([event()]), timeout=5)
@@ -72,12 +82,15 @@ async def test_an_append_that_nobody_waits_for_any_more_is_still_committed(path:
         with pytest.raises(StoreTimeoutError, match="not committed within 0 s"):
             await store.append(Batch([second]), timeout=0)
         await store.append(Batch([]), timeout=5)
-        assert [stored.event for stored in await store.read(0, limit=9, max_bytes=10**6)] == [first, second]
+        assert [stored.event for stored in await view(store).read(0, limit=9, max_bytes=10**6)] == [
+            first,
+            second,
+        ]
 
 
 async def test_what_was_appended_before_close_is_committed_by_it(path: Path) -> None:
     settings = StoreSettings(path=path)
-    store = await Store.open(settings, ManualClock(), Metrics())
+    store = await SqliteStore.open(settings, ManualClock(), Metrics())
     appends = [asyncio.create_task(store.append(Batch([one]), timeout=5)) for one in events(20)]
     await asyncio.sleep(0)
     await store.close()
@@ -114,13 +127,13 @@ async def test_a_sink_that_is_not_attached_settles_nothing(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(1)), timeout=5)
         with pytest.raises(ValueError, match="not attached"):
-            await store.settle(taken("unknown", 1, 1))
+            await settle(store, "unknown", taken(1, 1))
 
 
 async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
-        assert await store.attach({"siem": "oldest", "old": "oldest", "new": "now"}) == {
+        assert await attach(store, {"siem": "oldest", "old": "oldest", "new": "now"}) == {
             "siem": 0,
             "old": 0,
             "new": 3,
@@ -135,14 +148,14 @@ async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Pa
 async def test_a_sink_that_the_store_knows_goes_on_where_it_was(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
-        await store.settle(taken("siem", 2, 2))
-        assert await store.attach({"siem": "now"}) == {"siem": 2}
+        await settle(store, "siem", taken(2, 2))
+        assert await attach(store, {"siem": "now"}) == {"siem": 2}
 
 
 async def test_no_sink_may_take_the_receivers_name(path: Path) -> None:
     async with opened(path) as store:
         with pytest.raises(StoreError, match="no sink may be named receiver"):
-            await store.attach({"receiver": "oldest"})
+            await attach(store, {"receiver": "oldest"})
 
 
 async def test_a_cursor_holds_what_was_set_last(path: Path) -> None:
@@ -156,7 +169,7 @@ async def test_a_cursor_holds_what_was_set_last(path: Path) -> None:
 
 async def test_each_commit_is_timed(path: Path) -> None:
     metrics = Metrics()
-    store = await Store.open(StoreSettings(path=path), ManualClock(), metrics)
+    store = await SqliteStore.open(StoreSettings(path=path), ManualClock(), metrics)
     await store.append(Batch([event()]), timeout=5)
     await store.close()
     count = metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count")
@@ -164,7 +177,7 @@ async def test_each_commit_is_timed(path: Path) -> None:
 
 
 @asynccontextmanager
-async def disk_that_hangs(store: Store) -> AsyncIterator[None]:
+async def disk_that_hangs(store: SqliteStore) -> AsyncIterator[None]:
     """The writer's thread does not come back from the disk as long as this runs."""
     entered, gate = threading.Event(), threading.Event()
 
@@ -183,7 +196,7 @@ async def disk_that_hangs(store: Store) -> AsyncIterator[None]:
 
 async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
     metrics = Metrics()
-    store = await Store.open(StoreSettings(path=path), ManualClock(), metrics)
+    store = await SqliteStore.open(StoreSettings(path=path), ManualClock(), metrics)
     async with disk_that_hangs(store):
         appends = [asyncio.create_task(store.append(Batch([one]), timeout=5)) for one in events(50)]
         await asyncio.sleep(0)
@@ -207,7 +220,7 @@ async def test_each_of_many_posts_in_one_commit_is_told_what_was_new_of_its_own(
             ([], 3),
             (fresh[41:], 2),
         ]
-        held = await store.read(0, limit=100, max_bytes=1_000_000)
+        held = await view(store).read(0, limit=100, max_bytes=1_000_000)
         assert [stored.event for stored in held] == [*known, *fresh]
 
 

@@ -11,10 +11,9 @@ from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
-from forwarder.store.sqlite import commands
-from forwarder.store.sqlite.store import Store
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
-from tests.integration.store.helpers import opened
+from tests.integration.store.helpers import attach, commands, opened, settle, view
 
 MINUTE = 60_000_000
 SINKS = ("siem", "archive")
@@ -55,8 +54,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-async def held(store: Store) -> list[Event]:
-    return [one.event for one in await store.read(0, limit=100, max_bytes=10**9)]
+async def held(store: SqliteStore) -> list[Event]:
+    return [one.event for one in await view(store).read(0, limit=100, max_bytes=10**9)]
 
 
 def test_its_ledger_and_its_gaps_are_read_without_a_forwarder(path: Path) -> None:
@@ -76,7 +75,7 @@ def test_its_ledger_and_its_gaps_are_read_without_a_forwarder(path: Path) -> Non
 
 
 def test_its_dead_letters_are_listed_and_shown(path: Path) -> None:
-    letters = commands.list_letters(path, Selection())
+    letters = commands(path).dead_letters(Selection())
     assert [(one.id, one.sink, one.seq, one.state, one.count, one.org) for one in letters] == [
         (6, "archive", None, "dead", 2, ""),
         (5, "siem", 6, "replaying", 1, "globex"),
@@ -86,14 +85,14 @@ def test_its_dead_letters_are_listed_and_shown(path: Path) -> None:
         (1, "receiver", None, "dead", 1, "acme"),
     ]
     assert letters[0].unattributed
-    shown = commands.show_letter(path, 4)
+    shown = commands(path).dead_letter(4)
     assert shown is not None
     assert (shown.uuid, shown.detail, shown.body) == (uuid(3), "field of 3 is no number", EVENTS[2].body)
 
 
 async def test_its_events_positions_and_cursors_are_as_they_were(path: Path) -> None:
     async with opened(path, sinks=()) as store:
-        assert await store.attach(dict.fromkeys(SINKS, "now")) == {"siem": 9, "archive": 4}
+        assert await attach(store, dict.fromkeys(SINKS, "now")) == {"siem": 9, "archive": 4}
         assert await held(store) == EVENTS
         assert msgspec.json.decode(await store.cursor("log:acme") or "") == {
             "next": "https://acme.okta.com/api/v1/logs?after=1700_1",
@@ -110,12 +109,12 @@ async def test_its_events_positions_and_cursors_are_as_they_were(path: Path) -> 
 
 async def test_what_waits_is_delivered_and_settled(path: Path) -> None:
     async with opened(path, sinks=SINKS) as store:
-        waiting = [one.seq for one in await store.read(9, limit=100, max_bytes=10**9)]
+        waiting = [one.seq for one in await view(store).read(9, limit=100, max_bytes=10**9)]
         assert waiting == [10, 11, 12, 13]
-        (replay,) = await store.replays("siem", limit=10)
+        (replay,) = await view(store).replays(limit=10)
         assert (replay.seq, replay.event) == (6, EVENTS[5])
-        await store.settle(Settlement("siem", 13, delivered=4, replayed=[6]))
-        await store.settle(Settlement("archive", 13, delivered=9))
+        await settle(store, "siem", Settlement(13, delivered=4, replayed=[6]))
+        await settle(store, "archive", Settlement(13, delivered=9))
         ledger = await store.ledger()
         assert ledger.balanced
         assert {name: (sink.delivered, sink.waiting) for name, sink in ledger.sinks.items()} == {

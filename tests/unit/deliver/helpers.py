@@ -41,7 +41,7 @@ class Rig:
         return Worker(
             SINK,
             sink or self.sink,
-            self.store,
+            self.store.view(SINK),
             self.position,
             self.settings,
             metrics=self.metrics,

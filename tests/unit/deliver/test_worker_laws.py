@@ -85,13 +85,13 @@ class WatchedStore(MemoryStore):
         self.violations: list[str] = []
         self.failures = 0
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, sink: str, settlement: Settlement) -> None:
         if self.failures:
             self.failures -= 1
             raise StoreFullError("drawn")
         before = self.positions.get(SINK, 0)
         try:
-            await super().settle(settlement)
+            await super().settle(sink, settlement)
         except ValueError as error:
             self.violations.append(str(error))
             raise

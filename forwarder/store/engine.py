@@ -1,0 +1,127 @@
+"""What an engine of the store provides, and how to open the configured one. SQLite is the only engine so far."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from forwarder.core.ports import Clock, EventLog, EventStore, Start
+from forwarder.core.time import Micros
+from forwarder.metrics import Metrics
+from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.gaps import Gaps
+from forwarder.store.ledger import Ledger
+from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite.commands import SqliteCommands
+from forwarder.store.sqlite.store import SqliteStore
+
+
+class Store(EventStore, Protocol):
+    """The store of one running forwarder, used on its event loop."""
+
+    async def close(self) -> None:
+        """Commit what waits, then release everything. Safe to call twice."""
+        ...
+
+    async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
+        """Return a sink's view of the store, and its position. From now on the sink holds bodies back.
+
+        Args:
+            sink: its name.
+            start: where it starts if the store does not know it.
+
+        Raises:
+            StoreError: the name is reserved, or the position could not be committed.
+        """
+        ...
+
+    async def detach_except(self, sinks: Collection[str]) -> None:
+        """Let every sink but these hold no bodies back any more. Call it after `log` for each of these.
+
+        Raises:
+            StoreError: it could not be committed.
+        """
+        ...
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why the last try to store an event failed; None while events can be stored."""
+        ...
+
+    async def ledger(self) -> Ledger:
+        """Return where every event is; cheap enough for each scrape.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def replay(self, which: Selection) -> int:
+        """As `StoreCommands.replay`."""
+        ...
+
+    async def discard(self, which: Selection) -> int:
+        """As `StoreCommands.discard`."""
+        ...
+
+
+class StoreCommands(Protocol):
+    """An operator's commands, whether or not a forwarder runs on the store. They block.
+
+    All raise StoreError if there is no store, or if it cannot be used.
+    """
+
+    def ledger(self) -> Ledger:
+        """Count where every event is. Waiting events are counted one by one, which reads all of their bodies."""
+        ...
+
+    def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
+        """Return missed and pending events.
+
+        Args:
+            org: only this org.
+            since: only events published then or later.
+            limit: the most missed events to list; None for all.
+        """
+        ...
+
+    def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
+        """Return the newest dead letters, newest first, without bodies."""
+        ...
+
+    def dead_letter(self, number: int) -> DeadLetter | None:
+        """Return one dead letter with its body; None if there is none with this id."""
+        ...
+
+    def replay(self, which: Selection) -> int:
+        """Send dead letters again; without a running forwarder, its next start sends them.
+
+        Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events by now.
+
+        Returns:
+            How many will be sent.
+        """
+        ...
+
+    def discard(self, which: Selection) -> int:
+        """Remove dead letters for good, except those that are being sent again.
+
+        Returns:
+            How many events were discarded.
+        """
+        ...
+
+
+async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) -> Store:
+    """Open the store of a forwarder; create it if there is none.
+
+    Raises:
+        StoreLockedError: another process uses it; names its pid.
+        StoreFormatError: it is not a store of ours, or damaged, or of a newer version. It is left as it is.
+        StoreFullError: the disk is full.
+        StoreError: its directory is missing or not writable, or another reason.
+    """
+    return await SqliteStore.open(settings, clock, metrics)
+
+
+def open_commands(settings: StoreSettings, clock: Clock) -> StoreCommands:
+    """Return an operator's commands on the configured store."""
+    return SqliteCommands(settings, clock)
