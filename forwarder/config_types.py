@@ -1,4 +1,4 @@
-"""What an operator writes in the configuration: sizes and times with a unit, addresses, secrets."""
+"""The types of the configuration: sizes and times with a unit, addresses, secrets."""
 
 import os
 import re
@@ -6,7 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -14,11 +23,17 @@ _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 
+# Not pydantic's ByteSize and timedelta: these accept a number without a unit, and their errors show no example.
+
+
+def _written(*examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": _QUANTITY.pattern, "examples": list(examples)})
+
 
 def _bytes(value: Any) -> int:
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2].upper() not in _SIZES:
-        raise ValueError(f"{value!r} is no size; write a number with a unit, as in 10MiB or 2GB")
+        raise ValueError(f"{value!r} is not a size; write a number with a unit, as in 10MiB or 2GB")
     return int(float(match[1]) * _SIZES[match[2].upper()])
 
 
@@ -27,15 +42,17 @@ def _seconds(value: Any) -> float:
         return value.total_seconds()
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2] not in _TIMES:
-        raise ValueError(f"{value!r} is no time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d")
+        raise ValueError(
+            f"{value!r} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
+        )
     return float(match[1]) * _TIMES[match[2]]
 
 
-Size = Annotated[int, BeforeValidator(_bytes)]
-"""Bytes, written with a unit: `10MiB`. Defaults are given as strings and validated."""
+Size = Annotated[int, BeforeValidator(_bytes), _written("10MiB", "2GB")]
+"""Bytes, written with a unit: `10MiB`. Defaults are strings too, and are validated."""
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
-"""Seconds, written with a unit: `2s`. Defaults are given as strings and validated."""
+Duration = Annotated[float, BeforeValidator(_seconds), _written("500ms", "2s", "7d")]
+"""Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
 
 
 class Listen(str):
@@ -58,23 +75,28 @@ class Listen(str):
         return core_schema.no_info_plain_validator_function(cls.read)
 
     @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "examples": ["127.0.0.1:8080"]}
+
+    @classmethod
     def read(cls, value: Any) -> Self:
-        """Read what the operator wrote.
+        """Parse an address.
 
         Raises:
-            ValueError: it is no address.
+            ValueError: it is not one.
         """
         host, _, port = str(value).rpartition(":")
         if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-            raise ValueError(f"{value!r} is no address; write host:port, as in 127.0.0.1:8080")
+            raise ValueError(f"{value!r} is not an address; write host:port, as in 127.0.0.1:8080")
         return cls(value)
 
 
 class Secret:
-    """A secret and where it comes from. Neither `repr` nor `str` nor an error ever shows the value.
+    """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value.
 
-    Written as a string, as `{env: NAME}` or as `{file: path}`; a file's trailing line break is dropped.
-    `reread` looks at the source again, so that a rotated file takes effect without a restart.
+    It is written as a string, as `{env: NAME}` or as `{file: path}`; the line break at the end of a file is dropped.
     """
 
     __slots__ = ("_source", "_value")
@@ -84,33 +106,33 @@ class Secret:
         self._source = source
 
     def reveal(self) -> str:
-        """The value. Callers keep it out of logs, metrics and errors."""
+        """Return the value. Callers must keep it out of logs, metrics and errors."""
         return self._value
 
     @property
     def source(self) -> str:
-        """Where it comes from, for a human: `file /run/secrets/x`, `env X` or `config`."""
+        """The source as an operator reads it: `file /run/secrets/x`, `env X` or `config`."""
         return " ".join(next(iter(self._source.items()))) if self._source else "config"
 
     @property
     def file(self) -> Path | None:
-        """The file that it comes from, if any: what to watch."""
+        """The file to watch for changes, if it comes from one."""
         return Path(self._source["file"]) if self._source and "file" in self._source else None
 
     def reread(self) -> "Secret":
-        """The secret as its source gives it now.
+        """Read the source again, so that a rotated secret takes effect without a restart.
 
         Raises:
-            ValueError: the source is gone or empty.
+            ValueError: the source is missing or empty.
         """
         return Secret.read(self._source) if self._source else self
 
     @classmethod
     def read(cls, written: Any) -> "Secret":
-        """Read what the operator wrote.
+        """Parse one of the three forms, and read its source.
 
         Raises:
-            ValueError: not one of the three forms, or the source is missing or empty. Never shows a value.
+            ValueError: another form, or the source is missing or empty. Never shows a value.
         """
         if isinstance(written, Secret):
             return written
@@ -124,21 +146,21 @@ class Secret:
             or not isinstance(next(iter(written.values())), str)
         ):
             raise ValueError("a secret is a string, {env: NAME} or {file: path}")
-        kind, place = next(iter(written.items()))
+        kind, name = next(iter(written.items()))
         if kind == "env":
-            value = os.environ.get(place)
+            value = os.environ.get(name)
             if value is None:
-                raise ValueError(f"the environment has no variable {place}; set it or name another")
+                raise ValueError(f"the environment has no variable {name}; set it or name another")
         elif kind == "file":
             try:
-                value = Path(place).read_text(encoding="utf-8").rstrip("\r\n")
+                value = Path(name).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
-                what = error.strerror if isinstance(error, OSError) else "it is no text"
-                raise ValueError(f"the file {place} cannot be read: {what}") from None
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise ValueError(f"the file {name} cannot be read: {reason}") from None
         else:
             raise ValueError("a secret is a string, {env: NAME} or {file: path}")
         if not value:
-            raise ValueError(f"{kind} {place} is empty")
+            raise ValueError(f"{kind} {name} is empty")
         return cls(value, written)
 
     def __repr__(self) -> str:
@@ -160,12 +182,23 @@ class Secret:
             cls.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: "***")
         )
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        text = {"type": "string", "minLength": 1}
+        named = [
+            {"type": "object", "properties": {kind: text}, "required": [kind], "additionalProperties": False}
+            for kind in ("env", "file")
+        ]
+        return {"anyOf": [text, *named]}
+
 
 PathStr = Annotated[Path, PlainSerializer(str)]
 
 
 class Section(BaseModel):
-    """Base of every section of the configuration: frozen, unknown keys refused, defaults validated."""
+    """Base of every section of the configuration: frozen, without unknown keys, with validated defaults."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,26 +1,18 @@
-"""The configuration: a YAML file, the environment over it, every fault reported at once with its path.
+"""The configuration: a YAML file, the environment over it, every problem reported at once with its path.
 
 Each room owns the settings of what it does; this file composes them and checks what no room can see alone.
 """
 
 import copy
-import difflib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
-import yaml
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
+from forwarder.config_problems import Describer
 from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
@@ -31,20 +23,19 @@ from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings
 
-ENV_PREFIX = "FORWARDER__"
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-"""A name that the operator gives: a label, a log field, a key in the store."""
+"""A name that the operator chooses: a metric label, a log field, a key in the store."""
 
 
 class OrgSettings(HookEndpointSettings):
     """One Okta org.
 
     Attributes:
-        url: the org's own; needed for `api` and `hook`.
-        api: how Okta's API is reached.
-        hook: the event hook to have.
+        url: the org's own URL, as in https://acme.okta.com. Required for `api` and `hook`.
+        api: credentials for Okta's API. With them, the forwarder also reads the org's System Log.
+        hook: the event hook that the forwarder keeps in Okta.
     """
 
     url: str | None = None
@@ -61,8 +52,8 @@ class LogSettings(Section):
     """The forwarder's own log lines, on stderr.
 
     Attributes:
-        level: the least that is written.
-        format: `auto` is text on a terminal and JSON elsewhere.
+        level: the lowest level that is written.
+        format: `auto` writes text to a terminal and JSON elsewhere.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -70,7 +61,7 @@ class LogSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All that the operator sets. Made by `load`."""
+    """The whole configuration. Made by `load`."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -98,48 +89,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no .env is read
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a secret names its own file
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return _Environment(settings_cls, init_settings()), init_settings
+        return Environment(settings_cls, init_settings()), init_settings
 
     def secrets(self) -> Iterator[Secret]:
-        """Every secret of the configuration, for watching their files and for keeping them out of sight."""
+        """Yield every secret of the configuration, to watch its file and to redact its value."""
         yield from _secrets(self)
-
-
-class _Environment(EnvSettingsSource):
-    """`FORWARDER__SECTION__KEY`, laid over the file. Names of orgs and sinks match without case."""
-
-    def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._written = written
-
-    def __call__(self) -> dict[str, Any]:
-        data = super().__call__()
-        sections = {name.upper() for name in self.settings_cls.model_fields}
-        for name in os.environ:
-            section = name.removeprefix(ENV_PREFIX).partition("__")[0]
-            if name.startswith(ENV_PREFIX) and section.upper() not in sections:
-                data[section.lower()] = ""  # refused as an unknown key, as it would be in the file
-        respelled: dict[str, Any] = _respell(data, self._written)
-        return respelled
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """What stands in the variable as JSON; what is no JSON is told by its path, beside all other faults."""
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
-
-
-def _respell(data: Any, written: Any) -> Any:
-    """`data` with its keys spelled as in `written`, where they differ only in case."""
-    if not isinstance(data, dict):
-        return data
-    known = {str(key).lower(): key for key in written} if isinstance(written, Mapping) else {}
-    keys = {key: known.get(key.lower(), key) for key in data}
-    return {
-        keys[key]: _respell(value, written.get(keys[key]) if isinstance(written, Mapping) else None)
-        for key, value in data.items()
-    }
 
 
 def _secrets(value: Any) -> Iterator[Secret]:
@@ -156,69 +110,23 @@ def _secrets(value: Any) -> Iterator[Secret]:
             yield from _secrets(item)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that is written twice is a fault, not a silent choice."""
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is written twice", key_node.start_mark
-            )
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def load(path: Path, *, secrets: bool = True) -> Settings:
     """Read the configuration at `path` and the environment.
 
     Args:
         path: of the YAML file.
-        secrets: read what `{env: NAME}` and `{file: path}` name; else they may be absent, for who only needs the
-            rest, as an operator's shell beside the forwarder does.
+        secrets: read the sources of secrets; otherwise they may be absent. A command that needs no secret
+            does not ask the operator's shell for those of the forwarder.
 
     Raises:
-        SettingsError: with every fault, each with its path and a hint. Never shows a secret.
+        SettingsError: with every problem, each with its path and a hint. Never shows a secret.
     """
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a SafeLoader
-    except OSError as error:
-        hint = "name another with --config or FORWARDER_CONFIG"
-        raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path}: {_one_line(error)}"]) from None
-    if tree is None:
-        tree = {}
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise SettingsError(
-            [f"{path}: the configuration is a mapping of sections; see docs/configuration.md"]
-        )
-    return read(tree if secrets else _without_secrets(tree))
-
-
-def _without_secrets(tree: Any) -> Any:
-    """`tree` with the name of each secret in place of the secret."""
-    if isinstance(tree, list):
-        return [_without_secrets(item) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if (
-        len(tree) == 1
-        and tree.keys() <= {"env", "file"}
-        and isinstance(place := next(iter(tree.values())), str)
-    ):
-        return quote(place)
-    return {key: _without_secrets(value) for key, value in tree.items()}
+    tree = read_yaml(path)
+    return read(tree if secrets else without_secrets(tree))
 
 
 def read(tree: Mapping[str, Any]) -> Settings:
-    """The settings from what stands in the file, the environment laid over it.
+    """Make the settings of what the file holds, and of the environment.
 
     Raises:
         SettingsError: as `load`.
@@ -226,120 +134,42 @@ def read(tree: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings(**tree)
     except ValidationError as error:
-        found = error.errors(include_input=False)
-        faults = [_fault(fault) for fault in found if not _follows(fault, found)]
-        raise SettingsError(sorted([*faults, *_faults_beside(tree, found)])) from None
-    faults = list(_joint_faults(settings))
-    if faults:
-        raise SettingsError(faults)
+        errors = error.errors(include_input=False)
+        problems = Describer(Settings, registry.SETTINGS).describe(errors)
+        raise SettingsError(sorted([*problems, *_joint_problems_beside(tree, errors)])) from None
+    problems = list(_joint_problems(settings))
+    if problems:
+        raise SettingsError(problems)
     return settings
 
 
-def _follows(fault: Any, found: Iterable[Any]) -> bool:
-    """Whether `fault` is only that a list has no item, of which `found` says that each is wrong."""
-    loc = fault["loc"]
-    return fault["type"] == "too_short" and any(
-        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in found
-    )
+_SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
+"""Used if all orgs or all sinks have errors, so that the other sections are checked all the same."""
 
 
-def _faults_beside(tree: Mapping[str, Any], found: Iterable[Any]) -> list[str]:
-    """The joint faults of what is sound: of `tree` without the orgs, sinks and sections in which `found` lie."""
+def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any]) -> list[str]:
+    """Run the joint checks on the parts of `tree` that have no errors of their own."""
     sound = copy.deepcopy(dict(tree))
-    for fault in found:
-        first, *rest = fault["loc"]
-        named = sound.get(first) if first in {"orgs", "sinks"} and rest else None
+    for error in errors:
+        first, *rest = error["loc"]
+        named = sound.get(first) if first in _SOUND and rest else None
         if isinstance(named, dict):
             named.pop(rest[0], None)
         else:
             sound.pop(first, None)
     try:
-        some = {name: sound.get(name) or stand_in for name, stand_in in _SOME.items()}
-        return list(_joint_faults(Settings(**(sound | some))))
-    except ValidationError:  # the fault stands in the environment
+        some = {name: sound.get(name) or stand_in for name, stand_in in _SOUND.items()}
+        return list(_joint_problems(Settings(**(sound | some))))
+    except ValidationError:  # the error is in the environment
         return []
 
 
-_SOME = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
-"""What stands in for orgs or sinks where none of them is sound, so that the others can be looked at."""
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return "is no YAML text in UTF-8"
-
-
-def _fault(fault: Any) -> str:
-    """One fault as a line: path, what is wrong, hint."""
-    path, siblings = _locate(fault["loc"])
-    kind, message = fault["type"], str(fault["msg"]).removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(fault["loc"][-1]), siblings, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings))}"
-        return f"{path}: unknown key; {hint}"
-    if kind == "missing":
-        return f"{path}: is required and not there"
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        return f"{path}.kind: must be one of {', '.join(registry.SETTINGS)}"
-    if kind == "too_short":
-        return f"{path}: at least one is needed"
-    if kind in _SHAPES:
-        return f"{path}: {_SHAPES[kind]}"
-    if kind == "string_pattern_mismatch" and fault["loc"][-1] == "[key]":
-        return f"{path}: a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
-    return f"{path}: {message[:1].lower()}{message[1:]}"
-
-
-_A_MAPPING = "write keys with values, as in {key: value}"
-_SHAPES = {
-    "dict_type": _A_MAPPING,
-    "model_type": _A_MAPPING,
-    "model_attributes_type": _A_MAPPING,
-    "tuple_type": "write a list, as in [one, two]",
-    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
-}
-"""What to write in place of a value of another shape; pydantic's own words are for programmers."""
-
-
-def _locate(loc: tuple[Any, ...]) -> tuple[str, list[str]]:
-    """The path as the operator wrote it, and the keys that are known beside its last one."""
-    parts = [
-        part for n, part in enumerate(loc) if not (n == 2 and loc[0] == "sinks" and part in registry.SETTINGS)
-    ]
-    path = ""
-    for part in parts:
-        if part == "[key]":
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    model: Any = Settings
-    for part in loc[:-1]:
-        if loc[0] == "sinks" and part in registry.SETTINGS:
-            model = registry.SETTINGS[part]
-        elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-            model = _model_of(model.model_fields[part])
-    known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
-    return path, list(known)
-
-
-def _model_of(field: FieldInfo) -> Any:
-    """The section that a field holds: itself, or the values of a mapping, or the items of a list."""
-    candidates = [field.annotation]
-    while candidates:
-        candidate = candidates.pop()
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-        candidates.extend(getattr(candidate, "__args__", ()))
-    return None
-
-
-def _joint_faults(settings: Settings) -> Iterator[str]:
-    """What no section can see alone."""
+def _joint_problems(settings: Settings) -> Iterator[str]:
+    """Check what no section can see alone."""
     yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
-            yield f"sinks.{name}: this name belongs to the receiver's dead letters; choose another"
+            yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
     paths: dict[Path, str] = {}
     for name, sink in settings.sinks.items():
         if isinstance(sink, FileSinkSettings):
@@ -348,14 +178,14 @@ def _joint_faults(settings: Settings) -> Iterator[str]:
                 yield f"sinks.{name}.path: sinks.{other} writes the same file; give each its own"
     if settings.receiver.listen == settings.ops.listen and settings.ops.listen.port:
         yield "ops.listen: the receiver listens there; give each its own port"
-    yield from _org_faults(settings.orgs)
+    yield from _org_problems(settings.orgs)
 
 
-def _org_faults(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
+def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
     for name, org in orgs.items():
         if (org.api or org.hook) and not org.url:
-            yield f"orgs.{name}.url: is needed for `api` and `hook`, as in https://{name}.okta.com"
+            yield f"orgs.{name}.url: is required for `api` and `hook`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
-            yield f"orgs.{name}.secrets: at least one is needed for a hook, or `api` to read the System Log"
+            yield f"orgs.{name}.secrets: at least one is required for a hook, or `api` to read the System Log"
         if not org.secrets and org.hook:
-            yield f"orgs.{name}.secrets: at least one is needed, because the org has a `hook`"
+            yield f"orgs.{name}.secrets: at least one is required, because the org has a `hook`"

@@ -1,7 +1,7 @@
 """Write docs/configuration.md from the settings: every key, its default, its meaning.
 
 Usage: python tools/make_configuration.py
-The meaning of a key stands in the docstring of the section that has it, under `Attributes:`.
+The meaning of a key is in the docstring of its section, under `Attributes:`.
 """
 
 import inspect
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -27,44 +28,49 @@ TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 HEAD = """# Configuration
 
-Made by tools/make_configuration.py from the code. `forwarder check` tells every fault of a file at once.
+This page is generated from the code (tools/make_configuration.py).
 
-The file is YAML: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. The environment lies over it:
-`FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`, lists and mappings as JSON. Unknown keys are refused.
+The configuration is a YAML file: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. Environment
+variables override it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; lists and mappings are written as JSON. Unknown keys
+are refused. `forwarder check` reports all problems at once.
 
-- A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect by itself within seconds, and
-  so does everything on SIGHUP, except listeners, the store and the set of sinks, which take a restart.
+- A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds. SIGHUP reloads
+  everything else, except listeners, the store and the set of sinks, which need a restart. A reload with a problem
+  changes nothing.
 - A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`.
 
 """
 
+DELIVERY = """How events are sent to the sink. `elasticsearch` has `concurrency: 2`; `otlp` has `batch_events: 200` and
+`batch_bytes: 1MiB`."""
+
 SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
-    ("orgs.NAME", "An Okta org. At least one is needed.", settings.OrgSettings),
-    ("orgs.NAME.api", "How Okta's API is reached.", ApiSettings),
-    ("orgs.NAME.hook", "The event hook to have.", HookSettings),
-    ("receiver", "The listener that Okta posts to.", ReceiverSettings),
-    ("receiver.tls", "HTTPS of the receiver.", TlsSettings),
-    ("store", "The durable log.", StoreSettings),
-    ("sinks.NAME, kind: elasticsearch", "At least one sink is needed.", ElasticsearchSinkSettings),
+    ("orgs.NAME", "An Okta org. At least one is required.", settings.OrgSettings),
+    ("orgs.NAME.api", "The credentials for Okta's API.", ApiSettings),
+    ("orgs.NAME.hook", "The event hook that the forwarder keeps in Okta.", HookSettings),
+    ("receiver", "The endpoint that Okta posts to.", ReceiverSettings),
+    ("receiver.tls", "HTTPS for this endpoint.", TlsSettings),
+    ("store", "The durable log of events.", StoreSettings),
+    (
+        "sinks.NAME, kind: elasticsearch",
+        "An Elasticsearch cluster. At least one sink, of any kind, is required.",
+        ElasticsearchSinkSettings,
+    ),
     (
         "sinks.NAME, kind: otlp",
-        "An OpenTelemetry Collector, or another server that accepts OTLP logs.",
+        "An OpenTelemetry Collector, or another receiver of OTLP logs.",
         OtlpSinkSettings,
     ),
-    ("sinks.NAME, kind: file", "A file of JSON lines (NDJSON) on this machine.", FileSinkSettings),
-    (
-        "sinks.NAME.delivery",
-        "How events are delivered to the sink. Other defaults: `concurrency` 2 for `elasticsearch`; 200 events and 1MiB for `otlp`.",
-        DeliverySettings,
-    ),
-    ("reconcile", "Reading the System Log.", ReconcileSettings),
-    ("ops", "Where operators look.", OpsSettings),
+    ("sinks.NAME, kind: file", "A file of JSON lines.", FileSinkSettings),
+    ("sinks.NAME.delivery", DELIVERY, DeliverySettings),
+    ("reconcile", "Polling of the System Log, for each org with `api`.", ReconcileSettings),
+    ("ops", "The listener for operators: health, metrics, status page.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),
 ]
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [HEAD]
     for name, meaning, model in SECTIONS:
         parts.append(f"## `{name}`\n\n{meaning}\n\n| key | default | meaning |\n|---|---|---|\n")
@@ -79,22 +85,28 @@ def page() -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    """The default as YAML; empty if there is none, or if it is a section of its own."""
     if field.is_required():
-        return "needed"
+        return "required"
     value: Any = field.get_default(call_default_factory=True)
     if value is None or value == () or isinstance(value, BaseModel):
         return ""
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    if isinstance(value, tuple):
+        value = list(value)
+    elif not isinstance(value, bool | int | float | dict):
+        value = str(value)
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n")
+    return f"`{text.strip()}`"
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Key → meaning, from the docstrings of the section and of those that it builds on."""
+    """Key → meaning, as sentences, from the docstrings of the section and of its bases."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
         for match in re.finditer(r"^    (\w+): (.+?)(?=^    \w|\Z|^\S)", listed, re.MULTILINE | re.DOTALL):
             text = " ".join(match[2].split())
-            found[match[1]] = text[0].upper() + text[1:]
+            found[match[1]] = text[0].upper() + text[1:].removesuffix(".") + "."
     return found
 
 

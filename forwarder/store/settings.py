@@ -14,10 +14,10 @@ class StoreSettings(Section):
 
     Attributes:
         path: the file; `-wal`, `-shm`, `.lock` and `.control` stand beside it.
-        max_size: bytes that the store may hold. Events that some sink still waits for are never dropped to
-            keep to it; when those alone fill it, new ones are refused.
-        retention: seconds that a body is kept after every sink has settled it.
-        dedup_window: seconds that an event's uuid is remembered.
+        max_size: the most that the store may hold. Events that a sink still waits for are never dropped to keep to
+            it; when those alone fill it, new events are refused (503).
+        retention: how long an event's body is kept after every sink has settled it.
+        dedup_window: how long an event's uuid is remembered.
     """
 
     path: PathStr = Path("/var/lib/forwarder/forwarder.db")

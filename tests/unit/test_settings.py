@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, and that every fault is told at once, with its path and without a secret."""
+"""What is accepted, and that every problem is reported at once, with its path and no secret."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SettingsError
-from forwarder.settings import load, read
+from forwarder.settings import Settings, load, read
 
 ROOT = Path(__file__).parents[2]
 
-# design.md, section 7: what users rely on.
+# What users rely on: a change breaks their files.
 CONTRACT = """
 orgs:
   acme:
@@ -48,7 +48,7 @@ def smallest(**changes: Any) -> dict[str, Any]:
     return tree | changes
 
 
-def faults_of(tree: dict[str, Any]) -> list[str]:
+def problems_of(tree: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         read(tree)
     return caught.value.problems
@@ -91,72 +91,70 @@ def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> 
 def test_the_example_and_the_one_of_compose_are_accepted(
     secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OKTA_HOOK_SECRET", "EMULATOR_TOKEN"):
-        monkeypatch.setenv(name, "s")
-    files = sorted((ROOT / "config").glob("**/forwarder*.yaml"))
-    assert files
-    for file in files:
-        load(file)
+    for variable in ("OKTA_HOOK_SECRET", "EMULATOR_TOKEN"):
+        monkeypatch.setenv(variable, "s")
+    for name in ("forwarder.example.yaml", "forwarder.compose.yaml"):
+        load(ROOT / "config" / name)
 
 
-def test_every_fault_is_told_at_once_with_its_path() -> None:
+def test_every_problem_is_reported_at_once_with_its_path() -> None:
     tree = smallest(
         orgs={"acme": {"secrets": [{"env": "NOT_SET_ANYWHERE"}], "paht": "/x"}},
         receiver={"listen": "8080", "max_body": "10 apples"},
         sinks={"siem": {"kind": "elasticsearch", "hots": ["http://a"]}, "other": {"kind": "syslog"}},
         stroe={},
     )
-    faults = "\n".join(faults_of(tree))
+    problems = "\n".join(problems_of(tree))
     for expected in (
         "orgs.acme.paht: unknown key; did you mean `path`?",
         "orgs.acme.secrets[0]: the environment has no variable NOT_SET_ANYWHERE",
-        "receiver.listen: '8080' is no address; write host:port",
-        "receiver.max_body: '10 apples' is no size",
+        "receiver.listen: '8080' is not an address; write host:port",
+        "receiver.max_body: '10 apples' is not a size",
         "sinks.siem.hots: unknown key; did you mean `hosts`?",
-        "sinks.siem.hosts: is required and not there",
+        "sinks.siem.hosts: is required",
         "sinks.other.kind: must be one of elasticsearch, file, otlp",
         "stroe: unknown key; did you mean `store`?",
     ):
-        assert expected in faults
+        assert expected in problems
 
 
-def test_every_fault_is_told_at_once_also_those_that_only_several_sections_show() -> None:
+def test_every_problem_is_reported_at_once_with_those_between_sections() -> None:
     tree = smallest(
         orgs={"acme": {"paht": "/x", "secrets": ["s"], "path": "no-slash", "header": "no header"}},
         sinks={name: {"kind": "file", "path": "/tmp/a"} for name in ("a", "b", "receiver")},
         receiver={"listen": "127.0.0.1:9464"},
         log={"level": "loud"},
     )
-    faults = "\n".join(faults_of(tree))
+    problems = "\n".join(problems_of(tree))
     for expected in (
         "orgs.acme.paht: unknown key",
         "orgs.acme.path: must begin with `/`",
         "orgs.acme.header: is not the name of a header",
         "sinks.b.path: sinks.a writes the same file",
-        "sinks.receiver: this name belongs",
+        "sinks.receiver: this name is reserved",
         "ops.listen: the receiver listens there",
         "log.level: input should be",
     ):
-        assert expected in faults
+        assert expected in problems
 
 
-def test_a_list_whose_items_are_wrong_is_not_told_to_be_empty() -> None:
+def test_a_list_whose_items_are_wrong_is_not_called_empty() -> None:
     tree = smallest(orgs={"acme": {"secrets": [{"env": "NOT_SET_ANYWHERE"}]}})
-    assert [fault.partition(": ")[0] for fault in faults_of(tree)] == ["orgs.acme.secrets[0]"]
+    assert [problem.partition(": ")[0] for problem in problems_of(tree)] == ["orgs.acme.secrets[0]"]
 
 
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        ({}, "orgs: is required and not there"),
-        (smallest(orgs={}), "orgs: at least one is needed"),
-        (smallest(sinks={}), "sinks: at least one is needed"),
+        ({}, "orgs: is required"),
+        (smallest(orgs={}), "orgs: at least one is required"),
+        (smallest(sinks={}), "sinks: at least one is required"),
         (smallest(orgs={"a b": {"secrets": ["s"]}}), "orgs.a b: a name has letters"),
-        (smallest(orgs={"acme": {"secrets": []}}), "orgs.acme.secrets: at least one is needed"),
+        (smallest(orgs={"acme": {"secrets": []}}), "orgs.acme.secrets: at least one is required"),
         (smallest(orgs={"acme": {"secrets": ["s"], "path": "x"}}), "orgs.acme.path: must begin with `/`"),
         (
             smallest(sinks={"receiver": {"kind": "file", "path": "/tmp/a"}}),
-            "sinks.receiver: this name belongs",
+            "sinks.receiver: this name is reserved",
         ),
         (smallest(ops={"listen": "127.0.0.1:8080"}), "ops.listen: the receiver listens there"),
         (
@@ -167,14 +165,14 @@ def test_a_list_whose_items_are_wrong_is_not_told_to_be_empty() -> None:
             smallest(orgs={"a": {"secrets": ["s"]}, "b": {"secrets": ["t", "s"]}}),
             "orgs.b.secrets[1]: orgs.a has the same path, header and secret",
         ),
-        (smallest(orgs={"acme": {"secrets": ["s"], "api": {"token": "t"}}}), "orgs.acme.url: is needed"),
+        (smallest(orgs={"acme": {"secrets": ["s"], "api": {"token": "t"}}}), "orgs.acme.url: is required"),
     ],
 )
-def test_a_fault_says_where_what_and_what_to_do(tree: dict[str, Any], expected: str) -> None:
-    assert any(fault.startswith(expected) for fault in faults_of(tree)), faults_of(tree)
+def test_a_problem_says_where_what_and_what_to_do(tree: dict[str, Any], expected: str) -> None:
+    assert any(problem.startswith(expected) for problem in problems_of(tree)), problems_of(tree)
 
 
-def test_no_fault_shows_a_secret() -> None:
+def test_no_problem_shows_a_secret() -> None:
     tree = smallest(
         orgs={
             "a": {"secrets": ["planted"], "planted_key": 1},
@@ -182,10 +180,10 @@ def test_no_fault_shows_a_secret() -> None:
         },
         sinks={"siem": {"kind": "elasticsearch", "hosts": ["http://a"], "api_key": {"vault": "planted"}}},
     )
-    assert not any("planted" in fault.replace("planted_key", "") for fault in faults_of(tree))
+    assert not any("planted" in problem.replace("planted_key", "") for problem in problems_of(tree))
 
 
-def test_the_environment_lies_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__RECEIVER__LISTEN", "127.0.0.1:1234")
     monkeypatch.setenv("FORWARDER__ORGS__ACME__PATH", "/elsewhere")
     monkeypatch.setenv("FORWARDER__SINKS__SIEM__HOSTS", '["https://a", "https://b"]')
@@ -200,23 +198,25 @@ def test_the_environment_lies_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.orgs["Acme"].secrets[0].reveal() == "one"
 
 
-def test_a_misspelled_variable_is_a_fault_like_a_misspelled_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelled_variable_is_a_problem_like_a_misspelled_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__RECIEVER__LISTEN", "127.0.0.1:1234")
-    assert faults_of(smallest()) == ["reciever: unknown key; did you mean `receiver`?"]
+    assert problems_of(smallest()) == ["reciever: unknown key; did you mean `receiver`?"]
 
 
 @pytest.mark.parametrize("variable", ["FORWARDER__RECEIVER", "FORWARDER__ORGS__ACME__SECRETS"])
-def test_a_variable_that_is_no_json_is_a_fault_beside_the_others(
+def test_a_variable_that_is_not_json_is_reported_beside_the_others(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "{planted")
-    faults = faults_of(smallest(stroe={}))
-    assert len(faults) == 2
-    assert faults[0].startswith(variable.removeprefix("FORWARDER__").lower().replace("__", ".") + ": write ")
-    assert faults[1] == "stroe: unknown key; did you mean `store`?"
+    problems = problems_of(smallest(stroe={}))
+    assert len(problems) == 2
+    assert problems[0].startswith(
+        variable.removeprefix("FORWARDER__").lower().replace("__", ".") + ": write "
+    )
+    assert problems[1] == "stroe: unknown key; did you mean `store`?"
 
 
-def test_who_needs_no_secret_reads_the_rest_without_them(tmp_path: Path) -> None:
+def test_a_command_that_needs_no_secret_reads_the_rest_without_them(tmp_path: Path) -> None:
     file = tmp_path / "forwarder.yaml"
     file.write_text(CONTRACT.replace("TOKEN_FILE", str(tmp_path / "not there")))
     with pytest.raises(SettingsError, match="ACME_HOOK_SECRET"):
@@ -229,11 +229,11 @@ def test_who_needs_no_secret_reads_the_rest_without_them(tmp_path: Path) -> None
     [
         ("orgs: {acme: {", "line 1, column"),
         ("orgs: {}\norgs: {}\n", "the key 'orgs' is written twice"),
-        ("- a\n- b\n", "is a mapping of sections"),
-        ("\x00", "no YAML"),
+        ("- a\n- b\n", "must be a mapping of sections"),
+        ("\x00", "is not YAML"),
     ],
 )
-def test_what_is_no_yaml_mapping_is_a_fault_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_broken_file_is_reported_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "broken.yaml"
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
@@ -242,7 +242,7 @@ def test_what_is_no_yaml_mapping_is_a_fault_with_its_line(tmp_path: Path, text: 
     assert str(file) in caught.value.problems[0]
 
 
-def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_way_to_name_another(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--config"):
         load(tmp_path / "none.yaml")
 
@@ -255,7 +255,7 @@ def test_a_file_that_is_not_there_is_a_fault_that_says_how_to_name_another(tmp_p
         ({"url": "https://a.okta.com", "api": {"token": "t"}}, ("log",)),
     ],
 )
-def test_an_org_comes_by_its_hook_by_its_system_log_or_by_both(
+def test_events_of_an_org_come_from_its_hook_its_system_log_or_both(
     org: dict[str, Any], sources: tuple[str, ...]
 ) -> None:
     assert read(smallest(orgs={"acme": org})).orgs["acme"].sources == sources
@@ -263,6 +263,20 @@ def test_an_org_comes_by_its_hook_by_its_system_log_or_by_both(
 
 def test_an_org_with_a_hook_needs_a_secret_for_it() -> None:
     org = {"url": "https://a.okta.com", "api": {"token": "t"}, "hook": {"uri": "https://hooks.acme.com/x"}}
-    assert faults_of(smallest(orgs={"acme": org})) == [
-        "orgs.acme.secrets: at least one is needed, because the org has a `hook`"
+    assert problems_of(smallest(orgs={"acme": org})) == [
+        "orgs.acme.secrets: at least one is required, because the org has a `hook`"
+    ]
+
+
+def test_the_configuration_has_a_json_schema() -> None:
+    schema = Settings.model_json_schema()
+    definitions = schema["$defs"]
+    assert schema["required"] == ["orgs", "sinks"]
+    assert definitions["ReceiverSettings"]["properties"]["listen"]["type"] == "string"
+    assert definitions["DeliverySettings"]["properties"]["timeout"]["type"] == "string"
+    assert [each["type"] for each in definitions["ApiSettings"]["properties"]["token"]["anyOf"]] == [
+        "string",
+        "object",
+        "object",
+        "null",
     ]

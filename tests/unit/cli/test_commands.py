@@ -68,7 +68,7 @@ def test_a_wrong_configuration_ends_with_2_and_every_fault(config: Path) -> None
         done = run(command, "--config", config)
         assert done.exit_code == 2
         assert "recever: unknown key; did you mean `receiver`?" in done.output
-        assert "ops.listen: 'x' is no address" in done.output
+        assert "ops.listen: 'x' is not an address" in done.output
 
 
 def test_a_config_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--drop", "2"], "--drop"),
         (["--delay", "3"], ""),
         (["--hook", "http://127.0.0.1:1/x"], "--hook-secret"),
-        (["--listen", "nowhere"], "--listen: 'nowhere' is no address"),
+        (["--listen", "nowhere"], "--listen: 'nowhere' is not an address"),
         (["--client", "0oa1"], "--client needs --client-key"),
         (["--no-dpop"], "belong to a --client"),
         (["--client", "0oa1", "--client-key", "/nowhere/key.pem"], "--client-key: the file"),

@@ -1,0 +1,115 @@
+"""Reads what the operator wrote: a YAML file, and the environment over it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from forwarder.core.errors import SettingsError
+
+ENV_PREFIX = "FORWARDER__"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the file at `path`.
+
+    Raises:
+        SettingsError: it cannot be read, or is not a YAML mapping.
+    """
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a SafeLoader
+    except OSError as error:
+        hint = "name another file with --config or FORWARDER_CONFIG"
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: {_one_line(error)}"]) from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        hint = "see docs/configuration.md"
+        raise SettingsError([f"{path}: the configuration must be a mapping of sections; {hint}"])
+    return tree
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key that is written twice, where YAML would silently take the last one."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} is written twice", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return "is not YAML text in UTF-8"
+
+
+def without_secrets(tree: Any) -> Any:
+    """Return `tree` with the name of each secret's source in place of the secret."""
+    if isinstance(tree, list):
+        return [without_secrets(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if (
+        len(tree) == 1
+        and tree.keys() <= {"env", "file"}
+        and isinstance(name := next(iter(tree.values())), str)
+    ):
+        return quote(name)
+    return {key: without_secrets(value) for key, value in tree.items()}
+
+
+class Environment(EnvSettingsSource):
+    """`FORWARDER__SECTION__KEY`, which overrides the file. Names of orgs and sinks are compared without
+    case."""
+
+    def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._written = written
+
+    def __call__(self) -> dict[str, Any]:
+        data = super().__call__()
+        sections = {name.upper() for name in self.settings_cls.model_fields}
+        for name in os.environ:
+            section = name.removeprefix(ENV_PREFIX).partition("__")[0]
+            if name.startswith(ENV_PREFIX) and section.upper() not in sections:
+                data[section.lower()] = ""  # reported as an unknown key, as it would be in the file
+        respelled: dict[str, Any] = _respell(data, self._written)
+        return respelled
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Decode JSON; other text stays as it is and is reported by its path, beside all other problems."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def _respell(data: Any, written: Any) -> Any:
+    """Return `data` with its keys spelled as in `written`, if they differ only in case."""
+    if not isinstance(data, dict):
+        return data
+    known = {str(key).lower(): key for key in written} if isinstance(written, Mapping) else {}
+    keys = {key: known.get(key.lower(), key) for key in data}
+    return {
+        keys[key]: _respell(value, written.get(keys[key]) if isinstance(written, Mapping) else None)
+        for key, value in data.items()
+    }

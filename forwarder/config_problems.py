@@ -1,0 +1,97 @@
+"""Turns pydantic's errors into one line each for an operator: path, what is wrong, hint."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+_A_MAPPING = "write keys with values, as in {key: value}"
+_SHAPES = {
+    "dict_type": _A_MAPPING,
+    "model_type": _A_MAPPING,
+    "model_attributes_type": _A_MAPPING,
+    "tuple_type": "write a list, as in [one, two]",
+    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
+}
+"""What to write in place of a value of another shape; pydantic's own texts are for programmers."""
+
+
+_NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
+
+
+class Describer:
+    """Describes the errors of one model.
+
+    Args:
+        model: the whole configuration.
+        kinds: the model of each kind of sink; pydantic puts the kind into the path, where no operator wrote
+            it.
+    """
+
+    def __init__(self, model: type[BaseModel], kinds: Mapping[str, type[BaseModel]]) -> None:
+        self._model = model
+        self._kinds = kinds
+
+    def describe(self, errors: Iterable[Any]) -> list[str]:
+        """Return a line for each of pydantic's `errors`. Never shows a value that may be a secret."""
+        errors = list(errors)
+        return [self._line(error) for error in errors if not _follows(error, errors)]
+
+    def _line(self, error: Any) -> str:
+        path, siblings = self._locate(error["loc"])
+        kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
+        if kind == "extra_forbidden":
+            near = difflib.get_close_matches(str(error["loc"][-1]), siblings, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings))}"
+            return f"{path}: unknown key; {hint}"
+        if kind == "missing":
+            return f"{path}: is required"
+        if kind in {"union_tag_not_found", "union_tag_invalid"}:
+            return f"{path}.kind: must be one of {', '.join(sorted(self._kinds))}"
+        if kind == "too_short":
+            return f"{path}: at least one is required"
+        if kind in _SHAPES:
+            return f"{path}: {_SHAPES[kind]}"
+        if kind == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
+            return f"{path}: {_NAME}"
+        return f"{path}: {message[:1].lower()}{message[1:]}"
+
+    def _locate(self, loc: tuple[Any, ...]) -> tuple[str, list[str]]:
+        """Return the path as the operator wrote it, and the keys that are known beside its last one."""
+        path = ""
+        for n, part in enumerate(loc):
+            if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
+                continue
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        model: Any = self._model
+        for part in loc[:-1]:
+            if loc[0] == "sinks" and part in self._kinds:
+                model = self._kinds[part]
+            elif _is_section(model) and part in model.model_fields:
+                model = _section_of(model.model_fields[part])
+        return path, list(model.model_fields) if _is_section(model) else []
+
+
+def _follows(error: Any, errors: Iterable[Any]) -> bool:
+    """Whether `error` only says that a list is empty because each of its items is wrong."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
+    )
+
+
+def _is_section(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, BaseModel)
+
+
+def _section_of(field: FieldInfo) -> Any:
+    """The section that a field holds: itself, or the values of a mapping, or the items of a list."""
+    candidates: list[Any] = [field.annotation]
+    while candidates:
+        candidate = candidates.pop()
+        if _is_section(candidate):
+            return candidate
+        candidates.extend(getattr(candidate, "__args__", ()))
+    return None
