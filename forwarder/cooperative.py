@@ -4,7 +4,7 @@ import asyncio
 from time import perf_counter
 
 HOLD_SECONDS = 0.002
-"""How long a step may hold the event loop. The bound is 20 ms, but an answer to Okta takes several turns of the loop."""
+"""How long a step may hold the event loop. 20 ms is the bound, but an answer to Okta takes several turns."""
 
 
 class Cooperative:

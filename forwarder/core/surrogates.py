@@ -1,7 +1,7 @@
 r"""JSON text with lone halves of surrogate pairs: `\ud800` without its partner.
 
-JSON's grammar allows them and Java writes them, but msgspec refuses the whole text for one of them, even in a field
-that it skips. So a copy without them is decoded; what is stored stays as received.
+JSON's grammar allows them and Java writes them, but msgspec refuses the whole text for one of them, even in a
+field that it skips. So a copy without them is decoded; what is stored stays as received.
 """
 
 import re
@@ -27,7 +27,7 @@ def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> byt
 
     Args:
         text: JSON.
-        limit: how many escapes of surrogates to examine; the rest stays. None: all (1 s for 10 MiB of nothing else).
+        limit: how many escapes of surrogates to examine, or None for all: 1 s for 10 MiB of nothing else.
     """
     repaired: bytearray | None = None
     searchable = text.replace(rb"\\", b"__")  # an escaped backslash before `ud800` makes it plain letters

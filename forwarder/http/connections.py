@@ -1,4 +1,4 @@
-"""Tracks a listener's connections: closes those past their deadline, and evicts waiting ones above the limit."""
+"""Tracks a listener's connections, closes those past their deadline, and evicts waiting ones above the limit."""
 
 import asyncio
 import math
@@ -20,12 +20,15 @@ SWEEP_BATCH = 20
 
 
 class Connection(Protocol):
-    """A connection as the limiter sees it."""
+    """A connection as the limiter sees it.
+
+    Attributes:
+        since: when it began to wait on its client, by `clock.monotonic`.
+        deadline: when that wait must end.
+    """
 
     since: float
-    """When it began to wait on its client, by `clock.monotonic`."""
     deadline: float
-    """When that wait must end."""
     transport: asyncio.Transport
 
     def evict(self) -> str:
@@ -57,8 +60,8 @@ class ConnectionLimiter:
         Args:
             limits: what a client may do.
             clock: for the deadlines.
-            on_evict: called for each connection closed on its client, with the reason: above the limit `idle` or
-                `half_sent`, past its deadline within a request `deadline`.
+            on_evict: called for each connection closed on its client, with the reason: `idle` or `half_sent`
+                above the limit, `deadline` for a request past its deadline.
         """
         self.limits = limits
         self.clock = clock
@@ -71,9 +74,9 @@ class ConnectionLimiter:
     def add(self, connection: Connection) -> None:
         """Track a new connection. Above the hard limit it evicts another one at once, never this one.
 
-        Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is accepted
-        before the first byte of any is read, and clients that reconnect as soon as they are evicted would otherwise
-        evict each other without end.
+        Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is
+        accepted before the first byte of any is read, and clients that reconnect as soon as they are evicted
+        would otherwise evict each other without end.
         """
         self.connections.add(connection)
         self.empty.clear()

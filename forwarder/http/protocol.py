@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol with deadlines and limits.
 
-uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection is either
-in service (a complete request awaits its response) or waiting on its client (idle, partial head or body, unread
-response). Waits have deadlines; above the limit of connections, the longest wait is evicted. A connection in service
-is never evicted, so a POST that arrives complete is answered, however many other connections idle.
+uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection
+is either in service (a complete request awaits its response) or waiting on its client (idle, partial head or
+body, unread response). Waits have deadlines; above the limit of connections, the longest wait is evicted. A
+connection in service is never evicted, so a complete POST is answered, however many other connections idle.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # Called by the transport
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._response_transport = _ResponseTransport(self, transport)
         self._wait_for_client(self._limiter.limits.header_timeout)
@@ -91,11 +91,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._limiter.remove(self)
         if self.cycle is not None and not self.cycle.more_body:
-            # The request is complete, so it is served and stored. uvicorn would tell the app that there is no body
-            # if the app had not yet read it.
+            # The request is complete, so it is served and stored. uvicorn would hide an unread body from the app.
             self.cycle.disconnected = False
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
+    def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more, but may still wait for its answer (not with TLS)."""
         self._read_no_more = True
         return self._unanswered > 0 and self.scheme == "http"
@@ -144,9 +143,8 @@ class GuardedProtocol(HttpToolsProtocol):
         limit = self._limiter.limits.max_header_bytes
         if len(self.url) > _MAX_URL:
             self._error_status = 414
-        elif (
-            self._received > limit
-            and sum(len(n) + len(v) + 4 for n, v in self.headers) + len(self.url) > limit
+        elif self._received > limit and limit < len(self.url) + sum(
+            len(n) + len(v) + 4 for n, v in self.headers
         ):
             self._error_status = 431
         elif len(self.pipeline) >= _MAX_PIPELINED:
@@ -160,8 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = Phase.BODY
         self.cycle.transport = cast("asyncio.Transport", self._response_transport)
         if self.expect_100_continue:
-            # If it is refused before its body, the client may send the body or not, so the start of its next request
-            # is unknown.
+            # If refused early, the client may send the body or not: its next request could start anywhere.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """Runs one ASGI app on one listener, inside the running event loop.
 
-uvicorn's own `Server` takes the process's signals, calls `sys.exit` if the port is taken, and answers 500 to what it
-cancels. So only its protocol and its configuration are used.
+uvicorn's own `Server` takes the process's signals, calls `sys.exit` if the port is taken, and answers 500 to
+what it cancels. So only its protocol and its configuration are used.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Server:
                 self._listen.port,
                 backlog=_BACKLOG,
                 ssl=self._tls,
-                # Until the handshake is done the protocol does not see the connection, so asyncio must time it out.
+                # The protocol sees a connection only after its handshake, so asyncio must time that out.
                 ssl_handshake_timeout=self._limiter.limits.header_timeout if self._tls else None,
                 ssl_shutdown_timeout=_FLUSH_TIMEOUT if self._tls else None,
             )
@@ -108,7 +108,7 @@ class Server:
         self._limiter.limits = limits
 
     async def stop(self, grace: float | None = None) -> None:
-        """Stop listening, finish the requests in progress, close all connections. Safe to call twice, or unstarted.
+        """Stop listening, finish the requests in progress, and close all connections. Safe to call twice.
 
         Args:
             grace: seconds for requests in progress, then they are cancelled; None: the limits' own.
@@ -142,7 +142,7 @@ class Server:
             task.cancel()
         if late:
             self._logger.warning(
-                "requests were cancelled because they took too long; answered 503, so that their senders try again",
+                "requests took too long and were cancelled; answered 503, so that their senders try again",
                 action="requests_cancelled",
                 requests=len(late),
                 after_seconds=grace,
@@ -161,7 +161,7 @@ class Server:
 
 
 def raise_open_files_limit(wanted: int) -> int:
-    """Raise this process's limit of open files towards `wanted`, as far as the system allows; return the limit."""
+    """Raise this process's limit of open files towards `wanted`, if the system allows, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:

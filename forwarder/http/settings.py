@@ -24,11 +24,11 @@ class ListenerLimits(Section):
     """What a listener allows its clients.
 
     Attributes:
-        max_connections: above this, the connection that has been idle or incomplete for the longest time is closed.
-            A burst may exceed it for a moment.
+        max_connections: above this, the connection that has been idle or incomplete for the longest time is
+            closed. A burst may exceed it for a moment.
         header_timeout: from the first byte of a request (or from the connection) to the end of its headers.
-        body_timeout: from there to the end of its body. Okta itself gives up after 3 s; slower senders are a proxy
-            with a slow client behind it, or an attack. A value below 3 s would refuse what Okta still waits for.
+        body_timeout: from there to the end of its body. Okta itself gives up after 3 s, so a value below 3 s would
+            refuse what Okta still waits for. Slower senders are a proxy with a slow client, or an attack.
         keep_alive: how long a connection may stay idle between two requests.
         max_header_bytes: request line and headers together; above this, the answer is 431.
         grace: how long requests in progress may take when the forwarder stops.

@@ -55,7 +55,7 @@ class Keyring(msgspec.Struct, frozen=True):
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
         """Return the org whose secret the request carries, or why it is rejected.
 
-        It compares every key, whatever the earlier ones gave, so that timing reveals nothing about a near match.
+        It always compares every key, so that timing reveals nothing about a near match.
 
         Args:
             headers: names in lower case, values as received.

@@ -13,9 +13,9 @@
           any unexpected error                            503
           its events are committed and fsynced            200   also if there are none, or all are known
 
-The body is empty except for the challenge. Okta retries a 5xx and a timeout once, and a 4xx never. So 4xx means that
-a retry cannot help, and our own trouble is 503. A malformed element of `data.events` becomes a dead letter of the
-receiver, in the same commit as its neighbours, and does not change the answer.
+The body is empty except for the challenge. Okta retries a 5xx and a timeout once, and a 4xx never. So 4xx
+means that a retry cannot help, and our own trouble is 503. A malformed element of `data.events` becomes a dead
+letter of the receiver, in the same commit as its neighbours, and does not change the answer.
 """
 
 import asyncio
@@ -129,10 +129,10 @@ class HookReceiver:
         except ClientDisconnectedError:
             return
         except asyncio.CancelledError:
-            # The forwarder stops and this took too long. The events may be stored or not, so Okta must send them again.
+            # The forwarder stops. The events may be stored or not, so Okta must send them again.
             await self._send(Answer(keyring.default_org, 503), send)
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, a 500 or a dropped connection helps no one
+        except Exception as error:  # noqa: BLE001  # Okta needs an answer, whatever it is
             self._log_internal_error(error)
             answer = Answer(keyring.default_org, 503)
         await self._send(answer, send)

@@ -19,10 +19,10 @@ class ReceiverSettings(ListenerLimits):
 
     Attributes:
         listen: host and port.
-        max_body: of a POST, also once inflated; a larger one is answered 413. Generous, because Okta never retries
-            a 4xx.
-        commit_timeout: how long the store may take until the answer is 503. Below Okta's own timeout of 3 s, so that
-            Okta sees the answer.
+        max_body: of a POST, also once inflated; a larger one is answered 413. Generous, because Okta never
+            retries a 4xx.
+        commit_timeout: how long the store may take until the answer is 503. Below Okta's own timeout of 3 s, so
+            that Okta sees the answer.
         tls: serve HTTPS. Without it, a proxy in front of the forwarder must do that.
     """
 
@@ -57,8 +57,8 @@ class HookEndpointSettings(Section):
     Attributes:
         path: where it posts.
         header: the header that carries the secret; upper and lower case are the same.
-        secrets: all of them are valid, so that a rotation loses nothing. Compared whole, with the scheme if there is
-            one. Required unless the org is polled only (`api`, no hook).
+        secrets: all of them are valid, so that a rotation loses nothing. Compared whole, with the scheme if
+            there is one. Required unless the org is polled only (`api`, no hook).
         challenge_needs_secret: whether the verification GET must carry the secret too, as Okta's does.
     """
 
@@ -76,7 +76,7 @@ def validate_endpoints(orgs: Mapping[str, HookEndpointSettings]) -> Iterator[str
             value = secret.reveal().strip(" \t")
             owner = owners.setdefault((org.path.rstrip("/"), org.header.lower(), value), name)
             if owner != name:
-                yield (
-                    f"orgs.{name}.secrets[{number}]: orgs.{owner} has the same path, header and secret, so their "
-                    "requests look the same; give each org its own secret"
+                problem = (
+                    f"orgs.{owner} has the same path, header and secret, so their requests look the same"
                 )
+                yield f"orgs.{name}.secrets[{number}]: {problem}; give each org its own secret"
