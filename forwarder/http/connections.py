@@ -20,7 +20,7 @@ SWEEP_BATCH = 20
 
 
 class Connection(Protocol):
-    """A connection as the limiter sees it.
+    """A connection as the limiter sees it; `protocol.GuardedProtocol` describes what its methods do.
 
     Attributes:
         since: when it began to wait on its client, by `clock.monotonic`.
@@ -31,17 +31,9 @@ class Connection(Protocol):
     deadline: float
     transport: asyncio.Transport
 
-    def evict(self) -> str:
-        """Close at once, and return the reason for the metric."""
-        ...
-
-    def expire(self) -> bool:
-        """Close because the deadline has passed. True if the client had begun a request."""
-        ...
-
-    def shutdown(self) -> None:
-        """Close after the answers in progress."""
-        ...
+    def evict(self) -> str: ...
+    def expire(self) -> bool: ...
+    def shutdown(self) -> None: ...
 
 
 class ConnectionLimiter:

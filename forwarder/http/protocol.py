@@ -9,7 +9,7 @@ connection in service is never evicted, so a complete POST is answered, however 
 import asyncio
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 import httptools
 import uvicorn
@@ -45,7 +45,6 @@ class GuardedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, state, {}, loop)
         self._limiter = limiter
-        self._response_transport: Any = None
         self._phase = Phase.IDLE
         self._unanswered = 0  # complete requests; more than one if the client pipelines
         self._read_no_more = False  # no request after the complete ones is read
@@ -83,7 +82,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._response_transport = _ResponseTransport(self, transport)
         self._wait_for_client(self._limiter.limits.header_timeout)
         self._limiter.add(self)
 
@@ -156,7 +154,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = []  # a trailer must not pass for a header
         self._phase = Phase.BODY
-        self.cycle.transport = cast("asyncio.Transport", self._response_transport)
+        self.cycle.transport = cast("asyncio.Transport", self)
         if self.expect_100_continue:
             # If refused early, the client may send the body or not: its next request could start anywhere.
             self.cycle.keep_alive = False
@@ -191,12 +189,23 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._update_deadline()
 
-    def close_after_answer(self) -> None:
+    # The transport that uvicorn writes a response to. The connection may be gone, or may have to stay open a while.
+
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def close(self) -> None:
         """Close, but let a client that is still sending read its answer first: a reset would lose it."""
-        if self._phase in (Phase.HEAD, Phase.BODY):
+        if self._phase in (Phase.HEAD, Phase.BODY) and not self.transport.is_closing():
             self._linger()
         else:
             self.transport.close()
+
+    # Errors
 
     def _linger(self) -> None:
         self._phase = Phase.LINGER
@@ -235,7 +244,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # Called by the limiter
 
     def evict(self) -> str:
-        """Close at once. A partial request is answered 503, so that its sender tries again."""
+        """Close at once; return the reason for the metric. A partial request is answered 503, to be sent again."""
         if self._phase is Phase.IDLE and not self.flow.write_paused:
             self.transport.close()
             return "idle"
@@ -250,7 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return "half_sent"
 
     def expire(self) -> bool:
-        """Close after the deadline. A partial request is answered 408."""
+        """Close after the deadline; return whether the client had begun a request, which is answered 408."""
         self._mark_in_service()
         phase = self._phase
         if phase is Phase.IDLE and not self.flow.write_paused:
@@ -260,22 +269,3 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._refuse(408)
         return phase in (Phase.HEAD, Phase.BODY)
-
-
-class _ResponseTransport:
-    """What uvicorn writes a response to. The connection may be gone, or may have to stay open a while."""
-
-    __slots__ = ("_connection", "_transport", "is_closing")
-
-    def __init__(self, connection: GuardedProtocol, transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self._transport = transport
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if not self.is_closing():
-            self._transport.write(data)
-
-    def close(self) -> None:
-        if not self.is_closing():
-            self._connection.close_after_answer()
