@@ -33,9 +33,8 @@ def _split_leniently(text: bytes) -> list[bytes]:
     at = repaired.find(b"[") + 1
     for element in elements:
         inner = bytes(element)
-        at = repaired.find(
-            inner, at
-        )  # only blanks and a comma stand before it, and no element begins with those
+        # Only blanks and a comma stand before it, and no element begins with those.
+        at = repaired.find(inner, at)
         originals.append(text[at : at + len(inner)])
         at += len(inner)
     return originals
@@ -49,15 +48,7 @@ async def read_events(
     received_at: Micros,
     envelope_id: str = "",
 ) -> tuple[list[Event], list[MalformedEvent]]:
-    """Sort elements into events and malformed events, each in the order received.
-
-    Args:
-        elements: of one JSON list.
-        org: the org's name in the configuration.
-        source: where they came from.
-        received_at: when they came.
-        envelope_id: of the POST; empty if there was none.
-    """
+    """Sort the elements of a list into events and malformed events, each in the order received."""
     events: list[Event] = []
     malformed: list[MalformedEvent] = []
     cooperative = Cooperative()

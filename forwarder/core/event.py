@@ -51,9 +51,6 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
     """An element that is not an event; it becomes a dead letter of the receiver.
 
     Attributes:
-        org: the org's name in the configuration.
-        received_at: when the forwarder received it, by its own clock.
-        envelope_id: Okta's `eventId` of the POST; empty if there was none.
         detail: what is wrong with it, for a person.
         body: the element, byte for byte as received.
     """

@@ -23,11 +23,9 @@ _REPLACEMENT = rb"\ufffd"  # as long as what it replaces, so that every offset s
 
 
 def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> bytes | None:
-    """Return `text` with each lone half replaced by U+FFFD, at the same length; None if it has none.
+    """Return JSON `text` with each lone half replaced by U+FFFD, at the same length; None if it has none.
 
-    Args:
-        text: JSON.
-        limit: how many escapes of surrogates to examine, or None for all: 1 s for 10 MiB of nothing else.
+    Only the first `limit` escapes of surrogates are examined. None examines all: 1 s for 10 MiB of nothing else.
     """
     repaired: bytearray | None = None
     searchable = text.replace(rb"\\", b"__")  # an escaped backslash before `ud800` makes it plain letters
@@ -41,12 +39,7 @@ def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> byt
 def decode_leniently(
     decode: Callable[[bytes], T], text: bytes, limit: int | None = MAX_ESCAPES
 ) -> tuple[T, bytes]:
-    """Decode JSON that may hold lone halves.
-
-    Args:
-        decode: of a msgspec decoder.
-        text: JSON.
-        limit: as in `replace_lone_surrogates`.
+    """Decode JSON that may hold lone halves, by the `decode` of a msgspec decoder.
 
     Returns:
         The value, and the text that it was read from: `text` itself, or a repaired copy of the same length.

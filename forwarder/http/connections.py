@@ -40,9 +40,7 @@ class ConnectionLimiter:
     """The connections of one listener.
 
     Attributes:
-        limits: a reload swaps them.
-        connections: all of them.
-        waiting: those that wait on their client, the longest wait first.
+        waiting: the connections that wait on their client, the longest wait first.
         empty: set while there are no connections.
     """
 
@@ -50,7 +48,7 @@ class ConnectionLimiter:
         """Limit one listener.
 
         Args:
-            limits: what a client may do.
+            limits: may be replaced later, by a reload.
             clock: for the deadlines.
             on_evict: called for each connection closed on its client, with the reason: `idle` or `half_sent`
                 above the limit, `deadline` for a request past its deadline.
@@ -80,9 +78,7 @@ class ConnectionLimiter:
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
-            self.remove(
-                oldest
-            )  # now, not when its transport has closed, so that the next one does not count it
+            self.remove(oldest)  # now, not once its transport has closed: the next one must not count it
             self._on_evict(oldest.evict())
 
     def remove(self, connection: Connection) -> None:

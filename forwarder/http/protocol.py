@@ -33,6 +33,10 @@ class Phase(Enum):
     LINGER = "linger"  # its input is thrown away, and the connection closes soon
 
 
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -141,14 +145,10 @@ class GuardedProtocol(HttpToolsProtocol):
         limit = self._limiter.limits.max_header_bytes
         if len(self.url) > _MAX_URL:
             self._error_status = 414
-        elif self._received > limit and limit < len(self.url) + sum(
-            len(n) + len(v) + 4 for n, v in self.headers
-        ):
+        elif self._received > limit and _size(self.headers) + len(self.url) > limit:
             self._error_status = 431
         elif len(self.pipeline) >= _MAX_PIPELINED:
-            self._error_status = (
-                400  # never sent: the requests before it are answered, then the connection ends
-            )
+            self._error_status = 400  # never sent: earlier requests are answered, then the connection ends
         if self._error_status:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()

@@ -31,12 +31,7 @@ class ClientDisconnectedError(ForwarderError):
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Receive a body and undo its `Content-Encoding`.
-
-    Args:
-        headers: of the request, with names in lower case.
-        receive: of ASGI.
-        limit: bytes of the body, both as sent and inflated.
+    """Receive a body and undo its `Content-Encoding`. `limit` is in bytes, both as sent and inflated.
 
     Raises:
         BadRequestError: 413 above `limit`, as soon as it is known; 415 for an encoding other than gzip;
@@ -107,15 +102,10 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
-    """Split an envelope into its events.
-
-    Args:
-        body: the JSON text of a POST.
-        org: the org whose secret it carried.
-        received_at: when it came.
+    """Split an envelope of `org` into its events.
 
     Raises:
-        BadRequestError: 400, `body` is not an event hook: a JSON object with a list at `data.events`.
+        BadRequestError: 400, `body` is not a JSON object with a list at `data.events`.
     """
     try:
         envelope_id, events_text = await _find_events(body.removeprefix(_BOM))

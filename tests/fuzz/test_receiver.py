@@ -28,7 +28,7 @@ _STATUS_LINE = re.compile(rb"(?:^|\r\n\r\n)HTTP/1\.1 (\d{3}) ")
 
 
 class Forgetful:
-    """An `EventStore` that remembers only what the cases of now brought."""
+    """An `EventStore` that remembers only the events of the current cases."""
 
     def __init__(self) -> None:
         self.uuids: set[str] = set()
@@ -107,7 +107,7 @@ async def test_nothing_that_can_be_sent_breaks_the_receiver() -> None:
         while served.limiter.connections:
             await asyncio.sleep(0)
         assert resident() - before < MOST_GROWTH
-        print(f"{next(seeds) - SEED} cases from seed {SEED}")  # for whoever runs it with -s
+        print(f"{next(seeds) - SEED} cases from seed {SEED}")  # visible with -s
 
 
 def test_a_case_is_its_seed() -> None:

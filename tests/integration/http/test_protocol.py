@@ -103,7 +103,7 @@ async def test_a_connection_stays_for_the_next_request_as_long_as_keep_alive_say
         assert await client.ended() == b""
 
 
-async def test_a_slow_commit_is_no_clients_fault() -> None:
+async def test_a_slow_commit_does_not_count_against_the_client() -> None:
     clock = ManualClock()
     store = MemoryStore()
     store.stall()
@@ -194,7 +194,7 @@ async def test_a_trailer_does_not_pass_for_a_header() -> None:
         assert (await served.ask(chunked)).status == 401
 
 
-# What is no request
+# Not a request
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ async def test_a_trailer_does_not_pass_for_a_header() -> None:
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_400_and_the_connection_closes(junk: bytes) -> None:
+async def test_invalid_http_is_400_and_the_connection_closes(junk: bytes) -> None:
     async with listening() as served, await served.connect() as client:
         client.send(junk)
         answer = await client.answer()

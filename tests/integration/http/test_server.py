@@ -26,7 +26,7 @@ def server(listen: str = "127.0.0.1:0") -> Server:
     return Server(app, Listen(listen), ConnectionLimiter(ListenerLimits(), SystemClock(), lambda _: None))
 
 
-async def test_the_port_that_the_system_chose_is_told() -> None:
+async def test_the_port_that_the_system_chose_is_known() -> None:
     async with listening() as served:
         assert served.port > 0
         assert served.server.address.host == "127.0.0.1"
@@ -41,7 +41,7 @@ async def test_ipv6_is_served() -> None:
     assert port > 0
 
 
-async def test_an_address_that_is_taken_is_a_clear_fault() -> None:
+async def test_an_address_in_use_is_a_clear_problem() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(SettingsError) as caught:

@@ -203,7 +203,7 @@ async def test_a_known_event_is_a_duplicate_and_200() -> None:
         assert served.value("events_duplicate_total", org="acme", via="hook") == 2
 
 
-async def test_an_element_that_is_no_event_does_not_hold_up_its_neighbours() -> None:
+async def test_a_malformed_event_does_not_hold_up_its_neighbours() -> None:
     store = MemoryStore()
     async with listening(store) as served:
         assert (await served.post(envelope(event("1"), "no event", event("2"), {"uuid": "3"}))).status == 200
@@ -229,7 +229,7 @@ async def test_no_content_type_at_all_is_accepted() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"no json", b"[]", b"{}", b'{"data":{}}', b'{"data":{"events":null}}', b"\xff"]
 )
-async def test_a_body_that_is_no_event_hook_is_400(body: bytes) -> None:
+async def test_an_invalid_event_hook_is_400(body: bytes) -> None:
     async with listening() as served:
         answer = await served.post(body)
         assert (answer.status, answer.body) == (400, b"")
@@ -320,7 +320,7 @@ async def test_a_commit_that_takes_too_long_is_503() -> None:
     store.resume()
 
 
-async def test_what_nobody_thought_of_is_503_never_500() -> None:
+async def test_an_unexpected_error_is_503_never_500() -> None:
     store = MemoryStore()
     store.failure = RuntimeError("a bug")  # type: ignore[assignment]  # that is the point
     async with listening(store) as served:

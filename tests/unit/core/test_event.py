@@ -70,7 +70,7 @@ def test_a_time_has_up_to_nine_decimals_and_any_zone(text: str, micro: int) -> N
         b'{"x":' + b"[" * 100_000,
     ],
 )
-def test_what_lacks_its_head_is_no_event(body: bytes) -> None:
+def test_an_object_without_its_three_keys_is_not_an_event(body: bytes) -> None:
     with pytest.raises(NotAnEventError):
         read(body)
 
@@ -83,7 +83,7 @@ def test_a_moment_survives_the_way_to_microseconds_and_back(at: datetime) -> Non
 HALF = rb'{"uuid":"u","eventType":"t","published":"2026-01-01T00:00:00Z","x":"\ud800"}'
 
 
-def test_half_of_a_surrogate_pair_in_a_field_that_nobody_reads_is_no_fault() -> None:
+def test_half_of_a_surrogate_pair_in_an_unread_field_is_accepted() -> None:
     event = read_event(HALF, org="acme", source=Source.HOOK, received_at=1)
     assert (event.uuid, event.body) == ("u", HALF)
 

@@ -24,10 +24,10 @@ WHOLE = [
 
 @pytest.mark.parametrize("text", LONE)
 def test_a_lone_half_is_replaced_and_nothing_else_moves(text: str) -> None:
-    mended = replace_lone_surrogates(text.encode(), 100)
-    assert mended is not None
-    assert len(mended) == len(text)
-    json.loads(b'"' + mended + b'"').encode()  # would raise for a lone half
+    repaired = replace_lone_surrogates(text.encode(), 100)
+    assert repaired is not None
+    assert len(repaired) == len(text)
+    json.loads(b'"' + repaired + b'"').encode()  # would raise for a lone half
 
 
 @pytest.mark.parametrize("text", WHOLE)
@@ -41,8 +41,8 @@ def test_looking_stops_after_as_many_escapes_as_allowed() -> None:
 
 
 @given(st.lists(st.sampled_from(["\\\\", '\\"', "\\ud83d", "\\ude00", "\\ud800", "x", "ud800", "\\u00e4"])))
-def test_what_is_mended_reads_as_python_reads_it_with_its_halves_replaced(parts: list[str]) -> None:
+def test_repaired_text_reads_as_python_reads_it_with_its_halves_replaced(parts: list[str]) -> None:
     text = "".join(parts)
-    mended = replace_lone_surrogates(text.encode(), 1000) or text.encode()
+    repaired = replace_lone_surrogates(text.encode(), 1000) or text.encode()
     expected = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in json.loads(f'"{text}"'))
-    assert json.loads(b'"' + mended + b'"') == expected
+    assert json.loads(b'"' + repaired + b'"') == expected

@@ -99,7 +99,7 @@ async def test_a_bomb_is_stopped_at_the_limit() -> None:
         b"\x1f\x8b" * 20,
     ],
 )
-async def test_what_is_no_gzip_is_400(body: bytes) -> None:
+async def test_invalid_gzip_is_400(body: bytes) -> None:
     assert await status(body) == 400
 
 
@@ -176,10 +176,10 @@ async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(
         good(2).replace(b'"2"', rb'"\ufffd","x":"\ud800"'),
     ],
 )
-async def test_what_is_no_event_is_a_reject_with_its_bytes_between_its_neighbours(bad: bytes) -> None:
+async def test_an_invalid_element_is_malformed_with_its_bytes_between_its_neighbours(bad: bytes) -> None:
     events, malformed = await read(envelope(good(1), bad, good(3)))
     assert [event.uuid for event in events] == ["1", "3"]
-    assert [reject.body for reject in malformed] == [bad]
+    assert [element.body for element in malformed] == [bad]
     assert malformed[0].detail
 
 
@@ -213,7 +213,7 @@ async def test_half_of_a_surrogate_pair_costs_neither_its_event_nor_a_neighbour(
         b'{"eventId":"p","z":"' + lone + b'","data":{"events":[ ' + b" ,\n".join(elements) + b" ]}}"
     )
     assert [event.body for event in events] == [good(1), odd, elements[3]]
-    assert [reject.body for reject in malformed] == [b"0"]
+    assert [element.body for element in malformed] == [b"0"]
     assert events[0].envelope_id == "p"
 
 
@@ -223,7 +223,7 @@ async def test_the_last_of_two_equal_keys_counts_also_with_half_a_pair() -> None
     assert [event.body for event in (await read(body))[0]] == [second]
 
 
-async def test_a_byte_order_mark_is_no_fault() -> None:
+async def test_a_byte_order_mark_is_accepted() -> None:
     assert len((await read(b"\xef\xbb\xbf" + envelope(good(1))))[0]) == 1
 
 
@@ -256,7 +256,7 @@ async def test_a_byte_order_mark_is_no_fault() -> None:
         envelope(good(1), *[b"1"] * 2_000),
     ],
 )
-async def test_what_is_no_envelope_is_400(body: bytes) -> None:
+async def test_an_invalid_envelope_is_400(body: bytes) -> None:
     assert await refused(body) == 400
 
 
@@ -270,7 +270,7 @@ async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -
     assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
 
 
-async def test_a_thousand_elements_that_are_no_events_are_a_thousand_rejects() -> None:
+async def test_a_thousand_invalid_elements_are_a_thousand_malformed_events() -> None:
     events, malformed = await read(envelope(good(1), *[b"1"] * 1_000))
     assert (len(events), len(malformed)) == (1, 1_000)
 

@@ -31,12 +31,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         {"tls": {}},
     ],
 )
-def test_what_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+def test_invalid_values_are_rejected(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ReceiverSettings(**fields)
 
 
-def test_orgs_that_nothing_tells_apart_are_a_fault_that_shows_no_secret() -> None:
+def test_orgs_with_the_same_secret_are_a_problem_that_shows_no_secret() -> None:
     orgs = {
         "a": HookEndpointSettings(secrets=["first", "planted"]),
         "b": HookEndpointSettings(secrets=["planted"], header="authorization", path="/okta/events/"),
@@ -61,14 +61,16 @@ def test_orgs_that_nothing_tells_apart_are_a_fault_that_shows_no_secret() -> Non
         ({"secrets": ["planted\nnext"]}, ("secrets", 0)),
     ],
 )
-def test_what_no_request_could_carry_is_a_fault(fields: dict[str, object], path: tuple[object, ...]) -> None:
+def test_a_value_that_no_request_can_carry_is_a_problem(
+    fields: dict[str, object], path: tuple[object, ...]
+) -> None:
     with pytest.raises(ValidationError) as caught:
         HookEndpointSettings(**{"secrets": ["s"]} | fields)
     assert caught.value.errors()[0]["loc"] == path
     assert "planted" not in str(caught.value)
 
 
-def test_sound_orgs_have_no_fault() -> None:
+def test_valid_orgs_have_no_problem() -> None:
     assert not list(
         validate_endpoints(
             {"a": HookEndpointSettings(secrets=["s", "t"]), "b": HookEndpointSettings(secrets=["u"])}

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -135,7 +136,8 @@ async def test_without_a_hook_nothing_is_hooked() -> None:
 
 async def test_a_large_page_lets_others_have_their_turn() -> None:
     bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
+    began = time.perf_counter()
     async with turns_of_others() as turns:
         page = await read(b"[" + b",".join(bodies) + b"]")
     assert len(page.hooked) == 1000
-    assert turns.count >= 10
+    assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
