@@ -132,7 +132,7 @@ def _write(config: Path, okta: int, door: int, ops: int) -> None:
 async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterator["Emulator"]:
     """The org, serving its API at `url`."""
     from forwarder.config_types import Listen
-    from forwarder.emulator.http.app import app
+    from forwarder.emulator.http.app import create_app
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
     from forwarder.http.connections import ConnectionLimiter
@@ -144,12 +144,14 @@ async def _okta(url: str, rate: float, seed: int, clock: "Clock") -> AsyncIterat
         "url": url,
         "seed": seed,
         "rate": rate,
-        "unhooked": 0.1,
+        "log_only_share": 0.1,
         "faults": {"duplicate": 0.05, "drop": 0.02},
     }
     async with Emulator(EmulatorSettings.model_validate(org), clock) as emulator:
         address = Listen(url.removeprefix("http://"))
-        server = Server(app(emulator), address, ConnectionLimiter(ListenerLimits(), clock, lambda _: None))
+        server = Server(
+            create_app(emulator), address, ConnectionLimiter(ListenerLimits(), clock, lambda _: None)
+        )
         await server.start()
         try:
             yield emulator
@@ -189,7 +191,7 @@ async def _demo(config: Path, events: int | None, *, rate: float, seed: int, lea
         try:
             await _register(config)
             if events:
-                await emulator.happen(events)
+                await emulator.emit(events)
             if leave and events:
                 await _settled(forwarder, emulator, stop, SETTLE + events / 100)
             else:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 )
 @click.option("--no-dpop", is_flag=True, help="Its tokens need no proof of a key.")
 @click.option(
-    "--logs-a-minute", type=int, help="Calls of the System Log that are answered (Okta: at most 120)."
+    "--logs-per-minute", type=int, help="Calls of the System Log that are answered (Okta: at most 120)."
 )
 @click.option(
     "--log-delay", default="0s", show_default=True, help="How long an event takes into the System Log."
 )
 @click.option("--log-spread", default="0s", show_default=True, help="Up to so much longer, by chance.")
 @click.option(
-    "--unhooked", default=0.0, show_default=True, help="Share of events of types that no hook carries."
+    "--log-only-share", default=0.0, show_default=True, help="Share of events of types that no hook carries."
 )
 @click.option("--quota", type=int, help="Events that hooks may carry in 24 hours (Okta: 400000).")
 @click.option("--hook", "uri", help="Make one hook at the start that posts to this URI, and verify it.")
@@ -80,7 +80,7 @@ def emulate_okta(
 
 async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | None) -> None:
     from forwarder.clock import SystemClock
-    from forwarder.emulator.http.app import app
+    from forwarder.emulator.http.app import create_app
     from forwarder.emulator.org import Emulator
     from forwarder.http.connections import ConnectionLimiter
     from forwarder.http.server import Server
@@ -94,7 +94,7 @@ async def _serve(listen: "Listen", settings: Any, hook: tuple[str, str, str] | N
         ListenerLimits(), clock, lambda reason: metrics.connections_evicted.labels(reason).inc()
     )
     async with Emulator(settings, clock) as emulator:
-        server = Server(app(emulator), listen, guard)
+        server = Server(create_app(emulator), listen, guard)
         await server.start()
         click.echo(f"An Okta org listens on http://{server.address}; stop it with Ctrl-C.", err=True)
         verifying = asyncio.create_task(_verify(emulator, *hook)) if hook else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from random import Random
 from typing import Self
@@ -12,8 +12,8 @@ import msgspec
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
-from forwarder.emulator.events.event_templates import HOOKED
-from forwarder.emulator.events.generator import Generator, Happened
+from forwarder.emulator.events.event_templates import HOOK_TYPES
+from forwarder.emulator.events.generator import GeneratedEvent, Generator
 from forwarder.emulator.hooks.caller import Caller, Connections
 from forwarder.emulator.hooks.deliverer import Post, Quota
 from forwarder.emulator.hooks.delivery import Delivery
@@ -87,8 +87,8 @@ class Emulator:
         self._generator = Generator(
             self._chance("events"),
             origin=settings.url,
-            odd_share=settings.odd,
-            unhooked_share=settings.unhooked,
+            edge_case_share=settings.edge_case_share,
+            log_only_share=settings.log_only_share,
             nulls=settings.nulls == "explicit",
         )
         reporter = Generator(self._chance("reports"), origin=settings.url)
@@ -146,7 +146,7 @@ class Emulator:
         *,
         name: str = "forwarder",
         header: str = "Authorization",
-        types: Sequence[str] = HOOKED,
+        types: Sequence[str] = HOOK_TYPES,
     ) -> Hook:
         """Create a hook, as `create_hook`, from the little that it needs.
 
@@ -202,39 +202,59 @@ class Emulator:
         """
         return await self._preview.deliver(self.hooks.get(hook_id), uuid)
 
-    async def happen(
-        self, count: int, types: Sequence[str] = (), *, since: Micros | None = None
-    ) -> list[str]:
-        """Let events happen now. Delivery goes on meanwhile and after.
+    async def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
+        """Emit events now, to the System Log and to the hooks. Delivery goes on meanwhile and after.
 
         Args:
             count: how many.
-            types: takes turns among these; if empty, common types are common, and all can occur.
-            since: let them have happened between then and now instead; hooks do not bring the past.
+            types: event types to use in turn; if empty, any hook type, common ones more often.
 
         Returns:
-            Their uuids.
+            The uuids of the events.
 
         Raises:
-            OktaApiError: a type is not in Okta's catalogue, or `since` is to come.
+            OktaApiError: a type is not in Okta's catalogue.
         """
+        return await self._emit_in_slices(count, types, lambda types, _: self._emit_batch(types))
+
+    async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
+        """Write events to the System Log as if they had happened between `since` and now; no hook delivers them.
+
+        Args:
+            count: how many.
+            types: as of `emit`.
+            since: when the first one happened.
+
+        Returns:
+            The uuids of the events.
+
+        Raises:
+            OktaApiError: a type is not in Okta's catalogue, or `since` is in the future.
+        """
+        now = self.clock.now()
+        if since > now:
+            raise invalid("since", "since: must not be in the future")
+        step = (now - since) // count
+        return await self._emit_in_slices(
+            count, types, lambda types, done: self._emit_past_batch(types, since + done * step, step)
+        )
+
+    async def _emit_in_slices(
+        self,
+        count: int,
+        types: Sequence[str],
+        emit: Callable[[Sequence[str], int], Sequence[GeneratedEvent]],
+    ) -> list[str]:
+        """Call `emit` with the types of each slice and the number of events before it."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
-        now = self.clock.now()
-        if since is not None and since > now:
-            raise invalid("since", "The past ends now")
         turns = cycle(types)
         uuids: list[str] = []
         while len(uuids) < count:
             size = min(_SLICE, count - len(uuids))
             some = list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
-            if since is None:
-                events = self._happen(some)
-            else:
-                step = (now - since) // count
-                events = self._have_happened(some, since + len(uuids) * step, step)
-            uuids += [event.uuid for event in events]
+            uuids += [event.uuid for event in emit(some, len(uuids))]
             await asyncio.sleep(0)
         return uuids
 
@@ -267,7 +287,7 @@ class Emulator:
         """A source of its own for each thing that is drawn, so that one does not change the others."""
         return Random(f"{self._seed} {of_what}")  # noqa: S311  no secret is drawn from it
 
-    def _happen(self, types: Sequence[str]) -> list[Happened]:
+    def _emit_batch(self, types: Sequence[str]) -> list[GeneratedEvent]:
         hooks = self.hooks.all()
         now = self.clock.now()
         wanted = {hook.id: hook.wanted(now) for hook in hooks}
@@ -283,7 +303,7 @@ class Emulator:
             self._deliveries[hook.id].offer(mine, self.faults)
         return events
 
-    def _have_happened(self, types: Sequence[str], at: Micros, step: int) -> list[Happened]:
+    def _emit_past_batch(self, types: Sequence[str], at: Micros, step: int) -> list[GeneratedEvent]:
         """Events of the past, the first one `at`, the others each a `step` later, in the log since then."""
         events = [
             self._generator.event(event_type, at + number * step) for number, event_type in enumerate(types)
@@ -293,11 +313,11 @@ class Emulator:
             self.log.append([LogEntry(event.published, event.log)], at=event.published)
         return events
 
-    def _report(self, event: Happened) -> None:
+    def _report(self, event: GeneratedEvent) -> None:
         self._own_uuids.append(event.uuid)
         self._write(event)
 
-    def _write(self, event: Happened) -> None:
+    def _write(self, event: GeneratedEvent) -> None:
         """Let the System Log have it, as late as the faults say."""
         faults = self.faults.log
         late = faults.delay + self._late.random() * faults.spread
@@ -311,6 +331,6 @@ class Emulator:
         made = 0
         while True:
             due = int((self.clock.monotonic() - started) * rate) - made
-            await self.happen(due)
+            await self.emit(due)
             made += due
             await self.clock.sleep(max(_TICK, 1 / rate))

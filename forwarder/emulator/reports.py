@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.events.generator import Generator, Happened
+from forwarder.emulator.events.generator import GeneratedEvent, Generator
 from forwarder.emulator.hooks.hooks import Change, Hook
 
 
@@ -20,7 +20,7 @@ class Reports:
         write: puts an event into the System Log.
     """
 
-    def __init__(self, generator: Generator, clock: Clock, write: Callable[[Happened], None]) -> None:
+    def __init__(self, generator: Generator, clock: Clock, write: Callable[[GeneratedEvent], None]) -> None:
         self._generator = generator
         self._clock = clock
         self._write = write

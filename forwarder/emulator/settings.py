@@ -21,21 +21,21 @@ class LogFaults(Section):
     """What goes wrong with the System Log: with its API, by shares of the calls, and with the way of events into it.
 
     Attributes:
-        limited: share of calls answered 429, as when the minute's calls are spent.
-        crowded: share of calls answered 429, as when too many are made at once: the limit's headers are 0.
-        broken: share of calls answered 500.
-        silent: share of calls that get no answer for `EmulatorSettings.query_timeout`, and then a 500.
-        expired: share of calls with a cursor that are told that it has expired.
+        rate_limited: share of calls answered 429, as when the minute's calls are spent.
+        concurrency_limited: share of calls answered 429, as when too many are made at once: the limit's headers are 0.
+        server_error: share of calls answered 500.
+        no_response: share of calls that get no answer for `EmulatorSettings.query_timeout`, and then a 500.
+        cursor_expired: share of calls with a cursor that are told that it has expired.
         reset: how soon a limited caller is told to come again.
         delay: how long an event takes from its happening into the log.
         spread: up to so much longer, by chance, so that the log's order is not that of `published`.
     """
 
-    limited: _Share = 0.0
-    crowded: _Share = 0.0
-    broken: _Share = 0.0
-    silent: _Share = 0.0
-    expired: _Share = 0.0
+    rate_limited: _Share = 0.0
+    concurrency_limited: _Share = 0.0
+    server_error: _Share = 0.0
+    no_response: _Share = 0.0
+    cursor_expired: _Share = 0.0
     reset: _Seconds = Field("1s", validate_default=True)
     delay: _Seconds = Field("0s", validate_default=True)
     spread: _Seconds = Field("0s", validate_default=True)
@@ -98,11 +98,11 @@ class EmulatorSettings(Section):
         quiet_failures: so many failures of a hook in 15 minutes end its deliveries for as long (Okta's docs said 1500
             until 2024); None for never.
         in_flight: most POSTs on their way to one hook at a time.
-        odd: share of events with something unusual, but legal, in them.
-        unhooked: share of events whose type no hook carries: the System Log alone has them.
+        edge_case_share: share of events with something unusual, but legal, in them.
+        log_only_share: share of events whose type no hook carries: the System Log alone has them.
         history: how many events the System Log remembers.
-        calls_a_minute: API calls that the org answers; more get a 429. With half of it, a token sees the 1000 of recordings.
-        logs_a_minute: as `calls_a_minute`, of the System Log, which has a limit of its own (Okta: 120 and fewer).
+        calls_per_minute: API calls that the org answers; more get a 429. With half of it, a token sees the 1000 of recordings.
+        logs_per_minute: as `calls_per_minute`, of the System Log, which has a limit of its own (Okta: 120 and fewer).
         principal_share: share of these limits that one token or app may use.
         query_timeout: how long a call of the System Log may take before the org gives it up.
         ca_file: CA certificates for receivers with a certificate of their own.
@@ -126,11 +126,11 @@ class EmulatorSettings(Section):
     quota: int = Field(400_000, ge=1)
     quiet_failures: int | None = Field(None, ge=1)
     in_flight: int = Field(8, ge=1)
-    odd: _Share = 0.01
-    unhooked: _Share = 0.0
+    edge_case_share: _Share = 0.01
+    log_only_share: _Share = 0.0
     history: int = Field(100_000, ge=1)
-    calls_a_minute: int = Field(2000, ge=1)
-    logs_a_minute: int = Field(2000, ge=1)
+    calls_per_minute: int = Field(2000, ge=1)
+    logs_per_minute: int = Field(2000, ge=1)
     principal_share: float = Field(0.5, gt=0, le=1)
     query_timeout: Duration = Field("30s", validate_default=True)
     ca_file: PathStr | None = None

@@ -94,7 +94,7 @@ def envelope(bodies: Iterable[bytes]) -> bytes:
 
 def happenings(count: int, *, seed: int = 1, odd: float = 0.0) -> Iterator[tuple[str, bytes]]:
     """Make `count` events of many types, as the emulated org makes them: uuid and body of each."""
-    generator = Generator(Random(seed), origin="https://acme.okta.com", odd_share=odd)
+    generator = Generator(Random(seed), origin="https://acme.okta.com", edge_case_share=odd)
     clock = SystemClock()
     for _ in range(count):
         event = generator.event(generator.event_type(), clock.now(), ["who1"])

@@ -59,7 +59,7 @@ async def prepare(
 
 def of_every_type(shape: str) -> list[StoredEvent]:
     """One event of each type of the catalogue, in the shape `hook` or `log`."""
-    generator = Generator(Random(4), origin="https://acme.okta.test", odd_share=0.2)
+    generator = Generator(Random(4), origin="https://acme.okta.test", edge_case_share=0.2)
     bodies = [getattr(generator.event(name, NOON), shape) for name in EVENT_TYPES]
     source = Source.HOOK if shape == "hook" else Source.LOG
     events = [read_event(body, org="acme", source=source, received_at=NOON) for body in bodies]

@@ -41,7 +41,7 @@ def titled(shown: Shown) -> str:
 
 def made(*, hooks_alone: bool, namespace: str = "default") -> Iterator[Json]:
     """Documents of the demo's events, some of every type, over the last hours. The same ones each time."""
-    generator = Generator(Random(4), origin="https://acme.okta.test", odd_share=0.02)
+    generator = Generator(Random(4), origin="https://acme.okta.test", edge_case_share=0.02)
     types = [name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags or not hooks_alone]
     types += [generator.event_type() for _ in range(EVENTS)]
     now = datetime.now(UTC)

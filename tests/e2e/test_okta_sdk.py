@@ -65,7 +65,7 @@ def key() -> App:
 async def served(key: App, **changes: Any) -> AsyncIterator[Emulator]:
     # The client's models choke on some of what is odd and legal, as they do with Okta.
     clients = {APP: {"keys": [key.public], "scopes": SCOPES, **changes.pop("app", {})}}
-    async with okta_org(clients=clients, odd=0, **changes) as org:
+    async with okta_org(clients=clients, edge_case_share=0, **changes) as org:
         yield org
 
 
@@ -138,7 +138,7 @@ async def test_the_client_drives_every_operation_of_event_hooks(there: tuple[Any
         moved = taken(await okta.replace_event_hook(made.id, spec(receiver.url + "?moved", name="renamed")))
         assert (moved.name, moved.verification_status, moved.status) == ("renamed", "UNVERIFIED", "ACTIVE")
         taken(await okta.verify_event_hook(made.id))
-        uuids = await org.happen(2, TYPES[:2])
+        uuids = await org.emit(2, TYPES[:2])
         async with asyncio.timeout(10):
             await org.drain()
         assert sorted(receiver.uuids) == sorted(uuids)
@@ -167,7 +167,7 @@ async def test_the_client_is_told_why_a_hook_is_refused(there: tuple[Any, Emulat
 
 async def test_the_client_pages_through_the_system_log(there: tuple[Any, Emulator]) -> None:
     okta, org = there
-    uuids = await org.happen(45)
+    uuids = await org.emit(45)
     read: list[str] = []
     cursor = None
     for _ in range(4):
@@ -177,14 +177,14 @@ async def test_the_client_pages_through_the_system_log(there: tuple[Any, Emulato
         read += [event.uuid for event in page]
         cursor = PaginationHelper.extract_next_cursor(response.headers)
     assert read == uuids
-    (late,) = await org.happen(1)
+    (late,) = await org.emit(1)
     assert [event.uuid for event in taken(await okta.list_log_events(limit=20, after=cursor))] == [late]
 
 
 async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tuple[Any, Emulator]) -> None:
     okta, org = there
     now = org.clock.now()
-    uuids = await org.happen(30, TYPES)
+    uuids = await org.emit(30, TYPES)
     ends = org.clock.now() + 2000
     query: dict[str, Any] = {
         "since": to_datetime(now - 1000).isoformat(),
@@ -192,7 +192,7 @@ async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tup
     }
     while org.clock.now() < ends + 1000:
         await asyncio.sleep(0)
-    await org.happen(1)
+    await org.emit(1)
     pages = paginate_all(okta.list_log_events, limit=7, filter=f'eventType ne "{TYPES[0]}"', **query)
     async with asyncio.timeout(20):
         read = [event async for event in pages]
@@ -201,8 +201,8 @@ async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tup
 
 async def test_the_client_comes_again_when_the_limit_is_spent(key: App) -> None:
     async with served(key) as org:
-        uuids = await org.happen(3)
-        org.faults = Faults.model_validate({"log": {"limited": 0.5, "reset": "0s"}})
+        uuids = await org.emit(3)
+        org.faults = Faults.model_validate({"log": {"rate_limited": 0.5, "reset": "0s"}})
         for _ in range(3):
             page = await client(org, "token", key, rateLimit={"maxRetries": 20}).list_log_events()
             assert [event.uuid for event in taken(page)] == uuids

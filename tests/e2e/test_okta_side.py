@@ -141,7 +141,7 @@ def load(okta: EmulatorProcess) -> Iterator[None]:
 
     def go_on() -> None:
         while not over.wait(0.05):
-            okta.happen(20)
+            okta.emit(20)
 
     thread = threading.Thread(target=go_on)
     thread.start()
@@ -182,15 +182,15 @@ def test_every_event_is_stored_once_though_hooks_drop_double_and_delay_and_the_f
     forwarder.start()
     forwarder.run("hooks", "sync")
     until(lambda: hook_verified(forwarder), "the watch has seen the hook")
-    okta.fail(drop=0.3, duplicate=0.2, reorder=True, delay=0.2)
+    okta.set_faults(drop=0.3, duplicate=0.2, reorder=True, delay=0.2)
     chance = random.Random(5)
     for _ in range(5):
-        okta.happen(200)
+        okta.emit(200)
         time.sleep(chance.uniform(0.1, 1.5))
         forwarder.kill()
-        okta.happen(50)
+        okta.emit(50)
         forwarder.start()
-    okta.happen(200)
+    okta.emit(200)
     happened = set(okta.ledger()["events"])
     took = until(lambda: stored(forwarder) >= len(happened), "every event is stored")
     assert took < 2 * POLL + 3, "within two polls, and what the commands take"
@@ -215,12 +215,18 @@ def test_a_system_log_that_fails_in_every_way_loses_and_doubles_nothing(
 ) -> None:
     forwarder = made(tmp_path / "forwarder", {"acme": org(okta, hook=None)})
     forwarder.start()
-    for faults in ({"limited": 0.5}, {"crowded": 0.5}, {"broken": 0.5}, {"silent": 0.3}, {"expired": 0.5}):
-        okta.fail(log=faults)
+    for faults in (
+        {"rate_limited": 0.5},
+        {"concurrency_limited": 0.5},
+        {"server_error": 0.5},
+        {"no_response": 0.3},
+        {"cursor_expired": 0.5},
+    ):
+        okta.set_faults(log=faults)
         for _ in range(4):
-            okta.happen(150)
+            okta.emit(150)
             time.sleep(POLL / 2)
-    okta.fail()
+    okta.set_faults()
     agree(forwarder, okta)
 
 
@@ -233,8 +239,8 @@ def test_two_orgs_with_the_same_uuid_are_kept_apart(okta: EmulatorProcess, tmp_p
     forwarder.start()
     for name in orgs:
         forwarder.run("hooks", "sync", "--org", name)
-    okta.happen(40)
-    other.happen(60)
+    okta.emit(40)
+    other.emit(60)
     until(lambda: stored(forwarder) >= 100, "the events of both")
     before = stored(forwarder)
     same = list(happenings(10))
@@ -270,7 +276,7 @@ def test_the_secret_is_rotated_under_load_without_a_401_and_without_a_loss(
 def test_a_forwarder_that_polls_holds_at_most_200_mb(okta: EmulatorProcess, tmp_path: Path) -> None:
     forwarder = made(tmp_path / "forwarder", {"acme": org(okta)})
     forwarder.start()
-    okta.happen(500)
+    okta.emit(500)
     until(lambda: stored(forwarder) >= 500, "it has polled")
     status = Path(f"/proc/{forwarder.pid}/status").read_text()
     resident = int(status.partition("VmRSS:")[2].split()[0]) * 1024

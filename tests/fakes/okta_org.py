@@ -9,7 +9,7 @@ import uvicorn
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
-from forwarder.emulator.http.app import app
+from forwarder.emulator.http.app import create_app
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 
@@ -35,7 +35,9 @@ async def okta_org(clock: Clock | None = None, **changes: Any) -> AsyncIterator[
 
 @asynccontextmanager
 async def _served(org: Emulator, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(app(org), lifespan="off", log_config=None, access_log=False, date_header=False)
+    config = uvicorn.Config(
+        create_app(org), lifespan="off", log_config=None, access_log=False, date_header=False
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -44,13 +44,13 @@ class EmulatorProcess(ServerProcess):
         except httpx.HTTPError:
             return False
 
-    def happen(self, count: int, types: Sequence[str] = ()) -> list[str]:
+    def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
         """Let so many events happen; their uuids."""
         body = {"count": count, "types": list(types)}
         uuids: list[str] = self._ask("POST", "/emulator/events", body)["events"]
         return uuids
 
-    def fail(self, **faults: Any) -> None:
+    def set_faults(self, **faults: Any) -> None:
         """Replace all faults."""
         self._ask("PUT", "/emulator/faults", faults)
 

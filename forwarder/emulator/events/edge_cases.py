@@ -72,7 +72,7 @@ _ODDITIES: tuple[Callable[[dict[str, Any], Random], None], ...] = (
 )
 
 
-def odd(event: dict[str, Any], random: Random) -> bool:
+def add_edge_cases(event: dict[str, Any], random: Random) -> bool:
     """Put one or two unusual things into `event`.
 
     Args:

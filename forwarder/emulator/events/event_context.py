@@ -4,16 +4,16 @@ from typing import Any
 
 import msgspec
 
-from forwarder.emulator.events.event_templates import Story
+from forwarder.emulator.events.event_templates import EventTemplate
 from forwarder.emulator.events.fixtures import Agent, Network, Person
 
 
-class Scene(msgspec.Struct):
+class EventContext(msgspec.Struct):
     """The circumstances of one event, drawn once so that its parts agree.
 
     Attributes:
         event_type: Okta's dotted name.
-        story: what events of that type tell.
+        template: what events of that type tell.
         person: who acts.
         network: where from; None in a job, which has no client.
         agent: with which browser.
@@ -24,7 +24,7 @@ class Scene(msgspec.Struct):
     """
 
     event_type: str
-    story: Story
+    template: EventTemplate
     person: Person
     network: Network | None
     agent: Agent
@@ -34,28 +34,28 @@ class Scene(msgspec.Struct):
     request_id: str
 
 
-def client_of(scene: Scene, actor: dict[str, Any]) -> dict[str, Any]:
+def client_of(context: EventContext, actor: dict[str, Any]) -> dict[str, Any]:
     """`client`: all nulls in a job."""
-    if not scene.network:
+    if not context.network:
         return dict.fromkeys(("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext"))
-    raw, system, browser, device = scene.agent
+    raw, system, browser, device = context.agent
     return {
         "userAgent": {"rawUserAgent": raw, "os": system, "browser": browser},
         "zone": "null",
         "device": device,
         "id": actor["id"] if actor["type"] == "PublicClientApp" else None,
-        "ipAddress": scene.network.ip,
-        "geographicalContext": scene.place,
+        "ipAddress": context.network.ip,
+        "geographicalContext": context.place,
     }
 
 
-def chain_of(scene: Scene) -> list[dict[str, Any]]:
+def chain_of(context: EventContext) -> list[dict[str, Any]]:
     """`request.ipChain`."""
-    network = scene.network
+    network = context.network
     if not network:
         return []
     return [
-        {"ip": network.ip, "geographicalContext": scene.place, "version": network.version, "source": None}
+        {"ip": network.ip, "geographicalContext": context.place, "version": network.version, "source": None}
     ]
 
 

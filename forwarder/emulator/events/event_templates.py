@@ -1,6 +1,6 @@
 """What an event of each type tells: who acts, on what, how often, and how it may fail.
 
-Common types have a story of their own; all others, and types that Okta adds later, take that of their longest known prefix.
+Common types have a template of their own; all others, and types that Okta adds later, take that of their longest known prefix.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 Actor = Literal["user", "admin", "client", "system"]
 
 
-class Story(msgspec.Struct, frozen=True):
+class EventTemplate(msgspec.Struct, frozen=True):
     """How events of one type look.
 
     Attributes:
@@ -56,118 +56,118 @@ _ROLES = (
 )
 
 _COMMON = {
-    "user.session.start": Story(60, "user", ("AuthenticatorEnrollment", "AppInstance"), "User signs in to Okta", failed=0.15, reasons=("INVALID_CREDENTIALS", "VERIFICATION_ERROR", "LOCKED_OUT"), signs_in=True, legacy="core.user_auth.login_success"),
-    "user.session.end": Story(15, "user", (), "User signs out of Okta", legacy="core.user_auth.logout_success"),
-    "user.authentication.auth_via_mfa": Story(50, "user", ("User", "AuthenticatorEnrollment"), "Second factor is checked", failed=0.08, reasons=("INVALID_CREDENTIALS", "User rejected the push", "Factor timed out", "FastPass declined phishing attempt"), debug={"factor": _FACTORS}, signs_in=True),
-    "user.authentication.sso": Story(80, "user", ("AppInstance", "AppUser"), "User opens an app by single sign-on", failed=0.02, reasons=("User is not assigned to this app",), debug={"signOnMode": ("SAML 2.0", "OpenID Connect", "Secure Web Authentication"), "initiationType": ("SP_INITIATED", "IDP_INITIATED")}, signs_in=True, legacy="app.auth.sso"),
-    "user.authentication.auth_via_IDP": Story(5, "user", ("IdentityProvider",), "User signs in at another identity provider", failed=0.1, reasons=("Signature of the assertion is not valid",), signs_in=True),
-    "user.authentication.auth_via_social": Story(2, "user", ("IdentityProvider",), signs_in=True),
-    "user.account.lock": Story(2, "user", ("User",), "Account is locked after too many tries", "WARN", "FAILURE", reasons=("LOCKED_OUT",)),
-    "user.account.unlock": Story(1.5, "user", ("User",)),
-    "user.account.update_password": Story(4, "user", ("User",), "User changes their password", failed=0.05, reasons=("PASSWORD_REQUIREMENTS_NOT_MET",)),
-    "user.account.reset_password": Story(4, "admin", ("User",), "Password is reset"),
-    "user.account.update_profile": Story(8, "admin", ("User",), "Profile is changed", debug={"changedAttributes": ("title", "department,manager", "mobilePhone")}),
-    "user.account.privilege.grant": Story(2, "admin", ("User",), "Admin rights are granted", debug={"privilegeGranted": _ROLES}),
-    "user.account.privilege.revoke": Story(1, "admin", ("User",), "Admin rights are taken away", debug={"privilegeRevoked": _ROLES}),
-    "user.account.report_suspicious_activity_by_enduser": Story(0.5, "user", ("User",), "User reports activity that was not theirs", "WARN", debug={"suspiciousActivityEventType": ("user.mfa.factor.activate", "user.session.start")}),
-    "user.lifecycle.create": Story(5, "admin", ("User",), "User is created"),
-    "user.lifecycle.activate": Story(5, "admin", ("User",), "User is activated"),
-    "user.lifecycle.deactivate": Story(2, "admin", ("User",), "User is deactivated"),
-    "user.lifecycle.suspend": Story(0.6, "admin", ("User",), "User is suspended"),
-    "user.mfa.factor.activate": Story(5, "user", ("User",), "Factor is enrolled", debug={"factor": _FACTORS}),
-    "user.mfa.factor.deactivate": Story(2, "user", ("User",), "Factor is removed", debug={"factor": _FACTORS}),
-    "user.mfa.factor.reset_all": Story(1, "admin", ("User",), "All factors of a user are reset", "WARN"),
-    "user.risk.change": Story(1.5, "system", ("User",), "Risk of a user changes", "WARN", debug={"risk": ("{level=HIGH, previousLevel=LOW}", "{level=MEDIUM, previousLevel=HIGH}")}),
-    "user.risk.detect": Story(1.5, "user", ("User",), "Risk of a user is found", "WARN", debug={"detectionName": ("Suspicious app access", "Session hijacking")}, signs_in=True),
-    "user.session.context.change": Story(1.5, "user", ("User",), "Session goes on from another context", "WARN", signs_in=True),
-    "user.session.clear": Story(1, "admin", ("User",), "Sessions of a user are ended"),
-    "group.user_membership.add": Story(18, "system", ("User", "UserGroup"), "User joins a group", legacy="core.user_group_member.user_add"),
-    "group.user_membership.remove": Story(9, "admin", ("User", "UserGroup"), "User leaves a group", legacy="core.user_group_member.user_remove"),
-    "group.privilege.grant": Story(0.6, "admin", ("UserGroup",), "Admin rights are granted to a group", debug={"privilegeGranted": _ROLES}),
-    "application.user_membership.add": Story(10, "admin", ("AppUser", "AppInstance", "User"), "App is assigned to a user"),
-    "application.user_membership.remove": Story(5, "admin", ("AppUser", "AppInstance", "User"), "App is taken from a user"),
-    "application.lifecycle.create": Story(0.6, "admin", ("AppInstance",), "App is added"),
-    "application.lifecycle.update": Story(1.5, "client", ("AppInstance",), "App is changed", legacy="app.generic.config.app_updated"),
-    "application.policy.sign_on.deny_access": Story(2, "user", ("AppInstance", "PolicyRule"), "Policy keeps a user out of an app", "WARN", "DENY", reasons=("Sign-on policy denied access",), signs_in=True),
-    "policy.rule.update": Story(2, "admin", ("PolicyRule", "PolicyEntity"), "Rule of a policy is changed"),
-    "policy.rule.add": Story(0.7, "admin", ("PolicyRule", "PolicyEntity"), "Rule is added to a policy"),
-    "policy.lifecycle.update": Story(1.2, "admin", ("PolicyEntity",), "Policy is changed"),
-    "policy.auth_reevaluate.fail": Story(1, "user", ("User", "PolicyEntity", "PolicyRule"), "Session no longer meets a policy", "WARN", "FAILURE", reasons=("Risk of the session is too high",), signs_in=True),
-    "security.breached_credential.detected": Story(0.5, "system", ("User",), "Password was found in a breach", "WARN"),
-    "system.api_token.create": Story(0.8, "admin", ("Token",), "API token is created"),
-    "system.api_token.revoke": Story(0.5, "admin", ("Token",), "API token is revoked"),
-    "system.email.delivery": Story(4, "system", ("User",), "Mail is handed over", failed=0.1, reasons=("Mailbox is full",)),
-    "system.import.start": Story(1.5, "system", ("AppInstance",), "Import starts"),
-    "system.import.complete": Story(1.5, "system", ("AppInstance",), "Import ends"),
-    "system.org.rate_limit.warning": Story(0.6, "system", (), "Limit of the org comes near", "WARN", debug={"threshold": ("60",), "bucketName": ("/api/v1/users", "/api/v1/logs")}),
-    "device.enrollment.create": Story(2, "user", ("Device", "User"), "Device is enrolled"),
-    "app.oauth2.as.consent.grant": Story(2, "user", ("OAuthClient", "AuthServer"), "User lets an app act for them", debug={"grantedScopes": ("openid,profile", "openid,email,offline_access")}),
-    "app.oauth2.client.privilege.grant": Story(0.4, "admin", ("OAuthClient", "Role"), "Admin rights are granted to an app"),
+    "user.session.start": EventTemplate(60, "user", ("AuthenticatorEnrollment", "AppInstance"), "User signs in to Okta", failed=0.15, reasons=("INVALID_CREDENTIALS", "VERIFICATION_ERROR", "LOCKED_OUT"), signs_in=True, legacy="core.user_auth.login_success"),
+    "user.session.end": EventTemplate(15, "user", (), "User signs out of Okta", legacy="core.user_auth.logout_success"),
+    "user.authentication.auth_via_mfa": EventTemplate(50, "user", ("User", "AuthenticatorEnrollment"), "Second factor is checked", failed=0.08, reasons=("INVALID_CREDENTIALS", "User rejected the push", "Factor timed out", "FastPass declined phishing attempt"), debug={"factor": _FACTORS}, signs_in=True),
+    "user.authentication.sso": EventTemplate(80, "user", ("AppInstance", "AppUser"), "User opens an app by single sign-on", failed=0.02, reasons=("User is not assigned to this app",), debug={"signOnMode": ("SAML 2.0", "OpenID Connect", "Secure Web Authentication"), "initiationType": ("SP_INITIATED", "IDP_INITIATED")}, signs_in=True, legacy="app.auth.sso"),
+    "user.authentication.auth_via_IDP": EventTemplate(5, "user", ("IdentityProvider",), "User signs in at another identity provider", failed=0.1, reasons=("Signature of the assertion is not valid",), signs_in=True),
+    "user.authentication.auth_via_social": EventTemplate(2, "user", ("IdentityProvider",), signs_in=True),
+    "user.account.lock": EventTemplate(2, "user", ("User",), "Account is locked after too many tries", "WARN", "FAILURE", reasons=("LOCKED_OUT",)),
+    "user.account.unlock": EventTemplate(1.5, "user", ("User",)),
+    "user.account.update_password": EventTemplate(4, "user", ("User",), "User changes their password", failed=0.05, reasons=("PASSWORD_REQUIREMENTS_NOT_MET",)),
+    "user.account.reset_password": EventTemplate(4, "admin", ("User",), "Password is reset"),
+    "user.account.update_profile": EventTemplate(8, "admin", ("User",), "Profile is changed", debug={"changedAttributes": ("title", "department,manager", "mobilePhone")}),
+    "user.account.privilege.grant": EventTemplate(2, "admin", ("User",), "Admin rights are granted", debug={"privilegeGranted": _ROLES}),
+    "user.account.privilege.revoke": EventTemplate(1, "admin", ("User",), "Admin rights are taken away", debug={"privilegeRevoked": _ROLES}),
+    "user.account.report_suspicious_activity_by_enduser": EventTemplate(0.5, "user", ("User",), "User reports activity that was not theirs", "WARN", debug={"suspiciousActivityEventType": ("user.mfa.factor.activate", "user.session.start")}),
+    "user.lifecycle.create": EventTemplate(5, "admin", ("User",), "User is created"),
+    "user.lifecycle.activate": EventTemplate(5, "admin", ("User",), "User is activated"),
+    "user.lifecycle.deactivate": EventTemplate(2, "admin", ("User",), "User is deactivated"),
+    "user.lifecycle.suspend": EventTemplate(0.6, "admin", ("User",), "User is suspended"),
+    "user.mfa.factor.activate": EventTemplate(5, "user", ("User",), "Factor is enrolled", debug={"factor": _FACTORS}),
+    "user.mfa.factor.deactivate": EventTemplate(2, "user", ("User",), "Factor is removed", debug={"factor": _FACTORS}),
+    "user.mfa.factor.reset_all": EventTemplate(1, "admin", ("User",), "All factors of a user are reset", "WARN"),
+    "user.risk.change": EventTemplate(1.5, "system", ("User",), "Risk of a user changes", "WARN", debug={"risk": ("{level=HIGH, previousLevel=LOW}", "{level=MEDIUM, previousLevel=HIGH}")}),
+    "user.risk.detect": EventTemplate(1.5, "user", ("User",), "Risk of a user is found", "WARN", debug={"detectionName": ("Suspicious app access", "Session hijacking")}, signs_in=True),
+    "user.session.context.change": EventTemplate(1.5, "user", ("User",), "Session goes on from another context", "WARN", signs_in=True),
+    "user.session.clear": EventTemplate(1, "admin", ("User",), "Sessions of a user are ended"),
+    "group.user_membership.add": EventTemplate(18, "system", ("User", "UserGroup"), "User joins a group", legacy="core.user_group_member.user_add"),
+    "group.user_membership.remove": EventTemplate(9, "admin", ("User", "UserGroup"), "User leaves a group", legacy="core.user_group_member.user_remove"),
+    "group.privilege.grant": EventTemplate(0.6, "admin", ("UserGroup",), "Admin rights are granted to a group", debug={"privilegeGranted": _ROLES}),
+    "application.user_membership.add": EventTemplate(10, "admin", ("AppUser", "AppInstance", "User"), "App is assigned to a user"),
+    "application.user_membership.remove": EventTemplate(5, "admin", ("AppUser", "AppInstance", "User"), "App is taken from a user"),
+    "application.lifecycle.create": EventTemplate(0.6, "admin", ("AppInstance",), "App is added"),
+    "application.lifecycle.update": EventTemplate(1.5, "client", ("AppInstance",), "App is changed", legacy="app.generic.config.app_updated"),
+    "application.policy.sign_on.deny_access": EventTemplate(2, "user", ("AppInstance", "PolicyRule"), "Policy keeps a user out of an app", "WARN", "DENY", reasons=("Sign-on policy denied access",), signs_in=True),
+    "policy.rule.update": EventTemplate(2, "admin", ("PolicyRule", "PolicyEntity"), "Rule of a policy is changed"),
+    "policy.rule.add": EventTemplate(0.7, "admin", ("PolicyRule", "PolicyEntity"), "Rule is added to a policy"),
+    "policy.lifecycle.update": EventTemplate(1.2, "admin", ("PolicyEntity",), "Policy is changed"),
+    "policy.auth_reevaluate.fail": EventTemplate(1, "user", ("User", "PolicyEntity", "PolicyRule"), "Session no longer meets a policy", "WARN", "FAILURE", reasons=("Risk of the session is too high",), signs_in=True),
+    "security.breached_credential.detected": EventTemplate(0.5, "system", ("User",), "Password was found in a breach", "WARN"),
+    "system.api_token.create": EventTemplate(0.8, "admin", ("Token",), "API token is created"),
+    "system.api_token.revoke": EventTemplate(0.5, "admin", ("Token",), "API token is revoked"),
+    "system.email.delivery": EventTemplate(4, "system", ("User",), "Mail is handed over", failed=0.1, reasons=("Mailbox is full",)),
+    "system.import.start": EventTemplate(1.5, "system", ("AppInstance",), "Import starts"),
+    "system.import.complete": EventTemplate(1.5, "system", ("AppInstance",), "Import ends"),
+    "system.org.rate_limit.warning": EventTemplate(0.6, "system", (), "Limit of the org comes near", "WARN", debug={"threshold": ("60",), "bucketName": ("/api/v1/users", "/api/v1/logs")}),
+    "device.enrollment.create": EventTemplate(2, "user", ("Device", "User"), "Device is enrolled"),
+    "app.oauth2.as.consent.grant": EventTemplate(2, "user", ("OAuthClient", "AuthServer"), "User lets an app act for them", debug={"grantedScopes": ("openid,profile", "openid,email,offline_access")}),
+    "app.oauth2.client.privilege.grant": EventTemplate(0.4, "admin", ("OAuthClient", "Role"), "Admin rights are granted to an app"),
 }  # fmt: skip
 
 _BY_PREFIX = {
-    "": Story(targets=("Setting",)),
-    "access.": Story(targets=("AccessRequest", "User")),
-    "app.": Story(targets=("AppInstance",)),
-    "app.ai_agent_provider.": Story(targets=("AppInstance", "Agent")),
-    "app.oauth2.": Story(actor="client", targets=("OAuthClient", "AuthServer")),
-    "app.user_management": Story(actor="system", targets=("AppUser", "AppInstance")),
-    "application.": Story(targets=("AppInstance",)),
-    "application.account.": Story(targets=("AppUser", "AppInstance")),
-    "application.provision.": Story(actor="system", targets=("AppUser", "AppInstance", "User")),
-    "certification.": Story(targets=("Campaign", "User")),
-    "device.": Story(targets=("Device", "User")),
-    "event_hook.": Story(),
-    "event_hook.delivery": Story(actor="system"),
-    "group.": Story(targets=("UserGroup",)),
-    "group.application_assignment.": Story(targets=("UserGroup", "AppInstance")),
-    "iam.": Story(targets=("PolicyEntity",)),
-    "iam.resourceset.": Story(targets=("ResourceSet", "Role")),
-    "iam.role.": Story(targets=("Role",)),
-    "inline_hook.": Story(actor="system", targets=("InlineHook",), failed=0.2, reasons=("Hook timed out",)),
-    "policy.": Story(targets=("PolicyEntity",)),
-    "policy.rule.": Story(targets=("PolicyRule", "PolicyEntity")),
-    "resource_servers.": Story(actor="client", targets=("ResourceServer", "AuthServer")),
-    "security.authenticator.": Story(targets=("AuthenticatorConfig",)),
-    "security.threat.": Story(actor="system", severity="WARN", result="UNKNOWN"),
-    "security.trusted_origin.": Story(targets=("TrustedOrigin",)),
-    "system.": Story(actor="system", targets=("Setting",)),
-    "system.api_token.": Story(targets=("Token",)),
-    "system.idp.": Story(targets=("IdentityProvider",)),
-    "system.import.": Story(actor="system", targets=("AppInstance", "UserGroup")),
-    "system.log_stream.": Story(targets=("LogStream",)),
-    "system.oauth2.": Story(actor="client", targets=("OAuthClient",), severity="WARN", result="DENY", reasons=("Network is not allowed",)),
-    "system.operation.rate_limit.": Story(actor="system", severity="WARN"),
-    "system.org.rate_limit.": Story(actor="system", severity="WARN"),
-    "system.sms.": Story(actor="user", targets=("User",), debug={"phoneNumber": ("+1 555-0100", "+1 555-0199")}),
-    "system.voice.": Story(actor="user", targets=("User",), debug={"phoneNumber": ("+1 555-0100", "+1 555-0199")}),
-    "user.": Story(targets=("User",)),
-    "user.authentication.": Story(actor="user", targets=("User",), signs_in=True),
-    "user.identity_verification": Story(actor="user", targets=("User",), failed=0.2, reasons=("Document is not readable",)),
-    "user.session.": Story(actor="user", targets=("User",)),
-    "workload_principal.": Story(targets=("Agent",)),
+    "": EventTemplate(targets=("Setting",)),
+    "access.": EventTemplate(targets=("AccessRequest", "User")),
+    "app.": EventTemplate(targets=("AppInstance",)),
+    "app.ai_agent_provider.": EventTemplate(targets=("AppInstance", "Agent")),
+    "app.oauth2.": EventTemplate(actor="client", targets=("OAuthClient", "AuthServer")),
+    "app.user_management": EventTemplate(actor="system", targets=("AppUser", "AppInstance")),
+    "application.": EventTemplate(targets=("AppInstance",)),
+    "application.account.": EventTemplate(targets=("AppUser", "AppInstance")),
+    "application.provision.": EventTemplate(actor="system", targets=("AppUser", "AppInstance", "User")),
+    "certification.": EventTemplate(targets=("Campaign", "User")),
+    "device.": EventTemplate(targets=("Device", "User")),
+    "event_hook.": EventTemplate(),
+    "event_hook.delivery": EventTemplate(actor="system"),
+    "group.": EventTemplate(targets=("UserGroup",)),
+    "group.application_assignment.": EventTemplate(targets=("UserGroup", "AppInstance")),
+    "iam.": EventTemplate(targets=("PolicyEntity",)),
+    "iam.resourceset.": EventTemplate(targets=("ResourceSet", "Role")),
+    "iam.role.": EventTemplate(targets=("Role",)),
+    "inline_hook.": EventTemplate(actor="system", targets=("InlineHook",), failed=0.2, reasons=("Hook timed out",)),
+    "policy.": EventTemplate(targets=("PolicyEntity",)),
+    "policy.rule.": EventTemplate(targets=("PolicyRule", "PolicyEntity")),
+    "resource_servers.": EventTemplate(actor="client", targets=("ResourceServer", "AuthServer")),
+    "security.authenticator.": EventTemplate(targets=("AuthenticatorConfig",)),
+    "security.threat.": EventTemplate(actor="system", severity="WARN", result="UNKNOWN"),
+    "security.trusted_origin.": EventTemplate(targets=("TrustedOrigin",)),
+    "system.": EventTemplate(actor="system", targets=("Setting",)),
+    "system.api_token.": EventTemplate(targets=("Token",)),
+    "system.idp.": EventTemplate(targets=("IdentityProvider",)),
+    "system.import.": EventTemplate(actor="system", targets=("AppInstance", "UserGroup")),
+    "system.log_stream.": EventTemplate(targets=("LogStream",)),
+    "system.oauth2.": EventTemplate(actor="client", targets=("OAuthClient",), severity="WARN", result="DENY", reasons=("Network is not allowed",)),
+    "system.operation.rate_limit.": EventTemplate(actor="system", severity="WARN"),
+    "system.org.rate_limit.": EventTemplate(actor="system", severity="WARN"),
+    "system.sms.": EventTemplate(actor="user", targets=("User",), debug={"phoneNumber": ("+1 555-0100", "+1 555-0199")}),
+    "system.voice.": EventTemplate(actor="user", targets=("User",), debug={"phoneNumber": ("+1 555-0100", "+1 555-0199")}),
+    "user.": EventTemplate(targets=("User",)),
+    "user.authentication.": EventTemplate(actor="user", targets=("User",), signs_in=True),
+    "user.identity_verification": EventTemplate(actor="user", targets=("User",), failed=0.2, reasons=("Document is not readable",)),
+    "user.session.": EventTemplate(actor="user", targets=("User",)),
+    "workload_principal.": EventTemplate(targets=("Agent",)),
 }  # fmt: skip
 
 
 @cache
-def story_of(event_type: str) -> Story:
-    """The story of `event_type`, known or not."""
+def template_of(event_type: str) -> EventTemplate:
+    """The template of `event_type`, known or not."""
     if event_type in _COMMON:
         return _COMMON[event_type]
     return _BY_PREFIX[max((prefix for prefix in _BY_PREFIX if event_type.startswith(prefix)), key=len)]
 
 
 @cache
-def message_of(event_type: str) -> str:
-    """What a human reads: the story's own words, or the type's name in words."""
-    if story_of(event_type).message:
-        return story_of(event_type).message
+def display_message(event_type: str) -> str:
+    """What a human reads: the template's own words, or the type's name in words."""
+    if template_of(event_type).message:
+        return template_of(event_type).message
     *subject, verb = event_type.replace("_", " ").split(".")
     return f"{verb.capitalize()}: {' '.join(subject)}"
 
 
-HOOKED = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
+HOOK_TYPES = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 """The types that Okta delivers by event hooks."""
 
-UNHOOKED = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE not in tags)
+LOG_ONLY_TYPES = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE not in tags)
 """The types that only the System Log has."""

@@ -107,7 +107,7 @@ def okta_id(prefix: str, random: Random) -> str:
     return prefix + "".join(random.choices(_ID_ALPHABET, k=20 - len(prefix)))
 
 
-class Cast:
+class Fixtures:
     """The people and things of one org; the same random source makes the same cast."""
 
     def __init__(self, random: Random) -> None:

@@ -11,11 +11,11 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.time import Micros, to_micros
-from forwarder.emulator.events.edge_cases import odd
-from forwarder.emulator.events.event_context import Scene, chain_of, client_of, security_of
-from forwarder.emulator.events.event_templates import HOOKED, UNHOOKED, message_of, story_of
-from forwarder.emulator.events.fixtures import Cast
-from forwarder.emulator.events.payloads import hook_shape, mint, timestamp
+from forwarder.emulator.events.edge_cases import add_edge_cases
+from forwarder.emulator.events.event_context import EventContext, chain_of, client_of, security_of
+from forwarder.emulator.events.event_templates import HOOK_TYPES, LOG_ONLY_TYPES, display_message, template_of
+from forwarder.emulator.events.fixtures import Fixtures
+from forwarder.emulator.events.payloads import hook_shape, timestamp, uuid1_for
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,7 +29,7 @@ _SYSTEM = {
 }
 
 
-class Happened(msgspec.Struct, frozen=True, gc=False):
+class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of the org, encoded.
 
     Attributes:
@@ -53,8 +53,8 @@ class Generator:
     Args:
         random: where all chance comes from.
         origin: the org's address, as debug data tells it.
-        odd_share: share of events with something unusual in them.
-        unhooked_share: share of events whose type no hook carries.
+        edge_case_share: share of events with something unusual in them.
+        log_only_share: share of events whose type no hook carries.
         nulls: hooks carry keys without a value too.
     """
 
@@ -63,25 +63,25 @@ class Generator:
         random: Random,
         *,
         origin: str,
-        odd_share: float = 0.0,
-        unhooked_share: float = 0.0,
+        edge_case_share: float = 0.0,
+        log_only_share: float = 0.0,
         nulls: bool = False,
     ) -> None:
         self._random = random
         self._origin = origin
-        self._odd_share = odd_share
-        self._unhooked_share = unhooked_share
+        self._edge_case_share = edge_case_share
+        self._log_only_share = log_only_share
         self._nulls = nulls
-        self._cast = Cast(random)
-        self._weights = list(accumulate(story_of(name).weight for name in HOOKED))
+        self._fixtures = Fixtures(random)
+        self._weights = list(accumulate(template_of(name).weight for name in HOOK_TYPES))
 
     def event_type(self) -> str:
         """The type of what happens next; common things are common."""
-        if self._random.random() < self._unhooked_share:
-            return self._random.choice(UNHOOKED)
-        return self._random.choices(HOOKED, cum_weights=self._weights)[0]
+        if self._random.random() < self._log_only_share:
+            return self._random.choice(LOG_ONLY_TYPES)
+        return self._random.choices(HOOK_TYPES, cum_weights=self._weights)[0]
 
-    def event(self, event_type: str, published: Micros, hook_ids: Sequence[str] = ()) -> Happened:
+    def event(self, event_type: str, published: Micros, hook_ids: Sequence[str] = ()) -> GeneratedEvent:
         """Make one event.
 
         Args:
@@ -90,17 +90,19 @@ class Generator:
             hook_ids: the hooks that it is meant for; the event names them, as in Okta.
         """
         published -= published % 1000
-        uuid = mint(published, self._random)
-        event = {"uuid": uuid, "published": timestamp(published)} | self._event(self._scene(event_type))
+        uuid = uuid1_for(published, self._random)
+        event = {"uuid": uuid, "published": timestamp(published)} | self._event(self._context(event_type))
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
         nulls = self._nulls
-        if self._random.random() < self._odd_share:
-            nulls = odd(event, self._random) or nulls
+        if self._random.random() < self._edge_case_share:
+            nulls = add_edge_cases(event, self._random) or nulls
             published = to_micros(datetime.fromisoformat(event["published"]))
-        return Happened(uuid, event_type, published, _encode(hook_shape(event, nulls=nulls)), _encode(event))
+        return GeneratedEvent(
+            uuid, event_type, published, _encode(hook_shape(event, nulls=nulls)), _encode(event)
+        )
 
-    def report(self, event_type: str, published: Micros, **said: Any) -> Happened:
+    def report(self, event_type: str, published: Micros, **said: Any) -> GeneratedEvent:
         """Make one event that tells of the org itself.
 
         Args:
@@ -109,25 +111,25 @@ class Generator:
             said: top-level fields to replace; `debug` is added to the debug data.
         """
         published -= published % 1000
-        uuid = mint(published, self._random)
+        uuid = uuid1_for(published, self._random)
         debug = said.pop("debug", {})
         event = (
-            {"uuid": uuid, "published": timestamp(published)} | self._event(self._scene(event_type)) | said
+            {"uuid": uuid, "published": timestamp(published)} | self._event(self._context(event_type)) | said
         )
         event["debugContext"]["debugData"] |= debug
-        return Happened(uuid, event_type, published, _encode(hook_shape(event)), _encode(event))
+        return GeneratedEvent(uuid, event_type, published, _encode(hook_shape(event)), _encode(event))
 
-    def _scene(self, event_type: str) -> Scene:
+    def _context(self, event_type: str) -> EventContext:
         random = self._random
-        story = story_of(event_type)
-        person = self._cast.admin() if story.actor == "admin" else self._cast.person()
-        failed = random.random() < story.failed
-        in_job = story.actor == "system" or (story.actor == "admin" and random.random() < 0.1)
-        stranger = story.actor == "user" and random.random() < (0.6 if failed else 0.03)
-        network, agent = self._cast.stranger() if stranger else (person.network, person.agent)
-        return Scene(
+        template = template_of(event_type)
+        person = self._fixtures.admin() if template.actor == "admin" else self._fixtures.person()
+        failed = random.random() < template.failed
+        in_job = template.actor == "system" or (template.actor == "admin" and random.random() < 0.1)
+        stranger = template.actor == "user" and random.random() < (0.6 if failed else 0.03)
+        network, agent = self._fixtures.stranger() if stranger else (person.network, person.agent)
+        return EventContext(
             event_type=event_type,
-            story=story,
+            template=template,
             person=person,
             network=None if in_job else network,
             agent=agent,
@@ -137,48 +139,48 @@ class Generator:
             request_id=self._token(20),
         )
 
-    def _event(self, scene: Scene) -> dict[str, Any]:
-        actor = self._actor(scene)
+    def _event(self, context: EventContext) -> dict[str, Any]:
+        actor = self._actor(context)
         return {
-            "eventType": scene.event_type,
+            "eventType": context.event_type,
             "version": "0",
-            "displayMessage": message_of(scene.event_type),
-            "severity": "WARN" if scene.failed else scene.story.severity,
-            "client": client_of(scene, actor),
-            "device": self._device(scene),
+            "displayMessage": display_message(context.event_type),
+            "severity": "WARN" if context.failed else context.template.severity,
+            "client": client_of(context, actor),
+            "device": self._device(context),
             "actor": actor,
-            "outcome": self._outcome(scene),
-            "target": self._targets(scene),
-            "transaction": self._transaction(scene),
-            "debugContext": {"debugData": self._debug_data(scene)},
-            "legacyEventType": scene.story.legacy,
-            "authenticationContext": self._authentication(scene),
-            "securityContext": security_of(scene.network),
+            "outcome": self._outcome(context),
+            "target": self._targets(context),
+            "transaction": self._transaction(context),
+            "debugContext": {"debugData": self._debug_data(context)},
+            "legacyEventType": context.template.legacy,
+            "authenticationContext": self._authentication(context),
+            "securityContext": security_of(context.network),
             "insertionTimestamp": None,
-            "request": {"ipChain": chain_of(scene)},
+            "request": {"ipChain": chain_of(context)},
         }
 
     def _token(self, size: int) -> str:
         """A random string, as requests and sessions have."""
         return base64.urlsafe_b64encode(self._random.randbytes(size)).decode().rstrip("=")
 
-    def _actor(self, scene: Scene) -> dict[str, Any]:
-        if not scene.network:
+    def _actor(self, context: EventContext) -> dict[str, Any]:
+        if not context.network:
             return dict(_SYSTEM)
-        if scene.story.actor == "client":
-            app = self._cast.thing("OAuthClient")
+        if context.template.actor == "client":
+            app = self._fixtures.thing("OAuthClient")
             return app | {"type": "PublicClientApp", "alternateId": app["id"]}
-        return scene.person.entity()
+        return context.person.entity()
 
-    def _outcome(self, scene: Scene) -> dict[str, Any]:
-        result = scene.story.failure if scene.failed else scene.story.result
-        reasons = () if result == "SUCCESS" else scene.story.reasons
+    def _outcome(self, context: EventContext) -> dict[str, Any]:
+        result = context.template.failure if context.failed else context.template.result
+        reasons = () if result == "SUCCESS" else context.template.reasons
         return {"result": result, "reason": self._random.choice(reasons) if reasons else None}
 
-    def _targets(self, scene: Scene) -> list[dict[str, Any]] | None:
-        subject = scene.person if scene.story.actor == "user" else self._cast.person()
-        targets = [self._cast.target(kind, subject) for kind in scene.story.targets]
-        if targets and "changeDetails" in EVENT_TYPES.get(scene.event_type, ()):
+    def _targets(self, context: EventContext) -> list[dict[str, Any]] | None:
+        subject = context.person if context.template.actor == "user" else self._fixtures.person()
+        targets = [self._fixtures.target(kind, subject) for kind in context.template.targets]
+        if targets and "changeDetails" in EVENT_TYPES.get(context.event_type, ()):
             before, after = self._random.sample(("ACTIVE", "INACTIVE", "STAGED"), 2)
             targets[0]["changeDetails"] = {
                 "from": {"status": before, "zones": {"include": None, "exclude": None}},
@@ -188,34 +190,34 @@ class Generator:
         self._random.shuffle(targets)
         return targets or None
 
-    def _transaction(self, scene: Scene) -> dict[str, Any]:
-        by_token = scene.network is not None and self._random.random() < 0.05
+    def _transaction(self, context: EventContext) -> dict[str, Any]:
+        by_token = context.network is not None and self._random.random() < 0.05
         return {
-            "type": "WEB" if scene.network else "JOB",
-            "id": scene.request_id,
-            "detail": {"requestApiTokenId": self._cast.thing("Token")["id"]} if by_token else {},
+            "type": "WEB" if context.network else "JOB",
+            "id": context.request_id,
+            "detail": {"requestApiTokenId": self._fixtures.thing("Token")["id"]} if by_token else {},
         }
 
-    def _debug_data(self, scene: Scene) -> dict[str, Any]:
+    def _debug_data(self, context: EventContext) -> dict[str, Any]:
         random = self._random
-        data: dict[str, Any] = {key: random.choice(values) for key, values in scene.story.debug.items()}
-        if not scene.network:
+        data: dict[str, Any] = {key: random.choice(values) for key, values in context.template.debug.items()}
+        if not context.network:
             return data
-        path = f"/api/v1/{scene.event_type.replace('.', '/')}"
+        path = f"/api/v1/{context.event_type.replace('.', '/')}"
         data |= {
-            "requestId": scene.request_id,
+            "requestId": context.request_id,
             "requestUri": path,
             "url": f"{path}?",
             "origin": self._origin,
             "dtHash": random.randbytes(32).hex(),
-            "threatSuspected": "true" if scene.stranger and random.random() < 0.3 else "false",
+            "threatSuspected": "true" if context.stranger and random.random() < 0.3 else "false",
         }
-        return data | self._judgement(scene) if scene.story.signs_in else data
+        return data | self._judgement(context) if context.template.signs_in else data
 
-    def _judgement(self, scene: Scene) -> dict[str, str]:
+    def _judgement(self, context: EventContext) -> dict[str, str]:
         """How Okta judges a sign-in, in the odd strings that it writes: a Java map, and JSON in a string."""
         random = self._random
-        new = 0.7 if scene.stranger else 0.04
+        new = 0.7 if context.stranger else 0.04
         found = {name: "POSITIVE" if random.random() < new else "NEGATIVE" for name in _BEHAVIORS}
         positive = sum(result == "POSITIVE" for result in found.values())
         level = "HIGH" if positive > 3 else "MEDIUM" if positive else "LOW"
@@ -231,9 +233,9 @@ class Generator:
             "logOnlySecurityData": _encode(judged).decode(),
         }
 
-    def _authentication(self, scene: Scene) -> dict[str, Any]:
-        signs_in = scene.story.signs_in
-        session = ("idx" if scene.network else "trs") + self._token(16)
+    def _authentication(self, context: EventContext) -> dict[str, Any]:
+        signs_in = context.template.signs_in
+        session = ("idx" if context.network else "trs") + self._token(16)
         return {
             "authenticationProvider": "OKTA_AUTHENTICATION_PROVIDER" if signs_in else None,
             "credentialProvider": "OKTA_CREDENTIAL_PROVIDER" if signs_in else None,
@@ -241,19 +243,19 @@ class Generator:
             "issuer": None,
             "interface": None,
             "authenticationStep": 0,
-            "rootSessionId": session if scene.network else None,
+            "rootSessionId": session if context.network else None,
             "externalSessionId": session,
         }
 
-    def _device(self, scene: Scene) -> dict[str, Any] | None:
+    def _device(self, context: EventContext) -> dict[str, Any] | None:
         random = self._random
-        if not scene.story.signs_in or not scene.network or random.random() > 0.3:
+        if not context.template.signs_in or not context.network or random.random() > 0.3:
             return None
-        device = self._cast.thing("Device")
+        device = self._fixtures.thing("Device")
         return {
             "id": device["id"],
             "name": device["displayName"],
-            "os_platform": scene.agent[1],
+            "os_platform": context.agent[1],
             "os_version": f"{random.randrange(11, 19)}.{random.randrange(9)}",
             "managed": random.random() < 0.6,
             "registered": True,

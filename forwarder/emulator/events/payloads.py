@@ -40,7 +40,7 @@ def timestamp(at: Micros, timespec: str = "milliseconds") -> str:
     return to_datetime(at).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
-def mint(published: Micros, random: Random) -> str:
+def uuid1_for(published: Micros, random: Random) -> str:
     """A version-1 UUID whose time is that of `published`, a few microseconds on, as Okta's are."""
     ticks = (published + 1 + random.getrandbits(4)) * 10 + _GREGORIAN
     time_low, time_mid, time_high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF

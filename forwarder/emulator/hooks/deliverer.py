@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.events.generator import Happened
+from forwarder.emulator.events.generator import GeneratedEvent
 from forwarder.emulator.events.payloads import timestamp
 from forwarder.emulator.hooks.caller import Caller
 from forwarder.emulator.hooks.hooks import Hook
@@ -85,7 +85,7 @@ class Post:
         self._failures: deque[float] = deque()
         self._quiet_until = 0.0
 
-    async def bring(self, batch: Sequence[Happened]) -> bool:
+    async def bring(self, batch: Sequence[GeneratedEvent]) -> bool:
         """Bring one envelope. Says whether the receiver took it; if not, nobody tries again."""
         # A hook that was deactivated meanwhile gets nothing more (Okta documents no rule; this is the plain one).
         if not self._hook.live or self._quiet() or not self._quota.spend(len(batch)):

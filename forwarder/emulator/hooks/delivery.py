@@ -10,7 +10,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from random import Random
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.events.generator import Happened
+from forwarder.emulator.events.generator import GeneratedEvent
 from forwarder.emulator.hooks.deliverer import Post
 from forwarder.emulator.settings import EmulatorSettings, Faults
 
@@ -47,7 +47,7 @@ class Delivery:
         self._random = random
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
-        self._ready: deque[Happened] = deque()
+        self._ready: deque[GeneratedEvent] = deque()
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()
         self._stopped = False
@@ -65,7 +65,7 @@ class Delivery:
         """Copies that wait or are on their way."""
         return self._copies
 
-    def offer(self, events: Sequence[Happened], faults: Faults) -> None:
+    def offer(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
         """Queue events for the hook, with the faults that chance and `faults` give them."""
         draw = self._random.random
         copies = []
@@ -100,7 +100,7 @@ class Delivery:
         task.add_done_callback(self._running.discard)
         return task
 
-    def _queue(self, copies: list[Happened], delay: float) -> None:
+    def _queue(self, copies: list[GeneratedEvent], delay: float) -> None:
         if not copies:
             return
         self._copies += len(copies)
@@ -114,7 +114,7 @@ class Delivery:
         else:
             self._arrive(copies)
 
-    def _arrive(self, copies: list[Happened]) -> None:
+    def _arrive(self, copies: list[GeneratedEvent]) -> None:
         if self._stopped:  # a wait that was over just before: nobody is left to post them
             self._settle(copies)
             return
@@ -130,7 +130,7 @@ class Delivery:
             finally:
                 self._settle(batch, taken=taken)
 
-    async def _take(self) -> list[Happened]:
+    async def _take(self) -> list[GeneratedEvent]:
         """The next envelope's events: all that wait, up to `batch`, after `window` if they are fewer."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
@@ -140,7 +140,7 @@ class Delivery:
                 await self._clock.sleep(self._settings.window)
             return [self._ready.popleft() for _ in range(min(self._settings.batch, len(self._ready)))]
 
-    def _settle(self, batch: Collection[Happened], *, taken: bool = False) -> None:
+    def _settle(self, batch: Collection[GeneratedEvent], *, taken: bool = False) -> None:
         for event in batch:
             if taken:
                 self.delivered[event.uuid] = None

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.http.errors import invalid, malformed
 
-_ELIGIBLE = frozenset(HOOKED)
+_ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300
 
 

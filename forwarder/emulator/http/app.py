@@ -38,7 +38,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.system_log.api import LOG_ROUTES
 
 
-def app(emulator: Emulator) -> Litestar:
+def create_app(emulator: Emulator) -> Litestar:
     """The application that serves `emulator`, which the caller has entered and will leave.
 
     Raises:

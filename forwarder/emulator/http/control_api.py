@@ -33,8 +33,10 @@ class _Preview(msgspec.Struct, forbid_unknown_fields=True):
 @post("/events", status_code=200)
 async def _events(request: OktaRequest) -> Response[bytes]:
     order = read(await request.body(), _Order)
-    since = None if order.since is None else to_micros(order.since)
-    return answer(request, {"events": await org(request).happen(order.count, order.types, since=since)})
+    if order.since is None:
+        return answer(request, {"events": await org(request).emit(order.count, order.types)})
+    since = to_micros(order.since)
+    return answer(request, {"events": await org(request).emit_past(order.count, order.types, since=since)})
 
 
 @put("/faults")

@@ -61,7 +61,10 @@ class Budgets:
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._clock = clock
-        self._calls: dict[Bucket, int] = {"logs": settings.logs_a_minute, "all else": settings.calls_a_minute}
+        self._calls: dict[Bucket, int] = {
+            "logs": settings.logs_per_minute,
+            "all else": settings.calls_per_minute,
+        }
         self._share = settings.principal_share
         self._budgets: dict[tuple[Bucket, str], _Budget] = {}
 

@@ -38,15 +38,15 @@ async def _suffer(request: OktaRequest) -> None:
     """
     emulator = org(request)
     faults, draw = emulator.faults.log, emulator.log_chance.random
-    if "after" in request.query_params and draw() < faults.expired:
+    if "after" in request.query_params and draw() < faults.cursor_expired:
         raise bad_cursor()
-    for share, limit in ((faults.limited, request.state.told.limit), (faults.crowded, 0)):
+    for share, limit in ((faults.rate_limited, request.state.told.limit), (faults.concurrency_limited, 0)):
         if draw() < share:
             tell(request, Told(limit, 0, admission(request).budgets.later(faults.reset)))
             raise too_many()
-    if draw() < faults.broken:
+    if draw() < faults.server_error:
         raise broken()
-    if draw() < faults.silent:
+    if draw() < faults.no_response:
         with suppress(TimeoutError):
             async with asyncio.timeout(emulator.settings.query_timeout):
                 while (await request.receive())["type"] != "http.disconnect":

@@ -52,8 +52,8 @@ class Scene:
 
 @pytest.fixture
 async def there(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with okta_org(unhooked=0.5) as org:
-        await org.happen(1203)
+    async with okta_org(log_only_share=0.5) as org:
+        await org.emit(1203)
         scene = Scene(org, tmp_path)
         await (await scene.open()).close()
         yield scene
@@ -64,7 +64,7 @@ async def test_a_span_is_fetched_beside_a_running_forwarder_and_without_one(ther
     assert code == 0, said
     assert "1,203 events, 1,203 of them new" in said
     assert read_ledger(there.store).stored == 1203
-    await there.org.happen(4)
+    await there.org.emit(4)
     store = await there.open()
     try:
         code, said = await there.run("--since", "1h", "--org", "acme")

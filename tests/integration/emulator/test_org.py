@@ -13,7 +13,7 @@ import pytest
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
-from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.hooks.hooks import Hook
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.org import Emulator
@@ -32,7 +32,7 @@ def org(clock: Clock | None = None, **settings: Any) -> Emulator:
     return Emulator(EmulatorSettings(**plain | settings), clock or SystemClock())
 
 
-async def verified(emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOKED) -> Hook:
+async def verified(emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOK_TYPES) -> Hook:
     hook = await emulator.verify(emulator.add_hook(receiver.url, SECRET, types=types).id)
     receiver.calls.clear()
     return hook
@@ -141,7 +141,7 @@ async def test_over_tls_the_receivers_certificate_must_be_trusted(certificate: C
 async def test_every_event_comes_in_an_envelope_as_okta_writes_it() -> None:
     async with HookReceiver() as receiver, org(ManualClock()) as emulator:
         hook = await verified(emulator, receiver)
-        uuids = await emulator.happen(25)
+        uuids = await emulator.emit(25)
         await drained(emulator)
         assert sorted(receiver.uuids) == sorted(uuids)
         for call in receiver.posts:
@@ -159,7 +159,7 @@ async def test_every_event_comes_in_an_envelope_as_okta_writes_it() -> None:
 async def test_events_are_amalgamated_up_to_a_batch() -> None:
     async with HookReceiver() as receiver, org(batch=7) as emulator:
         await verified(emulator, receiver)
-        await emulator.happen(21)
+        await emulator.emit(21)
         await drained(emulator)
         assert max(len(call.uuids) for call in receiver.posts) == 7
 
@@ -168,9 +168,9 @@ async def test_a_post_that_is_not_full_waits_for_the_window() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, window="10s", batch=50) as emulator:
         await verified(emulator, receiver)
-        await emulator.happen(1)
+        await emulator.emit(1)
         await clock.asleep()
-        await emulator.happen(1)
+        await emulator.emit(1)
         assert receiver.posts == []
         await clock.advance(10)
         await drained(emulator)
@@ -182,7 +182,7 @@ async def test_several_posts_are_on_their_way_but_no_more_than_allowed() -> None
     async with HookReceiver() as receiver, org(in_flight=3, batch=1) as emulator:
         await verified(emulator, receiver)
         receiver.hold.clear()
-        await emulator.happen(10)
+        await emulator.emit(10)
         await receiver.called(3)
         receiver.hold.set()
         await drained(emulator)
@@ -198,7 +198,7 @@ async def test_a_2xx_is_delivered(status: int) -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.otherwise = status
-        uuids = await emulator.happen(5)
+        uuids = await emulator.emit(5)
         await drained(emulator)
         assert sorted(emulator.ledger().hooks[hook.id].delivered) == sorted(uuids)
         assert sorted(receiver.uuids) == sorted(uuids)
@@ -209,7 +209,7 @@ async def test_a_4xx_or_a_redirect_is_not_tried_again(status: int) -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.otherwise = status
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         assert receiver.uuids == [uuid]
         assert emulator.ledger().hooks[hook.id].dropped == [uuid]
@@ -220,7 +220,7 @@ async def test_a_5xx_or_a_broken_connection_is_tried_once_more_with_the_same_env
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.append(first)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         assert receiver.uuids == [uuid, uuid]
         assert receiver.posts[0].body == receiver.posts[1].body
@@ -231,7 +231,7 @@ async def test_a_timeout_is_tried_once_more() -> None:
     async with HookReceiver() as receiver, org(timeout="100ms") as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.append(SILENT)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         assert receiver.uuids == [uuid, uuid]
         assert emulator.ledger().hooks[hook.id].delivered == [uuid]
@@ -242,7 +242,7 @@ async def test_after_one_retry_okta_gives_up(answers: tuple[int, int]) -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.extend(answers)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         assert receiver.uuids == [uuid, uuid]
         ledger = emulator.ledger().hooks[hook.id]
@@ -255,10 +255,10 @@ async def test_after_one_retry_okta_gives_up(answers: tuple[int, int]) -> None:
 async def test_events_of_other_types_and_before_verification_do_not_go_to_a_hook() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         early = emulator.add_hook(receiver.url, SECRET, name="never verified")
-        await emulator.happen(5)
+        await emulator.emit(5)
         hook = await verified(emulator, receiver, types=["user.session.start"])
-        await emulator.happen(3, ["user.session.end"])
-        (wanted,) = await emulator.happen(1, ["user.session.start"])
+        await emulator.emit(3, ["user.session.end"])
+        (wanted,) = await emulator.emit(1, ["user.session.start"])
         await drained(emulator)
         assert receiver.uuids == [wanted]
         ledger = emulator.ledger()
@@ -273,7 +273,7 @@ async def test_two_hooks_get_the_same_event_each_in_a_post_of_its_own() -> None:
         for name, receiver in (("one", one), ("two", two)):
             hook = emulator.add_hook(receiver.url, SECRET, name=name)
             ids.append((await emulator.verify(hook.id)).id)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         for receiver in (one, two):
             (event,) = receiver.posts[0].envelope["data"]["events"]
@@ -286,7 +286,7 @@ async def test_a_receiver_that_hangs_does_not_hold_up_another_hook() -> None:
         for name, receiver in (("slow", slow), ("quick", quick)):
             await emulator.verify(emulator.add_hook(receiver.url, SECRET, name=name).id)
         slow.hold.clear()
-        await emulator.happen(3)
+        await emulator.emit(3)
         async with asyncio.timeout(10):
             await quick.called(2)
         assert len(quick.uuids) == 3
@@ -298,13 +298,13 @@ async def test_a_hook_that_is_deactivated_or_deleted_gets_nothing_of_what_still_
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="60s")) as emulator:
         hook = await verified(emulator, receiver)
-        waiting = await emulator.happen(4)
+        waiting = await emulator.emit(4)
         assert emulator.progress().waiting == 4
         emulator.hooks.deactivate(hook.id)
         await clock.advance(60)
         await drained(emulator)
         emulator.hooks.activate(hook.id)
-        more = await emulator.happen(2)
+        more = await emulator.emit(2)
         emulator.hooks.deactivate(hook.id)
         emulator.delete_hook(hook.id)
         await drained(emulator)
@@ -327,7 +327,7 @@ async def test_what_comes_due_while_its_hook_is_deleted_is_given_up() -> None:
     clock = GateClock()
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="1s")) as emulator:
         hook = await verified(emulator, receiver)
-        uuids = await emulator.happen(3)
+        uuids = await emulator.emit(3)
         await settle()
         asyncio.get_running_loop().call_soon(clock.gate.set)
         await clock.gate.wait()  # behind the events, which are through and not yet queued
@@ -343,7 +343,7 @@ async def test_what_comes_due_while_its_hook_is_deleted_is_given_up() -> None:
 async def test_dropped_events_never_come_and_the_ledger_names_them() -> None:
     async with HookReceiver() as receiver, org(faults=Faults(drop=0.3)) as emulator:
         hook = await verified(emulator, receiver)
-        uuids = await emulator.happen(400)
+        uuids = await emulator.emit(400)
         await drained(emulator)
         ledger = emulator.ledger().hooks[hook.id]
         assert set(ledger.delivered) == set(receiver.uuids)
@@ -355,7 +355,7 @@ async def test_dropped_events_never_come_and_the_ledger_names_them() -> None:
 async def test_duplicates_come_twice_and_count_once() -> None:
     async with HookReceiver() as receiver, org(faults=ALWAYS_TWICE) as emulator:
         hook = await verified(emulator, receiver)
-        uuids = await emulator.happen(30)
+        uuids = await emulator.emit(30)
         await drained(emulator)
         assert Counter(receiver.uuids) == dict.fromkeys(uuids, 2)
         assert sorted(emulator.ledger().hooks[hook.id].delivered) == sorted(uuids)
@@ -366,7 +366,7 @@ async def test_one_copy_that_was_taken_is_enough(answers: tuple[int, int]) -> No
     async with HookReceiver() as receiver, org(faults=ALWAYS_TWICE, batch=1, in_flight=1) as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.extend(answers)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         ledger = emulator.ledger().hooks[hook.id]
         assert (ledger.delivered, ledger.dropped) == ([uuid], [])
@@ -375,7 +375,7 @@ async def test_one_copy_that_was_taken_is_enough(answers: tuple[int, int]) -> No
 async def test_without_reordering_events_come_in_the_order_in_which_they_happened() -> None:
     async with HookReceiver() as receiver, org(in_flight=1) as emulator:
         await verified(emulator, receiver)
-        uuids = await emulator.happen(120)
+        uuids = await emulator.emit(120)
         await drained(emulator)
         assert receiver.uuids == uuids
 
@@ -384,7 +384,7 @@ async def test_reordered_events_all_come_some_of_them_late() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, faults=Faults(reorder=True), in_flight=1) as emulator:
         await verified(emulator, receiver)
-        uuids = await emulator.happen(120)
+        uuids = await emulator.emit(120)
         await receiver.called(2)
         assert emulator.progress().waiting > 0
         await clock.advance(1.0)
@@ -397,7 +397,7 @@ async def test_a_delay_holds_every_event_back() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="2s")) as emulator:
         await verified(emulator, receiver)
-        uuids = await emulator.happen(10)
+        uuids = await emulator.emit(10)
         await clock.advance(1.9)
         assert receiver.posts == []
         await clock.advance(0.2)
@@ -409,9 +409,9 @@ async def test_a_delay_holds_every_event_back() -> None:
 async def test_faults_may_change_while_the_org_runs() -> None:
     async with HookReceiver() as receiver, org(faults=Faults(drop=1.0)) as emulator:
         await verified(emulator, receiver)
-        await emulator.happen(5)
+        await emulator.emit(5)
         emulator.faults = Faults()
-        uuids = await emulator.happen(5)
+        uuids = await emulator.emit(5)
         await drained(emulator)
         assert sorted(receiver.uuids) == sorted(uuids)
 
@@ -424,12 +424,12 @@ async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even
 ):
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver, types=["user.session.start"])
-        (brought,) = await emulator.happen(1, ["user.session.start"])
+        (brought,) = await emulator.emit(1, ["user.session.start"])
         emulator.faults = Faults(drop=1.0)
-        (dropped,) = await emulator.happen(1, ["user.session.start"])
-        (other,) = await emulator.happen(1, ["user.session.end"])
+        (dropped,) = await emulator.emit(1, ["user.session.start"])
+        (other,) = await emulator.emit(1, ["user.session.end"])
         emulator.hooks.deactivate(hook.id)
-        (later,) = await emulator.happen(1, ["user.session.start"])
+        (later,) = await emulator.emit(1, ["user.session.start"])
         await drained(emulator)
         debug = {event["uuid"]: event["debugContext"]["debugData"] for event in logged(emulator)}
         named = {uuid: data.get("targetEventHookIds") for uuid, data in debug.items()}
@@ -472,7 +472,7 @@ async def test_a_delivery_that_failed_for_good_is_told_in_the_log(
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.extend(answers)
-        await emulator.happen(1)
+        await emulator.emit(1)
         await drained(emulator)
         told = [event for event in logged(emulator) if event["eventType"] == "event_hook.delivery"]
         assert len(told) == failures
@@ -486,7 +486,7 @@ async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_
     async with org(clock, faults={"log": {"delay": "5s", "spread": "10s"}}) as emulator:
         uuids = []
         for _ in range(20):
-            uuids += await emulator.happen(1)
+            uuids += await emulator.emit(1)
             await clock.advance(0.1)
         assert logged(emulator) == []
         await clock.advance(15)
@@ -503,7 +503,7 @@ async def test_a_second_attempt_keeps_or_changes_the_id_of_the_envelope(renames:
     async with HookReceiver() as receiver, org(retry_renames=renames) as emulator:
         await verified(emulator, receiver)
         receiver.answers.append(503)
-        (uuid,) = await emulator.happen(1)
+        (uuid,) = await emulator.emit(1)
         await drained(emulator)
         assert receiver.uuids == [uuid, uuid]
         assert len({call.envelope["eventId"] for call in receiver.posts}) == 1 + renames
@@ -514,7 +514,7 @@ async def test_a_second_attempt_may_come_later() -> None:
     async with HookReceiver() as receiver, org(clock, retry_after="30s") as emulator:
         await verified(emulator, receiver)
         receiver.answers.append(503)
-        await emulator.happen(1)
+        await emulator.emit(1)
         await receiver.called(1)
         async with asyncio.timeout(10):
             await clock.asleep()
@@ -528,9 +528,9 @@ async def test_a_change_of_a_hook_takes_its_time_until_events_go_by_it() -> None
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, propagation="60s") as emulator:
         hook = await verified(emulator, receiver, types=["user.session.start"])
-        await emulator.happen(1, ["user.session.start"])
+        await emulator.emit(1, ["user.session.start"])
         await clock.advance(60)
-        (first,) = await emulator.happen(1, ["user.session.start"])
+        (first,) = await emulator.emit(1, ["user.session.start"])
         auth = {"type": "HEADER", "key": "Authorization", "value": SECRET}
         config = {"uri": receiver.url, "authScheme": auth}
         other = {
@@ -541,9 +541,9 @@ async def test_a_change_of_a_hook_takes_its_time_until_events_go_by_it() -> None
         emulator.hooks.replace(hook.id, json.dumps(other).encode())
         assert hook.verified
         both = ["user.session.start", "user.session.end"]
-        second, _ = await emulator.happen(2, both)
+        second, _ = await emulator.emit(2, both)
         await clock.advance(60)
-        _, third = await emulator.happen(2, both)
+        _, third = await emulator.emit(2, both)
         await drained(emulator)
         assert receiver.uuids == [first, second, third]
 
@@ -551,7 +551,7 @@ async def test_a_change_of_a_hook_takes_its_time_until_events_go_by_it() -> None
 async def test_hooks_may_carry_explicit_nulls() -> None:
     async with HookReceiver() as receiver, org(nulls="explicit") as emulator:
         await verified(emulator, receiver)
-        await emulator.happen(1)
+        await emulator.emit(1)
         await drained(emulator)
         (event,) = receiver.posts[0].envelope["data"]["events"]
         assert event["insertionTimestamp"] is None
@@ -567,19 +567,19 @@ async def test_beyond_the_days_quota_hooks_bring_nothing_and_the_log_warns_befor
             types = [event["eventType"].rpartition(".")[2] for event in logged(emulator)]
             return [kind for kind in types if kind in {"warning", "violation"}]
 
-        await emulator.happen(6, ["user.session.start"])
+        await emulator.emit(6, ["user.session.start"])
         await drained(emulator)
         assert told() == []
-        await emulator.happen(1, ["user.session.start"])
+        await emulator.emit(1, ["user.session.start"])
         await drained(emulator)
         assert told() == ["warning"]
-        uuids = await emulator.happen(5, ["user.session.start"])
+        uuids = await emulator.emit(5, ["user.session.start"])
         await drained(emulator)
         assert told() == ["warning", "violation"]
         assert emulator.ledger().hooks[hook.id].dropped == uuids[3:]
         assert len(receiver.uuids) == 10
         await clock.advance(86_400)
-        (fresh,) = await emulator.happen(1, ["user.session.start"])
+        (fresh,) = await emulator.emit(1, ["user.session.start"])
         await drained(emulator)
         assert receiver.uuids[10:] == [fresh]
         warning = next(event for event in logged(emulator) if event["eventType"].endswith("warning"))
@@ -594,16 +594,16 @@ async def test_a_hook_that_fails_too_often_is_left_alone_for_a_while() -> None:
     ):
         hook = await verified(emulator, receiver)
         receiver.otherwise = 500
-        await emulator.happen(5)
+        await emulator.emit(5)
         await drained(emulator)
         assert len(receiver.posts) == 3 * 2
         receiver.otherwise = 200
         await clock.advance(899)
-        await emulator.happen(1)
+        await emulator.emit(1)
         await drained(emulator)
         assert len(receiver.posts) == 3 * 2
         await clock.advance(2)
-        (later,) = await emulator.happen(1)
+        (later,) = await emulator.emit(1)
         await drained(emulator)
         assert emulator.ledger().hooks[hook.id].delivered == [later]
 
@@ -629,7 +629,7 @@ async def test_a_preview_comes_in_another_dress_to_a_hook_that_is_not_verified()
 async def test_a_preview_of_an_event_that_happened_brings_it_again() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver, types=["user.session.start"])
-        (other,) = await emulator.happen(1, ["user.session.end"])
+        (other,) = await emulator.emit(1, ["user.session.end"])
         await emulator.preview(hook.id, other)
         (event,) = receiver.posts[0].envelope["data"]["events"]
         assert (event["uuid"], event["eventType"]) == (other, "user.session.end")
@@ -642,8 +642,8 @@ async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_t
     async with HookReceiver() as receiver, org(clock) as emulator:
         await verified(emulator, receiver)
         hour = 3600 * 1_000_000
-        (now,) = await emulator.happen(1)
-        past = await emulator.happen(120, since=clock.now() - hour)
+        (now,) = await emulator.emit(1)
+        past = await emulator.emit_past(120, since=clock.now() - hour)
         await drained(emulator)
         assert receiver.uuids == [now]
         page = emulator.log.between(
@@ -652,7 +652,7 @@ async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_t
         read = [json.loads(entry.body)["uuid"] for entry in page.entries]
         assert read == past[60:]
         with pytest.raises(OktaApiError):
-            await emulator.happen(1, since=clock.now() + hour)
+            await emulator.emit_past(1, since=clock.now() + hour)
 
 
 # --- the org
@@ -664,7 +664,7 @@ async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() 
         clock = ManualClock()
         async with HookReceiver() as receiver, org(clock, faults=Faults(drop=0.5)) as emulator:
             await verified(emulator, receiver)
-            await emulator.happen(400)
+            await emulator.emit(400)
             await drained(emulator)
             (hook,) = emulator.ledger().hooks.values()
             ledgers.append((emulator.ledger().events, hook.dropped))
@@ -674,14 +674,14 @@ async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() 
 
 async def test_types_take_turns() -> None:
     async with org() as emulator:
-        await emulator.happen(len(HOOKED) * 2, HOOKED)
-        assert Counter(event["eventType"] for event in logged(emulator)) == dict.fromkeys(HOOKED, 2)
+        await emulator.emit(len(HOOK_TYPES) * 2, HOOK_TYPES)
+        assert Counter(event["eventType"] for event in logged(emulator)) == dict.fromkeys(HOOK_TYPES, 2)
 
 
 async def test_a_type_that_okta_does_not_have_is_refused_and_nothing_happens() -> None:
     async with org() as emulator:
         with pytest.raises(OktaApiError, match="made\\.up"):
-            await emulator.happen(3, ["user.session.start", "made.up"])
+            await emulator.emit(3, ["user.session.start", "made.up"])
         assert emulator.ledger().events == []
 
 
@@ -696,7 +696,7 @@ async def test_events_happen_by_themselves_at_the_rate() -> None:
 async def test_progress_is_the_ledger_in_numbers() -> None:
     async with HookReceiver() as receiver, org(faults=Faults(drop=0.5)) as emulator:
         hook = await verified(emulator, receiver)
-        await emulator.happen(50)
+        await emulator.emit(50)
         await drained(emulator)
         progress, ledger = emulator.progress(), emulator.ledger()
         assert (progress.happened, progress.waiting) == (len(ledger.events), 0)
@@ -708,7 +708,7 @@ async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
     async with HookReceiver() as receiver:
         async with org(ManualClock(), rate=5, faults=Faults(delay="1h")) as emulator:
             hook = await verified(emulator, receiver)
-            uuids = await emulator.happen(3)
+            uuids = await emulator.emit(3)
         assert emulator.progress().waiting == 0
         assert set(uuids) <= set(emulator.ledger().hooks[hook.id].dropped)
         assert receiver.posts == []
@@ -723,7 +723,7 @@ async def test_an_error_inside_the_context_comes_out_as_it_is() -> None:
 async def test_what_a_hook_brings_is_what_the_system_log_has() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         await verified(emulator, receiver)
-        await emulator.happen(20)
+        await emulator.emit(20)
         await drained(emulator)
         twins = {event["uuid"]: event for event in happened(emulator)}
         brought = [event for call in receiver.posts for event in call.envelope["data"]["events"]]

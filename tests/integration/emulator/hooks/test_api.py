@@ -92,7 +92,7 @@ async def test_every_answer_has_oktas_headers(service: Service) -> None:
 
 
 async def test_when_the_minutes_calls_are_spent_okta_says_so() -> None:
-    async with running(calls_a_minute=3, principal_share=1) as service:
+    async with running(calls_per_minute=3, principal_share=1) as service:
         told = [(await service.client.get(HOOKS)).headers["x-rate-limit-remaining"] for _ in range(3)]
         assert told == ["2", "1", "0"]
         refused = await service.client.get(HOOKS)

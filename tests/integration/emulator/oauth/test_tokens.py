@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.http.app import app
+from forwarder.emulator.http.app import create_app
 from forwarder.emulator.oauth.jws import JwsError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
@@ -340,7 +340,7 @@ async def test_each_app_has_its_half_of_the_limit() -> None:
     clock = ManualClock()
     apps = {APP: {"keys": [pem("app")], "dpop": False}}
     async with (
-        running(clock, clients=apps, logs_a_minute=4) as service,
+        running(clock, clients=apps, logs_per_minute=4) as service,
         httpx.AsyncClient(base_url=service.org.settings.url, trust_env=False, verify=False) as client,
     ):
         text = (await Caller(client, service.org.settings.url, clock).ask(None)).json()["access_token"]
@@ -354,12 +354,12 @@ async def test_each_app_has_its_half_of_the_limit() -> None:
 def test_a_key_that_is_none_is_told_at_the_start(wrong: str) -> None:
     settings = EmulatorSettings(token="t", clients={APP: {"keys": [wrong]}})
     with pytest.raises(JwsError):
-        app(Emulator(settings, ManualClock()))
+        create_app(Emulator(settings, ManualClock()))
 
 
 def test_a_private_key_serves_as_well_as_its_public_half() -> None:
     both = [json.dumps(jwk("app", private=True)), private_pem("app")]
-    app(Emulator(EmulatorSettings(token="t", clients={APP: {"keys": both}}), ManualClock()))
+    create_app(Emulator(EmulatorSettings(token="t", clients={APP: {"keys": both}}), ManualClock()))
 
 
 def private_pem(name: str) -> str:

@@ -43,7 +43,7 @@ async def read(service: Service, **query: str) -> list[str]:
 
 
 async def test_a_poller_that_follows_the_links_reads_every_event_once(service: Service) -> None:
-    happened = await service.org.happen(25)
+    happened = await service.org.emit(25)
     url = f"{LOGS}?limit=10"
     found: list[str] = []
     for _ in range(4):
@@ -52,7 +52,7 @@ async def test_a_poller_that_follows_the_links_reads_every_event_once(service: S
         assert links(page).keys() == {"self", "next"}
         url = links(page)["next"]
     assert found == happened
-    (late,) = await service.org.happen(1)
+    (late,) = await service.org.emit(1)
     assert uuids(await service.client.get(url)) == [late]
 
 
@@ -60,10 +60,10 @@ async def test_a_poller_finds_what_was_stored_late_behind_its_cursor() -> None:
     clock = ManualClock()
     async with running(clock) as service:
         service.org.faults = service.org.faults.model_validate({"log": {"delay": "60s"}})
-        (late,) = await service.org.happen(1)
+        (late,) = await service.org.emit(1)
         service.org.faults = service.org.faults.model_validate({})
         await clock.advance(10)
-        (early,) = await service.org.happen(1)
+        (early,) = await service.org.emit(1)
         page = await service.client.get(LOGS)
         assert uuids(page) == [early]
         await clock.advance(60)
@@ -72,7 +72,7 @@ async def test_a_poller_finds_what_was_stored_late_behind_its_cursor() -> None:
 
 
 async def test_the_next_link_carries_the_question_on(service: Service) -> None:
-    await service.org.happen(5, ["user.session.start", "user.session.end"])
+    await service.org.emit(5, ["user.session.start", "user.session.end"])
     query = {"since": iso(NOON), "limit": "1", "filter": 'eventType eq "user.session.end"'}
     page = await service.client.get(LOGS, params=query)
     carried = httpx.URL(links(page)["next"]).params
@@ -81,7 +81,7 @@ async def test_the_next_link_carries_the_question_on(service: Service) -> None:
 
 
 async def test_a_logged_event_has_its_chain_in_the_request_and_spells_its_nulls_out(service: Service) -> None:
-    await service.org.happen(1, ["user.session.start"])
+    await service.org.emit(1, ["user.session.start"])
     (event,) = (await service.client.get(LOGS)).json()
     assert event["request"]["ipChain"]
     assert "ipChain" not in event["client"]
@@ -93,7 +93,7 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
     async with running(clock) as service:
         happened = []
         for _ in range(10):
-            happened += await service.org.happen(1)
+            happened += await service.org.emit(1)
             await clock.advance(1)
         query = {
             "since": iso(NOON + timedelta(seconds=2)),
@@ -107,8 +107,8 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
 
 
 async def test_bounded_pages_are_in_the_order_of_published_to_the_microsecond() -> None:
-    async with running(ManualClock(), odd=1) as service:
-        await service.org.happen(200)
+    async with running(ManualClock(), edge_case_share=1) as service:
+        await service.org.emit(200)
         query = {"since": iso(NOON), "until": iso(NOON + timedelta(hours=1)), "limit": "1000"}
         page = (await service.client.get(LOGS, params=query)).json()
         published = [datetime.fromisoformat(event["published"]) for event in page]
@@ -117,7 +117,7 @@ async def test_bounded_pages_are_in_the_order_of_published_to_the_microsecond() 
 
 
 async def test_since_skips_what_is_older(service: Service) -> None:
-    await service.org.happen(1)
+    await service.org.emit(1)
     assert await read(service, since=iso(NOON + timedelta(days=365))) == []
     assert len(await read(service, since=iso(NOON - timedelta(days=10)))) == 1
 
@@ -125,16 +125,16 @@ async def test_since_skips_what_is_older(service: Service) -> None:
 async def test_without_since_a_week_is_read() -> None:
     clock = ManualClock()
     async with running(clock) as service:
-        await service.org.happen(1)
+        await service.org.emit(1)
         await clock.advance(8 * DAY)
-        (recent,) = await service.org.happen(1)
+        (recent,) = await service.org.emit(1)
         assert await read(service) == [recent]
 
 
 async def test_after_90_days_an_event_is_gone_without_a_word_and_after_180_nobody_may_ask() -> None:
     clock = ManualClock()
     async with running(clock) as service:
-        (event,) = await service.org.happen(1)
+        (event,) = await service.org.emit(1)
         await clock.advance(89 * DAY)
         assert await read(service, since=iso(NOON)) == [event]
         await clock.advance(2 * DAY)
@@ -147,7 +147,7 @@ async def test_after_90_days_an_event_is_gone_without_a_word_and_after_180_nobod
 
 @pytest.mark.parametrize(("limit", "events"), [("0", 0), ("1", 1), ("1000", 3)])
 async def test_a_limit_is_from_0_to_1000(service: Service, limit: str, events: int) -> None:
-    await service.org.happen(3)
+    await service.org.emit(3)
     page = await service.client.get(LOGS, params={"limit": limit})
     assert len(page.json()) == events
     assert "next" in links(page)
@@ -176,7 +176,7 @@ async def test_a_query_that_okta_would_not_answer_is_refused(service: Service, q
 
 
 async def test_a_cursor_of_another_mode_is_refused(service: Service) -> None:
-    await service.org.happen(3)
+    await service.org.emit(3)
     polling = links(await service.client.get(f"{LOGS}?limit=1"))["next"]
     assert_error(await service.client.get(f"{polling}&until={iso(NOON)}"), 400, "E0000001")
 
@@ -184,7 +184,7 @@ async def test_a_cursor_of_another_mode_is_refused(service: Service) -> None:
 async def test_events_for_a_hook_can_be_asked_for(service: Service) -> None:
     hook = service.org.add_hook("https://receiver.example.com/", "the-secret", types=["user.session.start"])
     service.org.hooks.set_verified(hook)
-    wanted, _ = await service.org.happen(2, ["user.session.start", "user.session.end"])
+    wanted, _ = await service.org.emit(2, ["user.session.start", "user.session.end"])
     asked = f'debugContext.debugData.targetEventHookIds co "{hook.id}"'
     assert await read(service, filter=asked) == [wanted]
 
@@ -193,7 +193,7 @@ async def test_events_for_a_hook_can_be_asked_for(service: Service) -> None:
 
 
 async def test_one_token_gets_half_of_the_logs_calls_and_the_logs_have_a_limit_of_their_own() -> None:
-    async with running(logs_a_minute=6, calls_a_minute=20) as service:
+    async with running(logs_per_minute=6, calls_per_minute=20) as service:
         told = [(await service.client.get(LOGS)).headers for _ in range(3)]
         assert [headers["x-rate-limit-remaining"] for headers in told] == ["2", "1", "0"]
         assert {headers["x-rate-limit-limit"] for headers in told} == {"3"}
@@ -205,7 +205,7 @@ async def test_one_token_gets_half_of_the_logs_calls_and_the_logs_have_a_limit_o
 
 async def test_a_new_minute_has_new_calls() -> None:
     clock = ManualClock()
-    async with running(clock, logs_a_minute=2) as service:
+    async with running(clock, logs_per_minute=2) as service:
         answer = await service.client.get(LOGS)
         assert (await service.client.get(LOGS)).status_code == 429
         reset = int(answer.headers["x-rate-limit-reset"])
@@ -218,7 +218,7 @@ async def test_a_new_minute_has_new_calls() -> None:
 
 
 async def test_a_limited_call_is_told_when_to_come_again(service: Service) -> None:
-    faults = {"log": {"limited": 1, "reset": "7s"}}
+    faults = {"log": {"rate_limited": 1, "reset": "7s"}}
     assert (await service.client.put("/emulator/faults", json=faults)).status_code == 200
     answer = await service.client.get(LOGS)
     assert_error(answer, 429, "E0000047")
@@ -229,33 +229,33 @@ async def test_a_limited_call_is_told_when_to_come_again(service: Service) -> No
 
 
 async def test_too_many_calls_at_once_are_told_by_zeros(service: Service) -> None:
-    await service.client.put("/emulator/faults", json={"log": {"crowded": 1}})
+    await service.client.put("/emulator/faults", json={"log": {"concurrency_limited": 1}})
     answer = await service.client.get(LOGS)
     assert_error(answer, 429, "E0000047")
     assert (answer.headers["x-rate-limit-limit"], answer.headers["x-rate-limit-remaining"]) == ("0", "0")
 
 
 async def test_a_broken_log_answers_500(service: Service) -> None:
-    await service.client.put("/emulator/faults", json={"log": {"broken": 1}})
+    await service.client.put("/emulator/faults", json={"log": {"server_error": 1}})
     assert_error(await service.client.get(LOGS), 500, "E0000009")
 
 
 async def test_an_expired_cursor_is_refused_and_a_fresh_start_is_not(service: Service) -> None:
-    await service.org.happen(3)
+    await service.org.emit(3)
     page = await service.client.get(LOGS)
-    await service.client.put("/emulator/faults", json={"log": {"expired": 1}})
+    await service.client.put("/emulator/faults", json={"log": {"cursor_expired": 1}})
     assert_error(await service.client.get(links(page)["next"]), 400, "E0000001")
     assert len(uuids(await service.client.get(LOGS))) == 3
 
 
 async def test_a_silent_log_does_not_answer_until_it_gives_up() -> None:
     async with running(query_timeout="100ms") as service:
-        await service.client.put("/emulator/faults", json={"log": {"silent": 1}})
+        await service.client.put("/emulator/faults", json={"log": {"no_response": 1}})
         assert_error(await service.client.get(LOGS), 500, "E0000009")
 
 
 async def test_a_caller_who_hangs_up_on_a_silent_log_is_let_go(service: Service) -> None:
-    await service.client.put("/emulator/faults", json={"log": {"silent": 1}})
+    await service.client.put("/emulator/faults", json={"log": {"no_response": 1}})
     with pytest.raises(httpx.ReadTimeout):
         await service.client.get(LOGS, timeout=0.05)
     async with asyncio.timeout(10):  # far less than the 30 s that the log would be silent
@@ -264,6 +264,6 @@ async def test_a_caller_who_hangs_up_on_a_silent_log_is_let_go(service: Service)
 
 
 async def test_shares_of_faults_hit_some_calls(service: Service) -> None:
-    await service.client.put("/emulator/faults", json={"log": {"limited": 0.3, "broken": 0.3}})
+    await service.client.put("/emulator/faults", json={"log": {"rate_limited": 0.3, "server_error": 0.3}})
     statuses = [(await service.client.get(LOGS)).status_code for _ in range(60)]
     assert set(statuses) == {200, 429, 500}

@@ -249,7 +249,7 @@ async def test_the_emulated_org_takes_what_the_client_sends() -> None:
             await client.call("DELETE", f"{HOOKS}/{made['id']}")
         await client.call("POST", f"{HOOKS}/{made['id']}/lifecycle/deactivate")
         assert (await client.call("DELETE", f"{HOOKS}/{made['id']}")).status == 204
-        await org.happen(3, ("zone.create",))
+        await org.emit(3, ("zone.create",))
         page = await client.call("GET", LOGS, query={"limit": "2"})
         assert len(page.json()) == 2
         assert len((await client.call("GET", page.links["next"])).json()) >= 1

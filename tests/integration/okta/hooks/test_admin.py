@@ -93,7 +93,7 @@ async def test_other_events_keep_the_hook_verified_and_the_secret_alive(there: S
         "PUT " + (await there.hook()).id
     ]
     assert (await there.hook()).live
-    await there.org.happen(1, ["user.account.lock"])
+    await there.org.emit(1, ["user.account.lock"])
     await there.org.drain()
     assert there.shown_secrets[-1] == "first-secret"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import Micros
-from forwarder.emulator.events.generator import Generator, Happened
+from forwarder.emulator.events.generator import GeneratedEvent, Generator
 
 ELIGIBLE = sorted(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 DOCUMENTATION = [
@@ -29,12 +29,12 @@ def generator(seed: int = 7, **shares: Any) -> Generator:
 
 
 @cache
-def sample(count: int = 1500, **shares: float) -> list[Happened]:
+def sample(count: int = 1500, **shares: float) -> list[GeneratedEvent]:
     made = generator(7, **shares)
     return [made.event(made.event_type(), NOW) for _ in range(count)]
 
 
-def both(event: Happened) -> tuple[dict[str, Any], dict[str, Any]]:
+def both(event: GeneratedEvent) -> tuple[dict[str, Any], dict[str, Any]]:
     return json.loads(event.hook), json.loads(event.log)
 
 
@@ -51,7 +51,7 @@ def test_there_are_as_many_eligible_types_as_okta_documents() -> None:
 
 @pytest.mark.parametrize("odd", [0.0, 1.0])
 def test_an_event_of_every_type_of_the_catalogue_is_read_as_that_event(odd: float) -> None:
-    made = generator(odd_share=odd)
+    made = generator(edge_case_share=odd)
     for event_type in EVENT_TYPES:
         event = made.event(event_type, NOW)
         for body, source in ((event.hook, Source.HOOK), (event.log, Source.LOG)):
@@ -67,7 +67,7 @@ def test_a_type_that_okta_adds_tomorrow_is_made_as_well() -> None:
 
 @given(seed=st.integers(), odd=st.sampled_from([0.0, 0.5, 1.0]))
 def test_the_same_seed_makes_the_same_events(seed: int, odd: float) -> None:
-    first, second = generator(seed, odd_share=odd), generator(seed, odd_share=odd)
+    first, second = generator(seed, edge_case_share=odd), generator(seed, edge_case_share=odd)
     for _ in range(5):
         assert first.event(first.event_type(), NOW) == second.event(second.event_type(), NOW)
 
@@ -80,7 +80,7 @@ def test_another_seed_makes_other_events() -> None:
 def test_both_shapes_tell_the_same_but_for_nulls_and_the_place_of_the_chain(
     event_type: str, seed: int, odd: float
 ) -> None:
-    hook, log = both(generator(seed, odd_share=odd).event(event_type, NOW))
+    hook, log = both(generator(seed, edge_case_share=odd).event(event_type, NOW))
     assert "request" not in hook
     assert "ipChain" not in log["client"]
     chain = hook["client"].pop("ipChain")
@@ -127,7 +127,7 @@ def test_common_things_are_common_and_rare_ones_happen() -> None:
 
 
 def test_the_share_of_types_that_no_hook_carries_is_as_set() -> None:
-    unhooked = sum(event.event_type not in ELIGIBLE for event in sample(2000, unhooked_share=0.75))
+    unhooked = sum(event.event_type not in ELIGIBLE for event in sample(2000, log_only_share=0.75))
     assert 1400 < unhooked < 1600
 
 
@@ -197,7 +197,7 @@ def test_nothing_odd_happens_unless_asked() -> None:
 
 
 def test_every_oddity_that_receivers_must_live_with_occurs() -> None:
-    bodies = [hook for hook, _ in map(both, sample(odd_share=1.0))]
+    bodies = [hook for hook, _ in map(both, sample(edge_case_share=1.0))]
     seen = {
         "microseconds": any(len(body["published"]) == 27 for body in bodies),
         "no address": any(body["client"].get("ipAddress") == "unknown" for body in bodies),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.emulator.events.event_templates import HOOKED
+from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.http.errors import OktaApiError
 from tests.fakes.clock import NOON, ManualClock
@@ -88,7 +88,7 @@ def test_types_are_a_set_and_come_in_another_order(hook: Hook) -> None:
 
 
 def test_one_hook_can_take_every_eligible_type(hooks: Hooks) -> None:
-    made = hooks.create(body(events={"type": "EVENT_TYPE", "items": list(HOOKED)}))
+    made = hooks.create(body(events={"type": "EVENT_TYPE", "items": list(HOOK_TYPES)}))
     assert len(made.view(URL)["events"]["items"]) == 264
 
 

@@ -400,14 +400,14 @@ async def test_failed_deliveries_and_the_quota_are_told_without_a_line_for_each(
 
 
 async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
-    async with okta_org(unhooked=0.5, odd=0.5) as org, PlainApi(org.settings.url) as api:
-        await org.happen(2500)
+    async with okta_org(log_only_share=0.5, edge_case_share=0.5) as org, PlainApi(org.settings.url) as api:
+        await org.emit(2500)
         there = Scene(clock=ManualClock(org.clock.now()))
         log = SystemLog("acme", org.settings.url, api, there.clock)
         store = MemoryStore()
         reader = Reconciler(log, store, ReconcileSettings(), None, there.metrics, there.clock)
         await reader.poll()
-        await org.happen(7)
+        await org.emit(7)
         await reader.poll()
         assert [stored.event.uuid for stored in store.events] == org.ledger().events
         assert store.duplicates == 0

@@ -51,7 +51,7 @@ def names(value: Any, path: str = "") -> set[str]:
 @lru_cache
 def events() -> list[Event]:
     """One event of each type, every other one in the shape of the System Log."""
-    generator = Generator(Random(7), origin="https://acme.okta.test", odd_share=0.3)
+    generator = Generator(Random(7), origin="https://acme.okta.test", edge_case_share=0.3)
     happened = [generator.event(event_type, NOON) for event_type in EVENT_TYPES]
     bodies = [event.log if number % 2 else event.hook for number, event in enumerate(happened)]
     return [read_event(body, org="acme", source=Source.HOOK, received_at=NOON) for body in bodies]
