@@ -72,7 +72,7 @@ def choose_with_wish(config: Path, name: str | None, hook_id: str | None = None)
         found += [f"{path}.events: {fault}" for fault in faults(types, settings.filters or ())]
     if found:
         raise SettingsError(found)
-    # The newest of several live secrets is the last one: a rotation adds it there. The door compares without blanks
+    # The newest of several live secrets is the last one: a rotation adds it there. The receiver compares without blanks
     # around it, and Okta sends it byte for byte.
     secret = Secret(target.org.secrets[-1].reveal().strip(" \t"))
     return target, Wanted(settings.name, settings.uri, types, target.org.header, secret, settings.filters)

@@ -1,4 +1,4 @@
-"""What the door is measured against: uvicorn with uvloop and httptools, reading the same body and answering 200.
+"""What the receiver is measured against: uvicorn with uvloop and httptools, reading the same body and answering 200.
 
 python -m tests.bench.bare PORT
 """

@@ -73,7 +73,7 @@ class Lane:
 
 
 def throughput(work: Path, rounds: int, seconds: float) -> list[Figure]:
-    """Accepted POSTs a second of the door as ratios, and what a POST costs."""
+    """Accepted POSTs a second of the receiver as ratios, and what a POST costs."""
     bare, ours = Bare(work), forwarder(work / "receiver", {"siem": sinks_that_are_down()["siem"]})
     peer = queueing_collector(work / "peer")
     lanes = [Lane(bare, bare.port, "hook", work), Lane(ours, ours.port, "hook", work)]

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 EVENTS = 20_000
 OVERSIZE = 5 * 2**20
-"""Characters of a message: beyond what Elasticsearch here and gRPC take, within what the door and OTLP/HTTP take."""
+"""Characters of a message: beyond what Elasticsearch here and gRPC take, within what the receiver and OTLP/HTTP take."""
 
 
 async def drained(forwarder: ForwarderProcess, seconds: float) -> dict[str, Any]:

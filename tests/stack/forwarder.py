@@ -65,7 +65,7 @@ class ForwarderProcess(ServerProcess):
         return {"PYTHONPATH": str(ROOT)}
 
     def ready(self) -> bool:
-        """As `ServerProcess`: the door opens last, so when it answers, all is up."""
+        """As `ServerProcess`: the receiver opens last, so when it answers, all is up."""
         return answers(
             self.port, "/okta/events", {"Authorization": SECRET, "X-Okta-Verification-Challenge": "x"}
         )

@@ -69,16 +69,16 @@ async def test_no_secret_and_no_body_is_found_in_logs_metrics_errors_or_reprs(lo
         assert not [text for text in reprs if planted in text]
 
 
-def test_no_secret_is_found_in_a_fault_or_in_a_repr() -> None:
+def test_no_secret_is_found_in_a_problem_or_in_a_repr() -> None:
     orgs = dict.fromkeys(("a", "b"), org(secrets=[RIGHT, WRONG]))
     with pytest.raises(ValueError, match="header") as caught:
         org(secrets=[RIGHT], header=[WRONG])
     with pytest.raises(ValueError, match="line break") as broken:
         org(secrets=[RIGHT, f"{WRONG}\nx"], path="/{org}")
-    faults = list(validate_endpoints(orgs))
-    assert len(faults) == 2
+    problems = list(validate_endpoints(orgs))
+    assert len(problems) == 2
     said = [
-        *faults,
+        *problems,
         str(caught.value),
         str(broken.value),
         repr(orgs),

@@ -43,10 +43,10 @@ def test_orgs_with_the_same_secret_are_a_problem_that_shows_no_secret() -> None:
         "c": HookEndpointSettings(secrets=["planted"], header="X-Key"),
         "d": HookEndpointSettings(secrets=["planted"], path="/d"),
     }
-    faults = list(validate_endpoints(orgs))
-    assert len(faults) == 1
-    assert faults[0].startswith("orgs.b.secrets[0]: orgs.a has the same")
-    assert "planted" not in faults[0]
+    problems = list(validate_endpoints(orgs))
+    assert len(problems) == 1
+    assert problems[0].startswith("orgs.b.secrets[0]: orgs.a has the same")
+    assert "planted" not in problems[0]
 
 
 @pytest.mark.parametrize(
