@@ -2,7 +2,7 @@
 
 Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 
-    store (with its control socket), positions → sinks, workers → ops listener → receiver → Okta orgs
+    store, control socket, positions → sinks, workers → ops listener → receiver → Okta orgs
 
 Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
 """
@@ -13,8 +13,9 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 from forwarder import logs
+from forwarder.control import ControlServer, Handler, Report, Request
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import StoreError
+from forwarder.core.errors import OktaError, StoreError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.worker import Worker
@@ -25,7 +26,8 @@ from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.hooks.watch import HookWatch
 from forwarder.okta.org import OktaOrgRunner
-from forwarder.okta.system_log.pages import SystemLog
+from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress, backlog
+from forwarder.okta.system_log.pages import PATH, SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.ops import listener
 from forwarder.receive.receiver import HookReceiver
@@ -34,6 +36,7 @@ from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.status import Status
+from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 
 FLUSH_GRACE = 10.0
@@ -48,6 +51,7 @@ _STOP_ORDER = (
     "workers",  # deliver what waits, for a bounded time; the rest stays in the store
     "sinks",
     "ops",  # until here an operator can watch the stop
+    "control",
     "store",
 )
 
@@ -113,6 +117,14 @@ class Forwarder:
     async def _start_store(self) -> None:
         self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
+        handlers: dict[type[Request], Handler] = {
+            ReplayRequest: lambda request, _: self.store.replay(request.selection),
+            DiscardRequest: lambda request, _: self.store.discard(request.selection),
+            BackfillRequest: self._backfill,
+        }
+        control = ControlServer(self.settings.store.path, handlers)
+        await control.start()
+        self._stops["control"] = control.close
 
     async def _start_delivery(self) -> None:
         sinks = self.settings.sinks
@@ -176,7 +188,23 @@ class Forwarder:
         watch = HookWatch(name, api, org.hook, self.metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
         reconciler = Reconciler(log, self.store, settings.reconcile, watch, self.metrics, self._clock)
-        return OktaOrgRunner(name, api, watch, reconciler, self._clock)
+        backfills = Backfill(
+            log, self.store, self._clock, self.metrics, self._backlog, lambda: api.allowance(PATH)
+        )
+        return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
+
+    async def _backlog(self) -> str | None:
+        ledger = await self.store.ledger()
+        return backlog({name: sink.waiting for name, sink in ledger.sinks.items()})
+
+    async def _backfill(self, request: BackfillRequest, report: Report) -> Progress:
+        runner = self._okta.get(request.org)
+        if runner is None:
+            raise OktaError(
+                f"the running forwarder does not read the System Log of {request.org}; if its configuration has "
+                "changed, reload or restart it"
+            )
+        return await runner.backfill(request, report)
 
     def _run_okta(self, settings: Settings, runners: Mapping[str, OktaOrgRunner | None]) -> None:
         for name, runner in runners.items():

@@ -8,7 +8,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
-from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.org import OktaOrgRunner, OktaOrgState
 from forwarder.store.engine import Store
 from forwarder.store.ledger import SinkLedger
 
@@ -58,7 +58,7 @@ class Status:
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
-            "okta": {name: runner.state() for name, runner in sorted(self._okta.items())},
+            "okta": {name: _okta(runner.state, now) for name, runner in sorted(self._okta.items())},
             "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
         }
 
@@ -79,6 +79,29 @@ class Status:
             "last_success_seconds_ago": seconds_between(worker.last_success, now),
             "next_try_in_seconds": None if worker.next_try is None else seconds_between(now, worker.next_try),
         }
+
+
+def _okta(state: OktaOrgState, now: Micros) -> dict[str, Any]:
+    log, hook = state.log, state.hook
+    return {
+        "log": {
+            "last_poll_seconds_ago": seconds_between(log.last_poll, now),
+            "complete_up_to_seconds_ago": seconds_between(log.complete_until, now),
+            "missed": log.missed,
+            "restarts": log.restarts,
+            "error": log.error,
+        },
+        "hook_failures": state.alerts.failures,
+        "hook_quota": state.alerts.quota,
+        "hook": None
+        if hook is None
+        else {
+            "id": hook.hook_id,
+            "condition": hook.condition.value,
+            "since_seconds_ago": seconds_between(hook.since, now),
+            "error": hook.error,
+        },
+    }
 
 
 def _oldest_age(sink: SinkLedger, now: Micros) -> float:

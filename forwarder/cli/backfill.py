@@ -1,47 +1,44 @@
-"""`forwarder backfill`: a span of the past from the System Log into the store."""
+"""`forwarder backfill`: fetches a time range of the past from the System Log into the store."""
 
 import asyncio
-import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forwarder.cli.common import choose_org, config_option, load_settings
-from forwarder.cli.moments import Moment
+from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
-from forwarder.core.errors import SettingsError
-from forwarder.core.time import Micros, to_datetime
-from forwarder.settings import OrgSettings, Settings
+from forwarder.core.errors import SettingsError, StoreError
+from forwarder.core.time import SECOND, Micros, iso
+from forwarder.settings import Settings
 
 if TYPE_CHECKING:
-    from forwarder.okta.api.client import OktaClient
-    from forwarder.okta.system_log.backfill import Backfill, Progress, Span
+    from rich.progress import Progress as ProgressBar
 
-MOST_WAITING = 50_000
-"""Events that may wait for a sink while a backfill goes on: it must not fill the store, for hooks would be refused."""
-
-_SECOND = 1_000_000
+    from forwarder.okta.system_log.backfill import BackfillRequest, Plan, Progress, Report, TimeRange
 
 
 @click.command()
 @config_option
-@click.option("--org", metavar="NAME", help="Which org; needed where several have `api`.")
+@click.option("--org", metavar="NAME", help="The org; needed if several have `api`.")
 @click.option(
-    "--since", type=Moment(), required=True, help="Where to begin: 2026-01-31, 2026-01-31T08:00Z, or 7d ago."
+    "--since",
+    type=TimeParam(),
+    required=True,
+    help="Start: 2026-01-31, 2026-01-31T08:00Z, or an age as in 7d.",
 )
 @click.option(
-    "--until", type=Moment(), help="Where to end, as --since; else where the forwarder's own polling is."
+    "--until", type=TimeParam(), help="End, as --since; by default, how far the forwarder has polled."
 )
 @click.option(
     "--rate-share",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of Okta's rate limit; else half of `reconcile.rate_share`, so that polling has the other half.",
+    help="Share of Okta's rate limit; by default half of `reconcile.rate_share`, and polling keeps the other half. "
+    "A running forwarder uses at most `reconcile.rate_share` in all.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only say roughly how many events there are, and how long it takes."
+    "--dry-run", is_flag=True, help="Only estimate how many events there are, and how long it takes."
 )
 def backfill(
     config: Path,
@@ -52,26 +49,39 @@ def backfill(
     *,
     dry_run: bool,
 ) -> None:
-    """Fetch what happened in a span of the past from the System Log. Okta keeps 90 days.
+    """Fetch a time range of the past from the System Log. Okta keeps 90 days.
 
-    What the store knows already is dropped, so no event comes twice. It works whether or not a forwarder runs on the
-    store, and goes on where it was when it is stopped (Ctrl-C) and started again. It waits while more than 50,000
-    events wait for a sink. What comes late into Okta's log near the end of the span, polling brings.
+    Events that the store has already are skipped, so none is delivered twice. A running forwarder does the work itself.
+    If none runs, this command uses the store, and a forwarder that you start meanwhile refuses to start and names this
+    process. After Ctrl-C, the same command resumes. It waits while more than 50,000 events wait for a sink. Events
+    that Okta adds late near the end of the range are left to polling.
 
-    Exit codes: 0 fetched, 1 Okta or the store refuses, or it was stopped, 2 wrong usage or configuration.
+    Exit codes: 0 fetched, 1 Okta or the store refused, or it was stopped, 2 wrong usage or configuration.
     """
+    from forwarder.control import ask
+    from forwarder.okta.system_log.backfill import BackfillRequest
+
     settings = load_settings(config)
     name = _choose(settings, org)
     share = rate_share or settings.reconcile.rate_share / 2
+    fraction = min(1.0, share / settings.reconcile.rate_share)
+    request = BackfillRequest(name, _time_range(since, until), fraction, dry_run)
+    output = _Output()
     try:
-        asyncio.run(_backfill(settings, name, _asked(since, until), share, dry_run=dry_run))
+        done = ask(settings.store.path, request, output.show_json, timeout=None)
+        if done is None:
+            asyncio.run(_run_here(settings, request, share, output.show))
     except KeyboardInterrupt:
-        click.secho("Stopped. The same command goes on from there.", fg="yellow", err=True)
+        output.close()
+        click.secho("Stopped. Run the same command again to resume.", fg="yellow", err=True)
         raise SystemExit(1) from None
+    finally:
+        output.close()
+    output.show_result()
 
 
 def _choose(settings: Settings, name: str | None) -> str:
-    """The org of this name, or the only one that has `api`."""
+    """Return the org of this name, or the only one that has `api`."""
     name = choose_org(settings, name, lambda org: org.api)
     org = settings.orgs[name]
     if org.api is None or org.url is None:
@@ -79,121 +89,139 @@ def _choose(settings: Settings, name: str | None) -> str:
     return name
 
 
-def _asked(since: Micros, until: Micros | None) -> "Span":
-    from forwarder.okta.system_log.backfill import Span
-    from forwarder.okta.system_log.pages import KEPT
+def _time_range(since: Micros, until: Micros | None) -> "TimeRange":
+    from forwarder.okta.system_log.backfill import TimeRange
+    from forwarder.okta.system_log.pages import RETENTION
 
     now = SystemClock().now()
     until = min(until or now, now)
     if since >= until:
         raise click.UsageError("--since must be before --until, and in the past")
-    if until <= now - KEPT:
-        raise click.UsageError("Okta keeps 90 days of its log; nothing is left of that span")
-    if since < now - KEPT:
-        click.secho("Okta keeps 90 days of its log; it begins there.", fg="yellow", err=True)
-    return Span(max(since, now - KEPT), until)
+    if until <= now - RETENTION:
+        raise click.UsageError("Okta keeps 90 days of its log; the whole range is older")
+    if since < now - RETENTION:
+        click.secho("Okta keeps 90 days of its log; the backfill starts there.", fg="yellow", err=True)
+    return TimeRange(max(since, now - RETENTION), until)
 
 
-async def _backfill(settings: Settings, name: str, asked: "Span", share: float, *, dry_run: bool) -> None:
+async def _run_here(settings: Settings, request: "BackfillRequest", share: float, report: "Report") -> None:
+    """Run the backfill in this process, which holds the store's lock meanwhile."""
+    from forwarder.metrics import Metrics
     from forwarder.okta.api.client import OktaClient
-    from forwarder.okta.system_log.backfill import Backfill
-    from forwarder.okta.system_log.pages import SystemLog
-    from forwarder.store.sqlite.intake import CommandIntake
+    from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, backlog
+    from forwarder.okta.system_log.pages import PATH, SystemLog
+    from forwarder.store.dead_letters import Selection
+    from forwarder.store.engine import open_commands, open_store
 
-    org: OrgSettings = settings.orgs[name]
+    org = settings.orgs[request.org]
     assert org.url is not None
     assert org.api is not None
-    clock = SystemClock()
-    api = OktaClient(org.url, org.api, share, clock)
+    clock, metrics = SystemClock(), Metrics()
+    open_commands(settings.store, clock).dead_letters(Selection(), limit=1)  # an error if there is no store
+    store = await open_store(settings.store, clock, metrics)
+
+    async def stop_if_behind() -> None:
+        ledger = await store.ledger()
+        if reason := backlog({name: sink.waiting for name, sink in ledger.sinks.items()}):
+            raise StoreError(f"{reason}; start the forwarder, then run the same command again to resume")
+
     try:
-        log = SystemLog(name, org.url, api, clock)
-        task = Backfill(log, CommandIntake(settings.store, clock), clock, _sinks_keep_up(settings.store.path))
-        span = await _rest(task, asked)
-        if span is None:
-            return
-        await _tell_estimate(task, span, api)
-        if not dry_run:
-            await _run(task, span)
-    finally:
-        await api.close()
-
-
-async def _rest(task: "Backfill", asked: "Span") -> "Span | None":
-    """What there is to do, told; None where there is nothing."""
-    from forwarder.okta.system_log.backfill import Span
-
-    polled = await task.polled()
-    if polled is not None and polled < asked.until:
-        click.echo(f"What happened after {_iso(polled)}, the forwarder's own polling brings.")
-        asked = Span(asked.since, max(polled, asked.since))
-    rest = await task.rest(asked)
-    if not rest.length:
-        click.secho("There is nothing to fetch.", fg="green")
-        return None
-    if rest.since > asked.since:
-        click.echo(f"The last backfill was stopped at {_iso(rest.since)}; it goes on there.")
-    return rest
-
-
-async def _tell_estimate(task: "Backfill", span: "Span", api: "OktaClient") -> None:
-    from forwarder.okta.system_log.pages import LIMIT, PATH
-
-    events = await task.estimate(span)
-    calls = -(-events // LIMIT) + 1
-    told = f"{_iso(span.since)} to {_iso(span.until)}: roughly {events:,} events in {calls:,} calls"
-    a_minute = api.allowance(PATH)
-    if a_minute is not None:
-        told += f", {a_minute:,} a minute by our share of Okta's rate limit: {_duration(calls / a_minute)}"
-    click.echo(f"{told}.")
-
-
-async def _run(task: "Backfill", span: "Span") -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        row = bar.add_task("", total=span.length / _SECOND)
-
-        def tell(progress: "Progress") -> None:
-            bar.update(row, completed=(progress.reached - span.since) / _SECOND, description=_words(progress))
-
-        done = await task.run(span, tell)
-    click.secho(f"Fetched: {_words(done)}.", fg="green")
-
-
-def _words(progress: "Progress") -> str:
-    words = f"{_iso(progress.reached)}  {progress.read:,} events, {progress.new:,} of them new"
-    if progress.rejected:
-        words += f", {progress.rejected:,} elements that are no event (`forwarder dead-letters list`)"
-    return f"{words}; waits: {progress.waits}" if progress.waits else words
-
-
-def _sinks_keep_up(store: Path) -> Callable[[], Awaitable[str | None]]:
-    """Says which sink is too far behind."""
-    from forwarder.store.ledger import ledger
-    from forwarder.store.sqlite import schema
-
-    def look() -> str | None:
+        api = OktaClient(org.url, org.api, share, clock)
         try:
-            with closing(schema.connect_reader(store)) as db:
-                sinks = ledger(db, store, count=False).sinks
-        except sqlite3.Error as error:
-            raise schema.trouble(store, error) from error
-        waiting, name = max(((sink.waiting, name) for name, sink in sinks.items()), default=(0, ""))
-        if waiting <= MOST_WAITING:
-            return None
-        return f"{waiting:,} events wait for the sink {name}; does a forwarder run?"
+            log = SystemLog(request.org, org.url, api, clock)
+            here = Backfill(log, store, clock, metrics, stop_if_behind, lambda: api.allowance(PATH))
+            # No polling runs beside it, so the client has exactly the share that was asked for.
+            await here.run(BackfillRequest(request.org, request.time_range, 1.0, request.dry_run), report)
+        finally:
+            await api.close()
+    finally:
+        await store.close()
 
-    return lambda: asyncio.to_thread(look)
+
+class _Output:
+    """Shows the plan, a progress bar, and the result."""
+
+    def __init__(self) -> None:
+        self._bar: ProgressBar | None = None
+        self._plan: Plan | None = None
+        self._last: Progress | None = None
+
+    def show_json(self, report: Any) -> None:
+        """Show what a running forwarder reports."""
+        import msgspec
+
+        from forwarder.okta.system_log import backfill as reports
+
+        self.show(msgspec.convert(report, reports.Plan | reports.Progress))
+
+    def show(self, report: "Plan | Progress") -> None:
+        from forwarder.okta.system_log.backfill import Progress
+
+        if isinstance(report, Progress):
+            self._last = report
+            self._move_bar(report)
+        else:
+            self._plan = report
+            _print_plan(report)
+
+    def _move_bar(self, progress: "Progress") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as ProgressBar
+
+        assert self._plan is not None
+        time_range = self._plan.time_range
+        if self._bar is None:
+            columns = (
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
+            self._bar = ProgressBar(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._row = self._bar.add_task("", total=time_range.length / SECOND)
+        done = (progress.reached - time_range.since) / SECOND
+        self._bar.update(self._row, completed=done, description=_describe(progress))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show_result(self) -> None:
+        if self._last is not None:
+            click.secho(f"Fetched: {_describe(self._last)}.", fg="green")
+
+
+def _print_plan(plan: "Plan") -> None:
+    from forwarder.okta.system_log.pages import LIMIT
+
+    since, until = (iso(at, "seconds") for at in (plan.time_range.since, plan.time_range.until))
+    if plan.polled_until is not None:
+        click.echo(
+            f"Events after {iso(plan.polled_until, 'seconds')} are left to the forwarder's own polling."
+        )
+    if not plan.time_range.length:
+        click.secho("There is nothing to fetch.", fg="green")
+        return
+    if plan.resumes:
+        click.echo(f"The last backfill stopped at {since}; it resumes there.")
+    calls = -(-plan.events // LIMIT) + 1
+    text = f"{since} to {until}: roughly {plan.events:,} events in {calls:,} calls"
+    if plan.calls_per_minute is not None:
+        duration = _duration(calls / plan.calls_per_minute)
+        text += f", {plan.calls_per_minute:,} a minute by our share of Okta's rate limit: {duration}"
+    click.echo(f"{text}.")
+
+
+def _describe(progress: "Progress") -> str:
+    text = f"{iso(progress.reached, 'seconds')}  {progress.read:,} events, {progress.new:,} of them new"
+    if progress.malformed:
+        text += f", {progress.malformed:,} malformed events (`forwarder dead-letters list`)"
+    return f"{text}; waits: {progress.waits}" if progress.waits else text
 
 
 def _duration(minutes: float) -> str:
     if minutes < 1:
         return "less than a minute"
     return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
-
-
-def _iso(at: Micros) -> str:
-    return to_datetime(at).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""`forwarder gaps`: the events that the hook never brought."""
+"""`forwarder gaps`: lists the events that the hook failed to deliver."""
 
 import json
 from pathlib import Path
@@ -7,34 +7,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.moments import Moment
+from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
-from forwarder.core.time import Micros, to_datetime
+from forwarder.core.time import Micros, iso
 
 if TYPE_CHECKING:
-    from forwarder.store.gaps import Gap, Gaps
+    from forwarder.store.gaps import Gaps
 
 _SHOWN = 100
 
 
 @click.command()
 @config_option
-@click.option("--org", metavar="NAME", help="Only of this org.")
+@click.option("--org", metavar="NAME", help="Only events of this org.")
 @click.option(
-    "--since", type=Moment(), help="Only what happened since: 2026-01-31, 2026-01-31T08:00Z, or 24h ago."
+    "--since",
+    type=TimeParam(),
+    help="Only events published since: 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h.",
 )
 @click.option(
-    "--limit", type=click.IntRange(0), help=f"At most so many events: {_SHOWN}, or all of them with --json."
+    "--limit", type=click.IntRange(0), help=f"Most events to list: by default {_SHOWN}, with --json all."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None, *, as_json: bool) -> None:
-    """List what is missed: events that Okta named for our hook and that the hook did not bring within its grace.
+    """List missed events: Okta meant them for our hook, and the hook did not deliver them within its grace period.
 
-    None of them is lost: the System Log brought them, and they go to every sink. First how many of each type, then the
-    events, the newest first. A hook that brings one later still takes it off this list; the list goes back as far as
-    `store.dedup_window`. Works whether or not a forwarder runs on the store.
+    None of them is lost: they are stored from the System Log and delivered to every sink. The output has the number of
+    each event type, then the events, newest first. An event leaves the list if the hook delivers it later, or after
+    `store.dedup_window`. Works with and without a running forwarder.
 
-    Exit codes: 0 nothing is missed, 1 something is, or the store cannot be read, 2 wrong usage or configuration.
+    Exit codes: 0 nothing was missed, 1 something was, or the store cannot be read, 2 wrong usage or configuration.
     """
     from forwarder.store.engine import open_commands
 
@@ -55,9 +57,9 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 def _json(found: "Gaps") -> dict[str, Any]:
     return {
         "missed": found.count,
-        "awaited": sum(found.awaited.values()),
+        "pending": sum(found.awaited.values()),
         "orgs": {
-            org: {"missed": sum(types.values()), "awaited": found.awaited[org], "types": types}
+            org: {"missed": sum(types.values()), "pending": found.awaited[org], "types": types}
             for org, types in found.missed.items()
         },
         "events": [
@@ -65,9 +67,9 @@ def _json(found: "Gaps") -> dict[str, Any]:
                 "org": gap.org,
                 "uuid": gap.uuid,
                 "event_type": gap.event_type,
-                "published": _iso(gap.published),
-                "brought_by_log": _iso(gap.since),
-                "missed_at": _iso(gap.missed_at),
+                "published": iso(gap.published, "milliseconds"),
+                "read_from_log_at": iso(gap.since, "milliseconds"),
+                "missed_at": iso(gap.missed_at, "milliseconds"),
             }
             for gap in found.events
         ],
@@ -76,24 +78,14 @@ def _json(found: "Gaps") -> dict[str, Any]:
 
 def _print(found: "Gaps") -> None:
     for org, types in found.missed.items():
-        click.echo(
-            f"{org}: {sum(types.values()):,} missed, {found.awaited[org]:,} that the hook may still bring"
-        )
+        click.echo(f"{org}: {sum(types.values()):,} missed, {found.awaited[org]:,} pending")
         for event_type, count in types.items():
             click.echo(f"  {count:>9,}  {event_type}")
     for gap in found.events:
-        click.echo(_line(gap))
+        published, read = iso(gap.published, "milliseconds"), iso(gap.since, "milliseconds")
+        click.echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
     more = found.count - len(found.events)
     if more:
-        click.echo(f"… and {more:,} older; --limit or --json shows them")
+        click.echo(f"… and {more:,} older; --limit or --json lists them")
     if not found.count:
-        click.secho("Nothing is missed.", fg="green")
-
-
-def _line(gap: "Gap") -> str:
-    brought = f"brought by the log {_iso(gap.since)}"
-    return f"{_iso(gap.published)}  {gap.org}  {gap.event_type}  {gap.uuid}  {brought}"
-
-
-def _iso(at: Micros) -> str:
-    return to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        click.secho("Nothing was missed.", fg="green")

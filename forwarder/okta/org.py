@@ -1,19 +1,29 @@
-"""What goes on over one org's API while the forwarder runs: the watch of its hook, the reading of its System Log."""
+"""Runs everything that uses one org's API: the watch of its hook, the polling of its System Log, and backfills."""
 
 import asyncio
-from typing import Any
+
+import msgspec
 
 from forwarder import logs
+from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
 from forwarder.okta.api.port import Api
-from forwarder.okta.hooks.watch import HookWatch
-from forwarder.okta.system_log.reconcile import Reconciler
+from forwarder.okta.hooks.hook_alerts import Notices
+from forwarder.okta.hooks.watch import HookState, HookWatch
+from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress, Report
+from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
-_AGAIN = 10.0  # seconds after something that nobody thought of
-_SECOND = 1_000_000
+_RETRY_PAUSE = 10.0  # seconds after an unexpected exception
 
 _logger = logs.get("okta")
+
+
+class OktaOrgState(msgspec.Struct, frozen=True):
+    """The state of one org; `hook` is None if the org has none."""
+
+    log: ReconcileState
+    alerts: Notices
+    hook: HookState | None
 
 
 class OktaOrgRunner:
@@ -21,69 +31,81 @@ class OktaOrgRunner:
 
     Args:
         org: its name in the configuration.
-        api: of the org; closed when `run` ends.
-        watch: of its hook; None where it has none.
+        api: closed when `run` ends.
+        watch: of its hook; None if it has none.
         reconciler: of its System Log.
-        clock: for pauses, and for ages.
+        backfills: of the same System Log.
+        clock: for pauses.
     """
 
     def __init__(
-        self, org: str, api: Api, watch: HookWatch | None, reconciler: Reconciler, clock: Clock
+        self,
+        org: str,
+        api: Api,
+        watch: HookWatch | None,
+        reconciler: Reconciler,
+        backfills: Backfill,
+        clock: Clock,
     ) -> None:
         self._org = org
         self._api = api
         self._watch = watch
         self._reconciler = reconciler
+        self._backfills = backfills
         self._clock = clock
+        self._backfill: asyncio.Task[Progress] | None = None
+        self._stopped = False
 
     async def run(self) -> None:
-        """Watch and read until cancelled. Nothing ends it before: whatever fails is tried again."""
+        """Watch and poll until cancelled. After an unexpected exception it starts again."""
         try:
             while True:
                 try:
-                    await self._go_on()
-                except Exception:  # the other orgs, and this one's hook, must not suffer
+                    await self._watch_and_poll()
+                except Exception:  # must not stop the other orgs, nor this org's hook
                     _logger.exception(
-                        "the Okta side of an org failed", action="okta_runner_failed", org=self._org
+                        "watching or polling the org failed", action="okta_runner_failed", org=self._org
                     )
-                await self._clock.sleep(_AGAIN)
+                await self._clock.sleep(_RETRY_PAUSE)
         finally:
+            self._stopped = True
+            if self._backfill is not None:
+                self._backfill.cancel()
+                await asyncio.gather(self._backfill, return_exceptions=True)
             await self._api.close()
 
-    async def _go_on(self) -> None:
+    async def _watch_and_poll(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             if self._watch is not None:
-                # The reader is to know from its first page on which hook is ours.
+                # The reconciler should know from its first page on which hook is ours.
                 await self._watch.look()
                 tasks.create_task(self._watch.run())
             tasks.create_task(self._reconciler.run())
 
-    def state(self) -> dict[str, Any]:
-        """How it goes, as JSON can hold it. Times are seconds."""
-        now = self._clock.now()
-        log, notices = self._reconciler.state, self._reconciler.notices
-        found: dict[str, Any] = {
-            "log": {
-                "last_poll_seconds_ago": _ago(log.last_poll, now),
-                "complete_up_to_seconds_ago": _ago(log.complete, now),
-                "missed": log.missed,
-                "restarts": log.restarts,
-                "error": log.error,
-            },
-            "hook_failures": notices.failures,
-            "hook_quota": notices.quota,
-            "hook": None,
-        }
-        if self._watch is not None:
-            hook = self._watch.state
-            found["hook"] = {
-                "id": hook.hook_id,
-                "condition": hook.condition.value,
-                "since_seconds_ago": _ago(hook.since, now),
-                "error": hook.error,
-            }
-        return found
+    async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
+        """Run a backfill, as `Backfill.run`. To cancel this cancels it.
 
+        Raises:
+            OktaError: Okta did not answer, or refused; or another backfill of the org runs; or `run` ended meanwhile.
+            StoreError: the store cannot be read or written.
+        """
+        if self._stopped or self._backfill is not None:
+            raise OktaError(f"a backfill of {self._org} is running already; wait for its end, or stop it")
+        self._backfill = asyncio.create_task(self._backfills.run(request, report))
+        try:
+            return await self._backfill
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            raise OktaError(
+                f"the forwarder stopped the backfill of {self._org}, because it stops or has reloaded the org; "
+                "run the same command again to resume"
+            ) from None
+        finally:
+            self._backfill = None
 
-def _ago(at: Micros | None, now: Micros) -> float | None:
-    return None if at is None else max(0.0, (now - at) / _SECOND)
+    @property
+    def state(self) -> OktaOrgState:
+        """What an operator wants to know."""
+        hook = self._watch.state if self._watch else None
+        return OktaOrgState(self._reconciler.state, self._reconciler.notices, hook)

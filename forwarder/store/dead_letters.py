@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.control import Request
 from forwarder.core.time import Micros
 from forwarder.store.sqlite.uuid_key import unpack
 
@@ -21,6 +22,18 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: tuple[int, ...] | None = None
     sink: str | None = None
     reason: str | None = None
+
+
+class ReplayRequest(Request, frozen=True, tag="replay"):
+    """Asks the running forwarder to send these dead letters again."""
+
+    selection: Selection
+
+
+class DiscardRequest(Request, frozen=True, tag="discard"):
+    """Asks the running forwarder to remove these dead letters for good."""
+
+    selection: Selection
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

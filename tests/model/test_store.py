@@ -22,7 +22,6 @@ from forwarder.store.dead_letters import Selection
 from forwarder.store.gaps import read_gaps
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.intake import CommandIntake
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
 from tests.integration.store.helpers import attach, event, reject, settle, view
@@ -95,7 +94,6 @@ class StoreMachine(RuleBasedStateMachine):
         ),
         malformed=st.integers(0, 2),
         times=st.integers(1, 2),
-        by_command=st.booleans(),
     )
     def append_page(
         self,
@@ -103,14 +101,12 @@ class StoreMachine(RuleBasedStateMachine):
         names: list[tuple[str | None, bool, int]],
         malformed: int,
         times: int,
-        by_command: bool,  # noqa: FBT001  # Hypothesis passes it by name
     ) -> None:
-        """The log brings a page, perhaps a second time, and perhaps through a command beside the forwarder."""
+        """A page of the System Log comes, perhaps twice."""
         page = self.page(org, names, malformed)
-        log = CommandIntake(self.options, self.clock) if by_command else self.store
         for _ in range(times):
             expected = self.model.append(page, self.seconds)
-            appended = self.run(log.append(page, timeout=20))
+            appended = self.run(self.store.append(page, timeout=20))
             assert list(appended.stored) == expected
             assert appended.duplicates == len(page.events) - len(expected)
 

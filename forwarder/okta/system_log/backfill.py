@@ -1,29 +1,36 @@
-"""A span of the past into the store, from the System Log, on an operator's word.
+"""Fetches a time range of the past from the System Log into the store, when an operator asks for it.
 
-The log is read bounded, in the order in which events happened, so that how far a backfill has come is a time. It is
-stored with each page: whatever ends a backfill, the next one goes on there.
+The range is read bounded, ordered by the time of the events, so a time says how far a backfill has come. This checkpoint
+is stored with each page: after an interruption, the next backfill resumes there.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
+from forwarder.control import Request
 from forwarder.core.errors import OktaRefusedError
-from forwarder.core.event import Source
-from forwarder.core.ports import Batch, Clock, EventStore
-from forwarder.core.time import Micros
-from forwarder.okta.system_log.pages import LogPage, SystemLog
-from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, GONE, Place
+from forwarder.core.ports import Clock, EventStore
+from forwarder.core.time import SECOND, Micros
+from forwarder.metrics import Metrics
+from forwarder.okta.system_log.metrics import SystemLogMetrics
+from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog
+from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 
 PAUSE = 5.0
-"""Seconds between two looks at whether to go on."""
+"""Seconds between two checks whether to continue."""
 
-_LOOKS = 8
-_MILLISECOND = 1_000
+MOST_WAITING = 50_000
+"""Events that may wait for a sink during a backfill. More could fill the store, and hooks would be refused."""
+
+_MINUTE = 60.0
+
+T = TypeVar("T")
 
 
-class Span(msgspec.Struct, frozen=True):
-    """What to fetch: what happened from `since` on and before `until`, by Okta's clock."""
+class TimeRange(msgspec.Struct, frozen=True):
+    """Events published at or after `since` and before `until`, by Okta's clock."""
 
     since: Micros
     until: Micros
@@ -33,31 +40,64 @@ class Span(msgspec.Struct, frozen=True):
         return max(0, self.until - self.since)
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """How far a backfill is.
+class BackfillRequest(Request, frozen=True, tag="backfill"):
+    """What an operator asks for.
 
     Attributes:
-        reached: what happened before is stored.
-        read: events that Okta gave.
-        new: those of them that the store did not know.
-        rejected: elements that were no event.
-        waits: why it does not go on just now; None while it does.
+        limit_fraction: how much of our share of Okta's rate limit to use, from ]0, 1].
+        dry_run: only plan.
+    """
+
+    org: str
+    time_range: TimeRange
+    limit_fraction: float = 1.0
+    dry_run: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, tag="plan"):
+    """What a backfill is going to do.
+
+    Attributes:
+        time_range: what is left to fetch.
+        polled_until: if set, later events of the request are left to polling.
+        resumes: an interrupted backfill of the same request had come to `time_range.since`.
+        events: a rough estimate of the events in `time_range`.
+        calls_per_minute: how many calls the rate limit allows; None if Okta has not said.
+    """
+
+    time_range: TimeRange
+    polled_until: Micros | None = None
+    resumes: bool = False
+    events: int = 0
+    calls_per_minute: int | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How far a backfill has come.
+
+    Attributes:
+        reached: everything published before is stored.
+        read: events that Okta returned.
+        new: those of them that were not in the store.
+        malformed: elements that are not events.
+        waits: why it waits; None while it does not.
     """
 
     reached: Micros
     read: int = 0
     new: int = 0
-    rejected: int = 0
+    malformed: int = 0
     waits: str | None = None
 
 
-class _Mark(msgspec.Struct, frozen=True):
-    """What is remembered of an org's last backfill.
+Report = Callable[[Plan | Progress], None]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """What the store keeps of an org's last backfill. Everything between `since` and `reached` is stored.
 
     Attributes:
-        since: where it began.
-        reached: what happened between is stored.
-        done: it came to its end; to ask for it again is meant.
+        done: it was completed, so the same request starts from the beginning.
     """
 
     since: Micros
@@ -65,161 +105,162 @@ class _Mark(msgspec.Struct, frozen=True):
     done: bool
 
 
-class _Gap(msgspec.Struct, frozen=True):
-    """A part of a span that nobody has looked at.
-
-    Attributes:
-        begin: where it begins.
-        end: where it ends.
-        before: events a microsecond just before it; None where that is unknown.
-        after: the same just after it.
-    """
-
-    begin: Micros
-    end: Micros
-    before: float | None = None
-    after: float | None = None
-
-    @property
-    def length(self) -> Micros:
-        return self.end - self.begin
-
-    @property
-    def events(self) -> float:
-        """How many it may hold, as its neighbours have them."""
-        rates = [rate for rate in (self.before, self.after) if rate is not None]
-        return self.length * sum(rates) / len(rates) if rates else 0.0
+def backlog(waiting: Mapping[str, int]) -> str | None:
+    """Return why a backfill should wait for the sinks, given how many events wait for each; None if it should not."""
+    events, sink = max(((count, name) for name, count in waiting.items()), default=(0, ""))
+    return f"{events:,} events wait for the sink {sink}" if events > MOST_WAITING else None
 
 
 class Backfill:
-    """Fetches spans of one org's past."""
+    """Fetches time ranges of one org's past."""
 
     def __init__(
-        self, log: SystemLog, store: EventStore, clock: Clock, hold: Callable[[], Awaitable[str | None]]
+        self,
+        log: SystemLog,
+        store: EventStore,
+        clock: Clock,
+        metrics: Metrics,
+        should_wait: Callable[[], Awaitable[str | None]],
+        calls_per_minute: Callable[[], int | None],
     ) -> None:
         """Args:
-        log: of the org.
+        log: the org's System Log.
         store: where the events go.
-        clock: to wait by.
-        hold: says why the next page has to wait; None where it has not to.
+        clock: for pauses.
+        metrics: where to count.
+        should_wait: returns why the next page must wait; None if it need not.
+        calls_per_minute: returns our share of Okta's rate limit; None while Okta has not said it.
         """
         self._log = log
         self._store = store
         self._clock = clock
-        self._hold = hold
+        self._metrics = SystemLogMetrics(metrics, log.org)
+        self._should_wait = should_wait
+        self._calls_per_minute = calls_per_minute
+        self._checkpoint_name = f"backfill:{log.org}"
 
-    async def polled(self) -> Micros | None:
-        """Up to where the forwarder itself has read the log; None where it never has. What comes after, it will bring:
-        only if it does so first can it tell whether the hook has missed something.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        text = await self._store.cursor(f"log:{self._log.org}")
-        try:
-            place = msgspec.json.decode(text or "null", type=Place | None)
-        except msgspec.MsgspecError:
-            return None
-        return max(place.polled, place.newest) if place else None
-
-    async def rest(self, span: Span) -> Span:
-        """What of `span` is still to be fetched, after a backfill that did not come to its end.
+    async def run(self, request: BackfillRequest, report: Report) -> Progress:
+        """Plan, report the plan, and fetch, unless it is a dry run.
 
         Raises:
-            StoreError: the store cannot be read.
+            OktaError: Okta did not answer, or refused.
+            StoreError: the store cannot be read or written.
         """
-        mark = await self._mark()
-        if mark is None or mark.done or not mark.since <= span.since <= mark.reached:
-            return span
-        return Span(min(mark.reached, span.until), span.until)
+        plan = await self.plan(request)
+        report(plan)
+        if request.dry_run or not plan.time_range.length:
+            return Progress(plan.time_range.since)
+        return await self.fetch(plan.time_range, report, request.limit_fraction)
 
-    async def estimate(self, span: Span) -> int:
-        """Roughly how many events `span` holds, by a few looks into the middle of what is unknown of it.
+    async def plan(self, request: BackfillRequest) -> Plan:
+        """Find out what is left to fetch.
 
         Raises:
-            OktaError: Okta does not answer, or refuses.
+            OktaError, StoreError: as `run`.
         """
-        gaps = [_Gap(span.since, span.until)]
-        seen = 0
-        for look in range(_LOOKS):
-            gap = max(gaps, key=lambda gap: gap.length)
-            if gap.length <= _MILLISECOND:
-                break
-            begin = (gap.begin + gap.end) // 2 if look else gap.begin
-            page = await self._log.begin(begin, gap.end)
-            more = page.next is not None and page.newest is not None
-            known_to = max(begin, page.newest or 0) if more else gap.end
-            rate = len(page.events) / max(known_to - begin, _MILLISECOND)
-            seen += len(page.events)
-            gaps.remove(gap)
-            gaps += [_Gap(gap.begin, begin, gap.before, rate), _Gap(known_to, gap.end, rate, gap.after)]
-        return seen + round(sum(gap.events for gap in gaps))
+        since, until = request.time_range.since, request.time_range.until
+        polled_until = await self.polled_until()
+        if polled_until is None or polled_until >= until:
+            polled_until = None
+        else:
+            until = max(polled_until, since)
+        left = await self.remaining(TimeRange(since, until))
+        plan = Plan(left, polled_until, resumes=left.since > since)
+        if not left.length:
+            return plan
+        events = await self.estimate(left)
+        calls = self._allowed_calls(request.limit_fraction)
+        return msgspec.structs.replace(plan, events=events, calls_per_minute=calls)
 
-    async def run(self, span: Span, tell: Callable[[Progress], None]) -> Progress:
-        """Fetch `span`. Whatever ends it early, `rest` knows what is left.
+    async def polled_until(self) -> Micros | None:
+        """Return how far polling has read, or None.
 
-        Args:
-            span: what to fetch.
-            tell: called with each step.
+        Later events are left to polling, which must see them first to find those that the hook missed.
+        """
+        cursor = await self._stored(cursor_name(self._log.org), Cursor)
+        return max(cursor.polled_until, cursor.newest) if cursor else None
+
+    async def remaining(self, time_range: TimeRange) -> TimeRange:
+        """Return what is left of `time_range` after an interrupted backfill."""
+        last = await self._stored(self._checkpoint_name, Checkpoint)
+        if last is None or last.done or not last.since <= time_range.since <= last.reached:
+            return time_range
+        return TimeRange(min(last.reached, time_range.until), time_range.until)
+
+    async def estimate(self, time_range: TimeRange) -> int:
+        """Estimate how many events `time_range` holds, as if they came at the rate of the first page.
 
         Raises:
-            OktaError: Okta does not answer, or refuses.
-            StoreError: a page cannot be stored.
+            OktaError: Okta did not answer, or refused.
         """
-        since = await self._beginning(span)
-        progress = Progress(span.since)
+        page = await self._log.first_page(time_range.since, time_range.until)
+        if page.next_link is None or page.newest is None:
+            return len(page.events)
+        seen = max(page.newest - time_range.since, SECOND)
+        return max(len(page.events), round(len(page.events) * time_range.length / seen))
+
+    async def fetch(self, time_range: TimeRange, report: Report, limit_fraction: float = 1.0) -> Progress:
+        """Fetch `time_range` and report each page. `remaining` tells what is left after an interruption.
+
+        Raises:
+            OktaError, StoreError: as `run`.
+        """
+        last = await self._stored(self._checkpoint_name, Checkpoint)
+        resumes = last is not None and not last.done and last.reached == time_range.since
+        since = last.since if last is not None and resumes else time_range.since
+        progress = Progress(time_range.since)
         link: str | None = None
+        window_end, calls = 0.0, 0
         while True:
-            await self._held(progress, tell)
-            page = await self._page(link, Span(progress.reached, span.until))
-            link = page.next if page.events or page.malformed else None
-            reached = span.until if link is None else max(progress.reached, page.newest or 0)
-            mark = _Mark(since, reached, done=link is None)
-            progress = await self._keep(page, mark, progress)
-            tell(progress)
+            while reason := await self._wait_reason(window_end, calls, limit_fraction):
+                report(msgspec.structs.replace(progress, waits=reason))
+                await self._clock.sleep(PAUSE)
+            if self._clock.monotonic() >= window_end:
+                window_end, calls = self._clock.monotonic() + _MINUTE, 0
+            calls += 1
+            page = await self._page(link, TimeRange(progress.reached, time_range.until))
+            link = page.next_link if page.events or page.malformed else None
+            reached = time_range.until if link is None else max(progress.reached, page.newest or 0)
+            progress = await self._store_page(page, Checkpoint(since, reached, done=link is None), progress)
+            report(progress)
             if link is None:
                 return progress
 
-    async def _beginning(self, span: Span) -> Micros:
-        """Where the backfill began that `span` is the rest of."""
-        mark = await self._mark()
-        goes_on = mark is not None and not mark.done and mark.reached == span.since
-        return mark.since if mark is not None and goes_on else span.since
+    async def _wait_reason(self, window_end: float, calls: int, limit_fraction: float) -> str | None:
+        allowed = self._allowed_calls(limit_fraction)
+        if allowed is not None and calls >= allowed and self._clock.monotonic() < window_end:
+            return "the share of Okta's rate limit is used up for this minute"
+        return await self._should_wait()
 
-    async def _page(self, link: str | None, span: Span) -> LogPage:
+    def _allowed_calls(self, limit_fraction: float) -> int | None:
+        """Return how many calls a minute a backfill may use; polling keeps the rest of our share."""
+        ours = self._calls_per_minute()
+        return None if ours is None else max(1, int(ours * limit_fraction))
+
+    async def _page(self, link: str | None, time_range: TimeRange) -> LogPage:
         if link is not None:
             try:
-                return await self._log.follow(link, endless=False)
+                return await self._log.next_page(link, polling=False)
             except OktaRefusedError as error:
-                if error.status not in GONE:
+                if error.status not in CURSOR_EXPIRED:
                     raise
-        return await self._log.begin(span.since, span.until)
+        return await self._log.first_page(time_range.since, time_range.until)
 
-    async def _keep(self, page: LogPage, mark: _Mark, before: Progress) -> Progress:
-        # Nothing is awaited from a hook here: of what happened long ago nobody knows any more what the hook has brought.
-        cursor = self._name, msgspec.json.encode(mark).decode()
-        done = await self._store.append(
-            Batch(page.events, page.malformed, Source.LOG, cursor), timeout=COMMIT_TIMEOUT
-        )
+    async def _store_page(self, page: LogPage, checkpoint: Checkpoint, before: Progress) -> Progress:
+        # No hook id was given, so no event becomes pending: the store no longer knows what the hook delivered long ago.
+        batch = page.batch((self._checkpoint_name, msgspec.json.encode(checkpoint).decode()))
+        appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
+        self._metrics.count_page(appended, len(page.malformed), backfill=True)
         return Progress(
-            mark.reached,
+            checkpoint.reached,
             before.read + len(page.events),
-            before.new + len(done.stored),
-            before.rejected + len(page.malformed),
+            before.new + len(appended.stored),
+            before.malformed + len(page.malformed),
         )
 
-    async def _held(self, progress: Progress, tell: Callable[[Progress], None]) -> None:
-        while reason := await self._hold():
-            tell(msgspec.structs.replace(progress, waits=reason))
-            await self._clock.sleep(PAUSE)
-
-    @property
-    def _name(self) -> str:
-        return f"backfill:{self._log.org}"
-
-    async def _mark(self) -> _Mark | None:
-        text = await self._store.cursor(self._name)
+    async def _stored(self, name: str, kind: type[T]) -> T | None:
+        """Read what is stored under `name`; None if there is nothing, or nothing readable."""
         try:
-            return msgspec.json.decode(text or "null", type=_Mark | None)
+            return msgspec.json.decode(await self._store.cursor(name) or "", type=kind)
         except msgspec.MsgspecError:
             return None

@@ -1,16 +1,17 @@
-"""What the reader of a System Log counts; every series but the single event types exists at 0 from the start."""
+"""Metrics of reading one org's System Log; every series except the single event types starts at 0."""
 
 from collections import Counter
 
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended
+from forwarder.core.time import seconds_between
 from forwarder.metrics import Metrics, event_type_label
 
 _VIA = Source.LOG.value
 
 
-class LogCounts:
-    """The series of one org."""
+class SystemLogMetrics:
+    """The series of one org, for polling and for backfills."""
 
     def __init__(self, metrics: Metrics, org: str) -> None:
         self._received = metrics.events_received
@@ -22,17 +23,16 @@ class LogCounts:
         self._missed = metrics.events_missed.labels(org)
         self.lag = metrics.reconcile_lag.labels(org)
 
-    def appended(self, appended: Appended, malformed: int) -> None:
-        """Count what one page brought."""
+    def count_page(self, appended: Appended, malformed: int, *, backfill: bool = False) -> None:
+        """Count one stored page. The receive lag of a backfill says nothing, so it is left out."""
         types = Counter(event_type_label(event.event_type) for event in appended.stored)
         for label, count in types.items():
             self._received.labels(self._org, _VIA, label).inc(count)
-        for event in appended.stored:
-            # Two clocks are compared, so never below 0.
-            self._receive_lag.observe(max(0, event.received_at - event.published) / 1_000_000)
+        for event in () if backfill else appended.stored:
+            self._receive_lag.observe(seconds_between(event.published, event.received_at) or 0.0)
         self._duplicates.inc(appended.duplicates or 0)
         self._rejected.inc(malformed)
 
-    def missed(self, count: int) -> None:
-        """Count events that the hook never brought."""
+    def count_missed(self, count: int) -> None:
+        """Count events that the hook failed to deliver."""
         self._missed.inc(count)

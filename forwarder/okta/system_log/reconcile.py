@@ -1,8 +1,8 @@
-"""The org's System Log into the store: what hooks do not carry, and what they should have brought and did not.
+"""Polls the org's System Log into the store: it has events that hooks do not carry, and those that a hook failed to deliver.
 
-Nothing is lost, because where the next page begins is stored in one transaction with the page before it: a reader that
-dies reads a page again, and the store knows its events. Where Okta does not know the place any more, it goes back in
-time and reads again what the store knows already.
+Nothing is lost, because each page and the cursor after it are stored in one transaction: after a crash, one page is read
+again, and the store knows its events. If Okta no longer accepts the cursor, the reader rewinds in time and reads known
+events again.
 """
 
 from typing import Protocol
@@ -12,47 +12,42 @@ import msgspec
 from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
-from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
-from forwarder.core.time import Micros, to_datetime
+from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_alerts import Notices
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.metrics import LogCounts
-from forwarder.okta.system_log.pages import LogPage, SystemLog, hooked, names_hooks
+from forwarder.okta.system_log.event_details import targets_any_hook
+from forwarder.okta.system_log.metrics import SystemLogMetrics
+from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
 
-_SECOND = 1_000_000
+REWIND: Micros = 3600 * SECOND
+"""How far before the newest event read to start again when the cursor is lost.
 
-OVERLAP: Micros = 3600 * _SECOND
-"""How far before the newest event known a reader goes that lost its place.
-
-By Okta's word no overlap is needed: polling looks at when an event was stored, and what is unread was stored after the
-newest that was read had happened. An hour covers that Okta's machines differ in time and show what they store late.
-More would cost: a busy org has 40,000 events an hour, 40 pages, two minutes of the limit's share; a day of it would keep
-what happens now waiting for half an hour each time that a place is lost.
+By Okta's documentation no rewind is needed: polling goes by the time at which Okta stored an event, and everything unread was
+stored after the newest event that was read had happened. An hour covers differences between Okta's machines and events
+that they show late. More would cost: a busy org has 40,000 events an hour, which is 40 pages, or two minutes of the
+rate limit's share. A day would delay current events by half an hour each time that a cursor is lost.
 """
 
-DEEP: Micros = 24 * 3600 * _SECOND
-"""How far a reader goes back that cannot even tell what it has read: a whole day, for there is nothing better to go by."""
+FULL_REWIND: Micros = 24 * 3600 * SECOND
+"""How far before now to start again when the stored cursor cannot be read, so that nothing says what was read."""
 
 COMMIT_TIMEOUT = 30.0
-"""Seconds to wait for a page to be stored; nobody waits for an answer here."""
+"""Seconds to wait for a page to be stored. No client waits for it."""
 
-GONE = {400, 404, 410}
-"""What Okta answers for a place in the log that it does not know any more."""
-
-_HUMAN = {401, 403}  # what only an operator can mend
+_NEEDS_OPERATOR = {401, 403}
 _BACKOFF = Backoff(base=2.0, cap=120.0)
-_NO_JITTER = 0.5  # one reader an org: nobody to step out of the way of. Half of the bound: 1, 2, 4 … 60 s
+_NO_JITTER = 0.5  # each org has one reader, so no two collide. Half of the bound: 1, 2, 4 … 60 s
 
 _logger = logs.get("okta")
 
 
-class KnownHook(Protocol):
-    """What is known of our hook; HookWatch is one."""
+class HookIdSource(Protocol):
+    """Knows the id of our hook. HookWatch is one."""
 
     def hook_id(self) -> str | None:
-        """Its id; None where there is none, or where it is not known yet."""
+        """Return the id; None if there is no hook, or if it is not known yet."""
         ...
 
     async def look(self) -> None:
@@ -60,48 +55,59 @@ class KnownHook(Protocol):
         ...
 
 
-class Place(msgspec.Struct, frozen=True):
-    """How far a reader has come, as the store remembers it.
+class Cursor(
+    msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}
+):
+    """How far the System Log was read, as the store keeps it.
 
     Attributes:
-        next: address of the page that follows; empty for none: begin by time then.
-        polled: by our clock; all that Okta had stored then is read. 0 before the log's end was reached once.
-        newest: the latest `published` that was read; before that, where to begin.
-        hook: id of the hook that was ours, for while it is not known yet after a start.
+        next_link: address of the next page; empty to start by time.
+        polled_until: everything that Okta had stored by then is read, by our clock; 0 before the end of the log was
+            reached once.
+        newest: the latest `published` that was read; at first, when to start.
+        hook_id: id of our last hook, for as long as it is not known after a start.
     """
 
-    next: str
-    polled: Micros
+    next_link: str
+    polled_until: Micros
     newest: Micros
-    hook: str = ""
+    hook_id: str = ""
+
+    @property
+    def complete_until(self) -> Micros:
+        """Every event before is stored, as far as the log shows."""
+        return max(self.polled_until, self.newest)
+
+
+def cursor_name(org: str) -> str:
+    """Return the name under which the store keeps the cursor of an org."""
+    return f"log:{org}"
 
 
 class ReconcileState(msgspec.Struct):
-    """What an operator wants to know. Counts begin with the process.
+    """The state of polling, for operators. Counts start with the process.
 
     Attributes:
-        last_poll: when the log's end was last reached; None before.
-        cursor_saved: when the place was last stored; None before.
-        complete: all that happened before is stored, as far as the log tells.
-        missed: events that the hook never brought.
-        restarts: how often the place was lost.
-        error: why the last try failed; None while all is well.
+        last_poll: when the end of the log was last reached; None if never.
+        complete_until: every event before is stored, as far as the log shows.
+        missed: events that the hook failed to deliver.
+        restarts: how often the cursor was lost.
+        error: why the last try failed; None if it succeeded.
     """
 
     last_poll: Micros | None = None
-    cursor_saved: Micros | None = None
-    complete: Micros | None = None
+    complete_until: Micros | None = None
     missed: int = 0
     restarts: int = 0
     error: str | None = None
 
 
 class Reconciler:
-    """Reads one org's System Log into the store, for as long as `run` runs.
+    """Reads one org's System Log into the store.
 
     Attributes:
-        state: how it goes.
-        notices: what Okta says there about hooks.
+        state: the state of polling.
+        notices: what Okta writes about hooks into the log.
     """
 
     def __init__(
@@ -109,193 +115,190 @@ class Reconciler:
         log: SystemLog,
         store: EventStore,
         settings: ReconcileSettings,
-        hook: KnownHook | None,
+        hook: HookIdSource | None,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         """Args:
-        log: of the org.
+        log: the org's System Log.
         store: where the events go.
-        settings: when to look, and how late a hook may be.
-        hook: ours; while its id is not known, the last one that this org had counts. None where it has none.
+        settings: when to poll, and how late a hook may deliver.
+        hook: our hook; None if the org has none. While its id is unknown, the last known id counts.
         metrics: where to count.
-        clock: what time it is.
+        clock: for times and pauses.
         """
         self._log = log
         self._store = store
         self._settings = settings
         self._hook = hook
         self._clock = clock
-        self._counts = LogCounts(metrics, log.org)
-        self._counts.lag.set_function(self.lag)
-        self._place: Place | None = None
+        self._metrics = SystemLogMetrics(metrics, log.org)
+        self._metrics.lag.set_function(self.lag)
+        self._cursor: Cursor | None = None
         self._tries = 0
-        self._trouble: object = None
-        self._hooks_since = clock.monotonic()
-        self._born = clock.now()
+        self._failure: object = None
+        self._hooks_stored_since = clock.monotonic()
+        self._started = clock.now()
         self.state = ReconcileState()
         self.notices = Notices(log.org, clock)
 
     async def run(self) -> None:
-        """Look every `poll`, until cancelled. What Okta or the store does never ends it."""
+        """Poll at each interval, until cancelled. Errors of Okta or of the store never end it."""
         while True:
             begun = self._clock.monotonic()
             try:
                 await self.poll()
             except (OktaError, StoreError) as error:
-                await self._clock.sleep(self._failed(error))
+                await self._clock.sleep(self._record_failure(error))
             else:
                 await self._clock.sleep(max(0.0, begun + self._settings.poll - self._clock.monotonic()))
 
     async def poll(self) -> None:
-        """Read all that the log has by now, and give up on hooks that are too late.
+        """Read the log to its end, and mark events as missed whose grace period is over.
 
         Raises:
-            OktaError: not all could be read; what was is stored.
-            StoreError: the store cannot be read, or missed events could not be noted.
+            OktaError: a page could not be read; those before are stored.
+            StoreError: the store cannot be read, or missed events cannot be marked.
         """
-        if self._place is None:
-            self._place = await self._remembered()
-        full = True
-        while full:
-            hook = self._hook_id() or self._place.hook
-            page = await self._page(self._place, hook)
-            if (
-                self._hook
-                and not self._hook.hook_id()
-                and any(names_hooks(event.body) for event in page.events)
-            ):
-                # Made since the last look, perhaps: its first events are already its to bring.
+        if self._cursor is None:
+            self._cursor = await self._load_cursor()
+        has_more = True
+        while has_more:
+            hook_id = self._hook_id() or self._cursor.hook_id
+            page = await self._next_page(self._cursor, hook_id)
+            if self._hook and not self._hook.hook_id() and any(targets_any_hook(e.body) for e in page.events):
+                # The hook may have been created since the last check: it should deliver its first events already.
                 await self._hook.look()
-                hook = self._hook_id() or hook
-                page = msgspec.structs.replace(page, hooked=await hooked(page.events, hook))
-            self._place = await self._keep(page, self._place, hook)
-            full = page.full
+                hook_id = self._hook_id() or hook_id
+                expected = await expected_by_hook(page.events, hook_id)
+                page = msgspec.structs.replace(page, expected_by_hook=expected)
+            self._cursor = await self._store_page(page, self._cursor, hook_id)
+            has_more = page.has_more
         self.state.last_poll = self._clock.now()
-        self._recovered()
-        await self._give_up_on_hooks()
+        self._record_success()
+        await self._mark_missed()
 
     def lag(self) -> float:
-        """Seconds since the newest moment up to which the log is stored; since our start, before that is known."""
-        return max(0, self._clock.now() - (self.state.complete or self._born)) / _SECOND
+        """Return the seconds since the time up to which the log is stored; if unknown, since our start."""
+        return seconds_between(self.state.complete_until or self._started, self._clock.now()) or 0.0
 
     def _hook_id(self) -> str | None:
         return self._hook.hook_id() if self._hook else None
 
-    @property
-    def _cursor(self) -> str:
-        return f"log:{self._log.org}"
-
-    async def _remembered(self) -> Place:
-        """Where to go on: as the store remembers it, or `lookback` ago."""
+    async def _load_cursor(self) -> Cursor:
+        """Read the cursor from the store; without one, start `lookback` ago."""
         now = self._clock.now()
-        text = await self._store.cursor(self._cursor)
+        text = await self._store.cursor(cursor_name(self._log.org))
         if text is None:
-            place = Place("", 0, now - round(self._settings.lookback * _SECOND))
+            cursor = Cursor("", 0, now - round(self._settings.lookback * SECOND))
         else:
             try:
-                place = msgspec.json.decode(text, type=Place)
+                cursor = msgspec.json.decode(text, type=Cursor)
             except msgspec.MsgspecError as error:
-                place = self._lost(
-                    Place("", 0, now - DEEP + OVERLAP), f"what is remembered is no place: {error}"
-                )
-        self.state.complete = max(place.polled, place.newest)
-        if place.next and not self._log.owns(place.next):
-            place = self._lost(place, "the org's address has changed")
-        return place
+                start = Cursor("", 0, now - FULL_REWIND + REWIND)
+                cursor = self._rewind(start, f"the stored cursor cannot be read: {error}")
+        self.state.complete_until = cursor.complete_until
+        if cursor.next_link and not self._log.is_own_link(cursor.next_link):
+            cursor = self._rewind(cursor, "the URL of the org has changed")
+        return cursor
 
-    async def _page(self, place: Place, hook: str) -> LogPage:
-        """The page that follows `place`; begins by time where Okta does not know the place any more."""
-        if place.next:
+    async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
+        """Request the page after `cursor`; start by time if there is no link, or if Okta no longer accepts it."""
+        if cursor.next_link:
             try:
-                return await self._log.follow(place.next, hook=hook)
+                return await self._log.next_page(cursor.next_link, hook_id=hook_id)
             except OktaRefusedError as error:
-                if error.status not in GONE:
+                if error.status not in CURSOR_EXPIRED:
                     raise
-                place = self._place = self._lost(place, str(error))
-        return await self._log.begin(place.newest, hook=hook)
+                cursor = self._cursor = self._rewind(cursor, str(error))
+        return await self._log.first_page(cursor.newest, hook_id=hook_id)
 
-    def _lost(self, place: Place, why: str) -> Place:
-        """Where to begin by time, for one who was at `place`."""
+    def _rewind(self, cursor: Cursor, why: str) -> Cursor:
+        """Return a cursor that starts by time, REWIND before the newest event read."""
         self.state.restarts += 1
-        since = place.newest - OVERLAP
+        since = cursor.newest - REWIND
         _logger.warning(
-            "lost the place in the System Log; reads again from before it, so that nothing is passed over",
+            "the cursor of the System Log is lost; reading starts again from before it, so that nothing is skipped",
             action="reconcile_restarted",
             org=self._log.org,
-            since=to_datetime(since).isoformat(),
+            since=iso(since),
             why=why,
         )
-        return msgspec.structs.replace(place, next="", newest=since)
+        return msgspec.structs.replace(cursor, next_link="", newest=since)
 
-    async def _keep(self, page: LogPage, before: Place, hook: str) -> Place:
-        """Store a page with the place after it, and say what that place is. Tries until it is stored."""
-        place = Place(
-            next=page.next or "",
-            polled=before.polled if page.full else page.asked,
-            # Never ahead of our clock: one event from the future would hide what happens until then.
-            newest=max(before.newest, min(page.newest or 0, page.asked)),
-            hook=hook,
+    async def _store_page(self, page: LogPage, before: Cursor, hook_id: str) -> Cursor:
+        """Store a page with the cursor after it, and return that cursor. Retries until it is stored."""
+        cursor = Cursor(
+            next_link=page.next_link or "",
+            polled_until=before.polled_until if page.has_more else page.requested_at,
+            # Never ahead of our clock: one event from the future would hide everything until then.
+            newest=max(before.newest, min(page.newest or 0, page.requested_at)),
+            hook_id=hook_id,
         )
-        cursor = self._cursor, msgspec.json.encode(place).decode()
-        appended = await self._append(Batch(page.events, page.malformed, Source.LOG, cursor, page.hooked))
-        self.state.cursor_saved = self._clock.now()
-        self.state.complete = max(place.polled, place.newest)
-        self._counts.appended(appended, len(page.malformed))
+        batch = page.batch((cursor_name(self._log.org), msgspec.json.encode(cursor).decode()))
+        appended = await self._append(batch)
+        self.state.complete_until = cursor.complete_until
+        self._metrics.count_page(appended, len(page.malformed))
         self.notices.look(appended.stored)
-        return place
+        return cursor
 
     async def _append(self, batch: Batch) -> Appended:
-        """Store `batch`, however long that takes. It is never fetched again for that: each try of a slow store may stand
-        in its queue, and all of them share the same bodies."""
+        """Store `batch`, however long that takes.
+
+        The page is not requested again meanwhile: each try at a slow store may still be in its queue, and all of them
+        share the same bodies.
+        """
         while True:
             try:
                 appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
             except StoreError as error:
-                await self._clock.sleep(self._failed(error))
+                await self._clock.sleep(self._record_failure(error))
             else:
-                self._recovered()
+                self._record_success()
                 return appended
 
-    async def _give_up_on_hooks(self) -> None:
-        """Call missed what the hook had time to bring: `grace` since it happened, since the log brought it, and since
-        hooks were able to come at all, which they are not while we are down or cannot store."""
-        if self._clock.monotonic() - self._hooks_since < self._settings.grace:
+    async def _mark_missed(self) -> None:
+        """Mark what the hook had time to deliver as missed.
+
+        The grace period counts from when the event happened, from when the log delivered it, and from when hooks could
+        be stored at all, which is not while this process is down or cannot store.
+        """
+        if self._clock.monotonic() - self._hooks_stored_since < self._settings.grace:
             return
-        before = self._clock.now() - round(self._settings.grace * _SECOND)
+        before = self._clock.now() - round(self._settings.grace * SECOND)
         missed = await self._store.mark_missed(self._log.org, before)
         if missed:
-            self._counts.missed(missed)
+            self._metrics.count_missed(missed)
             self.state.missed += missed
             _logger.warning(
-                "the hook never brought what it should; the System Log did",
+                "the hook failed to deliver events; they are stored from the System Log. See: forwarder gaps",
                 action="events_missed",
                 org=self._log.org,
                 events=missed,
             )
 
-    def _failed(self, error: OktaError | StoreError) -> float:
-        """Tell of a fault, once while it stays the same. Gives the seconds to wait."""
+    def _record_failure(self, error: OktaError | StoreError) -> float:
+        """Log an error, once while it stays the same. Returns the seconds to wait."""
         if isinstance(error, StoreError):
-            self._hooks_since = self._clock.monotonic()
+            self._hooks_stored_since = self._clock.monotonic()
         self._tries += 1
         self.state.error = str(error)
         status = error.status if isinstance(error, OktaRefusedError) else None
-        trouble = (type(error), status)
-        if trouble != self._trouble:
-            self._trouble = trouble
-            tell = _logger.error if status in _HUMAN else _logger.warning
-            tell(
-                "the System Log cannot be read on; tries go on, and nothing is lost",
+        failure = (type(error), status)
+        if failure != self._failure:
+            self._failure = failure
+            log = _logger.error if status in _NEEDS_OPERATOR else _logger.warning
+            log(
+                "the System Log cannot be read or stored; retrying, and no event is lost",
                 action="reconcile_failed",
                 org=self._log.org,
                 error=str(error),
             )
         return _BACKOFF.delay(self._tries, _NO_JITTER)
 
-    def _recovered(self) -> None:
+    def _record_success(self) -> None:
         self._tries = 0
         self.state.error = None
-        if self._trouble is not None:
-            self._trouble = None
+        if self._failure is not None:
+            self._failure = None
             _logger.info("the System Log is read again", action="reconcile_recovered", org=self._log.org)

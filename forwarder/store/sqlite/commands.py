@@ -11,14 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from forwarder.control import ask
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.store import dead_letters, gaps, ledger
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import control, operations, schema
+from forwarder.store.sqlite import operations, schema
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -50,11 +51,11 @@ class SqliteCommands:
 
     def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
-        return _write(self._path, control.Replay(which), self._clock)
+        return _write(self._path, ReplayRequest(which), self._clock)
 
     def discard(self, which: Selection) -> int:
         """As `StoreCommands.discard`."""
-        return _write(self._path, control.Discard(which), self._clock)
+        return _write(self._path, DiscardRequest(which), self._clock)
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -64,19 +65,18 @@ class SqliteCommands:
             raise schema.trouble(self._path, error) from error
 
 
-def _write(path: Path, request: control.Replay | control.Discard, clock: Clock) -> int:
-    schema.connect_reader(path).close()  # says clearly what is wrong, and makes no store where there is none
-    answer = control.ask(path, request)
-    if answer is not None:
-        return answer.done
+def _write(path: Path, request: ReplayRequest | DiscardRequest, clock: Clock) -> int:
+    schema.connect_reader(path).close()  # raises a clear error if there is no store, and does not create one
+    done: int | None = ask(path, request)
+    if done is not None:
+        return done
     lock = FileLock(path)
     try:
         with closing(schema.open_writer(path)) as db:
-            ids = dead_letters.dead_ids(db, request.which)
+            ids = dead_letters.dead_ids(db, request.selection)
             tx = Transaction(db, clock.now())
-            count = (operations.replay if isinstance(request, control.Replay) else operations.discard)(
-                tx, ids
-            )
+            operation = operations.replay if isinstance(request, ReplayRequest) else operations.discard
+            count = operation(tx, ids)
             tx.commit()
             return count
     except sqlite3.Error as error:

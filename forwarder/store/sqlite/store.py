@@ -15,7 +15,7 @@ from forwarder.store import ledger as ledgers
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import control, operations, queries, schema
+from forwarder.store.sqlite import operations, queries, schema
 from forwarder.store.sqlite.deadlines import Deadlines
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.reader import Reader
@@ -48,7 +48,6 @@ class SqliteStore:
         self._writer = Writer(db, settings, clock, metrics, self._news.committed)
         self._log_reader = Reader(self._path, "store-log")
         self._desk_reader = Reader(self._path, "store-desk")  # an operator's long look holds up no sink
-        self._control = control.ControlServer(self._path, self._act)
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
@@ -71,7 +70,6 @@ class SqliteStore:
             # Open from the start, and with it SQLite's shared memory, which a full disk could not make any more:
             # what is stored can be delivered even while nothing can be written.
             await store._log_reader.run(lambda _: None)
-            await store._control.start()
         except BaseException:
             await store.close()
             raise
@@ -79,7 +77,6 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what waits, then let go of everything. Safe to call twice."""
-        await self._control.close()
         await self._log_reader.close()
         await self._desk_reader.close()
         await self._writer.close()
@@ -198,13 +195,3 @@ class SqliteStore:
         for first in range(0, len(ids), _LETTERS):
             count += await self._writer.submit(partial(do, ids=ids[first : first + _LETTERS]))
         return count
-
-    async def _act(self, request: control.Request) -> control.Answer:
-        match request:
-            case control.Replay(which):
-                return control.Answer(done=await self.replay(which))
-            case control.Discard(which):
-                return control.Answer(done=await self.discard(which))
-            case control.Append(batch, timeout):
-                new = {id(event) for event in (await self.append(batch, timeout=timeout)).stored}
-                return control.Answer(new=[at for at, event in enumerate(batch.events) if id(event) in new])

@@ -1,7 +1,8 @@
-"""`forwarder backfill` as an operator uses it, against the emulated org, beside a running forwarder's store and without."""
+"""`forwarder backfill` as an operator uses it, against the emulated org, with a running forwarder and without one."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
+from forwarder.settings import read
 from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
@@ -33,17 +36,32 @@ class Scene:
 
     async def run(self, *words: str, orgs: dict[str, Any] | None = None) -> tuple[int, str]:
         """The exit code and the output of the command, in a thread, so that the org can answer."""
-        acme = {"url": self.org.settings.url, "secrets": ["first-secret"], "api": {"token": TOKEN}}
-        tree = {
-            "orgs": {"acme": acme} if orgs is None else orgs,
-            "store": {"path": str(self.store)},
-            "sinks": {"archive": {"kind": "file", "path": str(self.folder / "x.ndjson")}},
-        }
         config = self.folder / "forwarder.yaml"
-        config.write_text(yaml.safe_dump(tree))
+        config.write_text(yaml.safe_dump(self.tree(orgs)))
         done = await asyncio.to_thread(CliRunner().invoke, main, ["backfill", "-c", str(config), *words])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, " ".join(done.output.split())
+
+    def tree(self, orgs: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The configuration. Polling starts now, so that it leaves earlier events to the backfill."""
+        acme = {"url": self.org.settings.url, "secrets": ["first-secret"], "api": {"token": TOKEN}}
+        return {
+            "orgs": {"acme": acme} if orgs is None else orgs,
+            "receiver": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "store": {"path": str(self.store)},
+            "sinks": {"archive": {"kind": "file", "path": str(self.folder / "x.ndjson")}},
+            "reconcile": {"lookback": "1ms"},
+        }
+
+    @asynccontextmanager
+    async def forwarder(self, **changes: Any) -> AsyncIterator[Forwarder]:
+        forwarder = Forwarder(read(self.tree() | changes), SystemClock())
+        await forwarder.start()
+        try:
+            yield forwarder
+        finally:
+            await forwarder.stop(grace=0)
 
     async def open(self) -> SqliteStore:
         settings = StoreSettings.model_validate({"path": str(self.store)})
@@ -59,25 +77,46 @@ async def there(tmp_path: Path) -> AsyncIterator[Scene]:
         yield scene
 
 
-async def test_a_span_is_fetched_beside_a_running_forwarder_and_without_one(there: Scene) -> None:
+async def test_a_time_range_is_fetched_with_a_running_forwarder_and_without_one(there: Scene) -> None:
     code, said = await there.run("--since", "1h")
     assert code == 0, said
     assert "1,203 events, 1,203 of them new" in said
     assert read_ledger(there.store).stored == 1203
     await there.org.emit(4)
-    store = await there.open()
-    try:
+    async with there.forwarder() as forwarder:
         code, said = await there.run("--since", "1h", "--org", "acme")
         assert code == 0, said
         assert "1,207 events, 4 of them new" in said
-        log, _ = await store.log("siem", "oldest")
+        log, _ = await forwarder.store.log("archive", "oldest")
         held = await log.read(0, limit=2000, max_bytes=10**9)
         assert sorted(one.event.uuid for one in held) == sorted(there.org.ledger().events)
+        scrape = forwarder.metrics.registry.get_sample_value
+        assert scrape("forwarder_events_duplicate_total", {"org": "acme", "via": "log"}) >= 1203  # type: ignore[operator]
+
+
+async def test_a_running_forwarder_without_the_org_says_so(there: Scene) -> None:
+    async with there.forwarder(orgs={"other": {"secrets": ["first-secret"]}}):
+        code, said = await there.run("--since", "1h")
+        assert (code, "does not read the System Log of acme" in said) == (1, True), said
+
+
+async def test_a_store_that_another_process_holds_is_left_alone(there: Scene) -> None:
+    store = await there.open()
+    try:
+        code, said = await there.run("--since", "1h")
+        assert (code, "in use by the process" in said) == (1, True), said
     finally:
         await store.close()
 
 
-async def test_a_dry_run_says_how_much_it_is_and_fetches_nothing(there: Scene) -> None:
+async def test_without_a_store_there_is_an_error_and_none_is_created(there: Scene) -> None:
+    there.folder = there.folder / "empty"
+    there.folder.mkdir()
+    code, said = await there.run("--since", "1h")
+    assert (code, "there is no store at" in said, there.store.exists()) == (1, True, False), said
+
+
+async def test_a_dry_run_estimates_and_fetches_nothing(there: Scene) -> None:
     code, said = await there.run("--since", "1h", "--dry-run", "--rate-share", "0.3")
     assert code == 0, said
     assert "events in" in said
@@ -85,17 +124,17 @@ async def test_a_dry_run_says_how_much_it_is_and_fetches_nothing(there: Scene) -
     assert read_ledger(there.store).stored == 0
 
 
-async def test_what_the_forwarders_own_polling_will_bring_is_left_to_it(there: Scene) -> None:
+async def test_later_events_are_left_to_polling(there: Scene) -> None:
     store = await there.open()
     now = SystemClock().now()
     await store.set_cursor("log:acme", f'{{"next":"","polled":{now - 7200_000_000},"newest":0}}')
     await store.close()
     code, said = await there.run("--since", "1h")
     assert (code, "There is nothing to fetch." in said) == (0, True)
-    assert "own polling brings" in said
+    assert "left to the forwarder's own polling" in said
 
 
-async def test_a_refusal_of_okta_ends_with_1_and_its_reason(there: Scene) -> None:
+async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None:
     url = there.org.settings.url
     orgs = {"acme": {"url": url, "secrets": ["first-secret"], "api": {"token": "00wrong0token"}}}
     code, said = await there.run("--since", "1h", orgs=orgs)
@@ -105,7 +144,7 @@ async def test_a_refusal_of_okta_ends_with_1_and_its_reason(there: Scene) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--since", "yesterday"], "is no time"),
+        (["--since", "yesterday"], "is not a time"),
         (["--since", "1h", "--until", "2h"], "--since must be before --until"),
         (["--since", "200d", "--until", "100d"], "Okta keeps 90 days"),
         (["--since", "1h", "--org", "other"], "there is no other"),

@@ -33,10 +33,10 @@ def run(config: Path, *words: Any) -> Result:
     )
 
 
-def fill(config: Path, *, missed: int, awaited: int = 0) -> list[str]:
-    """Let so many events of acme be missed, and so many be awaited; the uuids of the missed ones."""
+def fill(config: Path, *, missed: int, pending: int = 0) -> list[str]:
+    """Let so many events of acme be missed, and so many be pending; the uuids of the missed ones."""
     late = [logged() for _ in range(missed)]
-    young = [logged(received_at=NOON + 10) for _ in range(awaited)]
+    young = [logged(received_at=NOON + 10) for _ in range(pending)]
 
     async def work() -> None:
         async with opened(config.with_name("store.db"), ManualClock(NOON + 20)) as store:
@@ -49,52 +49,52 @@ def fill(config: Path, *, missed: int, awaited: int = 0) -> list[str]:
 
 
 def test_gaps_are_counted_and_listed_and_end_with_1(config: Path) -> None:
-    missed = fill(config, missed=3, awaited=2)
+    missed = fill(config, missed=3, pending=2)
     done = run(config)
     assert done.exit_code == 1
-    assert "acme: 3 missed, 2 that the hook may still bring" in done.output
-    assert "calm: 0 missed, 0 that the hook may still bring" in done.output
+    assert "acme: 3 missed, 2 pending" in done.output
+    assert "calm: 0 missed, 0 pending" in done.output
     assert "        3  user.session.start" in done.output
     for uuid in missed:
-        line = f"2026-01-01T12:00:00.000Z  acme  user.session.start  {uuid}  brought by the log 2026-01-01T12:00:00.000Z"
+        line = f"2026-01-01T12:00:00.000Z  acme  user.session.start  {uuid}  read from the log 2026-01-01T12:00:00.000Z"
         assert line in done.output
     assert "older" not in done.output
 
 
-def test_what_is_only_awaited_is_no_fault(config: Path) -> None:
-    fill(config, missed=0, awaited=2)
+def test_what_is_only_pending_is_not_a_failure(config: Path) -> None:
+    fill(config, missed=0, pending=2)
     done = run(config)
     assert done.exit_code == 0
-    assert "acme: 0 missed, 2 that the hook may still bring" in done.output
-    assert "Nothing is missed." in done.output
+    assert "acme: 0 missed, 2 pending" in done.output
+    assert "Nothing was missed." in done.output
 
 
 def test_json_holds_every_event_unless_it_is_limited(config: Path) -> None:
-    missed = fill(config, missed=120, awaited=1)
+    missed = fill(config, missed=120, pending=1)
     done = run(config, "--json")
     assert done.exit_code == 1
     whole = json.loads(done.output)
     assert {gap["uuid"] for gap in whole["events"]} == set(missed)
-    assert (whole["missed"], whole["awaited"]) == (120, 1)
-    assert whole["orgs"]["acme"] == {"missed": 120, "awaited": 1, "types": {"user.session.start": 120}}
+    assert (whole["missed"], whole["pending"]) == (120, 1)
+    assert whole["orgs"]["acme"] == {"missed": 120, "pending": 1, "types": {"user.session.start": 120}}
     assert whole["events"][0] | {"uuid": ""} == {
         "org": "acme",
         "uuid": "",
         "event_type": "user.session.start",
         "published": "2026-01-01T12:00:00.000Z",
-        "brought_by_log": "2026-01-01T12:00:00.000Z",
+        "read_from_log_at": "2026-01-01T12:00:00.000Z",
         "missed_at": "2026-01-01T12:00:00.000Z",
     }
     few = json.loads(run(config, "--json", "--limit", 7).output)
     assert (len(few["events"]), few["missed"]) == (7, 120)
 
 
-def test_a_human_is_shown_a_hundred_and_told_of_the_rest(config: Path) -> None:
+def test_a_human_is_shown_a_hundred_and_told_how_many_more_there_are(config: Path) -> None:
     fill(config, missed=120)
     shown = run(config)
-    assert shown.output.count("brought by the log") == 100
-    assert "… and 20 older; --limit or --json shows them" in shown.output
-    assert run(config, "--limit", 120).output.count("brought by the log") == 120
+    assert shown.output.count("read from the log") == 100
+    assert "… and 20 older; --limit or --json lists them" in shown.output
+    assert run(config, "--limit", 120).output.count("read from the log") == 120
 
 
 def test_gaps_of_one_org(config: Path) -> None:
@@ -130,10 +130,10 @@ def test_gaps_since_so_long_ago(config: Path) -> None:
 
 
 @pytest.mark.parametrize("since", ["yesterday", "24", "-1h", ""])
-def test_a_time_that_is_none_ends_with_2(config: Path, since: str) -> None:
+def test_an_invalid_time_ends_with_2(config: Path, since: str) -> None:
     done = run(config, "--since", since)
     assert done.exit_code == 2
-    assert "is no time; write 2026-01-31" in done.output
+    assert "is not a time; write 2026-01-31" in done.output
 
 
 def test_without_a_store_there_are_no_gaps_to_show(config: Path) -> None:

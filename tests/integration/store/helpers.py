@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from forwarder.control import ControlServer, Handler, Request
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.sink_log import SinkLog
@@ -127,3 +129,19 @@ async def opened(  # as above
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def answering(path: Path) -> AsyncIterator[SqliteStore]:
+    """A store as `opened`, which the commands reach as in a running forwarder."""
+    async with opened(path) as store:
+        handlers: dict[type[Request], Handler] = {
+            ReplayRequest: lambda request, _: store.replay(request.selection),
+            DiscardRequest: lambda request, _: store.discard(request.selection),
+        }
+        server = ControlServer(path, handlers)
+        await server.start()
+        try:
+            yield store
+        finally:
+            await server.close()

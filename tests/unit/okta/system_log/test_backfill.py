@@ -7,7 +7,7 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, StoreF
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import PAUSE, Backfill, Progress, Span
+from forwarder.okta.system_log.backfill import PAUSE, Backfill, BackfillRequest, Plan, Progress, TimeRange
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock
@@ -20,32 +20,39 @@ HOUR = 3600 * SECOND
 
 @dataclass
 class Scene:
-    """An org's log, a store, and what fetches spans from the one into the other.
+    """An org's log, a store, and the backfill between them.
 
     Attributes:
-        holds: why the next looks whether to go on say no.
-        told: every progress that was told.
+        reasons: why the next pages must wait.
+        reports: everything that was reported.
+        calls_per_minute: our share of Okta's rate limit.
     """
 
     clock: ManualClock = field(default_factory=ManualClock)
     store: MemoryStore = field(default_factory=MemoryStore)
-    holds: list[str] = field(default_factory=list)
-    told: list[Progress] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
+    reasons: list[str] = field(default_factory=list)
+    reports: list[Plan | Progress] = field(default_factory=list)
+    calls_per_minute: int | None = None
 
     def __post_init__(self) -> None:
         self.api = LogApi(self.clock)
         self.log = SystemLog("acme", URL, self.api, self.clock, limit=3)
-        self.task = Backfill(self.log, self.store, self.clock, self.hold)
+        self.task = self.backfill(self.log)
 
-    async def hold(self) -> str | None:
-        return self.holds.pop(0) if self.holds else None
+    def backfill(self, log: SystemLog, clock: ManualClock | None = None) -> Backfill:
+        clock = clock or self.clock
+        return Backfill(log, self.store, clock, self.metrics, self.should_wait, lambda: self.calls_per_minute)
+
+    async def should_wait(self) -> str | None:
+        return self.reasons.pop(0) if self.reasons else None
 
     def happened(self, *uuids: str, at: Micros, apart: Micros = SECOND) -> None:
         """Let events be in the log since long, the first one from `at`."""
         self.api.store(*(event(uuid, at + n * apart, hooks=[HOOK]) for n, uuid in enumerate(uuids)))
 
     async def fetch(self, since: Micros, until: Micros) -> Progress:
-        return await self.task.run(await self.task.rest(Span(since, until)), self.told.append)
+        return await self.task.fetch(await self.task.remaining(TimeRange(since, until)), self.reports.append)
 
     @property
     def uuids(self) -> Sequence[str]:
@@ -57,18 +64,19 @@ def there() -> Scene:
     return Scene()
 
 
-async def test_a_span_is_fetched_whole_and_nothing_beside_it(there: Scene) -> None:
+async def test_a_time_range_is_fetched_whole_and_nothing_else(there: Scene) -> None:
     there.happened("before", at=NOON - 3 * HOUR)
     there.happened(*"abcdefg", at=NOON - 2 * HOUR)
     there.happened("after", at=NOON - HOUR)
     done = await there.fetch(NOON - 2 * HOUR, NOON - HOUR)
     assert there.uuids == list("abcdefg")
     assert done == Progress(NOON - HOUR, read=7, new=7)
-    assert [progress.read for progress in there.told] == [3, 6, 7]
-    assert there.told[0].reached == NOON - 2 * HOUR + 2 * SECOND
+    reports = [report for report in there.reports if isinstance(report, Progress)]
+    assert [progress.read for progress in reports] == [3, 6, 7]
+    assert reports[0].reached == NOON - 2 * HOUR + 2 * SECOND
 
 
-async def test_what_the_store_knows_comes_no_second_time(there: Scene) -> None:
+async def test_known_events_are_not_stored_again(there: Scene) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
     await there.fetch(NOON - 3 * HOUR, NOON)
     done = await there.fetch(NOON - 3 * HOUR, NOON)
@@ -77,23 +85,23 @@ async def test_what_the_store_knows_comes_no_second_time(there: Scene) -> None:
 
 
 @pytest.mark.parametrize("fault", ["broken", "timeout", "limited"])
-async def test_one_that_was_stopped_goes_on_where_it_was(there: Scene, fault: str) -> None:
+async def test_an_interrupted_backfill_resumes(there: Scene, fault: str) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
     there.api.faults.extend([None, None, fault])
     with pytest.raises((OktaRefusedError, OktaUnreachableError)):
         await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdef")
-    rest = await there.task.rest(Span(NOON - 3 * HOUR, NOON))
-    assert rest == Span(NOON - 2 * HOUR + 5 * SECOND, NOON)
-    again = await there.task.rest(Span(NOON - 3 * HOUR + 60 * SECOND, NOON - SECOND))
-    assert again == Span(rest.since, NOON - SECOND)
+    rest = await there.task.remaining(TimeRange(NOON - 3 * HOUR, NOON))
+    assert rest == TimeRange(NOON - 2 * HOUR + 5 * SECOND, NOON)
+    again = await there.task.remaining(TimeRange(NOON - 3 * HOUR + 60 * SECOND, NOON - SECOND))
+    assert again == TimeRange(rest.since, NOON - SECOND)
     done = await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdefgh")
     assert done.new == 2
     assert there.store.duplicates == 1
 
 
-async def test_one_that_was_stopped_twice_still_knows_where_it_began(there: Scene) -> None:
+async def test_a_backfill_that_is_interrupted_twice_still_knows_its_start(there: Scene) -> None:
     there.happened(*"abcdefghijkl", at=NOON - 2 * HOUR)
     for _ in range(2):
         there.api.faults.extend([None, "broken"])
@@ -105,7 +113,7 @@ async def test_one_that_was_stopped_twice_still_knows_where_it_began(there: Scen
 
 
 @pytest.mark.parametrize("earlier", [True, False])
-async def test_another_span_than_the_one_that_was_stopped_is_fetched_from_its_beginning(
+async def test_another_range_than_the_interrupted_one_is_fetched_from_its_start(
     there: Scene, *, earlier: bool
 ) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
@@ -113,10 +121,10 @@ async def test_another_span_than_the_one_that_was_stopped_is_fetched_from_its_be
     with pytest.raises(OktaRefusedError):
         await there.fetch(NOON - 3 * HOUR, NOON)
     since = NOON - 4 * HOUR if earlier else NOON - HOUR
-    assert await there.task.rest(Span(since, NOON)) == Span(since, NOON)
+    assert await there.task.remaining(TimeRange(since, NOON)) == TimeRange(since, NOON)
 
 
-async def test_nothing_advances_that_the_store_did_not_take(there: Scene) -> None:
+async def test_the_checkpoint_does_not_advance_past_an_unstored_page(there: Scene) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
     there.store.failure = StoreFullError("no room")
     with pytest.raises(StoreFullError):
@@ -126,7 +134,7 @@ async def test_nothing_advances_that_the_store_did_not_take(there: Scene) -> Non
     assert there.uuids == list("abcd")
 
 
-async def test_a_link_that_okta_does_not_know_any_more_loses_nothing(there: Scene) -> None:
+async def test_an_expired_link_loses_nothing(there: Scene) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR, apart=0)
     there.happened(*"ijkl", at=NOON - HOUR)
     there.api.faults.extend([None, None, None, "gone"])
@@ -134,60 +142,95 @@ async def test_a_link_that_okta_does_not_know_any_more_loses_nothing(there: Scen
     assert there.uuids == list("abcdefghijkl")
 
 
+class RushingClock(ManualClock):
+    """Time that passes at once for a task that sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self._elapsed += seconds
+
+
 async def test_it_waits_while_the_sinks_are_behind(there: Scene) -> None:
     there.happened("a", at=NOON - 2 * HOUR)
-    there.holds = ["9 wait", "8 wait"]
-    waits: list[float] = []
-    told: list[Progress] = []
-
-    def tell(progress: Progress) -> None:
-        told.append(progress)
-
-    class Rushing(ManualClock):
-        async def sleep(self, seconds: float) -> None:
-            waits.append(seconds)
-
-    task = Backfill(there.log, there.store, Rushing(), there.hold)
-    await task.run(Span(NOON - 3 * HOUR, NOON), tell)
-    assert [progress.waits for progress in told] == ["9 wait", "8 wait", None]
-    assert waits == [PAUSE, PAUSE]
+    there.reasons = ["9 wait", "8 wait"]
+    clock = RushingClock()
+    task = there.backfill(there.log, clock)
+    await task.fetch(TimeRange(NOON - 3 * HOUR, NOON), there.reports.append)
+    assert [report.waits for report in there.reports if isinstance(report, Progress)] == [
+        "9 wait",
+        "8 wait",
+        None,
+    ]
+    assert clock.pauses == [PAUSE, PAUSE]
     assert there.uuids == ["a"]
 
 
-async def test_nothing_is_awaited_from_a_hook_for_what_is_fetched(there: Scene) -> None:
+async def test_it_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(there: Scene) -> None:
+    there.happened(*"abcdefghi", at=NOON - 2 * HOUR)
+    there.calls_per_minute = 5
+    clock = RushingClock()
+    task = there.backfill(there.log, clock)
+    await task.fetch(TimeRange(NOON - 3 * HOUR, NOON), there.reports.append, 0.5)
+    waits = [report.waits for report in there.reports if isinstance(report, Progress)]
+    assert waits[:3] == [None, None, "the share of Okta's rate limit is used up for this minute"]
+    assert waits[-1] is None
+    assert sum(clock.pauses) == 60
+    assert there.uuids == list("abcdefghi")
+
+
+async def test_the_plan_says_what_is_left_and_a_dry_run_fetches_nothing(there: Scene) -> None:
+    there.happened(*"abcd", at=NOON - 2 * HOUR)
+    there.calls_per_minute = 300
+    request = BackfillRequest("acme", TimeRange(NOON - 3 * HOUR, NOON), 0.5, dry_run=True)
+    await there.task.run(request, there.reports.append)
+    (plan,) = there.reports
+    assert isinstance(plan, Plan)
+    assert (plan.time_range, plan.polled_until, plan.resumes) == (request.time_range, None, False)
+    assert (plan.events > 0, plan.calls_per_minute, there.store.events) == (True, 150, [])
+
+
+async def test_backfilled_events_are_counted_without_their_lag(there: Scene) -> None:
+    there.happened(*"abcd", at=NOON - 2 * HOUR)
+    for _ in range(2):
+        await there.fetch(NOON - 3 * HOUR, NOON)
+    labels = {"org": "acme", "via": "log"}
+    sample = there.metrics.registry.get_sample_value
+    typed = labels | {"event_type": "user.session.start"}
+    assert sample("forwarder_events_received_total", typed) == 4
+    assert sample("forwarder_events_duplicate_total", labels) == 4
+    assert sample("forwarder_receive_lag_seconds_count", labels) == 0
+
+
+async def test_no_backfilled_event_becomes_pending(there: Scene) -> None:
     there.happened("a", at=NOON - 2 * HOUR)
     await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.store.awaited == {}
 
 
-async def test_it_knows_how_far_the_forwarders_own_polling_is(there: Scene) -> None:
-    assert await there.task.polled() is None
-    there.store.cursors["log:acme"] = "no place"
-    assert await there.task.polled() is None
+async def test_it_knows_how_far_the_forwarder_has_polled(there: Scene) -> None:
+    assert await there.task.polled_until() is None
+    there.store.cursors["log:acme"] = "no cursor"
+    assert await there.task.polled_until() is None
     settings = ReconcileSettings()
     del there.store.cursors["log:acme"]
     await Reconciler(there.log, there.store, settings, None, Metrics(), there.clock).poll()
-    assert await there.task.polled() == NOON
+    assert await there.task.polled_until() == NOON
 
 
-async def test_an_unreadable_mark_begins_anew(there: Scene) -> None:
+async def test_an_unreadable_checkpoint_is_ignored(there: Scene) -> None:
     there.store.cursors["backfill:acme"] = "{"
-    assert await there.task.rest(Span(1, 2)) == Span(1, 2)
+    assert await there.task.remaining(TimeRange(1, 2)) == TimeRange(1, 2)
 
 
 async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> None:
     there.happened(*(f"u{n}" for n in range(1000)), at=NOON - HOUR, apart=HOUR // 1000)
-    log = SystemLog("acme", URL, there.api, there.clock, limit=20)
-    task = Backfill(log, there.store, there.clock, there.hold)
-    assert await task.estimate(Span(NOON - HOUR, NOON)) == pytest.approx(1000, rel=0.1)
-    assert len(there.api.calls) == 8
-    assert await task.estimate(Span(NOON - 9 * HOUR, NOON - 8 * HOUR)) == 0
-    assert await task.estimate(Span(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000)) == 4
+    task = there.backfill(SystemLog("acme", URL, there.api, there.clock, limit=20))
+    assert await task.estimate(TimeRange(NOON - HOUR, NOON)) == pytest.approx(1000, rel=0.1)
+    assert len(there.api.calls) == 1
+    assert await task.estimate(TimeRange(NOON - 9 * HOUR, NOON - 8 * HOUR)) == 0
+    assert await task.estimate(TimeRange(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000)) == 4
     assert there.store.events == []
-
-
-async def test_the_estimate_is_of_the_right_size_where_all_happened_at_once(there: Scene) -> None:
-    there.happened(*(f"u{n}" for n in range(1000)), at=NOON - 5 * SECOND, apart=2000)
-    log = SystemLog("acme", URL, there.api, there.clock, limit=50)
-    task = Backfill(log, there.store, there.clock, there.hold)
-    assert 500 <= await task.estimate(Span(NOON - HOUR, NOON)) <= 2000

@@ -6,7 +6,8 @@ import pytest
 from forwarder.core.errors import OktaError
 from forwarder.core.event import Source
 from forwarder.okta.api.port import Answer
-from forwarder.okta.system_log.pages import KEPT, LogPage, SystemLog, names_hook
+from forwarder.okta.system_log.event_details import targets_hook
+from forwarder.okta.system_log.pages import RETENTION, LogPage, SystemLog
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.okta_log import HOOK, URL, LogApi, OneAnswer, event
 from tests.fakes.turns import turns_of_others
@@ -15,10 +16,10 @@ NEXT = {"next": f"{URL}/api/v1/logs?after=7"}
 SECOND = 1_000_000
 
 
-async def read(content: bytes, hook: str = HOOK) -> LogPage:
+async def read(content: bytes, hook_id: str = HOOK) -> LogPage:
     """The page whose body is `content`."""
-    return await SystemLog("acme", URL, OneAnswer(Answer(200, content, NEXT)), ManualClock()).begin(
-        NOON, hook=hook
+    return await SystemLog("acme", URL, OneAnswer(Answer(200, content, NEXT)), ManualClock()).first_page(
+        NOON, hook_id=hook_id
     )
 
 
@@ -30,7 +31,7 @@ async def test_every_event_is_kept_byte_for_byte() -> None:
     assert page.newest == NOON + 2000
 
 
-async def test_an_element_that_is_no_event_holds_up_none_of_its_neighbours() -> None:
+async def test_a_malformed_element_does_not_affect_its_neighbours() -> None:
     good = event("u1", NOON)
     page = await read(b"[7, " + good + b', {"uuid": "x"}, null]')
     assert [one.body for one in page.events] == [good]
@@ -43,20 +44,20 @@ async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:
     page = await read(b"[" + event("u0", NOON) + b"," + odd + b"," + odd.replace(b"u1", b"u2") + b"]")
     assert [one.uuid for one in page.events] == ["u0", "u1", "u2"]
     assert page.events[1].body == odd
-    assert page.hooked == {"u1", "u2"}
+    assert page.expected_by_hook == {"u1", "u2"}
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b'{"errorCode":"E1"}', b'[{"uuid":"x"},', rb'["\ud800"', b"[" * 9999]
 )
-async def test_what_is_no_page_is_an_error(content: bytes) -> None:
-    with pytest.raises(OktaError, match="no page"):
+async def test_anything_but_a_page_is_an_error(content: bytes) -> None:
+    with pytest.raises(OktaError, match="not a page"):
         await read(content)
 
 
-async def test_polling_asks_for_all_in_the_order_of_storing() -> None:
+async def test_polling_requests_all_events_in_the_order_of_storing() -> None:
     api = LogApi(ManualClock())
-    await SystemLog("acme", URL + "/", api, api.clock).begin(NOON - 5)
+    await SystemLog("acme", URL + "/", api, api.clock).first_page(NOON - 5)
     assert api.calls == ["/api/v1/logs?since=2026-01-01T11%3A59%3A59.999Z&limit=1000&sortOrder=ASCENDING"]
 
 
@@ -66,48 +67,48 @@ async def test_a_bounded_reading_has_an_end() -> None:
         event("late", NOON - 1000), event("u0", NOON - 3000), event("u1", NOON - 2000), event("out", NOON)
     )
     log = SystemLog("acme", URL, api, api.clock, limit=2)
-    first = await log.begin(NOON - 3000, NOON)
-    assert first.next is not None
-    last = await log.follow(first.next, endless=False)
+    first = await log.first_page(NOON - 3000, NOON)
+    assert first.next_link is not None
+    last = await log.next_page(first.next_link, polling=False)
     assert [one.uuid for one in (*first.events, *last.events)] == ["u0", "u1", "late"]
-    assert last.next is None
+    assert last.next_link is None
 
 
-async def test_what_okta_keeps_no_more_is_not_asked_for() -> None:
+async def test_events_beyond_oktas_retention_are_not_requested() -> None:
     api = LogApi(ManualClock())
-    await SystemLog("acme", URL, api, api.clock).begin(NOON - 2 * KEPT)
+    await SystemLog("acme", URL, api, api.clock).first_page(NOON - 2 * RETENTION)
     assert "since=2025-10-03T12" in api.calls[0]
 
 
-async def test_polling_without_a_next_link_is_an_error_and_no_reason_to_guess() -> None:
+async def test_polling_without_a_next_link_is_an_error_not_a_guess() -> None:
     log = SystemLog("acme", URL, OneAnswer(Answer(200, b"[]", {})), ManualClock())
-    with pytest.raises(OktaError, match="without a link"):
-        await log.begin(NOON)
+    with pytest.raises(OktaError, match="has no link"):
+        await log.first_page(NOON)
 
 
 async def test_a_link_is_followed_at_the_address_that_the_operator_gave() -> None:
     api = LogApi(ManualClock(), url="https://elsewhere.example.com")
-    page = await SystemLog("acme", URL, api, api.clock).begin(NOON)
-    assert page.next is not None
-    assert page.next.startswith(f"{URL}/api/v1/logs?")
-    assert page.next.endswith("after=0")
+    page = await SystemLog("acme", URL, api, api.clock).first_page(NOON)
+    assert page.next_link is not None
+    assert page.next_link.startswith(f"{URL}/api/v1/logs?")
+    assert page.next_link.endswith("after=0")
 
 
 async def test_a_link_of_another_address_is_not_its_own() -> None:
     log = SystemLog("acme", URL, LogApi(ManualClock()), ManualClock())
-    assert log.owns(f"{URL}/api/v1/logs?after=1")
-    assert not log.owns("https://acme.okta.com.evil.example/api/v1/logs?after=1")
-    assert not log.owns(f"{URL}/api/v1/users?after=1")
+    assert log.is_own_link(f"{URL}/api/v1/logs?after=1")
+    assert not log.is_own_link("https://acme.okta.com.evil.example/api/v1/logs?after=1")
+    assert not log.is_own_link(f"{URL}/api/v1/users?after=1")
 
 
-async def test_a_page_is_full_when_there_may_be_more() -> None:
+async def test_a_full_page_has_more() -> None:
     api = LogApi(ManualClock())
     api.store(*(event(f"u{n}", NOON) for n in range(3)))
     log = SystemLog("acme", URL, api, api.clock, limit=2)
-    first = await log.begin(NOON)
-    assert first.full
-    assert first.next
-    assert not (await log.follow(first.next)).full
+    first = await log.first_page(NOON)
+    assert first.has_more
+    assert first.next_link
+    assert not (await log.next_page(first.next_link)).has_more
 
 
 @pytest.mark.parametrize(
@@ -127,17 +128,19 @@ async def test_a_page_is_full_when_there_may_be_more() -> None:
 )
 def test_only_the_list_of_target_hooks_names_a_hook(debug: object, *, named: bool) -> None:
     body = json.dumps({"debugContext": debug, "target": [{"id": HOOK}]}).encode()
-    assert names_hook(body, HOOK) is named
+    assert targets_hook(body, HOOK) is named
 
 
-async def test_without_a_hook_nothing_is_hooked() -> None:
-    assert (await read(b"[" + event("u1", NOON, hooks=[HOOK]) + b"]", hook="")).hooked == frozenset()
+async def test_without_a_hook_nothing_is_expected_by_it() -> None:
+    assert (
+        await read(b"[" + event("u1", NOON, hooks=[HOOK]) + b"]", hook_id="")
+    ).expected_by_hook == frozenset()
 
 
-async def test_a_large_page_lets_others_have_their_turn() -> None:
+async def test_a_large_page_lets_other_tasks_run() -> None:
     bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
     began = time.perf_counter()
     async with turns_of_others() as turns:
         page = await read(b"[" + b",".join(bodies) + b"]")
-    assert len(page.hooked) == 1000
+    assert len(page.expected_by_hook) == 1000
     assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 import structlog.testing
 from structlog.typing import EventDict
@@ -15,11 +16,9 @@ from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.pages import SystemLog
-from forwarder.okta.system_log.reconcile import DEEP, OVERLAP, Place, Reconciler
+from forwarder.okta.system_log.reconcile import FULL_REWIND, REWIND, Cursor, Reconciler
 from tests.fakes.clock import NOON, ManualClock, settle
-from tests.fakes.okta_api import PlainApi
 from tests.fakes.okta_log import HOOK, URL, LogApi, event
-from tests.fakes.okta_org import okta_org
 from tests.fakes.store import MemoryStore
 
 SECOND = 1_000_000
@@ -52,9 +51,9 @@ class Scene:
     """An org's log, a store, and a reader between them that lives as long as `running`.
 
     Attributes:
-        hook: what the reader is told of our hook.
-        made: what it is told once it lets Okta be asked.
-        looks: how often it did.
+        hook: the id of our hook, as the reader gets it.
+        made: the id that it gets after it has asked Okta.
+        looks: how often it asked.
     """
 
     clock: ManualClock = field(default_factory=ManualClock)
@@ -73,8 +72,8 @@ class Scene:
         published = self.clock.now() - round(ago * SECOND)
         self.api.store(*(event(uuid, published, hooks=hooks, **more) for uuid in uuids))
 
-    async def bring(self, uuid: str, ago: float = 0) -> None:
-        """Let the hook bring an event."""
+    async def deliver(self, uuid: str, ago: float = 0) -> None:
+        """Let the hook deliver an event."""
         body = event(uuid, self.clock.now() - round(ago * SECOND), hooks=[HOOK])
         arrived = read_event(body, org="acme", source=Source.HOOK, received_at=self.clock.now())
         await self.store.append(Batch([arrived]), timeout=1)
@@ -85,11 +84,11 @@ class Scene:
         return Reconciler(log, self.store, settings, self, self.metrics, self.clock)
 
     def hook_id(self) -> str | None:
-        """As `KnownHook`."""
+        """As `HookIdSource`."""
         return self.hook
 
     async def look(self) -> None:
-        """As `KnownHook`."""
+        """As `HookIdSource`."""
         self.looks += 1
         self.hook = self.made or self.hook
 
@@ -108,8 +107,8 @@ class Scene:
         return self.metrics.registry.get_sample_value(f"forwarder_{name}", {"org": "acme", **labels})
 
     @property
-    def place(self) -> Place:
-        return Place(**json.loads(self.store.cursors["log:acme"]))
+    def cursor(self) -> Cursor:
+        return msgspec.json.decode(self.store.cursors["log:acme"], type=Cursor)
 
 
 @pytest.fixture
@@ -118,16 +117,16 @@ def there() -> Scene:
 
 
 @pytest.fixture
-def told() -> Any:
+def logged() -> Any:
     with structlog.testing.capture_logs() as lines:
         yield lines
 
 
-def actions(told: Sequence[EventDict], level: str | None = None) -> list[str]:
-    return [line["action"] for line in told if level in (None, line["log_level"])]
+def actions(logged: Sequence[EventDict], level: str | None = None) -> list[str]:
+    return [line["action"] for line in logged if level in (None, line["log_level"])]
 
 
-async def test_the_first_look_goes_back_and_reads_until_a_page_is_not_full(there: Scene) -> None:
+async def test_the_first_poll_goes_back_and_reads_until_a_page_is_not_full(there: Scene) -> None:
     there.api.clock = ManualClock(NOON - 2 * HOUR)
     there.happen("old")
     there.api.clock = there.clock
@@ -138,7 +137,7 @@ async def test_the_first_look_goes_back_and_reads_until_a_page_is_not_full(there
         assert "since=2026-01-01T11%3A00%3A00.000Z" in there.api.calls[0]
 
 
-async def test_it_looks_again_every_poll_however_long_a_look_takes(there: Scene) -> None:
+async def test_it_polls_at_each_interval_however_long_a_poll_takes(there: Scene) -> None:
     async with there.running(poll="60s"):
         there.happen("a")
         await there.clock.advance(59)
@@ -148,7 +147,7 @@ async def test_it_looks_again_every_poll_however_long_a_look_takes(there: Scene)
         assert there.clock.waits == [60]
 
 
-async def test_after_a_restart_it_goes_on_where_the_store_says(there: Scene) -> None:
+async def test_after_a_restart_it_resumes_at_the_stored_cursor(there: Scene) -> None:
     there.happen("a", "b")
     async with there.running():
         pass
@@ -161,8 +160,8 @@ async def test_after_a_restart_it_goes_on_where_the_store_says(there: Scene) -> 
         assert there.store.duplicates == 0
 
 
-async def test_a_store_that_is_full_holds_everything_up_and_nothing_is_read_twice(
-    there: Scene, told: list[EventDict]
+async def test_a_store_that_is_full_blocks_the_reader_and_nothing_is_read_twice(
+    there: Scene, logged: list[EventDict]
 ) -> None:
     there.happen(*"abcd")
     there.store.failure = StoreFullError("no room")
@@ -178,12 +177,12 @@ async def test_a_store_that_is_full_holds_everything_up_and_nothing_is_read_twic
         await there.clock.advance(60)
         assert there.store.uuids == list("abcd")
         assert reader.state.error is None
-    assert actions(told) == ["reconcile_failed", "reconcile_recovered"]
+    assert actions(logged) == ["reconcile_failed", "reconcile_recovered"]
 
 
 @pytest.mark.parametrize("fault", ["limited", "broken", "timeout", "forbidden"])
-async def test_a_fault_of_okta_is_told_once_and_tried_again_more_and_more_rarely(
-    there: Scene, told: list[EventDict], fault: str
+async def test_an_error_of_okta_is_logged_once_and_retried_with_backoff(
+    there: Scene, logged: list[EventDict], fault: str
 ) -> None:
     there.happen("a")
     there.api.faults.extend([fault] * 9)
@@ -197,13 +196,11 @@ async def test_a_fault_of_okta_is_told_once_and_tried_again_more_and_more_rarely
         await there.clock.advance(60)
         assert there.store.uuids == ["a"]
         assert reader.state.error is None
-    assert actions(told) == ["reconcile_failed", "reconcile_recovered"]
-    assert actions(told, "error") == (["reconcile_failed"] if fault == "forbidden" else [])
+    assert actions(logged) == ["reconcile_failed", "reconcile_recovered"]
+    assert actions(logged, "error") == (["reconcile_failed"] if fault == "forbidden" else [])
 
 
-async def test_a_place_that_okta_does_not_know_any_more_is_found_again_by_time(
-    there: Scene, told: list[EventDict]
-) -> None:
+async def test_an_expired_cursor_rewinds_in_time(there: Scene, logged: list[EventDict]) -> None:
     there.happen("a")
     async with there.running() as reader:
         there.happen("b")
@@ -217,52 +214,52 @@ async def test_a_place_that_okta_does_not_know_any_more_is_found_again_by_time(
         there.happen("c")
         await there.clock.advance(60)
         assert there.store.uuids[-1] == "c"
-    assert actions(told).count("reconcile_restarted") == 1
-    assert there.place.newest == NOON + 120 * SECOND
+    assert actions(logged).count("reconcile_restarted") == 1
+    assert there.cursor.newest == NOON + 120 * SECOND
 
 
-async def test_an_event_from_the_future_hides_nothing_when_the_place_is_lost(there: Scene) -> None:
+async def test_an_event_from_the_future_hides_nothing_when_the_cursor_is_lost(there: Scene) -> None:
     there.happen("future", ago=-86_400)
     async with there.running():
-        assert there.place.newest == NOON
+        assert there.cursor.newest == NOON
         there.happen("a")
         there.api.faults.append("gone")
         await there.clock.advance(60)
         assert there.store.uuids == ["future", "a"]
 
 
-async def test_a_place_at_another_address_is_never_asked_for(there: Scene, told: list[EventDict]) -> None:
-    place = Place("https://old.okta.com/api/v1/logs?after=9", NOON, NOON - HOUR)
-    there.store.cursors["log:acme"] = json.dumps(
-        {name: getattr(place, name) for name in ("next", "polled", "newest")}
-    )
+async def test_a_cursor_of_another_url_is_never_requested(there: Scene, logged: list[EventDict]) -> None:
+    stored = {"next": "https://old.okta.com/api/v1/logs?after=9", "polled": NOON, "newest": NOON - HOUR}
+    there.store.cursors["log:acme"] = json.dumps(stored)
     there.happen("a")
     async with there.running():
         assert not any("old.okta.com" in call for call in there.api.calls)
         assert "since=2026-01-01T10%3A00%3A00.000Z" in there.api.calls[0]
         assert there.store.uuids == ["a"]
-        assert there.place.next.startswith(URL)
-    assert actions(told) == ["reconcile_restarted"]
+        assert there.cursor.next_link.startswith(URL)
+    assert actions(logged) == ["reconcile_restarted"]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"next": 7}'])
-async def test_what_cannot_be_read_as_a_place_sends_the_reader_a_day_back(there: Scene, text: str) -> None:
-    assert DEEP > OVERLAP
+async def test_an_unreadable_cursor_rewinds_by_a_day(there: Scene, text: str) -> None:
+    assert FULL_REWIND > REWIND
     there.store.cursors["log:acme"] = text
     async with there.running():
         assert "since=2025-12-31T12%3A00%3A00.000Z" in there.api.calls[0]
-        assert there.place.polled == NOON
+        assert there.cursor.polled_until == NOON
 
 
-async def test_what_the_hook_did_not_bring_is_missed_within_two_polls_after_the_grace(there: Scene) -> None:
+async def test_an_event_that_the_hook_did_not_deliver_is_missed_within_two_polls_after_the_grace(
+    there: Scene,
+) -> None:
     async with there.running(poll="60s", grace="5m") as reader:
         await there.clock.advance(301)
         there.happen("missed", hooks=["who1", HOOK])
         there.happen("foreign", hooks=["who1"])
         there.happen("unhooked")
-        there.happen("brought", hooks=[HOOK])
+        there.happen("delivered", hooks=[HOOK])
         await there.clock.advance(150)
-        await there.bring("brought", ago=150)
+        await there.deliver("delivered", ago=150)
         await there.clock.advance(150)
         assert there.store.missed == {}
         await there.clock.advance(120)
@@ -271,16 +268,16 @@ async def test_what_the_hook_did_not_bring_is_missed_within_two_polls_after_the_
         assert there.sample("events_missed_total") == 1
 
 
-async def test_what_the_hook_brought_before_the_log_is_not_awaited(there: Scene) -> None:
+async def test_an_event_that_the_hook_delivered_first_is_not_pending(there: Scene) -> None:
     async with there.running():
-        await there.bring("a")
+        await there.deliver("a")
         there.happen("a", hooks=[HOOK])
         await there.clock.advance(1200)
         assert there.store.missed == {}
         assert there.sample("events_duplicate_total", via="log") == 1
 
 
-async def test_the_grace_begins_anew_with_the_process_and_when_nothing_could_be_stored(there: Scene) -> None:
+async def test_the_grace_period_restarts_with_the_process_and_after_a_store_error(there: Scene) -> None:
     there.happen("a", hooks=[HOOK])
     async with there.running(grace="5m"):
         await there.clock.advance(120)
@@ -297,7 +294,7 @@ async def test_the_grace_begins_anew_with_the_process_and_when_nothing_could_be_
         assert list(there.store.missed) == [("acme", "a")]
 
 
-async def test_nothing_is_given_up_while_the_log_is_not_read_to_its_end(there: Scene) -> None:
+async def test_nothing_is_missed_while_the_log_is_not_read_to_its_end(there: Scene) -> None:
     there.happen("a", hooks=[HOOK])
     async with there.running(poll="60s", grace="2m"):
         await there.clock.advance(60)
@@ -309,7 +306,7 @@ async def test_nothing_is_given_up_while_the_log_is_not_read_to_its_end(there: S
         assert list(there.store.missed) == [("acme", "a")]
 
 
-async def test_while_the_hooks_id_is_not_known_the_last_one_counts(there: Scene) -> None:
+async def test_while_the_hook_id_is_unknown_the_last_known_one_counts(there: Scene) -> None:
     async with there.running():
         pass
     there.hook = None
@@ -323,7 +320,9 @@ async def test_while_the_hooks_id_is_not_known_the_last_one_counts(there: Scene)
         assert list(there.store.awaited) == [("acme", "a")]
 
 
-async def test_a_hook_made_since_the_last_look_is_asked_for_when_the_log_names_one(there: Scene) -> None:
+async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_targets_one(
+    there: Scene,
+) -> None:
     there.hook, there.made = None, HOOK
     async with there.running():
         there.happen("before")
@@ -338,7 +337,7 @@ async def test_a_hook_made_since_the_last_look_is_asked_for_when_the_log_names_o
     assert list(there.store.awaited) == [("acme", "its first"), ("acme", "its second")]
 
 
-async def test_every_series_is_there_at_0_and_counts_what_the_log_brought(there: Scene) -> None:
+async def test_every_series_starts_at_0_and_counts_the_events_of_the_log(there: Scene) -> None:
     there.reader()
     assert there.sample("events_missed_total") == 0
     assert there.sample("events_duplicate_total", via="log") == 0
@@ -354,7 +353,7 @@ async def test_every_series_is_there_at_0_and_counts_what_the_log_brought(there:
     assert [reject.body for reject in there.store.malformed] == [b"7"]
 
 
-async def test_the_lag_is_the_age_of_what_is_known_to_be_complete(there: Scene) -> None:
+async def test_the_lag_is_the_age_of_the_last_time_known_to_be_complete(there: Scene) -> None:
     there.happen(*"abc", ago=600)
     there.api.faults.extend([None, *["broken"] * 20])
     async with there.running() as reader:
@@ -368,7 +367,7 @@ async def test_the_lag_is_the_age_of_what_is_known_to_be_complete(there: Scene) 
         assert reader.lag() == (there.clock.now() - reader.state.last_poll) / SECOND < 60
 
 
-async def test_after_a_start_the_lag_counts_from_what_was_known_before(there: Scene) -> None:
+async def test_after_a_start_the_lag_counts_from_the_stored_cursor(there: Scene) -> None:
     async with there.running():
         pass
     await there.clock.advance(3600)
@@ -377,8 +376,8 @@ async def test_after_a_start_the_lag_counts_from_what_was_known_before(there: Sc
         assert there.sample("reconcile_lag_seconds") == 3600
 
 
-async def test_failed_deliveries_and_the_quota_are_told_without_a_line_for_each(
-    there: Scene, told: list[EventDict]
+async def test_failed_deliveries_and_the_quota_are_logged_without_a_line_for_each(
+    there: Scene, logged: list[EventDict]
 ) -> None:
     quota = {"debugData": {"operationRateLimitType": "event_hook_delivery"}}
     other = {"debugData": {"operationRateLimitType": "web_request"}}
@@ -391,23 +390,9 @@ async def test_failed_deliveries_and_the_quota_are_told_without_a_line_for_each(
         await there.clock.advance(10)
         there.happen("e", eventType="event_hook.delivery", debugContext="odd")
         await there.clock.advance(20)
-        assert actions(told, "warning") == ["hook_quota", "hook_delivery_failed"]
-        assert (told[-1]["failures"], told[-1]["last_reason"]) == (2, "timed out")
+        assert actions(logged, "warning") == ["hook_quota", "hook_delivery_failed"]
+        assert (logged[-1]["failures"], logged[-1]["last_reason"]) == (2, "timed out")
         await there.clock.advance(60)
-        assert actions(told, "warning")[2:] == ["hook_delivery_failed"]
+        assert actions(logged, "warning")[2:] == ["hook_delivery_failed"]
         assert reader.notices.failures == 3
         assert reader.notices.quota == f"{limit}.warning: 70 %"
-
-
-async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
-    async with okta_org(log_only_share=0.5, edge_case_share=0.5) as org, PlainApi(org.settings.url) as api:
-        await org.emit(2500)
-        there = Scene(clock=ManualClock(org.clock.now()))
-        log = SystemLog("acme", org.settings.url, api, there.clock)
-        store = MemoryStore()
-        reader = Reconciler(log, store, ReconcileSettings(), None, there.metrics, there.clock)
-        await reader.poll()
-        await org.emit(7)
-        await reader.poll()
-        assert [stored.event.uuid for stored in store.events] == org.ledger().events
-        assert store.duplicates == 0

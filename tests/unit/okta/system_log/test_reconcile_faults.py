@@ -25,7 +25,7 @@ SECOND = 1_000_000
 
 
 class OurHook:
-    """As `KnownHook`."""
+    """As `HookIdSource`."""
 
     def hook_id(self) -> str | None:
         return HOOK

@@ -1,0 +1,249 @@
+"""Lets a command ask the running forwarder, which alone may write to its store.
+
+The forwarder listens on a Unix socket beside the store, for its own user only. A client sends one JSON line, the
+request, and keeps the connection open. The server answers with JSON lines: any number with `progress`, then one with
+`result` or `error`. If the client disconnects before that, the server cancels the command.
+
+    {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
+    {"result": 1}
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+import msgspec
+
+from forwarder import logs
+from forwarder.core.errors import (
+    ForwarderError,
+    OktaError,
+    OktaUnreachableError,
+    StoreError,
+    StoreFullError,
+    StoreTimeoutError,
+)
+
+_MAX_PATH = 100  # bytes of a socket's path; the kernel takes 107
+_MAX_REQUEST = (
+    4 * 1024 * 1024
+)  # bytes; a command line, from which the ids of a request come, is at most 2 MiB
+_REQUEST_TIMEOUT = 10.0  # seconds
+_REPLY_TIMEOUT = 300.0  # seconds
+
+_ERRORS = {
+    kind.__name__: kind
+    for kind in (
+        ForwarderError,
+        OktaError,
+        OktaUnreachableError,
+        StoreError,
+        StoreFullError,
+        StoreTimeoutError,
+    )
+}
+"""The types that an error keeps on its way to the client; any other becomes its nearest base among them."""
+
+_logger = logs.get("control")
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
+    """Base of all requests. The tag of a subclass is the name of its command."""
+
+
+Report = Callable[[Any], None]
+"""Sends a struct to the client as progress."""
+
+Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
+"""Carries out a request and returns a result that is not None, as JSON can hold it. May raise a ForwarderError."""
+
+
+class _Reply(msgspec.Struct, omit_defaults=True):
+    """One line of an answer.
+
+    Attributes:
+        kind: the name of the error's type, from `_ERRORS`.
+    """
+
+    progress: Any = None
+    result: Any = None
+    error: str | None = None
+    kind: str = "ForwarderError"
+
+
+def socket_path(store: Path) -> Path:
+    """Return where the forwarder that runs on `store` listens for commands."""
+    return store.with_name(store.name + ".control")
+
+
+@contextmanager
+def _short_address(path: Path) -> Iterator[str]:
+    """Give an address of `path` within the kernel's limit; it is valid inside the block."""
+    if len(os.fsencode(path)) <= _MAX_PATH:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+class ControlServer:
+    """Answers commands on the event loop."""
+
+    def __init__(self, store: Path, handlers: Mapping[type[Request], Handler]) -> None:
+        """Prepare to serve beside `store`, with one handler for each type of request."""
+        self._path = socket_path(store)
+        self._handlers = handlers
+        self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen. The caller holds the store's lock, so a socket that exists belongs to a dead process.
+
+        Raises:
+            StoreError: the socket cannot be created.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            with _short_address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(0o600)  # before it listens, no process can connect
+            listener.listen()
+        except OSError as error:
+            listener.close()
+            raise StoreError(f"the control socket {self._path} cannot be created: {error}") from error
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_REQUEST)
+
+    async def close(self) -> None:
+        """Stop listening and cancel the running commands. Safe to call twice."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):  # the next start removes it
+            self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+
+        def report(progress: Any) -> None:
+            writer.write(_encode(_Reply(progress=progress)))
+
+        try:
+            if self._server is None:  # the client connected just before the end
+                return
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                writer.write(_encode(await self._answer(reader, report)))
+                await writer.drain()
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _answer(self, reader: asyncio.StreamReader, report: Report) -> _Reply:
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                request = self._decode(await reader.readline())
+        except (ValueError, TimeoutError) as error:  # malformed, too long, or incomplete
+            return _Reply(error=f"not understood: {error}")
+        try:
+            return _Reply(
+                result=await _until_disconnect(self._handlers[type(request)](request, report), reader)
+            )
+        except ForwarderError as error:
+            kind = next(base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
+            return _Reply(error=str(error), kind=kind)
+        except Exception:
+            _logger.exception("a command failed", action="command_failed", command=type(request).__name__)
+            return _Reply(error="the command failed; the log of the forwarder says why")
+
+
+async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> Any:
+    """Return the result of `work`; cancel it if the client disconnects first."""
+    tasks = asyncio.create_task(work), asyncio.create_task(reader.read(1))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise asyncio.CancelledError
+        return tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _encode(reply: _Reply) -> bytes:
+    return msgspec.json.encode(reply) + b"\n"
+
+
+def ask(
+    store: Path,
+    request: Request,
+    on_progress: Callable[[Any], None] = lambda _: None,
+    *,
+    timeout: float | None = _REPLY_TIMEOUT,
+) -> Any | None:
+    """Let the forwarder that runs on `store` carry out a command. Blocks; an interrupt cancels the command.
+
+    Args:
+        store: the store's file.
+        request: what to do.
+        on_progress: called with each report, as decoded JSON.
+        timeout: seconds to wait for each line of the answer; None to wait without limit.
+
+    Returns:
+        The result, as decoded JSON; None if no forwarder runs.
+
+    Raises:
+        ForwarderError: the forwarder could not do it; the type is one of `_ERRORS`.
+        StoreTimeoutError: no answer in time; the forwarder may still do it.
+        StoreError: the forwarder cannot be reached, or stopped meanwhile.
+    """
+    path = socket_path(store)
+    try:
+        line = msgspec.json.encode(request) + b"\n"
+    except (UnicodeError, OverflowError) as error:
+        raise StoreError(f"the store cannot hold it: {error}") from error
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            with _short_address(path) as address:
+                connection.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError as error:
+            raise StoreError(
+                f"the forwarder's control socket {path} cannot be reached ({error.strerror}); run this as its user"
+            ) from error
+        reply = _Reply()
+        try:
+            connection.sendall(line)
+            with connection.makefile("rb") as lines:
+                while reply.result is None and reply.error is None:
+                    reply = msgspec.json.decode(lines.readline(), type=_Reply)
+                    if reply.progress is not None:
+                        on_progress(reply.progress)
+        except TimeoutError as error:
+            raise StoreTimeoutError(
+                f"the forwarder on {store} did not answer within {timeout:g} s; it may still do it"
+            ) from error
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreError(
+                f"the forwarder on {store} did not answer ({error}); it may have done it all the same"
+            ) from error
+    if reply.error is not None:
+        raise _ERRORS.get(reply.kind, ForwarderError)(reply.error)
+    return reply.result

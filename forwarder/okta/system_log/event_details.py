@@ -1,0 +1,60 @@
+"""The parts of an event that only the System Log has: which hooks it was meant for, and why an operation failed.
+
+Okta documents no shape for them, so any part may be missing or of another type.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from forwarder.core.surrogates import decode_leniently
+
+
+class EventDetails(msgspec.Struct):
+    """What is read of an event beyond its head."""
+
+    debug_context: Any = msgspec.field(name="debugContext", default=None)
+    outcome: Any = None
+    display_message: Any = msgspec.field(name="displayMessage", default=None)
+
+    @property
+    def debug_data(self) -> Mapping[str, Any]:
+        """`debugContext.debugData`; empty if there is none."""
+        return _mapping(_mapping(self.debug_context).get("debugData"))
+
+    @property
+    def reason(self) -> str:
+        """Why, as Okta writes it: the outcome's reason, or else the display message; may be empty."""
+        texts = (_mapping(self.outcome).get("reason"), self.display_message)
+        return next((text for text in texts if isinstance(text, str) and text), "")
+
+
+_decode = msgspec.json.Decoder(EventDetails).decode
+
+
+def read_details(body: bytes) -> EventDetails:
+    """Decode the details of an event; all of them are missing if it cannot be decoded."""
+    try:
+        return decode_leniently(_decode, body)[0]
+    except msgspec.MsgspecError:
+        return EventDetails()
+
+
+def targets_any_hook(body: bytes) -> bool:
+    """Whether Okta meant to deliver an event to any hook, judged quickly by its text."""
+    return b'"targetEventHookIds"' in body
+
+
+def targets_hook(body: bytes, hook_id: str) -> bool:
+    """Whether Okta meant to deliver an event to this hook. Whether it did so, the event does not say."""
+    if not hook_id or hook_id.encode() not in body:  # most events target no hook and need no decoding
+        return False
+    ids = read_details(body).debug_data.get("targetEventHookIds")
+    if isinstance(ids, str):
+        ids = ids.split(",")
+    return isinstance(ids, list) and any(isinstance(each, str) and each.strip() == hook_id for each in ids)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,94 @@
+"""Pages of the System Log in the store: what they hold is kept as it came, and misses are counted whole."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from forwarder.core.errors import StoreError, StoreFullError, StoreTimeoutError
+from forwarder.core.ports import Batch
+from forwarder.store.dead_letters import Selection
+from tests.fakes.clock import NOON
+from tests.integration.store.helpers import event, logged, opened, page, reject, view
+
+
+async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path) -> None:
+    async with opened(path) as store:
+        known, twice = logged("known"), logged("twice")
+        await store.append(page(known), timeout=5)
+        assert await store.cursor("log/acme") == "next"
+        assert await store.cursor("log/other") is None
+        new = [logged(size=3000) for _ in range(200)]
+        whole = page(twice, *new, known, twice, hooked=new[:3], malformed=[reject()], cursor="later")
+        appended = await store.append(whole, timeout=5)
+        assert (list(appended.stored), appended.duplicates) == ([twice, *new], 2)
+        assert await store.cursor("log/acme") == "later"
+        assert (await store.append(page(cursor="end"), timeout=5)).duplicates == 0
+        ledger = await store.ledger()
+        assert (ledger.stored, ledger.duplicates, ledger.rejected) == (202, 2, 1)
+        assert await store.mark_missed("acme", NOON + 1) == 3
+        assert await store.mark_missed("acme", NOON + 1) == 0
+        held = await view(store).read(0, limit=1000, max_bytes=10**9)
+        assert [one.event for one in held] == [known, twice, *new]
+
+
+async def test_more_than_one_step_of_misses_is_counted_whole(path: Path) -> None:
+    pending = [logged() for _ in range(501)]
+    async with opened(path) as store:
+        await store.append(page(*pending, hooked=pending), timeout=5)
+        assert await store.mark_missed("acme", NOON + 1) == 501
+
+
+async def test_bytes_of_a_page_come_as_they_were(path: Path) -> None:
+    odd = logged("odd")
+    raw = msgspec.structs.replace(odd, body=b'{"uuid":"odd", "x":"\\ud800 \xc3\xa9 \xf0\x9f\x98\x80" }')
+    async with opened(path) as store:
+        await store.append(page(raw), timeout=5)
+        (held,) = await view(store).read(0, limit=9, max_bytes=9)
+        assert held.event == raw
+
+
+async def test_a_full_store_says_so_and_keeps_its_cursor(path: Path) -> None:
+    async with opened(path, max_size="1MiB") as store:
+        await store.append(page(logged(size=600_000), cursor="held"), timeout=5)
+        with pytest.raises(StoreFullError, match=r"store\.max_size"):
+            await store.append(page(logged(size=600_000), cursor="lost"), timeout=5)
+        assert store.not_ready_reason is None  # POSTs may fit where a page does not
+        assert await store.cursor("log/acme") == "held"
+
+
+async def test_a_disk_that_is_too_slow_is_told_as_such(path: Path) -> None:
+    async with opened(path) as store:
+        with pytest.raises(StoreTimeoutError):
+            await store.append(page(logged()), timeout=0)
+
+
+async def test_what_a_store_cannot_hold_is_told(path: Path) -> None:
+    async with opened(path) as store:
+        with pytest.raises(StoreError, match="the store cannot hold it"):
+            await store.mark_missed("acme", 2**80)
+        with pytest.raises(StoreError, match="the store cannot hold it"):
+            await store.append(page(logged("\ud800")), timeout=5)
+
+
+async def test_a_reject_of_the_log_is_read_again_as_one_of_the_log(path: Path) -> None:
+    late, soon = logged("late"), event("soon")
+    malformed = [reject(late.body), reject(b"[]")]
+    async with opened(path) as store:
+        await store.append(page(malformed=malformed), timeout=5)
+        await store.append(Batch([], [reject(soon.body)]), timeout=5)
+        assert await store.replay(Selection(sink="receiver")) == 2
+        held = await view(store).read(0, limit=9, max_bytes=10**6)
+        assert [(one.event.uuid, one.event.source) for one in held] == [("late", "log"), ("soon", "hook")]
+        assert (await store.ledger()).rejected == 1
+
+
+async def test_a_reject_of_the_hook_that_turns_out_to_be_awaited_ends_the_wait(path: Path) -> None:
+    one = logged("awaited")
+    async with opened(path) as store:
+        await store.append(page(one, hooked=[one]), timeout=5)
+        await store.append(Batch([], [reject(one.body)]), timeout=5)
+        await store.append(page(malformed=[reject(one.body)]), timeout=5)
+        assert await store.replay(Selection(ids=(2,))) == 1  # the log's copy ends nothing
+        assert await store.replay(Selection(ids=(1,))) == 1
+        assert await store.mark_missed("acme", NOON + 1) == 0

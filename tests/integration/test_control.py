@@ -1,0 +1,225 @@
+"""The control socket: how a command reaches the running forwarder."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from forwarder import control
+from forwarder.control import ControlServer, Report, Request
+from forwarder.core import errors
+from forwarder.core.errors import (
+    ForwarderError,
+    OktaRefusedError,
+    SettingsError,
+    StoreError,
+    StoreTimeoutError,
+)
+
+
+class Count(Request, frozen=True, tag="count"):
+    """Report each number up to `to`."""
+
+    to: int
+
+
+class Fail(Request, frozen=True, tag="fail"):
+    """Raise one of ERRORS."""
+
+    which: int
+
+
+class Hang(Request, frozen=True, tag="hang"):
+    """Never end."""
+
+
+ERRORS: list[tuple[Exception, type[ForwarderError], str]] = [
+    (errors.StoreFullError("no room"), errors.StoreFullError, "no room"),
+    (errors.StoreLockedError("in use"), StoreError, "in use"),
+    (OktaRefusedError(401, "E1", "no token"), errors.OktaError, "no token"),
+    (errors.OktaUnreachableError("no answer"), errors.OktaUnreachableError, "no answer"),
+    (SettingsError(["a", "b"]), ForwarderError, "a\nb"),
+    (KeyError("a bug"), ForwarderError, "the log of the forwarder says why"),
+]
+
+
+class Handlers:
+    """What the server under test does.
+
+    Attributes:
+        hangs: set while a request hangs.
+        cancelled: set once a request that hung was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.hangs = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def count(self, request: Count, report: Report) -> int:
+        for number in range(request.to):
+            report({"number": number})
+        return request.to
+
+    async def fail(self, request: Fail, report: Report) -> None:
+        raise ERRORS[request.which][0]
+
+    async def hang(self, request: Hang, report: Report) -> None:
+        self.hangs.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store would be."""
+    return tmp_path / "store.db"
+
+
+@asynccontextmanager
+async def serving(path: Path, handlers: Handlers | None = None) -> AsyncIterator[ControlServer]:
+    handlers = handlers or Handlers()
+    server = ControlServer(path, {Count: handlers.count, Fail: handlers.fail, Hang: handlers.hang})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def ask(path: Path, request: Request, report: Callable[[Any], None] = print, **more: Any) -> Any:
+    return await asyncio.to_thread(control.ask, path, request, report, **more)
+
+
+async def test_a_command_gets_its_progress_and_its_result(path: Path) -> None:
+    reports: list[Any] = []
+    async with serving(path):
+        assert await ask(path, Count(3), reports.append) == 3
+        assert await ask(path, Count(0)) == 0
+    assert reports == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+async def test_without_a_forwarder_there_is_no_result(path: Path) -> None:
+    assert await ask(path, Count(3)) is None
+    async with serving(path):
+        pass
+    assert await ask(path, Count(3)) is None
+
+
+@pytest.mark.parametrize("which", range(len(ERRORS)))
+async def test_an_error_keeps_its_text_and_its_kind(path: Path, which: int) -> None:
+    _, kind, text = ERRORS[which]
+    async with serving(path):
+        with structlog.testing.capture_logs(), pytest.raises(kind) as caught:
+            await ask(path, Fail(which))
+    assert type(caught.value) is kind
+    assert text in str(caught.value)
+
+
+async def test_a_command_ends_when_its_client_disconnects(path: Path) -> None:
+    handlers = Handlers()
+    async with serving(path, handlers):
+        _, writer = await asyncio.open_unix_connection(f"{path}.control")
+        writer.write(b'{"command":"hang"}\n')
+        await asyncio.wait_for(handlers.hangs.wait(), 5)
+        writer.close()
+        await asyncio.wait_for(handlers.cancelled.wait(), 5)
+
+
+async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path: Path) -> None:
+    handlers = Handlers()
+    async with serving(path, handlers) as server:
+        asked = asyncio.create_task(ask(path, Hang()))
+        await asyncio.wait_for(handlers.hangs.wait(), 5)
+        await server.close()
+        with pytest.raises(StoreError, match=r"did not answer .*; it may have done it all the same"):
+            await asked
+
+
+async def test_a_forwarder_that_does_not_answer_in_time_is_an_error(path: Path) -> None:
+    async with serving(path):
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s"):
+            await ask(path, Hang(), timeout=0.05)
+
+
+async def test_nonsense_gets_an_answer_and_harms_no_other_client(path: Path) -> None:
+    async with serving(path):
+        for line in (
+            b"\n",
+            b"{}\n",
+            b'{"command":"drop"}\n',
+            b'{"command":"count","to":"1"}\n',
+            b'{"command":"count","to":1,"by":2}\n',
+        ):
+            reader, writer = await asyncio.open_unix_connection(f"{path}.control")
+            writer.write(line)
+            writer.write_eof()
+            assert b"not understood" in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        assert await ask(path, Count(1)) == 1
+
+
+async def test_a_request_that_never_ends_is_cut_off(path: Path) -> None:
+    async with serving(path):
+        _, writer = await asyncio.open_unix_connection(f"{path}.control")
+        with suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while True:
+                    writer.write(b"x" * 100_000)
+                    await writer.drain()
+        with suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+        assert await ask(path, Count(1)) == 1
+
+
+async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -> None:
+    socket = control.socket_path(path)
+    async with serving(path):
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    assert not socket.exists()
+
+
+async def test_a_socket_that_cannot_be_removed_does_not_prevent_the_close(path: Path) -> None:
+    socket = control.socket_path(path)
+    async with serving(path):
+        socket.unlink()
+        socket.mkdir()
+    with pytest.raises(StoreError, match=r"control socket .* cannot be created"):
+        await ControlServer(path, {Count: Handlers().count}).start()
+    socket.rmdir()
+    async with serving(path):
+        assert await ask(path, Count(1)) == 1
+
+
+async def test_a_silent_client_does_not_delay_the_close(path: Path) -> None:
+    async with serving(path):
+        reader, writer = await asyncio.open_unix_connection(f"{path}.control")
+        await asyncio.sleep(0)
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_the_socket_of_a_dead_forwarder_is_replaced(path: Path, tmp_path: Path) -> None:
+    socket, stale = control.socket_path(path), tmp_path / "stale"
+    async with serving(path):
+        socket.rename(stale)
+    stale.rename(socket)
+    assert await ask(path, Count(1)) is None
+    async with serving(path):
+        assert await ask(path, Count(1)) == 1
+
+
+async def test_a_store_in_a_deep_directory_has_a_socket_too(tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 120) / "store.db"
+    path.parent.mkdir()
+    async with serving(path):
+        assert await ask(path, Count(1)) == 1
