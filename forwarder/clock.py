@@ -1,4 +1,4 @@
-"""The real clock. Only `app` and `cli` import it."""
+"""The real clock. Rooms get it from `process` or `cli`, so that tests can pass one of their own."""
 
 import asyncio
 import time

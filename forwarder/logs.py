@@ -1,7 +1,8 @@
-"""Log lines: one JSON object each on stderr, with a stable `action`; readable text where stderr is a terminal.
+"""Log lines: one JSON object each on stderr, readable text on a terminal.
 
-ERROR means that data is lost or a human must act; WARNING that something is odd and nothing is lost.
-No line per event, and never an event's body.
+Each line has `message`, `level`, `timestamp`, `logger` (the room) and a stable `action`. ERROR means that data is
+lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line per event, and
+never an event's body.
 """
 
 import logging
@@ -15,16 +16,22 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def setup(level: str = "info", *, json: bool | None = None) -> None:
-    """Send structlog's lines and those of the libraries to stderr in one form."""
+    """Write our lines and those of the libraries to stderr in one form.
+
+    Args:
+        level: the lowest level to write.
+        json: JSON or text; None for text on a terminal only.
+    """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(event_key="message")
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -37,26 +44,24 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
+                renderer,
+            ],
         )
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(number)
-    for chatty in (
-        "httpx",
-        "httpcore",
-        "urllib3",
-        "uvicorn",
-        "asyncio",
-    ):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # These log each failed try; the worker says once that a sink fails, and why.
+    for name in ("httpx", "httpcore", "urllib3", "uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # These log each failed try; the worker logs once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
 def get(room: str) -> Logger:
-    """The logger of a room."""
+    """Return the logger of a room; lines have its name in the field `logger`."""
     logger: Logger = structlog.get_logger(room)
     return logger
 

@@ -1,4 +1,4 @@
-"""Every metric: name, kind, labels, meaning. The only importer of prometheus_client.
+"""Every metric: name, kind, labels, meaning.
 
 Label values come from the configuration (orgs, sinks), from enums, or from Okta's catalogue of event types
 (anything else counts as `other`), so the number of series is bounded whatever a sender writes.
@@ -23,7 +23,7 @@ _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 def event_type_label(event_type: str) -> str:
-    """The event type as a label value: itself where Okta's catalogue has it, else `other`."""
+    """Return the event type as a label value: itself if Okta's catalogue has it, else `other`."""
     return event_type if event_type in EVENT_TYPES else "other"
 
 
@@ -31,100 +31,100 @@ class Metrics:
     """All metrics of one forwarder, in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = r = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        self._declare_receive()
+        self._declare_deliver()
+        self._declare_store()
+        self._declare_okta()
+        self.build_info = Info("forwarder_build", "Version of the forwarder.", registry=self.registry)
 
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"forwarder_{name}", meaning, labels, registry=r)
-
-        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-            return Gauge(f"forwarder_{name}", meaning, labels, registry=r)
-
-        def histogram(name: str, meaning: str, buckets: Iterable[float], *labels: str) -> Histogram:
-            return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=r)
-
-        # receive
-        self.events_received = counter(
+    def _declare_receive(self) -> None:
+        self.events_received = self._counter(
             "events_received_total",
-            "Events stored, by org, way in and event type.",
+            "Events stored, by org, source and event type.",
             "org",
             "via",
             "event_type",
         )
-        self.events_duplicate = counter(
+        self.events_duplicate = self._counter(
             "events_duplicate_total", "Events that were stored already.", "org", "via"
         )
-        self.events_rejected = counter(
-            "events_rejected_total",
-            "Elements of an envelope that were no event; the receiver's dead letters.",
-            "org",
+        self.events_rejected = self._counter(
+            "events_rejected_total", "Malformed events: the receiver's dead letters.", "org"
         )
-        self.auth_failures = counter(
-            "auth_failures_total", "Requests with no or a wrong secret.", "org", "reason"
+        self.auth_failures = self._counter(
+            "auth_failures_total", "Requests without a secret, or with a wrong one.", "org", "reason"
         )
-        self.challenges = counter("challenges_total", "Verification challenges from Okta.", "org", "outcome")
-        self.hook_requests = counter("hook_requests_total", "Requests answered, by status.", "org", "code")
-        self.ack_duration = histogram(
-            "ack_duration_seconds", "From the first byte of a POST to its answer.", _ACK, "org"
+        self.challenges = self._counter("challenges_total", "Okta's verification requests.", "org", "outcome")
+        self.hook_requests = self._counter("hook_requests_total", "Responses, by status.", "org", "code")
+        self.ack_duration = self._histogram(
+            "ack_duration_seconds", "From the first byte of a POST to its response.", _ACK, "org"
         )
-        self.receive_lag = histogram(
+        self.receive_lag = self._histogram(
             "receive_lag_seconds", "From `published` to received: Okta's own delay.", _LAG, "org", "via"
         )
-        self.connections_evicted = counter(
-            "connections_evicted_total",
-            "Connections closed on their client: above the limit, or past a deadline.",
-            "reason",
+        self.connections_shed = self._counter(
+            "connections_shed_total", "Connections closed at the limit, or after a deadline.", "reason"
         )
 
-        # deliver
-        self.delivery_lag = histogram("delivery_lag_seconds", "From `published` to delivered.", _LAG, "sink")
-        self.sink_lag = gauge("sink_lag_seconds", "Age of the oldest waiting event.", "sink")
-        self.sink_backlog = gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
-        self.events_delivered = counter("events_delivered_total", "Events that the sink has taken.", "sink")
-        self.events_dead_lettered = counter(
-            "events_dead_lettered_total", "Events that the sink will never take.", "sink", "reason"
+    def _declare_deliver(self) -> None:
+        self.delivery_lag = self._histogram(
+            "delivery_lag_seconds", "From `published` to delivered.", _LAG, "sink"
         )
-        self.delivery_retries = counter(
+        self.sink_lag = self._gauge("sink_lag_seconds", "Age of the oldest waiting event.", "sink")
+        self.sink_backlog = self._gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
+        self.events_delivered = self._counter(
+            "events_delivered_total", "Events that the sink has accepted.", "sink"
+        )
+        self.events_dead_lettered = self._counter(
+            "events_dead_lettered_total", "Events that the sink will never accept.", "sink", "reason"
+        )
+        self.delivery_retries = self._counter(
             "delivery_retries_total", "Tries that must be repeated.", "sink", "reason"
         )
-        self.sink_up = gauge("sink_up", "1 while the last try of the sink succeeded.", "sink")
-        self.batch_events = histogram("batch_events", "Events in a batch.", _EVENTS, "sink")
-        self.batch_duration = histogram(
-            "batch_duration_seconds", "From send to answer, a batch.", _SEND, "sink"
+        self.sink_up = self._gauge("sink_up", "1 while the last try of the sink succeeded.", "sink")
+        self.batch_events = self._histogram("batch_events", "Events in a batch.", _EVENTS, "sink")
+        self.batch_duration = self._histogram(
+            "batch_duration_seconds", "From sending a batch to its response.", _SEND, "sink"
         )
 
-        # store
-        self.store_bytes = gauge("store_bytes", "Size of the store on disk, its log included.")
-        self.store_events = gauge("store_events", "Events whose bodies the store holds.")
-        self.store_commit_duration = histogram(
+    def _declare_store(self) -> None:
+        self.store_bytes = self._gauge("store_bytes", "Size of the store on disk, with its WAL.")
+        self.store_events = self._gauge("store_events", "Events whose bodies the store holds.")
+        self.store_commit_duration = self._histogram(
             "store_commit_duration_seconds", "A commit with its fsync.", _COMMIT
         )
 
-        # okta
-        self.org_source_enabled = gauge(
+    def _declare_okta(self) -> None:
+        self.org_source_enabled = self._gauge(
             "org_source_enabled",
-            "1 where events of the org come in this way, 0 where that is not configured.",
+            "1 if events of the org are read from this source, 0 if it is not configured.",
             "org",
             "via",
         )
-        self.hook_verified = gauge(
+        self.hook_verified = self._gauge(
             "hook_verified",
-            "1 while Okta holds our hook for ACTIVE and VERIFIED, 0 while it sends us nothing.",
+            "1 while Okta shows our hook as ACTIVE and VERIFIED, 0 while it sends nothing.",
             "org",
         )
-        self.reconcile_lag = gauge(
-            "reconcile_lag_seconds", "Age of the newest moment up to which the System Log is stored.", "org"
+        self.reconcile_lag = self._gauge(
+            "reconcile_lag_seconds", "Age of the newest time up to which the System Log is stored.", "org"
         )
-        self.events_missed = counter(
-            "events_missed_total",
-            "Events that Okta named our hook for and that the hook never brought.",
-            "org",
+        self.events_missed = self._counter(
+            "events_missed_total", "Events that Okta meant for our hook and did not deliver by it.", "org"
         )
 
-        # the process
-        self.build_info = Info("forwarder_build", "Version of the forwarder.", registry=r)
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"forwarder_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"forwarder_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The scrape and its content type, as `accept` asks. Slow with many series: call it in a thread."""
+        """Return the scrape and its content type, as `accept` asks. Slow with many series: call it in a thread."""
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
