@@ -293,7 +293,7 @@ class Forwarder:
                     _logger.exception(
                         "the sink waits for the store", action="reload_waits", sink=name, error=str(error)
                     )
-                await self._clock.sleep(Backoff().delay(attempt, 1.0))
+                await self._clock.sleep(Backoff().delay(attempt))
         self._deliver(name, settings.sinks[name], log, position)
 
 

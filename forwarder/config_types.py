@@ -23,7 +23,8 @@ _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 
-# Not pydantic's ByteSize and timedelta: these accept a number without a unit, and their errors show no example.
+# Not pydantic's ByteSize and timedelta: these accept a number without a unit, and their errors show no
+# example.
 
 
 def _written(*examples: str) -> WithJsonSchema:
@@ -96,7 +97,8 @@ class Listen(str):
 class Secret:
     """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value.
 
-    It is written as a string, as `{env: NAME}` or as `{file: path}`; the line break at the end of a file is dropped.
+    It is written as a string, as `{env: NAME}` or as `{file: path}`; the line break at the end of a file is
+    dropped.
     """
 
     __slots__ = ("_source", "_value")

@@ -1,8 +1,8 @@
 """Log lines: one JSON object each on stderr, readable text on a terminal.
 
-Each line has `message`, `level`, `timestamp`, `logger` (the room) and a stable `action`. ERROR means that data is
-lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line per event, and
-never an event's body.
+Each line has `message`, `level`, `timestamp`, `logger` (the room) and a stable `action`. ERROR means that
+data is lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line
+per event, and never an event's body.
 """
 
 import logging
@@ -90,7 +90,8 @@ class RateLimitedLogger:
             self._logger.error(text, action=action, suppressed=suppressed, **fields)
 
     def _take(self, *key: str) -> int | None:
-        """Return how many lines of this key were suppressed since the last one; None to suppress this one too."""
+        """Return how many lines of this key were suppressed since the last one; None to suppress this one
+        too."""
         now = self._clock.monotonic()
         last = self._last.get(key)
         if last is not None and now - last < self._interval:

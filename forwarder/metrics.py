@@ -124,7 +124,8 @@ class Metrics:
         return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the scrape and its content type, as `accept` asks. Slow with many series: call it in a thread."""
+        """Return the scrape and its content type, as `accept` asks. Slow with many series: call it in a
+        thread."""
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST

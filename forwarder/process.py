@@ -17,30 +17,28 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.settings import Settings
 
-SECRETS_LOOK = 2.0
-"""Seconds between two looks at the files that secrets come from."""
+SECRETS_INTERVAL = 2.0
+"""Seconds between two checks of the files that secrets come from."""
 
 SWITCH_INTERVAL = 0.0002
-"""Seconds after which a thread that computes lets another one go on. A commit takes the store's thread some twenty such
-turns, each as long as this while a sink maps a backlog: with Python's own 5 ms, an answer took seconds then."""
+"""Seconds until a computing thread releases the GIL. A commit needs about 20 switches, each of which takes
+this long while a sink maps a backlog: with Python's default of 5 ms, responses took seconds then."""
 
 LARGE = 1024 * 1024
-"""Bytes from which on a block of memory goes back to the system as soon as it is free."""
+"""Blocks of memory from this size in bytes go back to the system as soon as they are free."""
 
 _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of glibc's malloc.h
 
 _logger = logs.get("app")
 
 
-def _fingerprint(settings: Settings) -> list[str]:
-    """What the files of secrets hold now; a file that cannot be read counts as unchanged."""
-    found = []
+def _secret_changed(settings: Settings) -> bool:
+    """Whether a file holds another secret now; one that cannot be read counts as unchanged."""
     for secret in settings.secrets():
-        if secret.file is not None:
-            with suppress(ValueError):
-                secret = secret.reread()  # noqa: PLW2901  # the old value stands where the file is gone
-            found.append(secret.reveal())
-    return found
+        with suppress(ValueError):
+            if secret.file is not None and secret.reread() != secret:
+                return True
+    return False
 
 
 async def _reload_on_change(
@@ -49,16 +47,17 @@ async def _reload_on_change(
     """Reload on SIGHUP, and when a file that holds a secret has changed."""
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(hangup.wait(), SECRETS_LOOK)
-        known = [secret.reveal() for secret in forwarder.settings.secrets() if secret.file is not None]
-        if not hangup.is_set() and await asyncio.to_thread(_fingerprint, forwarder.settings) == known:
+            await asyncio.wait_for(hangup.wait(), SECRETS_INTERVAL)
+        if not hangup.is_set() and not await asyncio.to_thread(_secret_changed, forwarder.settings):
             continue
         hangup.clear()
         try:
             await forwarder.reload(await asyncio.to_thread(reread))
         except ForwarderError as error:
             _logger.exception(
-                "the old configuration stays in force", action="reload_failed", error=str(error)
+                "the reload failed; the old configuration stays in force",
+                action="reload_failed",
+                error=str(error),
             )
 
 
@@ -70,42 +69,42 @@ async def _run(settings: Settings, reread: Callable[[], Settings], clock: Clock)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     forwarder = Forwarder(settings, clock)
     await forwarder.start()
-    # What lives from here to the end need not be looked at by every collection: shorter pauses of the loop.
+    # Every garbage collection skips what lives until the end, so the event loop pauses less.
     gc.collect()
     gc.freeze()
     reloading = asyncio.create_task(_reload_on_change(forwarder, reread, hangup), name="reload")
     try:
         await stop.wait()
     finally:
-        _logger.info("stopping", action="stopping")
+        _logger.info("the forwarder is stopping", action="stopping")
         reloading.cancel()
         await asyncio.gather(reloading, return_exceptions=True)
         await forwarder.stop()
-        _logger.info("stopped", action="stopped")
+        _logger.info("the forwarder has stopped", action="stopped")
 
 
-def _give_memory_back() -> None:
-    """Keep nothing of a large body once it is done with.
+def _tune_malloc() -> None:
+    """Let glibc return the memory of a large body as soon as it is free.
 
-    Left alone, glibc learns from the first body of 10 MiB to take such blocks from its heap, where one small block
-    that lives on above them holds them for good: the process stayed at twice its size.
+    By default, glibc learns from the first body of 10 MiB to take such blocks from its heap, where one small
+    block above them keeps them from the system: the process stayed at twice its size.
     """
-    with suppress(AttributeError, OSError):  # another C library, which has its own ways
+    with suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)
         for option in _MALLOPT.values():
             library.mallopt(option, LARGE)
 
 
 def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None:
-    """Run a forwarder until SIGTERM or SIGINT; a second one ends it at once.
+    """Run a forwarder until SIGTERM or SIGINT; a second signal ends it at once.
 
     Args:
         settings: what to run.
-        reread: reads the configuration anew, for SIGHUP and for changed files of secrets.
+        reread: reads the configuration again, after SIGHUP or a change of a secret's file.
 
     Raises:
-        ForwarderError: it cannot start.
+        ForwarderError: the forwarder cannot start.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
-    _give_memory_back()
+    _tune_malloc()
     uvloop.run(_run(settings, reread, SystemClock()))

@@ -1,4 +1,4 @@
-"""What several commands share: the option that names the configuration, and how it is loaded."""
+"""What several commands share: the option `--config`, and the choice of an org."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,34 +23,35 @@ config_option = click.option(
 
 
 def load_settings(config: Path, *, secrets: bool = True) -> Settings:
-    """The settings at `config`; where nothing was named and only a demo has run here, the demo's.
+    """Load the settings at `config`; if that is the default and only a demo's configuration exists, load
+    that.
 
     Args:
         config: the file.
-        secrets: as `settings.load`.
+        secrets: as in `settings.load`.
     """
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
-        click.echo(f"There is no {config}; this is the demo's ({DEMO_CONFIG}).", err=True)
+        click.echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
         config = DEMO_CONFIG
     return load(config, secrets=secrets)
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """The org that a command is about.
+    """Return the name of the org that a command is for.
 
     Args:
-        settings: what there is.
-        name: of the org, where the operator named one.
-        fit: true for an org that the command can be about; where one fits, or there is but one, it need not be named.
+        settings: the configuration.
+        name: the operator's `--org`, if any.
+        fit: whether the command makes sense for an org. If one fits, or only one exists, `--org` is optional.
 
     Raises:
-        click.UsageError: it must be named, or there is none of that name.
+        click.UsageError: `--org` is missing, or does not exist.
     """
     if name is None:
         candidates = [each for each, org in settings.orgs.items() if fit(org)] or list(settings.orgs)
         if len(candidates) > 1:
-            raise click.UsageError(f"name an org with --org: {', '.join(candidates)}")
+            raise click.UsageError(f"choose an org with --org: {', '.join(candidates)}")
         (name,) = candidates
     if name not in settings.orgs:
-        raise click.UsageError(f"--org: there is no {name}; there is {', '.join(settings.orgs)}")
+        raise click.UsageError(f"--org: unknown org {name}; known orgs: {', '.join(settings.orgs)}")
     return name

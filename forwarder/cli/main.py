@@ -1,8 +1,8 @@
-"""The `forwarder` command: each subcommand parses, calls one function, prints.
+"""The `forwarder` command: each subcommand parses its options, calls one function and prints.
 
-Exit codes: 0 fine, 1 ran and found a fault, 2 wrong usage or configuration.
+Exit codes: 0 fine, 1 ran and found a problem, 2 wrong usage or configuration.
 
-Rooms are imported inside the commands: `forwarder --help` should not wait for a database client.
+Rooms are imported inside the commands, so that `forwarder --help` does not wait for a database client.
 """
 
 import sys
@@ -17,13 +17,13 @@ from forwarder.core.errors import ForwarderError, SettingsError
 
 
 class _Commands(click.Group):
-    """Turns every error that we raise on purpose into plain words and an exit code."""
+    """Prints errors that the forwarder raises on purpose without a traceback, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            click.secho("The configuration is wrong:", fg="red", err=True)
+            click.secho("The configuration has problems:", fg="red", err=True)
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             ctx.exit(2)
@@ -37,16 +37,16 @@ class _Commands(click.Group):
 )
 @click.version_option(version("okta-forwarder"), prog_name="forwarder")
 def main() -> None:
-    """Bring every security event of an Okta org to a SIEM, and lose none that was acknowledged.
+    """Forward every security event of an Okta org to a SIEM, and lose none that was acknowledged.
 
-    Start with `forwarder demo`: it needs nothing and shows the whole pipe at work.
+    Start with `forwarder demo`: it needs no configuration and shows the whole pipeline.
     """
 
 
 @main.command()
 @config_option
 def run(config: Path) -> None:
-    """Run the forwarder until SIGTERM or SIGINT; SIGHUP reloads secrets and limits.
+    """Run the forwarder until SIGTERM or SIGINT; SIGHUP reloads the configuration.
 
     Okta posts to `receiver.listen` (default 127.0.0.1:8080, path /okta/events); `ops.listen` (default
     127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.
@@ -63,10 +63,10 @@ def run(config: Path) -> None:
 @main.command()
 @config_option
 def check(config: Path) -> None:
-    """Check the configuration, and nothing else: every fault at once, exit 2 if there is one.
+    """Check the configuration; print all problems at once and exit with 2 if there are any.
 
-    It reads the file, the environment (FORWARDER__SECTION__KEY), the secrets they name and the receiver's
-    certificate. It opens no connection and no store.
+    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets and certificates. Opens no connection
+    and no store.
     """
     from forwarder.core.event import Source
     from forwarder.http.settings import tls_context
@@ -74,21 +74,19 @@ def check(config: Path) -> None:
     settings = load_settings(config)
     if settings.receiver.tls:
         tls_context(settings.receiver.tls)
-    click.secho("The configuration is fine.", fg="green")
+    click.secho("The configuration is valid.", fg="green")
     for name, org in settings.orgs.items():
         for source in org.sources:
-            told = f"{len(org.secrets)} live secret(s) in {org.header}, at {org.path}"
-            click.echo(
-                f"  org {name}: " + (told if source is Source.HOOK else f"reads the System Log of {org.url}")
-            )
+            hook = f"hook at {org.path}, {len(org.secrets)} valid secret(s) in {org.header}"
+            click.echo(f"  org {name}: " + (hook if source is Source.HOOK else f"System Log of {org.url}"))
     for name, sink in settings.sinks.items():
         click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
     click.echo(f"  store: {settings.store.path}")
-    click.echo(f"  Okta posts to {settings.receiver.listen}; operators look at http://{settings.ops.listen}/")
+    click.echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
 
 
 def add_commands() -> None:
-    """Join the commands that have a file of their own."""
+    """Add the commands that have a file of their own."""
     from forwarder.cli import backfill, dead_letters, demo, emulate, gaps, hooks, rules, setup, stats
 
     commands = (

@@ -1,4 +1,5 @@
-"""How long to wait before the next try: exponential, with full jitter, and the server's own wish honoured."""
+"""How long to wait before the next try: exponential, with full jitter, never less than the server asks
+for."""
 
 from typing import Self
 
@@ -6,23 +7,23 @@ import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """A rule, without state.
+    """A rule without state.
 
     Attributes:
-        base: seconds, the upper bound of the first wait.
-        cap: seconds, the upper bound of any wait.
+        base: seconds, the longest first wait.
+        cap: seconds, the longest wait of all.
     """
 
     base: float = 0.5
     cap: float = 30.0
 
-    def delay(self, attempt: int, random: float, asked: float | None = None) -> float:
-        """Seconds to wait before try number `attempt + 1`.
+    def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
+        """Return the seconds to wait before try number `attempt + 1`.
 
         Args:
             attempt: failed tries so far, from 1.
-            random: from [0, 1).
-            asked: seconds that the server asked for; never undercut, and taken whole up to ten times `cap`.
+            random: the jitter, from [0, 1); without it, the longest wait.
+            asked: seconds that the server asked for; a lower limit, up to ten times `cap`.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:
@@ -31,5 +32,5 @@ class Backoff(msgspec.Struct, frozen=True):
 
     @classmethod
     def paused(cls) -> Self:
-        """The rule for a sink that an operator must mend: look again now and then."""
+        """The rule for a sink that waits for an operator: try it now and then."""
         return cls(base=5.0, cap=15.0)

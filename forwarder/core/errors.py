@@ -1,31 +1,32 @@
-"""Every error of the forwarder.
+"""The errors that cross rooms or reach an operator. Errors inside one room are defined there.
 
 ForwarderError
-├── SettingsError            the configuration is wrong; lists every fault
-├── NotAnEventError          an element of an envelope is no event
-├── UnmappableError          an event cannot be turned into a document
-├── BadRequestError          a POST that is no event hook; carries the status to answer
+├── SettingsError            the configuration has problems; lists all of them
+├── NotAnEventError          an element of an envelope or page is malformed
+├── UnmappableError          no document can be made of an event
+├── BadRequestError          a POST that is not an event hook; has the status of the response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
-│   ├── StoreFormatError     the file is no store of ours, damaged, or of a newer version
-│   ├── StoreFullError       no room: the disk or `max_size`
+│   ├── StoreFormatError     the file is not a store, damaged, or of a newer version
+│   ├── StoreFullError       the disk or `max_size` is full
 │   └── StoreTimeoutError    not committed in time
 ├── SinkError                a sink cannot be built or used as configured
-├── SetupError               the other side cannot be prepared as asked
-├── OktaError                Okta's API does not do what was asked
-│   ├── OktaRefusedError     it answered, and refused; carries its status and its code
-│   │   └── HookUnverifiedError  its challenge did not come back from the hook's address
-│   └── OktaUnreachableError it did not answer, or not in time
+├── SetupError               `setup` cannot prepare the other side
+├── OktaError                a call of Okta's API failed
+│   ├── OktaRefusedError     Okta refused it; has its status and its code
+│   │   └── HookUnverifiedError  Okta could not verify the hook
+│   └── OktaUnreachableError Okta did not respond, or not in time
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
 
 class ForwarderError(Exception):
-    """Base of every error that the forwarder raises on purpose. Its text tells what, where and what to do."""
+    """Base of every error that the forwarder raises on purpose. The text says what failed, where, and what to
+    do."""
 
 
 class SettingsError(ForwarderError):
-    """The configuration is wrong.
+    """The configuration has problems.
 
     Attributes:
         problems: one line each: path, what is wrong, hint.
@@ -37,18 +38,18 @@ class SettingsError(ForwarderError):
 
 
 class NotAnEventError(ForwarderError):
-    """An element of an envelope is no event."""
+    """An element of an envelope or page is malformed."""
 
 
 class UnmappableError(ForwarderError):
-    """An event cannot be turned into a document; it becomes a dead letter with this text."""
+    """No document can be made of an event; it becomes a dead letter with this text."""
 
 
 class BadRequestError(ForwarderError):
-    """A POST that is no event hook.
+    """A POST that is not an event hook.
 
     Attributes:
-        status: the HTTP status to answer: 400, 413 or 415.
+        status: of the response: 400, 413 or 415.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -65,11 +66,11 @@ class StoreLockedError(StoreError):
 
 
 class StoreFormatError(StoreError):
-    """The file is no store of ours, damaged, or of a newer version. It is left as it is."""
+    """The file is not a store, damaged, or of a newer version. It is not changed."""
 
 
 class StoreFullError(StoreError):
-    """No room: the disk is full, or events that sinks still wait for fill `store.max_size`."""
+    """The disk is full, or events that sinks still wait for fill `store.max_size`."""
 
 
 class StoreTimeoutError(StoreError):
@@ -85,19 +86,20 @@ class RuleFileError(ForwarderError):
 
 
 class SetupError(ForwarderError):
-    """The other side cannot be prepared as asked: a right, a feature or room for it is missing."""
+    """`setup` cannot prepare the other side: a permission, a feature or space is missing there."""
 
 
 class OktaError(ForwarderError):
-    """Okta's API does not do what was asked."""
+    """A call of Okta's API failed."""
 
 
 class OktaRefusedError(OktaError):
-    """Okta answered, and refused.
+    """Okta refused a call.
 
     Attributes:
-        status: of HTTP.
-        code: Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty where it gave none.
+        status: the HTTP status.
+        code: Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty if there is
+            none.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -107,8 +109,8 @@ class OktaRefusedError(OktaError):
 
 
 class HookUnverifiedError(OktaRefusedError):
-    """Okta's challenge did not come back from the hook's address, so Okta sends it nothing."""
+    """The hook's address did not return Okta's challenge, so Okta sends it nothing."""
 
 
 class OktaUnreachableError(OktaError):
-    """No answer, or not in time."""
+    """Okta did not respond, or not in time."""

@@ -56,7 +56,7 @@ def test_every_command_has_a_help_that_says_what_it_does() -> None:
 def test_a_good_configuration_is_told_with_what_it_means(config: Path) -> None:
     done = run("check", "--config", config)
     assert done.exit_code == 0
-    assert "org acme: 1 live secret(s) in Authorization, at /okta/events" in done.output
+    assert "org acme: hook at /okta/events, 1 valid secret(s) in Authorization" in done.output
     assert "planted" not in done.output
 
 

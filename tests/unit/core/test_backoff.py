@@ -14,13 +14,13 @@ def test_a_delay_never_passes_the_cap(attempt: int, random: float) -> None:
 
 def test_the_bound_doubles_with_each_attempt_up_to_the_cap() -> None:
     rule = Backoff(base=1, cap=10)
-    assert [rule.delay(attempt, 1.0) for attempt in range(1, 6)] == [1, 2, 4, 8, 10]
+    assert [rule.delay(attempt) for attempt in range(1, 6)] == [1, 2, 4, 8, 10]
 
 
 @given(ATTEMPTS, RANDOMS, st.floats(0, 300))
-def test_the_servers_wish_is_never_undercut(attempt: int, random: float, asked: float) -> None:
+def test_a_delay_is_never_shorter_than_the_server_asks(attempt: int, random: float, asked: float) -> None:
     assert Backoff(base=0.5, cap=30).delay(attempt, random, asked) >= asked
 
 
-def test_an_absurd_wish_is_cut() -> None:
+def test_an_absurd_request_of_the_server_is_limited() -> None:
     assert Backoff(base=0.5, cap=30).delay(1, 0.0, 1e9) == 300

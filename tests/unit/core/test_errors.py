@@ -21,6 +21,6 @@ def test_the_drawing_shows_every_error_below_its_parent() -> None:
     assert drawn == real
 
 
-def test_every_fault_of_a_configuration_is_in_the_text() -> None:
+def test_every_problem_of_a_configuration_is_in_the_text() -> None:
     error = errors.SettingsError(["a: wrong", "b: wrong too"])
     assert str(error) == "a: wrong\nb: wrong too"
