@@ -1,5 +1,4 @@
-"""How long to wait before the next try: exponential, with full jitter, never less than the server asks
-for."""
+"""How long to wait before the next try: exponential, with full jitter, at least what the server asks for."""
 
 from typing import Self
 
