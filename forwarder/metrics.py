@@ -63,8 +63,8 @@ class Metrics:
         self.receive_lag = self._histogram(
             "receive_lag_seconds", "From `published` to received: Okta's own delay.", _LAG, "org", "via"
         )
-        self.connections_shed = self._counter(
-            "connections_shed_total", "Connections closed at the limit, or after a deadline.", "reason"
+        self.connections_evicted = self._counter(
+            "connections_evicted_total", "Connections closed at the limit, or after a deadline.", "reason"
         )
 
     def _declare_deliver(self) -> None:

@@ -28,7 +28,7 @@ PROMISED = {
     "reconcile_lag_seconds": "org",
     "events_missed_total": "org",
     "events_rejected_total": "org",
-    "connections_shed_total": "reason",
+    "connections_evicted_total": "reason",
     "org_source_enabled": "org via",
     "build": "",
 }
