@@ -1,5 +1,5 @@
 # Everything runs from here. `make` alone prints the targets; only Python 3.11 or newer and make are needed.
-# What is made lies below .venv/ and .cache/, nothing else of the machine is touched.
+# Everything that is made is below .venv/ and .cache/; nothing else of the machine is touched.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,15 +11,19 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := forwarder tests tools
 CLIENT8 := .cache/es8
-# Which extra seconds the fuzzer of the door and the chaos test take; .ci/run sets them higher.
+# More arguments for pytest, as in: make unit ARGS="--lf -x"
+ARGS ?=
+QUICK := -m "not real and not slow" --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# Seconds of the receiver's fuzzer and of the kill tests; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
-# Python's own cache of compiled files; some machines turn it off, and a start of the tests takes twice as long then.
+export FORWARDER_CHAOS_SECONDS ?= 20
+# Keep compiled files even where the machine turns that off: without them the tests take twice as long to start.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 unexport PYTHONDONTWRITEBYTECODE
-export FORWARDER_CHAOS_SECONDS ?= 20
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  make unit     run the pure tests, in seconds: the one to run all the time'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "unit" {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.complete ## make .venv from the locked dependencies
 
@@ -38,21 +42,23 @@ setup: .venv/.complete ## make .venv from the locked dependencies
 run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and what happens to its events
 	$(BIN)/forwarder demo
 
-# The Collector takes two minutes of compiling, so the servers are fetched while all else is set up and the checks
-# and the quick tests run. Then come those that run for a set time or wait, side by side, and at last, alone, those
-# that hold the clock to something.
+# Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
+# the quick tests run. Then come the tests that run for a set time or wait, side by side; last, alone, those that measure.
 test: ## set up and run all checks and all tests, the real servers included
 	@echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check quick
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check coverage
 	@echo "the tests with the older client, the fuzzer and the kills, side by side:"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clients fuzz chaos
 	@$(MAKE) --no-print-directory slow
 
-unit: setup ## run the pure tests, in seconds
-	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner
+unit: setup ## the pure tests
+	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
 
-quick: setup
-	$(BIN)/pytest -q -m "not real and not slow" --numprocesses=auto --maxprocesses=4
+quick: setup ## run every test that needs no real server, in about a minute
+	$(BIN)/pytest -q $(QUICK) $(ARGS)
+
+coverage: setup ## the quick tests, with the coverage of the package held to its floor
+	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage $(ARGS)
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
@@ -88,11 +94,11 @@ bench: setup stack ## print the figures of the README: throughput, answers, memo
 image: ## build the container image
 	docker build --tag okta-forwarder .
 
-lock: setup ## resolve the dependencies anew and write the lock files
+lock: setup ## resolve the dependencies again and write the lock files
 	tools/lock.sh
 
-clean: ## remove all that was made
+clean: ## remove everything that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup run test unit quick clients fuzz chaos slow check stack servers bench image lock clean
+.PHONY: help setup run test unit quick coverage clients fuzz chaos slow check stack servers bench image lock clean
