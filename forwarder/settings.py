@@ -16,6 +16,7 @@ from forwarder.config_problems import Describer
 from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
+from forwarder.http.settings import tls_context
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
@@ -145,6 +146,26 @@ def read(tree: Mapping[str, Any]) -> Settings:
 
 _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
 """Used if all orgs or all sinks have errors, so that the other sections are checked all the same."""
+
+
+def check_files(settings: Settings) -> None:
+    """Check the certificates that a running forwarder needs; other commands may run where they do not exist.
+
+    Raises:
+        SettingsError: with every file that cannot be used.
+    """
+    problems = [
+        f"sinks.{name}.{key}: {problem}"
+        for name, sink in settings.sinks.items()
+        for key, problem in sink.file_problems()
+    ]
+    try:
+        if settings.receiver.tls:
+            tls_context(settings.receiver.tls)
+    except SettingsError as error:
+        problems += error.problems
+    if problems:
+        raise SettingsError(problems)
 
 
 def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any]) -> list[str]:

@@ -53,11 +53,16 @@ def run(config: Path) -> None:
     """
     from forwarder import logs
     from forwarder.process import run_until_signal
-    from forwarder.settings import load
+    from forwarder.settings import Settings, check_files, load
 
-    settings = load(config)
+    def reread() -> Settings:
+        settings = load(config)
+        check_files(settings)
+        return settings
+
+    settings = reread()
     logs.setup(settings.log.level, json={"auto": None, "json": True, "text": False}[settings.log.format])
-    run_until_signal(settings, lambda: load(config))
+    run_until_signal(settings, reread)
 
 
 @main.command()
@@ -69,11 +74,10 @@ def check(config: Path) -> None:
     and no store.
     """
     from forwarder.core.event import Source
-    from forwarder.http.settings import tls_context
+    from forwarder.settings import check_files
 
     settings = load_settings(config)
-    if settings.receiver.tls:
-        tls_context(settings.receiver.tls)
+    check_files(settings)
     click.secho("The configuration is valid.", fg="green")
     for name, org in settings.orgs.items():
         for source in org.sources:
