@@ -16,7 +16,6 @@ from forwarder.config_problems import Describer
 from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
-from forwarder.http.settings import tls_context
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
@@ -116,17 +115,17 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
 
     Args:
         path: of the YAML file.
-        secrets: read the sources of secrets; otherwise they may be absent. A command that needs no secret
-            does not ask the operator's shell for those of the forwarder.
+        secrets: read the sources of secrets and check the certificates of sinks; otherwise they may be
+            absent. A command that needs no secret does not ask the operator's shell for those of the forwarder.
 
     Raises:
         SettingsError: with every problem, each with its path and a hint. Never shows a secret.
     """
     tree = read_yaml(path)
-    return read(tree if secrets else without_secrets(tree))
+    return read(tree if secrets else without_secrets(tree), files=secrets)
 
 
-def read(tree: Mapping[str, Any]) -> Settings:
+def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     """Make the settings of what the file holds, and of the environment.
 
     Raises:
@@ -137,8 +136,8 @@ def read(tree: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         errors = error.errors(include_input=False)
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
-        raise SettingsError(sorted([*problems, *_joint_problems_beside(tree, errors)])) from None
-    problems = list(_joint_problems(settings))
+        raise SettingsError(sorted([*problems, *_joint_problems_beside(tree, errors, files=files)])) from None
+    problems = list(_joint_problems(settings, files=files))
     if problems:
         raise SettingsError(problems)
     return settings
@@ -148,27 +147,7 @@ _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file
 """Used if all orgs or all sinks have errors, so that the other sections are checked all the same."""
 
 
-def check_files(settings: Settings) -> None:
-    """Check the certificates that a running forwarder needs; other commands may run where they do not exist.
-
-    Raises:
-        SettingsError: with every file that cannot be used.
-    """
-    problems = [
-        f"sinks.{name}.{key}: {problem}"
-        for name, sink in settings.sinks.items()
-        for key, problem in sink.file_problems()
-    ]
-    try:
-        if settings.receiver.tls:
-            tls_context(settings.receiver.tls)
-    except SettingsError as error:
-        problems += error.problems
-    if problems:
-        raise SettingsError(problems)
-
-
-def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any]) -> list[str]:
+def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, files: bool) -> list[str]:
     """Run the joint checks on the parts of `tree` that have no errors of their own."""
     sound = copy.deepcopy(dict(tree))
     for error in errors:
@@ -180,19 +159,21 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any]) -> li
             sound.pop(first, None)
     try:
         some = {name: sound.get(name) or stand_in for name, stand_in in _SOUND.items()}
-        return list(_joint_problems(Settings(**(sound | some))))
+        return list(_joint_problems(Settings(**(sound | some)), files=files))
     except ValidationError:  # the error is in the environment
         return []
 
 
-def _joint_problems(settings: Settings) -> Iterator[str]:
-    """Check what no section can see alone."""
+def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
+    """Check what no section can see alone, and the `files` that sinks need."""
     yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
     paths: dict[Path, str] = {}
     for name, sink in settings.sinks.items():
+        if files:
+            yield from (f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems())
         if isinstance(sink, FileSinkSettings):
             other = paths.setdefault(Path(sink.path).absolute(), name)
             if other != name:

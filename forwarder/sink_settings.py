@@ -44,5 +44,6 @@ class SinkSettings(Section):
     delivery: DeliverySettings = DeliverySettings()
 
     def file_problems(self) -> Iterator[tuple[str, str]]:
-        """Check the files that the settings name. Yields the key and what is wrong for each file that cannot be used."""
+        """Check the files that the settings name. Yields the key and what is wrong for each file that cannot
+        be used."""
         yield from ()

@@ -53,16 +53,11 @@ def run(config: Path) -> None:
     """
     from forwarder import logs
     from forwarder.process import run_until_signal
-    from forwarder.settings import Settings, check_files, load
+    from forwarder.settings import load
 
-    def reread() -> Settings:
-        settings = load(config)
-        check_files(settings)
-        return settings
-
-    settings = reread()
+    settings = load(config)
     logs.setup(settings.log.level, json={"auto": None, "json": True, "text": False}[settings.log.format])
-    run_until_signal(settings, reread)
+    run_until_signal(settings, lambda: load(config))
 
 
 @main.command()
@@ -74,10 +69,11 @@ def check(config: Path) -> None:
     and no store.
     """
     from forwarder.core.event import Source
-    from forwarder.settings import check_files
+    from forwarder.http.settings import tls_context
 
     settings = load_settings(config)
-    check_files(settings)
+    if settings.receiver.tls:
+        tls_context(settings.receiver.tls)
     click.secho("The configuration is valid.", fg="green")
     for name, org in settings.orgs.items():
         for source in org.sources:

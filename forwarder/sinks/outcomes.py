@@ -1,14 +1,15 @@
-"""What a transport's answer means: delivered, retry or rejected. The one table; every sink asks here.
+"""What a response means: delivered, retry or rejected. One table for every sink.
 
-The rule behind it: a status that we do not know for certain is a retry. A second copy is harmless, a lost event is not.
+The rule behind it: a status that is not known for certain is a retry. A second copy is harmless, a lost event
+is not.
 
-    answer                         whole request                       one item of a bulk answer
+    response                       whole request                       one item of a bulk response
     -----------------------------  ----------------------------------  ------------------------------
     2xx, OK                        delivered                           delivered
     409                            retry: unknown, pause               delivered (it is there already)
     3xx                            retry: redirect, pause              retry: redirect, pause
     400, 422, INVALID_ARGUMENT     1 event: rejected malformed         rejected mapping
-                                   more: split, to find the culprit
+                                   more: split, to find the event
     401, 407, UNAUTHENTICATED      retry: unauthorized, pause          the same
     403, PERMISSION_DENIED         retry: forbidden, pause             the same
     404, 410, UNIMPLEMENTED        retry: not found, pause             the same
@@ -20,31 +21,31 @@ The rule behind it: a status that we do not know for certain is a retry. A secon
     5xx, UNAVAILABLE, INTERNAL     retry: server                       the same
     anything else                  retry: unknown                      retry: unknown
     no connection                  retry: connection                   -
-    a certificate not trusted      retry: connection, pause            -
-    no answer in time              retry: timeout                      -
+    untrusted certificate          retry: connection, pause            -
+    no response in time            retry: timeout                      -
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
-from forwarder.core.time import Micros, to_micros
+from forwarder.core.time import SECOND, Micros, to_micros
 
 DETAIL_LIMIT = 1_000
-"""Characters of a sink's own words that are kept: some servers quote the whole request back."""
+"""Characters kept of a sink's own text: some servers quote the whole request."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What one answer means. With neither `retry` nor `reject`: delivered.
+    """What one response means. Without `retry` and `reject`: delivered.
 
     Attributes:
-        retry: why to send again; None where not.
-        reject: why it will never be accepted; None where not.
+        retry: why to send again.
+        reject: why the sink will never accept it.
         pause: an operator must act before it can succeed.
-        split: too large, or one event of several spoils it: send it again in halves.
+        split: the batch is too large, or one of its events spoils it: send it again in halves.
     """
 
     retry: RetryReason | None = None
@@ -55,16 +56,20 @@ class Verdict(msgspec.Struct, frozen=True):
 
 DELIVERED = Verdict()
 CONNECTION = Verdict(RetryReason.CONNECTION)
-UNTRUSTED = Verdict(RetryReason.CONNECTION, pause=True)
 TIMEOUT = Verdict(RetryReason.TIMEOUT)
 THROTTLED = Verdict(RetryReason.THROTTLED)
 SERVER = Verdict(RetryReason.SERVER)
+UNKNOWN = Verdict(RetryReason.UNKNOWN)
+
+# The same request would fail again until an operator acts.
+TLS_UNTRUSTED = Verdict(RetryReason.CONNECTION, pause=True)
 REDIRECT = Verdict(RetryReason.REDIRECT, pause=True)
 UNAUTHORIZED = Verdict(RetryReason.UNAUTHORIZED, pause=True)
 FORBIDDEN = Verdict(RetryReason.FORBIDDEN, pause=True)
 NOT_FOUND = Verdict(RetryReason.NOT_FOUND, pause=True)
-UNKNOWN = Verdict(RetryReason.UNKNOWN)
 REFUSED = Verdict(RetryReason.UNKNOWN, pause=True)
+
+# One event alone is rejected; a batch is split until the event is alone.
 SPLIT_TOO_LARGE = Verdict(RetryReason.TOO_LARGE, split=True)
 SPLIT_MALFORMED = Verdict(RetryReason.UNKNOWN, split=True)
 TOO_LARGE = Verdict(reject=RejectReason.TOO_LARGE)
@@ -84,15 +89,15 @@ _HTTP = {
 """Statuses that mean the same for a request and for one item."""
 
 _GRPC_TOO_LARGE = ("larger than max", "exceeds maximum size", "length too large")
-"""How the servers in Go, C++, Python, Java and Rust say that a message is too large."""
+"""How servers in Go, C++, Python, Java and Rust say that a message is too large."""
 
-_GRPC_UNREACHED = (
+_GRPC_NO_CONNECTION = (
     "failed to connect to all addresses",
     "errors resolving",
     "dns resolution failed",
     "socket closed",
 )
-"""How gRPC itself begins to say that it reached no server."""
+"""How the details of gRPC itself begin if it reached no server."""
 
 _GRPC = {
     "OK": DELIVERED,
@@ -110,27 +115,27 @@ _GRPC = {
 }
 
 
-def request(status: int, events: int) -> Verdict:
-    """What the HTTP `status` of a whole request with `events` events means for all of them."""
+def request_verdict(status: int, events: int) -> Verdict:
+    """Return what the HTTP `status` of a whole request with `events` events means for all of them."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if status in (400, 422):
         return SPLIT_MALFORMED if events > 1 else MALFORMED
-    return _http(status)
+    return _http_verdict(status)
 
 
-def item(status: int) -> Verdict:
-    """What the `status` of one item of a bulk answer means for that event."""
+def item_verdict(status: int) -> Verdict:
+    """Return what the `status` of one item of a bulk response means for its event."""
     if status == 409:  # `create` met the same _id: an earlier try did arrive
         return DELIVERED
     if status == 413:
         return TOO_LARGE
     if status in (400, 422):
         return MAPPING
-    return _http(status)
+    return _http_verdict(status)
 
 
-def _http(status: int) -> Verdict:
+def _http_verdict(status: int) -> Verdict:
     if 200 <= status < 300:
         return DELIVERED
     if 300 <= status < 400:
@@ -140,46 +145,52 @@ def _http(status: int) -> Verdict:
     return SERVER if 500 <= status < 600 else UNKNOWN
 
 
-def grpc(code: str, events: int, detail: str = "") -> Verdict:
-    """What a gRPC status means for all events of a call.
+def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
+    """Return what a gRPC status means for all events of a call.
 
     Args:
-        code: the status's name, as in `UNAVAILABLE`.
-        events: how many the call carried.
-        detail: the server's words. Only there does a server tell "message too large" from "busy": both are
-            RESOURCE_EXHAUSTED, and the first would be sent again for ever. And only there does gRPC tell a server
-            that is not there from one that says it is not ready.
+        code: the name of the status, as in `UNAVAILABLE`.
+        events: how many events the call carried.
+        detail: the status's text. Only the text separates "message too large" from "busy" (both are
+            RESOURCE_EXHAUSTED, and the first would be sent again without end), and an unreachable server from
+            one that is not ready.
     """
-    words = detail.lower()
-    if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in words for sign in _GRPC_TOO_LARGE):
+    text = detail.lower()
+    if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if code == "INVALID_ARGUMENT":
         return SPLIT_MALFORMED if events > 1 else MALFORMED
-    if code == "UNAVAILABLE" and words.startswith(_GRPC_UNREACHED):
-        return UNTRUSTED if "certificate_verify_failed" in words else CONNECTION
+    if code == "UNAVAILABLE" and text.startswith(_GRPC_NO_CONNECTION):
+        return TLS_UNTRUSTED if "certificate_verify_failed" in text else CONNECTION
     return _GRPC.get(code, UNKNOWN)
 
 
-def failure(error: BaseException) -> Verdict:
-    """What it means that no answer came. Causes are looked at too, because clients wrap what the system said."""
-    seen: BaseException | None = error
-    known = UNKNOWN
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return UNTRUSTED
-        if known is UNKNOWN and isinstance(seen, TimeoutError):
-            known = TIMEOUT
-        elif known is UNKNOWN and isinstance(seen, OSError):
-            known = CONNECTION
-        seen = seen.__cause__ or seen.__context__
-    return known
+def error_verdict(error: BaseException) -> Verdict:
+    """Return what `error` means, which was raised in place of a response."""
+    verdict = UNKNOWN
+    for cause in error_chain(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TLS_UNTRUSTED
+        if verdict is UNKNOWN and isinstance(cause, TimeoutError):
+            verdict = TIMEOUT
+        elif verdict is UNKNOWN and isinstance(cause, OSError):
+            verdict = CONNECTION
+    return verdict
+
+
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and its causes. The innermost one says why, because clients wrap what the system said."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Seconds that a `Retry-After` header asks for, from `now` on; None where it is absent, past or unreadable.
+    """Return the seconds to wait from `now` on; None if there is no wait or it cannot be read.
 
     Args:
-        value: seconds, or a date as HTTP writes it.
+        value: of a `Retry-After` header: seconds, or an HTTP date.
         now: the wall clock.
     """
     text = (value or "").strip()
@@ -189,27 +200,29 @@ def retry_after(value: str | None, now: Micros) -> float | None:
         at = to_micros(parsedate_to_datetime(text))
     except ValueError:
         return None
-    return (at - now) / 1_000_000 if at > now else None
+    return (at - now) / SECOND if at > now else None
 
 
-def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None) -> BatchResult:
-    """The outcome of a batch that met one fate.
+def batch_outcome(
+    seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None
+) -> BatchResult:
+    """Return the result of a batch whose events all have the same verdict.
 
     Args:
         seqs: the events of the batch.
-        verdict: what the answer means.
-        detail: the sink's own words; shortened.
+        verdict: what the response means.
+        detail: the sink's own text; shortened.
         wait: seconds that the sink asked us to wait.
     """
-    words = detail[:DETAIL_LIMIT]
+    detail = detail[:DETAIL_LIMIT]
     if verdict.reject is not None:
-        return BatchResult(rejected=[Rejection(seq, verdict.reject, words) for seq in seqs])
+        return BatchResult(rejected=[Rejection(seq, verdict.reject, detail) for seq in seqs])
     if verdict.retry is None:
         return BatchResult(delivered=seqs)
     return BatchResult(
         retry=seqs,
         reason=verdict.retry,
-        detail=words,
+        detail=detail,
         wait=wait,
         pause=verdict.pause,
         whole=not verdict.split,
@@ -217,14 +230,14 @@ def whole(seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float |
     )
 
 
-def each(
-    seqs: Sequence[int], answers: Sequence[tuple[Verdict, str]], wait: float | None = None
+def item_outcomes(
+    seqs: Sequence[int], items: Sequence[tuple[Verdict, str]], wait: float | None = None
 ) -> BatchResult:
-    """The outcome of a batch whose events were answered one by one.
+    """Return the result of a batch whose events were answered one by one.
 
     Args:
         seqs: the events of the batch.
-        answers: a verdict and the sink's own words for each, in the same order. An event without an answer
+        items: a verdict and the sink's own text for each event, in the same order. An event without an item
             is a retry, because nothing is known about it.
         wait: seconds that the sink asked us to wait.
     """
@@ -232,19 +245,19 @@ def each(
     retry: list[int] = []
     rejected: list[Rejection] = []
     worst: tuple[Verdict, str] | None = None
-    unanswered = [(UNKNOWN, "the answer does not name this event")] * (len(seqs) - len(answers))
-    for seq, (verdict, words) in zip(seqs, [*answers, *unanswered], strict=False):
+    missing = [(UNKNOWN, "the response does not name this event")] * (len(seqs) - len(items))
+    for seq, (verdict, detail) in zip(seqs, [*items, *missing], strict=False):
         if verdict.reject is not None:
-            rejected.append(Rejection(seq, verdict.reject, words[:DETAIL_LIMIT]))
+            rejected.append(Rejection(seq, verdict.reject, detail[:DETAIL_LIMIT]))
         elif verdict.retry is None:
             delivered.append(seq)
         else:
             retry.append(seq)
             if worst is None or (verdict.pause and not worst[0].pause):
-                worst = (verdict, words[:DETAIL_LIMIT])
+                worst = (verdict, detail[:DETAIL_LIMIT])
     if worst is None:
         return BatchResult(delivered=delivered, rejected=rejected)
-    verdict, words = worst
+    verdict, detail = worst
     return BatchResult(
-        delivered, retry, rejected, reason=verdict.retry, detail=words, wait=wait, pause=verdict.pause
+        delivered, retry, rejected, reason=verdict.retry, detail=detail, wait=wait, pause=verdict.pause
     )

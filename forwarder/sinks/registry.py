@@ -1,7 +1,7 @@
 """Every kind of sink: its settings class and what builds it.
 
-To add a kind, add its settings class to `AnySinkSettings` and its builder to `_BUILDERS`. A builder imports its sink when it
-is called, so that the libraries of a kind that is not configured are never loaded.
+To add a kind, add its settings class to `AnySinkSettings` and its builder to `_BUILDERS`. A builder imports
+its sink when it is called, so that the libraries of a kind that is not configured are never loaded.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from forwarder.core.errors import SinkError
 from forwarder.core.ports import Clock, Sink
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -29,8 +30,7 @@ SETTINGS: dict[str, type[SinkSettings]] = {
 def _elasticsearch(_name: str, settings: ElasticsearchSinkSettings, clock: Clock) -> Sink:
     from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 
-    # Below the worker's own limit, so that the client learns which host hangs and tries another one next.
-    return ElasticsearchSink(settings, clock, 0.8 * settings.delivery.timeout)
+    return ElasticsearchSink(settings, clock)
 
 
 def _file(name: str, settings: FileSinkSettings, clock: Clock) -> Sink:
@@ -39,10 +39,10 @@ def _file(name: str, settings: FileSinkSettings, clock: Clock) -> Sink:
     return FileSink(name, settings, clock)
 
 
-def _otlp(_name: str, settings: OtlpSinkSettings, clock: Clock) -> Sink:
+def _otlp(name: str, settings: OtlpSinkSettings, clock: Clock) -> Sink:
     from forwarder.sinks.otlp.sink import OtlpSink
 
-    return OtlpSink(settings, clock, settings.delivery.timeout)
+    return OtlpSink(name, settings, clock)
 
 
 _BUILDERS: dict[str, Callable[[str, Any, Clock], Sink]] = {
@@ -58,4 +58,6 @@ def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
     Raises:
         SinkError: it cannot be built.
     """
+    for key, problem in settings.file_problems():  # a file may have changed since the configuration was read
+        raise SinkError(f"sinks.{name}.{key}: {problem}")
     return _BUILDERS[settings.kind](name, settings, clock)

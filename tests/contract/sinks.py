@@ -61,7 +61,7 @@ async def elasticsearch(_directory: Path) -> AsyncIterator[Running]:
 async def otlp_http(_directory: Path) -> AsyncIterator[Running]:
     """The sink for OTLP over HTTP, with compression."""
     async with FakeOtlpHttp() as server:
-        sink = OtlpSink(OtlpSinkSettings(endpoint=server.url, compression="gzip"), ManualClock())
+        sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url, compression="gzip"), ManualClock())
         yield Running(sink, server)
         await sink.close()
 
@@ -70,7 +70,7 @@ async def otlp_http(_directory: Path) -> AsyncIterator[Running]:
 async def otlp_grpc(_directory: Path) -> AsyncIterator[Running]:
     """The sink for OTLP over gRPC."""
     async with FakeOtlpGrpc() as server:
-        sink = OtlpSink(OtlpSinkSettings(endpoint=server.url, protocol="grpc"), ManualClock())
+        sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url, protocol="grpc"), ManualClock())
         yield Running(sink, server)
         await sink.close()
 

@@ -76,7 +76,7 @@ async def pipe(directory: Path, settings: OtlpSinkSettings) -> AsyncIterator[Pip
     delivery = DeliverySettings(
         batch_events=200, batch_bytes="1MiB", backoff_base="50ms", backoff_cap="500ms"
     )
-    sink = OtlpSink(settings, clock)
+    sink = OtlpSink("otlp", settings, clock)
     worker = Worker("otlp", sink, log, position, delivery, metrics=metrics, clock=clock)
     running = asyncio.create_task(worker.run())
     try:

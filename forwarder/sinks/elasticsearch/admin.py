@@ -8,7 +8,7 @@ from elasticsearch import ApiError, UnsupportedProductError
 
 from forwarder.core.errors import SinkError
 from forwarder.core.ports import Reply
-from forwarder.sinks.elasticsearch.client import causes, connect, credentials
+from forwarder.sinks.elasticsearch.client import connect, error_text
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 TIMEOUT = 60.0
@@ -16,19 +16,16 @@ TIMEOUT = 60.0
 
 
 class ElasticsearchAdmin:
-    """`core.ports.Caller` for one cluster, with the sink's own hosts, trust and credentials. Use it as an async context manager."""
+    """`core.ports.Caller` for one cluster, with the sink's own hosts, trust and credentials. Use it as an
+    async context manager."""
 
     def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
         """Args:
-            settings: the operator's.
-            timeout: seconds without a byte from a host.
-
-        Raises:
-            SinkError: `ca_file` cannot be used.
+        settings: the operator's.
+        timeout: seconds without a byte from a host.
         """
         self._hosts = settings.hosts
-        self._owner = connect(settings, timeout)
-        self._client = self._owner.options(**credentials(settings))
+        self._client = connect(settings, timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -36,7 +33,7 @@ class ElasticsearchAdmin:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._owner.close()
+        await self._client.close()
 
     async def call(self, method: str, path: str, body: Any = None) -> Reply:
         """Send one request.
@@ -61,5 +58,5 @@ class ElasticsearchAdmin:
         except ApiError as error:
             return Reply(error.meta.status, error.body)
         except elastic_transport.TransportError as error:
-            raise SinkError(f"no answer from {', '.join(self._hosts)}: {causes(error)}") from error
+            raise SinkError(f"no answer from {', '.join(self._hosts)}: {error_text(error)}") from error
         return Reply(answer.meta.status, answer.body)

@@ -1,6 +1,8 @@
-"""The connection to an Elasticsearch cluster, from an operator's settings: for events, and for setting it up."""
+"""The client of an Elasticsearch cluster, built from a sink's settings: for events, and for `forwarder
+setup`."""
 
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import elastic_transport
@@ -8,13 +10,13 @@ import msgspec
 from elasticsearch import AsyncElasticsearch
 
 from forwarder import logs
-from forwarder.core.errors import SinkError
 from forwarder.sinks.elasticsearch.node import Node
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.outcomes import error_chain
 
 
-class _Ready(elastic_transport.Serializer):
-    """A body that is ready to be sent: the client's own serializer would add a line break to a gzip stream."""
+class _Encoded(elastic_transport.Serializer):
+    """A body that is encoded already: the client's own serializer would add a line break to a gzip stream."""
 
     mimetype = "application/x-ndjson"
 
@@ -22,9 +24,9 @@ class _Ready(elastic_transport.Serializer):
         return bytes(data)
 
 
-class _Answers(elastic_transport.JsonSerializer):
-    """JSON where there is some. The client's own one would hide the status of an answer that claims to be JSON and
-    is none, as some proxies' error pages do."""
+class _JsonOrText(elastic_transport.JsonSerializer):
+    """JSON if the response is JSON, else text. The client's own serializer would hide the status of a
+    response that only claims to be JSON, as error pages of some proxies do."""
 
     def loads(self, data: bytes) -> Any:
         try:
@@ -33,55 +35,56 @@ class _Answers(elastic_transport.JsonSerializer):
             return data.decode(errors="replace")
 
 
-def connect(settings: ElasticsearchSinkSettings, timeout: float) -> AsyncElasticsearch:
-    """The cluster's client, without credentials. It tries each request once, on one host.
+def connect(
+    settings: ElasticsearchSinkSettings, timeout: float, headers: Mapping[str, str] | None = None
+) -> AsyncElasticsearch:
+    """Create the client of a cluster. It tries each request once, on one host.
 
     Args:
-        settings: the operator's.
-        timeout: seconds without a byte from a host before it is given up.
+        settings: hosts, TLS and credentials.
+        timeout: seconds without a byte from a host before the request fails and the next one goes to another
+            host.
+        headers: of every request.
 
     Raises:
-        SinkError: `ca_file` cannot be used.
+        OSError: `ca_file` cannot be used.
     """
-    answers = _Answers()
+    responses = _JsonOrText()
     return AsyncElasticsearch(
         list(settings.hosts),
         node_class=Node,
-        ssl_context=_trust(settings),
+        ssl_context=_tls_context(settings),
         request_timeout=timeout,
         max_retries=0,
         retry_on_timeout=False,
         serializers={
-            _Ready.mimetype: _Ready(),
-            "application/json": answers,
-            "application/*": answers,
-            "text/*": answers,
+            _Encoded.mimetype: _Encoded(),
+            "application/json": responses,
+            "application/*": responses,
+            "text/*": responses,
         },
+        headers=headers or {},
+        **_credentials(settings),
     )
 
 
-def _trust(settings: ElasticsearchSinkSettings) -> ssl.SSLContext | None:
+def _tls_context(settings: ElasticsearchSinkSettings) -> ssl.SSLContext | None:
     if not settings.tls:
         return None
-    path = settings.ca_file
-    try:
-        context = ssl.create_default_context(cafile=path)
-    except OSError as error:
-        raise SinkError(f"ca_file {path} cannot be used: {error.strerror or error}") from error
+    context = ssl.create_default_context(cafile=settings.ca_file)
     if not settings.verify_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         logs.get("sinks").warning(
-            "the server's certificate is not checked",
+            "the server's certificate is not verified",
             action="certificate_not_verified",
             hosts=settings.hosts,
-            hint="write ca_file in place of verify_certificate: false",
+            hint="set `ca_file` instead of `verify_certificate: false`",
         )
     return context
 
 
-def credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
-    """Who we are, as options of the client; empty where the settings name nobody."""
+def _credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
     if settings.api_key:
         key = settings.api_key.reveal()
         name, colon, rest = key.partition(":")
@@ -91,13 +94,7 @@ def credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
     return {}
 
 
-def causes(error: BaseException) -> str:
-    """What failed, in the words of every layer that says something new: the innermost says why."""
-    words: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        said = str(getattr(seen, "message", seen))
-        if said and said not in words:
-            words.append(said)
-        seen = seen.__cause__ or seen.__context__
-    return ": ".join(words)
+def error_text(error: BaseException) -> str:
+    """Return the text of `error` and of every cause that adds something; the innermost one says why."""
+    texts = (str(getattr(cause, "message", cause)) for cause in error_chain(error))
+    return ": ".join(dict.fromkeys(text for text in texts if text))

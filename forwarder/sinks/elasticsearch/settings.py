@@ -1,12 +1,14 @@
 """Settings of a sink of kind `elasticsearch`."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from forwarder.config_types import Duration, Secret, Section
+from forwarder import tls
+from forwarder.config_types import Duration, PathStr, Secret, Section
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
@@ -54,22 +56,25 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     Attributes:
         hosts: URLs of the nodes of one cluster. The default port is that of the scheme (80, 443).
-        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and `auto_configure` on the
-            data stream.
+        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and
+            `auto_configure` on the data stream.
         basic_auth: a user and a password, instead of an API key.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
-        verify_certificate: check the server's certificate. With `false`, anyone on the network path can read and
-            intercept events.
+        verify_certificate: check the server's certificate. With `false`, anyone on the network path can read
+            and intercept events.
         namespace: last part of the name of the data stream.
-        compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU time.
+        compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU
+            time.
         pipeline: ingest pipeline to use instead of the default of the index; `_none` for no pipeline.
         preserve_original_event: keep the event as received in `event.original`.
         remove_flattened_debug: store debug data as single fields, not as one flattened object.
         tags: tags to add to every document.
-        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
-        document_format: `ecs` for ECS documents; `raw` for the pipeline of Elastic's Okta integration, if that is
-            installed.
-        retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it, events are never deleted.
+        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP
+            databases.
+        document_format: `ecs` for ECS documents; `raw` for the pipeline of Elastic's Okta integration, if
+            that is installed.
+        retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it,
+            events are never deleted.
         ilm_policy: index lifecycle policy to use instead of `retention`.
     """
 
@@ -77,7 +82,7 @@ class ElasticsearchSinkSettings(SinkSettings):
     hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(min_length=1)
     api_key: Secret | None = None
     basic_auth: BasicAuth | None = None
-    ca_file: FilePath | None = None
+    ca_file: PathStr | None = None
     verify_certificate: bool = True
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     compress: bool = True
@@ -110,6 +115,9 @@ class ElasticsearchSinkSettings(SinkSettings):
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:
             raise ValueError("`hosts` must be all http or all https")
         return self
+
+    def file_problems(self) -> Iterator[tuple[str, str]]:
+        return tls.file_problems(self.ca_file)
 
     @property
     def tls(self) -> bool:

@@ -14,8 +14,10 @@ class FileSinkSettings(SinkSettings):
     Attributes:
         path: the file to write. Its directory is created if it does not exist.
         format: `ecs` for the documents that Elasticsearch gets, `raw` for the events as received.
-        rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its name.
-        rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds one day (UTC).
+        rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its
+            name.
+        rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds
+            one day (UTC).
         max_files: how many rotated files to keep, the newest first. Without it, all are kept.
     """
 

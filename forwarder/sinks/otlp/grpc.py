@@ -1,8 +1,8 @@
-"""OTLP over gRPC: the SDK's exporter with an interceptor, which reads the answer that the exporter hides.
+"""OTLP over gRPC: the SDK's exporter with an interceptor that reads the response, which the exporter hides.
 
-The exporter gives success or failure and no code, never reads partial_success, and tries again by itself for up
-to its timeout. An interceptor is gRPC's own way to see each call; the only place to put one is the method by which
-the exporter makes its channel.
+The exporter returns success or failure without a code, never reads partial_success, and retries by itself
+until its timeout. An interceptor is gRPC's own way to see each call. The only place to add one is the method
+in which the exporter creates its channel.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,52 +21,53 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder.core.outcome import RetryReason
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.response import UNANSWERED, Reply, not_encoded
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, not_encoded
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
 _CHANNEL = (
-    ("grpc.enable_http_proxy", 0),  # else http_proxy in the environment has a say
-    ("grpc.enable_retries", 0),  # trying again is the worker's
+    ("grpc.enable_http_proxy", 0),  # else http_proxy of the environment is used
+    ("grpc.enable_retries", 0),  # the worker retries
     ("grpc.use_local_subchannel_pool", 1),  # a new channel does not inherit the old one's wait to connect
     ("grpc.primary_user_agent", _AGENT),
 )
 _NEVER = (grpc.StatusCode.OK,)
-"""Codes that the exporter tries again by itself: none that is an error. Empty would mean its default."""
+"""Codes that the exporter retries by itself: none that is an error. Empty would mean its default."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
 class GrpcExporter:
-    """`otlp_reply.Exporter` over gRPC. Nothing is read or opened before the first `export`, which has a thread."""
+    """`Exporter` over gRPC. Nothing is read or opened before the first `export`, which runs in a thread."""
 
     def __init__(self, settings: OtlpSinkSettings, timeout: float) -> None:
         self._settings = settings
         self._timeout = timeout
-        self._witness = _Witness()
-        self._exporter: _Exporter | None = None
+        self._recorder = _ResponseRecorder()
+        self._exporter: _RecordedExporter | None = None
         self._closed = False
 
-    def export(self, records: Sequence[ReadableLogRecord]) -> Reply:
-        self._witness.begin(len(records))
+    def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
+        self._recorder.begin(len(records))
         self._exporter = exporter = self._exporter or self._connect()
         if self._closed:
             exporter.shutdown()
         exporter.export(records)
-        return self._witness.reply or not_encoded(len(records))
+        return self._recorder.result or not_encoded(len(records))
 
     def close(self) -> None:
         self._closed = True
         if self._exporter is not None:
             self._exporter.shutdown()
 
-    def _connect(self) -> "_Exporter":
+    def _connect(self) -> "_RecordedExporter":
         settings = self._settings
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"
-        # Every argument is given and none is empty, because the SDK asks the environment for each one that is not.
-        return _Exporter(
-            self._witness,
+        # Every argument is given and none is empty, because the SDK reads the environment for each one that
+        # is not.
+        return _RecordedExporter(
+            self._recorder,
             endpoint=settings.url,
             insecure=not settings.secure,
             credentials=_credentials(settings) if settings.secure else None,
@@ -79,52 +80,49 @@ class GrpcExporter:
         )
 
 
-class _Exporter(OTLPLogExporter):
-    """The SDK's exporter, whose calls a witness sees."""
+class _RecordedExporter(OTLPLogExporter):
+    """The SDK's exporter with a recorder on its channel."""
 
-    def __init__(self, witness: "_Witness", **settings: Any) -> None:
-        self._witness = witness  # the base class makes its channel while it is built
+    def __init__(self, recorder: "_ResponseRecorder", **settings: Any) -> None:
+        self._recorder = recorder  # the base class creates its channel in its constructor
         super().__init__(**settings)
 
     def _initialize_channel_and_stub(self) -> None:
         super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
-        channel = grpc.intercept_channel(self._channel, self._witness)
+        channel = grpc.intercept_channel(self._channel, self._recorder)
         self._client = LogsServiceStub(channel)  # type: ignore[no-untyped-call,assignment]  # as above
 
 
-class _Witness(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Notes what the server answered to each call.
-
-    Attributes:
-        reply: what came of the last call; None while there was none.
-    """
+class _ResponseRecorder(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Records the response to each call; `result` is that of the last one, or None if there was no call."""
 
     def __init__(self) -> None:
-        self.reply: Reply | None = None
+        self.result: ExportResult | None = None
         self._records = 0
 
     def begin(self, records: int) -> None:
-        """A batch of so many records comes next."""
-        self.reply = None
+        """Expect a call with this many records."""
+        self.result = None
         self._records = records
 
     def intercept_unary_unary(
         self, proceed: Callable[..., Any], details: grpc.ClientCallDetails, request: ExportLogsServiceRequest
     ) -> grpc.Call:
-        """Make the call, note its answer, and hand it on."""
-        self.reply = UNANSWERED  # whatever happens from here on, a request was begun
+        """Make the call, record its response, and return it."""
+        self.result = NO_RESPONSE  # whatever happens from here on, a request was started
         call = proceed(details, request)
-        self.reply = self._read(call)
+        self.result = self._read(call)
         return call
 
-    def _read(self, call: Any) -> Reply:
+    def _read(self, call: Any) -> ExportResult:
         if call.code() is grpc.StatusCode.OK:
-            said = call.result().partial_success
-            return Reply(outcomes.DELIVERED, said.error_message, refused=max(said.rejected_log_records, 0))
-        code, words = call.code().name, call.details() or ""
-        verdict = outcomes.grpc(code, self._records, words)
+            partial = call.result().partial_success
+            refused = max(partial.rejected_log_records, 0)
+            return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
+        code, text = call.code().name, call.details() or ""
+        verdict = outcomes.grpc_verdict(code, self._records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
-        return Reply(verdict, f"{code}: {words}" if words else code, _wait(call), answered=answered)
+        return ExportResult(verdict, f"{code}: {text}" if text else code, _wait(call), answered=answered)
 
 
 def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
@@ -139,7 +137,7 @@ def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
 
 
 def _wait(call: Any) -> float | None:
-    """Seconds that the server asks for: a RetryInfo among the details of its status."""
+    """Return the seconds that the server asks us to wait: a RetryInfo in the details of its status."""
     details = dict(call.trailing_metadata() or ()).get(_STATUS_DETAILS)
     if not isinstance(details, bytes):
         return None

@@ -1,8 +1,10 @@
-"""OTLP over HTTP: the SDK's exporter on a session of our own, which reads the answer that the exporter hides.
+"""OTLP over HTTP: the SDK's exporter with a session of our own that reads the response, which the exporter
+hides.
 
-The exporter takes every status below 400 for success, a redirect too, never reads the body, and tells a poisoned
-batch (400) from a busy server (503) by nothing. It also tries again by itself. The session sees each answer first:
-it notes what the answer means, and raises for all that is no acceptance, which the exporter does not try again.
+The exporter takes every status below 400, redirects too, for success, never reads the body, and does not
+separate a rejected batch (400) from a busy server (503). It also retries by itself. The session sees each
+response first: it records what the response means, and raises an exception for everything except an
+acceptance, which the exporter does not retry.
 """
 
 from collections.abc import Sequence
@@ -21,116 +23,115 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.response import UNANSWERED, Reply, not_encoded
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, not_encoded
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-_MOST_ANSWER = 64 * 1024
-"""Bytes of an answer that are read. A real one has a few hundred at the most."""
+_BODY_LIMIT = 64 * 1024
+"""Bytes of a response that are read. A real one has a few hundred at most."""
 
 _CHUNK = 8 * 1024
 
 
 class HttpExporter:
-    """`otlp_reply.Exporter` over HTTP with protobuf."""
+    """`Exporter` over HTTP with protobuf."""
 
     def __init__(self, settings: OtlpSinkSettings, timeout: float, clock: Clock) -> None:
         self._session = _Session(settings, clock)
-        # Every argument is given, because the SDK asks the environment for each one that is not.
+        # Every argument is given, because the SDK reads the environment for each one that is not.
         self._exporter = OTLPLogExporter(
             endpoint=settings.url,
             timeout=timeout,
-            compression=Compression.NoCompression,  # the session does it, four times as fast
+            compression=Compression.NoCompression,  # the session compresses, four times as fast
             session=self._session,
             max_request_size=0,
             meter_provider=NoOpMeterProvider(),
         )
-        # Only now: the exporter has put there what the environment says.
+        # Only now: the exporter has set them from the environment.
         self._session.verify = str(settings.ca_file) if settings.ca_file else True
         self._session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
 
-    def export(self, records: Sequence[ReadableLogRecord]) -> Reply:
+    def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
         self._session.begin(len(records))
         self._exporter.export(records)
-        return self._session.reply or not_encoded(len(records))
+        return self._session.result or not_encoded(len(records))
 
     def close(self) -> None:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
 
 class _NotAcceptedError(Exception):
-    """Stops the exporter. What it stands for is in `_Session.reply`."""
+    """Stops the exporter. The reason is in `_Session.result`."""
 
 
 class _Session(requests.Session):
-    """Sends exactly what the settings say, and notes what the server answered.
+    """Sends exactly what the settings say, and records the response.
 
     Attributes:
-        reply: what came of the last request; None while there was none.
+        result: of the last request; None if there was no request.
     """
 
     def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
         super().__init__()
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.headers.clear()
-        self.reply: Reply | None = None
+        self.result: ExportResult | None = None
         self._records = 0
         self._clock = clock
         self._gzip = settings.compression == "gzip"
         self._headers = _headers(settings)
 
     def begin(self, records: int) -> None:
-        """A batch of so many records comes next."""
-        self.reply = None
+        """Expect a request with this many records."""
+        self.result = None
         self._records = records
 
-    def request(self, method: str | bytes, url: str | bytes, *_: Any, **asked: Any) -> requests.Response:
-        """Send the exporter's request. Its headers do not count: it mixes the environment in.
+    def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
+        """Send the exporter's request, without its headers, which include those of the environment.
 
         Raises:
-            _NotAcceptedError: whatever came, it was no acceptance.
+            _NotAcceptedError: the server did not accept it.
         """
-        self.reply = UNANSWERED  # whatever happens from here on, a request was begun
-        body: bytes = asked["data"]
+        self.result = NO_RESPONSE  # whatever happens from here on, a request was started
+        body: bytes = options["data"]
         try:
             response = super().request(
                 method,
                 url,
                 data=igzip.compress(body, 1) if self._gzip else body,
                 headers=self._headers,
-                timeout=asked["timeout"],
+                timeout=options["timeout"],
                 allow_redirects=False,
                 stream=True,
             )
-            content = _read(response)
+            content = _body(response)
         except OSError as error:  # requests' own errors are OSErrors
             timed_out = isinstance(error, requests.Timeout)
-            verdict = outcomes.TIMEOUT if timed_out else outcomes.failure(error)
-            self.reply = Reply(verdict, _root(error), answered=False)
+            verdict = outcomes.TIMEOUT if timed_out else outcomes.error_verdict(error)
+            self.result = ExportResult(verdict, _root_text(error), answered=False)
             raise _NotAcceptedError from error
-        self.reply = self._reply(response, content)
-        if self.reply.verdict != outcomes.DELIVERED:
+        self.result = self._read(response, content)
+        if self.result.verdict != outcomes.DELIVERED:
             raise _NotAcceptedError
         return response
 
-    def _reply(self, response: requests.Response, content: bytes) -> Reply:
-        verdict = outcomes.request(response.status_code, self._records)
+    def _read(self, response: requests.Response, content: bytes) -> ExportResult:
+        verdict = outcomes.request_verdict(response.status_code, self._records)
         if verdict != outcomes.DELIVERED:
             wait = outcomes.retry_after(response.headers.get("Retry-After"), self._clock.now())
-            return Reply(verdict, _words(response, content), wait)
-        answer = _answer(response, content)
-        if answer is None:
-            # A web server that answers 200 to anything would swallow every event.
-            words = f"no answer of an OTLP server: {_words(response, content)}"
-            return Reply(outcomes.REFUSED, words)
-        said = answer.partial_success
-        return Reply(verdict, said.error_message, refused=max(said.rejected_log_records, 0))
+            return ExportResult(verdict, _detail(response, content), wait)
+        message = _decode(response, content)
+        if message is None:
+            # A web server that answers 200 to everything would lose every event.
+            detail = f"not the response of an OTLP server: {_detail(response, content)}"
+            return ExportResult(outcomes.REFUSED, detail)
+        partial = message.partial_success
+        return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
 
 
-def _root(error: BaseException) -> str:
-    """What the system said in the first place: the libraries wrap it three times, in words for programmers."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return str(error) or type(error).__name__
+def _root_text(error: BaseException) -> str:
+    """Return the text of the innermost cause: the libraries wrap it three times, in words for programmers."""
+    *_, root = outcomes.error_chain(error)
+    return str(root) or type(root).__name__
 
 
 def _headers(settings: OtlpSinkSettings) -> dict[str, str]:
@@ -142,18 +143,19 @@ def _headers(settings: OtlpSinkSettings) -> dict[str, str]:
     return headers
 
 
-def _read(response: requests.Response) -> bytes:
+def _body(response: requests.Response) -> bytes:
     content = b""
     for chunk in response.iter_content(_CHUNK):
         content += chunk
-        if len(content) > _MOST_ANSWER:
+        if len(content) > _BODY_LIMIT:
             break
     response.close()
     return content
 
 
-def _answer(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
-    """The answer of an OTLP server, which may be empty or in JSON; None where it is another's."""
+def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
+    """Return the message of an OTLP server, which may be empty or JSON; None if the response is no such
+    message."""
     kind = response.headers.get("Content-Type", "")
     if "html" in kind or (content and kind.startswith("text/")):
         return None  # "It works!" can be decoded: as one field that the message does not have
@@ -165,11 +167,11 @@ def _answer(response: requests.Response, content: bytes) -> ExportLogsServiceRes
         return None
 
 
-def _words(response: requests.Response, content: bytes) -> str:
-    """The status and the server's words; for a redirect, where to."""
+def _detail(response: requests.Response, content: bytes) -> str:
+    """Return the status and the server's own text; for a redirect, the target."""
     status = f"HTTP {response.status_code}"
-    if place := response.headers.get("Location"):
-        return f"{status} to {place.partition('?')[0]}"
+    if target := response.headers.get("Location"):
+        return f"{status} to {target.partition('?')[0]}"
     if "protobuf" in response.headers.get("Content-Type", ""):
         try:
             text = Status.FromString(content).message

@@ -3,10 +3,10 @@
 | record                 | from the event                                                                    |
 |------------------------|-----------------------------------------------------------------------------------|
 | Timestamp              | `published`                                                                       |
-| ObservedTimestamp      | when it reached us                                                                |
-| SeverityNumber, Text   | `severity`: DEBUG 5, INFO 9, WARN 13, ERROR 17; another word keeps its text, with 0 |
+| ObservedTimestamp      | when the forwarder received it                                                    |
+| SeverityNumber, Text   | `severity`: DEBUG 5, INFO 9, WARN 13, ERROR 17; any other text is kept, with 0    |
 | EventName              | `eventType`                                                                       |
-| Body                   | `displayMessage`; where Okta sent none, `eventType`                               |
+| Body                   | `displayMessage`; if Okta sent none, `eventType`                                  |
 | Attributes             | those of `forwarder.ecs.attributes`, among them `log.record.uid` = `uuid`         |
 | Resource               | `service.name` = `okta`, `okta.org.name` = the org's name in the configuration    |
 """
@@ -25,30 +25,30 @@ from forwarder.core.time import Micros
 from forwarder.ecs.attributes import log_view
 
 UID = "log.record.uid"
-"""The attribute that identifies a record: OpenTelemetry's name for it. A second copy carries the same."""
+"""OpenTelemetry's name of the attribute that identifies a record. A second copy has the same value."""
 
 _SCOPE = InstrumentationScope("okta-forwarder", version("okta-forwarder"))
 _INT64 = range(-(2**63), 2**63)
-_MOST_NANOS = 2**64 - 1
+_MAX_NANOS = 2**64 - 1
 
 
 def record(event: Event) -> ReadableLogRecord:
-    """`event` as the SDK's exporter takes it. The exporter is sure to encode all of it.
+    """Convert an event to the record that the SDK's exporter takes. The exporter can encode all of it.
 
     Raises:
-        UnmappableError: the event holds what no record can; the text says where.
+        UnmappableError: a record cannot hold a value of the event; the text says which.
     """
     view = log_view(event)
     attributes = {**view.attributes, UID: event.uuid}
-    # The SDK leaves out an attribute that it cannot encode, with no more than a log line, and gives up the
-    # whole batch for anything else that it cannot. So each value is looked at before it gets there.
+    # The SDK drops an attribute that it cannot encode, with only a log line, and drops the whole batch for
+    # anything else that it cannot encode. So each value is checked before it gets there.
     for name, value in attributes.items():
         if not name.isascii():
             _check(name, name)
-        if type(value) is not str or not value.isascii():  # most are plain text
+        if type(value) is not str or not value.isascii():  # most are ASCII text
             _check(name, value)
-    for place, text in (("body", view.body), ("severity", view.severity_text), ("type", event.event_type)):
-        _check(place, text)
+    for name, text in (("body", view.body), ("severity", view.severity_text), ("type", event.event_type)):
+        _check(name, text)
     return ReadableLogRecord(
         LogRecord(
             timestamp=_nanos(event.published),
@@ -59,14 +59,14 @@ def record(event: Event) -> ReadableLogRecord:
             attributes=attributes,
             event_name=event.event_type,
         ),
-        # Not Resource.create: that one adds what OTEL_RESOURCE_ATTRIBUTES says.
+        # Not Resource.create, which adds OTEL_RESOURCE_ATTRIBUTES.
         Resource({"service.name": "okta", "okta.org.name": event.org}),
         _SCOPE,
     )
 
 
 def _check(name: str, value: Any) -> None:
-    """Raise UnmappableError where OTLP cannot carry `value`."""
+    """Raise UnmappableError if OTLP cannot carry `value`."""
     for item in value if isinstance(value, list | tuple) else (value,):
         if isinstance(item, str):
             if not item.isascii() and not _is_text(item):
@@ -88,5 +88,6 @@ def _is_text(value: str) -> bool:
 
 
 def _nanos(at: Micros) -> int:
-    """Nanoseconds as OTLP carries them, from 1970 to 2554. A time outside is put on the edge."""
-    return min(max(at * 1000, 0), _MOST_NANOS)
+    """Convert to nanoseconds; a time that OTLP cannot carry becomes the nearest that it can (1970 or
+    2554)."""
+    return min(max(at * 1000, 0), _MAX_NANOS)

@@ -1,20 +1,19 @@
 """Settings of a sink of kind `otlp`."""
 
 import re
-import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from forwarder import tls
 from forwarder.config_types import PathStr, Secret, Size
-from forwarder.core.errors import SinkError
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
-_OURS = {
+_RESERVED = {
     "connection",
     "content-encoding",
     "content-length",
@@ -23,6 +22,7 @@ _OURS = {
     "te",
     "transfer-encoding",
 }
+"""Headers that the exporter sets."""
 
 
 class _Delivery(DeliverySettings):
@@ -38,8 +38,8 @@ class OtlpSinkSettings(SinkSettings):
     OTEL_* variables, proxy variables and .netrc files have no effect: only these settings count.
 
     Attributes:
-        endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL has no path.
-            For gRPC, the scheme says whether TLS is used.
+        endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL
+            has no path. For gRPC, the scheme says whether TLS is used.
         protocol: `http/protobuf` or `grpc`.
         headers: headers of each request, as in `{authorization: {env: OTLP_TOKEN}}`.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
@@ -65,26 +65,13 @@ class OtlpSinkSettings(SinkSettings):
 
     @property
     def url(self) -> str:
-        """Where the requests go."""
+        """The URL of the requests."""
         if self.protocol == "grpc" or urlsplit(self.endpoint).path not in ("", "/"):
             return self.endpoint
         return self.endpoint.removesuffix("/") + "/v1/logs"
 
-    def check_files(self) -> None:
-        """Look whether the files can be used.
-
-        Raises:
-            SinkError: one cannot.
-        """
-        if not self.secure:
-            return
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
-        except OSError as error:
-            files = ", ".join(str(path) for path in (self.ca_file, self.cert_file, self.key_file) if path)
-            raise SinkError(f"no TLS with {files}: {error.strerror or error}") from error
+    def file_problems(self) -> Iterator[tuple[str, str]]:
+        return tls.file_problems(self.ca_file, self.cert_file, self.key_file)
 
     @field_validator("endpoint")
     @classmethod
@@ -93,10 +80,12 @@ class OtlpSinkSettings(SinkSettings):
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
             raise ValueError("write a URL, as in http://127.0.0.1:4318")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("a URL shows in logs; put the credentials into `headers`")
+            raise ValueError(
+                "remove the credentials from the URL, which appears in logs; write them in `headers`"
+            )
         if parts.query or parts.fragment or re.search(r"[\x00-\x20]", written):
-            raise ValueError("the URL holds more than scheme, host, port and path")
-        _ = parts.port  # raises ValueError for a port that is none
+            raise ValueError("the URL may have only scheme, host, port and path")
+        _ = parts.port  # raises ValueError for an invalid port
         return written
 
     @field_validator("headers")
@@ -104,22 +93,22 @@ class OtlpSinkSettings(SinkSettings):
     def _check_headers(cls, written: Mapping[str, Secret]) -> Mapping[str, Secret]:
         for name, value in written.items():
             if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
-            if name.lower() in _OURS or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
-                raise ValueError(f"the header {name} is not yours to set")
+                raise ValueError(f"{name!r} is not a valid header name")
+            if name.lower() in _RESERVED or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
+                raise ValueError(f"the header {name} is set by the forwarder; remove it")
             if not _PRINTABLE.fullmatch(value.reveal()):
-                raise ValueError(f"the value of the header {name} holds other than printable ASCII")
+                raise ValueError(f"the value of the header {name} may have only printable ASCII characters")
         return {name.lower(): value for name, value in written.items()}
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        faults = []
+        problems = []
         if self.protocol == "grpc" and urlsplit(self.endpoint).path not in ("", "/"):
-            faults.append("`endpoint`: gRPC takes no path")
+            problems.append("`endpoint`: a gRPC endpoint has no path")
         if (self.cert_file is None) != (self.key_file is None):
-            faults.append("`cert_file` and `key_file` go together")
+            problems.append("`cert_file` and `key_file` need each other")
         if not self.secure and (self.ca_file or self.cert_file):
-            faults.append("`ca_file` and `cert_file` need an `endpoint` with https://")
-        if faults:
-            raise ValueError("; ".join(faults))
+            problems.append("`ca_file` and `cert_file` need an `endpoint` with https://")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self

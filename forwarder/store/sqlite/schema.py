@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
+from forwarder.files import sync_directory
 
 APPLICATION_ID = 0x4F6B4677
 """`OkFw`: stands in the file's header and tells our files from other people's SQLite files."""
@@ -187,15 +188,6 @@ def _create(path: Path) -> None:
         db.execute("PRAGMA journal_mode = wal")
     new.rename(path)
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in `directory` durable."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check(path: Path, newest: int) -> None:

@@ -16,11 +16,11 @@ CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_2xx_is_delivered(status: int) -> None:
-    assert outcomes.request(status, 10) == outcomes.item(status) == Verdict()
+    assert outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == Verdict()
 
 
 def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> None:
-    assert outcomes.item(409) == Verdict()
+    assert outcomes.item_verdict(409) == Verdict()
 
 
 @pytest.mark.parametrize(
@@ -44,28 +44,36 @@ def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> No
     ],
 )
 def test_what_was_not_taken_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
-    assert outcomes.request(status, 10) == outcomes.item(status) == Verdict(reason, pause=pause)
+    assert (
+        outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == Verdict(reason, pause=pause)
+    )
 
 
 @pytest.mark.parametrize("status", [-1, 0, 100, 199, 600, 999])
 def test_an_unknown_status_is_a_retry(status: int) -> None:
-    assert outcomes.request(status, 1) == outcomes.item(status) == Verdict(RetryReason.UNKNOWN)
+    assert (
+        outcomes.request_verdict(status, 1) == outcomes.item_verdict(status) == Verdict(RetryReason.UNKNOWN)
+    )
 
 
 @given(status=st.integers(-1, 1_000), events=st.integers(2, 5_000))
 def test_no_status_rejects_a_whole_batch(status: int, events: int) -> None:
-    assert outcomes.request(status, events).reject is None
+    assert outcomes.request_verdict(status, events).reject is None
 
 
 def test_a_batch_too_large_is_split_and_one_event_too_large_is_rejected() -> None:
-    assert outcomes.request(413, 2) == Verdict(RetryReason.TOO_LARGE, split=True)
-    assert outcomes.request(413, 1) == outcomes.item(413) == Verdict(reject=RejectReason.TOO_LARGE)
+    assert outcomes.request_verdict(413, 2) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert (
+        outcomes.request_verdict(413, 1)
+        == outcomes.item_verdict(413)
+        == Verdict(reject=RejectReason.TOO_LARGE)
+    )
 
 
 def test_a_malformed_batch_is_split_until_the_culprit_is_alone() -> None:
-    assert outcomes.request(400, 2) == Verdict(RetryReason.UNKNOWN, split=True)
-    assert outcomes.request(400, 1) == Verdict(reject=RejectReason.MALFORMED)
-    assert outcomes.item(400) == Verdict(reject=RejectReason.MAPPING)
+    assert outcomes.request_verdict(400, 2) == Verdict(RetryReason.UNKNOWN, split=True)
+    assert outcomes.request_verdict(400, 1) == Verdict(reject=RejectReason.MALFORMED)
+    assert outcomes.item_verdict(400) == Verdict(reject=RejectReason.MAPPING)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ def test_a_malformed_batch_is_split_until_the_culprit_is_alone() -> None:
     ],
 )
 def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
-    assert outcomes.grpc(code, 10) == verdict
+    assert outcomes.grpc_verdict(code, 10) == verdict
 
 
 @pytest.mark.parametrize(
@@ -103,8 +111,8 @@ def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
 def test_a_grpc_message_that_is_too_large_is_known_by_the_words_of_each_server(
     code: str, detail: str
 ) -> None:
-    assert outcomes.grpc(code, 2, detail) == Verdict(RetryReason.TOO_LARGE, split=True)
-    assert outcomes.grpc(code, 1, detail) == Verdict(reject=RejectReason.TOO_LARGE)
+    assert outcomes.grpc_verdict(code, 2, detail) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert outcomes.grpc_verdict(code, 1, detail) == Verdict(reject=RejectReason.TOO_LARGE)
 
 
 @pytest.mark.parametrize(
@@ -112,22 +120,24 @@ def test_a_grpc_message_that_is_too_large_is_known_by_the_words_of_each_server(
     [
         ("failed to connect to all addresses; last error: Connection refused", outcomes.CONNECTION),
         ("errors resolving otel.test:4317: Domain name not found", outcomes.CONNECTION),
-        ("failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED", outcomes.UNTRUSTED),
+        ("failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED", outcomes.TLS_UNTRUSTED),
         ("the queue is full", outcomes.SERVER),
     ],
 )
 def test_a_grpc_server_that_is_not_there_is_told_from_one_that_is_busy(detail: str, verdict: Verdict) -> None:
-    assert outcomes.grpc("UNAVAILABLE", 2, detail) == verdict
+    assert outcomes.grpc_verdict("UNAVAILABLE", 2, detail) == verdict
 
 
 def test_grpc_tells_a_message_too_large_from_a_busy_server_by_its_words() -> None:
     words = "grpc: received message larger than max (4823449 vs. 4194304)"
-    assert outcomes.grpc("RESOURCE_EXHAUSTED", 10, words) == Verdict(RetryReason.TOO_LARGE, split=True)
-    assert outcomes.grpc("RESOURCE_EXHAUSTED", 1, words) == Verdict(reject=RejectReason.TOO_LARGE)
+    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == Verdict(
+        RetryReason.TOO_LARGE, split=True
+    )
+    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 1, words) == Verdict(reject=RejectReason.TOO_LARGE)
 
 
 def test_one_malformed_event_over_grpc_is_rejected() -> None:
-    assert outcomes.grpc("INVALID_ARGUMENT", 1) == Verdict(reject=RejectReason.MALFORMED)
+    assert outcomes.grpc_verdict("INVALID_ARGUMENT", 1) == Verdict(reject=RejectReason.MALFORMED)
 
 
 class _ClientError(Exception):
@@ -155,7 +165,7 @@ def _wrapped(cause: BaseException) -> Exception:
     ],
 )
 def test_what_it_means_that_no_answer_came(error: Exception, verdict: Verdict) -> None:
-    assert outcomes.failure(error) == verdict
+    assert outcomes.error_verdict(error) == verdict
 
 
 @pytest.mark.parametrize(
@@ -185,7 +195,7 @@ def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
 
 
 def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() -> None:
-    down = outcomes.whole([1, 2], outcomes.SERVER, "busy", wait=3.0)
+    down = outcomes.batch_outcome([1, 2], outcomes.SERVER, "busy", wait=3.0)
     assert (down.retry, down.reason, down.detail, down.wait, down.whole) == (
         [1, 2],
         RetryReason.SERVER,
@@ -193,12 +203,12 @@ def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() ->
         3.0,
         True,
     )
-    large = outcomes.whole([1, 2], outcomes.SPLIT_TOO_LARGE)
+    large = outcomes.batch_outcome([1, 2], outcomes.SPLIT_TOO_LARGE)
     assert (large.retry, large.split, large.whole) == ([1, 2], True, False)
 
 
 def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
-    outcome = outcomes.each(
+    outcome = outcomes.item_outcomes(
         [1, 2, 3], [(outcomes.THROTTLED, "slow"), (outcomes.FORBIDDEN, "no"), (Verdict(), "")]
     )
     assert (outcome.delivered, outcome.retry) == ([3], [1, 2])
@@ -206,7 +216,7 @@ def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
 
 
 def test_an_event_that_the_answer_forgets_is_sent_again() -> None:
-    outcome = outcomes.each([1, 2], [(Verdict(), "")])
+    outcome = outcomes.item_outcomes([1, 2], [(Verdict(), "")])
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
 
 
@@ -214,8 +224,8 @@ def test_an_event_that_the_answer_forgets_is_sent_again() -> None:
 def test_the_outcome_splits_the_batch_exactly(statuses: list[int], forgotten: int) -> None:
     seqs = list(range(1, len(statuses) + forgotten + 1))
     for outcome in (
-        outcomes.each(seqs, [(outcomes.item(status), "words") for status in statuses]),
-        outcomes.whole(seqs, outcomes.request(statuses[0], len(seqs)), "words"),
+        outcomes.item_outcomes(seqs, [(outcomes.item_verdict(status), "words") for status in statuses]),
+        outcomes.batch_outcome(seqs, outcomes.request_verdict(statuses[0], len(seqs)), "words"),
     ):
         parts = [*outcome.delivered, *outcome.retry, *(rejection.seq for rejection in outcome.rejected)]
         assert sorted(parts) == seqs
@@ -224,5 +234,5 @@ def test_the_outcome_splits_the_batch_exactly(statuses: list[int], forgotten: in
 
 def test_a_sinks_words_are_shortened() -> None:
     words = "x" * 100_000
-    outcome = outcomes.each([1, 2], [(outcomes.MAPPING, words), (outcomes.SERVER, words)])
+    outcome = outcomes.item_outcomes([1, 2], [(outcomes.MAPPING, words), (outcomes.SERVER, words)])
     assert len(outcome.rejected[0].detail) == len(outcome.detail) == outcomes.DETAIL_LIMIT

@@ -62,8 +62,9 @@ async def connect(server: Server) -> AsyncIterator[Connect]:
     """Give a function that makes a sink for the server."""
     sinks: list[OtlpSink] = []
 
-    def make(clock: ManualClock | None = None, timeout: float = 5.0, **written: Any) -> OtlpSink:
-        sink = OtlpSink(settings(server, **written), clock or ManualClock(), timeout)
+    def make(clock: ManualClock | None = None, timeout: str = "5s", **written: Any) -> OtlpSink:
+        chosen = settings(server, delivery={"timeout": timeout}, **written)
+        sink = OtlpSink("otlp", chosen, clock or ManualClock())
         sinks.append(sink)
         return sink
 
@@ -141,7 +142,7 @@ async def test_a_request_that_is_taken_in_part_is_not_sent_again(server: Server,
     outcome = await connect().send(batch)
     assert outcome.delivered == seqs(batch)
     assert (outcome.unattributed, outcome.detail) == (2, "two are too old")
-    assert (outcome.retry, outcome.rejected, outcome.reason) == ((), [], None)
+    assert (list(outcome.retry), list(outcome.rejected), outcome.reason) == ([], [], None)
     assert len(server.requests) == 1
 
 
@@ -187,7 +188,7 @@ async def test_a_busy_server_is_asked_once_and_its_wish_to_wait_is_passed_on(
 async def test_a_server_that_is_silent_costs_the_timeout_and_no_more(
     server: Server, connect: Connect
 ) -> None:
-    sink = connect(timeout=0.3)
+    sink = connect(timeout="300ms")
     server.answers.append(Answer(silent=True))
     begun = time.monotonic()
     outcome = await sink.send(stored_events(1))
@@ -262,16 +263,6 @@ async def test_a_time_that_otlp_cannot_carry_does_not_stop_the_batch(
     assert server.requests[0].records[1].time_unix_nano in (0, 2**64 - 1)
 
 
-async def test_headers_that_were_rotated_count_from_the_next_send_on(
-    server: Server, connect: Connect
-) -> None:
-    sink = connect(headers={"Authorization": Secret("Bearer old")})
-    await sink.send(stored_events(1))
-    sink.reload(settings(server, headers={"authorization": Secret("Bearer new")}))
-    await sink.send(stored_events(1))
-    assert [request.headers["authorization"] for request in server.requests] == ["Bearer old", "Bearer new"]
-
-
 async def test_compression_makes_the_request_small(server: Server, connect: Connect) -> None:
     batch = stored_events(100)
     sizes = []
@@ -293,7 +284,7 @@ async def test_the_event_loop_is_not_blocked(
 
 
 async def test_a_secret_is_in_no_outcome_and_no_repr(server: Server, connect: Connect) -> None:
-    sink = connect(timeout=0.3, headers={"authorization": Secret("Bearer s3cr3t-canary")})
+    sink = connect(timeout="300ms", headers={"authorization": Secret("Bearer s3cr3t-canary")})
     outcomes = []
     for answer in (Answer(401, grpc.StatusCode.UNAUTHENTICATED, "no"), Answer(silent=True), Answer()):
         server.answers.append(answer)

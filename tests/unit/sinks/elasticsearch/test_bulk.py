@@ -96,7 +96,7 @@ def test_a_missing_template_pauses_and_says_what_to_run() -> None:
 def test_a_plain_index_in_the_way_pauses_and_says_so() -> None:
     answered = item(404, "resource_not_found_exception", "[x] is not a data stream")
     assert verdict_of(answered).pause
-    assert "stands where the data stream belongs" in words_of(answered)
+    assert "has the name of the data stream" in words_of(answered)
 
 
 def test_a_document_in_the_failure_store_is_not_called_delivered() -> None:
@@ -147,25 +147,27 @@ def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
     "kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""]
 )
 def test_a_request_that_is_refused_whole_with_400_pauses_and_rejects_nothing(kind: str, events: int) -> None:
-    verdict, _ = bulk.refusal(400, {"error": {"type": kind, "reason": "words"}, "status": 400}, events)
+    verdict, _ = bulk.request_error(400, {"error": {"type": kind, "reason": "words"}, "status": 400}, events)
     assert (verdict.reject, verdict.pause, verdict.split) == (None, True, False)
 
 
 def test_a_proxys_400_pauses_and_rejects_nothing() -> None:
-    verdict, words = bulk.refusal(400, "<html>\n plain HTTP sent to an HTTPS port</html>", 1)
+    verdict, words = bulk.request_error(400, "<html>\n plain HTTP sent to an HTTPS port</html>", 1)
     assert (verdict.reject, verdict.pause) == (None, True)
     assert words == "HTTP 400: <html> plain HTTP sent to an HTTPS port</html>"
 
 
 def test_a_request_that_one_action_spoils_is_halved_until_the_culprit_is_alone() -> None:
     body = {"error": {"type": "action_request_validation_exception", "reason": "id is too long"}}
-    assert bulk.refusal(400, body, 2)[0].split
-    assert bulk.refusal(400, body, 1)[0].reject is RejectReason.MALFORMED
+    assert bulk.request_error(400, body, 2)[0].split
+    assert bulk.request_error(400, body, 1)[0].reject is RejectReason.MALFORMED
 
 
 def test_a_server_older_than_the_client_is_told_apart() -> None:
     reason = "Accept version must be either version 8 or 7, but found 9"
-    _, words = bulk.refusal(400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3)
+    _, words = bulk.request_error(
+        400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3
+    )
     assert "elasticsearch<9" in words
     assert reason in words
 
@@ -185,6 +187,6 @@ def test_a_server_older_than_the_client_is_told_apart() -> None:
     ],
 )
 def test_the_servers_words_are_kept_in_whatever_form_they_come(body: Any, words: str) -> None:
-    verdict, kept = bulk.refusal(503, body, 1)
+    verdict, kept = bulk.request_error(503, body, 1)
     assert verdict == outcomes.SERVER
     assert kept == words

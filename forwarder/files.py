@@ -1,0 +1,36 @@
+"""Files that one process owns and that survive a power cut. Blocking."""
+
+import fcntl
+import os
+from pathlib import Path
+
+
+def lock_file(path: Path, mode: int = 0o600) -> int | None:
+    """Create `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
+
+    Returns:
+        A descriptor to close when the lock is no longer needed; None if another process holds the lock. Never
+        remove the
+        file: two processes could then lock two files of one name.
+
+    Raises:
+        OSError: the file cannot be created, opened or locked.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return descriptor
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,34 @@
+"""Check the PEM files of a TLS client."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def file_problems(
+    ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield the key of the settings and the problem of each file that OpenSSL cannot use."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file and (problem := _problem(context, ca_file)):
+        yield "ca_file", f"{problem}; give a PEM file with certificates"
+    if not cert_file:
+        return
+    if problem := _problem(context, cert_file):
+        yield "cert_file", f"{problem}; give a PEM file with a certificate"
+    elif key_file and (problem := _problem(context, cert_file, key_file)):
+        yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
+
+
+def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
+    try:
+        if key:
+            # With no password given, OpenSSL would ask the terminal for one and hang there.
+            context.load_cert_chain(certificates, key, password=lambda: "")
+        else:
+            context.load_verify_locations(certificates)
+    except ssl.SSLError:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
+        return f"{key or certificates} cannot be used"
+    except OSError as error:
+        return f"{key or certificates} cannot be read: {error.strerror}"
+    return None

@@ -1,0 +1,62 @@
+"""Which certificate files can be used, and that the configuration names those that cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.errors import SettingsError
+from forwarder.settings import load
+from forwarder.tls import file_problems
+from tests.certificates import Certificate, make_certificate
+
+CONFIG = """
+orgs: {acme: {secrets: [{env: ACME_HOOK_SECRET}]}}
+stroe: {}
+sinks:
+  siem: {kind: elasticsearch, hosts: [https://es:9200], ca_file: ABSENT}
+  traces: {kind: otlp, endpoint: https://collector:4318, ca_file: EMPTY, cert_file: CERT, key_file: EMPTY}
+"""
+
+
+def test_files_that_fit_are_no_problem(certificate: Certificate) -> None:
+    assert not list(file_problems(None))
+    assert not list(file_problems(certificate.cert, certificate.cert, certificate.key))
+
+
+def test_each_file_that_cannot_be_used_is_named(certificate: Certificate, tmp_path: Path) -> None:
+    other = make_certificate(tmp_path, "other")
+    locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
+    absent = tmp_path / "absent"
+    for arguments, key, problem in (
+        ((absent,), "ca_file", f"{absent} cannot be read: No such file or directory"),
+        ((tmp_path,), "ca_file", f"{tmp_path} cannot be "),
+        ((certificate.key,), "ca_file", f"{certificate.key} cannot be used"),
+        ((None, absent, other.key), "cert_file", f"{absent} cannot be read"),
+        ((None, other.cert, absent), "key_file", f"{absent} cannot be read"),
+        ((None, certificate.cert, other.key), "key_file", f"{other.key} cannot be used"),
+        ((None, locked.cert, locked.key), "key_file", f"{locked.key} cannot be used"),
+    ):
+        ((named, text),) = file_problems(*arguments)
+        assert (named, text.startswith(problem)) == (key, True), text
+
+
+def test_the_configuration_names_them_beside_its_other_problems(
+    certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_HOOK_SECRET", "secret")
+    (tmp_path / "EMPTY").touch()
+    text = CONFIG.replace("CERT", str(certificate.cert))
+    for name in ("ABSENT", "EMPTY"):
+        text = text.replace(name, str(tmp_path / name))
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "sinks.siem.ca_file",
+        "sinks.traces.ca_file",
+        "sinks.traces.key_file",
+        "stroe",
+    ]
+    file.write_text(text.replace("stroe: {}", ""))
+    load(file, secrets=False)  # an operator's shell may not be able to read the files of the forwarder
