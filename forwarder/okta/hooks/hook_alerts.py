@@ -4,14 +4,12 @@ Okta tells it nowhere else: these types are carried by no hook.
 """
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from forwarder import logs
 from forwarder.core.event import Event
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
+from forwarder.okta.system_log.event_details import read_details
 
 _DELIVERY = "event_hook.delivery"  # written only where a delivery failed
 _QUOTA = ("system.operation.rate_limit.warning", "system.operation.rate_limit.violation")
@@ -22,29 +20,6 @@ _QUIET = {"hook_delivery_failed": 60.0, "hook_quota": 3600.0}
 _LONGEST = 300  # characters of Okta's words in a line
 
 _logger = logs.get("okta")
-
-
-class _DebugData(msgspec.Struct):
-    limit_type: Any = msgspec.field(name="operationRateLimitType", default=None)
-
-
-class _DebugContext(msgspec.Struct):
-    data: _DebugData | None = msgspec.field(name="debugData", default=None)
-
-
-class _Outcome(msgspec.Struct):
-    reason: Any = None
-
-
-class _Notice(msgspec.Struct):
-    """What is read of such an event. Okta documents no shape for them, so every part may be missing."""
-
-    outcome: _Outcome | None = None
-    context: _DebugContext | None = msgspec.field(name="debugContext", default=None)
-    message: Any = msgspec.field(name="displayMessage", default=None)
-
-
-_decode = msgspec.json.Decoder(_Notice).decode
 
 
 class Notices:
@@ -72,9 +47,11 @@ class Notices:
             if event.event_type == _DELIVERY:
                 self.failures += 1
                 self._untold += 1
-                reason = _words(_read(event)) or reason
-            elif event.event_type in _QUOTA and _is_of_hooks(notice := _read(event)):
-                self._warn_of_quota(event, _words(notice))
+                reason = read_details(event.body).reason[:_LONGEST] or reason
+            elif event.event_type in _QUOTA:
+                details = read_details(event.body)
+                if details.debug_data.get("operationRateLimitType") == _OF_HOOKS:
+                    self._warn_of_quota(event, details.reason[:_LONGEST])
         if self._untold and self._may_tell("hook_delivery_failed"):
             _logger.warning(
                 "Okta could not deliver to a hook and has given up; the System Log brings those events",
@@ -105,24 +82,3 @@ class Notices:
             return False
         self._quiet_until[action] = now + _QUIET[action]
         return True
-
-
-def _read(event: Event) -> _Notice:
-    try:
-        return _decode(event.body)
-    except msgspec.MsgspecError:
-        return _Notice()
-
-
-def _is_of_hooks(notice: _Notice) -> bool:
-    data = notice.context.data if notice.context else None
-    return data is not None and data.limit_type == _OF_HOOKS
-
-
-def _words(notice: _Notice) -> str:
-    """Why, in Okta's words."""
-    reason = notice.outcome.reason if notice.outcome else None
-    for words in (reason, notice.message):
-        if isinstance(words, str) and words:
-            return words[:_LONGEST]
-    return ""
