@@ -294,12 +294,13 @@ class _View:
 
     async def verdict(self) -> int:
         """Print whether every event that happened is accounted for; the exit code."""
-        from forwarder.store.gaps import read_gaps
+        from forwarder.clock import SystemClock
+        from forwarder.store.engine import open_commands
 
         status, ledger = await self._forwarder.status.gather(), self._emulator.ledger()
         happened = {*ledger.events, *ledger.own}
         landed = list(_landed(self._folder / "events.ndjson"))
-        gaps = read_gaps(self._folder / "store.db")
+        gaps = open_commands(self._forwarder.settings.store, SystemClock()).gaps()
         dropped = {uuid for hook in ledger.hooks.values() for uuid in hook.dropped}
         faults = []
         if status["stored"] != len(happened):

@@ -57,9 +57,9 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 def _json(found: "Gaps") -> dict[str, Any]:
     return {
         "missed": found.count,
-        "pending": sum(found.awaited.values()),
+        "pending": sum(found.pending.values()),
         "orgs": {
-            org: {"missed": sum(types.values()), "pending": found.awaited[org], "types": types}
+            org: {"missed": sum(types.values()), "pending": found.pending[org], "types": types}
             for org, types in found.missed.items()
         },
         "events": [
@@ -78,7 +78,7 @@ def _json(found: "Gaps") -> dict[str, Any]:
 
 def _print(found: "Gaps") -> None:
     for org, types in found.missed.items():
-        click.echo(f"{org}: {sum(types.values()):,} missed, {found.awaited[org]:,} pending")
+        click.echo(f"{org}: {sum(types.values()):,} missed, {found.pending[org]:,} pending")
         for event_type, count in types.items():
             click.echo(f"  {count:>9,}  {event_type}")
     for gap in found.events:

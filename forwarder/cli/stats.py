@@ -41,8 +41,8 @@ def stats(config: Path, *, as_json: bool) -> None:
         _print(ledger)
         for name, comes in ways.items():
             click.echo(f"{name}: {_WAYS[comes]}")
-    for fault in ledger.faults:
-        click.secho(fault, fg="red", err=True)
+    for imbalance in ledger.imbalances:
+        click.secho(imbalance, fg="red", err=True)
     if not ledger.balanced:
         click.secho("The ledger does not balance: keep the store file and report this.", fg="red", err=True)
         raise SystemExit(1)

@@ -22,7 +22,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
-from forwarder.store.ledger import read_ledger
+from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 
@@ -134,7 +134,7 @@ async def run(options: argparse.Namespace) -> None:
                 f"size {size / bench.raw:.3f} x raw; peak {resident():.0f} MB"
             )
             await store.close()
-            assert read_ledger(path).balanced
+            assert open_commands(StoreSettings(path=path), SystemClock()).ledger().balanced
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.elasticsearch import bulk
-from forwarder.store.ledger import Ledger, ledger
+from forwarder.store.ledger import Ledger
 from forwarder.store.sqlite import queries, schema
 from tests.bench.figures import Figure, middle, spread
 from tests.bench.parts import cpu_seconds, forwarder, load, running, sinks_that_are_down
@@ -119,7 +119,7 @@ def look(store: Path) -> Ledger:
     """The ledger, without counting what waits one by one: that would read the whole store, and take the disk from
     what is measured."""
     with contextlib.closing(schema.connect_reader(store)) as db:
-        return ledger(db, store, count=False)
+        return queries.ledger(db, store, exact=False)
 
 
 def _load(store: Path, target: Target) -> float:

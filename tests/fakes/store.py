@@ -31,7 +31,7 @@ class MemoryStore:
         dead: dead letters of each sink, by seq.
         settlements: every settlement that was committed, in order.
         cursors: what was last remembered, by name.
-        awaited: what the log brought and the hook is still to bring, by org and uuid.
+        pending: what the log brought and the hook is still to bring, by org and uuid.
         missed: what was given up, by org and uuid.
     """
 
@@ -46,7 +46,7 @@ class MemoryStore:
         self.dead: defaultdict[str, dict[int, Rejection]] = defaultdict(dict)
         self.settlements: list[Settlement] = []
         self.cursors: dict[str, str] = {}
-        self.awaited: dict[tuple[str, str], Event] = {}
+        self.pending: dict[tuple[str, str], Event] = {}
         self.missed: dict[tuple[str, str], Event] = {}
         self._known: set[tuple[str, str]] = set()
         self._replaying: defaultdict[str, list[int]] = defaultdict(list)
@@ -91,12 +91,12 @@ class MemoryStore:
         self._fail()
         late = {
             key: event
-            for key, event in self.awaited.items()
+            for key, event in self.pending.items()
             if event.org == org and event.published < before and event.received_at < before
         }
         self.missed |= late
         for key in late:
-            del self.awaited[key]
+            del self.pending[key]
         return len(late)
 
     async def _within(self, timeout: float, work: Coroutine[Any, Any, Appended]) -> Appended:
@@ -122,14 +122,14 @@ class MemoryStore:
             if key in self._known:
                 self.duplicates += 1
                 if event.source is Source.HOOK:
-                    self.awaited.pop(key, None)
+                    self.pending.pop(key, None)
                     self.missed.pop(key, None)
                 continue
             self._known.add(key)
             self.events.append(StoredEvent(len(self.events) + 1, event))
             stored.append(event)
             if event.uuid in batch.expected_by_hook:
-                self.awaited[key] = event
+                self.pending[key] = event
         if batch.cursor is not None:
             self.cursors |= [batch.cursor]
         self.malformed.extend(batch.malformed)

@@ -32,7 +32,7 @@ class Model:
         self.known: dict[tuple[str, str], int] = {}  # when it was stored, in seconds
         self.duplicates = self.rejected = self.rejects_kept = 0
         self.sinks: dict[str, Sink] = {}
-        self.awaited: dict[tuple[str, str], Event] = {}
+        self.pending: dict[tuple[str, str], Event] = {}
         self.missed: dict[tuple[str, str], Event] = {}
         self.cursors: dict[str, str] = {}
 
@@ -43,13 +43,13 @@ class Model:
             if key in self.known:
                 self.duplicates += 1
                 if one.source is Source.HOOK:
-                    self.awaited.pop(key, None)
+                    self.pending.pop(key, None)
                     self.missed.pop(key, None)
                 continue
             self.known[key] = now
             stored.append(one)
             if one.uuid in batch.expected_by_hook:
-                self.awaited[key] = one
+                self.pending[key] = one
         self.log += stored
         self.rejected += len(batch.malformed)
         self.rejects_kept += len(batch.malformed)
@@ -60,11 +60,11 @@ class Model:
     def mark_missed(self, org: str, before: Micros) -> int:
         late = {
             key: one
-            for key, one in self.awaited.items()
+            for key, one in self.pending.items()
             if one.org == org and max(one.published, one.received_at) < before
         }
         self.missed |= late
-        self.awaited = {key: one for key, one in self.awaited.items() if key not in late}
+        self.pending = {key: one for key, one in self.pending.items() if key not in late}
         return len(late)
 
     def attach(self, names: dict[str, Any]) -> None:
@@ -87,5 +87,5 @@ class Model:
         oldest = self.log[self.gone].received_at // 1_000_000 if self.gone < len(self.log) else now
         until = min(now - WINDOW, oldest)
         self.known = {key: since for key, since in self.known.items() if since >= until}
-        self.awaited = {key: one for key, one in self.awaited.items() if key in self.known}
+        self.pending = {key: one for key, one in self.pending.items() if key in self.known}
         self.missed = {key: one for key, one in self.missed.items() if key in self.known}

@@ -19,12 +19,10 @@ from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
-from forwarder.store.gaps import read_gaps
-from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import attach, event, reject, settle, view
+from tests.integration.store.helpers import attach, commands, event, prune, reject, settle, view
 from tests.model.model import RETENTION, WINDOW, Model, Sink
 
 T = TypeVar("T")
@@ -110,10 +108,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert list(appended.stored) == expected
             assert appended.duplicates == len(page.events) - len(expected)
 
-    @precondition(lambda self: self.model.awaited or self.model.missed)
+    @precondition(lambda self: self.model.pending or self.model.missed)
     @rule(data=st.data())
     def hook_brings_what_the_log_brought(self, data: st.DataObject) -> None:
-        keys = sorted([*self.model.awaited, *self.model.missed])
+        keys = sorted([*self.model.pending, *self.model.missed])
         chosen = data.draw(st.lists(st.sampled_from(keys), min_size=1, unique=True))
         copies = [self.sample(org, uuid) for org, uuid in chosen]
         assert self.model.append(Batch(copies), self.seconds) == []
@@ -286,7 +284,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def both_agree(self) -> None:
         self.model.prune(self.seconds)
-        self.run(self.store.prune())
+        self.run(prune(self.store))
         inside = self.run(self.store.ledger())
         model = self.model
         assert (inside.stored, inside.duplicates, inside.rejected) == (
@@ -299,8 +297,8 @@ class StoreMachine(RuleBasedStateMachine):
             name: (sink.delivered, sink.dead, sink.discarded, sink.skipped, sink.waiting)
             for name, sink in inside.sinks.items()
         } == {name: self.expected(sink) for name, sink in model.sinks.items() if sink.attached}
-        assert inside.balanced, inside.faults
-        outside = read_ledger(self.path)
+        assert inside.balanced, inside.imbalances
+        outside = commands(self.path).ledger()
         assert (outside.stored, outside.sinks) == (inside.stored, inside.sinks)
         held = self.run(view(self.store, "siem").read(0, limit=10**6, max_bytes=10**9))
         assert [stored.seq for stored in held] == list(range(model.gone + 1, len(model.log) + 1))
@@ -308,13 +306,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def both_agree_on_the_log(self) -> None:
-        gaps = read_gaps(self.path)
+        gaps = commands(self.path).gaps()
         assert {(gap.org, gap.uuid): (gap.published, gap.since) for gap in gaps.events} == {
             key: (one.published, one.received_at) for key, one in self.model.missed.items()
         }
-        assert sum(gaps.awaited.values()) == len(self.model.awaited)
+        assert sum(gaps.pending.values()) == len(self.model.pending)
         for org in "ab":
-            assert gaps.awaited.get(org, 0) == sum(one.org == org for one in self.model.awaited.values())
+            assert gaps.pending.get(org, 0) == sum(one.org == org for one in self.model.pending.values())
             assert self.run(self.store.cursor(f"log/{org}")) == self.model.cursors.get(f"log/{org}")
 
     def expected(self, sink: Sink) -> tuple[int, int, int, int, int]:

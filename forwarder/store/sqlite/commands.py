@@ -1,27 +1,26 @@
-"""The operator's commands on dead letters, with and without a forwarder that runs on the store. They block.
+"""An operator's commands on an SQLite store.
 
-Reading needs no forwarder. Writing is the running forwarder's alone, so it is asked to; where none runs, the store
-is locked and written here.
+Reading needs no forwarder. Only one process may write to a store: the running forwarder does it when asked; without
+one, the command opens the store itself.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from forwarder.control import ask
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
-from forwarder.store import dead_letters, gaps, ledger
+from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import operations, schema
-from forwarder.store.sqlite.lock import FileLock
-from forwarder.store.sqlite.transaction import Transaction
+from forwarder.store.sqlite import queries, schema
+from forwarder.store.sqlite.store import SqliteStore
 
 T = TypeVar("T")
 
@@ -30,56 +29,50 @@ class SqliteCommands:
     """`store.engine.StoreCommands` for SQLite."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
-        self._path = settings.path
+        self._settings = settings
         self._clock = clock
 
     def ledger(self) -> Ledger:
         """As `StoreCommands.ledger`."""
-        return ledger.read_ledger(self._path)
+        return self._read(partial(queries.ledger, path=self._settings.path, exact=True))
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         """As `StoreCommands.gaps`."""
-        return gaps.read_gaps(self._path, org=org, since=since, limit=limit)
+        return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
         """As `StoreCommands.dead_letters`."""
-        return self._read(partial(dead_letters.find, which=which, limit=limit))
+        return self._read(partial(queries.dead_letters, which=which, limit=limit))
 
     def dead_letter(self, number: int) -> DeadLetter | None:
         """As `StoreCommands.dead_letter`."""
-        return self._read(partial(dead_letters.show, number=number))
+        return self._read(partial(queries.dead_letter, number=number))
 
     def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
-        return _write(self._path, ReplayRequest(which), self._clock)
+        return self._write(ReplayRequest(which))
 
     def discard(self, which: Selection) -> int:
         """As `StoreCommands.discard`."""
-        return _write(self._path, DiscardRequest(which), self._clock)
+        return self._write(DiscardRequest(which))
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        path = self._settings.path
         try:
-            with closing(schema.connect_reader(self._path)) as db:
+            with closing(schema.connect_reader(path)) as db:
                 return query(db)
         except sqlite3.Error as error:
-            raise schema.trouble(self._path, error) from error
+            raise schema.to_store_error(path, error) from error
 
+    def _write(self, request: ReplayRequest | DiscardRequest) -> int:
+        self._read(lambda _: None)  # raises a clear error if there is no store, and does not create one
+        done: int | None = ask(self._settings.path, request)
+        return asyncio.run(self._write_here(request)) if done is None else done
 
-def _write(path: Path, request: ReplayRequest | DiscardRequest, clock: Clock) -> int:
-    schema.connect_reader(path).close()  # raises a clear error if there is no store, and does not create one
-    done: int | None = ask(path, request)
-    if done is not None:
-        return done
-    lock = FileLock(path)
-    try:
-        with closing(schema.open_writer(path)) as db:
-            ids = dead_letters.dead_ids(db, request.selection)
-            tx = Transaction(db, clock.now())
-            operation = operations.replay if isinstance(request, ReplayRequest) else operations.discard
-            count = operation(tx, ids)
-            tx.commit()
-            return count
-    except sqlite3.Error as error:
-        raise schema.trouble(path, error) from error
-    finally:
-        lock.release()
+    async def _write_here(self, request: ReplayRequest | DiscardRequest) -> int:
+        store = await SqliteStore.open(self._settings, self._clock, Metrics())
+        try:
+            write = store.replay if isinstance(request, ReplayRequest) else store.discard
+            return await write(request.selection)
+        finally:
+            await store.close()

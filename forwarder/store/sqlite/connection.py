@@ -1,21 +1,24 @@
-"""The one connection that writes: its transactions, its repair after an error, and its log (SQLite's WAL)."""
+"""Connections to the store's file: the only one that writes, and those that only read."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from forwarder.core.errors import StoreFullError
+from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.ports import Clock
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
-Work = Callable[[Transaction], T]
 
-_DISK = frozenset(
+Operation = Callable[[Transaction], T]
+
+_DISK_ERRORS = frozenset(
     {
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
@@ -32,47 +35,47 @@ _DISK = frozenset(
 )
 
 
-class _StillReadError(sqlite3.OperationalError):
-    """Somebody still reads the log, so it cannot be emptied yet."""
+class _WalInUseError(sqlite3.OperationalError):
+    """A reader still needs the WAL, so it cannot be checkpointed yet."""
 
     sqlite_errorcode = sqlite3.SQLITE_BUSY
     sqlite_errorname = "SQLITE_BUSY"
 
 
-def is_disk_fault(error: sqlite3.Error) -> bool:
-    """Whether the disk or the file is at fault, rather than what was to be written."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK
+def is_disk_error(error: sqlite3.Error) -> bool:
+    """Whether the disk or the file caused the error, rather than the values to write."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS
 
 
-class Connection:
-    """Used by one thread at a time.
+class WriteConnection:
+    """The connection that writes. One thread at a time may use it.
 
     Attributes:
-        dirty: the log may hold something that is not yet in the file.
+        dirty: the WAL may hold something that the file does not hold yet.
     """
 
     def __init__(self, db: sqlite3.Connection, settings: StoreSettings, clock: Clock) -> None:
         self._db: sqlite3.Connection | None = db
-        self._path: Path = settings.path
+        self._path = settings.path
         self._max_size = settings.max_size
         self._clock = clock
         self.dirty = True
 
-    def transact(self, work: Work[T]) -> tuple[T, int]:
-        """Do `work` in one transaction; when it returns, an fsync has returned after it.
+    def transact(self, operation: Operation[T]) -> tuple[T, int]:
+        """Run an operation in one transaction and commit; after this returns, an fsync has returned.
 
         Returns:
-            Its result, and how many events were ever stored.
+            The operation's result, and how many events were ever stored.
 
         Raises:
-            sqlite3.Error: nothing of it stays; call `recover` with it where `is_disk_fault`.
-            Exception: what `work` raised; nothing of it stays.
+            sqlite3.Error: nothing was committed; call `recover` if `is_disk_error`.
+            Exception: what the operation raised; nothing was committed.
         """
         db = self._db = self._db or self._reconnect()
         changes = db.total_changes
         try:
             tx = Transaction(db, self._clock.now(), self._max_size)
-            result = work(tx)
+            result = operation(tx)
             tx.commit()
         except BaseException:
             if db.in_transaction:  # SQLite may have rolled back already
@@ -82,34 +85,30 @@ class Connection:
         return result, tx.stored
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Let go of the file, so that the next transaction opens it anew; a full disk alone does no harm."""
-        if not isinstance(schema.trouble(self._path, error), StoreFullError):
+        """Close the file, so that the next transaction opens it again; a full disk does not need that."""
+        if not isinstance(schema.to_store_error(self._path, error), StoreFullError):
             self.close()
 
     def close(self) -> None:
-        """Let go of the file. Whatever is committed is safe, in it or in its log."""
+        """Close the file. What is committed is safe, in the file or in its WAL."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
-    def log_bytes(self) -> int:
-        """Size of the log."""
+    def wal_bytes(self) -> int:
+        """Return the size of the WAL."""
         try:
-            return self._path.with_name(self._path.name + "-wal").stat().st_size
+            return schema.wal_path(self._path).stat().st_size
         except OSError:
             return 0
 
-    def empty_log(self, *, patience: int) -> None:
-        """Bring the log into the file and cut it to nothing.
-
-        Args:
-            patience: milliseconds for readers to get out of it; where they do not, it stays as it is.
-        """
+    def checkpoint(self, *, timeout_ms: int) -> None:
+        """Copy the WAL into the file and truncate it, unless readers still need it after the timeout."""
         if self._db is None:
             return
-        with contextlib.suppress(sqlite3.Error):  # then it stays, and is as safe as the file
-            self._db.execute(f"PRAGMA busy_timeout = {patience}")
+        with contextlib.suppress(sqlite3.Error):  # then the WAL stays, which is as safe as the file
+            self._db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self.dirty = bool(busy)
             self._db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
@@ -117,8 +116,8 @@ class Connection:
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.
 
-        What the failed commit wrote may stand in the log without being on the disk. If later commits were
-        appended to it, a power cut would take them along. So the log is brought into the file and cut first.
+        What the failed commit wrote may be in the WAL without being on the disk. A power cut would then also lose
+        commits that were appended to the WAL later. So the WAL is checkpointed and truncated first.
         """
         db = schema.connect_writer(self._path)
         try:
@@ -128,5 +127,48 @@ class Connection:
             raise
         if busy:
             db.close()
-            raise _StillReadError("somebody reads it, so its log cannot be emptied")
+            raise _WalInUseError("another process reads it, so its WAL cannot be checkpointed")
         return db
+
+
+class Reader:
+    """Runs queries one after the other, on a thread and a connection of its own that never checkpoints."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._db: sqlite3.Connection | None = None
+        self._closed = False
+
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of `query` on what is committed now.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._closed:
+            raise StoreError("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, query)
+
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        if self._db is None:
+            self._db = schema.connect_reader(self._path, live=True)
+        try:
+            return query(self._db)
+        except sqlite3.Error as error:
+            self._close()
+            raise schema.to_store_error(self._path, error) from error
+
+    def _close(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    async def close(self) -> None:
+        """Close the connection and end the thread. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)

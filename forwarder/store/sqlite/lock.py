@@ -1,4 +1,4 @@
-"""One forwarder on one store: a lock on a file beside it, which the kernel lets go of when the process ends."""
+"""Ensures that one process at a time writes to a store: a lock on a file beside it, which the kernel releases."""
 
 import fcntl
 import os
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreLockedError
 
-_LOOK = 0.02  # seconds between two tries to take it
+_POLL_INTERVAL = 0.02  # seconds
 
 
 class FileLock:
-    """Holds `<store>.lock` from its making to `release`."""
+    """Holds `<store>.lock` until `release`, or until the process ends."""
 
-    def __init__(self, store: Path, *, patience: float = 0) -> None:
-        """Take the lock.
+    def __init__(self, store: Path, *, timeout: float = 0) -> None:
+        """Lock the store, whether or not it exists.
 
         Args:
-            store: what to lock.
-            patience: seconds to wait for another process to let go.
+            store: its path.
+            timeout: seconds to wait for another process.
 
         Raises:
             StoreLockedError: another process holds it; names its pid.
-            StoreError: the directory is missing or may not be written.
+            StoreError: the directory is missing or not writable.
         """
         path = store.with_name(store.name + ".lock")
         try:
@@ -30,12 +30,12 @@ class FileLock:
         except OSError as error:
             raise StoreError(
                 f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); "
-                f"make the directory {store.parent} and let this user write to it"
+                f"create the directory {store.parent} and let this user write to it"
             ) from error
-        until = time.monotonic() + patience
-        while not self._taken():
+        until = time.monotonic() + timeout
+        while not self._try_lock():
             if time.monotonic() < until:
-                time.sleep(_LOOK)
+                time.sleep(_POLL_INTERVAL)
                 continue
             holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
@@ -46,7 +46,7 @@ class FileLock:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
-    def _taken(self) -> bool:
+    def _try_lock(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -54,7 +54,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let go. The file stays: to remove it would let two processes lock two files of one name."""
+        """Release the lock. The file stays: without it, two processes could lock two files of the same name."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

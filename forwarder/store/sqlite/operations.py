@@ -1,17 +1,17 @@
-"""What can be asked of the store, each as a function of a transaction.
+"""What the writer can do beside appending, each as a function of a transaction.
 
-A refusal leaves by an exception, and the transaction is rolled back: nothing of the work stays.
+If one raises, the transaction is rolled back and nothing of it stays.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.core.ports import Appended, Batch, Settlement, Start
+from forwarder.core.ports import Batch, Settlement, Start
 from forwarder.core.time import Micros
+from forwarder.store.sqlite import uuid_key
 from forwarder.store.sqlite.transaction import RECEIVER, Transaction
-from forwarder.store.sqlite.uuid_key import unpack
 
 _COPY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
@@ -23,34 +23,9 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 _PROBE = 65536  # bytes
 
 
-def append(tx: Transaction, batches: Sequence[Batch]) -> list[Appended]:
-    """Store batches, as `core.ports.EventStore.append`."""
-    events = [event for batch in batches for event in batch.events]
-    new = tx.add(events)
-    is_new = iter(new)
-    results = []
-    for batch in batches:
-        stored = [event for event in batch.events if next(is_new)]
-        if batch.expected_by_hook:
-            tx.expect([event for event in stored if event.uuid in batch.expected_by_hook])
-        for element in batch.malformed:
-            tx.add_malformed(element, batch.source)
-        if batch.cursor is not None:
-            set_cursor(tx, *batch.cursor)
-        results.append(Appended(stored, len(batch.events) - len(stored)))
-    # After all inserts, so that it also clears an entry from an earlier batch of this group.
-    if not all(new):
-        tx.clear_expected(
-            event
-            for event, first in zip(events, new, strict=True)
-            if not first and event.source is Source.HOOK
-        )
-    return results
-
-
 def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     """Mark at most `limit` events of `org` as missed, as `core.ports.EventStore.mark_missed`."""
-    # One statement: the interpreter is let go of at every step, and each may be long in coming back.
+    # One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
     return tx.db.execute(
         "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) AND uuid IN ("
         "SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) AND missed_at IS NULL "
@@ -59,78 +34,8 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     ).rowcount
 
 
-def settle(tx: Transaction, sink: str, done: Settlement) -> None:
-    """Commit what `sink` has finished, as `core.ports.EventLog.settle`.
-
-    Raises:
-        ValueError: what it says does not add up. To take it would lose an event or count one twice.
-    """
-    row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
-    if row is None:
-        raise ValueError(f"the sink {sink} is not attached to the store")
-    _check(sink, done, before=row[0], last=tx.stored)
-    for dead in done.dead:
-        copy = (sink, dead.reason.value, dead.detail, tx.now, dead.seq)
-        _must_be_one(tx.db.execute(_COPY, copy).rowcount, sink, dead.seq)
-    if done.unattributed:
-        tx.db.execute(
-            "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
-            "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
-            (
-                sink,
-                done.unattributed,
-                RejectReason.PARTIAL_SUCCESS.value,
-                done.unattributed_detail,
-                tx.now,
-            ),
-        )
-    _settle_replays(tx, sink, done)
-    tx.db.execute(
-        "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
-        (done.position, done.delivered - done.unattributed + len(done.replayed), sink),
-    )
-
-
-def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
-    dead = {rejection.seq for rejection in done.dead}
-    if (
-        len(dead) != len(done.dead)
-        or done.position - before != done.delivered + len(dead)
-        or not before <= done.position <= last
-        or not 0 <= done.unattributed <= done.delivered
-        or not all(before < seq <= done.position for seq in dead)
-    ):
-        raise ValueError(
-            f"the sink {sink} at {before} of {last} cannot move to {done.position} with "
-            f"{done.delivered} delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
-        )
-
-
-def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
-    for seq in done.replayed:
-        gone = tx.db.execute(
-            "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
-        )
-        _must_be_one(gone.rowcount, sink, seq)
-    for dead in done.dead_again:
-        back = tx.db.execute(
-            "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
-            "WHERE sink = ? AND seq = ? AND state = 'replaying'",
-            (dead.reason.value, dead.detail, tx.now, sink, dead.seq),
-        )
-        _must_be_one(back.rowcount, sink, dead.seq)
-
-
-def _must_be_one(rows: int, sink: str, seq: int) -> None:
-    if rows != 1:
-        raise ValueError(f"the sink {sink} settles event {seq}, which the store does not hold for it")
-
-
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Make or keep the position of a sink; from now on it holds bodies back.
-
-    Returns:
-        Its position.
+    """Return the position of a sink; from now on it holds bodies back.
 
     Raises:
         StoreError: the name is reserved.
@@ -162,11 +67,72 @@ def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
+def settle(tx: Transaction, sink: str, done: Settlement) -> None:
+    """Commit what `sink` has finished, as `core.ports.EventLog.settle`.
+
+    Raises:
+        ValueError: the settlement does not add up: it would lose an event or count one twice.
+    """
+    row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
+    if row is None:
+        raise ValueError(f"the sink {sink} is not attached to the store")
+    _check(sink, done, before=row[0], last=tx.stored)
+    for dead in done.dead:
+        copy = (sink, dead.reason.value, dead.detail, tx.now, dead.seq)
+        _must_be_one(tx.db.execute(_COPY, copy).rowcount, sink, dead.seq)
+    if done.unattributed:
+        tx.db.execute(
+            "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
+            "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
+            (sink, done.unattributed, RejectReason.PARTIAL_SUCCESS.value, done.unattributed_detail, tx.now),
+        )
+    _settle_replays(tx, sink, done)
+    tx.db.execute(
+        "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
+        (done.position, done.delivered - done.unattributed + len(done.replayed), sink),
+    )
+
+
+def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
+    dead = {rejection.seq for rejection in done.dead}
+    if (
+        len(dead) != len(done.dead)
+        or done.position - before != done.delivered + len(dead)
+        or not before <= done.position <= last
+        or not 0 <= done.unattributed <= done.delivered
+        or not all(before < seq <= done.position for seq in dead)
+    ):
+        raise ValueError(
+            f"the sink {sink} at {before} of {last} cannot move to {done.position} with "
+            f"{done.delivered} delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
+        )
+
+
+def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
+    for seq in done.replayed:
+        deleted = tx.db.execute(
+            "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
+        )
+        _must_be_one(deleted.rowcount, sink, seq)
+    for dead in done.dead_again:
+        updated = tx.db.execute(
+            "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
+            "WHERE sink = ? AND seq = ? AND state = 'replaying'",
+            (dead.reason.value, dead.detail, tx.now, sink, dead.seq),
+        )
+        _must_be_one(updated.rowcount, sink, dead.seq)
+
+
+def _must_be_one(rows: int, sink: str, seq: int) -> None:
+    if rows != 1:
+        raise ValueError(f"the sink {sink} settles event {seq}, which the store does not hold for it")
+
+
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Send dead letters again. One of the receiver's is read again, and stored if it is an event by now.
+    """Send dead letters again. One of the receiver is read again, and stored if it is an event by now.
 
     Returns:
-        How many are on their way: waiting for their sink, or stored as the events that they are.
+        How many wait for their sink or were stored.
     """
     count = 0
     for number in ids:
@@ -187,52 +153,45 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     org, received_at, via, envelope_id, body = tx.db.execute(
         "SELECT org, received_at, via, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
     ).fetchone()
+    envelope_id = uuid_key.decode(envelope_id)
     try:
         event = read_event(
-            body, org=org, source=Source(via), received_at=received_at, envelope_id=unpack(envelope_id)
+            body, org=org, source=Source(via), received_at=received_at, envelope_id=envelope_id
         )
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
         return False
-    append(tx, [Batch([event])])
+    tx.append([Batch([event])])
     tx.rejected -= 1  # it is an event after all
     tx.db.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
     return True
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Throw dead letters away for ever; not those that are being sent again.
+    """Remove dead letters for good, except those that are being sent again.
 
     Returns:
-        How many elements went.
+        How many events were discarded.
     """
     count = 0
     for number in ids:
-        gone = tx.db.execute(
+        deleted = tx.db.execute(
             "DELETE FROM dead_letters WHERE id = ? AND state = 'dead' RETURNING sink, count", (number,)
         ).fetchone()
-        if gone is None:
+        if deleted is None:
             continue
-        sink, events = gone
+        sink, events = deleted
         tx.db.execute("UPDATE positions SET discarded = discarded + ? WHERE sink = ?", (events, sink))
         count += events
     return count
 
 
-def set_cursor(tx: Transaction, name: str, value: str) -> None:
-    """Remember `value` under `name`."""
-    tx.db.execute(
-        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        (name, value),
-    )
-
-
-def fill_probe(tx: Transaction) -> None:
-    """Write what an event would take, to learn whether that is possible."""
-    tx.make_room(_PROBE)
+def write_probe(tx: Transaction) -> None:
+    """Write as much as an event would take, to learn whether that is possible."""
+    tx.reserve_space(_PROBE)
     tx.db.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE,))
 
 
-def empty_probe(tx: Transaction) -> None:
-    """Give the room back."""
+def delete_probe(tx: Transaction) -> None:
+    """Free the space of the probe."""
     tx.db.execute("DELETE FROM probe")

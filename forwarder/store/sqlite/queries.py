@@ -1,10 +1,30 @@
-"""Queries for a reading connection: events, and where the reader of another source goes on."""
+# ruff: noqa: S608 - statements are built from constants; every value is a parameter
+"""Everything that is read from the store, each as a function of a connection."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from forwarder.core.event import Event, Source, StoredEvent
-from forwarder.store.sqlite.uuid_key import unpack
+from forwarder.core.time import Micros
+from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.gaps import Gap, Gaps
+from forwarder.store.ledger import Ledger, SinkLedger
+from forwarder.store.sqlite.schema import wal_path
+from forwarder.store.sqlite.uuid_key import decode
+
+_DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
+_SELECTED = """
+(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason)
+"""
+
+_GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
+_MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
 
 
 def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
@@ -27,12 +47,6 @@ def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> li
     return _events(rows, max_bytes)
 
 
-def cursor(db: sqlite3.Connection, name: str) -> str | None:
-    """As `core.ports.EventStore.cursor`."""
-    row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
-
-
 def _events(
     rows: Iterable[tuple[int, str, bytes | str, str, int, int, str, bytes | str, bytes]], max_bytes: int
 ) -> list[StoredEvent]:
@@ -43,7 +57,135 @@ def _events(
         if events and size > max_bytes:
             break
         event = Event(
-            org, unpack(uuid), event_type, published, received_at, Source(via), unpack(envelope_id), body
+            org, decode(uuid), event_type, published, received_at, Source(via), decode(envelope_id), body
         )
         events.append(StoredEvent(seq, event))
     return events
+
+
+def cursor(db: sqlite3.Connection, name: str) -> str | None:
+    """As `core.ports.EventStore.cursor`."""
+    row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Let all queries in the block see the same commit."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
+
+
+def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
+    """Return where every event is.
+
+    Args:
+        db: a reading connection.
+        path: of the store.
+        exact: count waiting events one by one, which reads all their bodies. If not, take their number from the first
+            and the last `seq`: instant, but blind to a hole between them.
+    """
+    with _snapshot(db):
+        stored, duplicates, rejected = db.execute(
+            "SELECT stored, duplicates, rejected FROM counters"
+        ).fetchone()
+        first, last = db.execute(
+            "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"
+        ).fetchone()
+        letters: dict[tuple[str, str], int] = {
+            (sink, state): number
+            for sink, state, number in db.execute(
+                "SELECT sink, state, SUM(count) FROM dead_letters GROUP BY sink, state"
+            )
+        }
+        sinks = {}
+        for name, position, delivered, discarded, skipped in db.execute(
+            "SELECT sink, seq, delivered, discarded, skipped FROM positions WHERE attached ORDER BY sink"
+        ).fetchall():
+            after = 0 if last is None else max(0, last - max(position, first - 1))
+            if exact:
+                after = db.execute("SELECT COUNT(*) FROM events WHERE seq > ?", (position,)).fetchone()[0]
+            dead = letters.get((name, "dead"), 0)
+            waiting = after + letters.get((name, "replaying"), 0)
+            oldest = _received_after(db, position)
+            sinks[name] = SinkLedger(delivered, dead, discarded, skipped, waiting, position, oldest)
+    held = 0 if last is None else last - first + 1
+    return Ledger(stored, duplicates, rejected, sinks, held, _disk_bytes(path))
+
+
+def _received_after(db: sqlite3.Connection, position: int) -> Micros | None:
+    row = db.execute(
+        "SELECT received_at FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (position,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _disk_bytes(path: Path) -> int:
+    total = 0
+    for file in (path, wal_path(path)):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
+    """As `store.engine.StoreCommands.gaps`."""
+    matching = {"org": org, "since": since, "limit": -1 if limit is None else limit}
+    with _snapshot(db):
+        orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
+        found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [])
+        for name, event_type, count in db.execute(
+            f"SELECT name, event_type, COUNT(*) {_GAPS} missed_at IS NOT NULL AND {_MATCHING} "
+            "GROUP BY name, event_type ORDER BY name, COUNT(*) DESC, event_type",
+            matching,
+        ):
+            found.missed[name][event_type] = count
+        pending = f"SELECT name, COUNT(*) {_GAPS} missed_at IS NULL AND {_MATCHING} GROUP BY name"
+        found.pending.update(db.execute(pending, matching).fetchall())
+        found.events.extend(
+            Gap(name, decode(uuid), *rest)
+            for name, uuid, *rest in db.execute(
+                f"SELECT name, uuid, event_type, published, since, missed_at {_GAPS} missed_at IS NOT NULL "
+                f"AND {_MATCHING} ORDER BY published DESC, name, uuid LIMIT :limit",
+                matching,
+            )
+        )
+    return found
+
+
+def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[DeadLetter]:
+    """As `store.engine.StoreCommands.dead_letters`."""
+    rows = db.execute(
+        f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
+        {**_parameters(which), "limit": limit},
+    )
+    return [_dead_letter(row) for row in rows]
+
+
+def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
+    """As `store.engine.StoreCommands.dead_letter`."""
+    row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (number,)).fetchone()
+    return None if row is None else _dead_letter(row)
+
+
+def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
+    """Return the ids of the selected dead letters that are not being sent again, oldest first."""
+    rows = db.execute(
+        f"SELECT id FROM dead_letters WHERE state = 'dead' AND {_SELECTED} ORDER BY id", _parameters(which)
+    )
+    return [number for (number,) in rows]
+
+
+def _parameters(which: Selection) -> dict[str, str | None]:
+    ids = None if which.ids is None else msgspec.json.encode(which.ids).decode()
+    return {"ids": ids, "sink": which.sink, "reason": which.reason}
+
+
+def _dead_letter(row: tuple[Any, ...]) -> DeadLetter:
+    number, sink, seq, state, count, reason, detail, at, org, uuid, *rest = row
+    return DeadLetter(number, sink, seq, state, count, reason, detail, at, org, decode(uuid), *rest)

@@ -1,6 +1,6 @@
-"""The store's file: made whole or not at all, checked before anything is written to it, brought up to date.
+"""The store's file: created as a whole, checked before anything is written to it, and migrated.
 
-Whatever is not our file in a version that we know is left alone, byte for byte: every check reads.
+A file that is not ours, or of a version that we do not know, is left as it is, byte for byte: every check only reads.
 """
 
 import os
@@ -15,7 +15,7 @@ from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.files import sync_directory
 
 APPLICATION_ID = 0x4F6B4677
-"""`OkFw`: stands in the file's header and tells our files from other people's SQLite files."""
+"""`OkFw`, in the file's header: distinguishes our files from SQLite files of other programs."""
 
 STEPS: Sequence[str] = (
     """
@@ -32,30 +32,35 @@ STEPS: Sequence[str] = (
     UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
     """,
 )
-"""Step n (from 1) turns version n into version n + 1. Each runs in one transaction; none is ever changed."""
+"""Step n (from 1) migrates version n to n + 1. Each runs in one transaction; a released step is never changed."""
 
 PAGE_SIZE = 16384
 """Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these 1.06 to 1.23;
 larger ones save little and slow a commit, which writes whole pages."""
 
 BUSY_TIMEOUT = 1000
-"""Milliseconds to wait for another process; only a reader that starts or an operator's look makes us wait at all."""
+"""Milliseconds to wait for another process; only a reader that starts, or a command, makes the writer wait at all."""
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
-_LEFT_ALONE = "The file is left as it is."
+_UNCHANGED = "The file is left as it is."
+
+
+def wal_path(path: Path) -> Path:
+    """Return where the WAL of the store at `path` is."""
+    return path.with_name(path.name + "-wal")
 
 
 def version_of(steps: Sequence[str]) -> int:
-    """The version that `steps` lead to."""
+    """Return the version after `steps`."""
     return 1 + len(steps)
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """The one connection that writes. The caller holds the lock. Makes the file where there is none.
+    """Return the connection that writes; create the file if there is none. The caller holds the lock.
 
     Raises:
-        StoreFormatError: not ours, damaged, or newer; the file is untouched.
+        StoreFormatError: the file is not ours, damaged, or of a newer version; it is left as it is.
         StoreFullError: the disk is full.
         StoreError: it cannot be opened for another reason.
     """
@@ -70,18 +75,14 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
             db.close()
             raise
     except sqlite3.Error as error:
-        raise trouble(path, error) from error
+        raise to_store_error(path, error) from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
     return db
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """A connection that writes to an existing, checked file.
-
-    Raises:
-        sqlite3.Error: as SQLite says.
-    """
+    """Return a connection that writes to an existing, checked file. Raises what SQLite raises."""
     db = _connect(_uri(path, "rw"))
     try:
         db.execute("PRAGMA journal_mode = wal")
@@ -95,15 +96,15 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """A connection that only reads, beside a forwarder or without one. It never checkpoints.
+    """Return a connection that only reads, whether or not a forwarder runs on the store. It never checkpoints.
 
     Args:
         path: of the store.
-        live: it stays open while this process writes to the store.
-        steps: to what version it must have come.
+        live: the connection stays open while this process writes to the store.
+        steps: lead to the version that the store must have.
 
     Raises:
-        StoreFormatError: no store of ours, damaged, or of another version.
+        StoreFormatError: the file is not ours, damaged, or of another version.
         StoreError: there is none, or it cannot be read.
     """
     newest = version_of(steps)
@@ -114,7 +115,7 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
         db = _connect_reader(path, live=live)
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
-        raise trouble(path, error) from error
+        raise to_store_error(path, error) from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     if version != newest:
@@ -123,17 +124,17 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     return db
 
 
-def trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """What an operator is told about an error of SQLite."""
+def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """Return the error to raise for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return StoreFullError(f"the disk of the store {path} is full ({error}); make room on it")
+        return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreFormatError(
-            f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_LEFT_ALONE}"
+            f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
     return StoreError(
-        f"the store {path} cannot be used: {error} ({_name(error)}); check the disk and its rights"
+        f"the store {path} cannot be used: {error} ({_name(error)}); check the disk and the permissions"
     )
 
 
@@ -151,9 +152,9 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
-        # A cleanly closed store has no log; to read it, SQLite makes an empty one, which this user may not do.
-        # Nobody writes to it while there is none, so the file may be taken as it is.
-        if live or path.with_name(path.name + "-wal").exists():
+        # A cleanly closed store has no WAL. To read it, SQLite creates an empty one, which this user may not do.
+        # No process writes to the store while it has no WAL, so the file can be read as it is.
+        if live or wal_path(path).exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
     except BaseException:
@@ -170,16 +171,15 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Make an empty store beside its place, then move it there: a crash leaves none rather than half of one."""
-    if path.with_name(path.name + "-wal").exists():
+    """Create an empty store under another name, then rename it: a crash leaves no store rather than half of one."""
+    if wal_path(path).exists():
         raise StoreFormatError(
-            f"{path}-wal holds events, but the store {path} that it belongs to is gone; "
-            "put it back, or move the log away as well"
+            f"{path}-wal holds events, but its store {path} is missing; put it back, or move the WAL away as well"
         )
     new = path.with_name(path.name + ".new")
-    for leftover in (new, new.with_name(new.name + "-wal"), new.with_name(new.name + "-journal")):
+    for leftover in (new, wal_path(new), new.with_name(new.name + "-journal")):
         leftover.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # events are nobody else's business
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # only our user may read events
     schema = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     with closing(_connect(_uri(new, "rw"))) as db:
         db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
@@ -194,26 +194,26 @@ def _check(path: Path, newest: int) -> None:
     _check_header(path, newest)
     with closing(_connect_reader(path)) as db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > newest:  # a newer forwarder's change may still be in the log only
+        if version > newest:  # a newer forwarder's change may still be only in the WAL
             raise _wrong_version(path, version, newest)
         try:
             _check_content(db, path, version)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
                 raise
-            raise StoreFormatError(f"the store {path} is damaged: {error}. {_LEFT_ALONE}") from error
+            raise StoreFormatError(f"the store {path} is damaged: {error}. {_UNCHANGED}") from error
 
 
 def _check_header(path: Path, newest: int) -> None:
-    """Look at the file's first bytes without SQLite, which would already make files beside a stranger's."""
+    """Check the file's first bytes without SQLite, which would already create files beside a foreign one."""
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(_MAGIC):
-        what = "is empty" if not header else "is no store of the forwarder"
-        raise StoreFormatError(f"{path} {what}; move it away, or correct store.path. {_LEFT_ALONE}")
+        what = "is empty" if not header else "is not a store of the forwarder"
+        raise StoreFormatError(f"{path} {what}; move it away, or correct store.path. {_UNCHANGED}")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise StoreFormatError(
-            f"{path} is an SQLite file of another program; correct store.path. {_LEFT_ALONE}"
+            f"{path} is an SQLite file of another program; correct store.path. {_UNCHANGED}"
         )
     version = int.from_bytes(header[60:64], "big")
     if version > newest:
@@ -221,7 +221,7 @@ def _check_header(path: Path, newest: int) -> None:
 
 
 def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Touch every table at its ends; a whole check of gigabytes would hold up a restart for minutes."""
+    """Read a row of every table; checking gigabytes as a whole would delay a restart for minutes."""
     counters = db.execute("SELECT stored FROM counters WHERE id = 1").fetchone()
     last = db.execute("SELECT MAX(seq) FROM events").fetchone()[0]
     db.execute("SELECT MIN(seq) FROM events").fetchone()
@@ -232,8 +232,8 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
         db.execute("SELECT uuid FROM awaited LIMIT 1").fetchone()
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
-            f"the store {path} is damaged: it holds event {last}, but counts {counters and counters[0]}; "
-            f"restore it from a backup. {_LEFT_ALONE}"
+            f"the store {path} is damaged: it holds event {last}, but its counter is {counters and counters[0]}; "
+            f"restore it from a backup. {_UNCHANGED}"
         )
 
 
@@ -241,10 +241,10 @@ def _wrong_version(path: Path, version: int, newest: int) -> StoreFormatError:
     advice = (
         "run the newer forwarder that wrote it, or give this one a store.path of its own"
         if version > newest
-        else "start the forwarder once to bring it up to date"
+        else "start the forwarder once to migrate it"
     )
     return StoreFormatError(
-        f"the store {path} has version {version}, this forwarder works with {newest}; {advice}. {_LEFT_ALONE}"
+        f"the store {path} has version {version}, this forwarder needs {newest}; {advice}. {_UNCHANGED}"
     )
 
 
@@ -263,4 +263,6 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
             ) from error
         version += 1
     if version != before:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # an older forwarder shall see it in the file's header
+        db.execute(
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        )  # so that an older forwarder sees the version in the file's header

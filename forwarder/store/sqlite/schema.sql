@@ -1,98 +1,98 @@
--- The store, version 2; older files come to it by schema.STEPS. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
--- A canonical lower-case uuid lies here as 16 bytes with its time first (keys.py), anything else as its text.
+-- The store, version 2; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
+-- A canonical lower-case uuid is encoded as 16 bytes with its time first (uuid_key.py), anything else is text.
 
 CREATE TABLE orgs (
-  id INTEGER PRIMARY KEY,            -- stands for the name in `events` and `known`
+  id INTEGER PRIMARY KEY,            -- replaces the name in other tables
   name TEXT NOT NULL UNIQUE          -- as in the configuration
 );
 
--- The log: one row for each event whose body is still held. Rows leave from the lowest `seq` on, never from between.
+-- The log: one row for each event whose body is held. Rows are dropped from the lowest `seq` on, so there is never a hole.
 CREATE TABLE events (
-  seq INTEGER PRIMARY KEY,           -- place in the log, from 1 without a gap; given by the writer
+  seq INTEGER PRIMARY KEY,           -- position in the log, from 1 without a hole
   org INTEGER NOT NULL,              -- orgs.id
-  uuid BLOB NOT NULL,                -- Okta's id of the event, packed
+  uuid BLOB NOT NULL,                -- Okta's id of the event, encoded
   event_type TEXT NOT NULL,          -- Okta's dotted name
   published INTEGER NOT NULL,        -- when it happened, by Okta's clock
   received_at INTEGER NOT NULL,      -- when it reached us, by our clock
-  via TEXT NOT NULL,                 -- the way it came: hook or log
-  envelope_id BLOB NOT NULL,         -- Okta's `eventId` of the POST, packed; '' where there was none
+  via TEXT NOT NULL,                 -- its source: hook or log
+  envelope_id BLOB NOT NULL,         -- Okta's `eventId` of the POST, encoded; '' if there was none
   body BLOB NOT NULL                 -- the JSON object, byte for byte as received
 );
 
--- What was ever stored, for as long as a late copy may come; outlives the bodies.
+-- Ids of stored events, for as long as a late copy may arrive (`dedup_window`); they outlive the bodies.
 CREATE TABLE known (
   org INTEGER NOT NULL,              -- orgs.id
-  uuid BLOB NOT NULL,                -- packed; its time comes first, so new rows land on one page
+  uuid BLOB NOT NULL,                -- encoded; the time comes first, so new rows land on one page
   since INTEGER NOT NULL,            -- when it was stored: seconds since 1970
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
 
--- What the System Log brought first although our hook is to bring it too, until the hook brings it: a subset of `known`,
--- and a row leaves with its row there at the latest. A hook has its grace from when the event happened, and from when
--- the log brought it, whichever is later: what Okta's log is late with, its hook is late with as well, and a gap that
--- is told too early is counted for good.
+-- Pending and missed events: the System Log showed them first, although our hook should deliver them too. A row is deleted
+-- when the hook delivers the event, at the latest with its row in `known`. The grace period starts when the event happened
+-- or when the log showed it, whichever is later: when Okta's log is late, its hook is late as well, and an event that is
+-- marked as missed too early is counted for good.
 CREATE TABLE awaited (
   org INTEGER NOT NULL,              -- orgs.id
-  uuid BLOB NOT NULL,                -- packed
+  uuid BLOB NOT NULL,                -- encoded
   event_type TEXT NOT NULL,          -- Okta's dotted name
   published INTEGER NOT NULL,        -- when it happened, by Okta's clock
-  since INTEGER NOT NULL,            -- when the log brought it, by our clock
-  missed_at INTEGER,                 -- when we gave up on the hook; NULL until then
+  since INTEGER NOT NULL,            -- when the log showed it, by our clock
+  missed_at INTEGER,                 -- when it was marked as missed; NULL while it is pending
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
--- Finds those to give up on, however many were missed before.
+-- Finds pending events without reading missed ones.
 CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
 
 -- What cannot be counted from the other tables. One row.
 CREATE TABLE counters (
   id INTEGER PRIMARY KEY CHECK (id = 1), -- there is only one row
-  stored INTEGER NOT NULL,           -- events ever stored; also the last `seq` that was given
-  duplicates INTEGER NOT NULL,       -- events that were known already
-  rejected INTEGER NOT NULL          -- elements that were no event, and that are none to this day
+  stored INTEGER NOT NULL,           -- events ever stored; also the last `seq`
+  duplicates INTEGER NOT NULL,       -- copies of known events
+  rejected INTEGER NOT NULL          -- malformed events, without those that became events when read again
 );
 INSERT INTO counters VALUES (1, 0, 0, 0);
 
--- How far each sink has come. For each row: stored = delivered + dead + discarded + skipped + waiting.
+-- The position of each sink. For each row: stored = delivered + dead + discarded + skipped + waiting.
 CREATE TABLE positions (
   sink TEXT PRIMARY KEY,             -- its name in the configuration
-  seq INTEGER NOT NULL,              -- every event up to here is finished for this sink
-  delivered INTEGER NOT NULL,        -- events that it has taken, replays included
-  discarded INTEGER NOT NULL,        -- dead letters that an operator threw away
-  skipped INTEGER NOT NULL,          -- events that it was never meant to get, or that had left before it came
-  attached INTEGER NOT NULL          -- 1 while it is configured: only then it holds bodies back
+  seq INTEGER NOT NULL,              -- every event up to here is finished
+  delivered INTEGER NOT NULL,        -- events that the sink accepted, including replays
+  discarded INTEGER NOT NULL,        -- dead letters that an operator removed
+  skipped INTEGER NOT NULL,          -- events that were not meant for it, or that were dropped before it was attached
+  attached INTEGER NOT NULL          -- 1 while it is configured; only then it holds bodies back
 ) WITHOUT ROWID;
 
--- Events that a sink will never take, and elements that were no event (sink `receiver`). Each holds its own copy.
+-- Events that a sink rejected, and malformed events (sink `receiver`). Each has its own copy of the body.
 CREATE TABLE dead_letters (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, -- for the operator; never given twice
-  sink TEXT NOT NULL,                -- who refused it
-  seq INTEGER,                       -- its place in the log; NULL for the receiver's and for unattributed ones
-  state TEXT NOT NULL,               -- dead, or replaying: an operator sent it again
-  count INTEGER NOT NULL,            -- 1; more where a sink refused that many without saying which
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice
+  sink TEXT NOT NULL,                -- the sink that rejected it
+  seq INTEGER,                       -- of the event; NULL for malformed and unattributed ones
+  state TEXT NOT NULL,               -- dead, or replaying while it is sent again
+  count INTEGER NOT NULL,            -- 1; more if a sink rejected that many without saying which (unattributed)
   reason TEXT NOT NULL,              -- core.outcome.RejectReason
-  detail TEXT NOT NULL,              -- the sink's own words
-  at INTEGER NOT NULL,               -- when it was refused last
-  org TEXT NOT NULL,                 -- the org's name; '' where unattributed
-  uuid BLOB NOT NULL,                -- packed; '' where there is none
-  event_type TEXT NOT NULL,          -- '' where there is none
-  published INTEGER,                 -- NULL where there is none
-  received_at INTEGER,               -- NULL where unattributed
-  via TEXT NOT NULL,                 -- the way it came: hook or log; '' where unattributed
-  envelope_id BLOB NOT NULL,         -- packed; '' where there was none
-  body BLOB                          -- byte for byte as received; NULL where unattributed: it cannot be sent again
+  detail TEXT NOT NULL,              -- the sink's message
+  at INTEGER NOT NULL,               -- when it was last rejected
+  org TEXT NOT NULL,                 -- the org's name; '' if unattributed
+  uuid BLOB NOT NULL,                -- encoded; '' if there is none
+  event_type TEXT NOT NULL,          -- '' if there is none
+  published INTEGER,                 -- NULL if there is none
+  received_at INTEGER,               -- NULL if unattributed
+  via TEXT NOT NULL,                 -- its source: hook or log; '' if unattributed
+  envelope_id BLOB NOT NULL,         -- encoded; '' if there was none
+  body BLOB                          -- byte for byte as received; NULL if unattributed: it cannot be sent again
 );
 -- Finds the replays of a sink in their order, and counts without touching a body.
 CREATE INDEX dead_letters_by_state ON dead_letters (sink, state, id, count);
--- Finds the dead letter that a replay settles, and keeps a sink from refusing one event twice.
+-- Finds the dead letter that a replay settles, and keeps a sink from rejecting one event twice.
 CREATE UNIQUE INDEX dead_letters_by_seq ON dead_letters (sink, seq);
 
--- Where a reader of another source goes on after a restart.
+-- How far other sources were read.
 CREATE TABLE cursors (
-  name TEXT PRIMARY KEY,             -- whose
-  value TEXT NOT NULL                -- what it wrote
+  name TEXT PRIMARY KEY,             -- such as `log:acme`
+  value TEXT NOT NULL                -- what the source stored
 ) WITHOUT ROWID;
 
--- Filled and emptied to find out whether the disk takes writes again.
+-- Written and deleted to check whether the disk accepts writes again.
 CREATE TABLE probe (
-  filler BLOB NOT NULL               -- worth nothing
+  filler BLOB NOT NULL               -- zeros
 );

@@ -1,41 +1,38 @@
-"""The durable log of events: `EventStore` for the sources, an `EventLog` for each sink, and what an operator asks of it."""
+"""The SQLite store of a running forwarder."""
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.ports import Appended, Batch, Clock, Start
+from forwarder.core.event import StoredEvent
+from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.store import dead_letters
-from forwarder.store import ledger as ledgers
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, queries, schema
-from forwarder.store.sqlite.deadlines import Deadlines
+from forwarder.store.sqlite.connection import Reader
 from forwarder.store.sqlite.lock import FileLock
-from forwarder.store.sqlite.reader import Reader
-from forwarder.store.sqlite.sink_log import News, SinkLog
 from forwarder.store.sqlite.transaction import Transaction
 from forwarder.store.sqlite.writer import Writer
 
-_LOCK = 1.0  # seconds for a command that is just writing to the store
-_MISSES = 250  # events given up in one piece of work, as below
-_LETTERS = 100  # dead letters in one piece of work, so that no commit waits long behind them
+_LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
+_MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long behind it
+_DEAD_LETTERS_AT_ONCE = 100  # likewise
+_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
+_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the most that a timeout is late
 
 
-class _Letters(Protocol):
-    """Work on dead letters."""
-
+class _OnDeadLetters(Protocol):
     def __call__(self, tx: Transaction, ids: Sequence[int]) -> int: ...
 
 
 class SqliteStore:
-    """The store of one running forwarder, open from `open` to `close`. All methods belong to the event loop."""
+    """`store.engine.Store` on an SQLite file."""
 
     def __init__(
         self, settings: StoreSettings, clock: Clock, metrics: Metrics, lock: FileLock, db: sqlite3.Connection
@@ -44,22 +41,15 @@ class SqliteStore:
         self._path = settings.path
         self._lock = lock
         self._news = News(db.execute("SELECT stored FROM counters").fetchone()[0])
-        self._deadlines = Deadlines(self._late)
+        self._deadlines = Deadlines(self._fail_late)
         self._writer = Writer(db, settings, clock, metrics, self._news.committed)
         self._log_reader = Reader(self._path, "store-log")
-        self._desk_reader = Reader(self._path, "store-desk")  # an operator's long look holds up no sink
+        self._query_reader = Reader(self._path, "store-query")  # so that a long query delays no sink
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
-        """Lock the store, make it where there is none, check it and bring it up to date.
-
-        Raises:
-            StoreLockedError: another forwarder uses it; names its pid.
-            StoreFormatError: not ours, damaged, or of a newer version. It is left as it is.
-            StoreFullError: the disk is full.
-            StoreError: its directory is missing or may not be written, or another reason.
-        """
-        lock = await asyncio.to_thread(FileLock, settings.path, patience=_LOCK)
+        """As `store.engine.open_store`."""
+        lock = await asyncio.to_thread(FileLock, settings.path, timeout=_LOCK_TIMEOUT)
         try:
             db = await asyncio.to_thread(schema.open_writer, settings.path)
             store = cls(settings, clock, metrics, lock, db)
@@ -67,8 +57,8 @@ class SqliteStore:
             lock.release()
             raise
         try:
-            # Open from the start, and with it SQLite's shared memory, which a full disk could not make any more:
-            # what is stored can be delivered even while nothing can be written.
+            # Connect now, because SQLite then creates its shared memory, which it could not do on a full disk:
+            # stored events can be delivered even while nothing can be written.
             await store._log_reader.run(lambda _: None)
         except BaseException:
             await store.close()
@@ -76,13 +66,55 @@ class SqliteStore:
         return store
 
     async def close(self) -> None:
-        """Commit what waits, then let go of everything. Safe to call twice."""
+        """As `store.engine.Store.close`."""
         await self._log_reader.close()
-        await self._desk_reader.close()
+        await self._query_reader.close()
         await self._writer.close()
         self._lock.release()
 
-    async def log(self, sink: str, start: Start) -> tuple[SinkLog, int]:
+    async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        """As `core.ports.EventStore.append`."""
+        committed = self._writer.append(batch)
+        self._deadlines.watch(committed, timeout)
+        return await committed
+
+    def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
+        # The next commit clears this, even if it is the late one.
+        reason = f"the disk was too slow: an append was not committed within {timeout:g} s"
+        self._writer.not_ready_reason = reason
+        committed.set_exception(
+            StoreTimeoutError(f"not committed within {timeout:g} s; it may still be committed")
+        )
+
+    async def cursor(self, name: str) -> str | None:
+        """As `core.ports.EventStore.cursor`."""
+        return await self._query_reader.run(partial(queries.cursor, name=name))
+
+    async def mark_missed(self, org: str, before: Micros) -> int:
+        """As `core.ports.EventStore.mark_missed`, in small steps.
+
+        An error after the first step only ends the call early: it returns what is committed, and the next call marks
+        the rest.
+        """
+        step = partial(operations.mark_missed, org=org, before=before, limit=_MISSED_AT_ONCE)
+        missed = 0
+        while True:
+            try:
+                more = await self._writer.submit(step)
+            except StoreError:
+                if missed:
+                    return missed
+                raise
+            missed += more
+            if more < _MISSED_AT_ONCE:
+                return missed
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """As `store.engine.Store.not_ready_reason`."""
+        return self._writer.not_ready_reason
+
+    async def log(self, sink: str, start: Start) -> tuple["SinkLog", int]:
         """As `store.engine.Store.log`."""
         position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
         return SinkLog(sink, self._log_reader, self._writer, self._news), position
@@ -91,107 +123,129 @@ class SqliteStore:
         """As `store.engine.Store.detach_except`."""
         await self._writer.submit(partial(operations.detach_except, sinks=sinks))
 
-    # EventStore
-
-    async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """As `core.ports.EventStore.append`."""
-        committed = self._writer.append(batch)
-        self._deadlines.watch(committed, timeout)
-        return await committed
-
-    async def cursor(self, name: str) -> str | None:
-        """As `core.ports.EventStore.cursor`."""
-        return await self._desk_reader.run(partial(queries.cursor, name=name))
-
-    async def mark_missed(self, org: str, before: Micros) -> int:
-        """As `core.ports.EventStore.mark_missed`, in small steps.
-
-        After the first step an error only ends it early: the caller hears of what is committed, and the next call
-        marks the rest.
-        """
-        missed = 0
-        while True:
-            try:
-                more = await self._writer.submit(
-                    partial(operations.mark_missed, org=org, before=before, limit=_MISSES)
-                )
-            except StoreError:
-                if missed:
-                    return missed
-                raise
-            missed += more
-            if more < _MISSES:
-                return missed
-
-    def _late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
-        # Cleared by the next commit, this one included.
-        self._writer.not_ready_reason = (
-            f"the disk was too slow: an append was not committed within {timeout:g} s"
-        )
-        committed.set_exception(StoreTimeoutError(f"not committed within {timeout:g} s; it still may be"))
-
-    @property
-    def not_ready_reason(self) -> str | None:
-        """Why an event could not be stored at the last try; None while it can."""
-        return self._writer.not_ready_reason
-
-    # What an operator asks
-
     async def ledger(self) -> Ledger:
-        """Where every event is; cheap enough for each scrape.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._desk_reader.run(partial(ledgers.ledger, path=self._path, count=False))
+        """As `store.engine.Store.ledger`."""
+        return await self._query_reader.run(partial(queries.ledger, path=self._path, exact=False))
 
     async def replay(self, which: Selection) -> int:
-        """Send dead letters again; those of the receiver are read again.
-
-        Returns:
-            How many are on their way.
-
-        Raises:
-            StoreError: not all of them could be committed.
-        """
+        """As `store.engine.StoreCommands.replay`, in small steps; an error leaves those that are committed."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
             self._news.replay_requested()
 
     async def discard(self, which: Selection) -> int:
-        """Throw dead letters away for ever; not those that are being sent again.
-
-        Returns:
-            How many events went.
-
-        Raises:
-            StoreError: not all of them could be committed.
-        """
+        """As `store.engine.StoreCommands.discard`, in small steps; an error leaves those that are committed."""
         return await self._for_each(which, operations.discard)
 
-    async def prune(self) -> None:
-        """Drop all that is past its time now, rather than in small steps beside the operations.
-
-        Raises:
-            StoreError: it could not be committed.
-        """
-        pruner = self._writer.pruner
-        await self._writer.submit(lambda _: pruner.restart())
-        while await self._writer.submit(lambda tx: pruner.step(tx.db, tx.now)):
-            pass
-
-    async def set_cursor(self, name: str, value: str) -> None:
-        """Remember `value` under `name`, durably.
-
-        Raises:
-            StoreError: it could not be committed.
-        """
-        await self._writer.submit(partial(operations.set_cursor, name=name, value=value))
-
-    async def _for_each(self, which: Selection, do: _Letters) -> int:
-        ids = await self._desk_reader.run(partial(dead_letters.dead_ids, which=which))
+    async def _for_each(self, which: Selection, operation: _OnDeadLetters) -> int:
+        ids = await self._query_reader.run(partial(queries.dead_letter_ids, which=which))
         count = 0
-        for first in range(0, len(ids), _LETTERS):
-            count += await self._writer.submit(partial(do, ids=ids[first : first + _LETTERS]))
+        for first in range(0, len(ids), _DEAD_LETTERS_AT_ONCE):
+            step = partial(operation, ids=ids[first : first + _DEAD_LETTERS_AT_ONCE])
+            count += await self._writer.submit(step)
         return count
+
+
+class SinkLog:
+    """`core.ports.EventLog` of one sink."""
+
+    def __init__(self, sink: str, reader: Reader, writer: Writer, news: "News") -> None:
+        self._sink = sink
+        self._reader = reader
+        self._writer = writer
+        self._news = news
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """As `core.ports.EventLog.read`."""
+        return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
+
+    async def replays(self, *, limit: int) -> list[StoredEvent]:
+        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least."""
+        query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
+        return await self._reader.run(query)
+
+    async def settle(self, settlement: Settlement) -> None:
+        """As `core.ports.EventLog.settle`."""
+        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        """As `core.ports.EventLog.wait`."""
+        await self._news.wait(after, replays)
+
+    @property
+    def replay_requests(self) -> int:
+        """As `core.ports.EventLog.replay_requests`."""
+        return self._news.replay_requests
+
+
+class News:
+    """What sinks wait for.
+
+    Attributes:
+        stored: how many events were ever stored.
+        replay_requests: how often this process was asked to send dead letters again.
+    """
+
+    def __init__(self, stored: int) -> None:
+        self.stored = stored
+        self.replay_requests = 0
+        self._changed = asyncio.Event()
+
+    def committed(self, stored: int) -> None:
+        """Wake the sinks that wait for an event."""
+        if stored > self.stored:
+            self.stored = stored
+            self._wake()
+
+    def replay_requested(self) -> None:
+        """Wake all sinks."""
+        self.replay_requests += 1
+        self._wake()
+
+    async def wait(self, after: int, replays: int) -> None:
+        """As `core.ports.EventLog.wait`."""
+        while self.stored <= after and self.replay_requests == replays:
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Deadlines:
+    """Timeouts of commits. One timer serves all of them, because one timer each costs a twentieth of a POST."""
+
+    def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
+        """Take what to call with a future that was not done in time, and the seconds that it had."""
+        self._on_expired = on_expired
+        self._loop = asyncio.get_running_loop()
+        self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
+        self._polling = False
+
+    def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
+        """Expire `future` if it is not done after so many seconds."""
+        self._watched.append((future, self._loop.time() + seconds, seconds))
+        if seconds < _POLL_INTERVAL:
+            self._loop.call_later(seconds, self._check)
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(_POLL_INTERVAL, self._poll)
+
+    def _check(self) -> None:
+        """Expire what is late, and forget what is done: here, because a callback of each future would cost more."""
+        now = self._loop.time()
+        watched, self._watched = self._watched, []
+        for future, deadline, seconds in watched:
+            if future.done():
+                continue
+            if deadline <= now:
+                self._on_expired(future, seconds)
+            else:
+                self._watched.append((future, deadline, seconds))
+
+    def _poll(self) -> None:
+        self._check()
+        self._polling = bool(self._watched)
+        if self._polling:
+            self._loop.call_later(_POLL_INTERVAL, self._poll)

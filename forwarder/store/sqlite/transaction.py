@@ -1,4 +1,4 @@
-"""One transaction of the writer, and what may be written in it: the only place that puts events into the store."""
+"""One transaction of the writer, and the append: the only place that puts events into the store."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,96 +8,121 @@ from typing import Any
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import RejectReason
-from forwarder.core.time import Micros
-from forwarder.store.sqlite import prune
-from forwarder.store.sqlite.uuid_key import pack
+from forwarder.core.ports import Appended, Batch
+from forwarder.core.time import SECOND, Micros
+from forwarder.store.sqlite import prune, uuid_key
 
 RECEIVER = "receiver"
-"""The name under which elements that are no events are dead letters; no sink may have it."""
+"""The sink name under which malformed events are dead letters. No real sink may have it."""
 
-_ROW = 200  # bytes that an event takes beside its body
-_SMALL = 1024 * 1024  # bytes of bodies that go in by one statement
-_SLACK = 1.25  # a page is never quite full
+_SMALL = 1024 * 1024
+"""Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy of what
+was bound to it last."""
 
-# Rows go in by the piece, in statements of a few fixed lengths: sqlite3 lets go of the interpreter at every step, and
-# to get it back from the event loop costs more than a row does.
+_PAGE_OVERHEAD = 1.25
+"""Bytes on disk per byte to store: a page is never quite full."""
+
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
+"""Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from the event
+loop costs more than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """The statement for each length."""
+    """Return one statement for each length."""
     row = f"({', '.join('?' * columns)})"
     return {rows: f"INSERT INTO {table} VALUES {', '.join([row] * rows)}" for rows in _LENGTHS}  # noqa: S608  # a constant
 
 
-_KNOW = _insert("known", 3)
-_ADD = _insert("events", 9)
-_AWAIT = _insert("awaited", 6)
+_INSERT_IDS = _insert("known", 3)
+_INSERT_EVENTS = _insert("events", 9)
+_INSERT_PENDING = _insert("awaited", 6)
 
 
 class Transaction:
-    """Begun, filled by the work of a group, then committed or rolled back as a whole.
+    """A transaction that a group of operations fills, and that is committed or rolled back as a whole.
 
     Attributes:
-        db: inside the transaction.
-        now: when it was begun.
-        stored: events ever stored, this transaction included; also the last `seq`.
+        db: the writer's connection, inside the transaction.
+        now: when it began.
+        stored: events ever stored, including this transaction; also the last `seq`.
+        rejected: malformed events ever received that are still not events.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int | None = None) -> None:
         """Begin.
 
         Args:
-            db: the one connection that writes.
+            db: the writer's connection.
             now: by the wall clock.
-            max_size: bytes that the store may hold; None sets no bound.
+            max_size: bytes that the store may hold; None for no limit.
 
         Raises:
-            sqlite3.Error: it cannot be begun.
+            sqlite3.Error: it cannot begin.
         """
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
         counters = db.execute("SELECT stored, duplicates, rejected FROM counters WHERE id = 1").fetchone()
-        self.stored, self.duplicates, self.rejected = self._before = counters
+        self.stored, self._duplicates, self.rejected = self._before = counters
         self._orgs: dict[str, int] = {}
-        self._envelope: tuple[str, bytes | str] = (
-            "",
-            "",
-        )  # the last one: its events come one after the other
+        self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._room = 0 if max_size is None else max_size - prune.used_bytes(db)
+        self._free_bytes = 0 if max_size is None else max_size - prune.used_bytes(db)
 
     def commit(self) -> None:
-        """Make it durable: when this returns, it has been fsynced.
+        """Commit; after this returns, an fsync has returned.
 
         Raises:
-            sqlite3.Error: it could not be; the caller rolls back.
+            sqlite3.Error: it failed; the caller rolls back.
         """
-        counters = (self.stored, self.duplicates, self.rejected)
+        counters = (self.stored, self._duplicates, self.rejected)
         if counters != self._before:
             self.db.execute(
                 "UPDATE counters SET stored = ?, duplicates = ?, rejected = ? WHERE id = 1", counters
             )
         self.db.execute("COMMIT")
 
-    def add(self, events: Sequence[Event]) -> list[bool]:
-        """Store those of `events` that are not known. First seen wins.
-
-        Returns:
-            Whether each is new.
+    def append(self, batches: Sequence[Batch]) -> list[Appended]:
+        """Store batches, as `core.ports.EventStore.append`. The first copy of an event wins.
 
         Raises:
-            StoreFullError: no room for them.
+            StoreFullError: there is not enough space.
         """
-        since = self.now // 1_000_000
-        keys = [(self._org(event.org), pack(event.uuid), since) for event in events]
-        new = [is_new for piece in _pieces(keys) for is_new in self._know(piece)]
+        events = [event for batch in batches for event in batch.events]
+        new = self._add(events)
+        is_new = iter(new)
+        results = []
+        for batch in batches:
+            stored = [event for event in batch.events if next(is_new)]
+            if batch.expected_by_hook:
+                self._add_pending([event for event in stored if event.uuid in batch.expected_by_hook])
+            for element in batch.malformed:
+                self._add_malformed(element, batch.source)
+            if batch.cursor is not None:
+                self.db.execute(
+                    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    batch.cursor,
+                )
+            results.append(Appended(stored, len(batch.events) - len(stored)))
+        # After all inserts, so that this also clears the entry of an earlier batch of the group.
+        if not all(new):
+            self._clear_pending(
+                event
+                for event, first in zip(events, new, strict=True)
+                if not first and event.source is Source.HOOK
+            )
+        return results
+
+    def _add(self, events: Sequence[Event]) -> list[bool]:
+        """Store the events that the store does not know; return for each whether it is new."""
+        since = self.now // SECOND
+        keys = [(self._org(event.org), uuid_key.encode(event.uuid), since) for event in events]
+        new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0
         for event, (org, uuid, _), is_new in zip(events, keys, new, strict=True):
             if is_new:
-                size += len(event.body) + _ROW
+                size += len(event.body) + prune.ROW_BYTES
                 self.stored += 1
                 rows.append(
                     (
@@ -108,48 +133,40 @@ class Transaction:
                         event.published,
                         event.received_at,
                         event.source.value,
-                        self._packed(event.envelope_id),
+                        self._envelope_key(event.envelope_id),
                         event.body,
                     )
                 )
-        self.duplicates += len(events) - len(rows)
+        self._duplicates += len(events) - len(rows)
         if rows:
-            self.make_room(size)
+            self.reserve_space(size)
         for piece in _pieces(rows):
-            # A statement keeps a copy of what was bound to it last, so what is large takes the shortest one.
             small = sum(len(row[-1]) for row in piece) <= _SMALL
             for part in (piece,) if small else ([row] for row in piece):
-                self.db.execute(_ADD[len(part)], [*chain.from_iterable(part)])
+                self.db.execute(_INSERT_EVENTS[len(part)], [*chain.from_iterable(part)])
         return new
 
-    def _know(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Remember `keys`; whether each is new."""
+    def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
+        """Remember the ids of events; return for each whether it is new."""
         try:
-            # All or none: a key that is known takes back the whole statement, and nothing else of the transaction.
-            self.db.execute(_KNOW[len(keys)], [*chain.from_iterable(keys)])
+            # All or none: a known id undoes the whole statement, and nothing else of the transaction.
+            self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise  # anything else must not pass for an event that is known, which is dropped
+                raise  # no other error may pass for a duplicate, which is dropped
             if len(keys) == 1:
                 return [False]
-            return [self._know([key])[0] for key in keys]
+            return [self._add_ids([key])[0] for key in keys]
         return [True] * len(keys)
 
-    def expect(self, events: Sequence[Event]) -> None:
-        """Expect a hook delivery of events that the System Log showed first.
-
-        Args:
-            events: all new in this transaction.
-
-        Raises:
-            StoreFullError: no room to remember them.
-        """
+    def _add_pending(self, events: Sequence[Event]) -> None:
+        """Expect the hook to deliver events that the System Log showed first."""
         if events:
-            self.make_room(len(events) * _ROW)
+            self.reserve_space(len(events) * prune.ROW_BYTES)
         rows = [
             (
                 self._org(event.org),
-                pack(event.uuid),
+                uuid_key.encode(event.uuid),
                 event.event_type,
                 event.published,
                 event.received_at,
@@ -158,26 +175,18 @@ class Transaction:
             for event in events
         ]
         for piece in _pieces(rows):
-            self.db.execute(_AWAIT[len(piece)], [*chain.from_iterable(piece)])
+            self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 
-    def clear_expected(self, events: Iterable[Event]) -> None:
+    def _clear_pending(self, events: Iterable[Event]) -> None:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
         self.db.executemany(
             "DELETE FROM awaited WHERE org = ? AND uuid = ?",
-            ((self._org(event.org), pack(event.uuid)) for event in events),
+            ((self._org(event.org), uuid_key.encode(event.uuid)) for event in events),
         )
 
-    def add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Keep an element that is no event as a dead letter of the receiver.
-
-        Args:
-            element: the element.
-            source: where it came from.
-
-        Raises:
-            StoreFullError: no room for it.
-        """
-        self.make_room(len(element.body) + _ROW)
+    def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
+        """Keep a malformed event as a dead letter of the receiver."""
+        self.reserve_space(len(element.body) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, "
@@ -190,34 +199,34 @@ class Transaction:
                 element.org,
                 element.received_at,
                 source.value,
-                pack(element.envelope_id),
+                uuid_key.encode(element.envelope_id),
                 element.body,
             ),
         )
 
-    def make_room(self, size: int) -> None:
-        """See to it that `size` bytes fit: where `max_size` is reached, drop bodies that every sink has settled.
+    def reserve_space(self, size: int) -> None:
+        """Ensure that `size` bytes fit into `max_size`; drop bodies that every sink has settled if necessary.
 
         Raises:
-            StoreFullError: the rest is still waited for.
+            StoreFullError: sinks wait for everything else.
         """
         if self._max_size is None:
             return
-        need = int(size * _SLACK)
-        if self._room < need:
+        need = int(size * _PAGE_OVERHEAD)
+        if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
-            self._room = self._max_size - prune.used_bytes(self.db)
-            # Pages go free one by one, so a little that was dropped may not show yet; it is made up by the next.
-            if self._room < need and freed < size:
+            self._free_bytes = self._max_size - prune.used_bytes(self.db)
+            # Pages become free one by one, so a small drop may not show yet; the next one makes up for it.
+            if self._free_bytes < need and freed < size:
                 raise StoreFullError(
-                    f"the store holds store.max_size ({self._max_size} bytes) of events that sinks wait for; "
-                    "mend the sinks, or raise max_size"
+                    f"the store is full: sinks wait for {self._max_size} bytes of events (store.max_size); "
+                    "repair the sinks, or raise max_size"
                 )
-        self._room -= need
+        self._free_bytes -= need
 
-    def _packed(self, envelope_id: str) -> bytes | str:
+    def _envelope_key(self, envelope_id: str) -> bytes | str:
         if self._envelope[0] != envelope_id:
-            self._envelope = (envelope_id, pack(envelope_id))
+            self._envelope = (envelope_id, uuid_key.encode(envelope_id))
         return self._envelope[1]
 
     def _org(self, name: str) -> int:
@@ -231,7 +240,7 @@ class Transaction:
 
 
 def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """`rows` in as few pieces as `_LENGTHS` allows."""
+    """Split `rows` into as few pieces as `_LENGTHS` allows."""
     at = 0
     for length in _LENGTHS:
         while len(rows) - at >= length:

@@ -14,13 +14,14 @@ from click.testing import CliRunner
 from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.core.ports import Batch
 from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
 from forwarder.settings import read
-from forwarder.store.ledger import read_ledger
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.okta_org import TOKEN, okta_org
+from tests.integration.store.helpers import commands
 
 
 @dataclass
@@ -81,7 +82,7 @@ async def test_a_time_range_is_fetched_with_a_running_forwarder_and_without_one(
     code, said = await there.run("--since", "1h")
     assert code == 0, said
     assert "1,203 events, 1,203 of them new" in said
-    assert read_ledger(there.store).stored == 1203
+    assert commands(there.store).ledger().stored == 1203
     await there.org.emit(4)
     async with there.forwarder() as forwarder:
         code, said = await there.run("--since", "1h", "--org", "acme")
@@ -121,13 +122,14 @@ async def test_a_dry_run_estimates_and_fetches_nothing(there: Scene) -> None:
     assert code == 0, said
     assert "events in" in said
     assert "300 a minute by our share of Okta's rate limit: less than a minute." in said
-    assert read_ledger(there.store).stored == 0
+    assert commands(there.store).ledger().stored == 0
 
 
 async def test_later_events_are_left_to_polling(there: Scene) -> None:
     store = await there.open()
     now = SystemClock().now()
-    await store.set_cursor("log:acme", f'{{"next":"","polled":{now - 7200_000_000},"newest":0}}')
+    cursor = f'{{"next":"","polled":{now - 7200_000_000},"newest":0}}'
+    await store.append(Batch(cursor=("log:acme", cursor)), timeout=5)
     await store.close()
     code, said = await there.run("--since", "1h")
     assert (code, "There is nothing to fetch." in said) == (0, True)

@@ -17,8 +17,8 @@ from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.sink_log import SinkLog
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.sqlite.prune import Pruner
+from forwarder.store.sqlite.store import SinkLog, SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.store import MemoryStore
 
@@ -107,6 +107,13 @@ async def attach(store: SqliteStore, sinks: Mapping[str, Start]) -> dict[str, in
     positions = {name: (await store.log(name, start))[1] for name, start in sinks.items()}
     await store.detach_except(sinks)
     return positions
+
+
+async def prune(store: SqliteStore) -> None:
+    """Drop everything that has expired, without waiting for the writer to do it step by step."""
+    pruner = Pruner(store._writer._settings)
+    while await store._writer.submit(lambda tx: pruner.step(tx.db, tx.now)):
+        pass
 
 
 @asynccontextmanager

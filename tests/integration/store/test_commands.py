@@ -6,7 +6,6 @@ import pytest
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
-from forwarder.store.ledger import read_ledger
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
@@ -23,9 +22,9 @@ async def fill(store: SqliteStore) -> None:
 async def test_without_a_forwarder_the_store_is_written_directly(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
-    assert commands(path, CLOCK).replay(Selection(ids=(2,))) == 1
-    assert commands(path, CLOCK).discard(Selection(sink="siem")) == 2
-    ledger = read_ledger(path)
+    assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(ids=(2,))) == 1
+    assert await asyncio.to_thread(commands(path, CLOCK).discard, Selection(sink="siem")) == 2
+    ledger = commands(path).ledger()
     assert (ledger.sinks["siem"].waiting, ledger.sinks["siem"].discarded) == (1, 2)
     assert ledger.balanced
     async with opened(path) as store:
@@ -55,7 +54,7 @@ async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path
         await fill(store)
     lock = FileLock(path)
     with pytest.raises(StoreLockedError):
-        commands(path, CLOCK).replay(Selection())
+        await asyncio.to_thread(commands(path, CLOCK).replay, Selection())
     lock.release()
 
 

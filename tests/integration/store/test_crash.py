@@ -5,10 +5,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from forwarder.store.gaps import read_gaps
-from forwarder.store.ledger import read_ledger
 from forwarder.store.sqlite import schema
-from tests.integration.store.helpers import opened, view
+from tests.integration.store.helpers import commands, opened, view
 
 _WRITER = """
 import asyncio, sys
@@ -71,7 +69,9 @@ async def test_a_cursor_stands_exactly_behind_the_pages_that_are_stored_after_a_
             uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]
         assert last >= acknowledged[-1]
         assert uuids == [f"{number}-{place}" for number in range(1, last + 1) for place in range(60)]
-        never_came = read_gaps(path).awaited["acme"] - 15 * last  # a kill may keep a page's hook from coming
+        never_came = (
+            commands(path).gaps().pending["acme"] - 15 * last
+        )  # a kill may keep a page's hook from coming
         assert never_came in {15 * number for number in range(kills + 1)}
 
 
@@ -83,7 +83,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(path: Path)
             acknowledged += [writer.stdout.readline().decode().strip() for _ in range(lines)]
             writer.send_signal(signal.SIGKILL)
             acknowledged += [line.decode().strip() for line in writer.stdout if line.endswith(b"\n")]
-        ledger = await asyncio.to_thread(read_ledger, path)
+        ledger = await asyncio.to_thread(commands(path).ledger)
         assert ledger.balanced
     async with opened(path) as store:
         uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]

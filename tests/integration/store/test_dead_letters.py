@@ -8,7 +8,17 @@ from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import commands, event, events, opened, refused, reject, settle, view
+from tests.integration.store.helpers import (
+    commands,
+    event,
+    events,
+    opened,
+    prune,
+    refused,
+    reject,
+    settle,
+    view,
+)
 
 ALL = Selection()
 LATE_EVENT = (
@@ -154,7 +164,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
         await store.append(Batch(batch), timeout=5)
         await settle(store, "siem", Settlement(2, delivered=1, dead=refused(1)))
         await clock.advance(7200)
-        await store.prune()
+        await prune(store)
         assert await view(store).read(0, limit=9, max_bytes=10**6) == []
         await store.replay(ALL)
         (stored,) = await view(store).replays(limit=9)

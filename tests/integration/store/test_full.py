@@ -45,7 +45,7 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
         assert 30 < len(acknowledged) < 53
-        assert "max_size (1048576 bytes)" in (store.not_ready_reason or "")
+        assert "sinks wait for 1048576 bytes of events (store.max_size)" in (store.not_ready_reason or "")
         assert await held(store) == acknowledged
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 
@@ -228,7 +228,7 @@ async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_em
             looking.execute("SELECT COUNT(*) FROM events").fetchone()
             with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
                 await store.append(Batch([event()]), timeout=5)
-            with pytest.raises(StoreError, match="its log cannot be emptied"):
+            with pytest.raises(StoreError, match="its WAL cannot be checkpointed"):
                 await store.append(Batch([event()]), timeout=5)
             assert len(await held(store)) == 5
         await until(lambda: store.not_ready_reason is None)

@@ -7,10 +7,10 @@ import pytest
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
-from forwarder.store.gaps import Gap, read_gaps
+from forwarder.store.gaps import Gap
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import DAY, event, logged, opened, page
+from tests.integration.store.helpers import DAY, commands, event, logged, opened, page, prune
 
 
 def happened(one: Event, seconds: int, event_type: str = "user.session.start") -> Event:
@@ -40,7 +40,7 @@ async def test_what_is_missed_is_told_by_type_and_event_by_event_the_newest_firs
     clock = ManualClock(NOON + 77)
     async with opened(path, clock) as store:
         first, second, third, other = await fill(store)
-        gaps = await asyncio.to_thread(read_gaps, path)
+        gaps = await asyncio.to_thread(commands(path).gaps)
     assert gaps.count == 4
     assert gaps.missed == {
         "acme": {"user.session.start": 2, "group.user_membership.add": 1},
@@ -48,24 +48,24 @@ async def test_what_is_missed_is_told_by_type_and_event_by_event_the_newest_firs
         "quiet": {},
     }
     assert list(gaps.missed["acme"]) == ["user.session.start", "group.user_membership.add"]
-    assert gaps.awaited == {"acme": 1, "other": 0, "quiet": 0}
+    assert gaps.pending == {"acme": 1, "other": 0, "quiet": 0}
     assert gaps.events == [
         Gap(one.org, one.uuid, one.event_type, one.published, NOON, NOON + 77)
         for one in (third, second, first, other)
     ]
-    assert read_gaps(path) == gaps
+    assert commands(path).gaps() == gaps
 
 
 async def test_gaps_of_one_org_of_late_and_at_most_so_many(path: Path) -> None:
     async with opened(path) as store:
         _, second, third, other = await fill(store)
-    acme = read_gaps(path, org="acme", since=NOON + 2_000_000)
+    acme = commands(path).gaps(org="acme", since=NOON + 2_000_000)
     assert [gap.uuid for gap in acme.events] == [third.uuid, second.uuid]
-    assert (list(acme.missed), acme.count, acme.awaited) == (["acme"], 2, {"acme": 1})
-    assert [gap.uuid for gap in read_gaps(path, org="other").events] == [other.uuid]
-    assert (read_gaps(path, org="nobody").count, read_gaps(path, org="nobody").missed) == (0, {})
-    assert read_gaps(path, since=NOON + 10_000_000).awaited["acme"] == 0
-    few = read_gaps(path, limit=1)
+    assert (list(acme.missed), acme.count, acme.pending) == (["acme"], 2, {"acme": 1})
+    assert [gap.uuid for gap in commands(path).gaps(org="other").events] == [other.uuid]
+    assert (commands(path).gaps(org="nobody").count, commands(path).gaps(org="nobody").missed) == (0, {})
+    assert commands(path).gaps(since=NOON + 10_000_000).pending["acme"] == 0
+    few = commands(path).gaps(limit=1)
     assert (few.count, [gap.uuid for gap in few.events]) == (4, [third.uuid])
 
 
@@ -73,7 +73,7 @@ async def test_what_the_hook_brings_after_it_was_missed_is_no_gap_any_more(path:
     async with opened(path) as store:
         first, second, third, _ = await fill(store)
         await store.append(Batch([event(first.uuid), event(third.uuid)]), timeout=5)
-    assert [gap.uuid for gap in read_gaps(path, org="acme").events] == [second.uuid]
+    assert [gap.uuid for gap in commands(path).gaps(org="acme").events] == [second.uuid]
 
 
 async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path: Path) -> None:
@@ -83,13 +83,13 @@ async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path:
         await clock.advance(29 * DAY)
         young = logged("young", received_at=clock.now())
         await store.append(page(young, hooked=[young]), timeout=5)
-        await store.prune()
-        assert (read_gaps(path).count, read_gaps(path).awaited["acme"]) == (4, 2)
+        await prune(store)
+        assert (commands(path).gaps().count, commands(path).gaps().pending["acme"]) == (4, 2)
         await clock.advance(2 * DAY)
-        await store.prune()
-        assert (read_gaps(path).count, read_gaps(path).awaited["acme"]) == (0, 1)
+        await prune(store)
+        assert (commands(path).gaps().count, commands(path).gaps().pending["acme"]) == (0, 1)
         await fill(store)  # all of them are new again, in every spelling
-        assert read_gaps(path).count == 4
+        assert commands(path).gaps().count == 4
 
 
 async def test_rows_of_many_steps_leave_and_those_between_them_stay(path: Path) -> None:
@@ -102,12 +102,12 @@ async def test_rows_of_many_steps_leave_and_those_between_them_stay(path: Path) 
         young = [msgspec.structs.replace(one, received_at=clock.now()) for one in young]
         await store.append(page(*young, hooked=young), timeout=5)
         await clock.advance(11 * DAY)
-        await store.prune()
-        assert read_gaps(path).awaited == {"acme": 450}
+        await prune(store)
+        assert commands(path).gaps().pending == {"acme": 450}
         await store.append(Batch([event(one.uuid) for one in young]), timeout=5)
-        assert read_gaps(path).awaited == {"acme": 0}
+        assert commands(path).gaps().pending == {"acme": 0}
 
 
 def test_without_a_store_there_is_an_error(path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
-        read_gaps(path)
+        commands(path).gaps()

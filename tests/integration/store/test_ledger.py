@@ -10,9 +10,8 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.ports import Batch, Settlement
-from forwarder.store.ledger import read_ledger
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import event, events, opened, refused, reject, settle, taken
+from tests.integration.store.helpers import commands, event, events, opened, refused, reject, settle, taken
 
 
 async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_not(path: Path) -> None:
@@ -21,8 +20,8 @@ async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_no
         await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
         await settle(store, "siem", Settlement(3, delivered=2, dead=refused(2)))
         inside = await store.ledger()
-        assert await asyncio.to_thread(read_ledger, path) == inside
-    after = read_ledger(path)
+        assert await asyncio.to_thread(commands(path).ledger) == inside
+    after = commands(path).ledger()
     assert (after.sinks, after.events) == (inside.sinks, inside.events)
     printed = json.loads(json.dumps(after.as_json()))
     assert printed | {"bytes": 0} == {
@@ -77,17 +76,17 @@ async def test_an_event_that_is_nowhere_unbalances_the_ledger(path: Path, harm: 
     with closing(sqlite3.connect(path)) as db:
         db.execute(harm)
         db.commit()
-    ledger = read_ledger(path)
+    ledger = commands(path).ledger()
     assert not ledger.balanced
-    assert "siem" in ledger.faults[0]
+    assert "siem" in ledger.imbalances[0]
 
 
 def test_without_a_store_there_is_an_error(path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
-        read_ledger(path)
+        commands(path).ledger()
     path.write_text("no store")
-    with pytest.raises(StoreFormatError, match="no store of the forwarder"):
-        read_ledger(path)
+    with pytest.raises(StoreFormatError, match="not a store of the forwarder"):
+        commands(path).ledger()
 
 
 def test_a_user_who_may_only_read_gets_the_ledger_of_a_store_at_rest() -> None:
@@ -97,7 +96,7 @@ def test_a_user_who_may_only_read_gets_the_ledger_of_a_store_at_rest() -> None:
         path.chmod(0o444)
         path.parent.chmod(0o555)
         try:
-            stored = _as_nobody(path) if os.geteuid() == 0 else read_ledger(path).stored
+            stored = _as_nobody(path) if os.geteuid() == 0 else commands(path).ledger().stored
         finally:
             path.parent.chmod(0o755)
     assert stored == 2
@@ -115,7 +114,7 @@ def _as_nobody(path: Path) -> int:
     if child == 0:
         try:
             os.setuid(65534)
-            os.write(writing, str(read_ledger(path).stored).encode())
+            os.write(writing, str(commands(path).ledger().stored).encode())
         finally:
             os._exit(0)
     os.close(writing)

@@ -40,5 +40,5 @@ def test_a_released_lock_can_be_taken_again(path: Path) -> None:
 
 
 def test_a_missing_directory_is_named(path: Path) -> None:
-    with pytest.raises(StoreError, match=r"No such file or directory.*make the directory .*nowhere"):
+    with pytest.raises(StoreError, match=r"No such file or directory.*create the directory .*nowhere"):
         FileLock(path.parent / "nowhere" / "store.db")

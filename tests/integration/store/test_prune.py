@@ -6,7 +6,7 @@ from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import DAY, attach, event, events, opened, settle, taken, view
+from tests.integration.store.helpers import DAY, attach, event, events, opened, prune, settle, taken, view
 
 
 async def held(store: SqliteStore) -> list[int]:
@@ -32,10 +32,10 @@ async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Pat
         await append_at(store, clock, 2)
         await settle(store, "siem", taken(4, 4))
         await clock.advance(6 * DAY - 1)
-        await store.prune()
+        await prune(store)
         assert await held(store) == [1, 2, 3, 4]
         await clock.advance(2)
-        await store.prune()
+        await prune(store)
         assert await held(store) == [3, 4]
         assert (await store.ledger()).balanced
 
@@ -47,7 +47,7 @@ async def test_what_one_sink_waits_for_stays_however_old(path: Path) -> None:
         await settle(store, "siem", taken(4, 4))
         await settle(store, "archive", taken(1, 1))
         await clock.advance(100 * DAY)
-        await store.prune()
+        await prune(store)
         assert await held(store) == [2, 3, 4]
 
 
@@ -59,7 +59,7 @@ async def test_a_sink_that_is_gone_holds_nothing_back_and_skips_what_left_when_i
         await settle(store, "archive", taken(1, 1))
         await attach(store, {"siem": "oldest"})
         await clock.advance(8 * DAY)
-        await store.prune()
+        await prune(store)
         assert await held(store) == [4]
         assert list((await store.ledger()).sinks) == ["siem"]
         assert await attach(store, {"siem": "oldest", "archive": "oldest"}) == {"siem": 3, "archive": 3}
@@ -73,7 +73,7 @@ async def test_a_new_sink_skips_what_has_left(path: Path) -> None:
         await append_at(store, clock, 3)
         await settle(store, "siem", taken(2, 2))
         await clock.advance(8 * DAY)
-        await store.prune()
+        await prune(store)
         assert (await attach(store, {"siem": "oldest", "new": "oldest"}))["new"] == 2
         ledger = await store.ledger()
         assert (ledger.sinks["new"].skipped, ledger.sinks["new"].waiting) == (2, 1)
@@ -85,10 +85,10 @@ async def test_without_any_sink_bodies_leave_after_the_retention(path: Path) -> 
     async with opened(path, clock, sinks=()) as store:
         await append_at(store, clock, 3)
         await clock.advance(6 * DAY)
-        await store.prune()
+        await prune(store)
         assert await held(store) == [1, 2, 3]
         await clock.advance(2 * DAY)
-        await store.prune()
+        await prune(store)
         assert await held(store) == []
         await append_at(store, clock, 1)
         assert await held(store) == [4]
@@ -101,11 +101,11 @@ async def test_a_late_copy_is_known_after_the_body_has_left_until_the_window_end
         await store.append(Batch([one]), timeout=5)
         await settle(store, "siem", taken(1, 1))
         await clock.advance(29 * DAY)
-        await store.prune()
+        await prune(store)
         assert await held(store) == []
         assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
         await clock.advance(2 * DAY)
-        await store.prune()
+        await prune(store)
         assert (await store.append(Batch([one]), timeout=5)).duplicates == 0
 
 
@@ -115,7 +115,7 @@ async def test_the_uuid_of_an_event_that_is_held_is_never_forgotten(path: Path) 
         one = event(received_at=clock.now())
         await store.append(Batch([one]), timeout=5)
         await clock.advance(50 * DAY)
-        await store.prune()
+        await prune(store)
         assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
 
 
@@ -129,7 +129,7 @@ async def test_uuids_of_all_orgs_and_spellings_are_forgotten_in_their_time(path:
         young = [event(received_at=clock.now()), event("young", received_at=clock.now())]
         await store.append(Batch(young), timeout=5)
         await clock.advance(15 * DAY)
-        await store.prune()
+        await prune(store)
         assert (await store.append(Batch(young), timeout=5)).duplicates == 2
         assert (await store.append(Batch(old), timeout=5)).duplicates == 0
 
@@ -159,7 +159,7 @@ async def test_freed_room_is_used_again(path: Path) -> None:
                 sizes.append(path.stat().st_size)
             await settle(store, "siem", taken(500 * (day + 1), 500))
             await clock.advance(8 * DAY)
-            await store.prune()
+            await prune(store)
         await store.close()
         sizes.append(path.stat().st_size)
     assert sizes[-1] < 1.2 * sizes[0]

@@ -70,13 +70,13 @@ def counting_less_than_it_holds(path: Path) -> None:
     ("spoil", "says"),
     [
         (foreign, "another program"),
-        (text, "no store of the forwarder"),
+        (text, "not a store of the forwarder"),
         (empty, "is empty"),
-        (newer, "has version 7, this forwarder works with 2; run the newer forwarder"),
+        (newer, "has version 7, this forwarder needs 2; run the newer forwarder"),
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
-        (counting_less_than_it_holds, "holds event 5, but counts 0"),
+        (counting_less_than_it_holds, "holds event 5, but its counter is 0"),
     ],
 )
 async def test_what_is_no_sound_store_of_ours_is_named_and_left_as_it_is(
@@ -110,7 +110,7 @@ async def test_a_newer_version_that_is_only_in_the_log_yet_is_left_as_it_is(
 async def test_a_log_without_its_store_is_not_mixed_into_a_new_one(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     log.write_bytes(b"events")
-    with pytest.raises(StoreFormatError, match="holds events, but the store"):
+    with pytest.raises(StoreFormatError, match="holds events, but its store"):
         schema.open_writer(path)
     assert log.read_bytes() == b"events"
     assert not path.exists()
@@ -179,7 +179,7 @@ def shape(db: sqlite3.Connection) -> dict[str, object]:
 
 async def test_a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds(path: Path) -> None:
     made_by_version_1(path)
-    with pytest.raises(StoreFormatError, match="start the forwarder once to bring it up to date"):
+    with pytest.raises(StoreFormatError, match="start the forwarder once to migrate it"):
         schema.connect_reader(path)
     async with opened(path) as store:
         (held,) = await view(store).read(0, limit=9, max_bytes=9)

@@ -46,7 +46,7 @@ async def test_everything_is_there_after_a_restart(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
         await settle(store, "siem", Settlement(2, delivered=1, dead=refused(2)))
-        await store.set_cursor("acme", "after-7")
+        await store.append(Batch(cursor=("acme", "after-7")), timeout=5)
     async with opened(path) as store:
         assert await attach(store, {"siem": "oldest"}) == {"siem": 2}
         assert [stored.event for stored in await view(store).read(2, limit=9, max_bytes=10**6)] == batch[2:]
@@ -161,9 +161,9 @@ async def test_no_sink_may_take_the_receivers_name(path: Path) -> None:
 async def test_a_cursor_holds_what_was_set_last(path: Path) -> None:
     async with opened(path) as store:
         assert await store.cursor("acme") is None
-        await store.set_cursor("acme", "1")
-        await store.set_cursor("acme", "2")
-        await store.set_cursor("other", "3")
+        await store.append(Batch(cursor=("acme", "1")), timeout=5)
+        await store.append(Batch(cursor=("acme", "2")), timeout=5)
+        await store.append(Batch(cursor=("other", "3")), timeout=5)
         assert await store.cursor("acme") == "2"
 
 

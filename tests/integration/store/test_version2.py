@@ -9,8 +9,6 @@ import pytest
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.dead_letters import Selection
-from forwarder.store.gaps import read_gaps
-from forwarder.store.ledger import read_ledger
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import attach, commands, opened, settle, view
@@ -59,7 +57,7 @@ async def held(store: SqliteStore) -> list[Event]:
 
 
 def test_its_ledger_and_its_gaps_are_read_without_a_forwarder(path: Path) -> None:
-    ledger = read_ledger(path)
+    ledger = commands(path).ledger()
     assert (ledger.stored, ledger.duplicates, ledger.rejected, ledger.events) == (13, 2, 3, 13)
     assert ledger.balanced
     places = {
@@ -67,9 +65,9 @@ def test_its_ledger_and_its_gaps_are_read_without_a_forwarder(path: Path) -> Non
         for name, sink in ledger.sinks.items()
     }
     assert places == {"siem": (6, 1, 1, 0, 5, 9), "archive": (2, 2, 0, 0, 9, 4)}
-    gaps = read_gaps(path)
+    gaps = commands(path).gaps()
     assert gaps.missed == {"acme": {"user.session.start": 1}, "globex": {}}
-    assert gaps.awaited == {"acme": 2, "globex": 0}
+    assert gaps.pending == {"acme": 2, "globex": 0}
     (missed,) = gaps.events
     assert (missed.uuid, missed.published, missed.missed_at) == (uuid(21), NOON + 21 * MINUTE, NOON)
 
@@ -140,6 +138,6 @@ async def test_what_it_knows_is_a_duplicate_and_what_it_awaits_ends_by_a_copy(pa
         copies = [*EVENTS, stored(21, "acme"), stored(22, "acme")]
         assert (await store.append(Batch(copies), timeout=5)).duplicates == 15
         assert await store.mark_missed("acme", NOON + 24 * MINUTE) == 1
-    gaps = read_gaps(path)
+    gaps = commands(path).gaps()
     assert [gap.uuid for gap in gaps.events] == [uuid(23)]
-    assert sum(gaps.awaited.values()) == 0
+    assert sum(gaps.pending.values()) == 0

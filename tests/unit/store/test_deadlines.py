@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from forwarder.store.sqlite.deadlines import Deadlines
+from forwarder.store.sqlite.store import Deadlines
 
 
 def deadlines() -> tuple[Deadlines, list[tuple[asyncio.Future[Any], float]]]:

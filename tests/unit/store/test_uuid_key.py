@@ -4,20 +4,20 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from forwarder.store.sqlite.uuid_key import pack, unpack
+from forwarder.store.sqlite.uuid_key import decode, encode
 
 
 @given(st.uuids())
 def test_a_canonical_uuid_takes_16_bytes_and_comes_back_as_it_was(name: uuid.UUID) -> None:
-    key = pack(str(name))
+    key = encode(str(name))
     assert isinstance(key, bytes)
     assert len(key) == 16
-    assert unpack(key) == str(name)
+    assert decode(key) == str(name)
 
 
 @given(st.text())
 def test_any_other_id_stays_as_it_was_spelled(name: str) -> None:
-    assert unpack(pack(name)) == name
+    assert decode(encode(name)) == name
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_any_other_id_stays_as_it_was_spelled(name: str) -> None:
     ],
 )
 def test_another_spelling_is_another_key(name: str) -> None:
-    assert pack(name) == name
+    assert encode(name) == name
 
 
 def test_later_version_1_uuids_have_greater_keys() -> None:
@@ -41,6 +41,6 @@ def test_later_version_1_uuids_have_greater_keys() -> None:
         str(uuid.UUID(fields=(ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 | 0x1000, 0x80, 1, 7)))
         for ticks in (0x1F0_0000_0000_0000, 0x1F0_0000_0000_0001, 0x1F0_0000_FFFF_FFFF, 0x1F1_0000_0000_0000)
     ]
-    keys = [pack(name) for name in names]
+    keys = [encode(name) for name in names]
     assert all(isinstance(key, bytes) for key in keys)
     assert keys == sorted(keys, key=bytes)  # type: ignore[arg-type]  # just shown to be bytes

@@ -208,7 +208,7 @@ async def test_backfilled_events_are_counted_without_their_lag(there: Scene) -> 
 async def test_no_backfilled_event_becomes_pending(there: Scene) -> None:
     there.happened("a", at=NOON - 2 * HOUR)
     await there.fetch(NOON - 3 * HOUR, NOON)
-    assert there.store.awaited == {}
+    assert there.store.pending == {}
 
 
 async def test_it_knows_how_far_the_forwarder_has_polled(there: Scene) -> None:

@@ -313,11 +313,11 @@ async def test_while_the_hook_id_is_unknown_the_last_known_one_counts(there: Sce
     async with there.running():
         there.happen("a", hooks=[HOOK])
         await there.clock.advance(60)
-        assert list(there.store.awaited) == [("acme", "a")]
+        assert list(there.store.pending) == [("acme", "a")]
         there.hook = "who3p0a3y5uKucF8I0g8"
         there.happen("b", hooks=[HOOK])
         await there.clock.advance(60)
-        assert list(there.store.awaited) == [("acme", "a")]
+        assert list(there.store.pending) == [("acme", "a")]
 
 
 async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_targets_one(
@@ -334,7 +334,7 @@ async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_ta
         there.happen("its second", hooks=[HOOK])
         await there.clock.advance(60)
     assert there.looks == 1
-    assert list(there.store.awaited) == [("acme", "its first"), ("acme", "its second")]
+    assert list(there.store.pending) == [("acme", "its first"), ("acme", "its second")]
 
 
 async def test_every_series_starts_at_0_and_counts_the_events_of_the_log(there: Scene) -> None:
