@@ -20,14 +20,8 @@ from typing import Any, Union
 import msgspec
 
 from forwarder import logs
-from forwarder.core.errors import (
-    ForwarderError,
-    OktaError,
-    OktaUnreachableError,
-    StoreError,
-    StoreFullError,
-    StoreTimeoutError,
-)
+from forwarder.core import errors
+from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel takes 107
 _MAX_REQUEST = (
@@ -36,18 +30,8 @@ _MAX_REQUEST = (
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
 
-_ERRORS = {
-    kind.__name__: kind
-    for kind in (
-        ForwarderError,
-        OktaError,
-        OktaUnreachableError,
-        StoreError,
-        StoreFullError,
-        StoreTimeoutError,
-    )
-}
-"""The types that an error keeps on its way to the client; any other becomes its nearest base among them."""
+_ERRORS = ("StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError")
+"""The types that an error keeps on its way to the client; any other becomes its nearest base, or ForwarderError."""
 
 _logger = logs.get("control")
 
@@ -64,16 +48,16 @@ Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of an answer.
-
-    Attributes:
-        kind: the name of the error's type, from `_ERRORS`.
-    """
+    """One line of an answer; `kind` is a name from `_ERRORS`, or empty."""
 
     progress: Any = None
     result: Any = None
     error: str | None = None
-    kind: str = "ForwarderError"
+    kind: str = ""
+
+
+def _line(message: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(message) + b"\n"
 
 
 def socket_path(store: Path) -> Path:
@@ -98,7 +82,7 @@ class ControlServer:
     """Answers commands on the event loop."""
 
     def __init__(self, store: Path, handlers: Mapping[type[Request], Handler]) -> None:
-        """Prepare to serve beside `store`, with one handler for each type of request."""
+        """Prepare to serve beside `store`; each type of request has its handler."""
         self._path = socket_path(store)
         self._handlers = handlers
         self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
@@ -139,15 +123,12 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-
-        def report(progress: Any) -> None:
-            writer.write(_encode(_Reply(progress=progress)))
-
         try:
             if self._server is None:  # the client connected just before the end
                 return
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                writer.write(_encode(await self._answer(reader, report)))
+                reply = await self._answer(reader, lambda progress: writer.write(_line(_Reply(progress))))
+                writer.write(_line(reply))
                 await writer.drain()
         finally:
             writer.close()
@@ -159,13 +140,12 @@ class ControlServer:
                 request = self._decode(await reader.readline())
         except (ValueError, TimeoutError) as error:  # malformed, too long, or incomplete
             return _Reply(error=f"not understood: {error}")
+        work = self._handlers[type(request)](request, report)
         try:
-            return _Reply(
-                result=await _until_disconnect(self._handlers[type(request)](request, report), reader)
-            )
+            return _Reply(result=await _until_disconnect(work, reader))
         except ForwarderError as error:
-            kind = next(base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
-            return _Reply(error=str(error), kind=kind)
+            kinds = (base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
+            return _Reply(error=str(error), kind=next(kinds, ""))
         except Exception:
             _logger.exception("a command failed", action="command_failed", command=type(request).__name__)
             return _Reply(error="the command failed; the log of the forwarder says why")
@@ -183,10 +163,6 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _encode(reply: _Reply) -> bytes:
-    return msgspec.json.encode(reply) + b"\n"
 
 
 def ask(
@@ -208,13 +184,12 @@ def ask(
         The result, as decoded JSON; None if no forwarder runs.
 
     Raises:
-        ForwarderError: the forwarder could not do it; the type is one of `_ERRORS`.
-        StoreTimeoutError: no answer in time; the forwarder may still do it.
-        StoreError: the forwarder cannot be reached, or stopped meanwhile.
+        ForwarderError: the forwarder could not do it; see `_ERRORS` for its type.
+        StoreError: the forwarder cannot be reached, did not answer in time (StoreTimeoutError), or stopped.
     """
     path = socket_path(store)
     try:
-        line = msgspec.json.encode(request) + b"\n"
+        line = _line(request)
     except (UnicodeError, OverflowError) as error:
         raise StoreError(f"the store cannot hold it: {error}") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -245,5 +220,6 @@ def ask(
                 f"the forwarder on {store} did not answer ({error}); it may have done it all the same"
             ) from error
     if reply.error is not None:
-        raise _ERRORS.get(reply.kind, ForwarderError)(reply.error)
+        kind: type[ForwarderError] = getattr(errors, reply.kind) if reply.kind in _ERRORS else ForwarderError
+        raise kind(reply.error)
     return reply.result

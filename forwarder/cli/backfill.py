@@ -14,8 +14,6 @@ from forwarder.core.time import SECOND, Micros, iso
 from forwarder.settings import Settings
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as ProgressBar
-
     from forwarder.okta.system_log.backfill import BackfillRequest, Plan, Progress, Report, TimeRange
 
 
@@ -62,14 +60,15 @@ def backfill(
     from forwarder.okta.system_log.backfill import BackfillRequest
 
     settings = load_settings(config)
-    name = _choose(settings, org)
-    share = rate_share or settings.reconcile.rate_share / 2
-    fraction = min(1.0, share / settings.reconcile.rate_share)
-    request = BackfillRequest(name, _time_range(since, until), fraction, dry_run)
+    org = choose_org(settings, org, lambda org: org.api)
+    if settings.orgs[org].api is None or settings.orgs[org].url is None:
+        raise SettingsError([f"orgs.{org}: `url` and `api` are needed to read the System Log"])
+    ours = settings.reconcile.rate_share
+    share = rate_share or ours / 2
+    request = BackfillRequest(org, _time_range(since, until), min(1.0, share / ours), dry_run)
     output = _Output()
     try:
-        done = ask(settings.store.path, request, output.show_json, timeout=None)
-        if done is None:
+        if ask(settings.store.path, request, output.show_json, timeout=None) is None:
             asyncio.run(_run_here(settings, request, share, output.show))
     except KeyboardInterrupt:
         output.close()
@@ -77,16 +76,8 @@ def backfill(
         raise SystemExit(1) from None
     finally:
         output.close()
-    output.show_result()
-
-
-def _choose(settings: Settings, name: str | None) -> str:
-    """Return the org of this name, or the only one that has `api`."""
-    name = choose_org(settings, name, lambda org: org.api)
-    org = settings.orgs[name]
-    if org.api is None or org.url is None:
-        raise SettingsError([f"orgs.{name}: `url` and `api` are needed to read the System Log"])
-    return name
+    if output.last is not None:
+        click.secho(f"Fetched: {_describe(output.last)}.", fg="green")
 
 
 def _time_range(since: Micros, until: Micros | None) -> "TimeRange":
@@ -118,6 +109,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     assert org.api is not None
     clock, metrics = SystemClock(), Metrics()
     open_commands(settings.store, clock).dead_letters(Selection(), limit=1)  # an error if there is no store
+    api = OktaClient(org.url, org.api, share, clock)
     store = await open_store(settings.store, clock, metrics)
 
     async def stop_if_behind() -> None:
@@ -126,25 +118,25 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
             raise StoreError(f"{reason}; start the forwarder, then run the same command again to resume")
 
     try:
-        api = OktaClient(org.url, org.api, share, clock)
-        try:
-            log = SystemLog(request.org, org.url, api, clock)
-            here = Backfill(log, store, clock, metrics, stop_if_behind, lambda: api.allowance(PATH))
-            # No polling runs beside it, so the client has exactly the share that was asked for.
-            await here.run(BackfillRequest(request.org, request.time_range, 1.0, request.dry_run), report)
-        finally:
-            await api.close()
+        log = SystemLog(request.org, org.url, api, clock)
+        here = Backfill(log, store, clock, metrics, stop_if_behind, lambda: api.allowance(PATH))
+        # No polling runs beside it, so all of the client's share is for the backfill.
+        await here.run(BackfillRequest(request.org, request.time_range, 1.0, request.dry_run), report)
     finally:
+        await api.close()
         await store.close()
 
 
 class _Output:
-    """Shows the plan, a progress bar, and the result."""
+    """Shows the plan, then a progress bar.
+
+    Attributes:
+        last: the last progress; None if nothing was fetched.
+    """
 
     def __init__(self) -> None:
-        self._bar: ProgressBar | None = None
-        self._plan: Plan | None = None
-        self._last: Progress | None = None
+        self.last: Progress | None = None
+        self._bar: Any = None
 
     def show_json(self, report: Any) -> None:
         """Show what a running forwarder reports."""
@@ -155,42 +147,28 @@ class _Output:
         self.show(msgspec.convert(report, reports.Plan | reports.Progress))
 
     def show(self, report: "Plan | Progress") -> None:
-        from forwarder.okta.system_log.backfill import Progress
+        from forwarder.okta.system_log.backfill import Plan
 
-        if isinstance(report, Progress):
-            self._last = report
-            self._move_bar(report)
-        else:
-            self._plan = report
+        if isinstance(report, Plan):
+            self._since, self._length = report.time_range.since, report.time_range.length
             _print_plan(report)
-
-    def _move_bar(self, progress: "Progress") -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as ProgressBar
-
-        assert self._plan is not None
-        time_range = self._plan.time_range
+            return
         if self._bar is None:
-            columns = (
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}"),
-            )
-            self._bar = ProgressBar(*columns, console=Console(stderr=True))
+            from rich import progress as rich
+            from rich.console import Console
+
+            columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
+            text = rich.TextColumn("{task.description}")
+            self._bar = rich.Progress(*columns, text, console=Console(stderr=True))
+            self._row = self._bar.add_task("", total=self._length / SECOND)
             self._bar.start()
-            self._row = self._bar.add_task("", total=time_range.length / SECOND)
-        done = (progress.reached - time_range.since) / SECOND
-        self._bar.update(self._row, completed=done, description=_describe(progress))
+        self.last = report
+        done = (report.reached - self._since) / SECOND
+        self._bar.update(self._row, completed=done, description=_describe(report))
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-    def show_result(self) -> None:
-        if self._last is not None:
-            click.secho(f"Fetched: {_describe(self._last)}.", fg="green")
 
 
 def _print_plan(plan: "Plan") -> None:
@@ -198,13 +176,12 @@ def _print_plan(plan: "Plan") -> None:
 
     since, until = (iso(at, "seconds") for at in (plan.time_range.since, plan.time_range.until))
     if plan.polled_until is not None:
-        click.echo(
-            f"Events after {iso(plan.polled_until, 'seconds')} are left to the forwarder's own polling."
-        )
+        polled = iso(plan.polled_until, "seconds")
+        click.echo(f"Events after {polled} are left to the forwarder's own polling.")
     if not plan.time_range.length:
         click.secho("There is nothing to fetch.", fg="green")
         return
-    if plan.resumes:
+    if plan.began < plan.time_range.since:
         click.echo(f"The last backfill stopped at {since}; it resumes there.")
     calls = -(-plan.events // LIMIT) + 1
     text = f"{since} to {until}: roughly {plan.events:,} events in {calls:,} calls"

@@ -1,7 +1,4 @@
-"""The parts of an event that only the System Log has: which hooks it was meant for, and why an operation failed.
-
-Okta documents no shape for them, so any part may be missing or of another type.
-"""
+"""Parts of an event that Okta documents no shape for, so that any may be missing or of another type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +9,7 @@ from forwarder.core.surrogates import decode_leniently
 
 
 class EventDetails(msgspec.Struct):
-    """What is read of an event beyond its head."""
+    """Which hooks an event was meant for, and why an operation failed."""
 
     debug_context: Any = msgspec.field(name="debugContext", default=None)
     outcome: Any = None

@@ -106,7 +106,7 @@ class Reconciler:
     """Reads one org's System Log into the store.
 
     Attributes:
-        state: the state of polling.
+        state: for operators.
         notices: what Okta writes about hooks into the log.
     """
 
@@ -119,14 +119,7 @@ class Reconciler:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Args:
-        log: the org's System Log.
-        store: where the events go.
-        settings: when to poll, and how late a hook may deliver.
-        hook: our hook; None if the org has none. While its id is unknown, the last known id counts.
-        metrics: where to count.
-        clock: for times and pauses.
-        """
+        """Poll `log` into `store`; `hook` is None if the org has none."""
         self._log = log
         self._store = store
         self._settings = settings
@@ -164,12 +157,13 @@ class Reconciler:
             self._cursor = await self._load_cursor()
         has_more = True
         while has_more:
-            hook_id = self._hook_id() or self._cursor.hook_id
+            known = self._hook.hook_id() if self._hook else None
+            hook_id = known or self._cursor.hook_id  # the last known id counts until Okta has answered
             page = await self._next_page(self._cursor, hook_id)
-            if self._hook and not self._hook.hook_id() and any(targets_any_hook(e.body) for e in page.events):
+            if self._hook and not known and any(targets_any_hook(event.body) for event in page.events):
                 # The hook may have been created since the last check: it should deliver its first events already.
                 await self._hook.look()
-                hook_id = self._hook_id() or hook_id
+                hook_id = self._hook.hook_id() or hook_id
                 expected = await expected_by_hook(page.events, hook_id)
                 page = msgspec.structs.replace(page, expected_by_hook=expected)
             self._cursor = await self._store_page(page, self._cursor, hook_id)
@@ -181,9 +175,6 @@ class Reconciler:
     def lag(self) -> float:
         """Return the seconds since the time up to which the log is stored; if unknown, since our start."""
         return seconds_between(self.state.complete_until or self._started, self._clock.now()) or 0.0
-
-    def _hook_id(self) -> str | None:
-        return self._hook.hook_id() if self._hook else None
 
     async def _load_cursor(self) -> Cursor:
         """Read the cursor from the store; without one, start `lookback` ago."""

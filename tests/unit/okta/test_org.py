@@ -74,7 +74,7 @@ async def test_a_cancelled_backfill_resumes_with_the_next_one() -> None:
     assert 0 < len(there.uuids) < 7
     await there.backfill()
     plans = [report for report in there.reports if isinstance(report, Plan)]
-    assert [plan.resumes for plan in plans] == [False, True]
+    assert [plan.began < plan.time_range.since for plan in plans] == [False, True]
     assert there.uuids == list("abcdefg")
 
 

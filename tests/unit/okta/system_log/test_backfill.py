@@ -51,8 +51,26 @@ class Scene:
         """Let events be in the log since long, the first one from `at`."""
         self.api.store(*(event(uuid, at + n * apart, hooks=[HOOK]) for n, uuid in enumerate(uuids)))
 
-    async def fetch(self, since: Micros, until: Micros) -> Progress:
-        return await self.task.fetch(await self.task.remaining(TimeRange(since, until)), self.reports.append)
+    async def fetch(self, since: Micros, until: Micros, task: Backfill | None = None) -> Progress:
+        request = BackfillRequest("acme", TimeRange(since, until), 0.5)
+        return await (task or self.task).run(request, self.reports.append)
+
+    @property
+    def waits(self) -> list[str | None]:
+        """Why it waited, of each progress that was reported."""
+        return [report.waits for report in self.reports if isinstance(report, Progress)]
+
+    async def plan(self, since: Micros, until: Micros, task: Backfill | None = None) -> Plan:
+        """What a backfill would do now."""
+        reports: list[Plan | Progress] = []
+        request = BackfillRequest("acme", TimeRange(since, until), 0.5, dry_run=True)
+        await (task or self.task).run(request, reports.append)
+        (plan,) = reports
+        assert isinstance(plan, Plan)
+        return plan
+
+    async def remaining(self, since: Micros, until: Micros) -> TimeRange:
+        return (await self.plan(since, until)).time_range
 
     @property
     def uuids(self) -> Sequence[str]:
@@ -87,13 +105,13 @@ async def test_known_events_are_not_stored_again(there: Scene) -> None:
 @pytest.mark.parametrize("fault", ["broken", "timeout", "limited"])
 async def test_an_interrupted_backfill_resumes(there: Scene, fault: str) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
-    there.api.faults.extend([None, None, fault])
+    there.api.faults.extend([None, None, None, fault])
     with pytest.raises((OktaRefusedError, OktaUnreachableError)):
         await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdef")
-    rest = await there.task.remaining(TimeRange(NOON - 3 * HOUR, NOON))
+    rest = await there.remaining(NOON - 3 * HOUR, NOON)
     assert rest == TimeRange(NOON - 2 * HOUR + 5 * SECOND, NOON)
-    again = await there.task.remaining(TimeRange(NOON - 3 * HOUR + 60 * SECOND, NOON - SECOND))
+    again = await there.remaining(NOON - 3 * HOUR + 60 * SECOND, NOON - SECOND)
     assert again == TimeRange(rest.since, NOON - SECOND)
     done = await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdefgh")
@@ -104,7 +122,7 @@ async def test_an_interrupted_backfill_resumes(there: Scene, fault: str) -> None
 async def test_a_backfill_that_is_interrupted_twice_still_knows_its_start(there: Scene) -> None:
     there.happened(*"abcdefghijkl", at=NOON - 2 * HOUR)
     for _ in range(2):
-        there.api.faults.extend([None, "broken"])
+        there.api.faults.extend([None, None, "broken"])
         with pytest.raises(OktaRefusedError):
             await there.fetch(NOON - 3 * HOUR, NOON)
     await there.fetch(NOON - 3 * HOUR, NOON)
@@ -117,11 +135,11 @@ async def test_another_range_than_the_interrupted_one_is_fetched_from_its_start(
     there: Scene, *, earlier: bool
 ) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
-    there.api.faults.extend([None, "broken"])
+    there.api.faults.extend([None, None, "broken"])
     with pytest.raises(OktaRefusedError):
         await there.fetch(NOON - 3 * HOUR, NOON)
     since = NOON - 4 * HOUR if earlier else NOON - HOUR
-    assert await there.task.remaining(TimeRange(since, NOON)) == TimeRange(since, NOON)
+    assert await there.remaining(since, NOON) == TimeRange(since, NOON)
 
 
 async def test_the_checkpoint_does_not_advance_past_an_unstored_page(there: Scene) -> None:
@@ -137,7 +155,7 @@ async def test_the_checkpoint_does_not_advance_past_an_unstored_page(there: Scen
 async def test_an_expired_link_loses_nothing(there: Scene) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR, apart=0)
     there.happened(*"ijkl", at=NOON - HOUR)
-    there.api.faults.extend([None, None, None, "gone"])
+    there.api.faults.extend([None, None, None, None, "gone"])
     await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdefghijkl")
 
@@ -159,12 +177,8 @@ async def test_it_waits_while_the_sinks_are_behind(there: Scene) -> None:
     there.reasons = ["9 wait", "8 wait"]
     clock = RushingClock()
     task = there.backfill(there.log, clock)
-    await task.fetch(TimeRange(NOON - 3 * HOUR, NOON), there.reports.append)
-    assert [report.waits for report in there.reports if isinstance(report, Progress)] == [
-        "9 wait",
-        "8 wait",
-        None,
-    ]
+    await there.fetch(NOON - 3 * HOUR, NOON, task)
+    assert there.waits == ["9 wait", "8 wait", None]
     assert clock.pauses == [PAUSE, PAUSE]
     assert there.uuids == ["a"]
 
@@ -174,10 +188,9 @@ async def test_it_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_min
     there.calls_per_minute = 5
     clock = RushingClock()
     task = there.backfill(there.log, clock)
-    await task.fetch(TimeRange(NOON - 3 * HOUR, NOON), there.reports.append, 0.5)
-    waits = [report.waits for report in there.reports if isinstance(report, Progress)]
-    assert waits[:3] == [None, None, "the share of Okta's rate limit is used up for this minute"]
-    assert waits[-1] is None
+    await there.fetch(NOON - 3 * HOUR, NOON, task)
+    assert there.waits[:3] == [None, None, "the share of Okta's rate limit is used up for this minute"]
+    assert there.waits[-1] is None
     assert sum(clock.pauses) == 60
     assert there.uuids == list("abcdefghi")
 
@@ -185,11 +198,9 @@ async def test_it_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_min
 async def test_the_plan_says_what_is_left_and_a_dry_run_fetches_nothing(there: Scene) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
     there.calls_per_minute = 300
-    request = BackfillRequest("acme", TimeRange(NOON - 3 * HOUR, NOON), 0.5, dry_run=True)
-    await there.task.run(request, there.reports.append)
-    (plan,) = there.reports
-    assert isinstance(plan, Plan)
-    assert (plan.time_range, plan.polled_until, plan.resumes) == (request.time_range, None, False)
+    plan = await there.plan(NOON - 3 * HOUR, NOON)
+    assert plan.time_range == TimeRange(NOON - 3 * HOUR, NOON)
+    assert (plan.polled_until, plan.began) == (None, NOON - 3 * HOUR)
     assert (plan.events > 0, plan.calls_per_minute, there.store.events) == (True, 150, [])
 
 
@@ -212,25 +223,28 @@ async def test_no_backfilled_event_becomes_pending(there: Scene) -> None:
 
 
 async def test_it_knows_how_far_the_forwarder_has_polled(there: Scene) -> None:
-    assert await there.task.polled_until() is None
+    assert (await there.plan(NOON - HOUR, NOON + HOUR)).polled_until is None
     there.store.cursors["log:acme"] = "no cursor"
-    assert await there.task.polled_until() is None
+    assert (await there.plan(NOON - HOUR, NOON + HOUR)).polled_until is None
     settings = ReconcileSettings()
     del there.store.cursors["log:acme"]
     await Reconciler(there.log, there.store, settings, None, Metrics(), there.clock).poll()
-    assert await there.task.polled_until() == NOON
+    plan = await there.plan(NOON - HOUR, NOON + HOUR)
+    assert (plan.polled_until, plan.time_range) == (NOON, TimeRange(NOON - HOUR, NOON))
+    assert (await there.plan(NOON + HOUR // 2, NOON + HOUR)).time_range.length == 0
 
 
 async def test_an_unreadable_checkpoint_is_ignored(there: Scene) -> None:
     there.store.cursors["backfill:acme"] = "{"
-    assert await there.task.remaining(TimeRange(1, 2)) == TimeRange(1, 2)
+    assert await there.remaining(1, 2) == TimeRange(1, 2)
 
 
 async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> None:
     there.happened(*(f"u{n}" for n in range(1000)), at=NOON - HOUR, apart=HOUR // 1000)
     task = there.backfill(SystemLog("acme", URL, there.api, there.clock, limit=20))
-    assert await task.estimate(TimeRange(NOON - HOUR, NOON)) == pytest.approx(1000, rel=0.1)
+    plan = await there.plan(NOON - HOUR, NOON, task)
+    assert plan.events == pytest.approx(1000, rel=0.1)
     assert len(there.api.calls) == 1
-    assert await task.estimate(TimeRange(NOON - 9 * HOUR, NOON - 8 * HOUR)) == 0
-    assert await task.estimate(TimeRange(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000)) == 4
+    assert (await there.plan(NOON - 9 * HOUR, NOON - 8 * HOUR, task)).events == 0
+    assert (await there.plan(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000, task)).events == 4
     assert there.store.events == []
