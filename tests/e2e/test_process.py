@@ -86,7 +86,7 @@ async def test_a_second_forwarder_on_one_store_refuses_to_start_and_says_why(mak
     assert await asyncio.to_thread(first.ready)
 
 
-async def test_a_port_that_is_taken_is_told_plainly(make: MakeForwarder) -> None:
+async def test_a_port_that_is_taken_is_reported_without_a_traceback(make: MakeForwarder) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -97,7 +97,9 @@ async def test_a_port_that_is_taken_is_told_plainly(make: MakeForwarder) -> None
 
 
 @pytest.mark.parametrize("content", [b"no store at all" * 999, b"SQLite format 3\x00" + b"\xff" * 8192])
-async def test_a_store_that_is_none_is_refused_and_left_alone(make: MakeForwarder, content: bytes) -> None:
+async def test_a_file_that_is_not_a_store_is_refused_and_not_changed(
+    make: MakeForwarder, content: bytes
+) -> None:
     forwarder = make()
     forwarder.store.write_bytes(content)
     done = await asyncio.to_thread(forwarder.run, "run", expect=1)

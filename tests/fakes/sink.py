@@ -24,7 +24,7 @@ class MemorySink:
 
     Attributes:
         cannot: nothing; it stages every fault.
-        tries: how many events each call of `send` brought, in order.
+        tries: how many events each call of `send` had, in order.
         closed: how often it was closed.
     """
 
@@ -72,7 +72,7 @@ def _with_retry(failure: BatchResult, seqs: list[int]) -> BatchResult:
     return BatchResult(
         retry=seqs,
         reason=failure.reason,
-        detail="as the test told it",
+        detail="as the test said",
         wait=failure.wait,
         pause=failure.pause,
         whole=failure.whole,
@@ -161,4 +161,4 @@ class AnsweringSink:
         return self._answer(batch)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Has nothing to close."""

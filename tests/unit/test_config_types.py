@@ -76,7 +76,7 @@ def test_a_secret_of_a_file_follows_the_file(tmp_path: Path) -> None:
         {"env": "A", "file": "b"},
     ],
 )
-def test_a_secret_that_is_not_there_is_a_fault(wrong: Any) -> None:
+def test_a_missing_secret_is_an_error(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"secret|environment|cannot be read"):
         Secret.read(wrong)
 

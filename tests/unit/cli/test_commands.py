@@ -53,14 +53,14 @@ def test_every_command_has_a_help_that_says_what_it_does() -> None:
     assert {"run", "check", "demo", "stats", "dead-letters", "emulate-okta"} <= main.commands.keys()
 
 
-def test_a_good_configuration_is_told_with_what_it_means(config: Path) -> None:
+def test_a_valid_configuration_is_shown_with_what_it_means(config: Path) -> None:
     done = run("check", "--config", config)
     assert done.exit_code == 0
     assert "org acme: hook at /okta/events, 1 valid secret(s) in Authorization" in done.output
     assert "planted" not in done.output
 
 
-def test_a_wrong_configuration_ends_with_2_and_every_fault(config: Path) -> None:
+def test_a_wrong_configuration_ends_with_2_and_every_problem(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["recever"], tree["ops"] = {}, {"listen": "x"}
     config.write_text(json.dumps(tree))
@@ -96,7 +96,7 @@ def test_the_ledger_and_the_dead_letters_need_no_secret(config: Path) -> None:
         assert "there is no store at" in done.output
 
 
-def test_a_certificate_that_is_not_there_is_a_fault_of_the_configuration(config: Path) -> None:
+def test_a_missing_certificate_is_a_problem_of_the_configuration(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["receiver"] = {"tls": {"cert": "/nowhere/cert.pem", "key": "/nowhere/key.pem"}}
     config.write_text(json.dumps(tree))

@@ -1,4 +1,4 @@
-"""The delivery loop: order, several batches in flight, retries, pauses, and what the store is told."""
+"""The delivery loop: order, several batches in flight, retries, pauses, settlements."""
 
 import asyncio
 
@@ -35,7 +35,7 @@ async def test_a_new_event_is_sent_at_once() -> None:
         assert rig.clock.monotonic() == 0
 
 
-async def test_what_comes_while_a_batch_is_in_flight_goes_together_in_the_next() -> None:
+async def test_events_that_arrive_while_a_batch_is_in_flight_share_the_next_one() -> None:
     async with working(1) as (rig, _):
         first = await rig.called()
         for _ in range(7):
@@ -118,7 +118,7 @@ async def test_a_store_that_cannot_be_read_loses_no_event_that_is_sent_again() -
     assert rig.position == 2
 
 
-async def test_rejected_events_become_dead_letters_with_the_sinks_words() -> None:
+async def test_rejected_events_become_dead_letters_with_the_sinks_text() -> None:
     with structlog.testing.capture_logs():
         async with working(3) as (rig, _):
             dead = Rejection(2, RejectReason.MAPPING, "field [a] is no date")
@@ -129,7 +129,7 @@ async def test_rejected_events_become_dead_letters_with_the_sinks_words() -> Non
             assert rig.metric("events_delivered_total") == 2
 
 
-async def test_refused_events_that_the_sink_does_not_name_are_counted_as_dead() -> None:
+async def test_unattributed_rejections_are_counted_as_dead() -> None:
     with structlog.testing.capture_logs():
         async with working(4) as (rig, _):
             (await rig.called()).reply(
@@ -179,7 +179,7 @@ async def test_lag_batches_and_retries_are_measured() -> None:
         assert rig.metric("delivery_retries_total", reason="server") == 1
 
 
-async def test_the_status_tells_what_the_worker_does() -> None:
+async def test_the_status_shows_what_the_worker_does() -> None:
     async with working(2) as (rig, worker):
         call = await rig.called()
         assert (worker.status.state, worker.status.in_flight) == (State.RUNNING, 2)

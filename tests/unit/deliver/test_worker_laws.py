@@ -67,7 +67,7 @@ class ErraticSink:
         return outcome
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Has nothing to close."""
 
 
 class WatchedStore(MemoryStore):

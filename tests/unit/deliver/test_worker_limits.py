@@ -38,7 +38,7 @@ async def test_a_sink_at_the_limit_is_probed_with_one_event_at_a_time_never_the_
             assert rig.dead == [1, 2]
 
 
-async def test_a_sink_at_the_limit_goes_on_when_it_takes_an_event_again() -> None:
+async def test_a_sink_at_the_limit_goes_on_when_it_accepts_an_event_again() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(12, batch_events=6, dead_letter_limit=2) as (rig, worker):
             (await rig.called()).reject()
@@ -57,7 +57,7 @@ async def test_a_sink_at_the_limit_goes_on_when_it_takes_an_event_again() -> Non
     assert lines[-1]["action"] == "sink_recovered"
 
 
-async def test_a_delivered_event_between_begins_the_count_anew() -> None:
+async def test_a_delivered_event_between_starts_the_count_again() -> None:
     with structlog.testing.capture_logs():
         async with working(9, batch_events=3, dead_letter_limit=2) as (rig, worker):
             for _ in range(3):

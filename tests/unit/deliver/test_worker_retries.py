@@ -134,7 +134,7 @@ async def test_when_the_sink_fails_as_a_whole_only_one_probe_is_sent_at_its_time
         assert [(await rig.called()).seqs, (await rig.called()).seqs] == [[3, 4], [5, 6]]
 
 
-async def test_a_batch_of_which_nothing_was_taken_stops_the_sink_as_a_whole() -> None:
+async def test_a_batch_without_any_accepted_event_stops_the_sink_as_a_whole() -> None:
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(some([1, 2], retry=[1, 2]))
         await rig.quiet()
@@ -172,7 +172,7 @@ async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself(
     assert lines[-1]["action"] == "sink_recovered"
 
 
-async def test_a_pause_that_lasts_is_told_again_after_five_minutes() -> None:
+async def test_a_pause_that_lasts_is_logged_again_after_five_minutes() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(1) as (rig, _):
             for _ in range(30):
@@ -214,7 +214,7 @@ class HangsOnce(MemorySink):
         return await super().send(batch)
 
 
-async def test_a_sink_that_never_answers_is_given_up_after_the_timeout() -> None:
+async def test_a_batch_without_an_answer_is_cancelled_after_the_timeout() -> None:
     rig = Rig()
     rig.settings = rig.settings.model_copy(update={"timeout": 0.05})
     await rig.append(4)
@@ -229,7 +229,7 @@ async def test_a_sink_that_never_answers_is_given_up_after_the_timeout() -> None
     assert sink.tries == [4, 2, 2]  # half as many: perhaps it was too much for the time
 
 
-async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_size() -> None:
+async def test_a_bad_event_is_searched_in_small_batches_while_others_keep_their_size() -> None:
     rig = Rig()
     rig.settings = rig.settings.model_copy(update={"batch_events": 8})
     await rig.append(24)
@@ -251,7 +251,7 @@ async def test_a_culprit_is_looked_for_in_small_batches_while_others_keep_their_
     assert (rig.position, rig.dead) == (24, [3])
 
 
-async def test_a_pause_stops_the_whole_sink_though_some_events_were_taken() -> None:
+async def test_a_pause_stops_the_whole_sink_even_if_some_events_were_accepted() -> None:
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(
             BatchResult(
@@ -306,7 +306,7 @@ async def test_a_sink_that_breaks_its_promise_loses_nothing(error: BaseException
             assert (await rig.called()).seqs == [1, 2]
 
 
-async def test_events_that_an_outcome_forgets_or_names_twice_are_sent_again() -> None:
+async def test_events_that_a_result_forgets_or_names_twice_are_sent_again() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(4) as (rig, _):
             (await rig.called()).reply(

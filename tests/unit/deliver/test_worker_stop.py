@@ -70,7 +70,7 @@ async def test_draining_ends_with_the_first_failure() -> None:
         assert rig.store.waiting(SINK) == 4
 
 
-async def test_after_the_grace_what_is_in_flight_is_given_up() -> None:
+async def test_after_the_grace_what_is_in_flight_is_cancelled() -> None:
     async with working(2) as (rig, worker):
         call = await rig.called()
         stopping = asyncio.create_task(stopped(worker, grace=3.0))
