@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -54,6 +55,22 @@ Size = Annotated[int, BeforeValidator(_bytes), _written("10MiB", "2GB")]
 
 Duration = Annotated[float, BeforeValidator(_seconds), _written("500ms", "2s", "7d")]
 """Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
+
+
+def split_http_url(url: str) -> SplitResult:
+    """Split the http or https URL of a server.
+
+    Raises:
+        ValueError: it is not one, or it has credentials, which would appear in logs, a query or a fragment.
+    """
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL appears in logs: remove the credentials, and write them in the keys for them")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError(f"{url!r} is not a URL of a server; write one like https://host:9200")
+    if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):
+        raise ValueError(f"{url!r} may have only scheme, host, port and path")
+    return parts
 
 
 class Listen(str):

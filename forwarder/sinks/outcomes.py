@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.time import SECOND, Micros, to_micros
@@ -146,14 +147,10 @@ def _http_verdict(status: int) -> Verdict:
 
 
 def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
-    """Return what a gRPC status means for all events of a call.
+    """Return what the gRPC status `code`, as in `UNAVAILABLE`, means for all `events` of a call.
 
-    Args:
-        code: the name of the status, as in `UNAVAILABLE`.
-        events: how many events the call carried.
-        detail: the status's text. Only the text separates "message too large" from "busy" (both are
-            RESOURCE_EXHAUSTED, and the first would be sent again without end), and an unreachable server from
-            one that is not ready.
+    Only `detail`, its text, separates "message too large" from "busy" (both are RESOURCE_EXHAUSTED, and the first
+    would be sent again without end), and an unreachable server from one that is not ready.
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -187,12 +184,7 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds to wait from `now` on; None if there is no wait or it cannot be read.
-
-    Args:
-        value: of a `Retry-After` header: seconds, or an HTTP date.
-        now: the wall clock.
-    """
+    """Return the seconds of a `Retry-After` header, which may be an HTTP date; None if there is no valid one."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
@@ -206,28 +198,9 @@ def retry_after(value: str | None, now: Micros) -> float | None:
 def batch_outcome(
     seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events all have the same verdict.
-
-    Args:
-        seqs: the events of the batch.
-        verdict: what the response means.
-        detail: the sink's own text; shortened.
-        wait: seconds that the sink asked us to wait.
-    """
-    detail = detail[:DETAIL_LIMIT]
-    if verdict.reject is not None:
-        return BatchResult(rejected=[Rejection(seq, verdict.reject, detail) for seq in seqs])
-    if verdict.retry is None:
-        return BatchResult(delivered=seqs)
-    return BatchResult(
-        retry=seqs,
-        reason=verdict.retry,
-        detail=detail,
-        wait=wait,
-        pause=verdict.pause,
-        whole=not verdict.split,
-        split=verdict.split,
-    )
+    """Return the result of a batch whose events all have one verdict. Arguments as `item_outcomes`."""
+    result = item_outcomes(seqs, [(verdict, detail)] * len(seqs), wait)
+    return replace(result, whole=not verdict.split, split=verdict.split) if result.retry else result
 
 
 def item_outcomes(
@@ -244,7 +217,7 @@ def item_outcomes(
     delivered: list[int] = []
     retry: list[int] = []
     rejected: list[Rejection] = []
-    worst: tuple[Verdict, str] | None = None
+    worst = DELIVERED, ""
     missing = [(UNKNOWN, "the response does not name this event")] * (len(seqs) - len(items))
     for seq, (verdict, detail) in zip(seqs, [*items, *missing], strict=False):
         if verdict.reject is not None:
@@ -253,9 +226,9 @@ def item_outcomes(
             delivered.append(seq)
         else:
             retry.append(seq)
-            if worst is None or (verdict.pause and not worst[0].pause):
-                worst = (verdict, detail[:DETAIL_LIMIT])
-    if worst is None:
+            if worst[0] is DELIVERED or (verdict.pause and not worst[0].pause):
+                worst = verdict, detail[:DETAIL_LIMIT]
+    if not retry:
         return BatchResult(delivered=delivered, rejected=rejected)
     verdict, detail = worst
     return BatchResult(

@@ -69,7 +69,7 @@ def connect(
 
 
 def _tls_context(settings: ElasticsearchSinkSettings) -> ssl.SSLContext | None:
-    if not settings.tls:
+    if not settings.uses_tls:
         return None
     context = ssl.create_default_context(cafile=settings.ca_file)
     if not settings.verify_certificate:

@@ -46,12 +46,7 @@ class Node(elastic_transport.BaseAsyncNode):
     ) -> Response:
         """Send one request.
 
-        Args:
-            method: the HTTP method.
-            target: path and query.
-            body: as it is sent.
-            headers: in addition to the node's own.
-            request_timeout: seconds without a byte; None for no limit.
+        `request_timeout` is in seconds without a byte; None means no limit.
 
         Raises:
             elastic_transport.ConnectionTimeout: no response in time.

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
-from forwarder.config_types import Duration, PathStr, Secret, Section
+from forwarder.config_types import Duration, PathStr, Secret, Section, split_http_url
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
@@ -17,23 +18,16 @@ _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not a URL of a host; write one like https://es.internal:9200")
-    if parts.username or parts.password:
-        raise ValueError("remove the credentials from the URL; write them as `basic_auth` or `api_key`")
-    if parts.port == 0:
-        raise ValueError(f"{url!r} has port 0")
-    port = parts.port or (443 if parts.scheme == "https" else 80)  # the client takes no address without one
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    parts = split_http_url(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)  # the client needs one
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
 
 
 def _namespace(name: str) -> str:
     if not _NAMESPACE.fullmatch(name):
-        raise ValueError(
-            'a namespace cannot contain capitals, spaces, hyphens or any of \\ / * ? " < > | , # :'
-        )
+        raise ValueError('a namespace has no capitals, spaces, hyphens or any of \\ / * ? " < > | , # :')
     if name in {".", ".."} or len(name.encode()) > 100:
         raise ValueError("a namespace cannot be `.` or `..`, nor longer than 100 bytes")
     return name
@@ -101,15 +95,11 @@ class ElasticsearchSinkSettings(SinkSettings):
         if self.api_key and self.basic_auth:
             raise ValueError("write `api_key` or `basic_auth`, not both")
         if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
-            raise ValueError(
-                "`api_key` contains a character that an API key cannot have, such as a space or a line break"
-            )
-        if self.ca_file and not (self.verify_certificate and self.tls):
+            raise ValueError("`api_key` has a character that no API key has, such as a space or a line break")
+        if self.ca_file and not (self.verify_certificate and self.uses_tls):
             raise ValueError("`ca_file` has no effect without https or with `verify_certificate: false`")
         if self.document_format == "raw" and self.pipeline == "_none":
-            raise ValueError(
-                "`document_format: raw` needs the pipeline of Elastic's integration; remove `pipeline: _none`"
-            )
+            raise ValueError("`document_format: raw` needs a pipeline; remove `pipeline: _none`")
         if self.retention and self.ilm_policy:
             raise ValueError("write `retention` or `ilm_policy`, not both")
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:
@@ -120,8 +110,7 @@ class ElasticsearchSinkSettings(SinkSettings):
         return tls.file_problems(self.ca_file)
 
     @property
-    def tls(self) -> bool:
-        """Whether the hosts use TLS."""
+    def uses_tls(self) -> bool:
         return self.hosts[0].startswith("https:")
 
     @property
@@ -132,10 +121,4 @@ class ElasticsearchSinkSettings(SinkSettings):
     @property
     def options(self) -> DocumentOptions:
         """Options of the mapping from events to documents."""
-        return DocumentOptions(
-            namespace=self.namespace,
-            preserve_original_event=self.preserve_original_event,
-            remove_flattened_debug=self.remove_flattened_debug,
-            tags=self.tags,
-            okta_geo=self.okta_geo,
-        )
+        return msgspec.convert(self, DocumentOptions, from_attributes=True)

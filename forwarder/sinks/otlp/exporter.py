@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RejectReason
 from forwarder.sinks import outcomes
@@ -44,12 +45,27 @@ class Exporter(Protocol):
 NO_RESPONSE = ExportResult(outcomes.UNKNOWN, "the request was started, but not answered", answered=False)
 
 
-def not_encoded(records: int) -> ExportResult:
-    """Return the result if the SDK made no request: a record cannot be encoded. Halving the batch finds it.
+class ResponseRecorder:
+    """Sees the server's response, of which the SDK's exporter returns only success or failure.
 
-    This is not expected, because `record` checks every value. Without it such an event would be sent without
-    end.
+    Attributes:
+        result: what the server said to the last request; None if there was no request.
+        records: how many records it carries.
     """
-    if records > 1:
-        return ExportResult(outcomes.SPLIT_MALFORMED, "a record cannot be encoded")
-    return ExportResult(Verdict(reject=RejectReason.UNMAPPABLE), "the record cannot be encoded")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result: ExportResult | None = None
+        self.records = 0
+
+    def export(self, exporter: LogRecordExporter, records: Sequence[ReadableLogRecord]) -> ExportResult:
+        """Let `exporter` send `records` in one request, and return what the server said."""
+        self.result, self.records = None, len(records)
+        exporter.export(records)
+        if self.result is not None:
+            return self.result
+        # No request was made: a record cannot be encoded, and halving the batch finds it. This is not expected,
+        # because `record` checks every value. Without it such an event would be sent without end.
+        if len(records) > 1:
+            return ExportResult(outcomes.SPLIT_MALFORMED, "a record cannot be encoded")
+        return ExportResult(Verdict(reject=RejectReason.UNMAPPABLE), "the record cannot be encoded")

@@ -21,7 +21,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder.core.outcome import RetryReason
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, not_encoded
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, ResponseRecorder
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
@@ -43,17 +43,15 @@ class GrpcExporter:
     def __init__(self, settings: OtlpSinkSettings, timeout: float) -> None:
         self._settings = settings
         self._timeout = timeout
-        self._recorder = _ResponseRecorder()
+        self._recorder = _Interceptor()
         self._exporter: _RecordedExporter | None = None
         self._closed = False
 
     def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        self._recorder.begin(len(records))
         self._exporter = exporter = self._exporter or self._connect()
         if self._closed:
             exporter.shutdown()
-        exporter.export(records)
-        return self._recorder.result or not_encoded(len(records))
+        return self._recorder.export(exporter, records)
 
     def close(self) -> None:
         self._closed = True
@@ -69,8 +67,8 @@ class GrpcExporter:
         return _RecordedExporter(
             self._recorder,
             endpoint=settings.url,
-            insecure=not settings.secure,
-            credentials=_credentials(settings) if settings.secure else None,
+            insecure=not settings.uses_tls,
+            credentials=_credentials(settings) if settings.uses_tls else None,
             headers=(("user-agent", _AGENT), *headers),
             timeout=self._timeout,
             compression=grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression,
@@ -83,7 +81,7 @@ class GrpcExporter:
 class _RecordedExporter(OTLPLogExporter):
     """The SDK's exporter with a recorder on its channel."""
 
-    def __init__(self, recorder: "_ResponseRecorder", **settings: Any) -> None:
+    def __init__(self, recorder: "_Interceptor", **settings: Any) -> None:
         self._recorder = recorder  # the base class creates its channel in its constructor
         super().__init__(**settings)
 
@@ -93,18 +91,7 @@ class _RecordedExporter(OTLPLogExporter):
         self._client = LogsServiceStub(channel)  # type: ignore[no-untyped-call,assignment]  # as above
 
 
-class _ResponseRecorder(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Records the response to each call; `result` is that of the last one, or None if there was no call."""
-
-    def __init__(self) -> None:
-        self.result: ExportResult | None = None
-        self._records = 0
-
-    def begin(self, records: int) -> None:
-        """Expect a call with this many records."""
-        self.result = None
-        self._records = records
-
+class _Interceptor(ResponseRecorder, grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
     def intercept_unary_unary(
         self, proceed: Callable[..., Any], details: grpc.ClientCallDetails, request: ExportLogsServiceRequest
     ) -> grpc.Call:
@@ -120,7 +107,7 @@ class _ResponseRecorder(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
             refused = max(partial.rejected_log_records, 0)
             return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
         code, text = call.code().name, call.details() or ""
-        verdict = outcomes.grpc_verdict(code, self._records, text)
+        verdict = outcomes.grpc_verdict(code, self.records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
         return ExportResult(verdict, f"{code}: {text}" if text else code, _wait(call), answered=answered)
 

@@ -23,7 +23,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, not_encoded
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, ResponseRecorder
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _BODY_LIMIT = 64 * 1024
@@ -51,9 +51,7 @@ class HttpExporter:
         self._session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
 
     def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        self._session.begin(len(records))
-        self._exporter.export(records)
-        return self._session.result or not_encoded(len(records))
+        return self._session.export(self._exporter, records)
 
     def close(self) -> None:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
@@ -63,27 +61,16 @@ class _NotAcceptedError(Exception):
     """Stops the exporter. The reason is in `_Session.result`."""
 
 
-class _Session(requests.Session):
-    """Sends exactly what the settings say, and records the response.
-
-    Attributes:
-        result: of the last request; None if there was no request.
-    """
+class _Session(ResponseRecorder, requests.Session):
+    """Sends exactly what the settings say, and records the response."""
 
     def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
         super().__init__()
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.headers.clear()
-        self.result: ExportResult | None = None
-        self._records = 0
         self._clock = clock
         self._gzip = settings.compression == "gzip"
         self._headers = _headers(settings)
-
-    def begin(self, records: int) -> None:
-        """Expect a request with this many records."""
-        self.result = None
-        self._records = records
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
         """Send the exporter's request, without its headers, which include those of the environment.
@@ -115,7 +102,7 @@ class _Session(requests.Session):
         return response
 
     def _read(self, response: requests.Response, content: bytes) -> ExportResult:
-        verdict = outcomes.request_verdict(response.status_code, self._records)
+        verdict = outcomes.request_verdict(response.status_code, self.records)
         if verdict != outcomes.DELIVERED:
             wait = outcomes.retry_after(response.headers.get("Retry-After"), self._clock.now())
             return ExportResult(verdict, _detail(response, content), wait)

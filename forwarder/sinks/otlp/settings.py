@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from forwarder import tls
-from forwarder.config_types import PathStr, Secret, Size
+from forwarder.config_types import PathStr, Secret, Size, split_http_url
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -59,9 +59,8 @@ class OtlpSinkSettings(SinkSettings):
     delivery: _Delivery = _Delivery()
 
     @property
-    def secure(self) -> bool:
-        """Whether TLS is used."""
-        return urlsplit(self.endpoint).scheme.lower() == "https"
+    def uses_tls(self) -> bool:
+        return urlsplit(self.endpoint).scheme == "https"
 
     @property
     def url(self) -> str:
@@ -76,16 +75,7 @@ class OtlpSinkSettings(SinkSettings):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, written: str) -> str:
-        parts = urlsplit(written)  # raises ValueError for a broken IPv6 address
-        if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-            raise ValueError("write a URL, as in http://127.0.0.1:4318")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(
-                "remove the credentials from the URL, which appears in logs; write them in `headers`"
-            )
-        if parts.query or parts.fragment or re.search(r"[\x00-\x20]", written):
-            raise ValueError("the URL may have only scheme, host, port and path")
-        _ = parts.port  # raises ValueError for an invalid port
+        split_http_url(written)
         return written
 
     @field_validator("headers")
@@ -107,7 +97,7 @@ class OtlpSinkSettings(SinkSettings):
             problems.append("`endpoint`: a gRPC endpoint has no path")
         if (self.cert_file is None) != (self.key_file is None):
             problems.append("`cert_file` and `key_file` need each other")
-        if not self.secure and (self.ca_file or self.cert_file):
+        if not self.uses_tls and (self.ca_file or self.cert_file):
             problems.append("`ca_file` and `cert_file` need an `endpoint` with https://")
         if problems:
             raise ValueError("; ".join(problems))

@@ -208,4 +208,4 @@ async def test_our_own_certificate_is_shown(certificate: Certificate, protocol: 
         ours = await send(server.url, protocol=protocol, ca_file=cert, cert_file=cert, key_file=key)
         without = await send(server.url, protocol=protocol, ca_file=cert)
     assert ours.delivered == [1, 2]
-    assert (list(without.retry), without.delivered) == ([1, 2], ())
+    assert (list(without.retry), list(without.delivered)) == ([1, 2], [])
