@@ -1,4 +1,4 @@
-"""`forwarder dead-letters`: look at the events that a sink refused, send them again, or throw them away."""
+"""`forwarder dead-letters`: lists, shows, replays and discards the events that a sink rejected."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import click
 
 from forwarder.cli.common import config_option, load_settings
 from forwarder.clock import SystemClock
-from forwarder.core.time import to_datetime
+from forwarder.core.time import iso
 from forwarder.store.dead_letters import DeadLetter, Selection
 
 if TYPE_CHECKING:
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Look at events that a sink refused for good, send them again, or throw them away.
+    """List, show, replay and discard the events that a sink rejected.
 
-    A dead letter is kept with the sink's own words until you decide. All of these work whether or not a forwarder
-    runs on the store.
+    A dead letter is kept with the sink's message until you replay or discard it. These commands work whether
+    or not a forwarder runs on the store.
     """
 
 
-def _which(command: Any) -> Any:
+def _filters(command: Any) -> Any:
     for option in (
-        click.option("--reason", help="Those with this reason, as in `mapping`."),
-        click.option("--sink", help="Those of this sink; `receiver` for elements that were no event."),
+        click.option("--reason", help="Only dead letters with this reason, as in `mapping`."),
+        click.option("--sink", help="Only dead letters of this sink; `receiver` for malformed events."),
     ):
         command = option(command)
     return command
@@ -34,11 +34,11 @@ def _which(command: Any) -> Any:
 
 @dead_letters.command("list")
 @config_option
-@_which
-@click.option("--limit", default=100, show_default=True, help="At most so many, the newest first.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_filters
+@click.option("--limit", default=100, show_default=True, help="Most dead letters to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
-    """List dead letters, the newest first."""
+    """List dead letters, newest first."""
     letters = _commands(config).dead_letters(Selection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
         click.echo(_json(letter) if as_json else _line(letter))
@@ -54,7 +54,7 @@ def show(config: Path, number: int) -> None:
     letter = _commands(config).dead_letter(number)
     if letter is None:
         click.secho(
-            f"There is no dead letter {number}; `forwarder dead-letters list` shows what there is.",
+            f"There is no dead letter {number}. See: forwarder dead-letters list",
             fg="red",
             err=True,
         )
@@ -64,39 +64,40 @@ def show(config: Path, number: int) -> None:
 
 @dead_letters.command()
 @config_option
-@_which
-@click.option("--all", "everything", is_flag=True, help="All dead letters that fit the other options.")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
 @click.argument("ids", type=int, nargs=-1, metavar="[ID]…")
 def replay(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> None:
-    """Send dead letters again: those with these IDs, or --all. The sink decides anew.
+    """Send dead letters again: those with these IDs, or --all.
 
-    Without a running forwarder they are sent when one starts. Elements that were no event are read again. Those that
-    an OTLP server refused without saying which cannot be sent again: they can be discarded.
+    Without a running forwarder they are sent when one starts. Malformed events are read again, and stored if
+    they are valid by now. Events that an OTLP server rejected without saying which cannot be replayed, only
+    discarded.
     """
     done = _commands(config).replay(_selection(ids, sink, reason, everything=everything))
-    click.echo(f"{done} dead letter(s) are on their way again.")
-    _all_of(ids, done)
+    click.echo(f"{done} dead letter(s) will be sent again.")
+    _check_all(ids, done)
 
 
 @dead_letters.command()
 @config_option
-@_which
-@click.option("--all", "everything", is_flag=True, help="All dead letters that fit the other options.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("ids", type=int, nargs=-1, metavar="[ID]…")
 def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:
-    """Throw dead letters away for ever: those with these IDs, or --all. The ledger counts them as discarded."""
-    which = _selection(ids, sink, reason, everything=everything)
+    """Remove dead letters for good: those with these IDs, or --all. The ledger counts them as discarded."""
+    selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config)
     if not yes:
-        click.confirm("Their events will never reach the sink. Throw them away?", abort=True)
-    done = commands.discard(which)
-    click.echo(f"{done} dead letter(s) are discarded.")
-    _all_of(ids, done)
+        click.confirm("The sink will never get these events. Discard them?", abort=True)
+    done = commands.discard(selection)
+    click.echo(f"{done} dead letter(s) discarded.")
+    _check_all(ids, done)
 
 
 def _commands(config: Path) -> "StoreCommands":
@@ -105,12 +106,12 @@ def _commands(config: Path) -> "StoreCommands":
     return open_commands(load_settings(config, secrets=False).store, SystemClock())
 
 
-def _all_of(ids: tuple[int, ...], done: int) -> None:
-    """End with 1 where less was done than was named."""
+def _check_all(ids: tuple[int, ...], done: int) -> None:
+    """Exit with 1 if some of the given ids were skipped."""
     if len(ids) > done:
         click.secho(
-            f"{len(ids) - done} of the {len(ids)} that were named could not be: they do not exist, are on their way "
-            "already, or are unattributed; `forwarder dead-letters list` shows what there is.",
+            f"{len(ids) - done} of {len(ids)} dead letters were skipped: not found, being sent again, "
+            "still malformed, or unattributed. See: forwarder dead-letters list",
             fg="red",
             err=True,
         )
@@ -119,16 +120,16 @@ def _all_of(ids: tuple[int, ...], done: int) -> None:
 
 def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> Selection:
     if bool(ids) == everything:
-        raise click.UsageError("name IDs, or give --all (with --sink or --reason, all of those)")
+        raise click.UsageError("give IDs, or --all (with --sink or --reason: all that match)")
     return Selection(ids=ids or None, sink=sink, reason=reason)
 
 
 def _line(letter: DeadLetter) -> str:
     what = f"{letter.event_type} {letter.uuid}" if letter.uuid else f"{letter.count} unattributed event(s)"
     if letter.sink == "receiver":
-        what = f"an element of {letter.org} that is no event"
+        what = f"malformed event of {letter.org}"
     state = " (being sent again)" if letter.state == "replaying" else ""
-    at = to_datetime(letter.at).isoformat(timespec="seconds")
+    at = iso(letter.at, "seconds")
     return f"{letter.id}  {at}  {letter.sink}  {letter.reason}{state}  {what}\n    {letter.detail}"
 
 
@@ -136,7 +137,7 @@ def _json(letter: DeadLetter) -> str:
     import msgspec
 
     fields = {name: getattr(letter, name) for name in letter.__struct_fields__}
-    fields["at"] = to_datetime(letter.at)
+    fields["at"] = iso(letter.at)
     body = fields.pop("body")
     if body is not None:
         fields["body"] = body.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""`forwarder stats`: the ledger."""
+"""`forwarder stats`: prints the ledger."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,12 @@ from forwarder.core.event import Source
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
 
-
-_WAYS = {
-    (Source.HOOK, Source.LOG): "its hook, and its System Log",
-    (Source.HOOK,): "its hook alone; with `api` its System Log is read too, and what hooks do not bring",
-    (Source.LOG,): "its System Log alone; it has no secret for a hook",
+_SOURCES = {
+    (Source.HOOK, Source.LOG): "event hook and System Log",
+    (
+        Source.HOOK,
+    ): "event hook only; with `api` the forwarder reads its System Log too, which shows all events",
+    (Source.LOG,): "System Log only; it has no secret for a hook",
 }
 
 
@@ -27,24 +28,26 @@ _WAYS = {
 def stats(config: Path, *, as_json: bool) -> None:
     """Show the ledger: where every stored event is. Works whether or not a forwarder runs on the store.
 
-    For each sink, delivered + dead + discarded + skipped + waiting = stored; where that does not hold, the exit
-    code is 1. `rejected` counts elements of envelopes that were no event; they are the receiver's dead letters.
+    For each sink, delivered + dead + discarded + skipped + waiting = stored; if not, the exit code is 1.
+    `rejected` counts malformed events; they are dead letters of the receiver.
     """
     from forwarder.store.engine import open_commands
 
     settings = load_settings(config, secrets=False)
     ledger = open_commands(settings.store, SystemClock()).ledger()
-    ways = {name: org.sources for name, org in settings.orgs.items()}
+    sources = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
-        click.echo(json.dumps(ledger.as_json() | {"orgs": ways}, indent=2))
+        click.echo(json.dumps(ledger.as_json() | {"orgs": sources}, indent=2))
     else:
         _print(ledger)
-        for name, comes in ways.items():
-            click.echo(f"{name}: {_WAYS[comes]}")
+        for name, enabled in sources.items():
+            click.echo(f"{name}: {_SOURCES[enabled]}")
     for imbalance in ledger.imbalances:
         click.secho(imbalance, fg="red", err=True)
     if not ledger.balanced:
-        click.secho("The ledger does not balance: keep the store file and report this.", fg="red", err=True)
+        click.secho(
+            "The ledger does not balance. Keep the store file and report this bug.", fg="red", err=True
+        )
         raise SystemExit(1)
 
 
@@ -55,7 +58,7 @@ def _print(ledger: "Ledger") -> None:
     console = Console()
     console.print(
         f"{ledger.stored:,} events stored, {ledger.duplicates:,} duplicates dropped, "
-        f"{ledger.rejected:,} elements that were no event; {ledger.bytes / 1e6:,.1f} MB on disk"
+        f"{ledger.rejected:,} malformed events; {ledger.bytes / 1e6:,.1f} MB on disk"
     )
     table = Table(box=None)
     for column in ("sink", "delivered", "waiting", "dead letters", "discarded", "skipped"):

@@ -10,7 +10,7 @@ from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 Start = Literal["oldest", "now"]
-"""Where a sink that is new to the store starts: with the oldest event held, or with the next one to arrive."""
+"""Where a sink that the store does not know starts: with the oldest event held, or with the next one."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -21,8 +21,8 @@ class Batch(msgspec.Struct, frozen=True):
         malformed: elements that are not events; they become dead letters of the receiver.
         source: where the malformed elements came from; an event carries its own source.
         cursor: (name, value) to store in the same transaction.
-        expected_by_hook: uuids of those events that our hook should deliver too. A new one is pending until the hook
-            delivers it, or until `mark_missed`.
+        expected_by_hook: uuids of those events that our hook should deliver too. A new one is pending until
+            the hook delivers it, or until `mark_missed`.
     """
 
     events: Sequence[Event] = ()
@@ -71,7 +71,7 @@ class EventStore(Protocol):
         ...
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark as missed each event of `org` that is still pending and was both published and received before `before`.
+        """Mark pending events of `org` as missed if they were published and received before `before`.
 
         Returns:
             How many are newly missed.
@@ -85,9 +85,9 @@ class EventStore(Protocol):
 class Settlement(msgspec.Struct, frozen=True):
     """What a sink has finished, committed in one transaction.
 
-    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead letters
-    that an operator sends again). In the log, `position` moves only over finished events, so it moves by exactly
-    `delivered + len(dead)`.
+    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead
+    letters that an operator sends again). In the log, `position` moves only over finished events, so it moves
+    by exactly `delivered + len(dead)`.
 
     Attributes:
         position: every event of the log up to here is finished.
@@ -156,8 +156,8 @@ class Sink(Protocol):
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """Try to deliver `batch` once, with no retry inside. It never raises for what the other side does: a
-        failure is an outcome. It may be cancelled at any await. It holds the event loop for at most 20 ms at a
-        time."""
+        failure is an outcome. It may be cancelled at any await. It holds the event loop for at most 20 ms at
+        a time."""
         ...
 
     async def close(self) -> None:

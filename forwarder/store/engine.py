@@ -1,4 +1,4 @@
-"""What an engine of the store provides, and how to open the configured one. SQLite is the only engine so far."""
+"""What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -70,7 +70,7 @@ class StoreCommands(Protocol):
     """
 
     def ledger(self) -> Ledger:
-        """Count where every event is. Waiting events are counted one by one, which reads all of their bodies."""
+        """Count where every event is; waiting events one by one, which reads all of their bodies."""
         ...
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
@@ -94,7 +94,8 @@ class StoreCommands(Protocol):
     def replay(self, which: Selection) -> int:
         """Send dead letters again; without a running forwarder, its next start sends them.
 
-        Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events by now.
+        Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events
+        by now.
 
         Returns:
             How many will be sent.

@@ -1,7 +1,8 @@
-"""The ledger: where every stored event is, for each sink. `stored = delivered + dead + discarded + skipped + waiting`.
+"""The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + waiting`.
 
-The two sides have different origins: `stored` is a counter that each commit moves; `delivered`, `discarded` and
-`skipped` are counted with the sink's position; `dead` are the dead letters that exist, `waiting` the events that exist.
+That holds for each sink. The two sides have different origins: `stored` is a counter that each commit moves;
+`delivered`, `discarded` and `skipped` are counted with the sink's position; `dead` are the dead letters that
+exist, `waiting` the events that exist.
 """
 
 from typing import Any

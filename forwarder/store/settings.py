@@ -1,4 +1,4 @@
-"""What the operator sets about the store."""
+"""Settings of the store."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ from pydantic import field_validator
 
 from forwarder.config_types import Duration, PathStr, Section, Size
 
-_LEAST = 1024 * 1024
+_MIN_SIZE = 1024 * 1024
 
 
 class StoreSettings(Section):
     """The section `store` of the configuration.
 
     Attributes:
-        path: the file; `-wal`, `-shm`, `.lock` and `.control` stand beside it.
-        max_size: the most that the store may hold. Events that a sink still waits for are never dropped to keep to
-            it; when those alone fill it, new events are refused (503).
+        path: the file; files with `-wal`, `-shm`, `.lock` and `.control` appended to its name are beside it.
+        max_size: the most that the store may hold. Events that a sink still waits for are never dropped to
+            keep to it; when those alone fill it, new events are refused (503).
         retention: how long an event's body is kept after every sink has settled it.
         dedup_window: how long an event's uuid is remembered.
     """
@@ -27,7 +27,7 @@ class StoreSettings(Section):
 
     @field_validator("max_size")
     @classmethod
-    def _large_enough(cls, value: int) -> int:
-        if value < _LEAST:
+    def _validate_max_size(cls, value: int) -> int:
+        if value < _MIN_SIZE:
             raise ValueError("must be at least 1MiB")
         return value

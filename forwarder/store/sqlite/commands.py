@@ -1,7 +1,7 @@
 """An operator's commands on an SQLite store.
 
-Reading needs no forwarder. Only one process may write to a store: the running forwarder does it when asked; without
-one, the command opens the store itself.
+Reading needs no forwarder. Only one process may write to a store: the running forwarder does it when asked;
+without one, the command opens the store itself.
 """
 
 import asyncio

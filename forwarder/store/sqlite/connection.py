@@ -116,8 +116,8 @@ class WriteConnection:
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.
 
-        What the failed commit wrote may be in the WAL without being on the disk. A power cut would then also lose
-        commits that were appended to the WAL later. So the WAL is checkpointed and truncated first.
+        What the failed commit wrote may be in the WAL without being on the disk. A power cut would then also
+        lose commits that were appended to the WAL later. So the WAL is checkpointed and truncated first.
         """
         db = schema.connect_writer(self._path)
         try:

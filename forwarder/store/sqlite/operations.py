@@ -27,9 +27,9 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     """Mark at most `limit` events of `org` as missed, as `core.ports.EventStore.mark_missed`."""
     # One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
     return tx.db.execute(
-        "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) AND uuid IN ("
-        "SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) AND missed_at IS NULL "
-        "AND since < :before AND published < :before ORDER BY since LIMIT :limit)",
+        "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) "
+        "AND uuid IN (SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) "
+        "AND missed_at IS NULL AND since < :before AND published < :before ORDER BY since LIMIT :limit)",
         {"now": tx.now, "org": org, "before": before, "limit": limit},
     ).rowcount
 
@@ -103,8 +103,8 @@ def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
         or not all(before < seq <= done.position for seq in dead)
     ):
         raise ValueError(
-            f"the sink {sink} at {before} of {last} cannot move to {done.position} with "
-            f"{done.delivered} delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
+            f"the sink {sink} at {before} of {last} cannot move to {done.position} with {done.delivered} "
+            f"delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
         )
 
 

@@ -1,7 +1,7 @@
 """Drops bodies that every sink has settled, and uuids of which no late copy is expected any more.
 
-Bodies are dropped from the lowest `seq` on, so the log never has a hole. An event that an attached sink still waits
-for is never dropped.
+Bodies are dropped from the lowest `seq` on, so the log never has a hole. An event that an attached sink still
+waits for is never dropped.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 
 def _settled(db: sqlite3.Connection) -> int:
-    """Return the last `seq` that every attached sink has finished; without attached sinks, the last of all."""
+    """Return the last `seq` that every attached sink has finished; the last of all if none is attached."""
     row = db.execute(
         "SELECT COALESCE((SELECT MIN(seq) FROM positions WHERE attached), (SELECT stored FROM counters))"
     ).fetchone()
@@ -33,7 +33,7 @@ def _settled(db: sqlite3.Connection) -> int:
 
 
 def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
-    """Drop settled bodies, oldest first, until `at_least` bytes are dropped or none is left; return the bytes."""
+    """Drop settled bodies, oldest first, until `at_least` bytes are dropped; return how many were."""
     freed = last = 0
     rows = db.execute("SELECT seq, LENGTH(body) FROM events WHERE seq <= ? ORDER BY seq", (_settled(db),))
     for seq, size in rows:
@@ -75,7 +75,7 @@ class Pruner:
         return bool(rows) and last == rows[-1][0]
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Forget old ids, but never that of an event whose body is held: a copy of it would be stored again."""
+        """Forget old ids, except those of events whose bodies are held: a copy would be stored again."""
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
@@ -89,7 +89,8 @@ class Pruner:
         old = [(org, uuid) for org, uuid, since in rows if since < until]
         if old:
             db.executemany("DELETE FROM known WHERE org = ? AND uuid = ?", old)
-            # A forgotten event cannot stay pending: its hook copy would be a new event, and would not clear the entry.
+            # A forgotten event cannot stay pending: its hook copy would be a new event, and would not clear
+            # the entry.
             db.execute(
                 "DELETE FROM awaited WHERE (org, uuid) > (?, ?) AND (org, uuid) <= (?, ?) AND NOT EXISTS "
                 "(SELECT 1 FROM known WHERE known.org = awaited.org AND known.uuid = awaited.uuid)",

@@ -85,8 +85,8 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     Args:
         db: a reading connection.
         path: of the store.
-        exact: count waiting events one by one, which reads all their bodies. If not, take their number from the first
-            and the last `seq`: instant, but blind to a hole between them.
+        exact: count waiting events one by one, which reads all their bodies. If not, take their number from
+            the first and the last `seq`: instant, but blind to a hole between them.
     """
     with _snapshot(db):
         stored, duplicates, rejected = db.execute(

@@ -1,6 +1,7 @@
 """The store's file: created as a whole, checked before anything is written to it, and migrated.
 
-A file that is not ours, or of a version that we do not know, is left as it is, byte for byte: every check only reads.
+A file that is not ours, or of a version that we do not know, is left as it is, byte for byte: every check
+only reads.
 """
 
 import os
@@ -32,14 +33,14 @@ STEPS: Sequence[str] = (
     UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
     """,
 )
-"""Step n (from 1) migrates version n to n + 1. Each runs in one transaction; a released step is never changed."""
+"""Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 
 PAGE_SIZE = 16384
-"""Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these 1.06 to 1.23;
-larger ones save little and slow a commit, which writes whole pages."""
+"""Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these
+1.06 to 1.23; larger ones save little and slow a commit, which writes whole pages."""
 
 BUSY_TIMEOUT = 1000
-"""Milliseconds to wait for another process; only a reader that starts, or a command, makes the writer wait at all."""
+"""Milliseconds to wait for another process: for a reader that starts, or for a command."""
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
@@ -96,7 +97,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Return a connection that only reads, whether or not a forwarder runs on the store. It never checkpoints.
+    """Return a connection that only reads and never checkpoints, whether or not a forwarder runs.
 
     Args:
         path: of the store.
@@ -152,8 +153,8 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
-        # A cleanly closed store has no WAL. To read it, SQLite creates an empty one, which this user may not do.
-        # No process writes to the store while it has no WAL, so the file can be read as it is.
+        # A cleanly closed store has no WAL. To read it, SQLite creates an empty one, which this user may not
+        # do. No process writes to the store while it has no WAL, so the file can be read as it is.
         if live or wal_path(path).exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
@@ -171,10 +172,11 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Create an empty store under another name, then rename it: a crash leaves no store rather than half of one."""
+    """Create an empty store under another name, then rename it, so that a crash leaves no half of one."""
     if wal_path(path).exists():
         raise StoreFormatError(
-            f"{path}-wal holds events, but its store {path} is missing; put it back, or move the WAL away as well"
+            f"{path}-wal holds events, but its store {path} is missing; "
+            "put it back, or move the WAL away as well"
         )
     new = path.with_name(path.name + ".new")
     for leftover in (new, wal_path(new), new.with_name(new.name + "-journal")):
@@ -232,8 +234,8 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
         db.execute("SELECT uuid FROM awaited LIMIT 1").fetchone()
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
-            f"the store {path} is damaged: it holds event {last}, but its counter is {counters and counters[0]}; "
-            f"restore it from a backup. {_UNCHANGED}"
+            f"the store {path} is damaged: it holds event {last}, but its counter is "
+            f"{counters and counters[0]}; restore it from a backup. {_UNCHANGED}"
         )
 
 

@@ -1,12 +1,14 @@
--- The store, version 2; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a comment says otherwise.
--- A canonical lower-case uuid is encoded as 16 bytes with its time first (uuid_key.py), anything else is text.
+-- The store, version 2; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
+-- (uuid_key.py), anything else is text.
 
 CREATE TABLE orgs (
   id INTEGER PRIMARY KEY,            -- replaces the name in other tables
   name TEXT NOT NULL UNIQUE          -- as in the configuration
 );
 
--- The log: one row for each event whose body is held. Rows are dropped from the lowest `seq` on, so there is never a hole.
+-- The log: one row for each event whose body is held. Rows are dropped from the lowest `seq` on, so there is
+-- never a hole.
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY,           -- position in the log, from 1 without a hole
   org INTEGER NOT NULL,              -- orgs.id
@@ -27,10 +29,10 @@ CREATE TABLE known (
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
 
--- Pending and missed events: the System Log showed them first, although our hook should deliver them too. A row is deleted
--- when the hook delivers the event, at the latest with its row in `known`. The grace period starts when the event happened
--- or when the log showed it, whichever is later: when Okta's log is late, its hook is late as well, and an event that is
--- marked as missed too early is counted for good.
+-- Pending and missed events: the System Log showed them first, although our hook should deliver them too. A
+-- row is deleted when the hook delivers the event, at the latest with its row in `known`. The grace period
+-- starts when the event happened or when the log showed it, whichever is later: when Okta's log is late, its
+-- hook is late as well, and an event that is marked as missed too early is counted for good.
 CREATE TABLE awaited (
   org INTEGER NOT NULL,              -- orgs.id
   uuid BLOB NOT NULL,                -- encoded
@@ -58,7 +60,7 @@ CREATE TABLE positions (
   seq INTEGER NOT NULL,              -- every event up to here is finished
   delivered INTEGER NOT NULL,        -- events that the sink accepted, including replays
   discarded INTEGER NOT NULL,        -- dead letters that an operator removed
-  skipped INTEGER NOT NULL,          -- events that were not meant for it, or that were dropped before it was attached
+  skipped INTEGER NOT NULL,          -- events that were never meant for it, or dropped before it was attached
   attached INTEGER NOT NULL          -- 1 while it is configured; only then it holds bodies back
 ) WITHOUT ROWID;
 
@@ -68,7 +70,7 @@ CREATE TABLE dead_letters (
   sink TEXT NOT NULL,                -- the sink that rejected it
   seq INTEGER,                       -- of the event; NULL for malformed and unattributed ones
   state TEXT NOT NULL,               -- dead, or replaying while it is sent again
-  count INTEGER NOT NULL,            -- 1; more if a sink rejected that many without saying which (unattributed)
+  count INTEGER NOT NULL,            -- 1; more only if unattributed: the sink did not say which it rejected
   reason TEXT NOT NULL,              -- core.outcome.RejectReason
   detail TEXT NOT NULL,              -- the sink's message
   at INTEGER NOT NULL,               -- when it was last rejected
@@ -79,7 +81,7 @@ CREATE TABLE dead_letters (
   received_at INTEGER,               -- NULL if unattributed
   via TEXT NOT NULL,                 -- its source: hook or log; '' if unattributed
   envelope_id BLOB NOT NULL,         -- encoded; '' if there was none
-  body BLOB                          -- byte for byte as received; NULL if unattributed: it cannot be sent again
+  body BLOB                          -- byte for byte as received; NULL if unattributed
 );
 -- Finds the replays of a sink in their order, and counts without touching a body.
 CREATE INDEX dead_letters_by_state ON dead_letters (sink, state, id, count);

@@ -57,8 +57,8 @@ class SqliteStore:
             lock.release()
             raise
         try:
-            # Connect now, because SQLite then creates its shared memory, which it could not do on a full disk:
-            # stored events can be delivered even while nothing can be written.
+            # Connect now, because SQLite then creates its shared memory, which it could not do on a full
+            # disk: stored events can be delivered even while nothing can be written.
             await store._log_reader.run(lambda _: None)
         except BaseException:
             await store.close()
@@ -93,8 +93,8 @@ class SqliteStore:
     async def mark_missed(self, org: str, before: Micros) -> int:
         """As `core.ports.EventStore.mark_missed`, in small steps.
 
-        An error after the first step only ends the call early: it returns what is committed, and the next call marks
-        the rest.
+        An error after the first step only ends the call early: it returns what is committed, and the next
+        call marks the rest.
         """
         step = partial(operations.mark_missed, org=org, before=before, limit=_MISSED_AT_ONCE)
         missed = 0
@@ -128,14 +128,14 @@ class SqliteStore:
         return await self._query_reader.run(partial(queries.ledger, path=self._path, exact=False))
 
     async def replay(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.replay`, in small steps; an error leaves those that are committed."""
+        """As `store.engine.StoreCommands.replay`, in small steps; an error undoes none of the earlier ones."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
             self._news.replay_requested()
 
     async def discard(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.discard`, in small steps; an error leaves those that are committed."""
+        """As `store.engine.StoreCommands.discard`, in small steps; an error undoes none of the earlier ones."""
         return await self._for_each(which, operations.discard)
 
     async def _for_each(self, which: Selection, operation: _OnDeadLetters) -> int:
@@ -214,7 +214,7 @@ class News:
 
 
 class Deadlines:
-    """Timeouts of commits. One timer serves all of them, because one timer each costs a twentieth of a POST."""
+    """Timeouts of commits. One timer serves all of them: one each costs a twentieth of a POST."""
 
     def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
         """Take what to call with a future that was not done in time, and the seconds that it had."""
@@ -233,7 +233,7 @@ class Deadlines:
             self._loop.call_later(_POLL_INTERVAL, self._poll)
 
     def _check(self) -> None:
-        """Expire what is late, and forget what is done: here, because a callback of each future would cost more."""
+        """Expire what is late, and forget what is done: cheaper here than by a callback of each future."""
         now = self._loop.time()
         watched, self._watched = self._watched, []
         for future, deadline, seconds in watched:

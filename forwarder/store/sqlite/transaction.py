@@ -16,21 +16,22 @@ RECEIVER = "receiver"
 """The sink name under which malformed events are dead letters. No real sink may have it."""
 
 _SMALL = 1024 * 1024
-"""Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy of what
-was bound to it last."""
+"""Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy
+of what was bound to it last."""
 
 _PAGE_OVERHEAD = 1.25
 """Bytes on disk per byte to store: a page is never quite full."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
-"""Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from the event
-loop costs more than inserting a row."""
+"""Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
+the event loop costs more than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
     """Return one statement for each length."""
     row = f"({', '.join('?' * columns)})"
-    return {rows: f"INSERT INTO {table} VALUES {', '.join([row] * rows)}" for rows in _LENGTHS}  # noqa: S608  # a constant
+    insert = f"INSERT INTO {table} VALUES "  # noqa: S608 - a constant
+    return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
 _INSERT_IDS = _insert("known", 3)
@@ -100,7 +101,8 @@ class Transaction:
                 self._add_malformed(element, batch.source)
             if batch.cursor is not None:
                 self.db.execute(
-                    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    "INSERT INTO cursors VALUES (?, ?) "
+                    "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     batch.cursor,
                 )
             results.append(Appended(stored, len(batch.events) - len(stored)))

@@ -1,9 +1,9 @@
-"""Encodes a uuid as the store keeps it: 16 bytes with the time first, so that new rows land beside each other.
+"""Encodes a uuid as 16 bytes with the time first, so that new rows land beside each other.
 
-Okta's event ids are version-1 uuids, which start with their fastest-changing bytes: as text, each new one would land on
-another page of the index. Only the canonical lower-case spelling is encoded; any other id stays text. SQLite never
-treats a BLOB as equal to a TEXT, and `decode(encode(x)) == x` for every x, so ids in different spellings have different
-keys.
+Okta's event ids are version-1 uuids, which start with their fastest-changing bytes: as text, each new one
+would land on another page of the index. Only the canonical lower-case spelling is encoded; any other id stays
+text. SQLite never treats a BLOB as equal to a TEXT, and `decode(encode(x)) == x` for every x, so ids in
+different spellings have different keys.
 """
 
 import re

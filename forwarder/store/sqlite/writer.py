@@ -1,9 +1,9 @@
 """The only thread that writes: takes all operations that wait, commits them once, resolves their futures.
 
-It does not wait for a group to grow: while one group is fsynced, the next one gathers. When the thread reports a
-commit, an fsync has returned after it; when a commit fails, every operation of the group fails and nothing of it
-stays. After an I/O error the file is opened again: a second fsync on the same handle may succeed without having
-written anything.
+It does not wait for a group to grow: while one group is fsynced, the next one gathers. When the thread
+reports a commit, an fsync has returned after it; when a commit fails, every operation of the group fails and
+nothing of it stays. After an I/O error the file is opened again: a second fsync on the same handle may
+succeed without having written anything.
 """
 
 import asyncio
@@ -227,7 +227,7 @@ class Writer:
             )
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """One operation spoilt the group: run each in a transaction of its own, so that only that one fails."""
+        """Run each operation of a failed group in its own transaction, so that only the cause of it fails."""
         if len(group) > 1:
             for pending in group:
                 self._commit([pending])
