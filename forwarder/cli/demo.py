@@ -210,10 +210,10 @@ async def _settled(forwarder: Any, emulator: Any, stop: asyncio.Event, patience:
         async with asyncio.timeout(patience):
             await emulator.drain()
             while not stop.is_set():
-                status, org = await forwarder.status.gather(), emulator.progress()
+                status, org = await forwarder.status.gather(), emulator.counts()
                 waiting = sum(sink["waiting"] for sink in status["sinks"].values())
                 missed = status["okta"][ORG]["log"]["missed"]
-                if not waiting and status["stored"] >= org.happened + org.own and missed >= org.dropped:
+                if not waiting and status["stored"] >= org.events + org.own and missed >= org.dropped:
                     return
                 await emulator.clock.sleep(0.05)
 
@@ -252,13 +252,11 @@ class _View:
     async def _table(self) -> Any:
         from rich.table import Table
 
-        status, org = await self._forwarder.status.gather(), self._emulator.progress()
+        status, org = await self._forwarder.status.gather(), self._emulator.counts()
         table = Table(box=None, show_header=False, padding=(0, 1))
         for width in (11, 24, 20):
             table.add_column(no_wrap=True, min_width=width)
-        table.add_row(
-            "[bold]Okta org[/]", f"{org.happened:,} events happened", f"{org.waiting:,} on their way"
-        )
+        table.add_row("[bold]Okta org[/]", f"{org.events:,} events happened", f"{org.waiting:,} on their way")
         okta = status["okta"][ORG]
         hook, log = okta["hook"], okta["log"]
         table.add_row("[bold]hook[/]", f"{hook['condition']}", f"{org.dropped:,} never delivered")

@@ -52,7 +52,6 @@ def emulate_okta(
     \b
       POST /emulator/events {"count": N, "types": […]}   let N events happen
       PUT  /emulator/faults {"drop": 0.3, …}             change the faults
-      POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       GET  /emulator/ledger                              what happened, and what became of it
 
     The faults of the System Log stand in "log": shares of calls that are limited, crowded (429), broken (500), silent or
@@ -135,12 +134,12 @@ def _clients(
     if client_key is None:
         raise click.UsageError("--client needs --client-key: the key that signs its assertions")
     from forwarder.config_types import Secret
-    from forwarder.emulator.oauth.jws import JwsError, read_key
+    from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
 
     try:
         key = Secret.read({"file": client_key})
         read_key(key.reveal())
-    except (ValueError, JwsError) as error:
+    except (ValueError, KeyFormatError) as error:
         raise click.UsageError(f"--client-key: {error}") from None
     client: dict[str, Any] = {"keys": [key], "dpop": not no_dpop}
     if client_scopes is not None:

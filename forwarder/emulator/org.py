@@ -1,8 +1,9 @@
-"""The emulated org: an Okta org in a process, for the demo, for tests, and for trying a configuration without Okta."""
+"""The emulated org: an Okta org in a process, for the demo, for tests, and to try a configuration without Okta."""
 
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle, islice
 from random import Random
 from typing import Self
@@ -11,32 +12,34 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
-from forwarder.emulator.hooks.caller import Caller, Connections
-from forwarder.emulator.hooks.deliverer import Post, Quota
-from forwarder.emulator.hooks.delivery import Delivery
+from forwarder.emulator.hooks.deliverer import Deliverer, Quota
 from forwarder.emulator.hooks.hooks import Hook, Hooks
-from forwarder.emulator.hooks.preview import Preview, Previewed
+from forwarder.emulator.hooks.queue import HookQueue
+from forwarder.emulator.hooks.receiver_client import ReceiverClient
+from forwarder.emulator.hooks.reports import HookReports
 from forwarder.emulator.http.errors import invalid
-from forwarder.emulator.reports import Reports
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.system_log.log import LogEntry, SystemLog
 
+_HISTORY = 100_000
+"""Events that the System Log keeps."""
+
 _SLICE = 50
-"""Events that are made at one go; then others get their turn."""
+"""Events that are generated before other tasks run."""
 
 _TICK = 0.02
-"""Seconds between two looks at what should have happened by itself."""
+"""Seconds between two checks of how many events `rate` demands."""
 
 
 class HookLedger(msgspec.Struct, frozen=True):
-    """What became of one hook's events.
+    """The results of one hook's events.
 
     Attributes:
-        delivered: uuids that its receiver took.
-        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them all the same.
+        delivered: uuids that the receiver accepted.
+        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them nevertheless.
     """
 
     delivered: list[str]
@@ -44,12 +47,12 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """What happened, and what became of it.
+    """All events, and what became of them.
 
     Attributes:
-        events: uuids of every event that happened in the org.
-        own: uuids of what the org's log says of its own hooks: that one was made, or that a POST failed. No hook has them.
-        hooks: by hook id, deleted hooks included. An event that still waits stands in neither list.
+        events: uuids of every event that was emitted.
+        own: uuids of the org's events about its own hooks, which no hook carries.
+        hooks: by hook id, deleted hooks included. An event that still waits is in neither list.
     """
 
     events: list[str]
@@ -57,10 +60,10 @@ class Ledger(msgspec.Struct, frozen=True):
     hooks: dict[str, HookLedger]
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """The ledger in numbers, all hooks together; cheap, for a live view."""
+class LedgerCounts(msgspec.Struct, frozen=True):
+    """The ledger in numbers, of all hooks together; cheap, for a live view."""
 
-    happened: int
+    events: int
     own: int
     delivered: int
     dropped: int
@@ -68,14 +71,12 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Emulator:
-    """An Okta org. Enter it as a context, or nothing is delivered; on leaving, what still waits is given up.
+    """An Okta org. Enter it as a context manager to start delivery; leaving it drops what still waits.
 
     Attributes:
-        settings: as given.
-        hooks: the event hooks; for what a caller of the API does, use the methods here.
-        log: the System Log.
-        faults: what goes wrong from now on; may be replaced at any time.
-        log_chance: draws the faults of the System Log's API.
+        hooks: the event hooks; a caller of the API uses the methods of this class instead, where there is one.
+        faults: applied from now on; may be replaced at any time.
+        log_fault_random: draws the faults of the System Log's API.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
@@ -83,60 +84,55 @@ class Emulator:
         self.settings = settings
         self.faults = settings.faults
         self.clock = clock
-        self.log = SystemLog(settings.history, clock.now)
+        self.system_log = SystemLog(_HISTORY, clock.now)
         self._generator = Generator(
-            self._chance("events"),
+            self._random("events"),
             origin=settings.url,
             edge_case_share=settings.edge_case_share,
             log_only_share=settings.log_only_share,
-            nulls=settings.nulls == "explicit",
         )
-        reporter = Generator(self._chance("reports"), origin=settings.url)
-        self._reports = Reports(reporter, clock, self._report)
-        self.hooks = Hooks(
-            clock, self._chance("hooks"), self._reports.changed, propagation=settings.propagation
-        )
-        self.log_chance = self._chance("faults of the log")
-        self._late = self._chance("delays of the log")
-        self._quota = Quota(clock, settings.quota, self._reports)
-        self._connections = Connections(settings.ca_file)
-        self._caller = Caller(self._connections, settings.timeout)
-        self._preview = Preview(self.log, self._chance("previews"), self._caller, clock, settings.url)
+        reports = HookReports(Generator(self._random("reports"), origin=settings.url), clock, self._report)
+        self._reports = reports
+        self.hooks = Hooks(clock, self._random("hooks"), reports.changed)
+        self.log_fault_random = self._random("faults of the log")
+        self._log_delay_random = self._random("delays of the log")
+        self._receivers = ReceiverClient(settings.timeout, settings.ca_file)
+        quota = Quota(clock, settings.quota, reports)
+        self._deliverer = Deliverer(settings.url, self._receivers, clock, quota, reports)
         self._uuids: list[str] = []
         self._own_uuids: list[str] = []
-        self._deliveries: dict[str, Delivery] = {}
+        self._queues: dict[str, HookQueue] = {}
         self._tasks = asyncio.TaskGroup()
-        self._own: set[asyncio.Task[None]] = set()
+        self._emitting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         if self.settings.rate:
-            self._own.add(self._tasks.create_task(self._go_on()))
+            self._emitting = self._tasks.create_task(self._emit_at_rate(self.settings.rate))
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for task in self._own:
-            task.cancel()
-        for delivery in self._deliveries.values():
-            delivery.stop()
+        if self._emitting:
+            self._emitting.cancel()
+        for queue in self._queues.values():
+            queue.stop()
         try:
-            # Nothing of the body's error: the group would wrap it, and all its tasks are cancelled already.
+            # Without the body's error, which the group would wrap: all of its tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
-            await self._connections.close()
+            await self._receivers.close()
 
     def create_hook(self, body: bytes) -> Hook:
-        """`POST /api/v1/eventHooks`.
+        """Create a hook from the body of `POST /api/v1/eventHooks`.
 
         Raises:
-            OktaApiError: the org refuses it.
+            OktaApiError: Okta would refuse it.
         """
         hook = self.hooks.create(body)
-        chance = self._chance(f"faults of {hook.id}")
-        post = Post(hook, self._caller, self.settings, self.clock, self._quota, self._reports)
-        self._deliveries[hook.id] = Delivery(
-            post, self.settings, self.clock, random=chance, tasks=self._tasks
-        )
+        deliver = partial(self._deliverer.deliver, hook)
+        random = self._random(f"faults of {hook.id}")
+        queue = HookQueue(deliver, self.settings, self.clock, random=random, tasks=self._tasks)
+        self._queues[hook.id] = queue
         return hook
 
     def add_hook(
@@ -148,14 +144,17 @@ class Emulator:
         header: str = "Authorization",
         types: Sequence[str] = HOOK_TYPES,
     ) -> Hook:
-        """Create a hook, as `create_hook`, from the little that it needs.
+        """Create a hook.
 
         Args:
-            uri: where it posts; https, or http to this machine.
-            secret: the value that it sends in `header`.
-            name: the hook's.
-            header: which header carries the secret.
-            types: event types; all that hooks can carry, if none are given.
+            uri: of the receiver; https, or http to a loopback address.
+            secret: the value of `header`.
+            name: of the hook.
+            header: the header that carries the secret.
+            types: event types.
+
+        Raises:
+            OktaApiError: Okta would refuse it.
         """
         auth = {"type": "HEADER", "key": header, "value": secret}
         spec = {
@@ -166,48 +165,36 @@ class Emulator:
         return self.create_hook(msgspec.json.encode(spec))
 
     async def verify(self, hook_id: str) -> Hook:
-        """Send the challenge to the hook's address; with the right echo the hook is VERIFIED.
+        """Send the challenge to a hook's receiver; if it echoes the challenge, the hook becomes VERIFIED.
 
         Raises:
-            OktaApiError: there is no such hook, or no right echo came. The hook stays as it was.
+            OktaApiError: the hook does not exist, or the receiver sent no correct echo.
         """
         hook = self.hooks.get(hook_id)
         channel = hook.spec.channel
-        if not await self._caller.verify(hook) or hook.spec.channel != channel:
-            told = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
+        if not await self._receivers.verify(hook) or hook.spec.channel != channel:
             self._reports.verified(hook, f'Hook "{hook.spec.name}" execution failed')
-            raise invalid("eventHook", told)
+            cause = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
+            raise invalid("eventHook", cause)
         self.hooks.set_verified(hook)
         self._reports.verified(hook, None)
         return hook
 
     def delete_hook(self, hook_id: str) -> None:
-        """Delete an INACTIVE hook; what still waits for it is given up.
+        """Delete an INACTIVE hook and drop what still waits for it.
 
         Raises:
-            OktaApiError: there is no such hook, or it is ACTIVE.
+            OktaApiError: the hook does not exist, or is ACTIVE.
         """
         self.hooks.delete(hook_id)
-        self._deliveries[hook_id].stop()
-
-    async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
-        """Post one event to a hook as the Admin Console's preview does. It stands in no ledger.
-
-        Args:
-            hook_id: whose.
-            uuid: of an event of the System Log; None makes one up.
-
-        Raises:
-            OktaApiError: there is no such hook or event.
-        """
-        return await self._preview.deliver(self.hooks.get(hook_id), uuid)
+        self._queues[hook_id].stop()
 
     async def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
-        """Emit events now, to the System Log and to the hooks. Delivery goes on meanwhile and after.
+        """Emit events now: to the System Log, and to the hooks, which deliver them in the background.
 
         Args:
             count: how many.
-            types: event types to use in turn; if empty, any hook type, common ones more often.
+            types: event types to use in turn; if empty, any type, common ones more often.
 
         Returns:
             The uuids of the events.
@@ -218,12 +205,12 @@ class Emulator:
         return await self._emit_in_slices(count, types, lambda types, _: self._emit_batch(types))
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """Write events to the System Log as if they had happened between `since` and now; no hook delivers them.
+        """Write events to the System Log that are spread from `since` to now; no hook delivers them.
 
         Args:
             count: how many.
             types: as of `emit`.
-            since: when the first one happened.
+            since: the time of the first one.
 
         Returns:
             The uuids of the events.
@@ -235,9 +222,46 @@ class Emulator:
         if since > now:
             raise invalid("since", "since: must not be in the future")
         step = (now - since) // count
-        return await self._emit_in_slices(
-            count, types, lambda types, done: self._emit_past_batch(types, since + done * step, step)
+
+        def emit(types: Sequence[str], done: int) -> list[GeneratedEvent]:
+            events = [
+                self._generator.event(event_type, since + (done + number) * step)
+                for number, event_type in enumerate(types)
+            ]
+            for event in events:
+                self.system_log.append([LogEntry(event.published, event.log)], at=event.published)
+            return events
+
+        return await self._emit_in_slices(count, types, emit)
+
+    async def drain(self) -> None:
+        """Return when every hook's queue is empty and no POST is in flight."""
+        while any(queue.waiting for queue in self._queues.values()):
+            for queue in self._queues.values():
+                await queue.drained()
+
+    def ledger(self) -> Ledger:
+        """Return all events so far and what became of them."""
+        hooks = {
+            hook_id: HookLedger(list(queue.delivered), list(queue.dropped))
+            for hook_id, queue in self._queues.items()
+        }
+        return Ledger(list(self._uuids), list(self._own_uuids), hooks)
+
+    def counts(self) -> LedgerCounts:
+        """Return the ledger in numbers."""
+        queues = self._queues.values()
+        return LedgerCounts(
+            events=len(self._uuids),
+            own=len(self._own_uuids),
+            delivered=sum(len(queue.delivered) for queue in queues),
+            dropped=sum(len(queue.dropped) for queue in queues),
+            waiting=sum(queue.waiting for queue in queues),
         )
+
+    def _random(self, purpose: str) -> Random:
+        """Return a source of randomness for one purpose, so that its draws change no others."""
+        return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
     async def _emit_in_slices(
         self,
@@ -245,7 +269,7 @@ class Emulator:
         types: Sequence[str],
         emit: Callable[[Sequence[str], int], Sequence[GeneratedEvent]],
     ) -> list[str]:
-        """Call `emit` with the types of each slice and the number of events before it."""
+        """Call `emit` with the types of each slice, and with the number of events before it."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
@@ -254,63 +278,23 @@ class Emulator:
         while len(uuids) < count:
             size = min(_SLICE, count - len(uuids))
             some = list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
-            uuids += [event.uuid for event in emit(some, len(uuids))]
+            emitted = [event.uuid for event in emit(some, len(uuids))]
+            self._uuids += emitted
+            uuids += emitted
             await asyncio.sleep(0)
         return uuids
 
-    async def drain(self) -> None:
-        """Return when every hook's queue is empty and no POST is on its way."""
-        while any(delivery.waiting for delivery in self._deliveries.values()):
-            for delivery in self._deliveries.values():
-                await delivery.drained()
-
-    def ledger(self) -> Ledger:
-        """What happened so far, and what became of it. A copy."""
-        hooks = {
-            hook_id: HookLedger(list(delivery.delivered), list(delivery.dropped))
-            for hook_id, delivery in self._deliveries.items()
-        }
-        return Ledger(list(self._uuids), list(self._own_uuids), hooks)
-
-    def progress(self) -> Progress:
-        """The ledger in numbers."""
-        deliveries = self._deliveries.values()
-        return Progress(
-            happened=len(self._uuids),
-            own=len(self._own_uuids),
-            delivered=sum(len(delivery.delivered) for delivery in deliveries),
-            dropped=sum(len(delivery.dropped) for delivery in deliveries),
-            waiting=sum(delivery.waiting for delivery in deliveries),
-        )
-
-    def _chance(self, of_what: str) -> Random:
-        """A source of its own for each thing that is drawn, so that one does not change the others."""
-        return Random(f"{self._seed} {of_what}")  # noqa: S311  no secret is drawn from it
-
     def _emit_batch(self, types: Sequence[str]) -> list[GeneratedEvent]:
         hooks = self.hooks.all()
-        now = self.clock.now()
-        wanted = {hook.id: hook.wanted(now) for hook in hooks}
         events = []
         for event_type in types:
-            ids = [hook_id for hook_id, items in wanted.items() if event_type in items]
-            events.append(self._generator.event(event_type, self.clock.now(), ids))
-        self._uuids += [event.uuid for event in events]
-        for event in events:
+            hook_ids = [hook.id for hook in hooks if event_type in hook.types]
+            event = self._generator.event(event_type, self.clock.now(), hook_ids)
+            events.append(event)
             self._write(event)
         for hook in hooks:
-            mine = [event for event in events if event.event_type in wanted[hook.id]]
-            self._deliveries[hook.id].offer(mine, self.faults)
-        return events
-
-    def _emit_past_batch(self, types: Sequence[str], at: Micros, step: int) -> list[GeneratedEvent]:
-        """Events of the past, the first one `at`, the others each a `step` later, in the log since then."""
-        events = [
-            self._generator.event(event_type, at + number * step) for number, event_type in enumerate(types)
-        ]
-        self._uuids += [event.uuid for event in events]
-        for event in events:
-            self.log.append([LogEntry(event.published, event.log)], at=event.published)
+            mine = [event for event in events if event.event_type in hook.types]
+            self._queues[hook.id].add(mine, self.faults)
         return events
 
     def _report(self, event: GeneratedEvent) -> None:
@@ -318,19 +302,18 @@ class Emulator:
         self._write(event)
 
     def _write(self, event: GeneratedEvent) -> None:
-        """Let the System Log have it, as late as the faults say."""
+        """Append an event to the System Log, as late as the faults demand."""
         faults = self.faults.log
-        late = faults.delay + self._late.random() * faults.spread
-        at = self.clock.now() + round(late * 1_000_000) if late else None
-        self.log.append([LogEntry(event.published, event.log)], at=at)
+        delay = faults.delay + self._log_delay_random.random() * faults.spread
+        at = self.clock.now() + round(delay * SECOND) if delay else None
+        self.system_log.append([LogEntry(event.published, event.log)], at=at)
 
-    async def _go_on(self) -> None:
-        """Events that happen by themselves, `rate` a second on average, however late a tick comes."""
-        rate = self.settings.rate
+    async def _emit_at_rate(self, rate: float) -> None:
+        """Emit `rate` events a second on average, however late this task wakes up."""
         started = self.clock.monotonic()
-        made = 0
+        emitted = 0
         while True:
-            due = int((self.clock.monotonic() - started) * rate) - made
+            due = int((self.clock.monotonic() - started) * rate) - emitted
             await self.emit(due)
-            made += due
+            emitted += due
             await self.clock.sleep(max(_TICK, 1 / rate))

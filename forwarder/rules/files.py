@@ -11,7 +11,7 @@ import yaml
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.elastic import elastic_rule, rule_objects
-from forwarder.rules.log_filter import read_log_filter
+from forwarder.rules.okta_filter import read_okta_filter
 from forwarder.rules.rule import Fault, Rule
 from forwarder.rules.sigma import is_sigma, sigma_rule
 
@@ -106,7 +106,7 @@ def _filters(path: Path, text: str) -> Read:
 
 def _filter(query: str) -> Rule:
     name = query if len(query) <= _MAX_NAME else query[: _MAX_NAME - 1] + "…"
-    return Rule(name=name, language="filter", conditions=(read_log_filter(query),))
+    return Rule(name=name, language="filter", conditions=(read_okta_filter(query),))
 
 
 def _elastic(place: str, found: Any) -> Read:

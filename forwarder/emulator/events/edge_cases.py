@@ -1,87 +1,73 @@
-"""What is unusual in an event, but legal: Okta promises little, so receivers have to live with all of it."""
+"""Unusual but legal contents of events: Okta promises little, so a receiver must accept all of them."""
 
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
+Event = dict[str, Any]
 
-def _microseconds(event: dict[str, Any], random: Random) -> None:
+
+def _microseconds(event: Event, random: Random) -> None:
     event["published"] = f"{event['published'][:-1]}{random.randrange(1, 1000):03d}Z"
 
 
-def _no_address(event: dict[str, Any], random: Random) -> None:
+def _no_address(event: Event, random: Random) -> None:
     if event["client"]["ipAddress"]:
         event["client"]["ipAddress"] = random.choice(("unknown", "203.0.113.9, 198.51.100.4", ""))
 
 
-def _number_as_version(event: dict[str, Any], _: Random) -> None:
+def _number_as_version(event: Event, _: Random) -> None:
     event["version"] = 0
 
 
-def _number_as_postal_code(event: dict[str, Any], random: Random) -> None:
+def _number_as_postal_code(event: Event, random: Random) -> None:
     if event["client"]["geographicalContext"]:
         place = event["client"]["geographicalContext"] | {"postalCode": random.randrange(10000, 99999)}
         event["client"]["geographicalContext"] = place
 
 
-def _unknown_keys(event: dict[str, Any], random: Random) -> None:
+def _unknown_keys(event: Event, random: Random) -> None:
     event["futureContext"] = {"generation": random.randrange(9), "labels": ["a", "b"]}
     event["securityContext"]["futureSignal"] = "seen"
 
 
-def _later_step(event: dict[str, Any], random: Random) -> None:
+def _later_step(event: Event, random: Random) -> None:
     event["authenticationContext"]["authenticationStep"] = random.randrange(1, 5)
 
 
-def _unknown_result(event: dict[str, Any], _: Random) -> None:
+def _unknown_result(event: Event, _: Random) -> None:
     event["outcome"] = {"result": "PARTIAL", "reason": "A result that came after the documentation"}
 
 
-def _huge_debug_data(event: dict[str, Any], _: Random) -> None:
+def _huge_debug_data(event: Event, _: Random) -> None:
     event["debugContext"]["debugData"]["changedAttributes"] = ",".join(f"attribute{n}" for n in range(2000))
 
 
-def _nested_debug_data(event: dict[str, Any], _: Random) -> None:
-    event["debugContext"]["debugData"]["OriginalPrincipal"] = {
-        "id": "00uoriginal000000000",
-        "type": "User",
-        "levels": [1, 2.5, True],
-    }
+def _nested_debug_data(event: Event, _: Random) -> None:
+    principal = {"id": "00uoriginal000000000", "type": "User", "levels": [1, 2.5, True]}
+    event["debugContext"]["debugData"]["OriginalPrincipal"] = principal
 
 
-def _blank_message(event: dict[str, Any], _: Random) -> None:
+def _blank_message(event: Event, _: Random) -> None:
     event["displayMessage"] = ""
 
 
-def _nobody(event: dict[str, Any], _: Random) -> None:
+def _no_actor(event: Event, _: Random) -> None:
     event["actor"] = None
 
 
-_ODDITIES: tuple[Callable[[dict[str, Any], Random], None], ...] = (
-    _microseconds,
-    _no_address,
-    _number_as_version,
-    _number_as_postal_code,
-    _unknown_keys,
-    _later_step,
-    _unknown_result,
-    _huge_debug_data,
-    _nested_debug_data,
-    _blank_message,
-    _nobody,
-)
+_EDGE_CASES: tuple[Callable[[Event, Random], None], ...] = (
+    _microseconds, _no_address, _number_as_version, _number_as_postal_code, _unknown_keys, _later_step,
+    _unknown_result, _huge_debug_data, _nested_debug_data, _blank_message, _no_actor,
+)  # fmt: skip
 
 
-def add_edge_cases(event: dict[str, Any], random: Random) -> bool:
-    """Put one or two unusual things into `event`.
-
-    Args:
-        event: in the System Log's shape; changed in place.
-        random: chooses.
+def add_edge_cases(event: Event, random: Random) -> bool:
+    """Put one or two edge cases into an event of the System Log's shape, in place.
 
     Returns:
-        Whether the hook shape shall keep its explicit nulls as well.
+        Whether the hook's shape should keep explicit nulls too.
     """
-    for make in random.sample(_ODDITIES, random.choice((1, 1, 2))):
-        make(event, random)
+    for add in random.sample(_EDGE_CASES, random.choice((1, 1, 2))):
+        add(event, random)
     return random.random() < 0.3

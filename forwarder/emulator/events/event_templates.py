@@ -1,6 +1,7 @@
-"""What an event of each type tells: who acts, on what, how often, and how it may fail.
+"""What events of each type contain: who acts, on what, how often, and how it may fail.
 
-Common types have a template of their own; all others, and types that Okta adds later, take that of their longest known prefix.
+Common types have a template of their own; every other type, also one that Okta adds later, takes the template of its
+longest known prefix.
 """
 
 from functools import cache
@@ -14,21 +15,20 @@ Actor = Literal["user", "admin", "client", "system"]
 
 
 class EventTemplate(msgspec.Struct, frozen=True):
-    """How events of one type look.
+    """What events of one type contain.
 
     Attributes:
-        weight: how often it happens, beside the others.
-        actor: who acts; `system` acts in a job, without any client.
-        targets: kinds of what it acts on.
-        message: what a human reads; empty: made from the type's name.
-        severity: Okta's word.
-        result: of one that went well.
-        failed: share of those that do not go well.
-        failure: result of those.
-        reasons: why they do not.
-        debug: what else the debug data says: keys with their possible values.
-        signs_in: somebody proves who they are, so risk, behaviour and device are judged.
-        legacy: Okta's older name of the type.
+        weight: how often it happens, relative to the others.
+        actor: `system` acts in a background job, which has no client.
+        targets: their kinds.
+        message: `displayMessage`; if empty, it is derived from the type's name.
+        result: `outcome.result` of a success.
+        failed: share of failures.
+        failure: `outcome.result` of a failure.
+        reasons: possible values of `outcome.reason`.
+        debug: more debug data: keys with their possible values.
+        signs_in: a sign-in, so Okta assesses risk, behaviour and device.
+        legacy: `legacyEventType`.
     """
 
     weight: float = 0.2
@@ -49,11 +49,8 @@ _FACTORS = (
     "OKTA_VERIFY_PUSH", "FIDO_WEBAUTHN", "SIGNED_NONCE", "OKTA_SOFT_TOKEN", "SMS_FACTOR", "PASSWORD_AS_FACTOR",
 )  # fmt: skip
 _ROLES = (
-    "Super administrator",
-    "Application administrator",
-    "Help desk administrator",
-    "Read-only administrator",
-)
+    "Super administrator", "Application administrator", "Help desk administrator", "Read-only administrator",
+)  # fmt: skip
 
 _COMMON = {
     "user.session.start": EventTemplate(60, "user", ("AuthenticatorEnrollment", "AppInstance"), "User signs in to Okta", failed=0.15, reasons=("INVALID_CREDENTIALS", "VERIFICATION_ERROR", "LOCKED_OUT"), signs_in=True, legacy="core.user_auth.login_success"),
@@ -151,7 +148,7 @@ _BY_PREFIX = {
 
 @cache
 def template_of(event_type: str) -> EventTemplate:
-    """The template of `event_type`, known or not."""
+    """Return the template of an event type, known or not."""
     if event_type in _COMMON:
         return _COMMON[event_type]
     return _BY_PREFIX[max((prefix for prefix in _BY_PREFIX if event_type.startswith(prefix)), key=len)]
@@ -159,15 +156,15 @@ def template_of(event_type: str) -> EventTemplate:
 
 @cache
 def display_message(event_type: str) -> str:
-    """What a human reads: the template's own words, or the type's name in words."""
-    if template_of(event_type).message:
-        return template_of(event_type).message
+    """Return `displayMessage`: the template's, or one that is derived from the type's name."""
+    if message := template_of(event_type).message:
+        return message
     *subject, verb = event_type.replace("_", " ").split(".")
     return f"{verb.capitalize()}: {' '.join(subject)}"
 
 
 HOOK_TYPES = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
-"""The types that Okta delivers by event hooks."""
+"""The types that hooks can carry."""
 
 LOG_ONLY_TYPES = tuple(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE not in tags)
 """The types that only the System Log has."""

@@ -1,5 +1,7 @@
-"""Who and what appears in the events of the emulated org: people, places, apps, groups. All of it is invented;
-addresses, networks and domains come from the ranges that are reserved for documentation."""
+"""The people, places, apps and groups in the events of the emulated org.
+
+All of them are invented; addresses, networks and domains come from the ranges that are reserved for documentation.
+"""
 
 from random import Random
 from typing import Any
@@ -7,7 +9,16 @@ from typing import Any
 import msgspec
 
 Agent = tuple[str, str, str, str]
-"""A browser: its raw user agent, and the system, browser and kind of device that Okta reads from it."""
+"""A client: its raw user agent, and the system, browser and kind of device that Okta reads from it."""
+
+SYSTEM = {
+    "id": "00usystem0principal0",
+    "type": "SystemPrincipal",
+    "alternateId": "system@okta.com",
+    "displayName": "Okta System",
+    "detailEntry": None,
+}
+"""The actor of background jobs."""
 
 _ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -69,7 +80,7 @@ _THINGS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Network(msgspec.Struct, frozen=True):
-    """Where a request comes from."""
+    """The network of a client."""
 
     ip: str
     place: dict[str, Any]
@@ -77,13 +88,9 @@ class Network(msgspec.Struct, frozen=True):
     isp: str
     proxy: bool
 
-    @property
-    def version(self) -> str:
-        return "V6" if ":" in self.ip else "V4"
-
 
 class Person(msgspec.Struct, frozen=True):
-    """A user of the org, with the browser and the network that they mostly use."""
+    """A user of the org, with their usual client and network."""
 
     id: str
     name: str
@@ -92,7 +99,7 @@ class Person(msgspec.Struct, frozen=True):
     network: Network
 
     def entity(self) -> dict[str, Any]:
-        """The person as actor or target."""
+        """Build the JSON object of the person as actor or target."""
         return {
             "id": self.id,
             "type": "User",
@@ -103,12 +110,12 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def okta_id(prefix: str, random: Random) -> str:
-    """An id in Okta's form: a prefix that tells the kind, 20 characters in all."""
+    """Draw an id in Okta's form: 20 characters, the prefix names the kind."""
     return prefix + "".join(random.choices(_ID_ALPHABET, k=20 - len(prefix)))
 
 
 class Fixtures:
-    """The people and things of one org; the same random source makes the same cast."""
+    """The people and things of one org; the same seed gives the same ones."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -121,15 +128,15 @@ class Fixtures:
         }
 
     def person(self) -> Person:
-        """Somebody."""
+        """Draw a person."""
         return self._random.choice(self.people)
 
     def admin(self) -> Person:
-        """Somebody with admin rights."""
+        """Draw a person with admin rights."""
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: Person) -> dict[str, Any]:
-        """Something of a kind, as a target: `person` for users. The caller may change it."""
+        """Draw a target of a kind: `person` for users. The caller may change the object."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":
@@ -137,11 +144,11 @@ class Fixtures:
         return self.thing(kind)
 
     def thing(self, kind: str) -> dict[str, Any]:
-        """Something of a kind that is no person. The caller may change it."""
+        """Draw a target of a kind that is not a person. The caller may change the object."""
         return dict(self._random.choice(self._things[kind]))
 
-    def stranger(self) -> tuple[Network, Agent]:
-        """Network and browser of somebody who is not who they say they are."""
+    def impostor(self) -> tuple[Network, Agent]:
+        """Draw the network and client of someone who acts as another person."""
         network = self._network("198.51.100.", proxy=self._random.random() < 0.6)
         return network, self._random.choice((*_AGENTS, _SCRIPT))
 

@@ -1,4 +1,4 @@
-"""Makes events: believable ones of every type, in both of Okta's shapes, the same ones from the same seed."""
+"""Generates realistic events of every type, in both of Okta's shapes; the same seed gives the same events."""
 
 import base64
 from collections.abc import Sequence
@@ -10,32 +10,31 @@ from typing import Any
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.time import Micros, to_micros
+from forwarder.core.time import Micros, iso, to_micros
 from forwarder.emulator.events.edge_cases import add_edge_cases
-from forwarder.emulator.events.event_context import EventContext, chain_of, client_of, security_of
-from forwarder.emulator.events.event_templates import HOOK_TYPES, LOG_ONLY_TYPES, display_message, template_of
-from forwarder.emulator.events.fixtures import Fixtures
-from forwarder.emulator.events.payloads import hook_shape, timestamp, uuid1_for
+from forwarder.emulator.events.event_templates import (
+    HOOK_TYPES,
+    LOG_ONLY_TYPES,
+    EventTemplate,
+    display_message,
+    template_of,
+)
+from forwarder.emulator.events.fixtures import SYSTEM, Agent, Fixtures, Network, Person
+from forwarder.emulator.events.payloads import hook_shape, uuid1_for
 
 _encode = msgspec.json.Encoder().encode
 
 _BEHAVIORS = ("New Geo-Location", "New Device", "New IP", "New State", "New Country", "Velocity", "New City")
-_SYSTEM = {
-    "id": "00usystem0principal0",
-    "type": "SystemPrincipal",
-    "alternateId": "system@okta.com",
-    "displayName": "Okta System",
-    "detailEntry": None,
-}
+_RISK_REASONS = {"HIGH": "Anomalous Location, Anomalous Device", "MEDIUM": "Anomalous Device", "LOW": ""}
+_NO_CLIENT = ("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext")
+_NO_SECURITY = ("asNumber", "asOrg", "isp", "domain", "isProxy")
 
 
 class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event of the org, encoded.
+    """One event of the org.
 
     Attributes:
-        uuid: its id, the same in both shapes.
-        event_type: Okta's dotted name.
-        published: when it happened.
+        uuid: the same in both shapes.
         hook: the JSON object that hooks carry.
         log: the JSON object that the System Log shows.
     """
@@ -47,106 +46,95 @@ class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
     log: bytes
 
 
+class _Context(msgspec.Struct, frozen=True):
+    """The circumstances of one event, drawn once so that its parts agree.
+
+    Attributes:
+        network: the client's; None in a background job, which has no client.
+        place: the client's location, as far as Okta knows it.
+        impostor: someone else acts as `person`.
+        request_id: of the request or the job.
+    """
+
+    event_type: str
+    template: EventTemplate
+    person: Person
+    network: Network | None
+    agent: Agent
+    place: dict[str, Any] | None
+    impostor: bool
+    failed: bool
+    request_id: str
+
+
 class Generator:
-    """Events of one org.
+    """Generates the events of one org.
 
     Args:
-        random: where all chance comes from.
-        origin: the org's address, as debug data tells it.
-        edge_case_share: share of events with something unusual in them.
-        log_only_share: share of events whose type no hook carries.
-        nulls: hooks carry keys without a value too.
+        random: the only source of randomness.
+        origin: the org's URL.
+        edge_case_share: share of events with something unusual but legal in them.
+        log_only_share: share of events whose type hooks cannot carry.
     """
 
     def __init__(
-        self,
-        random: Random,
-        *,
-        origin: str,
-        edge_case_share: float = 0.0,
-        log_only_share: float = 0.0,
-        nulls: bool = False,
+        self, random: Random, *, origin: str, edge_case_share: float = 0.0, log_only_share: float = 0.0
     ) -> None:
         self._random = random
         self._origin = origin
         self._edge_case_share = edge_case_share
         self._log_only_share = log_only_share
-        self._nulls = nulls
         self._fixtures = Fixtures(random)
         self._weights = list(accumulate(template_of(name).weight for name in HOOK_TYPES))
 
     def event_type(self) -> str:
-        """The type of what happens next; common things are common."""
+        """Draw an event type; common ones come more often."""
         if self._random.random() < self._log_only_share:
             return self._random.choice(LOG_ONLY_TYPES)
         return self._random.choices(HOOK_TYPES, cum_weights=self._weights)[0]
 
     def event(self, event_type: str, published: Micros, hook_ids: Sequence[str] = ()) -> GeneratedEvent:
-        """Make one event.
+        """Generate one event.
 
         Args:
-            event_type: any name.
-            published: when it happens; cut to whole milliseconds.
-            hook_ids: the hooks that it is meant for; the event names them, as in Okta.
+            event_type: any name, also one that the catalogue lacks.
+            published: truncated to milliseconds.
+            hook_ids: the hooks that should deliver it; the event names them, as in Okta.
         """
-        published -= published % 1000
-        uuid = uuid1_for(published, self._random)
-        event = {"uuid": uuid, "published": timestamp(published)} | self._event(self._context(event_type))
+        event = self._event(event_type, published)
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
-        nulls = self._nulls
-        if self._random.random() < self._edge_case_share:
-            nulls = add_edge_cases(event, self._random) or nulls
-            published = to_micros(datetime.fromisoformat(event["published"]))
-        return GeneratedEvent(
-            uuid, event_type, published, _encode(hook_shape(event, nulls=nulls)), _encode(event)
-        )
+        nulls = self._random.random() < self._edge_case_share and add_edge_cases(event, self._random)
+        return _encoded(event, nulls=nulls)
 
-    def report(self, event_type: str, published: Micros, **said: Any) -> GeneratedEvent:
-        """Make one event that tells of the org itself.
+    def report(
+        self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
+    ) -> GeneratedEvent:
+        """Generate an event about the org itself.
 
         Args:
             event_type: any name.
-            published: when it happens; cut to whole milliseconds.
-            said: top-level fields to replace; `debug` is added to the debug data.
+            published: truncated to milliseconds.
+            debug: added to the debug data.
+            fields: top-level fields to replace.
         """
-        published -= published % 1000
-        uuid = uuid1_for(published, self._random)
-        debug = said.pop("debug", {})
-        event = (
-            {"uuid": uuid, "published": timestamp(published)} | self._event(self._context(event_type)) | said
-        )
+        event = self._event(event_type, published) | fields
         event["debugContext"]["debugData"] |= debug
-        return GeneratedEvent(uuid, event_type, published, _encode(hook_shape(event)), _encode(event))
+        return _encoded(event)
 
-    def _context(self, event_type: str) -> EventContext:
-        random = self._random
-        template = template_of(event_type)
-        person = self._fixtures.admin() if template.actor == "admin" else self._fixtures.person()
-        failed = random.random() < template.failed
-        in_job = template.actor == "system" or (template.actor == "admin" and random.random() < 0.1)
-        stranger = template.actor == "user" and random.random() < (0.6 if failed else 0.03)
-        network, agent = self._fixtures.stranger() if stranger else (person.network, person.agent)
-        return EventContext(
-            event_type=event_type,
-            template=template,
-            person=person,
-            network=None if in_job else network,
-            agent=agent,
-            place=network.place if random.random() < 0.98 else None,
-            stranger=stranger,
-            failed=failed,
-            request_id=self._token(20),
-        )
-
-    def _event(self, context: EventContext) -> dict[str, Any]:
+    def _event(self, event_type: str, published: Micros) -> dict[str, Any]:
+        """Generate an event in the System Log's shape. The order of the draws decides what a seed gives."""
+        uuid = uuid1_for(published - published % 1000, self._random)
+        context = self._context(event_type)
         actor = self._actor(context)
         return {
-            "eventType": context.event_type,
+            "uuid": uuid,
+            "published": iso(published, "milliseconds"),
+            "eventType": event_type,
             "version": "0",
-            "displayMessage": display_message(context.event_type),
+            "displayMessage": display_message(event_type),
             "severity": "WARN" if context.failed else context.template.severity,
-            "client": client_of(context, actor),
+            "client": _client(context, actor),
             "device": self._device(context),
             "actor": actor,
             "outcome": self._outcome(context),
@@ -155,29 +143,50 @@ class Generator:
             "debugContext": {"debugData": self._debug_data(context)},
             "legacyEventType": context.template.legacy,
             "authenticationContext": self._authentication(context),
-            "securityContext": security_of(context.network),
+            "securityContext": _security(context.network),
             "insertionTimestamp": None,
-            "request": {"ipChain": chain_of(context)},
+            "request": {"ipChain": _ip_chain(context)},
         }
 
+    def _context(self, event_type: str) -> _Context:
+        random = self._random
+        template = template_of(event_type)
+        person = self._fixtures.admin() if template.actor == "admin" else self._fixtures.person()
+        failed = random.random() < template.failed
+        in_job = template.actor == "system" or (template.actor == "admin" and random.random() < 0.1)
+        impostor = template.actor == "user" and random.random() < (0.6 if failed else 0.03)
+        network, agent = self._fixtures.impostor() if impostor else (person.network, person.agent)
+        return _Context(
+            event_type=event_type,
+            template=template,
+            person=person,
+            network=None if in_job else network,
+            agent=agent,
+            place=network.place if random.random() < 0.98 else None,
+            impostor=impostor,
+            failed=failed,
+            request_id=self._token(20),
+        )
+
     def _token(self, size: int) -> str:
-        """A random string, as requests and sessions have."""
+        """Draw a random string in the form of request and session ids."""
         return base64.urlsafe_b64encode(self._random.randbytes(size)).decode().rstrip("=")
 
-    def _actor(self, context: EventContext) -> dict[str, Any]:
+    def _actor(self, context: _Context) -> dict[str, Any]:
         if not context.network:
-            return dict(_SYSTEM)
+            return dict(SYSTEM)
         if context.template.actor == "client":
             app = self._fixtures.thing("OAuthClient")
             return app | {"type": "PublicClientApp", "alternateId": app["id"]}
         return context.person.entity()
 
-    def _outcome(self, context: EventContext) -> dict[str, Any]:
-        result = context.template.failure if context.failed else context.template.result
-        reasons = () if result == "SUCCESS" else context.template.reasons
+    def _outcome(self, context: _Context) -> dict[str, Any]:
+        template = context.template
+        result = template.failure if context.failed else template.result
+        reasons = () if result == "SUCCESS" else template.reasons
         return {"result": result, "reason": self._random.choice(reasons) if reasons else None}
 
-    def _targets(self, context: EventContext) -> list[dict[str, Any]] | None:
+    def _targets(self, context: _Context) -> list[dict[str, Any]] | None:
         subject = context.person if context.template.actor == "user" else self._fixtures.person()
         targets = [self._fixtures.target(kind, subject) for kind in context.template.targets]
         if targets and "changeDetails" in EVENT_TYPES.get(context.event_type, ()):
@@ -186,11 +195,11 @@ class Generator:
                 "from": {"status": before, "zones": {"include": None, "exclude": None}},
                 "to": {"status": after, "zones": {"include": ["ALL_ZONES"], "exclude": None}},
             }
-        # Okta promises no order, so that nobody may rely on an index.
+        # Okta promises no order, so a receiver must not rely on an index.
         self._random.shuffle(targets)
         return targets or None
 
-    def _transaction(self, context: EventContext) -> dict[str, Any]:
+    def _transaction(self, context: _Context) -> dict[str, Any]:
         by_token = context.network is not None and self._random.random() < 0.05
         return {
             "type": "WEB" if context.network else "JOB",
@@ -198,7 +207,7 @@ class Generator:
             "detail": {"requestApiTokenId": self._fixtures.thing("Token")["id"]} if by_token else {},
         }
 
-    def _debug_data(self, context: EventContext) -> dict[str, Any]:
+    def _debug_data(self, context: _Context) -> dict[str, Any]:
         random = self._random
         data: dict[str, Any] = {key: random.choice(values) for key, values in context.template.debug.items()}
         if not context.network:
@@ -210,30 +219,29 @@ class Generator:
             "url": f"{path}?",
             "origin": self._origin,
             "dtHash": random.randbytes(32).hex(),
-            "threatSuspected": "true" if context.stranger and random.random() < 0.3 else "false",
+            "threatSuspected": "true" if context.impostor and random.random() < 0.3 else "false",
         }
-        return data | self._judgement(context) if context.template.signs_in else data
+        return data | self._risk(context) if context.template.signs_in else data
 
-    def _judgement(self, context: EventContext) -> dict[str, str]:
-        """How Okta judges a sign-in, in the odd strings that it writes: a Java map, and JSON in a string."""
+    def _risk(self, context: _Context) -> dict[str, str]:
+        """Assess a sign-in, in the string formats that Okta uses: a Java map, and JSON in a string."""
         random = self._random
-        new = 0.7 if context.stranger else 0.04
-        found = {name: "POSITIVE" if random.random() < new else "NEGATIVE" for name in _BEHAVIORS}
-        positive = sum(result == "POSITIVE" for result in found.values())
+        new = 0.7 if context.impostor else 0.04
+        behaviors = {name: "POSITIVE" if random.random() < new else "NEGATIVE" for name in _BEHAVIORS}
+        positive = sum(result == "POSITIVE" for result in behaviors.values())
         level = "HIGH" if positive > 3 else "MEDIUM" if positive else "LOW"
-        reasons = {"HIGH": "Anomalous Location, Anomalous Device", "MEDIUM": "Anomalous Device", "LOW": ""}[
-            level
-        ]
-        judged = {"risk": {"level": level, "reasons": reasons}, "behaviors": found}
+        reasons = _RISK_REASONS[level]
         return {
             "authnRequestId": self._token(20),
             "deviceFingerprint": random.randbytes(16).hex(),
-            "behaviors": "{" + ", ".join(f"{name}={result}" for name, result in found.items()) + "}",
+            "behaviors": "{" + ", ".join(f"{name}={result}" for name, result in behaviors.items()) + "}",
             "risk": f"{{reasons={reasons}, level={level}}}" if reasons else f"{{level={level}}}",
-            "logOnlySecurityData": _encode(judged).decode(),
+            "logOnlySecurityData": _encode(
+                {"risk": {"level": level, "reasons": reasons}, "behaviors": behaviors}
+            ).decode(),
         }
 
-    def _authentication(self, context: EventContext) -> dict[str, Any]:
+    def _authentication(self, context: _Context) -> dict[str, Any]:
         signs_in = context.template.signs_in
         session = ("idx" if context.network else "trs") + self._token(16)
         return {
@@ -247,7 +255,7 @@ class Generator:
             "externalSessionId": session,
         }
 
-    def _device(self, context: EventContext) -> dict[str, Any] | None:
+    def _device(self, context: _Context) -> dict[str, Any] | None:
         random = self._random
         if not context.template.signs_in or not context.network or random.random() > 0.3:
             return None
@@ -265,3 +273,44 @@ class Generator:
             "jailbreak": None,
             "secure_hardware_present": True,
         }
+
+
+def _encoded(event: dict[str, Any], *, nulls: bool = False) -> GeneratedEvent:
+    published = to_micros(datetime.fromisoformat(event["published"]))
+    hook = _encode(hook_shape(event, nulls=nulls))
+    return GeneratedEvent(event["uuid"], event["eventType"], published, hook, _encode(event))
+
+
+def _client(context: _Context, actor: dict[str, Any]) -> dict[str, Any]:
+    """Build `client`: all nulls in a job."""
+    if not context.network:
+        return dict.fromkeys(_NO_CLIENT)
+    raw, system, browser, device = context.agent
+    return {
+        "userAgent": {"rawUserAgent": raw, "os": system, "browser": browser},
+        "zone": "null",
+        "device": device,
+        "id": actor["id"] if actor["type"] == "PublicClientApp" else None,
+        "ipAddress": context.network.ip,
+        "geographicalContext": context.place,
+    }
+
+
+def _ip_chain(context: _Context) -> list[dict[str, Any]]:
+    network = context.network
+    if not network:
+        return []
+    version = "V6" if ":" in network.ip else "V4"
+    return [{"ip": network.ip, "geographicalContext": context.place, "version": version, "source": None}]
+
+
+def _security(network: Network | None) -> dict[str, Any]:
+    if not network:
+        return dict.fromkeys(_NO_SECURITY)
+    return {
+        "asNumber": network.as_number,
+        "asOrg": network.isp,
+        "isp": network.isp,
+        "domain": "example.net",
+        "isProxy": network.proxy,
+    }

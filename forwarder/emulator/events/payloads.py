@@ -1,21 +1,21 @@
-"""The two shapes of one event, and what Okta writes into both: its id and its time."""
+"""The hook's shape of an event, and event ids in Okta's form."""
 
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from forwarder.core.time import Micros, to_datetime
+from forwarder.core.time import Micros
 
 _GREGORIAN = 0x01B21DD213814000
-"""Steps of 100 ns from the first day of the Gregorian calendar, where version-1 UUIDs count from, to 1970."""
+"""1970 in the time of version-1 UUIDs: steps of 100 ns since the start of the Gregorian calendar."""
 
 
 def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
-    """The System Log's `event` as a hook carries it: the chain at `client.ipChain`, and no nulls.
+    """Return an event of the System Log as hooks carry it: with the IP chain in `client`, and without nulls.
 
     Args:
         event: in the System Log's shape; it is not changed.
-        nulls: keep explicit nulls, as Okta's preview does.
+        nulls: keep explicit nulls.
     """
     shaped = dict(event)
     shaped["client"] = event["client"] | {"ipChain": shaped.pop("request")["ipChain"]}
@@ -23,7 +23,7 @@ def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
-    """`value` without the keys that say nothing. What an admin changed keeps its nulls: there they do say something."""
+    """Remove keys that are null; `changeDetails` keeps them, because there they mean something."""
     kept: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, dict) and key != "changeDetails":
@@ -35,13 +35,8 @@ def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def timestamp(at: Micros, timespec: str = "milliseconds") -> str:
-    """`at` as Okta writes it."""
-    return to_datetime(at).isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
 def uuid1_for(published: Micros, random: Random) -> str:
-    """A version-1 UUID whose time is that of `published`, a few microseconds on, as Okta's are."""
+    """Return a version-1 UUID whose time is a few microseconds after `published`, as in Okta."""
     ticks = (published + 1 + random.getrandbits(4)) * 10 + _GREGORIAN
     time_low, time_mid, time_high = ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF
     clock = random.getrandbits(6), random.getrandbits(8)

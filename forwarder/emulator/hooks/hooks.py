@@ -1,37 +1,28 @@
-"""Event hooks and their life, by Okta's rules. Where Okta documents nothing, the comment says what was chosen."""
+"""Event hooks and their life cycle, by Okta's rules. Where Okta documents none, a comment says which one was chosen."""
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
-from forwarder.emulator.events.payloads import timestamp
-from forwarder.emulator.hooks.spec import Spec, read_spec
+from forwarder.emulator.hooks.spec import HookSpec, read_spec
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
 
 _MAX_LIVE = 25
-_SECOND = 1_000_000
-
-Change = Literal["created", "updated", "activated", "deactivated", "deleted"]
-"""What an admin does with a hook."""
-
-Items = frozenset[str]
-"""Event types."""
 
 
 class Hook:
     """One event hook.
 
     Attributes:
-        id: Okta's id.
-        spec: what it shall be.
         active: `status` is ACTIVE.
         verified: `verificationStatus` is VERIFIED.
+        updated: `lastUpdated`.
     """
 
-    def __init__(self, hook_id: str, spec: Spec, created_by: str, now: Micros) -> None:
+    def __init__(self, hook_id: str, spec: HookSpec, created_by: str, now: Micros) -> None:
         self.id = hook_id
         self.spec = spec
         self.active = True
@@ -39,36 +30,19 @@ class Hook:
         self.updated = now
         self._created = now
         self._created_by = created_by
-        self._before: Items = frozenset()
-        self._in_force_from = now
 
     @property
     def live(self) -> bool:
-        """Only then does Okta send it events."""
+        """Whether Okta sends events to it."""
         return self.active and self.verified
 
-    def wanted(self, now: Micros) -> Items:
-        """Types of the events that go to it now."""
-        if now < self._in_force_from:
-            return self._before
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of the events that Okta sends to it."""
         return self.spec.events.items if self.live else frozenset()
 
-    def change(self, now: Micros, in_force_from: Micros, **changes: Any) -> None:
-        """Set attributes.
-
-        Args:
-            now: the time.
-            in_force_from: until then events go to it as before: Okta takes up to minutes to hear of a change.
-            changes: attributes with their new values.
-        """
-        self._before = self.wanted(now)
-        self._in_force_from = in_force_from
-        for name, value in changes.items():
-            setattr(self, name, value)
-        self.updated = now
-
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that the operator configured, byte for byte: the secret's own, and all others."""
+        """Return the headers that the operator configured, byte for byte: the secret's own and all others."""
         config = self.spec.channel.config
         pairs = [(header.key, header.value) for header in config.headers or ()]
         if config.auth_scheme and config.auth_scheme.value:
@@ -76,7 +50,7 @@ class Hook:
         return [(key.encode(), value.encode()) for key, value in pairs]
 
     def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
-        """What the API shows of it; `updated` in place of when it was really updated."""
+        """Return the hook as the API shows it; `updated` replaces the real time."""
         config = self.spec.channel.config
         auth = config.auth_scheme
         return {
@@ -90,7 +64,7 @@ class Hook:
             "lastUpdated": _whole_second(self.updated if updated is None else updated),
             "events": {
                 "type": "EVENT_TYPE",
-                # Okta does not keep the order; sorted from the back, the types never come as they were sent.
+                # Okta does not keep the order; sorted by their reverse, the types never come back as they were sent.
                 "items": sorted(self.spec.events.items, key=lambda name: name[::-1]),
                 "filter": self.spec.events.filter,
             },
@@ -121,128 +95,117 @@ class Hooks:
     """All event hooks of one org.
 
     Args:
-        clock: what time it is.
         random: draws ids.
-        changed: told of every change.
-        propagation: seconds from a change until events go by it.
+        on_change: gets each changed hook and the change: created, updated, activated, deactivated, deleted.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        random: Random,
-        changed: Callable[[Hook, Change], None],
-        *,
-        propagation: float = 0.0,
-    ) -> None:
+    def __init__(self, clock: Clock, random: Random, on_change: Callable[[Hook, str], None]) -> None:
         self._clock = clock
         self._random = random
-        self._changed = changed
-        self._propagation = round(propagation * _SECOND)
+        self._on_change = on_change
         self._created_by = okta_id("00u", random)
         self._hooks: dict[str, Hook] = {}
 
     def all(self) -> list[Hook]:
-        """Every hook, in the order of creation."""
+        """Return every hook, in the order of creation."""
         return list(self._hooks.values())
 
     def get(self, hook_id: str) -> Hook:
-        """One hook.
+        """Return one hook.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: it does not exist.
         """
         if hook_id not in self._hooks:
-            raise not_found(f"Resource not found: {hook_id} (EventHook)")
+            raise not_found(f"{hook_id} (EventHook)")
         return self._hooks[hook_id]
 
     def create(self, body: bytes) -> Hook:
-        """A new hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet.
+        """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet.
 
         Raises:
-            OktaApiError: `body` describes no hook that Okta takes.
+            OktaApiError: Okta would refuse this hook.
         """
         spec = read_spec(body, self._names())
         hook = Hook(okta_id("who", self._random), spec, self._created_by, self._clock.now())
         self._hooks[hook.id] = hook
-        self._changed(hook, "created")
+        self._on_change(hook, "created")
         return hook
 
     def replace(self, hook_id: str, body: bytes) -> Hook:
-        """Replace all of a hook. Another channel drops it to UNVERIFIED while it stays ACTIVE.
+        """Replace a hook as a whole. With another channel it becomes UNVERIFIED, and stays ACTIVE.
 
-        The secret is part of the channel and cannot be read back: a caller that leaves it out takes it away (what Okta
-        does then is not documented; a full replacement is the plain reading). `status` in the body is honoured.
+        The secret is part of the channel and cannot be read back: a body without it removes it. (Okta documents nothing;
+        this is what a full replacement means.) A `status` in the body is applied.
 
         Raises:
-            OktaApiError: there is no such hook, or `body` describes none that Okta takes.
+            OktaApiError: the hook does not exist, or Okta would refuse it.
         """
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))
         active = spec.status == "ACTIVE" if spec.status else hook.active
         verified = hook.verified and spec.channel == hook.spec.channel
-        self._make_room(hook, active=active, verified=verified)
-        self._change(hook, spec=spec, active=active, verified=verified)
-        self._changed(hook, "updated")
-        return hook
+        return self._update(hook, "updated", spec=spec, active=active, verified=verified)
 
     def activate(self, hook_id: str) -> Hook:
-        """Make it ACTIVE; whether it is verified does not change.
+        """Make a hook ACTIVE; its verification does not change.
 
         Raises:
-            OktaApiError: there is no such hook, or too many are live.
+            OktaApiError: it does not exist, or too many are live.
         """
-        hook = self.get(hook_id)
-        self._make_room(hook, active=True, verified=hook.verified)
-        self._change(hook, active=True)
-        self._changed(hook, "activated")
-        return hook
+        return self._update(self.get(hook_id), "activated", active=True)
 
     def deactivate(self, hook_id: str) -> Hook:
-        """Make it INACTIVE; whether it is verified does not change.
+        """Make a hook INACTIVE; its verification does not change.
 
         Raises:
-            OktaApiError: there is no such hook.
+            OktaApiError: it does not exist.
         """
-        hook = self.get(hook_id)
-        self._change(hook, active=False)
-        self._changed(hook, "deactivated")
-        return hook
+        return self._update(self.get(hook_id), "deactivated", active=False)
 
     def set_verified(self, hook: Hook) -> Hook:
-        """Its address has answered the challenge.
+        """Make a hook VERIFIED: its receiver answered the challenge.
 
         Raises:
             OktaApiError: too many are live.
         """
-        self._make_room(hook, active=hook.active, verified=True)
-        self._change(hook, verified=True)
-        return hook
+        return self._update(hook, None, verified=True)
 
     def delete(self, hook_id: str) -> None:
-        """Forget it for good.
+        """Delete a hook.
 
         Raises:
-            OktaApiError: there is no such hook, or it is ACTIVE (the only fitting status that Okta lists is 403).
+            OktaApiError: it does not exist, or is ACTIVE (403 is the only suitable status that Okta lists).
         """
         hook = self.get(hook_id)
         if hook.active:
             raise forbidden("The event hook must be deactivated before it is deleted")
         del self._hooks[hook_id]
-        self._changed(hook, "deleted")
+        self._on_change(hook, "deleted")
 
-    def _change(self, hook: Hook, **changes: Any) -> None:
-        now = self._clock.now()
-        hook.change(now, now + self._propagation, **changes)
-
-    def _make_room(self, hook: Hook, *, active: bool, verified: bool) -> None:
+    def _update(
+        self,
+        hook: Hook,
+        change: str | None,
+        *,
+        spec: HookSpec | None = None,
+        active: bool | None = None,
+        verified: bool | None = None,
+    ) -> Hook:
+        active = hook.active if active is None else active
+        verified = hook.verified if verified is None else verified
         others = sum(other.live for other in self._hooks.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:
             raise invalid("eventHook", f"No more than {_MAX_LIVE} event hooks can be active and verified")
+        hook.spec, hook.active, hook.verified = spec or hook.spec, active, verified
+        hook.updated = self._clock.now()
+        if change:
+            self._on_change(hook, change)
+        return hook
 
     def _names(self, *, but: Hook | None = None) -> set[str]:
         return {hook.spec.name for hook in self._hooks.values() if hook is not but}
 
 
 def _whole_second(at: Micros) -> str:
-    return timestamp(at - at % _SECOND)
+    return iso(at - at % SECOND, "milliseconds")

@@ -1,4 +1,4 @@
-"""What a caller says that an event hook shall be, and what of it Okta refuses."""
+"""What a caller may configure of an event hook, and what Okta refuses."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder.emulator.events.event_templates import HOOK_TYPES
-from forwarder.emulator.http.errors import invalid, malformed
+from forwarder.emulator.http.errors import invalid, not_json
 
 _ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300
 
 
 class AuthScheme(msgspec.Struct, frozen=True):
-    """The header that carries the secret. `value` is written and never shown."""
+    """The header that carries the secret. `value` can be written but not read."""
 
     type: Literal["HEADER"]
     key: str
@@ -23,14 +23,14 @@ class AuthScheme(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """A header of the operator's own, shown in clear."""
+    """Another header; its value can be read."""
 
     key: str
     value: str
 
 
 class Config(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a hook posts."""
+    """The receiver of a hook."""
 
     uri: str
     headers: tuple[Header, ...] | None = None
@@ -38,7 +38,7 @@ class Config(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """How a hook posts."""
+    """How Okta calls the receiver."""
 
     type: Literal["HTTP"]
     version: Literal["1.0.0"]
@@ -46,15 +46,15 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What a hook posts. A filter is kept and shown; the emulator does not evaluate it."""
+    """The events of a hook. A filter is stored and shown, but not evaluated."""
 
     type: Literal["EVENT_TYPE"]
     items: frozenset[str]
     filter: dict[str, Any] | None = None
 
 
-class Spec(msgspec.Struct, frozen=True):
-    """What a caller says that a hook shall be."""
+class HookSpec(msgspec.Struct, frozen=True):
+    """What a caller configures."""
 
     name: str
     events: Subscription
@@ -63,60 +63,60 @@ class Spec(msgspec.Struct, frozen=True):
     status: Literal["ACTIVE", "INACTIVE"] | None = None
 
 
-_decode = msgspec.json.Decoder(Spec).decode
+_decode = msgspec.json.Decoder(HookSpec).decode
 
 
-def read_spec(body: bytes, taken: Collection[str]) -> Spec:
-    """Read what a caller posts.
+def read_spec(body: bytes, taken: Collection[str]) -> HookSpec:
+    """Read the body of a call that creates or replaces a hook.
 
     Args:
-        body: as received.
-        taken: names of other hooks.
+        body: JSON.
+        taken: the names of other hooks.
 
     Raises:
-        OktaApiError: it describes no hook that Okta takes. All that is wrong with it is told at once.
+        OktaApiError: Okta would refuse this hook. The error names all problems.
     """
     try:
         spec = _decode(body)
     except msgspec.ValidationError as error:
         raise invalid("eventHook", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed() from error
-    faults = _faults(spec)
+        raise not_json() from error
+    problems = _problems(spec)
     if spec.name in taken:
-        # Okta documents no rule for this; two hooks that cannot be told apart serve nobody.
-        faults.append("name: An event hook with this name exists already")
-    if faults:
-        raise invalid("eventHook", *faults)
+        # Okta documents no rule for this; two hooks with one name help no one.
+        problems.append("name: An event hook with this name exists already")
+    if problems:
+        raise invalid("eventHook", *problems)
     return spec
 
 
-def _faults(spec: Spec) -> list[str]:
-    """What Okta would refuse in `spec`, beyond its form."""
-    faults = []
+def _problems(spec: HookSpec) -> list[str]:
+    """Return what Okta would refuse in `spec`, beyond its types."""
+    problems = []
     if not spec.name.strip():
-        faults.append("name: The field cannot be left blank")
+        problems.append("name: The field cannot be left blank")
     if not spec.events.items:
-        faults.append("events.items: The field cannot be left blank")
+        problems.append("events.items: The field cannot be left blank")
     if len(spec.events.items) > _MAX_TYPES:
-        faults.append(f"events.items: No more than {_MAX_TYPES} event types are allowed")
+        problems.append(f"events.items: No more than {_MAX_TYPES} event types are allowed")
     refused = sorted(spec.events.items - _ELIGIBLE)
     if refused:
-        faults.append(f"events.items: Not eligible for event hooks: {', '.join(refused[:5])}")
-    if not _is_address(spec.channel.config.uri):
-        faults.append("channel.config.uri: invalid URL provided")
-    return faults
+        problems.append(f"events.items: Not eligible for event hooks: {', '.join(refused[:5])}")
+    if not _is_allowed(spec.channel.config.uri):
+        problems.append("channel.config.uri: invalid URL provided")
+    return problems
 
 
-def _is_address(uri: str) -> bool:
-    """Okta takes https alone. The emulator takes http as well, but only to the machine that it runs on: a demo and a
-    test need no certificate there, and a secret never crosses a network in clear."""
+def _is_allowed(uri: str) -> bool:
+    """Okta accepts only https. The emulator also accepts http to a loopback address: a demo and a test need no
+    certificate there, and no secret crosses a network in clear text."""
     try:
         parts = urlsplit(uri)
-        port_is_sound = parts.port is None or parts.port > 0
+        is_port_valid = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    if not parts.hostname or not port_is_sound:
+    if not parts.hostname or not is_port_valid:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
 

@@ -1,71 +1,118 @@
-"""The emulated org's HTTP: Okta's own paths, and beside them `/emulator`, which Okta does not have.
+"""The HTTP API of the emulated org: Okta's own paths, and `/emulator`, which Okta does not have.
 
-| path | answers |
+| path | response |
 |---|---|
 | `GET, POST /api/v1/eventHooks` | 200 |
 | `GET, PUT /api/v1/eventHooks/{id}` | 200 |
 | `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
-| `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 when the challenge failed |
-| `GET /api/v1/logs` | 200; polling or bounded: log_query.py |
-| `POST /oauth2/v1/token` | 200; 400 with a nonce to a first call with DPoP |
+| `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 when verification failed |
+| `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
+| `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
 | `PUT /emulator/faults` | 200, the faults now in force |
-| `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
 
-Okta's API wants a token (admission.py) and a share of the minute's calls; `/emulator` is open: listen on loopback.
+Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
 """
 
-from litestar import Litestar, Router
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Litestar, Router, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from pydantic import ValidationError
 
+from forwarder.core.time import to_micros
 from forwarder.emulator.hooks.api import HOOK_ROUTES
-from forwarder.emulator.http.auth import Admission, Call
-from forwarder.emulator.http.control_api import OWN_ROUTES
-from forwarder.emulator.http.errors import OAuthError, OktaApiError, too_many
+from forwarder.emulator.http.auth import Authenticator
+from forwarder.emulator.http.errors import ApiError, OAuthError, invalid, too_many_requests
 from forwarder.emulator.http.responses import (
     OktaRequest,
-    admission,
+    add_headers,
+    authenticator,
     fail,
+    org,
+    read,
     refuse,
     refuse_http,
-    refuse_oauth,
-    tell,
+    set_rate_limit,
 )
-from forwarder.emulator.oauth.api import TOKEN_ROUTES
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
+from forwarder.emulator.org import Emulator, Ledger
+from forwarder.emulator.settings import Faults
 from forwarder.emulator.system_log.api import LOG_ROUTES
 
 
+class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /emulator/events`."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    types: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
 def create_app(emulator: Emulator) -> Litestar:
-    """The application that serves `emulator`, which the caller has entered and will leave.
+    """Create the application that serves `emulator`. The caller enters and leaves the emulator.
 
     Raises:
-        JwsError: a key of the settings is none.
+        KeyFormatError: a key of a service app is not one.
     """
     okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, *LOG_ROUTES], before_request=_admit)
-    own = Router("/emulator", route_handlers=OWN_ROUTES)
+    control = Router("/emulator", route_handlers=[_emit, _set_faults, _ledger])
     return Litestar(
-        [okta, own, *TOKEN_ROUTES],
-        state=State({"org": emulator, "admission": Admission(emulator.settings, emulator.clock)}),
-        exception_handlers={
-            OktaApiError: refuse,
-            OAuthError: refuse_oauth,
-            HTTPException: refuse_http,
-            Exception: fail,
-        },
+        [okta, control, _token],
+        state=State({"org": emulator, "authenticator": Authenticator(emulator.settings, emulator.clock)}),
+        exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
+        before_send=[add_headers],
         openapi_config=None,
         logging_config=None,
     )
 
 
 async def _admit(request: OktaRequest) -> None:
-    """Let a caller of Okta's paths in, who may call and has calls left."""
-    door, path = admission(request), request.url.path
-    shown, proof = request.headers.get("authorization", ""), request.headers.get("dpop")
-    principal = door.principal(Call(request.method, path, shown, proof))
-    left, told = door.budgets.spend("logs" if path == "/api/v1/logs" else "all else", principal)
-    tell(request, told)
-    if not left:
-        raise too_many()
+    """Authenticate a call of Okta's API and count it."""
+    path, auth = request.url.path, authenticator(request)
+    caller = auth.caller(request.method, path, request.headers)
+    allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", caller)
+    set_rate_limit(request, limit)
+    if not allowed:
+        raise too_many_requests()
+
+
+@post(ENDPOINT_PATH, status_code=200)
+async def _token(request: OktaRequest) -> dict[str, Any]:
+    try:
+        form = dict(parse_qsl((await request.body()).decode()))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise OAuthError(400, "invalid_request", "The body must be a form.") from error
+    return authenticator(request).tokens.issue(form, request.headers.get("dpop"))
+
+
+@post("/events", status_code=200)
+async def _emit(request: OktaRequest) -> dict[str, list[str]]:
+    order = read(await request.body(), _EventsOrder)
+    if order.since is None:
+        return {"events": await org(request).emit(order.count, order.types)}
+    since = to_micros(order.since)
+    return {"events": await org(request).emit_past(order.count, order.types, since=since)}
+
+
+@put("/faults")
+async def _set_faults(request: OktaRequest) -> dict[str, Any]:
+    """Replace all faults: what the body leaves out is switched off."""
+    body = read(await request.body(), dict[str, Any])
+    try:
+        faults = Faults(**body)
+    except ValidationError as error:
+        causes = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise invalid("faults", *causes) from error
+    org(request).faults = faults
+    return faults.model_dump()
+
+
+@get("/ledger")
+async def _ledger(request: OktaRequest) -> Ledger:
+    return org(request).ledger()

@@ -1,4 +1,4 @@
-"""Okta's rate limits: so many calls a minute of each kind, half of them for one caller, told on every answer."""
+"""Okta's rate limits: calls per minute and per family of paths, half of them for one caller."""
 
 import math
 from typing import Literal
@@ -6,81 +6,65 @@ from typing import Literal
 import msgspec
 
 from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
 from forwarder.emulator.settings import EmulatorSettings
 
 _MINUTE = 60.0
+_SHARE_OF_A_CALLER = 0.5
 
-Bucket = Literal["logs", "all else"]
-"""Calls that share a limit."""
+Family = Literal["logs", "other"]
+"""Paths that share a limit."""
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What a caller is told about the limit.
-
-    Attributes:
-        limit: calls a minute.
-        remaining: of them.
-        reset: when the next minute begins, in seconds since 1970.
-    """
+class RateLimitHeaders(msgspec.Struct, frozen=True):
+    """The rate limit as a response shows it; `reset` is in seconds since 1970."""
 
     limit: int
     remaining: int
     reset: int
 
-    def headers(self) -> dict[str, str]:
-        """As headers."""
-        return {
-            "x-rate-limit-limit": str(self.limit),
-            "x-rate-limit-remaining": str(self.remaining),
-            "x-rate-limit-reset": str(self.reset),
-        }
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return names and values of the headers."""
+        return [(f"x-rate-limit-{name}", str(value)) for name, value in msgspec.structs.asdict(self).items()]
 
 
-class _Budget:
-    """One minute's calls; the minute begins with the first of them."""
+class _Window:
+    """The calls of one minute, which begins with the first of them."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls
         self.ends = 0.0
         self.left = 0
 
-    def spend(self, now: float) -> bool:
+    def count(self, now: float) -> bool:
         if now >= self.ends:
             self.ends, self.left = now + _MINUTE, self.calls
         self.left -= 1
         return self.left >= 0
 
 
-class Budgets:
-    """All limits of one org.
-
-    Args:
-        settings: how high they are.
-        clock: what time it is.
-    """
+class RateLimits:
+    """All rate limits of one org."""
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._clock = clock
-        self._calls: dict[Bucket, int] = {
-            "logs": settings.logs_per_minute,
-            "all else": settings.calls_per_minute,
-        }
-        self._share = settings.principal_share
-        self._budgets: dict[tuple[Bucket, str], _Budget] = {}
+        self._calls = {"logs": settings.logs_per_minute, "other": settings.calls_per_minute}
+        self._windows: dict[tuple[Family, str | None], _Window] = {}
 
-    def spend(self, bucket: Bucket, principal: str) -> tuple[bool, Told]:
-        """Take one call of `principal`. Says whether there was one left, and what to tell: the tighter of both limits."""
-        calls = self._calls[bucket]
-        own = self._budget(bucket, f"of {principal}", max(1, int(calls * self._share)))
-        org = self._budget(bucket, "of all", calls)
+    def count(self, family: Family, caller: str) -> tuple[bool, RateLimitHeaders]:
+        """Count one call. Return whether it is within the limits, and the headers of the stricter limit."""
+        calls = self._calls[family]
+        own = self._window(family, caller, max(1, int(calls * _SHARE_OF_A_CALLER)))
+        org = self._window(family, None, calls)
         now = self._clock.monotonic()
-        left = own.spend(now) and org.spend(now)
-        tighter = own if own.left <= org.left or org.ends <= now else org
-        return left, Told(tighter.calls, max(0, tighter.left), self.later(tighter.ends - now))
+        allowed = own.count(now) and org.count(now)
+        stricter = own if own.left <= org.left or org.ends <= now else org
+        headers = RateLimitHeaders(stricter.calls, max(0, stricter.left), self.reset_in(stricter.ends - now))
+        return allowed, headers
 
-    def later(self, seconds: float) -> int:
-        """The time in so many seconds, as headers tell it."""
-        return math.ceil(self._clock.now() / 1e6 + seconds)
+    def reset_in(self, seconds: float) -> int:
+        """Return the value of `X-Rate-Limit-Reset` for a time from now."""
+        return math.ceil(self._clock.now() / SECOND + seconds)
 
-    def _budget(self, bucket: Bucket, whose: str, calls: int) -> _Budget:
-        return self._budgets.setdefault((bucket, whose), _Budget(calls))
+    def _window(self, family: Family, caller: str | None, calls: int) -> _Window:
+        return self._windows.setdefault((family, caller), _Window(calls))

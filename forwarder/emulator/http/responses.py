@@ -1,4 +1,4 @@
-"""What all of the org's HTTP shares: how it reads a body, and how it answers, with Okta's headers and in Okta's words."""
+"""What all handlers share: reading bodies, Okta's headers on every response, and errors in Okta's format."""
 
 import base64
 import secrets
@@ -7,98 +7,91 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, Response
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
 
 from forwarder import logs
-from forwarder.emulator.http.auth import Admission
-from forwarder.emulator.http.errors import (
-    OAuthError,
-    OktaApiError,
-    broken,
-    invalid,
-    malformed,
-    not_found,
-    wrong_method,
-)
-from forwarder.emulator.http.rate_limits import Told
+from forwarder.core.time import SECOND
+from forwarder.emulator.http.auth import Authenticator
+from forwarder.emulator.http.errors import ApiError, OktaApiError, invalid, not_found, not_json, server_error
+from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.org import Emulator
 
 _T = TypeVar("_T")
 OktaRequest = Request[Any, Any, State]
-JSON = "application/json"
+
+_logger = logs.get("emulator")
 
 
 def org(request: OktaRequest) -> Emulator:
-    """The org that is asked."""
+    """Return the org that serves a request."""
     emulator: Emulator = request.app.state.org
     return emulator
 
 
-def admission(request: OktaRequest) -> Admission:
-    """Who may call it."""
-    found: Admission = request.app.state.admission
+def authenticator(request: OktaRequest) -> Authenticator:
+    """Return the authenticator of the org."""
+    found: Authenticator = request.app.state.authenticator
     return found
 
 
-def tell(request: OktaRequest, told: Told) -> None:
-    """Have the answer carry these rate-limit headers."""
-    request.state.told = told
+def set_rate_limit(request: OktaRequest, limit: RateLimitHeaders) -> None:
+    """Set the rate limit that the response shows."""
+    request.state.rate_limit = limit
 
 
-def headers(request: OktaRequest) -> dict[str, str]:
-    """What Okta puts on every answer."""
-    told: Told | None = getattr(request.state, "told", None)
-    return {
-        "x-okta-request-id": base64.urlsafe_b64encode(secrets.token_bytes(20)).decode().rstrip("="),
-        "cache-control": "no-cache, no-store",
-        # Okta's own client reckons its waits from this one.
-        "date": formatdate(org(request).clock.now() / 1e6, usegmt=True),
-    } | (told.headers() if told else {})
-
-
-def answer(request: OktaRequest, body: object, status: int = 200) -> Response[bytes]:
-    """`body` as JSON."""
-    content = msgspec.json.encode(body)
-    return Response(content, status_code=status, headers=headers(request), media_type=JSON)
+def add_link(request: OktaRequest, relation: str, url: str) -> None:
+    """Add a link to the response; Okta sends each as a header line of its own."""
+    request.state.links = [*getattr(request.state, "links", []), f'<{url}>; rel="{relation}"']
 
 
 def read(body: bytes, kind: type[_T]) -> _T:
-    """`body`, which is JSON, as `kind`.
+    """Decode a JSON body.
 
     Raises:
-        OktaApiError: it is none.
+        OktaApiError: the body is not JSON, or not of this type.
     """
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise invalid("body", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed() from error
+        raise not_json() from error
 
 
-def refuse(request: OktaRequest, error: OktaApiError) -> Response[bytes]:
-    """What the org refuses."""
-    error_id = f"oae{secrets.token_urlsafe(16)}"
-    refusal = answer(request, error.body(error_id), error.status)
-    refusal.headers.update(error.headers)
-    return refusal
+async def add_headers(message: Message, scope: Scope) -> None:
+    """Add the headers that Okta sends with every response."""
+    if message["type"] != "http.response.start":
+        return
+    headers, state = MutableScopeHeaders.from_message(message), scope.get("state", {})
+    headers["x-okta-request-id"] = base64.urlsafe_b64encode(secrets.token_bytes(20)).decode().rstrip("=")
+    headers["cache-control"] = "no-cache, no-store"
+    # Okta's Python SDK computes its waits from this date.
+    headers["date"] = formatdate(scope["litestar_app"].state.org.clock.now() / SECOND, usegmt=True)
+    for link in state.get("links", ()):
+        headers.add("link", link)
+    if limit := state.get("rate_limit"):
+        for name, value in limit.pairs():
+            headers[name] = value
 
 
-def refuse_oauth(request: OktaRequest, error: OAuthError) -> Response[bytes]:
-    """What the org refuses in the words of OAuth."""
-    refusal = answer(request, error.body(), error.status)
-    refusal.headers.update(error.headers)
-    return refusal
+def refuse(_: OktaRequest, error: ApiError) -> Response[Any]:
+    """Answer a call that the org refuses."""
+    return Response(error.body(), status_code=error.status, headers=dict(error.headers))
 
 
-def refuse_http(request: OktaRequest, error: HTTPException) -> Response[bytes]:
-    """What Litestar itself refuses, in Okta's words."""
-    known = {404: not_found(f"Resource not found: {request.url.path}"), 405: wrong_method()}
-    return refuse(request, known.get(error.status_code) or malformed())
+def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
+    """Answer a call that the router refuses."""
+    if error.status_code == 404:
+        return refuse(request, not_found(request.url.path))
+    if error.status_code == 405:
+        summary = "The endpoint does not support the provided HTTP method"
+        return refuse(request, OktaApiError(405, "E0000022", summary))
+    return refuse(request, not_json())
 
 
-def fail(request: OktaRequest, error: Exception) -> Response[bytes]:
-    """A fault of ours: told as Okta tells its own, and logged."""
-    logs.get("emulator").error("call failed", action="emulator_call_failed", exc_info=error)
-    return refuse(request, broken())
+def fail(request: OktaRequest, error: Exception) -> Response[Any]:
+    """Answer a call that hits a bug of the emulator, and log the bug."""
+    _logger.error("call failed", action="emulator_call_failed", exc_info=error)
+    return refuse(request, server_error())

@@ -1,119 +1,172 @@
-"""DPoP (RFC 9449): the proof that a caller holds the key that its token is bound to, new for every call."""
+"""DPoP (RFC 9449): each call proves that the caller holds the private key that its token is bound to."""
 
+import base64
+import hashlib
 import secrets
 from typing import Any
 
+import jwt
 import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.types import Options
 
+from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
 from forwarder.emulator.http.errors import OAuthError
-from forwarder.emulator.oauth.jws import (
-    ALGORITHMS,
-    JwsError,
-    Used,
-    digest,
-    public_key,
-    thumbprint,
-    unverified,
-    verified,
-)
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+"""The signature algorithms that Okta accepts."""
+
+SIGNATURE_ONLY: Options = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+"""Options of `jwt.decode` that check the signature and no claim."""
 
 _LEEWAY = 300.0
-"""Seconds that a proof may be old, or a clock may be off."""
-_NONCE_NEW = 86_400.0
-_NONCE_GOOD = 3 * 86_400.0
+"""Seconds by which the time of a proof may differ from ours."""
+
+_NONCE_INTERVAL = 86_400.0
+_NONCE_LIFETIME = 3 * 86_400.0
+
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+"""The private members of a JWK."""
+
+
+class KeyFormatError(ForwarderError):
+    """A text that is not a key."""
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """A proof that holds.
+    """A valid proof.
 
     Attributes:
-        key: thumbprint of the key.
-        nonce: that it answers, if any.
+        key: the public key.
+        nonce: the org's nonce that the proof repeats, if any.
     """
 
-    key: str
-    nonce: str | None
+    key: Any
+    nonce: Any
 
 
-class Proofs:
-    """Looks at proofs, and gives nonces.
+class ReplayCache:
+    """Ids that may be used once. An id is forgotten when what carries it has expired anyway."""
 
-    Args:
-        clock: what time it is.
-    """
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def add(self, name: str, *, now: float, until: float) -> bool:
+        """Use an id up; False when it was used before. `now` and `until` are seconds since 1970."""
+        if len(self._until) > 10_000:
+            self._until = {known: end for known, end in self._until.items() if end > now}
+        if self._until.get(name, 0.0) > now:
+            return False
+        self._until[name] = until
+        return True
+
+
+class ProofValidator:
+    """Checks proofs and issues nonces."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._used = Used()
+        self._used = ReplayCache()
         self._nonces: list[tuple[float, str]] = []
 
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> Proof:
         """Check the `DPoP` header of a call.
 
         Args:
-            proof: the header; None where there was none.
+            proof: the header; None where it is missing.
             method: of the call.
-            url: of the call; its query does not count.
-            token: that the call carries, whose hash the proof must name; None for a call that wants one.
+            url: of the call, without its query.
+            token: the call's access token, whose hash the proof must contain; None for a token request.
 
         Raises:
-            OAuthError: the proof does not hold for this call.
+            OAuthError: the proof is invalid for this call.
         """
         if proof is None:
-            raise _wrong("The DPoP proof JWT header is missing.")
-        signed = self._signed(proof)
-        claims = signed.claims
+            raise _invalid("The DPoP proof JWT header is missing.")
+        key, claims = _verified(proof)
         if claims.get("htm") != method:
-            raise _wrong("The DPoP proof JWT's 'htm' claim does not match the method of the request.")
+            raise _invalid("The DPoP proof JWT's 'htm' claim does not match the method of the request.")
         if claims.get("htu") != url:
-            raise _wrong(
+            raise _invalid(
                 "The DPoP proof JWT's 'htu' claim does not match the URL of the request, without its query."
             )
-        if token is not None and claims.get("ath") != digest(token.encode()):
-            raise _wrong("The DPoP proof JWT's 'ath' claim does not match the access token.")
-        self._use(claims)
-        nonce = claims.get("nonce")
-        return Proof(thumbprint(signed.header["jwk"]), nonce if isinstance(nonce, str) else None)
+        if token is not None and claims.get("ath") != _hash(token):
+            raise _invalid("The DPoP proof JWT's 'ath' claim does not match the access token.")
+        now, issued, jti = self._clock.now() / SECOND, claims.get("iat"), claims.get("jti")
+        if not isinstance(issued, int | float) or abs(now - issued) > _LEEWAY:
+            raise _invalid("The DPoP proof JWT's 'iat' claim is missing, too old or in the future.")
+        if not isinstance(jti, str) or not jti:
+            raise _invalid("The DPoP proof JWT's 'jti' claim is missing.")
+        if not self._used.add(jti, now=now, until=issued + 2 * _LEEWAY):
+            raise _invalid("The DPoP proof JWT has already been used.")
+        return Proof(key, claims.get("nonce"))
 
-    def demand(self, proof: Proof) -> None:
-        """Have a proof answer a nonce of ours: a new one a day, each good for three.
+    def require_nonce(self, proof: Proof) -> None:
+        """Check that a proof repeats one of our nonces: a new one each day, each valid for three.
 
         Raises:
-            OAuthError: it answers none; the error carries one.
+            OAuthError: it does not; the error carries the current nonce.
         """
-        now = self._clock.now() / 1e6
-        self._nonces = [(made, nonce) for made, nonce in self._nonces if made > now - _NONCE_GOOD]
-        if not self._nonces or self._nonces[-1][0] <= now - _NONCE_NEW:
+        now = self._clock.now() / SECOND
+        self._nonces = [(issued, nonce) for issued, nonce in self._nonces if issued > now - _NONCE_LIFETIME]
+        if not self._nonces or self._nonces[-1][0] <= now - _NONCE_INTERVAL:
             self._nonces.append((now, secrets.token_urlsafe(24)))
         if proof.nonce not in [nonce for _, nonce in self._nonces]:
-            told = "Authorization server requires nonce in DPoP proof."
-            raise OAuthError(400, "use_dpop_nonce", told, {"dpop-nonce": self._nonces[-1][1]})
-
-    def _signed(self, proof: str) -> Any:
-        """The proof, which must be signed by the key that it shows."""
-        try:
-            header = unverified(proof).header
-            jwk = header.get("jwk")
-            if header.get("typ") != "dpop+jwt" or header.get("alg") not in ALGORITHMS:
-                raise _wrong("The DPoP proof JWT's 'typ' must be dpop+jwt, and 'alg' one that is supported.")
-            if not isinstance(jwk, dict) or jwk.keys() & _PRIVATE:
-                raise _wrong("The DPoP proof JWT must carry a public 'jwk' and no private one.")
-            return verified(proof, public_key(jwk))
-        except JwsError as error:
-            raise _wrong("The DPoP proof JWT is malformed, or its signature is invalid.") from error
-
-    def _use(self, claims: dict[str, Any]) -> None:
-        now = self._clock.now() / 1e6
-        made, name = claims.get("iat"), claims.get("jti")
-        if not isinstance(made, int | float) or abs(now - made) > _LEEWAY:
-            raise _wrong("The DPoP proof JWT's 'iat' claim is missing, too old or in the future.")
-        if not isinstance(name, str) or not name:
-            raise _wrong("The DPoP proof JWT's 'jti' claim is missing.")
-        if not self._used.use(name, now=now, until=made + 2 * _LEEWAY):
-            raise _wrong("The DPoP proof JWT has already been used.")
+            reason = "Authorization server requires nonce in DPoP proof."
+            raise OAuthError(400, "use_dpop_nonce", reason, {"dpop-nonce": self._nonces[-1][1]})
 
 
-def _wrong(why: str) -> OAuthError:
-    return OAuthError(400, "invalid_dpop_proof", why)
+def read_key(text: str) -> Any:
+    """Read a public key, or the public half of a private one, from PEM or JWK.
+
+    Raises:
+        KeyFormatError: `text` is neither RSA nor EC key.
+    """
+    try:
+        if text.lstrip().startswith("{"):
+            key = jwt.PyJWK.from_json(text).key
+        elif " PRIVATE KEY-----" in text:
+            key = serialization.load_pem_private_key(text.strip().encode(), password=None)
+        else:
+            key = serialization.load_pem_public_key(text.strip().encode())
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+        raise KeyFormatError("this is not a key; give PEM or JWK") from error
+    key = key.public_key() if hasattr(key, "public_key") else key
+    if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
+        raise KeyFormatError("the key is neither RSA nor EC")
+    return key
+
+
+def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
+    """Return the public key that a proof carries and signs with, and its claims."""
+    try:
+        header = jwt.get_unverified_header(proof)
+        jwk = header.get("jwk")
+        if header.get("typ") != "dpop+jwt" or header.get("alg") not in ALGORITHMS:
+            raise _invalid("The DPoP proof JWT's 'typ' must be dpop+jwt, and 'alg' one that is supported.")
+        if not isinstance(jwk, dict) or jwk.keys() & _PRIVATE:
+            raise _invalid("The DPoP proof JWT must carry a public 'jwk' and no private one.")
+        key = jwt.PyJWK(jwk).key
+        return key, jwt.decode(proof, key, ALGORITHMS, SIGNATURE_ONLY)
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+        raise _invalid("The DPoP proof JWT is malformed, or its signature is invalid.") from error
+
+
+def _hash(token: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).decode().rstrip("=")
+
+
+def _invalid(reason: str) -> OAuthError:
+    return OAuthError(400, "invalid_dpop_proof", reason)

@@ -1,148 +1,145 @@
-"""Access tokens of service apps: a signed assertion in, a token for an hour out, bound to a key where the app has DPoP."""
+"""Access tokens of service apps: the token endpoint takes a signed assertion (private_key_jwt) and issues a token."""
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
+import jwt
 import msgspec
+from jwt.types import Options
 
 from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
 from forwarder.emulator.http.errors import OAuthError
-from forwarder.emulator.oauth.dpop import Proofs
-from forwarder.emulator.oauth.jws import JwsError, Used, read_key, unverified, verified
+from forwarder.emulator.oauth.dpop import ALGORITHMS, SIGNATURE_ONLY, ProofValidator, ReplayCache, read_key
 from forwarder.emulator.settings import ClientSettings, EmulatorSettings
 
-PATH = "/oauth2/v1/token"
-_BY_KEY = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_LONGEST = 3600.0
-"""Seconds that an assertion may hold."""
+ENDPOINT_PATH = "/oauth2/v1/token"
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_LIFETIME = 3600
+"""Seconds that an access token is valid, and at most an assertion."""
+
 _LEEWAY = 60.0
+"""Seconds by which the caller's clock may differ."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """A token that the org gave.
+    """A token that the org issued.
 
     Attributes:
-        client_id: to whom.
-        scopes: for what.
-        ends: when, in seconds since 1970.
-        key: thumbprint of the key that it is bound to; None for a bearer's.
+        expires: in seconds since 1970.
+        key: the public key that the token is bound to; None for a Bearer token.
     """
 
     client_id: str
     scopes: frozenset[str]
-    ends: float
-    key: str | None
+    expires: float
+    key: Any
 
 
-class Tokens:
-    """The org's token endpoint and what it gave.
-
-    Args:
-        settings: who may have a token.
-        clock: what time it is.
-        proofs: looks at the callers' proofs.
+class TokenEndpoint:
+    """Issues access tokens and remembers them.
 
     Raises:
-        JwsError: a key of the settings is none.
+        KeyFormatError: a key of a service app is not one.
     """
 
-    def __init__(self, settings: EmulatorSettings, clock: Clock, proofs: Proofs) -> None:
-        self._url = settings.url + PATH
-        self._life = settings.token_life
+    def __init__(self, settings: EmulatorSettings, clock: Clock, proofs: ProofValidator) -> None:
+        self._url = settings.url + ENDPOINT_PATH
         self._clock = clock
         self._proofs = proofs
         self._clients = settings.clients
         self._keys = {
-            name: [read_key(key.reveal()) for key in client.keys] for name, client in settings.clients.items()
+            client_id: [read_key(key.reveal()) for key in client.keys]
+            for client_id, client in settings.clients.items()
         }
-        self._used = Used()
-        self._given: dict[str, AccessToken] = {}
+        self._assertions = ReplayCache()
+        self._tokens: dict[str, AccessToken] = {}
 
-    def give(self, form: Mapping[str, str], proof: str | None) -> dict[str, object]:
+    def issue(self, form: Mapping[str, str], proof: str | None) -> dict[str, Any]:
         """Answer `POST /oauth2/v1/token`.
 
         Args:
-            form: what was posted.
+            form: the body.
             proof: the `DPoP` header.
 
         Raises:
-            OAuthError: there is no token for this.
+            OAuthError: the org issues no token for this request.
         """
         if form.get("grant_type") != "client_credentials":
             raise OAuthError(400, "unsupported_grant_type", "The grant_type must be client_credentials.")
         client_id = self._authenticate(form)
         client = self._clients[client_id]
-        key = self._bind(client, proof)
-        scopes = _scopes(client, form.get("scope", ""))
-        text = secrets.token_urlsafe(96)
-        now = self._clock.now() / 1e6
-        self._given = {name: token for name, token in self._given.items() if token.ends > now}
-        self._given[text] = AccessToken(client_id, scopes, now + self._life, key)
+        key = None
+        if proof is not None or client.dpop:
+            checked = self._proofs.check(proof, "POST", self._url)
+            self._proofs.require_nonce(checked)
+            key = checked.key
+        scopes = _granted_scopes(client, form.get("scope", ""))
+        text, now = secrets.token_urlsafe(96), self._clock.now() / SECOND
+        self._tokens = {name: token for name, token in self._tokens.items() if token.expires > now}
+        self._tokens[text] = AccessToken(client_id, scopes, now + _LIFETIME, key)
         return {
             "token_type": "DPoP" if key else "Bearer",
-            "expires_in": int(self._life),
+            "expires_in": _LIFETIME,
             "access_token": text,
             "scope": " ".join(sorted(scopes)),
         }
 
     def find(self, text: str) -> AccessToken | None:
-        """The token that somebody shows, if the org gave it and it has not ended."""
-        token = self._given.get(text)
-        return token if token and token.ends > self._clock.now() / 1e6 else None
-
-    def _bind(self, client: ClientSettings, proof: str | None) -> str | None:
-        if proof is None and not client.dpop:
-            return None
-        checked = self._proofs.check(proof, "POST", self._url)
-        self._proofs.demand(checked)
-        return checked.key
+        """Return the token with this text, if it is valid."""
+        token = self._tokens.get(text)
+        return token if token and token.expires > self._clock.now() / SECOND else None
 
     def _authenticate(self, form: Mapping[str, str]) -> str:
-        """The client that the assertion proves. It is used up, whatever becomes of the call."""
-        if form.get("client_assertion_type") != _BY_KEY:
-            raise _nobody("The client_assertion_type is missing or not supported.")
+        """Return the client id that the assertion proves. Each assertion works once, even if the call fails later."""
+        if form.get("client_assertion_type") != _ASSERTION_TYPE:
+            raise _invalid_client("The client_assertion_type is missing or not supported.")
         assertion = form.get("client_assertion", "")
         try:
-            client_id = unverified(assertion).claims.get("iss")
-        except JwsError as error:
-            raise _nobody("The client_assertion is malformed.") from error
+            client_id = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
+        except jwt.PyJWTError as error:
+            raise _invalid_client("The client_assertion is malformed.") from error
         if not isinstance(client_id, str) or client_id not in self._clients:
-            raise _nobody("Invalid value for 'client_id' parameter.")
-        self._check(self._claims(assertion, client_id), client_id)
+            raise _invalid_client("Invalid value for 'client_id' parameter.")
+        claims = self._verified(assertion, client_id)
+        # PyJWT compares with the system's clock, so the times are checked here.
+        now, expires, jti = self._clock.now() / SECOND, claims.get("exp"), claims.get("jti")
+        if not isinstance(expires, int | float) or expires <= now - _LEEWAY:
+            raise _invalid_client("The client_assertion token is expired.")
+        if expires > now + _LIFETIME + _LEEWAY:
+            raise _invalid_client("The client_assertion token has an expiration too far into the future.")
+        if isinstance(jti, str) and not self._assertions.add(
+            f"{client_id} {jti}", now=now, until=expires + _LEEWAY
+        ):
+            raise _invalid_client("The client_assertion token has already been used.")
         return client_id
 
-    def _claims(self, assertion: str, client_id: str) -> dict[str, object]:
+    def _verified(self, assertion: str, client_id: str) -> dict[str, Any]:
+        """Return the claims of an assertion that one of the client's keys signed, for this endpoint."""
+        options: Options = {**SIGNATURE_ONLY, "verify_aud": True, "verify_sub": True}
         for key in self._keys[client_id]:
             try:
-                return verified(assertion, key).claims
-            except JwsError:
+                return jwt.decode(assertion, key, ALGORITHMS, options, audience=self._url, subject=client_id)
+            except (jwt.InvalidAudienceError, jwt.MissingRequiredClaimError) as error:
+                raise _invalid_client(f"The client_assertion's 'aud' must be {self._url}.") from error
+            except jwt.exceptions.InvalidSubjectError as error:
+                raise _invalid_client("The client_assertion's 'sub' must be the client_id.") from error
+            except (jwt.PyJWTError, TypeError):
                 continue
-        raise _nobody("The client_assertion signature is invalid.")
-
-    def _check(self, claims: Mapping[str, object], client_id: str) -> None:
-        now = self._clock.now() / 1e6
-        audience, ends, name = claims.get("aud"), claims.get("exp"), claims.get("jti")
-        if claims.get("sub") != client_id:
-            raise _nobody("The client_assertion's 'sub' must be the client_id.")
-        if self._url not in (audience if isinstance(audience, list) else [audience]):
-            raise _nobody(f"The client_assertion's 'aud' must be {self._url}.")
-        if not isinstance(ends, int | float) or ends <= now - _LEEWAY:
-            raise _nobody("The client_assertion token is expired.")
-        if ends > now + _LONGEST + _LEEWAY:
-            raise _nobody("The client_assertion token has an expiration too far into the future.")
-        if isinstance(name, str) and not self._used.use(f"{client_id} {name}", now=now, until=ends + _LEEWAY):
-            raise _nobody("The client_assertion token has already been used.")
+        raise _invalid_client("The client_assertion signature is invalid.")
 
 
-def _scopes(client: ClientSettings, wanted: str) -> frozenset[str]:
-    scopes = frozenset(wanted.split())
+def _granted_scopes(client: ClientSettings, requested: str) -> frozenset[str]:
+    scopes = frozenset(requested.split())
     if not scopes:
         raise OAuthError(400, "invalid_scope", "The 'scope' parameter must be provided.")
-    if not scopes <= frozenset(client.scopes):
-        refused = ", ".join(sorted(scopes - frozenset(client.scopes)))
-        raise OAuthError(400, "invalid_scope", f"The app is not granted these scopes: {refused}.")
+    if refused := scopes - frozenset(client.scopes):
+        refused_scopes = ", ".join(sorted(refused))
+        raise OAuthError(400, "invalid_scope", f"The app is not granted these scopes: {refused_scopes}.")
     return scopes
 
 
-def _nobody(why: str) -> OAuthError:
-    return OAuthError(401, "invalid_client", why)
+def _invalid_client(reason: str) -> OAuthError:
+    return OAuthError(401, "invalid_client", reason)

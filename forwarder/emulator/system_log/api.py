@@ -1,57 +1,56 @@
-"""The System Log, as `/api/v1/logs` has it, and what goes wrong with it."""
+"""`/api/v1/logs`, and the faults of its API."""
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from litestar import get
-from litestar.types import ASGIApp
 
-from forwarder.emulator.http.errors import broken, slow, too_many
-from forwarder.emulator.http.rate_limits import Told
-from forwarder.emulator.http.responses import OktaRequest, admission, answer, org, tell
-from forwarder.emulator.system_log.query import LogQuery, bad_cursor
+from forwarder.emulator.http.errors import server_error, too_many_requests
+from forwarder.emulator.http.rate_limits import RateLimitHeaders
+from forwarder.emulator.http.responses import OktaRequest, add_link, authenticator, org, set_rate_limit
+from forwarder.emulator.system_log.query import LogQuery, expired_cursor
 
 
 @get("/logs")
-async def _log(request: OktaRequest) -> ASGIApp:
+async def _logs(request: OktaRequest) -> Any:
     emulator = org(request)
     query = LogQuery(request.query_params, emulator.clock.now())
-    await _suffer(request)
-    entries, following = query.page(emulator.log)
-    base = f"{emulator.settings.url}/api/v1/logs"
-    here = f"?{request.url.query}" if request.url.query else ""
-    page = answer(request, [msgspec.Raw(entry.body) for entry in entries])
-    response = page.to_asgi_response(None, request)
-    # Okta sends each link as a header line of its own.
-    response.headers.add("link", f'<{base}{here}>; rel="self"')
+    await _inject_faults(request)
+    entries, following = query.page(emulator.system_log)
+    url = f"{emulator.settings.url}/api/v1/logs"
+    add_link(request, "self", f"{url}?{request.url.query}" if request.url.query else url)
     if following is not None:
-        response.headers.add("link", f'<{base}?{following}>; rel="next"')
-    return response
+        add_link(request, "next", f"{url}?{following}")
+    return [msgspec.Raw(entry.body) for entry in entries]
 
 
-async def _suffer(request: OktaRequest) -> None:
-    """Let go wrong what chance and the faults say.
+async def _inject_faults(request: OktaRequest) -> None:
+    """Draw whether this call fails.
 
     Raises:
-        OktaApiError: it went wrong.
+        OktaApiError: it does.
     """
     emulator = org(request)
-    faults, draw = emulator.faults.log, emulator.log_chance.random
+    faults, draw = emulator.faults.log, emulator.log_fault_random.random
     if "after" in request.query_params and draw() < faults.cursor_expired:
-        raise bad_cursor()
-    for share, limit in ((faults.rate_limited, request.state.told.limit), (faults.concurrency_limited, 0)):
+        raise expired_cursor()
+    limit = request.state.rate_limit.limit
+    for share, shown in ((faults.rate_limited, limit), (faults.concurrency_limited, 0)):
         if draw() < share:
-            tell(request, Told(limit, 0, admission(request).budgets.later(faults.reset)))
-            raise too_many()
+            reset = authenticator(request).rate_limits.reset_in(faults.reset)
+            set_rate_limit(request, RateLimitHeaders(shown, 0, reset))
+            raise too_many_requests()
     if draw() < faults.server_error:
-        raise broken()
+        raise server_error()
     if draw() < faults.no_response:
         with suppress(TimeoutError):
             async with asyncio.timeout(emulator.settings.query_timeout):
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
-        raise slow()
+        summary = "Your last request took too long to complete."
+        raise server_error(f"{summary} Please simplify your query or try again in a few minutes.")
 
 
-LOG_ROUTES = (_log,)
+LOG_ROUTES = (_logs,)

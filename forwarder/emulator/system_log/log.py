@@ -1,7 +1,7 @@
-"""The org's System Log: every event that happened, in the order in which it was stored, and by the time of its happening.
+"""The org's System Log, in the order in which events were stored, and in the order of `published`.
 
-An event is stored at its persistence time, which may be later than `published` and not in the same order. A poller reads in the
-order of storage, so it misses nothing; a bounded reader goes by `published`, and misses what is stored after it has passed.
+An event is stored at its persistence time, which may be later than `published` and in another order. A poller reads in the
+order of storage, so it misses nothing; a bounded reader reads by `published`, and misses what is stored behind it later.
 """
 
 import heapq
@@ -14,53 +14,43 @@ import msgspec
 from forwarder.core.time import Micros
 
 Key = tuple[Micros, int]
-"""A place in the log: a time, and a number that tells entries of the same time apart."""
+"""A position in the log: a time, and a number that distinguishes entries of the same time."""
 
 
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
-    """One event as the log keeps it.
-
-    Attributes:
-        published: when it happened.
-        body: the JSON object.
-    """
+    """One event; `body` is its JSON object."""
 
     published: Micros
     body: bytes
 
 
-_Placed = tuple[Micros, int, LogEntry]
+_Positioned = tuple[Micros, int, LogEntry]
 
 
-def _key(placed: _Placed) -> Key:
-    return placed[:2]
+def _key(positioned: _Positioned) -> Key:
+    return positioned[:2]
 
 
-Match = Callable[[LogEntry], bool]
-"""Whether an entry is wanted."""
-
-
-class Part(msgspec.Struct, frozen=True):
-    """What of the log is asked for: from one time to another, and only entries that match.
+class LogRange(msgspec.Struct, frozen=True):
+    """The part of the log that a caller wants.
 
     Attributes:
-        since: not older.
-        until: older than this.
-        match: None for all.
+        since: inclusive.
+        until: exclusive.
+        matches: selects entries; None for all.
     """
 
     since: Micros
     until: Micros
-    match: Match | None = None
+    matches: Callable[[LogEntry], bool] | None = None
 
 
 class LogPage(msgspec.Struct, frozen=True):
     """One page.
 
     Attributes:
-        entries: as asked for.
         after: where the next page begins.
-        more: there is more already.
+        more: whether there is another entry already.
     """
 
     entries: Sequence[LogEntry]
@@ -69,7 +59,7 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class SystemLog:
-    """A log that remembers the newest `history` events.
+    """A log that keeps the newest `history` events.
 
     Args:
         history: how many.
@@ -80,54 +70,47 @@ class SystemLog:
         self._history = history
         self._now = now
         self._numbers = count()
-        self._coming: list[_Placed] = []
-        self._stored: list[_Placed] = []
-        self._by_published: list[_Placed] = []
+        self._pending: list[_Positioned] = []
+        self._stored: list[_Positioned] = []
+        self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store what happened.
+        """Store entries, in any order.
 
         Args:
-            entries: in any order.
-            at: when they are stored; None for now. A time to come keeps them out of every page until then.
+            entries: the events.
+            at: the time of storage, None for now; until a time in the future no page contains them.
         """
         if at is None:
-            # A clock that is set back must not put an event where pollers have been already.
+            # If the clock is set back, an event must not be stored behind a poller's cursor.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)
         for entry in entries:
-            heapq.heappush(self._coming, (at, next(self._numbers), entry))
+            heapq.heappush(self._pending, (at, next(self._numbers), entry))
         self._store()
 
-    def poll(self, part: Part, *, after: Key | None, limit: int) -> LogPage:
-        """One page in the order of storage; `part` goes by the time of storage.
+    def poll(self, part: LogRange, *, after: Key | None, limit: int) -> LogPage:
+        """Return one page in the order of storage.
 
         Args:
-            part: what is asked for.
-            after: where the page before ended; None for a first page.
+            part: by the time of storage.
+            after: the end of the page before; None for the first page.
             limit: most entries.
         """
         self._store()
         return _page(self._stored, part, after, limit)
 
-    def between(self, part: Part, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
-        """One page in the order of `published`; `part` goes by it too. Arguments as of `poll`.
-
-        Args:
-            part: as of `poll`.
-            after: as of `poll`.
-            limit: as of `poll`.
-            descending: the newest first.
-        """
+    def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
+        """Return one page in the order of `published`; arguments as of `poll`, `part` by `published`."""
         self._store()
         if descending:
-            return _page_back(self._by_published, part, after, limit)
+            return _page_descending(self._by_published, part, after, limit)
         return _page(self._by_published, part, after, limit)
 
     def _store(self) -> None:
-        """Let everything in whose time of storage has come, and forget what is too much."""
+        """Store all entries whose time has come, and remove the oldest ones."""
         now = self._now()
-        while self._coming and self._coming[0][0] <= now:
-            at, number, entry = heapq.heappop(self._coming)
+        while self._pending and self._pending[0][0] <= now:
+            at, number, entry = heapq.heappop(self._pending)
             insort(self._stored, (at, number, entry))
             insort(self._by_published, (entry.published, number, entry))
         excess = max(0, len(self._stored) - self._history)
@@ -136,28 +119,26 @@ class SystemLog:
         del self._stored[:excess]
 
 
-def _page(log: list[_Placed], part: Part, after: Key | None, limit: int) -> LogPage:
-    """A page of a log that is sorted upwards."""
+def _page(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
     start = (part.since, -1) if after is None else max((after[0], after[1] + 1), (part.since, -1))
-    place = bisect_left(log, start, key=_key)
+    first = bisect_left(log, start, key=_key)
     end = bisect_left(log, (part.until, -1), key=_key)
-    return _collect(log, range(place, end), part, (start[0], start[1] - 1), limit)
+    return _collect(log, range(first, end), part, (start[0], start[1] - 1), limit)
 
 
-def _page_back(log: list[_Placed], part: Part, after: Key | None, limit: int) -> LogPage:
-    """A page of a log that is sorted upwards, read downwards."""
+def _page_descending(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
     end = min(after or (part.until, -1), (part.until, -1))
     first = bisect_left(log, (part.since, -1), key=_key)
     last = bisect_left(log, end, key=_key)
     return _collect(log, range(last - 1, first - 1, -1), part, end, limit)
 
 
-def _collect(log: list[_Placed], places: range, part: Part, start: Key, limit: int) -> LogPage:
+def _collect(log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int) -> LogPage:
     entries: list[LogEntry] = []
     after = start
-    for place in places:
-        at, number, entry = log[place]
-        if part.match is None or part.match(entry):
+    for index in indexes:
+        at, number, entry = log[index]
+        if part.matches is None or part.matches(entry):
             if len(entries) == limit:
                 return LogPage(entries, after, more=True)
             entries.append(entry)

@@ -18,7 +18,7 @@ from forwarder.emulator.hooks.hooks import Hook
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings, Faults
-from forwarder.emulator.system_log.log import Part
+from forwarder.emulator.system_log.log import LogRange
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.hook_receiver import HANG_UP, SILENT, HookReceiver
@@ -44,7 +44,7 @@ async def drained(emulator: Emulator) -> None:
 
 
 def logged(emulator: Emulator) -> list[dict[str, Any]]:
-    page = emulator.log.poll(Part(0, 1 << 62), after=None, limit=1000)
+    page = emulator.system_log.poll(LogRange(0, 1 << 62), after=None, limit=1000)
     return [json.loads(entry.body) for entry in page.entries]
 
 
@@ -299,7 +299,7 @@ async def test_a_hook_that_is_deactivated_or_deleted_gets_nothing_of_what_still_
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="60s")) as emulator:
         hook = await verified(emulator, receiver)
         waiting = await emulator.emit(4)
-        assert emulator.progress().waiting == 4
+        assert emulator.counts().waiting == 4
         emulator.hooks.deactivate(hook.id)
         await clock.advance(60)
         await drained(emulator)
@@ -386,7 +386,7 @@ async def test_reordered_events_all_come_some_of_them_late() -> None:
         await verified(emulator, receiver)
         uuids = await emulator.emit(120)
         await receiver.called(2)
-        assert emulator.progress().waiting > 0
+        assert emulator.counts().waiting > 0
         await clock.advance(1.0)
         await drained(emulator)
         assert receiver.uuids != uuids
@@ -498,66 +498,6 @@ async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_
 # --- what else Okta may do
 
 
-@pytest.mark.parametrize("renames", [False, True])
-async def test_a_second_attempt_keeps_or_changes_the_id_of_the_envelope(renames: bool) -> None:  # noqa: FBT001
-    async with HookReceiver() as receiver, org(retry_renames=renames) as emulator:
-        await verified(emulator, receiver)
-        receiver.answers.append(503)
-        (uuid,) = await emulator.emit(1)
-        await drained(emulator)
-        assert receiver.uuids == [uuid, uuid]
-        assert len({call.envelope["eventId"] for call in receiver.posts}) == 1 + renames
-
-
-async def test_a_second_attempt_may_come_later() -> None:
-    clock = ManualClock()
-    async with HookReceiver() as receiver, org(clock, retry_after="30s") as emulator:
-        await verified(emulator, receiver)
-        receiver.answers.append(503)
-        await emulator.emit(1)
-        await receiver.called(1)
-        async with asyncio.timeout(10):
-            await clock.asleep()
-        assert clock.waits == [30]
-        await clock.advance(30)
-        await drained(emulator)
-        assert len(receiver.posts) == 2
-
-
-async def test_a_change_of_a_hook_takes_its_time_until_events_go_by_it() -> None:
-    clock = ManualClock()
-    async with HookReceiver() as receiver, org(clock, propagation="60s") as emulator:
-        hook = await verified(emulator, receiver, types=["user.session.start"])
-        await emulator.emit(1, ["user.session.start"])
-        await clock.advance(60)
-        (first,) = await emulator.emit(1, ["user.session.start"])
-        auth = {"type": "HEADER", "key": "Authorization", "value": SECRET}
-        config = {"uri": receiver.url, "authScheme": auth}
-        other = {
-            "name": "forwarder",
-            "events": {"type": "EVENT_TYPE", "items": ["user.session.end"]},
-            "channel": {"type": "HTTP", "version": "1.0.0", "config": config},
-        }
-        emulator.hooks.replace(hook.id, json.dumps(other).encode())
-        assert hook.verified
-        both = ["user.session.start", "user.session.end"]
-        second, _ = await emulator.emit(2, both)
-        await clock.advance(60)
-        _, third = await emulator.emit(2, both)
-        await drained(emulator)
-        assert receiver.uuids == [first, second, third]
-
-
-async def test_hooks_may_carry_explicit_nulls() -> None:
-    async with HookReceiver() as receiver, org(nulls="explicit") as emulator:
-        await verified(emulator, receiver)
-        await emulator.emit(1)
-        await drained(emulator)
-        (event,) = receiver.posts[0].envelope["data"]["events"]
-        assert event["insertionTimestamp"] is None
-        assert "request" not in event
-
-
 async def test_beyond_the_days_quota_hooks_bring_nothing_and_the_log_warns_before() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock, quota=10, batch=1, in_flight=1) as emulator:
@@ -586,57 +526,6 @@ async def test_beyond_the_days_quota_hooks_bring_nothing_and_the_log_warns_befor
         assert warning["debugContext"]["debugData"]["operationRateLimitType"] == "event_hook_delivery"
 
 
-async def test_a_hook_that_fails_too_often_is_left_alone_for_a_while() -> None:
-    clock = ManualClock()
-    async with (
-        HookReceiver() as receiver,
-        org(clock, quiet_failures=3, batch=1, in_flight=1) as emulator,
-    ):
-        hook = await verified(emulator, receiver)
-        receiver.otherwise = 500
-        await emulator.emit(5)
-        await drained(emulator)
-        assert len(receiver.posts) == 3 * 2
-        receiver.otherwise = 200
-        await clock.advance(899)
-        await emulator.emit(1)
-        await drained(emulator)
-        assert len(receiver.posts) == 3 * 2
-        await clock.advance(2)
-        (later,) = await emulator.emit(1)
-        await drained(emulator)
-        assert emulator.ledger().hooks[hook.id].delivered == [later]
-
-
-async def test_a_preview_comes_in_another_dress_to_a_hook_that_is_not_verified() -> None:
-    async with HookReceiver() as receiver, org(ManualClock()) as emulator:
-        hook = emulator.add_hook(receiver.url, SECRET, types=["user.session.start"])
-        previewed = await emulator.preview(hook.id)
-        assert previewed.delivered
-        (call,) = receiver.posts
-        (event,) = call.envelope["data"]["events"]
-        assert event["uuid"] == previewed.event
-        assert UUID(event["uuid"]).version == 4
-        assert event["outcome"]["result"] == "Success"
-        assert event["target"] is event["debugContext"] is event["client"]["ipChain"] is None
-        assert call.envelope["eventTime"] == "2026-01-01T12:00:00.000000Z"
-        assert call.headers["authorization"] == SECRET
-        assert previewed.event not in emulator.ledger().events
-        receiver.otherwise = 401
-        assert not (await emulator.preview(hook.id)).delivered
-
-
-async def test_a_preview_of_an_event_that_happened_brings_it_again() -> None:
-    async with HookReceiver() as receiver, org() as emulator:
-        hook = await verified(emulator, receiver, types=["user.session.start"])
-        (other,) = await emulator.emit(1, ["user.session.end"])
-        await emulator.preview(hook.id, other)
-        (event,) = receiver.posts[0].envelope["data"]["events"]
-        assert (event["uuid"], event["eventType"]) == (other, "user.session.end")
-        with pytest.raises(OktaApiError, match="E0000007"):
-            await emulator.preview(hook.id, "no-such-event")
-
-
 async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_them() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock) as emulator:
@@ -646,8 +535,8 @@ async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_t
         past = await emulator.emit_past(120, since=clock.now() - hour)
         await drained(emulator)
         assert receiver.uuids == [now]
-        page = emulator.log.between(
-            Part(clock.now() - hour // 2, clock.now() - 1_000_000), after=None, limit=1000
+        page = emulator.system_log.between(
+            LogRange(clock.now() - hour // 2, clock.now() - 1_000_000), after=None, limit=1000
         )
         read = [json.loads(entry.body)["uuid"] for entry in page.entries]
         assert read == past[60:]
@@ -690,7 +579,7 @@ async def test_events_happen_by_themselves_at_the_rate() -> None:
     async with org(clock, rate=20) as emulator:
         await clock.asleep()
         await clock.advance(3)
-        assert emulator.progress().happened == pytest.approx(60, abs=2)
+        assert emulator.counts().events == pytest.approx(60, abs=2)
 
 
 async def test_progress_is_the_ledger_in_numbers() -> None:
@@ -698,10 +587,10 @@ async def test_progress_is_the_ledger_in_numbers() -> None:
         hook = await verified(emulator, receiver)
         await emulator.emit(50)
         await drained(emulator)
-        progress, ledger = emulator.progress(), emulator.ledger()
-        assert (progress.happened, progress.waiting) == (len(ledger.events), 0)
-        assert progress.delivered == len(ledger.hooks[hook.id].delivered)
-        assert progress.dropped == len(ledger.hooks[hook.id].dropped)
+        counts, ledger = emulator.counts(), emulator.ledger()
+        assert (counts.events, counts.waiting) == (len(ledger.events), 0)
+        assert counts.delivered == len(ledger.hooks[hook.id].delivered)
+        assert counts.dropped == len(ledger.hooks[hook.id].dropped)
 
 
 async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
@@ -709,7 +598,7 @@ async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
         async with org(ManualClock(), rate=5, faults=Faults(delay="1h")) as emulator:
             hook = await verified(emulator, receiver)
             uuids = await emulator.emit(3)
-        assert emulator.progress().waiting == 0
+        assert emulator.counts().waiting == 0
         assert set(uuids) <= set(emulator.ledger().hooks[hook.id].dropped)
         assert receiver.posts == []
 

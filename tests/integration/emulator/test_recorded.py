@@ -99,15 +99,6 @@ async def test_a_put_with_another_channel_takes_the_verification_away_and_tells_
         assert {**put, "lastUpdated": ""} == {**shown, "lastUpdated": ""}
 
 
-async def test_the_time_of_before_can_be_switched_off() -> None:
-    clock = ManualClock()
-    async with running(clock, stale_updates=False) as service:
-        made = await ask(service, "POST", "", body("https://example.com/test"))
-        await clock.advance(5)
-        put = await ask(service, "PUT", f"/{made['id']}", body("https://example.com/test"))
-        assert put["lastUpdated"] == "2026-01-01T12:00:05.000Z"
-
-
 async def test_a_stop_keeps_what_is_known_of_the_verification() -> None:
     async with running() as service, HookReceiver() as receiver:
         for verify in (False, True):

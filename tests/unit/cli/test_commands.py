@@ -139,7 +139,7 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--client", "0oa1"], "--client needs --client-key"),
         (["--no-dpop"], "belong to a --client"),
         (["--client", "0oa1", "--client-key", "/nowhere/key.pem"], "--client-key: the file"),
-        (["--client", "0oa1", "--client-key", __file__], "--client-key: this is no key"),
+        (["--client", "0oa1", "--client-key", __file__], "--client-key: this is not a key"),
         (["--log-delay", "5"], "--log-delay"),
         (["--quota", "0"], "--quota"),
     ],

@@ -11,7 +11,7 @@ from forwarder.rules.condition import named, possible
 from forwarder.rules.eql import read_eql
 from forwarder.rules.esql import read_esql
 from forwarder.rules.kql import read_kql, read_lucene
-from forwarder.rules.log_filter import read_log_filter
+from forwarder.rules.okta_filter import read_okta_filter
 
 PIECES = (
     "event.action", "okta.event_type", "eventType", "data_stream.dataset", "user.name", '"user.session.start"', "user.*",
@@ -22,7 +22,7 @@ PIECES = (
 
 
 @pytest.mark.parametrize(
-    "read", [read_kql, read_lucene, read_esql, read_log_filter, read_eql], ids=lambda read: read.__name__
+    "read", [read_kql, read_lucene, read_esql, read_okta_filter, read_eql], ids=lambda read: read.__name__
 )
 @given(query=st.lists(st.sampled_from(PIECES), max_size=20).map(" ".join) | st.text(max_size=40))
 def test_an_odd_query_is_read_or_refused(read: object, query: str) -> None:

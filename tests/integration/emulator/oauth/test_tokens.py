@@ -19,7 +19,7 @@ from jwt.algorithms import ECAlgorithm
 
 from forwarder.core.ports import Clock
 from forwarder.emulator.http.app import create_app
-from forwarder.emulator.oauth.jws import JwsError
+from forwarder.emulator.oauth.dpop import KeyFormatError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 from tests.fakes.clock import ManualClock
@@ -353,7 +353,7 @@ async def test_each_app_has_its_half_of_the_limit() -> None:
 @pytest.mark.parametrize("wrong", ["x", "{}", '{"kty":"oct","k":"x"}', "-----BEGIN PUBLIC KEY-----\nx\n"])
 def test_a_key_that_is_none_is_told_at_the_start(wrong: str) -> None:
     settings = EmulatorSettings(token="t", clients={APP: {"keys": [wrong]}})
-    with pytest.raises(JwsError):
+    with pytest.raises(KeyFormatError):
         create_app(Emulator(settings, ManualClock()))
 
 

@@ -3,10 +3,10 @@ import itertools
 import pytest
 
 from forwarder.core.time import Micros
-from forwarder.emulator.system_log.log import Key, LogEntry, Part, SystemLog
+from forwarder.emulator.system_log.log import Key, LogEntry, LogRange, SystemLog
 
 SECOND = 1_000_000
-ALL = Part(0, 1 << 62)
+ALL = LogRange(0, 1 << 62)
 
 
 class Now:
@@ -28,7 +28,9 @@ def events() -> list[LogEntry]:
     return [LogEntry(number * SECOND, b'{"number":%d}' % number) for number in range(10)]
 
 
-def polled(log: SystemLog, part: Part = ALL, *, limit: int = 3, after: Key | None = None) -> list[LogEntry]:
+def polled(
+    log: SystemLog, part: LogRange = ALL, *, limit: int = 3, after: Key | None = None
+) -> list[LogEntry]:
     """All that a poller reads until a page is empty."""
     read: list[LogEntry] = []
     for _ in itertools.count():
@@ -40,7 +42,7 @@ def polled(log: SystemLog, part: Part = ALL, *, limit: int = 3, after: Key | Non
     raise AssertionError
 
 
-def bounded(log: SystemLog, part: Part, *, limit: int = 3, descending: bool = False) -> list[LogEntry]:
+def bounded(log: SystemLog, part: LogRange, *, limit: int = 3, descending: bool = False) -> list[LogEntry]:
     """All that a bounded reader reads while there is more."""
     page = log.between(part, after=None, limit=limit, descending=descending)
     read = list(page.entries)
@@ -65,7 +67,7 @@ def test_at_the_end_the_cursor_waits_for_what_comes_next(
     now: Now, events: list[LogEntry], since: Micros
 ) -> None:
     log = SystemLog(100, now)
-    page = log.poll(Part(since, 1 << 62), after=None, limit=10)
+    page = log.poll(LogRange(since, 1 << 62), after=None, limit=10)
     assert (page.entries, page.more) == ([], False)
     now.seconds = 200
     log.append(events[:1])
@@ -79,8 +81,8 @@ def test_a_poller_goes_by_the_time_of_storage_and_a_bounded_reader_by_that_of_ha
     log.append(events[:4])
     now.seconds = 101
     log.append(events[4:])
-    assert polled(log, Part(101 * SECOND, 1 << 62)) == events[4:]
-    assert bounded(log, Part(2 * SECOND, 6 * SECOND)) == events[2:6]
+    assert polled(log, LogRange(101 * SECOND, 1 << 62)) == events[4:]
+    assert bounded(log, LogRange(2 * SECOND, 6 * SECOND)) == events[2:6]
 
 
 def test_what_is_stored_late_comes_to_a_poller_late_and_in_the_order_of_storage(
@@ -111,7 +113,7 @@ def test_a_clock_that_is_set_back_hides_no_event_from_a_poller(now: Now, events:
 def test_a_bounded_reader_reads_upwards_or_downwards(now: Now, events: list[LogEntry], limit: int) -> None:
     log = SystemLog(100, now)
     log.append(events[::-1])
-    part = Part(2 * SECOND, 9 * SECOND)
+    part = LogRange(2 * SECOND, 9 * SECOND)
     assert bounded(log, part, limit=limit) == events[2:9]
     assert bounded(log, part, limit=limit, descending=True) == events[2:9][::-1]
 
@@ -119,9 +121,9 @@ def test_a_bounded_reader_reads_upwards_or_downwards(now: Now, events: list[LogE
 def test_a_poller_of_matching_events_passes_the_others(now: Now, events: list[LogEntry]) -> None:
     log = SystemLog(100, now)
     log.append(events)
-    even = Part(0, 1 << 62, lambda entry: entry.published % (2 * SECOND) == 0)
+    even = LogRange(0, 1 << 62, lambda entry: entry.published % (2 * SECOND) == 0)
     assert polled(log, even, limit=2) == events[::2]
-    nothing = log.poll(Part(0, 1 << 62, lambda _: False), after=None, limit=2)
+    nothing = log.poll(LogRange(0, 1 << 62, lambda _: False), after=None, limit=2)
     assert log.poll(ALL, after=nothing.after, limit=10).entries == []
 
 

@@ -1,47 +1,49 @@
-"""Brings events to one hook: queue, faults, and a ledger of what became of each event.
+"""The queue of one hook, with its faults and the ledger of its events.
 
-Okta amalgamates events that happen within a short time into one POST, has several POSTs on their way, promises no order,
-and gives up after one retry. Nothing here is stored: what Okta gives up, only its System Log still has.
+Okta groups events of a short time into one POST, has several POSTs in flight, promises no order, and gives up after one
+retry. Nothing here is stored: an event that Okta gives up is only in its System Log.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from random import Random
 
 from forwarder.core.ports import Clock
 from forwarder.emulator.events.generator import GeneratedEvent
-from forwarder.emulator.hooks.deliverer import Post
 from forwarder.emulator.settings import EmulatorSettings, Faults
 
 _SPREAD = 1.0
-"""Seconds that a reordered event may come late."""
+"""Seconds by which a reordered event may be late."""
 
 
-class Delivery:
-    """One hook's queue and the tasks that empty it.
+class HookQueue:
+    """The queue of one hook and the tasks that empty it.
 
-    An event may wait in several copies (a duplicate is one more). It counts as delivered as soon as the receiver took one of
-    them, and as dropped when the last word on it is that Okta gave up, or never sent it.
+    Several copies of an event may be in the queue (a duplicate is one more). The event counts as delivered as soon as the
+    receiver accepts one of them, and as dropped if Okta gave up the last one, or never sent it.
 
     Args:
-        post: brings the envelopes.
-        settings: batch, window and how many POSTs at a time.
-        clock: what time it is.
-        random: draws the faults, and nothing else, so that a seed makes the same ones however the calls go.
-        tasks: where its tasks live; a task that breaks ends the group.
+        deliver: delivers an envelope with some events.
+        random: draws only the faults, so that a seed gives the same ones whatever receivers answer.
+        tasks: the group of the queue's tasks; a bug in one of them ends the group.
+
+    Attributes:
+        delivered: uuids, as the keys.
+        dropped: uuids, as the keys.
+        waiting: copies that wait or are in flight.
     """
 
     def __init__(
         self,
-        post: Post,
+        deliver: Callable[[Sequence[GeneratedEvent]], Awaitable[bool]],
         settings: EmulatorSettings,
         clock: Clock,
         *,
         random: Random,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._post = post
+        self._deliver = deliver
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -51,22 +53,16 @@ class Delivery:
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()
         self._stopped = False
-        self._copies = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        # Dictionaries as ordered sets.
+        self.waiting = 0
         self.delivered: dict[str, None] = {}
         self.dropped: dict[str, None] = {}
         for _ in range(settings.in_flight):
             self._start(self._work())
 
-    @property
-    def waiting(self) -> int:
-        """Copies that wait or are on their way."""
-        return self._copies
-
-    def offer(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
-        """Queue events for the hook, with the faults that chance and `faults` give them."""
+    def add(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
+        """Queue events, with the faults that they draw."""
         draw = self._random.random
         copies = []
         for event in events:
@@ -79,15 +75,15 @@ class Delivery:
         self._random.shuffle(copies)
         late = [draw() < 0.5 for _ in copies]
         self._queue([copy for copy, is_late in zip(copies, late, strict=True) if not is_late], faults.delay)
-        behind = faults.delay + draw() * _SPREAD
-        return self._queue([copy for copy, is_late in zip(copies, late, strict=True) if is_late], behind)
+        delay = faults.delay + draw() * _SPREAD
+        return self._queue([copy for copy, is_late in zip(copies, late, strict=True) if is_late], delay)
 
     async def drained(self) -> None:
-        """Return when no copy waits or is on its way."""
+        """Return when no copy waits or is in flight."""
         await self._idle.wait()
 
     def stop(self) -> None:
-        """Give up all that waits: the hook is gone."""
+        """Drop everything that waits: the hook is deleted."""
         self._stopped = True
         for task in self._running:
             task.cancel()
@@ -103,7 +99,7 @@ class Delivery:
     def _queue(self, copies: list[GeneratedEvent], delay: float) -> None:
         if not copies:
             return
-        self._copies += len(copies)
+        self.waiting += len(copies)
         self._idle.clear()
         if delay:
             # A callback, because a task that is cancelled before its first step never runs.
@@ -115,7 +111,7 @@ class Delivery:
             self._arrive(copies)
 
     def _arrive(self, copies: list[GeneratedEvent]) -> None:
-        if self._stopped:  # a wait that was over just before: nobody is left to post them
+        if self._stopped:  # the delay ended just before, and no task is left to post them
             self._settle(copies)
             return
         self._ready.extend(copies)
@@ -123,15 +119,15 @@ class Delivery:
 
     async def _work(self) -> None:
         while True:
-            batch = await self._take()
-            taken = False
+            batch = await self._next_batch()
+            delivered = False
             try:
-                taken = await self._post.bring(batch)
+                delivered = await self._deliver(batch)
             finally:
-                self._settle(batch, taken=taken)
+                self._settle(batch, delivered=delivered)
 
-    async def _take(self) -> list[GeneratedEvent]:
-        """The next envelope's events: all that wait, up to `batch`, after `window` if they are fewer."""
+    async def _next_batch(self) -> list[GeneratedEvent]:
+        """Return the events of the next envelope: up to `batch`, after `window` if there are fewer."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()
@@ -140,13 +136,13 @@ class Delivery:
                 await self._clock.sleep(self._settings.window)
             return [self._ready.popleft() for _ in range(min(self._settings.batch, len(self._ready)))]
 
-    def _settle(self, batch: Collection[GeneratedEvent], *, taken: bool = False) -> None:
+    def _settle(self, batch: Collection[GeneratedEvent], *, delivered: bool = False) -> None:
         for event in batch:
-            if taken:
+            if delivered:
                 self.delivered[event.uuid] = None
                 self.dropped.pop(event.uuid, None)
             elif event.uuid not in self.delivered:
                 self.dropped[event.uuid] = None
-        self._copies -= len(batch)
-        if not self._copies:
+        self.waiting -= len(batch)
+        if not self.waiting:
             self._idle.set()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.log_filter import read_log_filter
+from forwarder.rules.okta_filter import read_okta_filter
 from tests.unit.rules.helpers import judge, types, under
 
 START, LOCK = "user.session.start", "user.account.lock"
@@ -34,4 +34,4 @@ def test_a_type_is_named_by_a_comparison(query: str, named: set[str], tmp_path: 
 )
 def test_a_filter_that_is_none_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
-        read_log_filter(query)
+        read_okta_filter(query)

@@ -1,0 +1,91 @@
+"""Okta's filter language, as the System Log API takes it: `eventType eq "user.session.start" and not actor.id pr`."""
+
+import re
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.comparisons import ends, holds, same, starts
+from forwarder.rules.condition import Condition, Either, Every, Not, Unknown, compared
+from forwarder.rules.reader import Reader, signs
+
+OPERATORS = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr")
+
+_TOKENS = re.compile(
+    r"""(?P<skip>\s+)
+      | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+      | (?P<mark>[][()])
+      | (?P<word>[^\s()"'\[\]]+)""",
+    re.VERBOSE,
+)
+_PATTERNS = {"eq": same, "co": holds, "sw": starts, "ew": ends}
+
+
+class Comparison(Unknown, frozen=True, kw_only=True):
+    """One comparison of an attribute with a value.
+
+    Attributes:
+        operator: one of OPERATORS.
+        value: without its quotes; empty for `pr`.
+        quoted: whether the value was in quotes.
+    """
+
+    attribute: str
+    operator: str
+    value: str = ""
+    quoted: bool = False
+
+
+def parse_filter(query: str) -> Condition:
+    """Parse a filter. The leaves of its tree are Comparison; `target[...]` becomes a plain Unknown.
+
+    Raises:
+        RuleFileError: the query is not a filter.
+    """
+    reader = Reader(signs(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
+    condition = reader.condition(lambda: _operand(reader))
+    if rest := reader.next():
+        raise RuleFileError(f"Unexpected {rest.text!r}")
+    return condition
+
+
+def read_okta_filter(query: str) -> Condition:
+    """Return what a filter says about event types.
+
+    Raises:
+        RuleFileError: the query is not a filter.
+    """
+    return _about_types(parse_filter(query))
+
+
+def _operand(reader: Reader) -> Condition:
+    if reader.skip("("):
+        inner = reader.condition(lambda: _operand(reader))
+        reader.expect(")")
+        return inner
+    attribute = reader.take().text
+    if reader.skip("["):  # `target[type eq "User"]` is about objects in a list, which have no event type
+        reader.condition(lambda: _operand(reader))
+        reader.expect("]")
+        return Unknown()
+    written = reader.take().text
+    operator = written.lower()
+    if operator not in OPERATORS:
+        raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")
+    if operator == "pr":
+        return Comparison(attribute=attribute, operator=operator)
+    value = reader.take()
+    return Comparison(attribute=attribute, operator=operator, value=value.text, quoted=value.kind == "text")
+
+
+def _about_types(condition: Condition) -> Condition:
+    match condition:
+        case Every(parts):
+            return Every(tuple(_about_types(part) for part in parts))
+        case Either(parts):
+            return Either(tuple(_about_types(part) for part in parts))
+        case Not(part):
+            return Not(_about_types(part))
+        case Comparison(operator="ne"):
+            return Not(compared(condition.attribute, same(condition.value)))
+        case Comparison() if condition.operator in _PATTERNS:
+            return compared(condition.attribute, _PATTERNS[condition.operator](condition.value))
+    return condition
