@@ -168,7 +168,11 @@ class DeliveryState:
             return False
         if result.reason is RetryReason.TIMEOUT:
             self._size.timed_out(len(batch.events))
-        if self._concerns_sink(batch, result):
+        sink_failed = result.whole or result.pause
+        if not sink_failed and not result.made_progress:
+            # Events that failed one by one before, and fail again, must not hold up all others.
+            sink_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
+        if sink_failed:
             self._queue.schedule(retry)
             if batch.attempt >= self._health.attempt:  # else another batch has reported this failure already
                 self._health.failed(result)
@@ -178,15 +182,6 @@ class DeliveryState:
         delay = self._health.retry_delay(max(pending.attempt for pending in retry), result)
         self._queue.schedule(retry, self._clock.monotonic() + delay)
         return False
-
-    def _concerns_sink(self, batch: InFlightBatch, result: BatchResult) -> bool:
-        """Return whether the sink as a whole failed. It did if it accepted nothing of a batch, unless all
-        events of the batch had failed one by one before: these must not hold up all others."""
-        if result.whole or result.pause:
-            return True
-        return not result.made_progress and (
-            self._health.failing or any(pending.attempt == 0 for pending in batch.events)
-        )
 
     def _halve(self, events: Sequence[Pending], retry: list[Pending], result: BatchResult) -> None:
         # Only a batch of the usual size shows that this size is too large; the halves look for one bad event.

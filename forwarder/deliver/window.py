@@ -28,18 +28,16 @@ class Window:
         replaying: seqs of the replays that are not settled yet.
     """
 
-    def __init__(self, sink: str, position: int) -> None:
+    def __init__(self, position: int) -> None:
         self.position = position
         self.read_to = position
         self.bytes = 0
         self.replaying: set[int] = set()
-        self._sink = sink
         self._sizes: dict[int, int] = {}  # of unfinished events
         self._order: deque[int] = deque()
         self._finished: dict[int, Rejection | None] = {}
+        self._finished_replays: dict[int, Rejection | None] = {}
         self._unattributed: dict[int, str] = {}
-        self._replayed: list[int] = []
-        self._dead_again: list[Rejection] = []
         self._unsettled: Settlement | None = None
 
     @property
@@ -70,18 +68,12 @@ class Window:
 
     def finish(self, result: BatchResult) -> None:
         """Note which events of a batch are delivered or rejected."""
-        for seq in result.delivered:
+        outcomes: dict[int, Rejection | None] = dict.fromkeys(result.delivered)
+        outcomes |= {rejection.seq: rejection for rejection in result.rejected}
+        for seq, rejection in outcomes.items():
             self.bytes -= self._sizes.pop(seq)
-            if seq in self.replaying:
-                self._replayed.append(seq)
-            else:
-                self._finished[seq] = None
-        for rejection in result.rejected:
-            self.bytes -= self._sizes.pop(rejection.seq)
-            if rejection.seq in self.replaying:
-                self._dead_again.append(rejection)
-            else:
-                self._finished[rejection.seq] = rejection
+            finished = self._finished_replays if seq in self.replaying else self._finished
+            finished[seq] = rejection
         for seq in result.delivered[: result.unattributed]:
             self._unattributed[seq] = result.detail
 
@@ -104,19 +96,12 @@ class Window:
             if position in self._unattributed:
                 unattributed += 1
                 detail = self._unattributed.pop(position)
-        if position == self.position and not self._replayed and not self._dead_again:
+        replays, self._finished_replays = self._finished_replays, {}
+        if position == self.position and not replays:
             return None
-        replayed, self._replayed = self._replayed, []
-        dead_again, self._dead_again = self._dead_again, []
-        return Settlement(
-            position,
-            delivered,
-            dead,
-            unattributed,
-            detail,
-            replayed=replayed,
-            dead_again=dead_again,
-        )
+        replayed = [seq for seq, rejection in replays.items() if rejection is None]
+        dead_again = [rejection for rejection in replays.values() if rejection is not None]
+        return Settlement(position, delivered, dead, unattributed, detail, replayed, dead_again)
 
     def settled(self) -> Settlement:
         """Move the position, because the store has committed the settlement; return that."""

@@ -65,12 +65,11 @@ class Worker:
         self._metrics = DeliveryMetrics(name, metrics)
         backoff = Backoff(settings.backoff_base, settings.backoff_cap)
         self._health = Health(name, backoff, clock, random, self._metrics.up)
-        self._window = Window(name, position)
+        self._window = Window(position)
         self._state = DeliveryState(settings, self._window, self._health, self._metrics, clock)
         self._in_flight: dict[asyncio.Task[BatchResult], InFlightBatch] = {}
-        self._replay_requests = (
-            -1
-        )  # the store never counts to this number, so the first look reads the replays
+        # The store never counts to this number, so the first turn reads the replays.
+        self._replay_requests = -1
         self._more_replays = False
         self._store_failures = 0
         self._stopping = asyncio.Event()
@@ -96,12 +95,9 @@ class Worker:
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Finish what is in flight, and deliver what waits as long as the sink accepts it; wait for nothing
-        else.
+        """Finish what is in flight, and deliver what waits as long as the sink accepts it.
 
-        Args:
-            grace: seconds for that; then batches in flight are cancelled. What is not settled stays in the
-                store.
+        After `grace` seconds, batches in flight are cancelled. What is not settled stays in the store.
         """
         self._stopping.set()
         if self._runner is None:

@@ -7,7 +7,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.window import Window
-from tests.unit.deliver.helpers import SINK, events
+from tests.unit.deliver.helpers import events
 
 
 def stored(first: int, count: int) -> list[StoredEvent]:
@@ -23,7 +23,7 @@ def rejected(*batch: Pending) -> BatchResult:
 
 
 def test_nothing_moves_before_the_first_event_is_finished() -> None:
-    window = Window(SINK, 10)
+    window = Window(10)
     eleven, twelve, thirteen = window.add(stored(11, 3))
     window.finish(delivered(twelve, thirteen))
     assert (window.settlement(), window.events) == (None, 3)
@@ -35,7 +35,7 @@ def test_nothing_moves_before_the_first_event_is_finished() -> None:
 
 
 def test_the_bytes_are_those_of_unfinished_events() -> None:
-    window = Window(SINK, 0)
+    window = Window(0)
     batch = window.add(stored(1, 3))
     replays = window.add_replays([])
     assert (window.bytes, replays) == (300, [])
@@ -44,7 +44,7 @@ def test_the_bytes_are_those_of_unfinished_events() -> None:
 
 
 def test_a_settlement_is_offered_unchanged_until_the_store_has_taken_it() -> None:
-    window = Window(SINK, 0)
+    window = Window(0)
     one, two = window.add(stored(1, 2))
     window.finish(delivered(one))
     first = window.settlement()
@@ -59,7 +59,7 @@ def test_a_settlement_is_offered_unchanged_until_the_store_has_taken_it() -> Non
 
 
 def test_unattributed_rejections_are_settled_when_the_position_passes_them() -> None:
-    window = Window(SINK, 0)
+    window = Window(0)
     one, _, _ = window.add(stored(1, 3))
     window.finish(BatchResult([2, 3], unattributed=1, detail="one is bad"))
     assert window.settlement() is None
@@ -71,7 +71,7 @@ def test_unattributed_rejections_are_settled_when_the_position_passes_them() -> 
 
 
 def test_replays_do_not_move_the_position() -> None:
-    window = Window(SINK, 50)
+    window = Window(50)
     one, two = window.add_replays(stored(3, 2))
     assert window.add_replays(stored(3, 2)) == []
     window.finish(delivered(one))
@@ -93,7 +93,7 @@ def test_replays_do_not_move_the_position() -> None:
 def test_in_any_order_of_outcomes_the_settlements_add_up(
     order: list[int], dead: set[int], settle_after: set[int]
 ) -> None:
-    window = Window(SINK, 0)
+    window = Window(0)
     batch = {pending.seq: pending for pending in window.add(stored(1, 12))}
     position, settled_dead, finished = 0, [], set()
     for step, seq in enumerate(order):
