@@ -16,6 +16,7 @@ from forwarder.config_problems import Describer
 from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
+from forwarder.http.settings import tls_context
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
@@ -115,8 +116,8 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
 
     Args:
         path: of the YAML file.
-        secrets: read the sources of secrets and check the certificates of sinks; otherwise they may be
-            absent. A command that needs no secret does not ask the operator's shell for those of the forwarder.
+        secrets: read the sources of secrets and check certificates; otherwise they may be absent. A command
+            that needs no secret does not ask the operator's shell for those of the forwarder.
 
     Raises:
         SettingsError: with every problem, each with its path and a hint. Never shows a secret.
@@ -165,15 +166,15 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, fi
 
 
 def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
-    """Check what no section can see alone, and the `files` that sinks need."""
+    """Check what no section can see alone, and the certificates that the settings name."""
+    if files:
+        yield from _file_problems(settings)
     yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
     paths: dict[Path, str] = {}
     for name, sink in settings.sinks.items():
-        if files:
-            yield from (f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems())
         if isinstance(sink, FileSinkSettings):
             other = paths.setdefault(Path(sink.path).absolute(), name)
             if other != name:
@@ -181,6 +182,16 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     if settings.receiver.listen == settings.ops.listen and settings.ops.listen.port:
         yield "ops.listen: the receiver listens there; give each its own port"
     yield from _org_problems(settings.orgs)
+
+
+def _file_problems(settings: Settings) -> Iterator[str]:
+    for name, sink in settings.sinks.items():
+        yield from (f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems())
+    if settings.receiver.tls:
+        try:
+            tls_context(settings.receiver.tls)
+        except SettingsError as error:
+            yield from error.problems
 
 
 def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:

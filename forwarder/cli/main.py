@@ -69,11 +69,8 @@ def check(config: Path) -> None:
     and no store.
     """
     from forwarder.core.event import Source
-    from forwarder.http.settings import tls_context
 
     settings = load_settings(config)
-    if settings.receiver.tls:
-        tls_context(settings.receiver.tls)
     click.secho("The configuration is valid.", fg="green")
     for name, org in settings.orgs.items():
         for source in org.sources:

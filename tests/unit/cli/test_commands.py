@@ -99,10 +99,13 @@ def test_the_ledger_and_the_dead_letters_need_no_secret(config: Path) -> None:
 def test_a_missing_certificate_is_a_problem_of_the_configuration(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["receiver"] = {"tls": {"cert": "/nowhere/cert.pem", "key": "/nowhere/key.pem"}}
+    tree["sinks"]["siem"] = {"kind": "elasticsearch", "hosts": ["https://es"], "ca_file": "/nowhere/ca.pem"}
     config.write_text(json.dumps(tree))
-    done = run("check", "--config", config)
-    assert done.exit_code == 2
-    assert "receiver.tls.cert: there is no file /nowhere/cert.pem" in done.output
+    for command in ("check", "run"):
+        done = run(command, "--config", config)
+        assert done.exit_code == 2
+        assert "receiver.tls.cert: there is no file /nowhere/cert.pem" in done.output
+        assert "sinks.siem.ca_file: " in done.output
 
 
 def test_a_demo_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
