@@ -1,8 +1,8 @@
 """Lets a command ask the running forwarder, which alone may write to its store.
 
-The forwarder listens on a Unix socket beside the store, for its own user only. A client sends one JSON line, the
-request, and keeps the connection open. The server answers with JSON lines: any number with `progress`, then one with
-`result` or `error`. If the client disconnects before that, the server cancels the command.
+The forwarder listens on a Unix socket beside the store, for its own user only. A client sends one JSON line,
+the request, and keeps the connection open. The server answers with JSON lines: any number with `progress`,
+then one with `result` or `error`. If the client disconnects before that, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
     {"result": 1}
@@ -31,7 +31,7 @@ _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
 
 _ERRORS = ("StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError")
-"""The types that an error keeps on its way to the client; any other becomes its nearest base, or ForwarderError."""
+"""The types that an error keeps on its way to the client; others become their base, or ForwarderError."""
 
 _logger = logs.get("control")
 
@@ -44,7 +44,7 @@ Report = Callable[[Any], None]
 """Sends a struct to the client as progress."""
 
 Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
-"""Carries out a request and returns a result that is not None, as JSON can hold it. May raise a ForwarderError."""
+"""Carries out a request. Returns anything for JSON but None, or raises a ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
@@ -172,7 +172,7 @@ def ask(
     *,
     timeout: float | None = _REPLY_TIMEOUT,
 ) -> Any | None:
-    """Let the forwarder that runs on `store` carry out a command. Blocks; an interrupt cancels the command.
+    """Let the forwarder that runs on `store` carry out a command. Blocks; an exception cancels the command.
 
     Args:
         store: the store's file.
@@ -200,9 +200,8 @@ def ask(
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         except OSError as error:
-            raise StoreError(
-                f"the forwarder's control socket {path} cannot be reached ({error.strerror}); run this as its user"
-            ) from error
+            text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
+            raise StoreError(f"{text}; run this as its user") from error
         reply = _Reply()
         try:
             connection.sendall(line)

@@ -14,7 +14,7 @@ from forwarder.core.time import SECOND, Micros, iso
 from forwarder.settings import Settings
 
 if TYPE_CHECKING:
-    from forwarder.okta.system_log.backfill import BackfillRequest, Plan, Progress, Report, TimeRange
+    from forwarder.okta.system_log.backfill import BackfillRequest, Plan, Progress, Report
 
 
 @click.command()
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--rate-share",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of Okta's rate limit; by default half of `reconcile.rate_share`, and polling keeps the other half. "
-    "A running forwarder uses at most `reconcile.rate_share` in all.",
+    help="Share of Okta's rate limit; by default half of `reconcile.rate_share`, and polling keeps the other "
+    "half. A running forwarder uses at most `reconcile.rate_share` in all.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Only estimate how many events there are, and how long it takes."
@@ -49,10 +49,10 @@ def backfill(
 ) -> None:
     """Fetch a time range of the past from the System Log. Okta keeps 90 days.
 
-    Events that the store has already are skipped, so none is delivered twice. A running forwarder does the work itself.
-    If none runs, this command uses the store, and a forwarder that you start meanwhile refuses to start and names this
-    process. After Ctrl-C, the same command resumes. It waits while more than 50,000 events wait for a sink. Events
-    that Okta adds late near the end of the range are left to polling.
+    Events that the store has already are skipped, so none is delivered twice. A running forwarder does the
+    work itself, and waits while more than 50,000 events wait for a sink. If none runs, this command uses the
+    store; a forwarder that you start meanwhile refuses to start and names this process. After Ctrl-C, the
+    same command resumes. Events that Okta adds late near the end of the range are left to polling.
 
     Exit codes: 0 fetched, 1 Okta or the store refused, or it was stopped, 2 wrong usage or configuration.
     """
@@ -65,7 +65,8 @@ def backfill(
         raise SettingsError([f"orgs.{org}: `url` and `api` are needed to read the System Log"])
     ours = settings.reconcile.rate_share
     share = rate_share or ours / 2
-    request = BackfillRequest(org, _time_range(since, until), min(1.0, share / ours), dry_run)
+    since, until = _within_retention(since, until)
+    request = BackfillRequest(org, since, until, min(1.0, share / ours), dry_run)
     output = _Output()
     try:
         if ask(settings.store.path, request, output.show_json, timeout=None) is None:
@@ -80,8 +81,7 @@ def backfill(
         click.secho(f"Fetched: {_describe(output.last)}.", fg="green")
 
 
-def _time_range(since: Micros, until: Micros | None) -> "TimeRange":
-    from forwarder.okta.system_log.backfill import TimeRange
+def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micros]:
     from forwarder.okta.system_log.pages import RETENTION
 
     now = SystemClock().now()
@@ -92,14 +92,16 @@ def _time_range(since: Micros, until: Micros | None) -> "TimeRange":
         raise click.UsageError("Okta keeps 90 days of its log; the whole range is older")
     if since < now - RETENTION:
         click.secho("Okta keeps 90 days of its log; the backfill starts there.", fg="yellow", err=True)
-    return TimeRange(max(since, now - RETENTION), until)
+    return max(since, now - RETENTION), until
 
 
 async def _run_here(settings: Settings, request: "BackfillRequest", share: float, report: "Report") -> None:
     """Run the backfill in this process, which holds the store's lock meanwhile."""
+    import msgspec
+
     from forwarder.metrics import Metrics
     from forwarder.okta.api.client import OktaClient
-    from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, backlog
+    from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
     from forwarder.store.dead_letters import Selection
     from forwarder.store.engine import open_commands, open_store
@@ -121,7 +123,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
         log = SystemLog(request.org, org.url, api, clock)
         here = Backfill(log, store, clock, metrics, stop_if_behind, lambda: api.allowance(PATH))
         # No polling runs beside it, so all of the client's share is for the backfill.
-        await here.run(BackfillRequest(request.org, request.time_range, 1.0, request.dry_run), report)
+        await here.run(msgspec.structs.replace(request, limit_fraction=1.0), report)
     finally:
         await api.close()
         await store.close()
@@ -150,7 +152,7 @@ class _Output:
         from forwarder.okta.system_log.backfill import Plan
 
         if isinstance(report, Plan):
-            self._since, self._length = report.time_range.since, report.time_range.length
+            self._since, self._length = report.since, report.until - report.since
             _print_plan(report)
             return
         if self._bar is None:
@@ -174,14 +176,14 @@ class _Output:
 def _print_plan(plan: "Plan") -> None:
     from forwarder.okta.system_log.pages import LIMIT
 
-    since, until = (iso(at, "seconds") for at in (plan.time_range.since, plan.time_range.until))
+    since, until = iso(plan.since, "seconds"), iso(plan.until, "seconds")
     if plan.polled_until is not None:
         polled = iso(plan.polled_until, "seconds")
         click.echo(f"Events after {polled} are left to the forwarder's own polling.")
-    if not plan.time_range.length:
+    if plan.since >= plan.until:
         click.secho("There is nothing to fetch.", fg="green")
         return
-    if plan.began < plan.time_range.since:
+    if plan.began < plan.since:
         click.echo(f"The last backfill stopped at {since}; it resumes there.")
     calls = -(-plan.events // LIMIT) + 1
     text = f"{since} to {until}: roughly {plan.events:,} events in {calls:,} calls"

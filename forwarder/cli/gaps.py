@@ -30,13 +30,14 @@ _SHOWN = 100
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None, *, as_json: bool) -> None:
-    """List missed events: Okta meant them for our hook, and the hook did not deliver them within its grace period.
+    """List missed events: Okta meant them for our hook, and it did not deliver them within the grace period.
 
-    None of them is lost: they are stored from the System Log and delivered to every sink. The output has the number of
-    each event type, then the events, newest first. An event leaves the list if the hook delivers it later, or after
-    `store.dedup_window`. Works with and without a running forwarder.
+    None of them is lost: they are stored from the System Log and delivered to every sink. The output has the
+    number of each event type, then the events, newest first. An event leaves the list if the hook delivers it
+    later, or after `store.dedup_window`. Works with and without a running forwarder.
 
-    Exit codes: 0 nothing was missed, 1 something was, or the store cannot be read, 2 wrong usage or configuration.
+    Exit codes: 0 nothing was missed, 1 events were, or the store cannot be read, 2 wrong usage or
+    configuration.
     """
     from forwarder.store.engine import open_commands
 

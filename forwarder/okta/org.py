@@ -1,4 +1,4 @@
-"""Runs everything that uses one org's API: the watch of its hook, the polling of its System Log, and backfills."""
+"""Runs what uses one org's API: the watch of its hook, the polling of its System Log, and backfills."""
 
 import asyncio
 
@@ -27,16 +27,7 @@ class OktaOrgState(msgspec.Struct, frozen=True):
 
 
 class OktaOrgRunner:
-    """Belongs to one org.
-
-    Args:
-        org: its name in the configuration.
-        api: closed when `run` ends.
-        watch: of its hook; None if it has none.
-        reconciler: of its System Log.
-        backfills: of the same System Log.
-        clock: for pauses.
-    """
+    """Belongs to one org; `watch` is None if it has no hook. Closes `api` when `run` ends."""
 
     def __init__(
         self,
@@ -83,11 +74,10 @@ class OktaOrgRunner:
             tasks.create_task(self._reconciler.run())
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
-        """Run a backfill, as `Backfill.run`. To cancel this cancels it.
+        """Run a backfill, as `Backfill.run`; cancelling this cancels it.
 
         Raises:
-            OktaError: Okta did not answer, or refused; or another backfill of the org runs; or `run` ended meanwhile.
-            StoreError: the store cannot be read or written.
+            OktaError, StoreError: as `Backfill.run`; or another backfill runs, or `run` ended meanwhile.
         """
         if self._stopped or self._backfill is not None:
             raise OktaError(f"a backfill of {self._org} is running already; wait for its end, or stop it")
@@ -97,10 +87,9 @@ class OktaOrgRunner:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-            raise OktaError(
-                f"the forwarder stopped the backfill of {self._org}, because it stops or has reloaded the org; "
-                "run the same command again to resume"
-            ) from None
+            why = "it stops, or has reloaded the org"
+            text = f"the forwarder has ended the backfill of {self._org}, because {why}"
+            raise OktaError(f"{text}; run the same command again to resume") from None
         finally:
             self._backfill = None
 

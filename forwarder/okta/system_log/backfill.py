@@ -1,7 +1,7 @@
 """Fetches a time range of the past from the System Log into the store, when an operator asks for it.
 
-The range is read bounded, ordered by the time of the events, so a time says how far a backfill has come. This checkpoint
-is stored with each page: after an interruption, the next backfill resumes there.
+The range is read bounded, ordered by the time of the events, so a time says how far a backfill has come. This
+checkpoint is stored with each page: after an interruption, the next backfill resumes there.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,29 +22,22 @@ PAUSE = 5.0
 """Seconds between two checks whether to continue."""
 
 MOST_WAITING = 50_000
-"""Events that may wait for a sink during a backfill. More could fill the store, and hooks would be refused."""
+"""Events that may wait for a sink during a backfill. More could fill the store, which then refuses hooks."""
 
 _MINUTE = 60.0
 
 T = TypeVar("T")
 
 
-class TimeRange(msgspec.Struct, frozen=True):
-    """Events published at or after `since` and before `until`, by Okta's clock."""
-
-    since: Micros
-    until: Micros
-
-    @property
-    def length(self) -> Micros:
-        return max(0, self.until - self.since)
-
-
 class BackfillRequest(Request, frozen=True, tag="backfill"):
-    """What an operator asks for; `limit_fraction` of our share of Okta's rate limit may be used, from ]0, 1]."""
+    """Asks for the events published from `since` on and before `until`, by Okta's clock.
+
+    It may use `limit_fraction`, from ]0, 1], of our share of the rate limit.
+    """
 
     org: str
-    time_range: TimeRange
+    since: Micros
+    until: Micros
     limit_fraction: float = 1.0
     dry_run: bool = False
 
@@ -53,14 +46,16 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     """What a backfill is going to do.
 
     Attributes:
-        time_range: what is left to fetch.
+        since: the start of what is left to fetch.
+        until: its end; not later than `since` if nothing is left.
         polled_until: if set, later events of the request are left to polling.
-        began: where an interrupted backfill began that had come to `time_range.since`; else that time itself.
-        events: a rough estimate of the events in `time_range`.
-        calls_per_minute: how many calls it may use, so that polling keeps the rest; None if Okta set no limit.
+        began: where an interrupted backfill began that had come to `since`; else `since`.
+        events: a rough estimate of how many are left.
+        calls_per_minute: how many it may use, so that polling keeps the rest; None if Okta set no limit.
     """
 
-    time_range: TimeRange
+    since: Micros
+    until: Micros
     polled_until: Micros | None
     began: Micros
     events: int
@@ -97,7 +92,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 def backlog(waiting: Mapping[str, int]) -> str | None:
-    """Return why a backfill should wait for the sinks, given how many events wait for each; None if it should not."""
+    """Return why a backfill should wait, given how many events wait for each sink; None if it should not."""
     events, sink = max(((count, name) for name, count in waiting.items()), default=(0, ""))
     return f"{events:,} events wait for the sink {sink}" if events > MOST_WAITING else None
 
@@ -132,7 +127,8 @@ class Backfill:
         self._checkpoint = f"backfill:{log.org}"
 
     async def run(self, request: BackfillRequest, report: Report) -> Progress:
-        """Plan, report the plan, and fetch, unless it is a dry run. After an interruption, the same request resumes.
+        """Plan, report the plan, and fetch, unless it is a dry run. The same request resumes an interrupted
+        one.
 
         Raises:
             OktaError: Okta did not answer, or refused.
@@ -140,38 +136,35 @@ class Backfill:
         """
         plan = await self._plan(request)
         report(plan)
-        if request.dry_run or not plan.time_range.length:
-            return Progress(plan.time_range.since)
+        if request.dry_run or plan.since >= plan.until:
+            return Progress(plan.since)
         return await self._fetch(plan, report)
 
     async def _plan(self, request: BackfillRequest) -> Plan:
-        began = since = request.time_range.since
-        until, polled_until = request.time_range.until, None
+        began, since, until, polled_until = request.since, request.since, request.until, None
         cursor = await self._stored(cursor_name(self._log.org), Cursor)
         if cursor is not None and cursor.complete_until < until:
             # Polling must see later events first, or it could not find those that the hook missed.
-            polled_until = cursor.complete_until
-            until = max(polled_until, since)
+            until = polled_until = cursor.complete_until
         last = await self._stored(self._checkpoint, Checkpoint)
         if last is not None and not last.done and last.since <= since <= last.reached:
-            began, since = last.since, min(last.reached, until)
-        left = TimeRange(since, until)
-        events = await self._estimate(left) if left.length else 0
+            began, since = last.since, last.reached
+        events = await self._estimate(since, until) if since < until else 0
         allowed = self._calls_per_minute()
         calls = None if allowed is None else max(1, int(allowed * request.limit_fraction))
-        return Plan(left, polled_until, began, events, calls)
+        return Plan(since, until, polled_until, began, events, calls)
 
-    async def _estimate(self, time_range: TimeRange) -> int:
+    async def _estimate(self, since: Micros, until: Micros) -> int:
         """Return how many events there would be, if all came at the rate of the first page."""
-        page = await self._log.first_page(time_range.since, time_range.until)
+        page = await self._log.first_page(since, until)
         if page.next_link is None or page.newest is None:
             return len(page.events)
-        seen = max(page.newest - time_range.since, SECOND)
-        return max(len(page.events), round(len(page.events) * time_range.length / seen))
+        return max(
+            len(page.events), round(len(page.events) * (until - since) / max(page.newest - since, SECOND))
+        )
 
     async def _fetch(self, plan: Plan, report: Report) -> Progress:
-        until = plan.time_range.until
-        progress = Progress(plan.time_range.since)
+        progress = Progress(plan.since)
         link: str | None = None
         minute_ends, calls = 0.0, 0
         while True:
@@ -181,11 +174,12 @@ class Backfill:
             if self._clock.monotonic() >= minute_ends:
                 minute_ends, calls = self._clock.monotonic() + _MINUTE, 0
             calls += 1
-            page = await self._page(link, TimeRange(progress.reached, until))
+            page = await self._page(link, progress.reached, plan.until)
             link = page.next_link if page.events or page.malformed else None
-            reached = until if link is None else max(progress.reached, page.newest or 0)
-            checkpoint = Checkpoint(plan.began, reached, done=link is None)
-            progress = await self._store_page(page, checkpoint, progress)
+            reached = plan.until if link is None else max(progress.reached, page.newest or 0)
+            progress = await self._store_page(
+                page, Checkpoint(plan.began, reached, done=link is None), progress
+            )
             report(progress)
             if link is None:
                 return progress
@@ -195,14 +189,14 @@ class Backfill:
             return "the share of Okta's rate limit is used up for this minute"
         return await self._should_wait()
 
-    async def _page(self, link: str | None, time_range: TimeRange) -> LogPage:
+    async def _page(self, link: str | None, since: Micros, until: Micros) -> LogPage:
         if link is not None:
             try:
                 return await self._log.next_page(link, polling=False)
             except OktaRefusedError as error:
                 if error.status not in CURSOR_EXPIRED:
                     raise
-        return await self._log.first_page(time_range.since, time_range.until)
+        return await self._log.first_page(since, until)
 
     async def _store_page(self, page: LogPage, checkpoint: Checkpoint, before: Progress) -> Progress:
         # No event becomes pending: the store no longer knows what the hook delivered long ago.

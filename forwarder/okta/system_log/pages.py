@@ -2,12 +2,12 @@
 
 There are two ways to read it, and Okta orders each differently:
 
-- polling, without `until`: every event, in the order in which Okta stored it, so that a late event comes late and is not
-  skipped. There is always a next link, and only that link says where the next page starts.
-- bounded, with `until`: the events that were published in a time range, ordered by that time. The last page has no link.
+- polling, without `until`: every event, in the order in which Okta stored it, so that a late event comes late
+  and is not skipped. There is always a next link, and only that link says where the next page starts.
+- bounded, with `until`: events published in a time range, ordered by that time. The last page has no link.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from forwarder.core.errors import OktaError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros, iso
-from forwarder.okta.api.port import Answer, Api
+from forwarder.okta.api.port import Api
 from forwarder.okta.system_log.event_details import targets_hook
 
 PATH = "/api/v1/logs"
@@ -79,7 +79,8 @@ class SystemLog:
         """Request the first page.
 
         Args:
-            since: when Okta stored the first event (polling), or when it was published (bounded). Cut to RETENTION.
+            since: when Okta stored the first event (polling), or when it was published (bounded); RETENTION
+                ago at most.
             until: the end of a bounded reading, exclusive; None to poll.
             hook_id: our hook's id; empty if there is none.
 
@@ -90,9 +91,8 @@ class SystemLog:
         query = {"since": iso(max(since, oldest), "milliseconds"), "limit": str(self._limit)}
         if until is not None:
             query["until"] = iso(until, "milliseconds")
-        requested_at = self._clock.now()
-        answer = await self._api.call("GET", PATH, query=query | {"sortOrder": "ASCENDING"})
-        return await self._read(answer, requested_at, hook_id, polling=until is None)
+        query["sortOrder"] = "ASCENDING"
+        return await self._page(PATH, query, hook_id, polling=until is None)
 
     async def next_page(self, link: str, *, polling: bool = True, hook_id: str = "") -> LogPage:
         """Request the page at `link`, the `next_link` of an earlier page.
@@ -100,22 +100,24 @@ class SystemLog:
         Raises:
             OktaError: as `first_page`. A status in CURSOR_EXPIRED means that Okta no longer accepts the link.
         """
-        requested_at = self._clock.now()
-        answer = await self._api.call("GET", link)
-        return await self._read(answer, requested_at, hook_id, polling=polling)
+        return await self._page(link, None, hook_id, polling=polling)
 
     def is_own_link(self, link: str) -> bool:
-        """Whether `link` belongs to this log. A stored link to another address must not get the credentials."""
+        """Whether `link` belongs to this log. A link to another address must not get the credentials."""
         return link.startswith(self.url + "?")
 
-    async def _read(self, answer: Answer, requested_at: Micros, hook_id: str, *, polling: bool) -> LogPage:
-        next_link = self._next_link(answer)
+    async def _page(
+        self, address: str, query: Mapping[str, str] | None, hook_id: str, *, polling: bool
+    ) -> LogPage:
+        requested_at = self._clock.now()
+        answer = await self._api.call("GET", address, query=query)
+        following = urlsplit(answer.links.get("next", "")).query
+        # At the address that the operator gave, whatever host the link names.
+        next_link = f"{self.url}?{following}" if following else None
         if polling and next_link is None:
             # To store the page and start again after it would skip events that Okta stored out of order.
-            raise OktaError(
-                f"a page of the System Log of {self.org} has no link to the next page; check whether a proxy drops "
-                "the `link` header"
-            )
+            text = f"a page of the System Log of {self.org} has no link to the next page"
+            raise OktaError(f"{text}; check whether a proxy drops the `link` header")
         try:
             elements = await event_reader.split_list(answer.content)
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -132,11 +134,6 @@ class SystemLog:
             requested_at=requested_at,
             has_more=len(elements) >= self._limit,
         )
-
-    def _next_link(self, answer: Answer) -> str | None:
-        """Return the next link, at the address that the operator gave, whatever host the link names."""
-        query = urlsplit(answer.links.get("next", "")).query
-        return f"{self.url}?{query}" if query else None
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:

@@ -1,8 +1,8 @@
-"""Polls the org's System Log into the store: it has events that hooks do not carry, and those that a hook failed to deliver.
+"""Polls the org's System Log into the store: events that hooks do not carry, or failed to deliver.
 
-Nothing is lost, because each page and the cursor after it are stored in one transaction: after a crash, one page is read
-again, and the store knows its events. If Okta no longer accepts the cursor, the reader rewinds in time and reads known
-events again.
+Nothing is lost, because each page and the cursor after it are stored in one transaction: after a crash, one
+page is read again, and the store knows its events. If Okta no longer accepts the cursor, the reader rewinds
+in time and reads known events again.
 """
 
 from typing import Protocol
@@ -24,14 +24,15 @@ from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog, 
 REWIND: Micros = 3600 * SECOND
 """How far before the newest event read to start again when the cursor is lost.
 
-By Okta's documentation no rewind is needed: polling goes by the time at which Okta stored an event, and everything unread was
-stored after the newest event that was read had happened. An hour covers differences between Okta's machines and events
-that they show late. More would cost: a busy org has 40,000 events an hour, which is 40 pages, or two minutes of the
-rate limit's share. A day would delay current events by half an hour each time that a cursor is lost.
+By Okta's documentation no rewind is needed: polling goes by the time at which Okta stored an event, and
+everything unread was stored after the newest event read had happened. An hour covers differences between
+Okta's machines, and events that they show late. More would cost: a busy org has 40,000 events an hour, which
+is 40 pages, or two minutes of the rate limit's share. A day would delay current events by half an hour each
+time that a cursor is lost.
 """
 
 FULL_REWIND: Micros = 24 * 3600 * SECOND
-"""How far before now to start again when the stored cursor cannot be read, so that nothing says what was read."""
+"""How far before now to start when the stored cursor cannot be read, so that nothing says what was read."""
 
 COMMIT_TIMEOUT = 30.0
 """Seconds to wait for a page to be stored. No client waits for it."""
@@ -62,8 +63,8 @@ class Cursor(
 
     Attributes:
         next_link: address of the next page; empty to start by time.
-        polled_until: everything that Okta had stored by then is read, by our clock; 0 before the end of the log was
-            reached once.
+        polled_until: everything that Okta had stored by then, by our clock, is read; 0 if the end of the log
+            was never reached.
         newest: the latest `published` that was read; at first, when to start.
         hook_id: id of our last hook, for as long as it is not known after a start.
     """
@@ -161,7 +162,7 @@ class Reconciler:
             hook_id = known or self._cursor.hook_id  # the last known id counts until Okta has answered
             page = await self._next_page(self._cursor, hook_id)
             if self._hook and not known and any(targets_any_hook(event.body) for event in page.events):
-                # The hook may have been created since the last check: it should deliver its first events already.
+                # The hook may have been created since the last check, and should deliver its first events.
                 await self._hook.look()
                 hook_id = self._hook.hook_id() or hook_id
                 expected = await expected_by_hook(page.events, hook_id)
@@ -194,7 +195,7 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`; start by time if there is no link, or if Okta no longer accepts it."""
+        """Request the page after `cursor`; start by time if Okta no longer accepts its link."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -209,7 +210,7 @@ class Reconciler:
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
-            "the cursor of the System Log is lost; reading starts again from before it, so that nothing is skipped",
+            "the cursor of the System Log is lost; reading starts again from an earlier time, so nothing is skipped",
             action="reconcile_restarted",
             org=self._log.org,
             since=iso(since),
@@ -236,8 +237,8 @@ class Reconciler:
     async def _append(self, batch: Batch) -> Appended:
         """Store `batch`, however long that takes.
 
-        The page is not requested again meanwhile: each try at a slow store may still be in its queue, and all of them
-        share the same bodies.
+        The page is not requested again meanwhile: each try at a slow store may still be in its queue, and all
+        of them share the same bodies.
         """
         while True:
             try:
@@ -251,8 +252,8 @@ class Reconciler:
     async def _mark_missed(self) -> None:
         """Mark what the hook had time to deliver as missed.
 
-        The grace period counts from when the event happened, from when the log delivered it, and from when hooks could
-        be stored at all, which is not while this process is down or cannot store.
+        The grace period counts from when the event happened, from when the log delivered it, and from when
+        hooks could be stored at all, which is not while this process is down or cannot store.
         """
         if self._clock.monotonic() - self._hooks_stored_since < self._settings.grace:
             return

@@ -8,7 +8,7 @@ from forwarder.core.errors import OktaError
 from forwarder.metrics import Metrics
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Plan, Progress, TimeRange
+from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Plan, Progress
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock, settle
@@ -16,7 +16,7 @@ from tests.fakes.okta_log import URL, LogApi, event
 from tests.fakes.store import MemoryStore
 
 HOUR = 3600 * 1_000_000
-REQUEST = BackfillRequest("acme", TimeRange(NOON - 3 * HOUR, NOON))
+REQUEST = BackfillRequest("acme", NOON - 3 * HOUR, NOON)
 
 
 class Scene:
@@ -74,7 +74,7 @@ async def test_a_cancelled_backfill_resumes_with_the_next_one() -> None:
     assert 0 < len(there.uuids) < 7
     await there.backfill()
     plans = [report for report in there.reports if isinstance(report, Plan)]
-    assert [plan.began < plan.time_range.since for plan in plans] == [False, True]
+    assert [plan.began < plan.since for plan in plans] == [False, True]
     assert there.uuids == list("abcdefg")
 
 
