@@ -201,8 +201,8 @@ class Forwarder:
         runner = self._okta.get(request.org)
         if runner is None:
             raise OktaError(
-                f"the running forwarder does not read the System Log of {request.org}; if its configuration has "
-                "changed, reload or restart it"
+                f"the running forwarder does not read the System Log of {request.org}; if its configuration "
+                "has changed, reload or restart it"
             )
         return await runner.backfill(request, report)
 

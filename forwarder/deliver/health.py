@@ -23,7 +23,7 @@ _HINTS = {
     RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or of another server",
     RetryReason.FORBIDDEN: "let the credentials write there, and check that nothing blocks writes",
     RetryReason.NOT_FOUND: "check the address and path, and that the index or endpoint exists",
-    RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or the mapping, or raise "
+    RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or mapping, or raise "
     "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
 _OTHER_HINT = "compare the sink's address and settings with the detail"
