@@ -45,8 +45,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         detail: the sink's message.
         at: when it was last rejected.
         org: name; empty if unattributed.
-        uuid: of the event; empty if it has none.
-        event_type: of the event; empty if it has none.
+        uuid: empty if it has none; as well `event_type`.
         body: as received; None if unattributed, and in a list.
     """
 

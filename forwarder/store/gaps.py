@@ -9,9 +9,6 @@ class Gap(msgspec.Struct, frozen=True):
     """A missed event.
 
     Attributes:
-        org: name.
-        uuid: of the event.
-        event_type: of the event.
         published: when it happened, by Okta's clock.
         since: when we received it from the System Log, by our clock.
         missed_at: when it was marked as missed.

@@ -98,10 +98,7 @@ class WriteConnection:
 
     def wal_bytes(self) -> int:
         """Return the size of the WAL."""
-        try:
-            return schema.wal_path(self._path).stat().st_size
-        except OSError:
-            return 0
+        return schema.file_bytes(schema.wal_path(self._path))
 
     def checkpoint(self, *, timeout_ms: int) -> None:
         """Copy the WAL into the file and truncate it, unless readers still need it after the timeout."""

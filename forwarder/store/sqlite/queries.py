@@ -14,7 +14,7 @@ from forwarder.core.time import Micros
 from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
-from forwarder.store.sqlite.schema import wal_path
+from forwarder.store.sqlite.schema import file_bytes, wal_path
 from forwarder.store.sqlite.uuid_key import decode
 
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
@@ -102,35 +102,19 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
             )
         }
         sinks = {}
-        for name, position, delivered, discarded, skipped in db.execute(
-            "SELECT sink, seq, delivered, discarded, skipped FROM positions WHERE attached ORDER BY sink"
+        for name, position, delivered, discarded, skipped, oldest in db.execute(
+            "SELECT sink, seq, delivered, discarded, skipped, (SELECT received_at FROM events "
+            "WHERE events.seq > positions.seq ORDER BY events.seq LIMIT 1) "
+            "FROM positions WHERE attached ORDER BY sink"
         ).fetchall():
             after = 0 if last is None else max(0, last - max(position, first - 1))
             if exact:
                 after = db.execute("SELECT COUNT(*) FROM events WHERE seq > ?", (position,)).fetchone()[0]
             dead = letters.get((name, "dead"), 0)
             waiting = after + letters.get((name, "replaying"), 0)
-            oldest = _received_after(db, position)
             sinks[name] = SinkLedger(delivered, dead, discarded, skipped, waiting, position, oldest)
     held = 0 if last is None else last - first + 1
-    return Ledger(stored, duplicates, rejected, sinks, held, _disk_bytes(path))
-
-
-def _received_after(db: sqlite3.Connection, position: int) -> Micros | None:
-    row = db.execute(
-        "SELECT received_at FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (position,)
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _disk_bytes(path: Path) -> int:
-    total = 0
-    for file in (path, wal_path(path)):
-        try:
-            total += file.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total
+    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + file_bytes(wal_path(path)))
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:

@@ -52,6 +52,14 @@ def wal_path(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
+def file_bytes(path: Path) -> int:
+    """Return the size of a file; 0 if it does not exist."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def version_of(steps: Sequence[str]) -> int:
     """Return the version after `steps`."""
     return 1 + len(steps)
@@ -134,13 +142,10 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
         return StoreFormatError(
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return StoreError(
-        f"the store {path} cannot be used: {error} ({_name(error)}); check the disk and the permissions"
+        f"the store {path} cannot be used: {error} ({name}); check the disk and the permissions"
     )
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
 def _uri(path: Path, mode: str) -> str:

@@ -2,9 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import StoredEvent
@@ -17,7 +17,6 @@ from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, queries, schema
 from forwarder.store.sqlite.connection import Reader
 from forwarder.store.sqlite.lock import FileLock
-from forwarder.store.sqlite.transaction import Transaction
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
@@ -25,10 +24,6 @@ _MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long b
 _DEAD_LETTERS_AT_ONCE = 100  # likewise
 _REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
 _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the most that a timeout is late
-
-
-class _OnDeadLetters(Protocol):
-    def __call__(self, tx: Transaction, ids: Sequence[int]) -> int: ...
 
 
 class SqliteStore:
@@ -138,7 +133,7 @@ class SqliteStore:
         """As `store.engine.StoreCommands.discard`, in small steps; an error undoes none of the earlier ones."""
         return await self._for_each(which, operations.discard)
 
-    async def _for_each(self, which: Selection, operation: _OnDeadLetters) -> int:
+    async def _for_each(self, which: Selection, operation: Callable[..., int]) -> int:
         ids = await self._query_reader.run(partial(queries.dead_letter_ids, which=which))
         count = 0
         for first in range(0, len(ids), _DEAD_LETTERS_AT_ONCE):

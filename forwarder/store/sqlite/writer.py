@@ -60,6 +60,9 @@ class PendingOperation(msgspec.Struct, eq=False):
     future: asyncio.Future[Any]
 
 
+_Result = tuple[PendingOperation, Any, Exception | None]
+
+
 def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> list[Any]:
     """Run operations in their order; batches that follow each other are appended together."""
     results: list[Any] = []
@@ -136,11 +139,8 @@ class Writer:
         Raises:
             StoreError: the store is closed, or so much is queued that the disk must be hanging.
         """
-        size = (
-            1
-            + sum(len(event.body) for event in batch.events)
-            + sum(len(element.body) for element in batch.malformed)
-        )
+        size = 1 + sum(len(event.body) for event in batch.events)
+        size += sum(len(element.body) for element in batch.malformed)
         if self._queued_bytes + size > _QUEUE_BYTES and self._queued_bytes:
             self.not_ready_reason = "the disk does not keep up: too many events wait to be committed"
             raise StoreError(self.not_ready_reason)
@@ -222,9 +222,8 @@ class Writer:
             self._duration.observe(time.perf_counter() - started)
             if any(pending.size for pending in group):
                 self.not_ready_reason = None
-            self._complete(
-                [(pending, result, None) for pending, result in zip(group, results, strict=True)], stored
-            )
+            done = zip(group, results, strict=True)
+            self._complete([(pending, result, None) for pending, result in done], stored)
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
         """Run each operation of a failed group in its own transaction, so that only the cause of it fails."""
@@ -243,15 +242,11 @@ class Writer:
             _logger.error("events cannot be stored", action="store_unready", reason=reason)
         self.not_ready_reason = reason
 
-    def _complete(
-        self, results: list[tuple[PendingOperation, Any, Exception | None]], stored: int | None
-    ) -> None:
+    def _complete(self, results: list[_Result], stored: int | None) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and all futures with it
             self._loop.call_soon_threadsafe(self._resolve, results, stored)
 
-    def _resolve(
-        self, results: list[tuple[PendingOperation, Any, Exception | None]], stored: int | None
-    ) -> None:
+    def _resolve(self, results: list[_Result], stored: int | None) -> None:
         if stored is not None:
             self._on_commit(stored)
         for pending, result, error in results:

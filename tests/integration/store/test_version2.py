@@ -8,6 +8,8 @@ import pytest
 
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
+from forwarder.okta.system_log.backfill import Checkpoint
+from forwarder.okta.system_log.reconcile import Cursor
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
@@ -92,17 +94,16 @@ async def test_its_events_positions_and_cursors_are_as_they_were(path: Path) -> 
     async with opened(path, sinks=()) as store:
         assert await attach(store, dict.fromkeys(SINKS, "now")) == {"siem": 9, "archive": 4}
         assert await held(store) == EVENTS
-        assert msgspec.json.decode(await store.cursor("log:acme") or "") == {
-            "next": "https://acme.okta.com/api/v1/logs?after=1700_1",
-            "polled": NOON + 30 * MINUTE,
-            "newest": NOON + 23 * MINUTE,
-            "hook": "who8tsqyrhCdmetzx135",
-        }
-        assert msgspec.json.decode(await store.cursor("backfill:globex") or "") == {
-            "since": NOON - 60 * MINUTE,
-            "reached": NOON - 30 * MINUTE,
-            "done": False,
-        }
+        cursor, checkpoint = await store.cursor("log:acme"), await store.cursor("backfill:globex")
+    assert msgspec.json.decode(cursor or "", type=Cursor) == Cursor(
+        next_link="https://acme.okta.com/api/v1/logs?after=1700_1",
+        polled_until=NOON + 30 * MINUTE,
+        newest=NOON + 23 * MINUTE,
+        hook_id="who8tsqyrhCdmetzx135",
+    )
+    assert msgspec.json.decode(checkpoint or "", type=Checkpoint) == Checkpoint(
+        since=NOON - 60 * MINUTE, reached=NOON - 30 * MINUTE, done=False
+    )
 
 
 async def test_what_waits_is_delivered_and_settled(path: Path) -> None:
