@@ -14,6 +14,7 @@ from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progre
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
+_ENDED = "the forwarder stops, or reloads the org; run the same command again to resume the backfill"
 
 _logger = logs.get("okta")
 
@@ -79,17 +80,17 @@ class OktaOrgRunner:
         Raises:
             OktaError, StoreError: as `Backfill.run`; or another backfill runs, or `run` ended meanwhile.
         """
-        if self._stopped or self._backfill is not None:
+        if self._stopped:
+            raise OktaError(_ENDED)
+        if self._backfill is not None:
             raise OktaError(f"a backfill of {self._org} is running already; wait for its end, or stop it")
         self._backfill = asyncio.create_task(self._backfills.run(request, report))
         try:
             return await self._backfill
         except asyncio.CancelledError:
-            if not self._stopped:
-                raise
-            why = "it stops, or has reloaded the org"
-            text = f"the forwarder has ended the backfill of {self._org}, because {why}"
-            raise OktaError(f"{text}; run the same command again to resume") from None
+            if self._stopped:
+                raise OktaError(_ENDED) from None
+            raise
         finally:
             self._backfill = None
 

@@ -210,7 +210,7 @@ class Reconciler:
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
-            "the cursor of the System Log is lost; reading starts again from an earlier time, so nothing is skipped",
+            "the cursor of the System Log is lost; reading starts again from before it, to skip nothing",
             action="reconcile_restarted",
             org=self._log.org,
             since=iso(since),
@@ -235,11 +235,8 @@ class Reconciler:
         return cursor
 
     async def _append(self, batch: Batch) -> Appended:
-        """Store `batch`, however long that takes.
-
-        The page is not requested again meanwhile: each try at a slow store may still be in its queue, and all
-        of them share the same bodies.
-        """
+        # However long it takes, the page is not requested again: each try at a slow store may still be in its
+        # queue, and all of them share the same bodies.
         while True:
             try:
                 appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)

@@ -88,3 +88,5 @@ async def test_the_end_of_the_runner_ends_a_backfill_with_an_error() -> None:
     with pytest.raises(OktaError, match="run the same command again to resume"):
         await backfill
     await asyncio.gather(running, return_exceptions=True)
+    with pytest.raises(OktaError, match="run the same command again to resume"):
+        await there.backfill()
