@@ -17,7 +17,7 @@ from forwarder.config_types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import tls_context
-from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
+from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.sinks import registry
@@ -39,7 +39,7 @@ class OrgSettings(HookEndpointSettings):
         hook: the event hook that the forwarder keeps in Okta.
     """
 
-    url: str | None = None
+    url: OrgUrl | None = None
     api: ApiSettings | None = None
     hook: HookSettings | None = None
 

@@ -165,12 +165,12 @@ async def _register(config: Path) -> None:
     Raises:
         OktaError: that does not work.
     """
-    from forwarder.cli.hook_target import admin_of, choose_with_wish
-    from forwarder.okta.hooks.hook import plan
+    from forwarder.cli.hook_selection import connect, load_desired_hook
+    from forwarder.okta.hooks.desired import plan
 
-    target, wanted = choose_with_wish(config, ORG)
-    async with admin_of(target) as admin:
-        await admin.carry_out(plan(wanted, None), wanted, None)
+    selection, desired = load_desired_hook(config, ORG)
+    async with connect(selection) as admin:
+        await admin.apply(plan(desired, None), desired, None)
 
 
 async def _demo(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:

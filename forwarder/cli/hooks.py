@@ -1,4 +1,4 @@
-"""`forwarder hooks`: the event hook in Okta, by command."""
+"""`forwarder hooks`: manages the event hook in Okta."""
 
 import asyncio
 import json
@@ -9,32 +9,34 @@ from typing import Any
 import click
 
 from forwarder.cli.common import config_option
-from forwarder.cli.hook_target import Target, admin_of, choose, choose_with_wish
-from forwarder.cli.hook_words import hook_as_json, print_differences, print_hook, steps, tell_end, title
+from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
+from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
 from forwarder.core.errors import OktaError
-from forwarder.okta.hooks.admin import HookAdmin, check_room, ours
-from forwarder.okta.hooks.hook import Hook, Plan, Wanted, plan
+from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
+from forwarder.okta.hooks.desired import DesiredHook, Hook, Plan, plan
 
 
 @click.group()
 def hooks() -> None:
-    """Make, check and change the event hook in Okta, as `hook` of the org says.
+    """Create, check and change the event hook in Okta, as configured by `hook` of the org.
 
-    Every command that changes something can only show it (--dry-run). docs/hooks.md shows the same by hand, what
-    rights it needs, and how a secret is rotated.
+    Every command that changes something has --dry-run. docs/hooks.md says how to do the same by hand, which permissions
+    are needed, and how to rotate a secret.
 
     Exit codes: 0 fine, 1 Okta refuses or the hook gets no events, 2 wrong usage or configuration.
     """
 
 
 def _common(command: Any) -> Any:
-    org = click.option("--org", metavar="NAME", help="Which org; needed where several could be meant.")
+    org = click.option("--org", metavar="NAME", help="The org; required if several are possible.")
     return config_option(org(command))
 
 
-_id_option = click.option("--id", "hook_id", metavar="ID", help="This hook, not the one that `hook` names.")
+_id_option = click.option(
+    "--id", "hook_id", metavar="ID", help="This hook instead of the one that `hook.name` names."
+)
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
-_force_option = click.option("--force", is_flag=True, help="Send the secret though the receiver refuses it.")
+_force_option = click.option("--force", is_flag=True, help="Send the secret even if the receiver refuses it.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -42,8 +44,8 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 @_common
 @_json_option
 def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
-    """List all event hooks of the org, those of others too."""
-    target = choose(config, org, needs_hook=False)
+    """List all event hooks of the org, including those of others."""
+    selection = select(config, org, needs_hook=False)
 
     async def run(admin: HookAdmin) -> None:
         found = await admin.all()
@@ -56,9 +58,9 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
                 f"{mark} {title(hook)}  {hook.status} {hook.verification}  {len(hook.types)} types  {hook.uri}"
             )
         if not found:
-            click.echo(f"{target.name} has no event hook; `forwarder hooks sync` makes ours.")
+            click.echo(f"{selection.name} has no event hook; `forwarder hooks sync` creates ours.")
 
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -66,13 +68,12 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
 @_id_option
 @_json_option
 def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -> None:
-    """Show our hook, and what differs from the configuration. It ends with 1 if the hook gets no events."""
-    target, wanted = choose_with_wish(config, org, hook_id)
+    """Show our hook, and how it differs from the configuration. Exits with 1 if Okta sends it no events."""
+    selection, desired = load_desired_hook(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
-
-        hook = await _existing(admin, target)
-        differences = plan(wanted, hook).differences
+        hook = await _existing(admin, selection)
+        differences = plan(desired, hook).differences
         if as_json:
             differing = [{"what": each.what, "has": each.has, "wants": each.wants} for each in differences]
             click.echo(json.dumps(hook_as_json(hook) | {"differences": differing}, indent=2))
@@ -80,14 +81,14 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
             print_hook(hook)
             if differences:
                 click.secho(
-                    "It differs from the configuration; `forwarder hooks sync` mends that:", fg="yellow"
+                    "It differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow"
                 )
                 print_differences(differences)
         if not hook.live:
-            click.secho(f"Okta sends nothing to {title(hook)}.", fg="red", err=True)
+            click.secho(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
             raise SystemExit(1)
 
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -95,16 +96,15 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
 @_dry_run_option
 @_force_option
 def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None:
-    """Make our hook and let Okta verify it. The forwarder must run and be reachable for that."""
-    target, wanted = choose_with_wish(config, org)
+    """Create our hook and let Okta verify it. The forwarder must be running and reachable from the internet."""
+    selection, desired = load_desired_hook(config, org)
 
     async def run(admin: HookAdmin) -> None:
+        if hook := find_own(await admin.all(), desired.name, desired.uri):
+            raise OktaError(f"{title(hook)} already exists; `forwarder hooks sync` updates it.")
+        await _apply(admin, desired, None, plan(desired, None), dry_run=dry_run, force=force)
 
-        if hook := ours(await admin.all(), wanted.name, wanted.uri):
-            raise OktaError(f"{title(hook)} exists already; `forwarder hooks sync` brings it up to date.")
-        await _bring_about(admin, wanted, None, plan(wanted, None), dry_run=dry_run, force=force)
-
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -113,28 +113,27 @@ def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None
 @click.option(
     "--resend-secret",
     is_flag=True,
-    help="Send the newest secret, though nothing visible differs: Okta does not show which one it has.",
+    help="Send the newest secret, even if nothing visible differs: Okta does not show which one it has.",
 )
 @_dry_run_option
 @_force_option
 def sync(
     config: Path, org: str | None, hook_id: str | None, *, resend_secret: bool, dry_run: bool, force: bool
 ) -> None:
-    """Bring our hook to what the configuration says: show what differs, change only that, verify again.
+    """Update our hook to match the configuration: show what differs, change only that, verify again.
 
-    A hook that is missing is made, one that is INACTIVE is activated. Description, custom headers, and filters that
-    the configuration says nothing about, stay as they are. Okta takes only whole hooks, so every change sends the
-    newest secret too: the last one of the org's `secrets`. The receiver is asked before whether it knows it.
+    Creates a missing hook and activates an INACTIVE one. Description, custom headers, and filters that are not configured
+    stay as they are. Okta accepts only complete hooks, so every change also sends the newest secret, the last one of the
+    org's `secrets`, after checking that the receiver knows it.
     """
-    target, wanted = choose_with_wish(config, org, hook_id)
+    selection, desired = load_desired_hook(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
+        hook = await admin.get(hook_id) if hook_id else find_own(await admin.all(), desired.name, desired.uri)
+        made = plan(desired, hook, resend_secret=resend_secret)
+        await _apply(admin, desired, hook, made, dry_run=dry_run, force=force)
 
-        hook = await admin.get(hook_id) if hook_id else ours(await admin.all(), wanted.name, wanted.uri)
-        made = plan(wanted, hook, resend_secret=resend_secret)
-        await _bring_about(admin, wanted, hook, made, dry_run=dry_run, force=force)
-
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -143,23 +142,22 @@ def sync(
 @_dry_run_option
 def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool) -> None:
     """Let Okta send its challenge to our hook again."""
-    target = choose(config, org, hook_id)
+    selection = select(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
-
-        hook = await _existing(admin, target)
+        hook = await _existing(admin, selection)
         if hook.active:
-            check_room(await admin.all(), hook)
+            check_quota(await admin.all(), hook)
         if dry_run:
-            click.echo(f"Okta would send its challenge to {hook.uri}, for {title(hook)}.")
+            click.echo(f"Dry run: Okta would send its challenge to {hook.uri}, for {title(hook)}.")
             return
         hook = await admin.verify(hook)
-        tell_end(hook)
+        print_state(hook)
         if not hook.live:
             click.secho("`forwarder hooks sync` activates it.", fg="yellow", err=True)
             raise SystemExit(1)
 
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -167,19 +165,19 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
 @_id_option
 @_dry_run_option
 def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool) -> None:
-    """Let Okta send nothing more to our hook. `sync` activates it again."""
-    target = choose(config, org, hook_id)
+    """Stop Okta from sending to our hook. `sync` activates it again."""
+    selection = select(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
-        hook = await _existing(admin, target)
+        hook = await _existing(admin, selection)
         if not hook.active:
-            click.echo(f"{title(hook)} is INACTIVE already.")
+            click.echo(f"{title(hook)} is already INACTIVE.")
         elif dry_run:
-            click.echo(f"{title(hook)} would be INACTIVE; now it is {hook.status}.")
+            click.echo(f"Dry run: would deactivate {title(hook)}, which is {hook.status}.")
         else:
-            tell_end(await admin.deactivate(hook))
+            print_state(await admin.deactivate(hook))
 
-    _run(target, run)
+    _run(selection, run)
 
 
 @hooks.command()
@@ -189,65 +187,67 @@ def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: b
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool, yes: bool) -> None:
     """Deactivate our hook and delete it for good."""
-    target = choose(config, org, hook_id)
+    selection = select(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
-        hook = await _existing(admin, target)
+        hook = await _existing(admin, selection)
         if dry_run:
             click.echo(
-                f"{title(hook)} would be deleted; it posts {len(hook.types)} event types to {hook.uri}."
+                f"Dry run: would delete {title(hook)}, which posts {len(hook.types)} event types to {hook.uri}."
             )
             return
         if not yes:
-            click.confirm(f"Delete {title(hook)} in {target.name} for good?", abort=True)
+            click.confirm(f"Delete {title(hook)} in {selection.name} for good?", abort=True)
         await admin.delete(hook)
-        click.secho(f"✓ {title(hook)} is deleted.", fg="green")
+        click.secho(f"✓ Deleted {title(hook)}.", fg="green")
 
-    _run(target, run)
+    _run(selection, run)
 
 
-def _run(target: Target, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
+def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with admin_of(target) as admin:
+        async with connect(selection) as admin:
             await act(admin)
 
     asyncio.run(run())
 
 
-async def _existing(admin: HookAdmin, target: Target) -> Hook:
-    """The hook that is meant.
+async def _existing(admin: HookAdmin, selection: Selection) -> Hook:
+    """Return the selected hook.
 
     Raises:
         OktaError: there is none.
     """
-    if target.hook_id:
-        return await admin.get(target.hook_id)
-    settings = target.org.hook
+    if selection.hook_id:
+        return await admin.get(selection.hook_id)
+    settings = selection.org.hook
     assert settings is not None
-    hook = ours(await admin.all(), settings.name, settings.uri)
+    hook = find_own(await admin.all(), settings.name, settings.uri)
     if hook is None:
-        raise OktaError(f"{target.name} has no event hook {settings.name}; `forwarder hooks sync` makes it.")
+        raise OktaError(
+            f"{selection.name} has no event hook {settings.name}; `forwarder hooks sync` creates it."
+        )
     return hook
 
 
-async def _bring_about(
-    admin: HookAdmin, wanted: Wanted, hook: Hook | None, made: Plan, *, dry_run: bool, force: bool
+async def _apply(
+    admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: Plan, *, dry_run: bool, force: bool
 ) -> None:
     """Show what differs, and change it."""
-    from forwarder.okta.hooks.probe import challenge
+    from forwarder.okta.hooks.probe import probe_receiver
 
-    if made.empty:
+    if made.is_empty:
         assert hook is not None
-        click.secho(f"= {title(hook)} is as it should be: nothing differs.", fg="green")
+        click.secho(f"{title(hook)} is up to date.", fg="green")
         return
-    click.echo(f"{title(hook)} differs:" if hook else f"There is no event hook {wanted.name} yet:")
+    click.echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
     print_differences(made.differences)
     if hook is None or not hook.live:
-        check_room(await admin.all(), hook)
-    if (made.create or made.replace) and not force and (note := await challenge(wanted)):
+        check_quota(await admin.all(), hook)
+    if (made.create or made.replace) and not force and (note := await probe_receiver(desired)):
         click.secho(f"! {note}", fg="yellow", err=True)
     if dry_run:
-        click.echo(f"It would be {steps(made)}. Nothing is changed.")
+        click.echo(f"Dry run: would {steps(made)} the hook.")
         return
-    tell_end(await admin.carry_out(made, wanted, hook))
-    click.echo("Okta says that it can take several minutes until a change is in force.")
+    print_state(await admin.apply(made, desired, hook))
+    click.echo("It can take Okta several minutes to apply a change.")

@@ -8,7 +8,7 @@ from forwarder import logs
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.okta.api.port import Api
-from forwarder.okta.hooks.hook_alerts import Notices
+from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.hooks.watch import HookState, HookWatch
 from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress, Report
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
@@ -23,7 +23,7 @@ class OktaOrgState(msgspec.Struct, frozen=True):
     """The state of one org; `hook` is None if the org has none."""
 
     log: ReconcileState
-    alerts: Notices
+    alerts: HookAlerts
     hook: HookState | None
 
 
@@ -70,7 +70,7 @@ class OktaOrgRunner:
         async with asyncio.TaskGroup() as tasks:
             if self._watch is not None:
                 # The reconciler should know from its first page on which hook is ours.
-                await self._watch.look()
+                await self._watch.check()
                 tasks.create_task(self._watch.run())
             tasks.create_task(self._reconciler.run())
 
@@ -98,4 +98,4 @@ class OktaOrgRunner:
     def state(self) -> OktaOrgState:
         """What an operator wants to know."""
         hook = self._watch.state if self._watch else None
-        return OktaOrgState(self._reconciler.state, self._reconciler.notices, hook)
+        return OktaOrgState(self._reconciler.state, self._reconciler.alerts, hook)

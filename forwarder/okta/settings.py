@@ -1,27 +1,61 @@
-"""What the operator sets of the Okta side: credentials, the hook to have, and how the System Log is polled."""
+"""What the operator sets for Okta's API: credentials, the event hook, and how the System Log is polled."""
 
 import re
 from ipaddress import ip_address
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 
 from forwarder.config_types import Duration, PathStr, Secret, Section
-from forwarder.okta.hooks.event_type_presets import PRESETS, RULES
+from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
+
+
+def org_origin(url: str) -> str:
+    """Return scheme and host of an org's URL.
+
+    Raises:
+        ValueError: credentials must not be sent there.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not an org's address; write it as in https://acme.okta.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError(f"{url!r} must begin with https://, because credentials are sent there")
+    if re.search(r"-admin\.(okta|oktapreview|okta-emea)\.com$", host):
+        raise ValueError(f"{url!r} is the Admin Console's address; leave out `-admin`")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _org_url(url: str) -> str:
+    org_origin(url)
+    return url
+
+
+OrgUrl = Annotated[str, AfterValidator(_org_url)]
+"""The URL of an org, to which its credentials may be sent."""
 
 
 class ApiSettings(Section):
-    """How the forwarder reaches Okta's API: a token, or a service app.
+    """Credentials for Okta's API: an API token, or a service app.
 
     Attributes:
         token: an API token (SSWS). Either this, or a service app.
         client_id: of a service app, with its `private_key`.
         private_key: of the service app: an RSA key without a password, as PEM or JWK.
-        key_id: `kid` of the private key, where the app has several and the key is PEM; a JWK brings its own.
-        scopes: what the service app asks for. Each must be granted to it, or it gets no token. To poll the System Log
-            alone, `[okta.logs.read]` is enough.
-        dpop: bind the app's tokens to a key of this process. New service apps demand it; false for one that does not take it.
+        key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
+        scopes: what the service app requests. Each must be granted to it, or it gets no token. `[okta.logs.read]` is
+            enough to poll the System Log only.
+        dpop: bind the app's tokens to a key of this process. New service apps require it; set false for one that does
+            not accept it.
     """
 
     token: Secret | None = None
@@ -32,38 +66,38 @@ class ApiSettings(Section):
     dpop: bool = True
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _one_kind(self) -> Self:
         if self.token and (self.client_id or self.private_key):
             raise ValueError("set `token`, or `client_id` with `private_key`, not both")
         if not self.token and not (self.client_id and self.private_key):
             raise ValueError("set `token`, or `client_id` with `private_key`")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
-            raise ValueError("`token` holds a blank or a line break, or a character beyond ASCII")
+            raise ValueError("`token` contains a blank, a line break, or a character that is not ASCII")
         if self.private_key and not re.match(
             r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()
         ):
             raise ValueError(
-                "`private_key` is neither PEM nor JWK; with PEM, it begins with -----BEGIN PRIVATE KEY-----"
+                "`private_key` is neither PEM nor JWK; PEM begins with -----BEGIN PRIVATE KEY-----"
             )
         if self.private_key and not self.scopes:
-            raise ValueError("`scopes` is empty, and a service app needs one at least")
+            raise ValueError("`scopes` is empty, but a service app needs at least one")
         return self
 
 
 def _uri(written: str) -> str:
-    """Okta takes https alone. Plain http is for a receiver on this very machine, as in a demo: nobody can listen in."""
-    parts = urlsplit(written)  # it raises ValueError itself where nothing can be made of it
+    """Check a hook's URI. Okta accepts https only; plain http is for a receiver on this machine, as in the demo."""
+    parts = urlsplit(written)  # raises ValueError itself for text that it cannot split
     if not parts.hostname or parts.port == 0 or any(char.isspace() for char in written):
-        raise ValueError("is no address; write one as in https://hooks.example.com/okta/events")
+        raise ValueError("is not an address; write one as in https://hooks.example.com/okta/events")
     if parts.username is not None or parts.fragment:
-        raise ValueError("must hold neither a user nor a fragment; the secret goes into `secrets`")
+        raise ValueError("must contain neither a user nor a fragment; the secret goes into `secrets`")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this very machine."""
+    """Whether `host` is this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -82,43 +116,60 @@ def _events(written: Any) -> Any:
     return tuple(written)
 
 
-def _filters(written: dict[str, str] | None) -> dict[str, str] | None:
+def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Refuse event types that Okta would refuse; those that rules need are known only once their files are read."""
+    if not _needs_rules(events) and (problems := event_type_problems(resolve(events))):
+        raise ValueError("; ".join(problems))
+    return events
+
+
+def _needs_rules(events: str | tuple[str, ...]) -> bool:
+    return events == RULES or (not isinstance(events, str) and RULES in events)
+
+
+def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
     for name, expression in (written or {}).items():
         if not expression.strip():
             raise ValueError(f"the filter of {name} is blank; leave it out")
+    events = info.data.get("events")
+    if events and not _needs_rules(events):
+        types = resolve(events)
+        if unknown := sorted(set(written or ()) - types):
+            raise ValueError(f"there is a filter of {unknown[0]}, which is not among the events")
     return written
 
 
 class HookSettings(Section):
-    """The event hook that this forwarder wants to have in the org.
+    """The event hook that the org should have.
 
     Attributes:
-        name: the hook's, in Okta. By it the forwarder knows its own hook.
-        uri: where Okta posts, from outside: https, or http to a loopback address.
-        events: `all-eligible` (all that hooks carry), `security` (a choice of what detection needs), `rules` (what the
-            rules of `rules` ask for), or a list of event types, among which these three may stand.
-        rules: files and folders of detection rules, in the forms that docs/rules.md names; for `events: rules`.
-        filters: event type → Okta expression; Okta then sends only events of that type for which it is true. Where
-            this is not set, filters that the hook has in Okta stay; `{}` removes them.
-        watch: time between two looks at whether Okta holds the hook for ACTIVE and VERIFIED.
-        heal: let Okta verify the hook again where a look finds it UNVERIFIED. A hook that somebody deactivated stays so.
+        name: the hook's name in Okta, by which the forwarder finds it.
+        uri: where Okta posts, as seen from the internet: https, or http to a loopback address.
+        events: `all-eligible` (everything that hooks can carry), `security` (a selection for detection), `rules` (what the
+            files of `rules` need), or a list of event types, which may contain these three.
+        rules: files and folders of detection rules, in the formats of docs/rules.md; for `events: rules`.
+        filters: event type → Okta expression; Okta then sends events of that type only if it is true. If this is not
+            set, filters that the hook has in Okta stay; `{}` removes them.
+        check_interval: time between two checks that the hook is ACTIVE and VERIFIED.
+        auto_verify: ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook stays so.
     """
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"
     uri: Annotated[str, AfterValidator(_uri)]
-    events: Annotated[str | tuple[str, ...], BeforeValidator(_events)] = "all-eligible"
+    events: Annotated[str | tuple[str, ...], BeforeValidator(_events), AfterValidator(_known_events)] = (
+        "all-eligible"
+    )
     rules: tuple[PathStr, ...] = ()
     filters: Annotated[dict[str, str] | None, AfterValidator(_filters)] = None
-    watch: Duration = Field(default="60s", validate_default=True, ge=1)
-    heal: bool = False
+    check_interval: Duration = Field(default="60s", validate_default=True, ge=1)
+    auto_verify: bool = False
 
     @model_validator(mode="after")
     def _rules_belong_together(self) -> Self:
-        asked = self.events == RULES or (not isinstance(self.events, str) and RULES in self.events)
-        if asked and not self.rules:
+        if _needs_rules(self.events) and not self.rules:
             raise ValueError("`events: rules` needs the files, as in rules: [rules/okta]")
-        if self.rules and not asked:
-            raise ValueError("`rules` is set and `events` does not name it; write events: rules")
+        if self.rules and not _needs_rules(self.events):
+            raise ValueError("`rules` is set, but `events` does not name it; write events: rules")
         return self
 
 
@@ -126,10 +177,10 @@ class ReconcileSettings(Section):
     """How the System Log is polled, for every org that has `api`.
 
     Attributes:
-        poll: time between two looks.
-        lookback: how far the first look goes back.
+        poll: time between two polls.
+        lookback: how far the first poll goes back.
         grace: how late a hook may deliver before an event counts as missed.
-        rate_share: share of Okta's rate limit that may be used.
+        rate_share: share of Okta's rate limit that the forwarder may use.
     """
 
     poll: Duration = Field(default="60s", validate_default=True, gt=0)

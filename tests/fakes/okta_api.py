@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
-from forwarder.okta.api.port import Answer
+from forwarder.okta.api.port import Response
 from tests.fakes.okta_org import TOKEN
 
 
@@ -43,7 +43,7 @@ class PlainApi:
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         """As `Api.call`."""
         if self.fault is not None:
             raise self.fault
@@ -57,7 +57,7 @@ class PlainApi:
             causes = "; ".join(cause["errorSummary"] for cause in told["errorCauses"])
             raise OktaRefusedError(answer.status_code, told["errorCode"], f"{told['errorSummary']}: {causes}")
         links = {str(rel): link["url"] for rel, link in answer.links.items()}
-        return Answer(answer.status_code, answer.content, links)
+        return Response(answer.status_code, answer.content, links)
 
     async def close(self) -> None:
         """As `Api.close`."""

@@ -10,30 +10,30 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from forwarder.config_types import Secret
 from forwarder.core.backoff import Backoff
-from forwarder.okta.api.client import OktaClient, Patience
+from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_server import CLIENT_ID, TOKEN, OktaServer
 
 LOGS = "/api/v1/logs"
 HOOKS = "/api/v1/eventHooks"
-PATIENCE = Patience(tries=3, timeout=5.0, backoff=Backoff(base=1.0, cap=8.0))
+PATIENCE = RetryPolicy(attempts=3, timeout=5.0, backoff=Backoff(base=1.0, cap=8.0))
 
 _T = TypeVar("_T")
 
 
 def token_client(
-    server: OktaServer, patience: Patience = PATIENCE, *, share: float = 1.0, token: Secret | None = None
+    server: OktaServer, patience: RetryPolicy = PATIENCE, *, share: float = 1.0, token: Secret | None = None
 ) -> OktaClient:
     """A client with an API token, and no jitter."""
     settings = ApiSettings(token=token or Secret(TOKEN))
-    return OktaClient(server.url, settings, share, server.clock, patience=patience, dice=lambda: 0.5)
+    return OktaClient(server.url, settings, share, server.clock, retry=patience, random=lambda: 0.5)
 
 
 def app_client(server: OktaServer, key: str, *, dpop: bool = True) -> OktaClient:
     """A client that is a service app."""
     settings = ApiSettings(client_id=CLIENT_ID, private_key=Secret(key), dpop=dpop)
-    return OktaClient(server.url, settings, 1.0, server.clock, patience=PATIENCE, dice=lambda: 0.5)
+    return OktaClient(server.url, settings, 1.0, server.clock, retry=PATIENCE, random=lambda: 0.5)
 
 
 @cache

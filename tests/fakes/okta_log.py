@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.core.time import Micros, to_datetime, to_micros
-from forwarder.okta.api.port import Answer
+from forwarder.okta.api.port import Response
 from tests.fakes.clock import ManualClock
 
 URL = "https://acme.okta.com"
@@ -71,7 +71,7 @@ class LogApi:
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         """As `Api.call`."""
         assert (method, body) == ("GET", None)
         self.calls.append(path if query is None else f"{path}?{urlencode(query)}")
@@ -89,14 +89,14 @@ class LogApi:
         if fault in REFUSALS and (fault != "gone" or "after" in asked):
             raise OktaRefusedError(*REFUSALS[fault], f"the log is {fault}")
 
-    def _polled(self, asked: dict[str, str], early: int) -> Answer:
+    def _polled(self, asked: dict[str, str], early: int) -> Response:
         since, limit = _time(asked["since"]), int(asked["limit"])
         first = next((n for n, stored in enumerate(self.log) if stored.at >= since), len(self.log))
         start = max(0, int(asked.get("after", first)) - early)
         page = self.log[start : start + limit]
         return self._answer(page, {**asked, "after": str(start + len(page))})
 
-    def _span(self, asked: dict[str, str]) -> Answer:
+    def _span(self, asked: dict[str, str]) -> Response:
         """A bounded page: by the time of happening, and with an end."""
         since, until, limit = _time(asked["since"]), _time(asked["until"]), int(asked["limit"])
         entries = [
@@ -108,11 +108,11 @@ class LogApi:
         more = start + len(page) < len(found)
         return self._answer(page, {**asked, "after": str(start + len(page))} if more else None)
 
-    def _answer(self, page: Sequence[Stored], following: Mapping[str, str] | None) -> Answer:
+    def _answer(self, page: Sequence[Stored], following: Mapping[str, str] | None) -> Response:
         links = {"self": f"{self.url}/api/v1/logs"}
         if following is not None:
             links["next"] = f"{self.url}/api/v1/logs?{urlencode(following)}"
-        return Answer(200, b"[" + b",\n ".join(stored.body for stored in page) + b"]", links)
+        return Response(200, b"[" + b",\n ".join(stored.body for stored in page) + b"]", links)
 
     async def close(self) -> None:
         """As `Api.close`."""
@@ -126,11 +126,11 @@ class OneAnswer:
         answer: what to give, or to raise.
     """
 
-    answer: Answer | OktaError
+    answer: Response | OktaError
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         """As `Api.call`."""
         if isinstance(self.answer, OktaError):
             raise self.answer

@@ -1,47 +1,26 @@
-"""Where credentials may go, and what addresses an answer links to."""
+"""Where credentials may be sent, and which addresses a response links to."""
 
 import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
-from forwarder.core.errors import OktaRefusedError, SettingsError
-from forwarder.okta.settings import is_loopback
-
-
-def origin_of(url: str) -> str:
-    """Scheme and host of the org.
-
-    Raises:
-        SettingsError: credentials must not be sent there.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if not host or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise SettingsError([f"url: {url!r} is no org's address; write it as in https://acme.okta.com"])
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise SettingsError([f"url: {url!r} must begin with https://: credentials are sent there"])
-    if re.search(r"-admin\.(okta|oktapreview|okta-emea)\.com$", host):
-        raise SettingsError([f"url: {url!r} is the Admin Console's address; leave out `-admin`"])
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+from forwarder.core.errors import OktaRefusedError
 
 
 def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
-    """Path and query to ask `origin` for.
+    """Return path and query to request from `origin`.
 
     Raises:
-        OktaRefusedError: `path` is an address of somebody else, who must not see the credentials. Its status is 400,
-            as Okta's own for a link that it does not know.
+        OktaRefusedError: `path` is an address on another host, which must not see the credentials. Its status is 400,
+            as Okta answers a link that it does not know.
     """
     parts = urlsplit(path)
-    here = path.startswith("/") and not parts.netloc
-    if not here and f"{parts.scheme}://{parts.netloc}".lower() != origin:
-        raise OktaRefusedError(
-            400,
-            "",
-            f"{parts.scheme}://{parts.netloc} is not {origin}: its credentials go to no other address",
-        )
-    asked = "&".join(part for part in (parts.query, urlencode(query or {}, quote_via=quote)) if part)
-    return (parts.path or "/") + (f"?{asked}" if asked else "")
+    is_path = path.startswith("/") and not parts.netloc
+    if not is_path and f"{parts.scheme}://{parts.netloc}".lower() != origin:
+        text = f"{parts.scheme}://{parts.netloc} is not {origin}: its credentials are sent nowhere else"
+        raise OktaRefusedError(400, "", text)
+    joined = "&".join(part for part in (parts.query, urlencode(query or {}, quote_via=quote)) if part)
+    return (parts.path or "/") + (f"?{joined}" if joined else "")
 
 
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*=\s*(?:"[^"]*"|[^",;]*))*)')
@@ -49,7 +28,7 @@ _REL = re.compile(r'(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))')
 
 
 def links_of(headers: list[str]) -> dict[str, str]:
-    """Addresses by their `rel`; several may stand in one header, and a link may have several of them."""
+    """Return addresses by their `rel`. A header may hold several links, and a link several `rel`."""
     links: dict[str, str] = {}
     for address, parameters in (found for header in headers for found in _LINK.findall(header)):
         rel = _REL.search(parameters)

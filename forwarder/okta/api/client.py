@@ -1,7 +1,7 @@
-"""One org's API, by the official SDK: with its credentials, its rate limit and its retries.
+"""One org's API, through the official SDK: with its credentials, its rate limits and retries.
 
-The SDK is imported with the first call, in a thread: a forwarder whose orgs have no `api` never pays for it, and one whose
-orgs have it goes on answering Okta meanwhile.
+The SDK is imported with the first call, in a thread: a forwarder whose orgs have no `api` never loads it, and one whose
+orgs have it keeps answering Okta meanwhile.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.core.ports import Clock
 from forwarder.okta.api import errors, sdk
-from forwarder.okta.api.addresses import links_of, origin_of, target_of
-from forwarder.okta.api.errors import Refusal
-from forwarder.okta.api.port import Answer
-from forwarder.okta.api.rate_limits import Bucket, Limits
-from forwarder.okta.api.transport import TOKEN_PATH, LostError, Received, Transport
-from forwarder.okta.settings import ApiSettings
+from forwarder.okta.api.addresses import links_of, target_of
+from forwarder.okta.api.errors import ErrorResponse, NoResponseError
+from forwarder.okta.api.port import Response
+from forwarder.okta.api.rate_limits import RateLimiter, RateLimits
+from forwarder.okta.api.transport import TOKEN_PATH, RawResponse, Transport
+from forwarder.okta.settings import ApiSettings, org_origin
 
 _RETRIED = {429, 500, 502, 503, 504}
 _LIFECYCLE = "/lifecycle/"
@@ -31,40 +31,38 @@ _LIFECYCLE = "/lifecycle/"
 _logger = logs.get("okta")
 
 
-class Patience(msgspec.Struct, frozen=True):
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How long a call may take.
 
     Attributes:
-        tries: at most, with the first.
-        timeout: seconds for one try. Okta itself gives up on a query of its log after 30.
-        backoff: between tries, where Okta does not say when.
+        attempts: at most, the first included.
+        timeout: seconds per attempt. Okta itself gives up on a query of its log after 30.
+        backoff: between attempts, unless Okta says when.
     """
 
-    tries: int = 5
+    attempts: int = 5
     timeout: float = 45.0
     backoff: Backoff = Backoff(base=1.0, cap=30.0)
 
 
-class _Order(msgspec.Struct, frozen=True):
-    """A request.
-
-    Attributes:
-        target: path and query.
-        repeatable: to send it twice does no more than to send it once.
-    """
+class _Request(msgspec.Struct, frozen=True):
+    """A request; `target` is path and query, `is_repeatable` says that sending it twice equals sending it once."""
 
     method: str
     target: str
     body: Any
-    repeatable: bool
+    is_repeatable: bool
 
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
 
 
+_Failure = ErrorResponse | NoResponseError
+
+
 class OktaClient:
-    """`okta.api.Api`, for real."""
+    """The `Api` of a real org."""
 
     def __init__(
         self,
@@ -73,200 +71,188 @@ class OktaClient:
         rate_share: float,
         clock: Clock,
         *,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
-        dice: Callable[[], float] = random.random,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
+        random: Callable[[], float] = random.random,
     ) -> None:
-        """Args:
-        url: the org's own.
-        settings: its credentials.
-        rate_share: of each of Okta's rate limits, from ]0, 1].
-        clock: to wait by.
-        patience: how long a call may take.
-        dice: from [0, 1), for the jitter.
+        """Connect to nothing yet.
+
+        Args:
+            url: the org's own.
+            settings: its credentials.
+            rate_share: our share of each of Okta's rate limits, from ]0, 1].
+            clock: for waiting.
+            retry: how often and how long.
+            random: jitter, from [0, 1).
 
         Raises:
-            SettingsError: `url` is no address that credentials may be sent to.
+            ValueError: credentials must not be sent to `url`.
         """
-        self._origin = origin_of(url)
+        self._origin = org_origin(url)
         self._settings = settings
         self._credentials = _credentials(settings)
-        self._limits = Limits(rate_share, clock)
-        self._transport = Transport(self._limits, patience.timeout)
-        self._patience = patience
+        self._limits = RateLimits(rate_share, clock)
+        self._transport = Transport(self._limits, retry.timeout)
+        self._retry = retry
         self._clock = clock
-        self._dice = dice
+        self._random = random
         self._executor: Any = None
-        self._making = asyncio.Lock()
+        self._executor_lock = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"OktaClient({self._origin!r})"
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    ) -> Response:
         """As `Api.call`. Calls of one family of endpoints are sent one after the other.
 
-        A call is tried again where that cannot do harm: where it was surely not carried out, or where to carry it out
-        twice changes nothing (all but a POST that creates).
+        A call is retried if that cannot do harm: if it surely was not carried out, or if carrying it out twice changes
+        nothing (everything but a POST that creates).
         """
         method = method.upper()
         target = target_of(self._origin, path, query)
-        order = _Order(method, target, body, repeatable=method != "POST" or _LIFECYCLE in target)
-        bucket = self._limits.bucket(order.path)
-        async with bucket.turn:
-            return await self._tried(order, bucket)
+        request = _Request(method, target, body, is_repeatable=method != "POST" or _LIFECYCLE in target)
+        limiter = self._limits.limiter(request.path)
+        async with limiter.lock:
+            return await self._send_with_retries(request, limiter)
 
     def allowance(self, path: str) -> int | None:
-        """How many calls a minute to `path` and its like are within our share; None before Okta has told its limit."""
-        return self._limits.bucket(path).allowance
+        """Return the calls per minute of the family of `path` within our share; None before Okta has said its limit."""
+        return self._limits.limiter(path).allowance
 
     async def close(self) -> None:
         """As `Api.close`."""
         self._executor = None
         await self._transport.close()
 
-    async def _tried(self, order: _Order, bucket: Bucket) -> Answer:
-        """Send `order`, again and again where that may help.
-
-        Raises:
-            OktaError: as `call`.
-        """
-        tries = 0
-        unsure = renewed = False
+    async def _send_with_retries(self, request: _Request, limiter: RateLimiter) -> Response:
+        attempts = 0
+        may_be_done = refreshed = False
         while True:
-            await self._admitted(bucket)
-            result = await self._sent(order)
-            if isinstance(result, Received):
-                return Answer(result.status, result.content, links_of(result.links))
-            tries += 1
-            status = result.status if isinstance(result, Refusal) else 0
-            if status == 401 and not renewed and await self._renewed(result):
-                renewed = True
+            if self._credentials.token is None:
+                await self._limits.limiter(TOKEN_PATH).acquire()  # a token may have to be fetched first
+            await limiter.acquire()
+            result = await self._send_once(request)
+            if isinstance(result, RawResponse):
+                return Response(result.status, result.content, links_of(result.links))
+            attempts += 1
+            status = result.status if isinstance(result, ErrorResponse) else 0
+            if status == 401 and not refreshed and await self._refresh_credentials(result):
+                refreshed = True
                 continue
-            if status == 404 and unsure and order.method == "DELETE":
-                return Answer(204, b"", {})  # an earlier try deleted it, and its answer got lost
-            if tries >= self._patience.tries or not _worth_another(order, result):
-                raise self._error(order, result, tries)
-            unsure = unsure or status != 429
-            await self._paused(order, bucket, result, tries)
+            if status == 404 and may_be_done and request.method == "DELETE":
+                return Response(204, b"", {})  # an earlier attempt deleted it, and its response was lost
+            if attempts >= self._retry.attempts or not _is_retryable(request, result):
+                raise self._error(request, result, attempts)
+            may_be_done = may_be_done or status != 429
+            await self._back_off(request, limiter, result, attempts)
 
-    async def _admitted(self, bucket: Bucket) -> None:
-        if self._credentials.token is None:
-            await self._limits.bucket(TOKEN_PATH).admitted()  # a token may have to be fetched first
-        await bucket.admitted()
-
-    async def _sent(self, order: _Order) -> "Received | _Fault":
-        """Send `order` once; the SDK fetches a token first where there is none.
-
-        Returns:
-            A 2xx answer, or what there is instead.
-        """
-        executor = await self._made()
+    async def _send_once(self, request: _Request) -> RawResponse | _Failure:
+        """Send `request` once and return a 2xx response or the failure; the SDK fetches a token first if it has none."""
+        executor = await self._get_executor()
         try:
-            # Without keep_empty_params it leaves out each null and each empty list, and nothing could be emptied.
-            request, error = await executor.create_request(
-                order.method, self._origin + order.target, order.body, keep_empty_params=True
+            # Without keep_empty_params it leaves out nulls and empty lists, and nothing could be emptied.
+            prepared, error = await executor.create_request(
+                request.method, self._origin + request.target, request.body, keep_empty_params=True
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             # The SDK trips over a token endpoint that answers something else, as a proxy's page.
-            return LostError(
-                f"{self._origin}{TOKEN_PATH} answers with something that is no token", sent=False
-            )
+            text = f"{self._origin}{TOKEN_PATH} answers with something that is not a token"
+            return NoResponseError(text, sent=False)
         if error is not None:
-            return _of_token(error)
-        _, received, _, error = await executor.fire_request(request)
-        if received is None:
-            return error if isinstance(error, LostError) else LostError("no answer", sent=True)
-        if 200 <= received.status < 300:
-            answer: Received = received
-            return answer
-        return errors.read(received.status, received.content, received.headers.get("location", ""))
+            return _token_failure(error)
+        _, response, _, error = await executor.fire_request(prepared)
+        if response is None:
+            return error if isinstance(error, NoResponseError) else NoResponseError("no response", sent=True)
+        if 200 <= response.status < 300:
+            success: RawResponse = response
+            return success
+        return errors.read_error(response.status, response.content, response.headers.get("location", ""))
 
-    async def _made(self) -> Any:
-        """The SDK's executor; made with the first call, and with new credentials."""
-        async with self._making:
+    async def _get_executor(self) -> Any:
+        """Return the SDK's executor; it is made with the first call, and again with new credentials."""
+        async with self._executor_lock:
             if self._executor is None:
                 self._executor = await asyncio.to_thread(
                     sdk.executor, self._origin, self._credentials, self._transport
                 )
             return self._executor
 
-    async def _renewed(self, refusal: "_Fault") -> bool:
-        """After a 401: begin anew with the credentials as their files hold them now, or with another access token, for
-        the SDK keeps one that was revoked until its hour is over. False where nothing would be different."""
+    async def _refresh_credentials(self, failure: _Failure) -> bool:
+        """After a 401, reload the credentials or drop the token: the SDK caches a revoked token until it expires.
+        Return False if nothing changed."""
         try:
             credentials = await asyncio.to_thread(_credentials, self._settings, reread=True)
-        except ValueError:  # the file is gone; what we have may be good yet
+        except ValueError:  # the file is gone; what we have may still be good
             credentials = self._credentials
-        of_api = isinstance(refusal, Refusal) and not refusal.token
-        if credentials == self._credentials and (credentials.token is not None or not of_api):
+        from_api = isinstance(failure, ErrorResponse) and not failure.from_token_endpoint
+        if credentials == self._credentials and (credentials.token is not None or not from_api):
             return False
         self._credentials, self._executor = credentials, None
         return True
 
-    async def _paused(self, order: _Order, bucket: Bucket, result: "_Fault", tries: int) -> None:
-        """Wait before the next try; where the rate limit is used up, `_admitted` knows until when."""
-        used_up = bucket.closed or self._limits.bucket(TOKEN_PATH).closed
-        if isinstance(result, Refusal) and result.status == 429 and used_up:
+    async def _back_off(
+        self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int
+    ) -> None:
+        """Wait before the next attempt; if the rate limit is used up, `acquire` knows until when."""
+        exhausted = limiter.exhausted or self._limits.limiter(TOKEN_PATH).exhausted
+        status = failure.status if isinstance(failure, ErrorResponse) else None
+        if status == 429 and exhausted:
             return
-        wait = self._patience.backoff.delay(tries, self._dice())
+        wait = self._retry.backoff.delay(attempts, self._random())
         _logger.debug(
-            "asks Okta again",
+            "retrying a call of Okta's API",
             action="okta_retry",
-            call=f"{order.method} {order.path}",
-            status=result.status if isinstance(result, Refusal) else None,
+            call=f"{request.method} {request.path}",
+            status=status,
             seconds=round(wait, 1),
         )
         await self._clock.sleep(wait)
 
-    def _error(self, order: _Order, result: "_Fault", tries: int) -> OktaError:
-        """The error that the caller gets; without a secret, whatever Okta said."""
-        if isinstance(result, LostError):
-            times = f"; {tries} tries" if tries > 1 else ""
-            return OktaUnreachableError(f"{order.method} {self._origin}{order.path}: {result}{times}")
+    def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
+        """Make the error that the caller gets; it contains no secret, whatever Okta said."""
+        if isinstance(failure, NoResponseError):
+            times = f"; {attempts} attempts" if attempts > 1 else ""
+            return OktaUnreachableError(f"{request.method} {self._origin}{request.path}: {failure}{times}")
         secrets = (self._credentials.token or "", self._credentials.private_key)
         clean = msgspec.structs.replace(
-            result,
-            code=errors.scrubbed(result.code, secrets),
-            summary=errors.scrubbed(result.summary, secrets),
+            failure,
+            code=errors.redact(failure.code, secrets),
+            summary=errors.redact(failure.summary, secrets),
         )
-        call = order.method, self._origin, order.path
+        call = request.method, self._origin, request.path
         return errors.refused(call, clean, app=self._credentials.token is None)
 
 
-_Fault = Refusal | LostError
-
-
-def _worth_another(order: _Order, result: _Fault) -> bool:
-    """Whether another try may help, and cannot do harm."""
-    if isinstance(result, LostError):
-        return order.repeatable or not result.sent
-    if result.status not in _RETRIED:
+def _is_retryable(request: _Request, failure: _Failure) -> bool:
+    """Whether another attempt may help and cannot do harm."""
+    if isinstance(failure, NoResponseError):
+        return request.is_repeatable or not failure.sent
+    if failure.status not in _RETRIED:
         return False
-    return order.repeatable or result.token or result.status == 429
+    return request.is_repeatable or failure.from_token_endpoint or failure.status == 429
 
 
-def _of_token(error: Any) -> _Fault:
-    """What the SDK tells of a token that it did not get."""
+def _token_failure(error: Any) -> _Failure:
+    """Read the SDK's error about a token that it did not get. The call itself was not sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
-        # Not carried out: the call itself never went out.
-        return LostError(str(error) if isinstance(error, LostError) else "no access token", sent=False)
-    # With an error of DPoP it puts advice to developers around the server's words.
-    words = str(getattr(error, "error_summary", ""))
-    words = words.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
-    location = getattr(error, "headers", {}).get("location", "")
-    return Refusal(
-        status, str(getattr(error, "error_code", "")), words, urlsplit(location).netloc, token=True
-    )
+        text = str(error) if isinstance(error, NoResponseError) else "no access token"
+        return NoResponseError(text, sent=False)
+    # Around errors of DPoP, the SDK puts advice for developers.
+    summary = str(getattr(error, "error_summary", ""))
+    summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
+    redirect_host = urlsplit(getattr(error, "headers", {}).get("location", "")).netloc
+    code = str(getattr(error, "error_code", ""))
+    return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)
 
 
 def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credentials:
-    """What the operator set, in clear.
+    """Return the configured credentials in clear.
 
     Args:
         settings: the operator's.
-        reread: look at the sources again.
+        reread: read their sources again.
 
     Raises:
         ValueError: a source is gone or empty.

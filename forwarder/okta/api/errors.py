@@ -1,57 +1,58 @@
-"""What Okta's refusals mean, and what an operator does about them."""
+"""What Okta's error responses mean, and what an operator does about them."""
 
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from forwarder.core.errors import OktaRefusedError
+from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """An answer that is no 2xx.
+class NoResponseError(OktaUnreachableError):
+    """No response. `sent` says whether Okta may have received the request and carried it out."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ErrorResponse(msgspec.Struct, frozen=True):
+    """A response that is not 2xx.
 
     Attributes:
-        status: of HTTP.
-        code: Okta's `errorCode`, or the `error` of its token endpoint; empty where there is none.
-        summary: Okta's words, with their causes.
-        elsewhere: the host that a redirect leads to; empty for none.
-        token: it is the token endpoint's.
+        status: the HTTP status.
+        code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
+        summary: Okta's error text, with its causes.
+        redirect_host: where a redirect leads; empty if it is not one.
+        from_token_endpoint: it answers a request for a token.
     """
 
     status: int
     code: str = ""
     summary: str = ""
-    elsewhere: str = ""
-    token: bool = False
+    redirect_host: str = ""
+    from_token_endpoint: bool = False
 
 
-class Need(msgspec.Struct, frozen=True):
-    """What a call needs.
-
-    Attributes:
-        scope: that a service app must be granted.
-        permission: that its admin role, or the role of the user who made the API token, must hold.
-        roles: standard admin roles that hold it.
-    """
+class Permission(msgspec.Struct, frozen=True):
+    """What a call needs: a scope (service apps only), an admin permission, and the standard roles that include it."""
 
     scope: str
     permission: str
     roles: str
 
 
-def need(method: str, path: str) -> Need | None:
-    """What a call of an endpoint needs; None where this table does not know it."""
+def required_permission(method: str, path: str) -> Permission | None:
+    """Return what a call of an endpoint needs; None if this table does not know it."""
     kind = "read" if method == "GET" else "manage"
     if path.startswith("/api/v1/eventHooks"):
-        return Need(
+        return Permission(
             f"okta.eventHooks.{kind}",
             f"the permission okta.eventhooks.{kind}",
             "the Super Administrator, or a custom role with that permission",
         )
     if path.startswith("/api/v1/logs"):
-        return Need(
+        return Permission(
             "okta.logs.read",
             "the permission to view the System Log",
             "the Report Administrator and the Read-only Administrator (the least ones), the Super Administrator",
@@ -59,102 +60,101 @@ def need(method: str, path: str) -> Need | None:
     return None
 
 
-def read(status: int, content: bytes, location: str = "") -> Refusal:
-    """Read a refusal of an API endpoint.
+def read_error(status: int, content: bytes, location: str = "") -> ErrorResponse:
+    """Read an error response of an API endpoint.
 
     Args:
-        status: of HTTP.
-        content: the body; anything, where it is a proxy's.
+        status: the HTTP status.
+        content: the body; anything, if a proxy sent it.
         location: where a redirect leads.
     """
-    elsewhere = urlsplit(location).netloc if location else ""
+    redirect_host = urlsplit(location).netloc if location else ""
     try:
-        told = msgspec.json.decode(content)
+        body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
-        return Refusal(status, elsewhere=elsewhere)
-    causes = told.get("errorCauses")
-    summaries = [told.get("errorSummary") or told.get("error_description")]
-    summaries += [cause.get("errorSummary") for cause in _dicts(causes)]
-    words = "; ".join(text for text in summaries if isinstance(text, str) and text)
-    return Refusal(status, str(told.get("errorCode") or told.get("error") or ""), words, elsewhere)
+        body = None
+    if not isinstance(body, dict):
+        return ErrorResponse(status, redirect_host=redirect_host)
+    causes = body.get("errorCauses")
+    summaries = [body.get("errorSummary") or body.get("error_description")]
+    if isinstance(causes, list):
+        summaries += [cause.get("errorSummary") for cause in causes if isinstance(cause, dict)]
+    summary = "; ".join(text for text in summaries if isinstance(text, str) and text)
+    return ErrorResponse(
+        status, str(body.get("errorCode") or body.get("error") or ""), summary, redirect_host
+    )
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def refused(call: tuple[str, str, str], refusal: Refusal, *, app: bool) -> OktaRefusedError:
-    """The error for a refusal: what, where, what to do.
+def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
+    """Make the error that the caller gets: what was refused, where, and what to do.
 
     Args:
-        call: method, the org's address, and the path.
-        refusal: Okta's.
+        call: method, the org's URL, and the path.
+        response: Okta's.
         app: the credentials are a service app's, not an API token.
     """
     method, origin, path = call
-    where = f"POST {origin}/oauth2/v1/token" if refusal.token else f"{method} {origin}{path}"
-    said = " ".join(word for word in (str(refusal.status), refusal.code) if word)
-    said += f": {refusal.summary}" if refusal.summary else ""
-    hint = _token_hint(refusal) if refusal.token else _hint(method, path, refusal, app=app)
-    return OktaRefusedError(
-        refusal.status, refusal.code, f"Okta refuses {where} ({said})" + (f". {hint}" if hint else "")
-    )
+    token = response.from_token_endpoint
+    where = f"POST {origin}/oauth2/v1/token" if token else f"{method} {origin}{path}"
+    reason = " ".join(word for word in (str(response.status), response.code) if word)
+    reason += f": {response.summary}" if response.summary else ""
+    hint = _token_hint(response) if token else _hint(method, path, response, app=app)
+    text = f"Okta refuses {where} ({reason})" + (f". {hint}" if hint else "")
+    return OktaRefusedError(response.status, response.code, text)
 
 
-def _hint(method: str, path: str, refusal: Refusal, *, app: bool) -> str:
-    """What to do about a refusal of an API endpoint; empty where Okta's own words must do."""
-    if 300 <= refusal.status < 400:
+def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
+    """Say what to do about a refusal of an API endpoint; empty if Okta's own text must suffice."""
+    if 300 <= response.status < 400:
         return (
-            f"It sends us to {refusal.elsewhere or 'another address'}, where the credentials do not go;"
+            f"It redirects to {response.redirect_host or 'another address'}, where the credentials are not sent;"
             " set the org's `url` to its own address"
         )
-    if refusal.status == 401:
-        return _UNKNOWN_APP if app else _UNKNOWN_SSWS
-    if refusal.status == 403:
-        return _missing(need(method, path), app=app)
-    if refusal.status == 429:
-        return "The rate limit stayed used up through all tries; lower `reconcile.rate_share`, or see who else calls"
+    if response.status == 401:
+        return _REFUSED_APP if app else _REFUSED_SSWS
+    if response.status == 403:
+        return _missing(required_permission(method, path), app=app)
+    if response.status == 429:
+        return "The rate limit stayed used up through all retries; lower `reconcile.rate_share`, or see who else calls"
     return ""
 
 
-def _missing(needs: Need | None, *, app: bool) -> str:
-    if needs is None:
+def _missing(permission: Permission | None, *, app: bool) -> str:
+    if permission is None:
         return (
             "The service app lacks a scope, or its admin role a permission"
             if app
-            else "The admin role of the user who made the API token lacks a permission"
+            else "The admin role of the user who created the API token lacks a permission"
         )
     if app:
         return (
-            f"The service app needs two things, and lacks one at least: the scope {needs.scope}, granted under"
+            f"The service app needs two things, and lacks at least one: the scope {permission.scope}, granted under"
             f" Applications > (the app) > Okta API Scopes and listed in `api.scopes`; and an admin role with"
-            f" {needs.permission}, given under (the app) > Admin roles: {needs.roles}"
+            f" {permission.permission}, assigned under (the app) > Admin roles: {permission.roles}"
         )
     return (
-        f"The user who made the API token needs an admin role with {needs.permission}: {needs.roles}. (An API token has"
-        f" no scopes; a service app in its place needs the scope {needs.scope} as well)"
+        f"The user who created the API token needs an admin role with {permission.permission}: {permission.roles}."
+        f" (An API token has no scopes; a service app would need the scope {permission.scope} as well)"
     )
 
 
-_UNKNOWN_SSWS = (
-    "The API token is wrong, revoked, or expired (unused for 30 days), or its user is deactivated; make a new one under"
+_REFUSED_SSWS = (
+    "The API token is wrong, revoked, or expired (unused for 30 days), or its user is deactivated; create a new one under"
     " Security > API > Tokens, and set `api.token`"
 )
-_UNKNOWN_APP = "Okta does not take the access token that it gave the service app; is the app still active?"
+_REFUSED_APP = "Okta does not accept the access token that it gave the service app; is the app still active?"
 _CLOCK = "the clock of this machine is right (the proofs carry the time)"
 
 _TOKEN_HINTS = {
     "invalid_client": (
         "Check that `api.client_id` is the service app's and the app is active, that it authenticates with a public"
-        " key, that this key is the one of `api.private_key` (with several keys, `api.key_id` names it), and that "
+        " key, that this key belongs to `api.private_key` (with several keys, `api.key_id` names it), and that "
         + _CLOCK
     ),
     "invalid_dpop_proof": f"Check that `api.dpop` is true, which such an app needs, and that {_CLOCK}",
     "invalid_scope": (
-        "Grant the service app each scope of `api.scopes` under Applications > (the app) > Okta API Scopes, or take it"
-        " out of `api.scopes`"
+        "Grant the service app each scope of `api.scopes` under Applications > (the app) > Okta API Scopes, or remove it"
+        " from `api.scopes`"
     ),
     "invalid_request": "Check that `url` is the org's own address, and that the app is a service app (API Services)",
     "unauthorized_client": "The app must be a service app (API Services), with the grant Client Credentials",
@@ -162,30 +162,29 @@ _TOKEN_HINTS = {
 _TOKEN_HINTS |= dict.fromkeys(("consent_required", "access_denied"), _TOKEN_HINTS["invalid_scope"])
 
 
-def _token_hint(refusal: Refusal) -> str:
-    """What to do about a refusal of the token endpoint."""
-    if 300 <= refusal.status < 400:
-        return _hint("POST", "", refusal, app=True)
-    if "dpop" in refusal.code:
-        return _TOKEN_HINTS["invalid_dpop_proof"]
-    return _TOKEN_HINTS.get(refusal.code, "")
+def _token_hint(response: ErrorResponse) -> str:
+    """Say what to do about a refusal of the token endpoint."""
+    if 300 <= response.status < 400:
+        return _hint("POST", "", response, app=True)
+    code = "invalid_dpop_proof" if "dpop" in response.code else response.code
+    return _TOKEN_HINTS.get(code, "")
 
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)*")
-_SHOWN = re.compile(r"(?i)\b(SSWS|Bearer|DPoP) +[\w.~+/=-]{8,}")
+_AUTHORIZATION = re.compile(r"(?i)\b(SSWS|Bearer|DPoP) +[\w.~+/=-]{8,}")
 _KEY = re.compile(r"-----BEGIN[^-]*PRIVATE KEY-----.*?(-----END[^-]*-----|\Z)", re.DOTALL)
 
 
-def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` without what must not be seen, for Okta, or a proxy that poses as it, may tell us our own words.
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Remove secrets from an error's text: Okta, or a proxy that poses as it, may echo our request.
 
     Args:
         text: of an error.
         secrets: in clear.
     """
     for secret in secrets:
-        if len(secret) > 7:  # what is shorter is no secret, and may stand in any word
+        if len(secret) > 7:  # anything shorter is not a secret, and may be part of any word
             text = text.replace(secret, "***")
-    for pattern in (_KEY, _JWT, _SHOWN):
+    for pattern in (_KEY, _JWT, _AUTHORIZATION):
         text = pattern.sub("***", text)
     return text

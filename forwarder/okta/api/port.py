@@ -1,4 +1,4 @@
-"""Okta's API as the rest of this room sees it."""
+"""Okta's API as the other rooms of the Okta side see it."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -6,48 +6,42 @@ from typing import Any, Protocol
 import msgspec
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A 2xx answer.
-
-    Attributes:
-        status: of HTTP.
-        content: the body, byte for byte.
-        links: addresses by their `rel`, from the `link` headers.
-    """
+class Response(msgspec.Struct, frozen=True):
+    """A 2xx response. `links` maps each `rel` of its `link` headers to an address."""
 
     status: int
     content: bytes
     links: Mapping[str, str]
 
     def json(self) -> Any:
-        """The body, decoded; None where it is empty.
+        """Decode the body; None if it is empty.
 
         Raises:
-            msgspec.DecodeError: it is no JSON.
+            msgspec.DecodeError: it is not JSON.
         """
         return msgspec.json.decode(self.content) if self.content else None
 
 
 class Api(Protocol):
-    """One org's API, with its credentials, its rate limit and its retries behind it."""
+    """One org's API, with credentials, rate limit and retries behind it."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
-        """Send one request; wait for the rate limit where it must, and try again where that may help.
+    ) -> Response:
+        """Send one request; wait for the rate limit if needed, and retry if that may help.
 
         Args:
-            method: of HTTP.
-            path: below the org's address, as in `/api/v1/logs`; or a whole address of that org, as its links give it.
+            method: the HTTP method.
+            path: below the org's URL, as in `/api/v1/logs`; or a whole URL of that org, as its links give it.
             query: parameters.
-            body: encoded as JSON; None for none.
+            body: encoded as JSON; None for no body.
 
         Raises:
-            OktaRefusedError: Okta refused; the text says what is missing, where that can be told.
-            OktaUnreachableError: no answer.
+            OktaRefusedError: Okta refused; the text names the missing scope or role if that is known.
+            OktaUnreachableError: no response.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of everything. Safe to call twice and without a call."""
+        """Release all resources. Safe to call twice and without a call."""
         ...

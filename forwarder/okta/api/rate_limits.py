@@ -1,7 +1,7 @@
-"""Okta's rate limits: a share of each is ours, and no call goes beyond it.
+"""Okta's rate limits: we use a share of each, and no call exceeds it.
 
-Okta counts calls a minute for each family of endpoints, tells the limit, what is left of it and when the minute ends on
-every answer, and refuses what is above (429). Other clients of the org live on the same limit, hence the share.
+Okta counts calls per minute for each family of endpoints. Every response says the limit, what is left of it and when the
+minute ends; calls above the limit get 429. Other clients of the org use the same limits, hence the share.
 """
 
 import asyncio
@@ -11,96 +11,84 @@ from email.utils import parsedate_to_datetime
 
 from forwarder import logs
 from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
 
 WINDOW = 60.0
-"""Seconds: the span over which Okta counts."""
+"""Seconds over which Okta counts."""
 
-_MARGIN = 1.0  # seconds: Okta tells the end in whole seconds, and its clock is read from a header of whole seconds too
+_MARGIN = 1.0  # seconds: Okta gives the end in whole seconds, and its `date` header too
 _LONGEST = 2 * WINDOW
-_TOLD_FROM = 5.0  # seconds of waiting, from which on a human may wonder
+_LOG_FROM = 5.0  # seconds of waiting, from which on an operator may wonder
 
 _logger = logs.get("okta")
 
 
-class Limits:
-    """The limits of one org."""
+class RateLimits:
+    """The rate limits of one org, of which `share` (from ]0, 1]) is ours."""
 
     def __init__(self, share: float, clock: Clock) -> None:
-        """Args:
-        share: of each limit, from ]0, 1].
-        clock: to wait by.
-        """
         self._share = share
         self._clock = clock
-        self._buckets: dict[str, Bucket] = {}
+        self._limiters: dict[str, RateLimiter] = {}
 
-    def bucket(self, path: str) -> "Bucket":
-        """The limit that calls of `path` count for. Okta draws the families finer in places; to count two of them as
-        one can only make us more careful."""
+    def limiter(self, path: str) -> "RateLimiter":
+        """Return the limit that calls of `path` count for. Okta's families are finer in places; merging them is only
+        more conservative."""
         family = "/".join(path.partition("?")[0].split("/")[:4])
-        if family not in self._buckets:
-            self._buckets[family] = Bucket(family, self._share, self._clock)
-        return self._buckets[family]
+        if family not in self._limiters:
+            self._limiters[family] = RateLimiter(family, self._share, self._clock)
+        return self._limiters[family]
 
 
-class Bucket:
-    """One limit. Whoever calls holds `turn` from before `admitted` until the answer is in: two who looked at the same time
-    would both take the last call.
-
-    Attributes:
-        turn: to hold.
-    """
+class RateLimiter:
+    """One limit. Hold `lock` from `acquire` until the response, or two callers could both spend the last call."""
 
     def __init__(self, family: str, share: float, clock: Clock) -> None:
-        """Args:
-        family: beginning of the paths, for the log.
-        share: of the limit that is ours.
-        clock: to wait by.
-        """
-        self.turn = asyncio.Lock()
+        """Start with an unknown limit; `family` is the common path, for the log."""
+        self.lock = asyncio.Lock()
         self._family = family
         self._share = share
         self._clock = clock
         self._limit: int | None = None
         self._used = 0
-        self._empty = False  # nothing is left in this window, whoever used it
+        self._is_empty = False  # nothing is left in this window, whoever used it
         self._ends = 0.0
 
-    async def admitted(self) -> None:
+    async def acquire(self) -> None:
         """Wait until a call is within our share."""
         while (wait := self._wait()) > 0:
-            if wait >= _TOLD_FROM:
+            if wait >= _LOG_FROM:
                 _logger.info(
-                    "waits for Okta's rate limit",
+                    "waiting for Okta's rate limit",
                     action="rate_limited",
                     family=self._family,
                     seconds=round(wait),
                 )
             await self._clock.sleep(wait)
 
-    def sent(self) -> None:
-        """Count a call, before it goes out: one without an answer counts for Okta too."""
+    def record_request(self) -> None:
+        """Count a call before it is sent: Okta also counts one that gets no response."""
         now = self._clock.monotonic()
         if now >= self._ends:
-            # A window begins with the first call after the last one. Until an answer tells, its end is a guess.
-            self._ends, self._used, self._empty = now + WINDOW, 0, False
+            # A window begins with the first call after the last one. Its end is a guess until a response says it.
+            self._ends, self._used, self._is_empty = now + WINDOW, 0, False
         self._used += 1
 
     @property
-    def closed(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether a call has to wait for the next window."""
         return self._wait() > 0
 
     @property
     def allowance(self) -> int | None:
-        """Calls in a window that are ours; None before an answer has told the limit."""
+        """Calls per window that are ours; None before a response has said the limit."""
         return None if self._limit is None else max(1, int(self._limit * self._share))
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer. Where calls at the same time are too many, Okta refuses with zeros that tell nothing.
+    def update_from_headers(self, headers: Mapping[str, str]) -> None:
+        """Learn from a response. Refusals of too many concurrent calls carry zeros, which are ignored.
 
         Args:
-            headers: names in lower case, or in any where the mapping does not heed it.
+            headers: names in lower case, unless the mapping ignores case.
         """
         limit, left, ends = (
             _number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset")
@@ -113,22 +101,22 @@ class Bucket:
         if self._limit is None:
             # What was used before our first call may have been ours too, before a restart.
             self._used = max(self._used, limit - left)
-        self._limit, self._empty = limit, left <= 0
-        # The count is kept even where the end moves: only our own clock begins a window anew.
+        self._limit, self._is_empty = limit, left <= 0
+        # The count is kept even if the end moves: only our own clock starts a new window.
         self._ends = self._clock.monotonic() + min(max(lasts, 0.0), _LONGEST) + _MARGIN
 
     def _wait(self) -> float:
-        """Seconds to wait before the next call."""
-        if self.allowance is None or (not self._empty and self._used < self.allowance):
+        """Return the seconds to wait before the next call."""
+        if self.allowance is None or (not self._is_empty and self._used < self.allowance):
             return 0.0
         return self._ends - self._clock.monotonic()
 
     def _okta_now(self, headers: Mapping[str, str]) -> float:
-        """Okta's own clock, in seconds since 1970, so that it does not matter if ours is wrong."""
+        """Return Okta's time in seconds since 1970, so that an error of our clock does not matter."""
         try:
             return parsedate_to_datetime(headers["date"]).astimezone(UTC).timestamp()
         except (KeyError, ValueError):
-            return self._clock.now() / 1e6
+            return self._clock.now() / SECOND
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

@@ -1,7 +1,7 @@
-"""HTTP under the SDK, in place of its own client, which cannot be told what matters here.
+"""HTTP under the SDK, in place of the SDK's own client.
 
-The SDK's client follows redirects and takes the credentials along, writes whole requests with their credentials into the
-log at DEBUG, opens a connection for every call, and gives the body as text only.
+That one follows redirects and sends the credentials along, logs whole requests with their credentials at DEBUG, opens a
+connection per call, and gives the body as text only.
 """
 
 from importlib import import_module
@@ -11,32 +11,20 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
-from forwarder.core.errors import OktaUnreachableError
-from forwarder.okta.api.rate_limits import Limits
+from forwarder.okta.api.errors import NoResponseError
+from forwarder.okta.api.rate_limits import RateLimits
 
-TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105 - an address
+TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # an address
 
-_Result = tuple[None, "Received | None", str | None, Exception | None]
-
-
-class LostError(OktaUnreachableError):
-    """No answer.
-
-    Attributes:
-        sent: Okta may have got the request, and done what it asks.
-    """
-
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
+_Result = tuple[None, "RawResponse | None", str | None, Exception | None]
 
 
-class Received(msgspec.Struct, frozen=True):
-    """An answer, whatever its status; named as the SDK wants it.
+class RawResponse(msgspec.Struct, frozen=True):
+    """A response of any status; the attributes are named as the SDK expects them.
 
     Attributes:
-        status: of HTTP.
-        headers: a multidict; its names are heeded in any case.
+        status: the HTTP status.
+        headers: a multidict that ignores case.
         content_type: without parameters.
         content: the body, byte for byte.
     """
@@ -48,17 +36,19 @@ class Received(msgspec.Struct, frozen=True):
 
     @property
     def links(self) -> list[str]:
-        """The `link` headers; Okta sends one for each link, a proxy may join them."""
+        """The `link` headers: Okta sends one per link, a proxy may join them."""
         return list(self.headers.getall("link", ()))
 
 
 class Transport:
     """Speaks HTTP for the SDK, which calls `send_request`."""
 
-    def __init__(self, limits: Limits, timeout: float) -> None:
-        """Args:
-        limits: where calls are counted: here, because the SDK also calls of its own accord (tokens, nonces).
-        timeout: seconds for one call.
+    def __init__(self, limits: RateLimits, timeout: float) -> None:
+        """Count calls in `limits`: here, because the SDK also sends requests of its own (tokens, nonces).
+
+        Args:
+            limits: of the org.
+            timeout: seconds for one call.
         """
         self._limits = limits
         self._timeout = timeout
@@ -71,20 +61,20 @@ class Transport:
             request: with its `method`, `url`, `headers`, and `data` (JSON) or `form`.
 
         Returns:
-            Nothing, the answer, its body as far as the SDK shall read it, and the error where there is no answer.
+            None, the response, the part of its body that the SDK should read, and the error if there is no response.
         """
         path = urlsplit(request["url"]).path
-        bucket = self._limits.bucket(path)
-        bucket.sent()
+        limiter = self._limits.limiter(path)
+        limiter.record_request()
         try:
-            received = await self._exchange(request)
-        except LostError as error:
+            response = await self._exchange(request)
+        except NoResponseError as error:
             return None, None, None, error
-        bucket.answered(received.headers)
-        # The SDK decodes each body that it can, a whole page of the log included, for a cache that is not there. It
-        # needs the tokens and the errors.
-        readable = path == TOKEN_PATH or received.status >= 300
-        return None, received, received.content.decode(errors="replace") if readable else "", None
+        limiter.update_from_headers(response.headers)
+        # The SDK decodes every body that it can, a whole page of the log included, for a cache that is off. It needs
+        # the tokens and the errors.
+        readable = path == TOKEN_PATH or response.status >= 300
+        return None, response, response.content.decode(errors="replace") if readable else "", None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -92,13 +82,14 @@ class Transport:
         if session is not None:
             await session.close()
 
-    async def _exchange(self, request: dict[str, Any]) -> Received:
-        aiohttp = import_module("aiohttp")  # imported by then: the SDK does
+    async def _exchange(self, request: dict[str, Any]) -> RawResponse:
+        aiohttp = import_module("aiohttp")  # the SDK has imported it by now
         url = request["url"]
+        host = urlsplit(url).netloc
         try:
-            async with self._connected(aiohttp).request(
+            async with self._get_session(aiohttp).request(
                 request["method"],
-                # Encoded already: a link of Okta's is sent as it came.
+                # Encoded already: Okta's links are sent unchanged.
                 import_module("yarl").URL(url, encoded=True),
                 headers=request["headers"],
                 data=_body(request),
@@ -107,26 +98,25 @@ class Transport:
             ) as response:
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
-            # aiohttp leaves `os_error` unset where the certificate is at fault.
+            # aiohttp leaves `os_error` unset if the certificate is the problem.
             why = getattr(error, "certificate_error", None) or error.os_error
-            raise LostError(f"no connection to {_host(url)}: {why}", sent=False) from None
+            raise NoResponseError(f"no connection to {host}: {why}", sent=False) from None
         except TimeoutError:
-            raise LostError(f"no answer from {_host(url)} within {self._timeout:g} s", sent=True) from None
+            raise NoResponseError(f"no response from {host} within {self._timeout:g} s", sent=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            # Its type alone: its text may hold what was sent.
-            raise LostError(
-                f"the connection to {_host(url)} broke ({type(error).__name__})", sent=True
-            ) from None
-        return Received(response.status, response.headers, response.content_type, content)
+            # Its type alone: its text may contain what was sent.
+            text = f"the connection to {host} broke ({type(error).__name__})"
+            raise NoResponseError(text, sent=True) from None
+        return RawResponse(response.status, response.headers, response.content_type, content)
 
-    def _connected(self, aiohttp: Any) -> Any:
+    def _get_session(self, aiohttp: Any) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout), cookie_jar=aiohttp.DummyCookieJar()
             )
-            # It would send again by itself where a connection breaks: a call that nobody counts, with a DPoP proof that
-            # Okta takes but once.
-            self._session._retry_connection = False  # noqa: SLF001 - there is no door to it
+            # It would resend on a broken connection: a call that we do not count, with a DPoP proof that Okta accepts
+            # only once.
+            self._session._retry_connection = False  # noqa: SLF001  # there is no public way
         return self._session
 
 
@@ -136,13 +126,9 @@ def _body(request: dict[str, Any]) -> bytes | None:
     return urlencode(request["form"]).encode() if request["form"] else None
 
 
-def _host(url: str) -> str:
-    return urlsplit(url).netloc
-
-
 def _proxy(url: str) -> str | None:
-    """The environment's proxy. Not aiohttp's `trust_env`, which also takes passwords from ~/.netrc. Plain http is for
-    loopback alone."""
+    """Return the environment's proxy. aiohttp's `trust_env` would also take passwords from ~/.netrc. Plain http is for
+    loopback only."""
     parts = urlsplit(url)
     if parts.scheme != "https" or proxy_bypass(parts.hostname or ""):
         return None

@@ -1,4 +1,4 @@
-"""Which event types a hook takes: presets, and what Okta would refuse."""
+"""Which event types a hook subscribes to: presets, and what Okta would refuse."""
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
@@ -9,7 +9,7 @@ ALL_ELIGIBLE = "all-eligible"
 SECURITY = "security"
 RULES = "rules"
 PRESETS = (ALL_ELIGIBLE, SECURITY, RULES)
-"""`all-eligible`: whatever hooks carry. `security`: the list below. `rules`: what given detection rules ask for."""
+"""`all-eligible`: all that hooks carry. `security`: the list below. `rules`: what given detection rules need."""
 
 MAX_TYPES = 300
 """Okta's limit of types in one hook."""
@@ -67,16 +67,16 @@ _SECURITY = [
     "user.session.context.change",
     "user.session.start",
 ]
-"""Sign-ins, credentials, privileges, policies, and who tampers with what watches them."""
+"""Sign-ins, credentials, privileges, policies, and changes to what monitors them."""
 
 
 def resolve(
     events: str | Iterable[str], needed: Collection[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> frozenset[str]:
-    """The event types that `events` stand for.
+    """Return the event types that `events` stand for.
 
     Args:
-        events: a preset, or event types among which presets may stand.
+        events: a preset, or event types and presets.
         needed: what the preset `rules` stands for.
         catalogue: event types with their tags.
     """
@@ -90,30 +90,30 @@ def resolve(
     return frozenset(name for each in written for name in presets.get(each, (each,)))
 
 
-def faults(
+def event_type_problems(
     types: Collection[str], filters: Iterable[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> list[str]:
-    """Why Okta would refuse a hook with these types; one line each, none if it would not.
+    """Return why Okta would refuse a hook with these types, one line each; none if it would not.
 
     Args:
         types: event types.
         filters: the types that have a filter.
         catalogue: event types with their tags.
     """
-    found = []
+    problems = []
     for name in sorted(types):
         if name not in catalogue:
             near = difflib.get_close_matches(name, catalogue, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(f"Okta's catalogue (release {RELEASE}) has no event type {name}{hint}")
+            problems.append(f"there is no event type {name} in Okta's catalogue (release {RELEASE}){hint}")
         elif HOOK_ELIGIBLE not in catalogue[name]:
-            found.append(f"no hook carries {name}: it comes by the System Log only; take it out of the list")
+            problems.append(f"hooks do not carry {name}, only the System Log does; remove it from the list")
     if not types:
-        found.append("no event type is left, and a hook needs one")
+        problems.append("no event type is left, but a hook needs at least one")
     if len(types) > MAX_TYPES:
-        found.append(f"{len(types)} event types are too many for one hook; Okta takes {MAX_TYPES}")
-    found += [
+        problems.append(f"{len(types)} event types are too many for one hook; Okta allows {MAX_TYPES}")
+    problems += [
         f"there is a filter of {name}, which is not among the events"
         for name in sorted(set(filters) - set(types))
     ]
-    return found
+    return problems

@@ -1,7 +1,4 @@
-"""What Okta says about hooks in the System Log alone: deliveries that failed, and a quota that runs out.
-
-Okta tells it nowhere else: these types are carried by no hook.
-"""
+"""What only the System Log says about hooks: failed deliveries, and a quota that runs out. No hook carries these types."""
 
 from collections.abc import Sequence
 
@@ -11,74 +8,74 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.okta.system_log.event_details import read_details
 
-_DELIVERY = "event_hook.delivery"  # written only where a delivery failed
+_DELIVERY = "event_hook.delivery"  # written only if a delivery failed
 _QUOTA = ("system.operation.rate_limit.warning", "system.operation.rate_limit.violation")
-_OF_HOOKS = "event_hook_delivery"
-_QUIET = {"hook_delivery_failed": 60.0, "hook_quota": 3600.0}
-"""Seconds between two lines of an action, at least."""
+_HOOK_LIMIT = "event_hook_delivery"
+_INTERVALS = {"hook_delivery_failed": 60.0, "hook_quota": 3600.0}
+"""Seconds at least between two log lines of an action."""
 
-_LONGEST = 300  # characters of Okta's words in a line
+_MAX_REASON = 300  # characters of Okta's text in a log line
 
 _logger = logs.get("okta")
 
 
-class Notices:
-    """Of one org. Counts begin with the process.
+class HookAlerts:
+    """The alerts of one org, counted since the start of the process.
 
     Attributes:
-        failures: deliveries that Okta says failed for good.
-        quota: Okta's last words about the quota of hooks; None where it said nothing.
-        quota_at: when that was, by Okta's clock.
+        failures: deliveries that Okta reports as failed for good.
+        quota: Okta's last message about the quota of hooks; None if there was none.
+        quota_at: its time, by Okta's clock.
     """
 
     def __init__(self, org: str, clock: Clock) -> None:
         self._org = org
         self._clock = clock
-        self._untold = 0
-        self._quiet_until = dict.fromkeys(_QUIET, 0.0)
+        self._unlogged = 0
+        self._next_line = dict.fromkeys(_INTERVALS, 0.0)
         self.failures = 0
         self.quota: str | None = None
         self.quota_at: Micros | None = None
 
-    def look(self, events: Sequence[Event]) -> None:
-        """Surface what is among `events`, which were stored just now: one line, not one for each event."""
+    def scan(self, events: Sequence[Event]) -> None:
+        """Look for alerts in `events`, which were just stored, and log one line for all failed deliveries."""
         reason = ""
         for event in events:
             if event.event_type == _DELIVERY:
                 self.failures += 1
-                self._untold += 1
-                reason = read_details(event.body).reason[:_LONGEST] or reason
+                self._unlogged += 1
+                reason = read_details(event.body).reason[:_MAX_REASON] or reason
             elif event.event_type in _QUOTA:
                 details = read_details(event.body)
-                if details.debug_data.get("operationRateLimitType") == _OF_HOOKS:
-                    self._warn_of_quota(event, details.reason[:_LONGEST])
-        if self._untold and self._may_tell("hook_delivery_failed"):
+                if details.debug_data.get("operationRateLimitType") == _HOOK_LIMIT:
+                    self._record_quota(event, details.reason[:_MAX_REASON])
+        if self._unlogged and self._is_due("hook_delivery_failed"):
             _logger.warning(
-                "Okta could not deliver to a hook and has given up; the System Log brings those events",
+                "Okta gave up delivering to a hook; the System Log has these events",
                 action="hook_delivery_failed",
                 org=self._org,
-                failures=self._untold,
+                failures=self._unlogged,
                 last_reason=reason,
             )
-            self._untold = 0
+            self._unlogged = 0
 
-    def _warn_of_quota(self, event: Event, words: str) -> None:
-        self.quota = f"{event.event_type}: {words}"
+    def _record_quota(self, event: Event, reason: str) -> None:
+        self.quota = f"{event.event_type}: {reason}"
         self.quota_at = event.published
-        if self._may_tell("hook_quota"):
+        if self._is_due("hook_quota"):
             _logger.warning(
-                "the org's daily quota of hook deliveries runs out or is used up; Okta sends nothing by hook then, "
-                "and the System Log brings the events",
+                "the org's daily quota of hook deliveries is nearly or completely used up; above it Okta sends nothing by "
+                "hook, and the System Log has the events",
                 action="hook_quota",
                 org=self._org,
                 event_type=event.event_type,
-                words=words,
+                reason=reason,
             )
 
-    def _may_tell(self, action: str) -> bool:
-        """Whether the line is due; if so, the next one is not for a while."""
+    def _is_due(self, action: str) -> bool:
+        """Whether a line may be written now; if so, the next one must wait."""
         now = self._clock.monotonic()
-        if now < self._quiet_until[action]:
+        if now < self._next_line[action]:
             return False
-        self._quiet_until[action] = now + _QUIET[action]
+        self._next_line[action] = now + _INTERVALS[action]
         return True

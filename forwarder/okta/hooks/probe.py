@@ -1,7 +1,7 @@
-"""Asks a hook's address as Okta asks it, before Okta is told to send there.
+"""Sends a challenge to a hook's address as Okta does, before Okta is configured to send there.
 
-A secret that the receiver does not know costs events: Okta takes it, sends with it, is answered 401, and never sends a
-refused event again. Nobody but the receiver can tell which secrets it knows.
+A secret that the receiver does not know loses events: Okta accepts it, sends with it, gets 401, and never sends a refused
+event again. Only the receiver knows which secrets are valid.
 """
 
 import secrets
@@ -9,56 +9,50 @@ import secrets
 import httpx
 
 from forwarder.core.errors import SetupError
-from forwarder.okta.hooks.hook import Wanted
+from forwarder.okta.hooks.desired import DesiredHook
 
-_PATIENCE = 3.0
+_TIMEOUT = 3.0
 """Seconds, as Okta's."""
 
 
-async def challenge(wanted: Wanted) -> str | None:
-    """Send the challenge to the hook's address, with the secret that Okta shall have.
+async def probe_receiver(desired: DesiredHook) -> str | None:
+    """Send the challenge to the hook's address, with the secret that Okta will have.
 
-    It goes out from this machine, so that an address which only Okta reaches is no fault.
-
-    Args:
-        wanted: the hook to have.
+    It is sent from this machine, so an address that only Okta can reach is not an error.
 
     Returns:
-        What an operator should know: why nothing can be said. None if the receiver echoed the challenge.
+        A warning if the check was inconclusive; None if the receiver echoed the challenge.
 
     Raises:
         SetupError: the receiver does not know the secret.
     """
-    text = secrets.token_urlsafe(30)
+    challenge = secrets.token_urlsafe(30)
     headers = [
         (b"accept", b"application/json"),
         (b"user-agent", b"okta-forwarder"),
-        (b"x-okta-verification-challenge", text.encode()),
-        (wanted.header.encode(), wanted.secret.reveal().encode()),
+        (b"x-okta-verification-challenge", challenge.encode()),
+        (desired.header.encode(), desired.secret.reveal().encode()),
     ]
     try:
-        async with httpx.AsyncClient(timeout=_PATIENCE) as client:
-            answer = await client.get(wanted.uri, headers=headers)
+        async with httpx.AsyncClient(timeout=_TIMEOUT) as client:
+            response = await client.get(desired.uri, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return f"{wanted.uri} cannot be reached from here, so its secret is not checked: {_words(error)}"
-    if answer.status_code == 401:
+        reason = str(error) or type(error).__name__
+        return f"{desired.uri} cannot be reached from here, so its secret is not checked: {reason}"
+    if response.status_code == 401:
         raise SetupError(
-            f"{wanted.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, and Okta "
-            "would lose events with it. Nothing is changed. Where the secret's file has changed, the forwarder takes "
-            "it within seconds; where the configuration has, send it SIGHUP. With --force it is sent all the same."
+            f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, and Okta "
+            "would lose events with it. Nothing was changed. The forwarder rereads a changed secret file within seconds; "
+            "after a change of its configuration, send it SIGHUP. --force sends the secret anyway."
         )
-    if answer.status_code != 200 or _echo(answer) != text:
-        return f"{wanted.uri} does not echo the challenge: it answers {answer.status_code}. Okta will want the echo."
+    if response.status_code != 200 or _echo(response) != challenge:
+        return f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta will require the echo."
     return None
 
 
-def _echo(answer: httpx.Response) -> object:
+def _echo(response: httpx.Response) -> object:
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         return None
     return body.get("verification") if isinstance(body, dict) else None
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -15,7 +15,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.metrics import Metrics
-from forwarder.okta.hooks.hook_alerts import Notices
+from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.metrics import SystemLogMetrics
@@ -51,7 +51,7 @@ class HookIdSource(Protocol):
         """Return the id; None if there is no hook, or if it is not known yet."""
         ...
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Ask Okta now."""
         ...
 
@@ -108,7 +108,7 @@ class Reconciler:
 
     Attributes:
         state: for operators.
-        notices: what Okta writes about hooks into the log.
+        alerts: what Okta writes about hooks into the log.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Reconciler:
         self._hooks_stored_since = clock.monotonic()
         self._started = clock.now()
         self.state = ReconcileState()
-        self.notices = Notices(log.org, clock)
+        self.alerts = HookAlerts(log.org, clock)
 
     async def run(self) -> None:
         """Poll at each interval, until cancelled. Errors of Okta or of the store never end it."""
@@ -163,7 +163,7 @@ class Reconciler:
             page = await self._next_page(self._cursor, hook_id)
             if self._hook and not known and any(targets_any_hook(event.body) for event in page.events):
                 # The hook may have been created since the last check, and should deliver its first events.
-                await self._hook.look()
+                await self._hook.check()
                 hook_id = self._hook.hook_id() or hook_id
                 expected = await expected_by_hook(page.events, hook_id)
                 page = msgspec.structs.replace(page, expected_by_hook=expected)
@@ -231,7 +231,7 @@ class Reconciler:
         appended = await self._append(batch)
         self.state.complete_until = cursor.complete_until
         self._metrics.count_page(appended, len(page.malformed))
-        self.notices.look(appended.stored)
+        self.alerts.scan(appended.stored)
         return cursor
 
     async def _append(self, batch: Batch) -> Appended:

@@ -10,8 +10,13 @@ URI = "https://hooks.example.com/okta/events"
 
 def test_a_hook_needs_only_its_address() -> None:
     hook = HookSettings(uri=URI)
-    assert (hook.name, hook.events, hook.filters, hook.heal) == ("forwarder", "all-eligible", None, False)
-    assert hook.watch == 60
+    assert (hook.name, hook.events, hook.filters, hook.auto_verify) == (
+        "forwarder",
+        "all-eligible",
+        None,
+        False,
+    )
+    assert hook.check_interval == 60
 
 
 @pytest.mark.parametrize(
@@ -34,9 +39,9 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"uri": "http://hooks.example.com/x"}, "must begin with https://"),
         ({"uri": "http://10.0.0.1/x"}, "must begin with https://"),
         ({"uri": "ftp://127.0.0.1/x"}, "must begin with https://"),
-        ({"uri": "hooks.example.com/x"}, "is no address"),
-        ({"uri": "https:///x"}, "is no address"),
-        ({"uri": "https://hooks.example.com/a b"}, "is no address"),
+        ({"uri": "hooks.example.com/x"}, "is not an address"),
+        ({"uri": "https:///x"}, "is not an address"),
+        ({"uri": "https://hooks.example.com/a b"}, "is not an address"),
         ({"uri": "https://hooks.example.com:99999/x"}, "Port out of range"),
         ({"uri": "https://user@hooks.example.com/x"}, "neither a user nor a fragment"),
         ({"uri": "https://hooks.example.com/x#y"}, "neither a user nor a fragment"),
@@ -49,7 +54,7 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"rules": ["some.toml"]}, "`events` does not name it"),
         ({"filters": {"user.session.start": " "}}, "is blank"),
         ({"name": "  "}, "at least 1 character"),
-        ({"watch": "0s"}, "greater than or equal to 1"),
+        ({"check_interval": "0s"}, "greater than or equal to 1"),
         ({"colour": "red"}, "Extra inputs"),
     ],
 )

@@ -151,8 +151,8 @@ async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, cl
 async def test_a_token_endpoint_that_gives_no_token_is_no_answer(
     server: OktaServer, client: OktaClient, answer: Reply
 ) -> None:
-    server.token_answers.extend([answer] * PATIENCE.tries)
-    with pytest.raises(OktaUnreachableError, match=f"GET {server.url}{LOGS}: .*; 3 tries"):
+    server.token_answers.extend([answer] * PATIENCE.attempts)
+    with pytest.raises(OktaUnreachableError, match=f"GET {server.url}{LOGS}: .*; 3 attempts"):
         await passing(clock_of(server), client.call("GET", LOGS))
     assert server.api_calls == []
 
@@ -171,7 +171,7 @@ async def test_a_scope_that_is_not_granted_is_told_with_what_to_do(
 ) -> None:
     server.scopes = frozenset({"okta.logs.read"})
     with pytest.raises(
-        OktaRefusedError, match=r"invalid_scope.*Okta API Scopes.*out of `api\.scopes`"
+        OktaRefusedError, match=r"invalid_scope.*Okta API Scopes.*remove it from `api\.scopes`"
     ) as caught:
         await client.call("GET", LOGS)
     assert (caught.value.status, caught.value.code) == (400, "invalid_scope")
@@ -224,7 +224,7 @@ async def test_a_wrong_key_is_told_with_what_to_check(server: OktaServer, client
 async def test_a_key_that_cannot_sign_is_told_and_not_shown(server: OktaServer, key: str) -> None:
     settings = ApiSettings.model_construct(client_id=CLIENT_ID, private_key=Secret(key))
     client = OktaClient(server.url, settings, 1.0, server.clock)
-    with pytest.raises(OktaError, match=r"api\.private_key is no RSA") as caught:
+    with pytest.raises(OktaError, match=r"api\.private_key is not an RSA") as caught:
         await client.call("GET", LOGS)
     assert "planted" not in str(caught.value)
     assert caught.value.__cause__ is None

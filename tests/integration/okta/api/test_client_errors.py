@@ -73,7 +73,7 @@ async def test_a_right_that_is_missing_is_named_as_scope_and_as_permission(
     assert f"the scope {scope}, granted under Applications" in of_app
     assert permission in of_app
     of_token = await told(by_token, method, path)
-    assert "The user who made the API token needs" in of_token
+    assert "The user who created the API token needs" in of_token
     assert scope in of_token
     assert permission in of_token
 

@@ -83,5 +83,5 @@ async def test_a_limit_that_stays_used_up_ends_in_an_error(server: OktaServer) -
     )
     with pytest.raises(OktaRefusedError, match=r"429 E0000047.*`reconcile\.rate_share`"):
         await passing(clock_of(server), client.call("GET", LOGS))
-    assert len(server.calls) == PATIENCE.tries
+    assert len(server.calls) == PATIENCE.attempts
     await client.close()

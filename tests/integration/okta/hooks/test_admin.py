@@ -11,8 +11,8 @@ import pytest
 from forwarder.config_types import Secret
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.emulator.org import Emulator
-from forwarder.okta.hooks.admin import HookAdmin, check_room, ours
-from forwarder.okta.hooks.hook import MAX_LIVE, Hook, Wanted, plan
+from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
+from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, plan
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_api import PlainApi
 from tests.fakes.okta_org import okta_org
@@ -29,7 +29,7 @@ class Scene:
     admin: HookAdmin
     receiver: HookReceiver
 
-    def wanted(self, **changes: Any) -> Wanted:
+    def wanted(self, **changes: Any) -> DesiredHook:
         plain: dict[str, Any] = {
             "name": "forwarder",
             "uri": self.receiver.url,
@@ -37,15 +37,15 @@ class Scene:
             "header": "Authorization",
             "secret": Secret("first-secret"),
         }
-        return Wanted(**plain | changes)
+        return DesiredHook(**plain | changes)
 
-    async def sync(self, wanted: Wanted, *, resend_secret: bool = False) -> list[str]:
+    async def sync(self, wanted: DesiredHook, *, resend_secret: bool = False) -> list[str]:
         """What `forwarder hooks sync` does; what it changed."""
         self.api.sent.clear()
-        hook = ours(await self.admin.all(), wanted.name, wanted.uri)
+        hook = find_own(await self.admin.all(), wanted.name, wanted.uri)
         made = plan(wanted, hook, resend_secret=resend_secret)
-        if not made.empty:
-            await self.admin.carry_out(made, wanted, hook)
+        if not made.is_empty:
+            await self.admin.apply(made, wanted, hook)
         return self.api.changes
 
     async def hook(self) -> Hook:
@@ -205,17 +205,19 @@ def named(name: str, hook_id: str) -> Hook:
 
 def test_two_hooks_of_our_name_are_told_apart_only_by_the_operator() -> None:
     with pytest.raises(OktaError, match="--id"):
-        ours([named("forwarder", "who1"), named("forwarder", "who2")], "forwarder", "https://x.example.com/")
+        find_own(
+            [named("forwarder", "who1"), named("forwarder", "who2")], "forwarder", "https://x.example.com/"
+        )
 
 
 def test_an_org_that_has_as_many_live_hooks_as_okta_allows_has_no_room() -> None:
     hooks = [named(f"hook{n}", f"who{n}") for n in range(MAX_LIVE)]
     with pytest.raises(OktaError, match="25 event hooks are active"):
-        check_room(hooks, None)
-    check_room(hooks, hooks[3])
-    check_room(hooks[1:], None)
+        check_quota(hooks, None)
+    check_quota(hooks, hooks[3])
+    check_quota(hooks[1:], None)
     sleeping = msgspec.structs.replace(hooks[0], verification="UNVERIFIED")
-    check_room([sleeping, *hooks[1:]], None)
+    check_quota([sleeping, *hooks[1:]], None)
 
 
 async def test_an_org_that_does_not_answer_is_told_so() -> None:

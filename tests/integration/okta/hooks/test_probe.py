@@ -2,18 +2,18 @@ import pytest
 
 from forwarder.config_types import Secret
 from forwarder.core.errors import SetupError
-from forwarder.okta.hooks.hook import Wanted
-from forwarder.okta.hooks.probe import challenge
+from forwarder.okta.hooks.desired import DesiredHook
+from forwarder.okta.hooks.probe import probe_receiver
 from tests.fakes.hook_receiver import HANG_UP, HookReceiver
 
 
-def wanted(uri: str) -> Wanted:
-    return Wanted("forwarder", uri, frozenset(), "X-Hook-Key", Secret("the-newest-ä"))
+def wanted(uri: str) -> DesiredHook:
+    return DesiredHook("forwarder", uri, frozenset(), "X-Hook-Key", Secret("the-newest-ä"))
 
 
 async def test_a_receiver_that_echoes_knows_the_secret() -> None:
     async with HookReceiver() as receiver:
-        assert await challenge(wanted(receiver.url)) is None
+        assert await probe_receiver(wanted(receiver.url)) is None
         (call,) = receiver.calls
     assert call.method == "GET"
     assert call.headers["x-hook-key"] == "the-newest-ä"
@@ -22,23 +22,23 @@ async def test_a_receiver_that_echoes_knows_the_secret() -> None:
 async def test_a_receiver_that_refuses_the_secret_stops_everything() -> None:
     async with HookReceiver(otherwise=401) as receiver:
         with pytest.raises(SetupError, match="does not know it yet") as error:
-            await challenge(wanted(receiver.url))
+            await probe_receiver(wanted(receiver.url))
     assert "the-newest" not in str(error.value)
 
 
 @pytest.mark.parametrize("status", [403, 404, 302, 500])
 async def test_another_answer_says_nothing_about_the_secret(status: int) -> None:
     async with HookReceiver(otherwise=status) as receiver:
-        assert f"it answers {status}" in (await challenge(wanted(receiver.url)) or "")
+        assert f"it answers {status}" in (await probe_receiver(wanted(receiver.url)) or "")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"hello", b'{"verification": "something else"}'])
 async def test_a_wrong_echo_is_told(body: bytes) -> None:
     async with HookReceiver(echo=body) as receiver:
-        assert "does not echo" in (await challenge(wanted(receiver.url)) or "")
+        assert "does not echo" in (await probe_receiver(wanted(receiver.url)) or "")
 
 
 async def test_an_address_that_only_okta_reaches_is_no_fault() -> None:
     async with HookReceiver(otherwise=HANG_UP) as receiver:
-        assert "cannot be reached from here" in (await challenge(wanted(receiver.url)) or "")
-    assert "cannot be reached from here" in (await challenge(wanted("http://127.0.0.1:9/x")) or "")
+        assert "cannot be reached from here" in (await probe_receiver(wanted(receiver.url)) or "")
+    assert "cannot be reached from here" in (await probe_receiver(wanted("http://127.0.0.1:9/x")) or "")

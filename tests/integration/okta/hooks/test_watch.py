@@ -62,24 +62,23 @@ def told() -> Any:
 async def test_a_live_hook_is_told_and_known_by_its_id(there: Scene) -> None:
     watch = there.watch()
     assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.UNKNOWN, None, None)
-    await watch.look()
+    await watch.check()
     assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.LIVE, there.hook.id, 1)
-    assert (watch.state.status, watch.state.verification) == ("ACTIVE", "VERIFIED")
 
 
 async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list[dict[str, Any]]) -> None:
     watch = there.watch()
-    await watch.look()
+    await watch.check()
     there.hook.verified = False
-    await watch.look()
-    await watch.look()
+    await watch.check()
+    await watch.check()
     assert (watch.state.condition, there.gauge) == (Condition.UNVERIFIED, 0)
     there.hook.active = False
-    await watch.look()
+    await watch.check()
     assert (watch.state.condition, there.gauge) == (Condition.INACTIVE, 0)
     there.org.delete_hook(there.hook.id)
-    await watch.look()
-    assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.ABSENT, None, 0)
+    await watch.check()
+    assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.MISSING, None, 0)
     assert [(line["log_level"], line["action"]) for line in told] == [
         ("info", "hook_live"),
         ("warning", "hook_unverified"),
@@ -92,48 +91,48 @@ async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list
 
 async def test_since_is_when_it_became_so(there: Scene) -> None:
     watch = there.watch()
-    await watch.look()
+    await watch.check()
     first = watch.state.since
     await there.clock.advance(60)
-    await watch.look()
+    await watch.check()
     assert watch.state.since == first
     there.hook.verified = False
-    await watch.look()
+    await watch.check()
     assert watch.state.since == first + 60_000_000
 
 
 async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
     watch = there.watch()
-    await watch.look()
+    await watch.check()
     body = {
         "name": "renamed",
         "events": {"type": "EVENT_TYPE", "items": TYPES},
         "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": "https://elsewhere.example.com/"}},
     }
     await there.api.call("PUT", f"/api/v1/eventHooks/{there.hook.id}", body=body)
-    await watch.look()
+    await watch.check()
     assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.UNVERIFIED)
 
 
 async def test_a_hook_of_another_name_at_our_address_is_ours(there: Scene) -> None:
     watch = there.watch(name="another")
-    await watch.look()
+    await watch.check()
     assert watch.hook_id() == there.hook.id
 
 
 async def test_hooks_of_others_are_not_ours(there: Scene) -> None:
     watch = there.watch(name="another", uri="https://elsewhere.example.com/")
-    await watch.look()
-    assert (watch.hook_id(), watch.state.condition) == (None, Condition.ABSENT)
+    await watch.check()
+    assert (watch.hook_id(), watch.state.condition) == (None, Condition.MISSING)
 
 
 async def test_a_hook_made_anew_is_found_again(there: Scene) -> None:
     watch = there.watch()
-    await watch.look()
+    await watch.check()
     there.org.hooks.deactivate(there.hook.id)
     there.org.delete_hook(there.hook.id)
     again = there.org.add_hook(there.receiver.url, "the-secret", types=TYPES)
-    await watch.look()
+    await watch.check()
     assert (watch.hook_id(), watch.state.condition) == (again.id, Condition.UNVERIFIED)
 
 
@@ -141,23 +140,23 @@ async def test_while_okta_does_not_answer_what_was_known_stays(
     there: Scene, told: list[dict[str, Any]]
 ) -> None:
     watch = there.watch()
-    await watch.look()
+    await watch.check()
     there.api.fault = OktaUnreachableError("no answer from the org")
-    await watch.look()
-    await watch.look()
+    await watch.check()
+    await watch.check()
     assert (watch.state.condition, there.gauge) == (Condition.LIVE, 1)
     assert watch.state.error == "no answer from the org"
     there.api.fault = OktaRefusedError(403, "E0000006", "the scope okta.eventHooks.read is missing")
-    await watch.look()
+    await watch.check()
     there.api.fault = None
-    await watch.look()
+    await watch.check()
     assert watch.state.error is None
     actions = [line["action"] for line in told]
     assert actions == ["hook_live", "hook_unknown", "hook_unknown", "hook_live"]
 
 
 async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> None:
-    running = asyncio.create_task(there.watch(watch="30s").run())
+    running = asyncio.create_task(there.watch(check_interval="30s").run())
     await there.clock.asleep()
     assert there.clock.waits == [30]
     there.api.fault = OktaUnreachableError("no answer")
@@ -174,21 +173,21 @@ async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> No
 
 async def test_nothing_is_healed_unless_asked(there: Scene) -> None:
     there.hook.verified = False
-    await there.watch().look()
+    await there.watch().check()
     assert there.receiver.calls == []
 
 
 async def test_an_unverified_hook_is_verified_again_when_asked(there: Scene) -> None:
     there.hook.verified = False
-    watch = there.watch(heal=True)
-    await watch.look()
+    watch = there.watch(auto_verify=True)
+    await watch.check()
     assert (watch.state.condition, there.gauge) == (Condition.LIVE, 1)
 
 
 async def test_a_deactivated_hook_is_left_alone_by_healing(there: Scene) -> None:
     there.hook.active = there.hook.verified = False
-    watch = there.watch(heal=True)
-    await watch.look()
+    watch = there.watch(auto_verify=True)
+    await watch.check()
     assert watch.state.condition is Condition.INACTIVE
     assert there.api.changes == []
 
@@ -198,16 +197,16 @@ async def test_healing_that_fails_is_tried_again_ever_more_rarely(
 ) -> None:
     there.hook.verified = False
     there.receiver.otherwise = 401
-    watch = there.watch(heal=True)
+    watch = there.watch(auto_verify=True)
     tries = []
     for _ in range(8):
-        await watch.look()
+        await watch.check()
         tries.append(len(there.api.changes))
         await there.clock.advance(60)
     assert tries == [1, 2, 2, 3, 3, 3, 3, 4]
     assert [line["action"] for line in told].count("hook_unverified") == 1
     there.receiver.otherwise = 200
     for _ in range(8):
-        await watch.look()
+        await watch.check()
         await there.clock.advance(60)
     assert watch.state.condition is Condition.LIVE

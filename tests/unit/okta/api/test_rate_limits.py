@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from forwarder.okta.api.rate_limits import WINDOW, Bucket, Limits
+from forwarder.okta.api.rate_limits import WINDOW, RateLimiter, RateLimits
 from tests.fakes.clock import ManualClock
 
 
@@ -14,8 +14,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def bucket(clock: ManualClock) -> Bucket:
-    return Limits(0.5, clock).bucket("/api/v1/logs")
+def limiter(clock: ManualClock) -> RateLimiter:
+    return RateLimits(0.5, clock).limiter("/api/v1/logs")
 
 
 def headers(
@@ -31,67 +31,71 @@ def headers(
     }
 
 
-def use(bucket: Bucket, clock: ManualClock, calls: int, lasts: float = 30.0, skew: float = 0.0) -> None:
+def use(limiter: RateLimiter, clock: ManualClock, calls: int, lasts: float = 30.0, skew: float = 0.0) -> None:
     for number in range(calls):
-        bucket.sent()
-        bucket.answered(headers(clock, 9 - number, lasts, skew=skew))
+        limiter.record_request()
+        limiter.update_from_headers(headers(clock, 9 - number, lasts, skew=skew))
 
 
 def test_paths_of_one_family_share_a_limit_whatever_their_query_and_id() -> None:
-    limits = Limits(0.5, ManualClock())
-    assert limits.bucket("/api/v1/eventHooks/who1/lifecycle/verify") is limits.bucket("/api/v1/eventHooks")
-    assert limits.bucket("/api/v1/logs?after=/x/y/z") is limits.bucket("/api/v1/logs")
-    assert limits.bucket("/api/v1/logs") is not limits.bucket("/api/v1/eventHooks")
+    limits = RateLimits(0.5, ManualClock())
+    assert limits.limiter("/api/v1/eventHooks/who1/lifecycle/verify") is limits.limiter("/api/v1/eventHooks")
+    assert limits.limiter("/api/v1/logs?after=/x/y/z") is limits.limiter("/api/v1/logs")
+    assert limits.limiter("/api/v1/logs") is not limits.limiter("/api/v1/eventHooks")
 
 
-def test_nothing_is_waited_for_before_a_limit_is_known(bucket: Bucket) -> None:
+def test_nothing_is_waited_for_before_a_limit_is_known(limiter: RateLimiter) -> None:
     for _ in range(50):
-        bucket.sent()
-    assert not bucket.closed
-    assert bucket.allowance is None
+        limiter.record_request()
+    assert not limiter.exhausted
+    assert limiter.allowance is None
 
 
 @pytest.mark.parametrize("skew", [0.0, -86_400.0, 86_400.0])
-async def test_a_clock_that_is_wrong_does_not_matter(bucket: Bucket, clock: ManualClock, skew: float) -> None:
-    use(bucket, clock, 5, lasts=30.0, skew=skew)
-    assert bucket.closed
+async def test_a_clock_that_is_wrong_does_not_matter(
+    limiter: RateLimiter, clock: ManualClock, skew: float
+) -> None:
+    use(limiter, clock, 5, lasts=30.0, skew=skew)
+    assert limiter.exhausted
     await clock.advance(29.0)
-    assert bucket.closed
+    assert limiter.exhausted
     await clock.advance(3.0)
-    assert not bucket.closed
+    assert not limiter.exhausted
 
 
-async def test_an_answer_without_a_date_is_read_by_our_clock(bucket: Bucket, clock: ManualClock) -> None:
+async def test_an_answer_without_a_date_is_read_by_our_clock(
+    limiter: RateLimiter, clock: ManualClock
+) -> None:
     for _ in range(5):
-        bucket.sent()
+        limiter.record_request()
         told = headers(clock, 1, 30.0)
         del told["date"]
-        bucket.answered(told)
+        limiter.update_from_headers(told)
     await clock.advance(29.0)
-    assert bucket.closed
+    assert limiter.exhausted
     await clock.advance(3.0)
-    assert not bucket.closed
+    assert not limiter.exhausted
 
 
 async def test_a_window_whose_end_moves_with_each_answer_is_not_begun_anew_each_time(
-    bucket: Bucket, clock: ManualClock
+    limiter: RateLimiter, clock: ManualClock
 ) -> None:
     for _ in range(5):
-        use(bucket, clock, 1, lasts=60.0)
+        use(limiter, clock, 1, lasts=60.0)
         await clock.advance(10.0)
-    assert bucket.closed
+    assert limiter.exhausted
     await clock.advance(60.0)
-    assert not bucket.closed
+    assert not limiter.exhausted
 
 
-async def test_calls_without_an_answer_count_too(bucket: Bucket, clock: ManualClock) -> None:
-    use(bucket, clock, 1, lasts=1.0)
+async def test_calls_without_an_answer_count_too(limiter: RateLimiter, clock: ManualClock) -> None:
+    use(limiter, clock, 1, lasts=1.0)
     await clock.advance(5.0)
     for _ in range(5):
-        bucket.sent()
-    assert bucket.closed
+        limiter.record_request()
+    assert limiter.exhausted
     await clock.advance(WINDOW)
-    assert not bucket.closed
+    assert not limiter.exhausted
 
 
 @pytest.mark.parametrize(
@@ -104,16 +108,18 @@ async def test_calls_without_an_answer_count_too(bucket: Bucket, clock: ManualCl
         {"x-rate-limit-limit": "0", "x-rate-limit-remaining": "0"},
     ],
 )
-def test_what_makes_no_sense_is_passed_over(bucket: Bucket, clock: ManualClock, odd: dict[str, str]) -> None:
-    use(bucket, clock, 1)
-    bucket.answered(headers(clock, 0, 30.0) | odd)
-    assert not bucket.closed
-    assert bucket.allowance == 5
+def test_what_makes_no_sense_is_passed_over(
+    limiter: RateLimiter, clock: ManualClock, odd: dict[str, str]
+) -> None:
+    use(limiter, clock, 1)
+    limiter.update_from_headers(headers(clock, 0, 30.0) | odd)
+    assert not limiter.exhausted
+    assert limiter.allowance == 5
 
 
-async def test_no_answer_can_shut_us_out_for_long(bucket: Bucket, clock: ManualClock) -> None:
-    bucket.sent()
-    bucket.answered(headers(clock, 0, 10 * 365 * 86_400.0))
-    assert bucket.closed
+async def test_no_answer_can_shut_us_out_for_long(limiter: RateLimiter, clock: ManualClock) -> None:
+    limiter.record_request()
+    limiter.update_from_headers(headers(clock, 0, 10 * 365 * 86_400.0))
+    assert limiter.exhausted
     await clock.advance(2 * WINDOW + 2)
-    assert not bucket.closed
+    assert not limiter.exhausted

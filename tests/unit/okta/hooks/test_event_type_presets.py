@@ -1,7 +1,7 @@
 import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.okta.hooks.event_type_presets import MAX_TYPES, faults, resolve
+from forwarder.okta.hooks.event_type_presets import MAX_TYPES, event_type_problems, resolve
 
 ELIGIBLE = frozenset(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 
@@ -15,7 +15,7 @@ def test_security_is_a_choice_that_a_hook_can_carry_whole() -> None:
     chosen = resolve("security")
     assert {"user.session.start", "user.mfa.factor.reset_all", "system.log_stream.lifecycle.delete"} <= chosen
     assert len(chosen) == 49
-    assert faults(chosen) == []
+    assert event_type_problems(chosen) == []
 
 
 def test_security_leaves_out_what_the_catalogue_no_longer_has_for_hooks() -> None:
@@ -33,30 +33,32 @@ def test_presets_and_types_can_stand_side_by_side() -> None:
 
 
 def test_all_that_okta_takes_has_no_fault() -> None:
-    assert faults(ELIGIBLE, ["user.session.start"]) == []
+    assert event_type_problems(ELIGIBLE, ["user.session.start"]) == []
 
 
 @pytest.mark.parametrize(
     ("types", "filters", "words"),
     [
-        (["user.sesion.start"], (), "no event type user.sesion.start; did you mean user.session.start?"),
-        (["zone.create"], (), "no hook carries zone.create: it comes by the System Log only"),
+        (["user.sesion.start"], (), "did you mean user.session.start?"),
+        (["zone.create"], (), "hooks do not carry zone.create, only the System Log does"),
         ([], (), "no event type is left"),
         (["user.account.lock"], ["user.session.start"], "filter of user.session.start"),
     ],
 )
 def test_what_okta_would_refuse_is_told_before(types: list[str], filters: list[str], words: str) -> None:
-    assert len(found := faults(types, filters)) == 1
+    assert len(found := event_type_problems(types, filters)) == 1
     assert words in found[0]
 
 
 def test_too_many_types_are_told_and_as_many_as_okta_takes_are_not() -> None:
     catalogue = {f"a.type{n}": (HOOK_ELIGIBLE,) for n in range(MAX_TYPES + 1)}
-    assert faults(list(catalogue)[1:], catalogue=catalogue) == []
-    assert faults(catalogue, catalogue=catalogue) == [
-        "301 event types are too many for one hook; Okta takes 300"
+    assert event_type_problems(list(catalogue)[1:], catalogue=catalogue) == []
+    assert event_type_problems(catalogue, catalogue=catalogue) == [
+        "301 event types are too many for one hook; Okta allows 300"
     ]
 
 
 def test_all_faults_are_told_at_once() -> None:
-    assert len(faults(["zone.create", "zone.delete", "no.such.type"], ["user.session.start"])) == 4
+    assert (
+        len(event_type_problems(["zone.create", "zone.delete", "no.such.type"], ["user.session.start"])) == 4
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError
-from forwarder.okta.hooks.hook import Difference, Hook, Wanted, body_of, plan
+from forwarder.okta.hooks.desired import DesiredHook, Difference, Hook, plan, to_request
 
 TYPES = ("user.session.start", "user.session.end")
 ENTRY = {
@@ -45,7 +45,7 @@ def hook(**changes: Any) -> Hook:
     return Hook.read(answered(**changes))
 
 
-def wanted(**changes: Any) -> Wanted:
+def wanted(**changes: Any) -> DesiredHook:
     plain: dict[str, Any] = {
         "name": "forwarder",
         "uri": "https://hooks.example.com/okta/events",
@@ -53,7 +53,7 @@ def wanted(**changes: Any) -> Wanted:
         "header": "Authorization",
         "secret": Secret("the-newest"),
     }
-    return Wanted(**plain | changes)
+    return DesiredHook(**plain | changes)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def wanted(**changes: Any) -> Wanted:
     ],
 )
 def test_what_only_looks_different_is_no_difference(same: dict[str, Any]) -> None:
-    assert plan(wanted(), hook(**same)).empty
+    assert plan(wanted(), hook(**same)).is_empty
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_secret_is_sent_again_when_asked_though_nothing_visible_differs() ->
 
 
 def test_a_replacement_carries_what_the_operator_said_nothing_about() -> None:
-    body = body_of(wanted(), hook(status="INACTIVE", filter=FILTER))
+    body = to_request(wanted(), hook(status="INACTIVE", filter=FILTER))
     assert body["description"] == "made by hand"
     assert body["status"] == "INACTIVE"
     assert body["events"]["filter"] == FILTER
@@ -125,14 +125,14 @@ def test_a_replacement_carries_what_the_operator_said_nothing_about() -> None:
 
 
 def test_a_replacement_always_carries_the_secret() -> None:
-    scheme = body_of(wanted(name="new"), hook())["channel"]["config"]["authScheme"]
+    scheme = to_request(wanted(name="new"), hook())["channel"]["config"]["authScheme"]
     assert scheme == {"type": "HEADER", "key": "Authorization", "value": "the-newest"}
 
 
 def test_the_filter_of_a_type_goes_with_the_type() -> None:
     less = wanted(types=frozenset({"user.session.end"}))
     there = hook(filter=FILTER)
-    assert body_of(less, there)["events"]["filter"] is None
+    assert to_request(less, there)["events"]["filter"] is None
     assert [each.what for each in plan(less, there).differences] == ["events", "filters"]
 
 
@@ -154,7 +154,7 @@ def test_filters_of_the_configuration_replace_those_of_the_hook(
 ) -> None:
     asked = wanted(filters=filters)
     assert plan(asked, hook(filter=there)).differences == (Difference("filters", has, wants),)
-    sent = body_of(asked, hook(filter=there))["events"]["filter"]
+    sent = to_request(asked, hook(filter=there))["events"]["filter"]
     entries = {
         each["event"]: each["condition"]["expression"] for each in (sent or {}).get("eventFilterMap", [])
     }
@@ -164,19 +164,19 @@ def test_filters_of_the_configuration_replace_those_of_the_hook(
 def test_filters_that_are_there_already_are_no_difference() -> None:
     assert plan(
         wanted(filters={"user.session.start": "event.outcome.result eq 'FAILURE'"}), hook(filter=FILTER)
-    ).empty
+    ).is_empty
 
 
 def test_old_answers_that_leave_keys_out_can_be_read() -> None:
     raw = answered()
     del raw["description"], raw["events"]["filter"]
     raw["channel"]["config"]["headers"] = None
-    assert plan(wanted(), Hook.read(raw)).empty
+    assert plan(wanted(), Hook.read(raw)).is_empty
 
 
 @pytest.mark.parametrize(
     "raw", [None, [], "hook", {}, {"id": "who1"}, answered(config={}) | {"channel": None}]
 )
 def test_what_is_no_hook_is_told(raw: Any) -> None:
-    with pytest.raises(OktaError, match="no event hook"):
+    with pytest.raises(OktaError, match="not an event hook"):
         Hook.read(raw)

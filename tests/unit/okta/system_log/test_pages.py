@@ -5,7 +5,7 @@ import pytest
 
 from forwarder.core.errors import OktaError
 from forwarder.core.event import Source
-from forwarder.okta.api.port import Answer
+from forwarder.okta.api.port import Response
 from forwarder.okta.system_log.event_details import targets_hook
 from forwarder.okta.system_log.pages import RETENTION, LogPage, SystemLog
 from tests.fakes.clock import NOON, ManualClock
@@ -18,7 +18,7 @@ SECOND = 1_000_000
 
 async def read(content: bytes, hook_id: str = HOOK) -> LogPage:
     """The page whose body is `content`."""
-    return await SystemLog("acme", URL, OneAnswer(Answer(200, content, NEXT)), ManualClock()).first_page(
+    return await SystemLog("acme", URL, OneAnswer(Response(200, content, NEXT)), ManualClock()).first_page(
         NOON, hook_id=hook_id
     )
 
@@ -81,7 +81,7 @@ async def test_events_beyond_oktas_retention_are_not_requested() -> None:
 
 
 async def test_polling_without_a_next_link_is_an_error_not_a_guess() -> None:
-    log = SystemLog("acme", URL, OneAnswer(Answer(200, b"[]", {})), ManualClock())
+    log = SystemLog("acme", URL, OneAnswer(Response(200, b"[]", {})), ManualClock())
     with pytest.raises(OktaError, match="has no link"):
         await log.first_page(NOON)
 

@@ -87,7 +87,7 @@ class Scene:
         """As `HookIdSource`."""
         return self.hook
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """As `HookIdSource`."""
         self.looks += 1
         self.hook = self.made or self.hook
@@ -394,5 +394,5 @@ async def test_failed_deliveries_and_the_quota_are_logged_without_a_line_for_eac
         assert (logged[-1]["failures"], logged[-1]["last_reason"]) == (2, "timed out")
         await there.clock.advance(60)
         assert actions(logged, "warning")[2:] == ["hook_delivery_failed"]
-        assert reader.notices.failures == 3
-        assert reader.notices.quota == f"{limit}.warning: 70 %"
+        assert reader.alerts.failures == 3
+        assert reader.alerts.quota == f"{limit}.warning: 70 %"

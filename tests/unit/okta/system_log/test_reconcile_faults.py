@@ -30,7 +30,7 @@ class OurHook:
     def hook_id(self) -> str | None:
         return HOOK
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         return
 
 

@@ -1,41 +1,41 @@
-"""What `forwarder hooks` prints of a hook."""
+"""How `forwarder hooks` prints a hook."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from forwarder.okta.hooks.hook import Difference, Hook, Plan
+from forwarder.okta.hooks.desired import Difference, Hook, Plan
 
-_SHOWN = 20
-"""Lines that are shown of one difference."""
+_MAX_LINES = 20
+"""Lines shown per difference."""
 
 
 def steps(plan: Plan) -> str:
-    """What `plan` does, in words."""
-    done = {
-        "created": plan.create,
-        "replaced": plan.replace,
-        "activated": plan.activate,
-        "verified": plan.verify,
+    """Name the steps of `plan`, as in "create and verify"."""
+    names = {
+        "create": plan.create,
+        "replace": plan.replace,
+        "activate": plan.activate,
+        "verify": plan.verify,
     }
-    return ", ".join(name for name, does in done.items() if does)
+    return " and ".join(name for name, is_planned in names.items() if is_planned)
 
 
-def tell_end(hook: Hook) -> None:
-    """Print how it is with `hook` now."""
+def print_state(hook: Hook) -> None:
+    """Print the state of `hook`."""
     sign, colour = ("✓", "green") if hook.live else ("!", "yellow")
     click.secho(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
 
 
 def title(hook: Hook) -> str:
-    """Its name and its id."""
+    """Return its name and its id."""
     return f"{hook.name} ({hook.id})"
 
 
 def print_hook(hook: Hook) -> None:
-    """Print all of `hook` but values of custom headers: people put secrets there."""
-    tell_end(hook)
+    """Print `hook` without the values of custom headers, which may be secrets."""
+    print_state(hook)
     click.echo(f"  URL                    {hook.uri}")
     click.echo(f"  authentication field   {hook.header or 'none: Okta sends no secret'}")
     for header in hook.custom_headers:
@@ -47,18 +47,18 @@ def print_hook(hook: Hook) -> None:
 
 
 def print_differences(differences: Iterable[Difference]) -> None:
-    """Print what is there and what is wanted."""
+    """Print what would be removed and what would be added."""
     for each in differences:
         click.echo(f"  {each.what}")
         for sign, colour, lines in (("-", "red", each.has), ("+", "green", each.wants)):
-            for line in lines[:_SHOWN]:
+            for line in lines[:_MAX_LINES]:
                 click.secho(f"    {sign} {line}", fg=colour)
-            if len(lines) > _SHOWN:
-                click.secho(f"    {sign} … and {len(lines) - _SHOWN} more", fg=colour)
+            if len(lines) > _MAX_LINES:
+                click.secho(f"    {sign} … and {len(lines) - _MAX_LINES} more", fg=colour)
 
 
 def hook_as_json(hook: Hook) -> dict[str, Any]:
-    """What scripts need of `hook`, without values of custom headers as well."""
+    """Return `hook` as JSON, without the values of custom headers."""
     return {
         "id": hook.id,
         "name": hook.name,

@@ -1,4 +1,4 @@
-"""An event hook as Okta has it, as the operator wants it, and what lies between the two. Pure."""
+"""An event hook as Okta has it, as the operator wants it, and the difference between the two. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -12,16 +12,16 @@ MAX_LIVE = 25
 """Okta's limit of hooks in one org that are ACTIVE and VERIFIED."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class DesiredHook(msgspec.Struct, frozen=True):
     """The hook that the operator wants.
 
     Attributes:
         name: in Okta.
         uri: where Okta posts.
         types: event types.
-        header: which header carries the secret.
-        secret: its value. Okta never shows it again.
-        filters: event type → expression; None leaves alone what the hook has.
+        header: the header that carries the secret.
+        secret: sent with every request; Okta never shows it again.
+        filters: event type → expression; None leaves the filters that the hook has.
     """
 
     name: str
@@ -36,14 +36,11 @@ class Hook(msgspec.Struct, frozen=True):
     """A hook as Okta shows it.
 
     Attributes:
-        id: Okta's.
-        name: as set.
         status: ACTIVE or INACTIVE.
         verification: VERIFIED or UNVERIFIED.
-        uri: where it posts.
-        header: which header carries the secret; None where the hook has none.
+        header: the header that carries the secret; None if the hook has none.
         types: event types. Okta does not keep their order.
-        raw: all of it, so that what we do not know survives a replacement.
+        raw: the whole object, so that what we do not know survives a replacement.
     """
 
     id: str
@@ -57,10 +54,10 @@ class Hook(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, raw: Any) -> Self:
-        """Read what Okta answered.
+        """Read a hook from Okta's response.
 
         Raises:
-            OktaError: it is no hook.
+            OktaError: it is not a hook.
         """
         try:
             config = raw["channel"]["config"]
@@ -76,7 +73,7 @@ class Hook(msgspec.Struct, frozen=True):
                 raw=raw,
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise OktaError(f"Okta answered with something that is no event hook: {error!r}") from None
+            raise OktaError(f"Okta answered with something that is not an event hook: {error!r}") from None
 
     @property
     def active(self) -> bool:
@@ -88,12 +85,12 @@ class Hook(msgspec.Struct, frozen=True):
 
     @property
     def live(self) -> bool:
-        """Only then does Okta send it events."""
+        """Whether Okta sends it events."""
         return self.active and self.verified
 
     @property
     def custom_headers(self) -> list[dict[str, Any]]:
-        """The headers that it sends beside the secret. Okta shows their values to everybody who may read hooks."""
+        """Headers sent beside the secret. Okta shows their values to everyone who may read hooks."""
         return list(self.raw["channel"]["config"].get("headers") or ())
 
     @property
@@ -105,7 +102,7 @@ class Hook(msgspec.Struct, frozen=True):
         }
 
     def filter_for(self, types: frozenset[str]) -> dict[str, Any] | None:
-        """Its filter as Okta takes it back, without what is about other types; None if nothing is left."""
+        """Return its filter in the form of a request, reduced to `types`; None if nothing is left."""
         kept = [entry for entry in self._entries if entry.get("event") in types]
         return {**self.raw["events"]["filter"], "eventFilterMap": kept} if kept else None
 
@@ -115,12 +112,12 @@ class Hook(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that is not as wanted.
+    """A property that differs.
 
     Attributes:
-        what: in the words of Okta's console.
-        has: what is there and not wanted.
-        wants: what is wanted and not there.
+        what: its name in Okta's console.
+        has: what must go.
+        wants: what must come.
     """
 
     what: str
@@ -129,14 +126,14 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What makes a hook as wanted.
+    """The steps that bring a hook up to date.
 
     Attributes:
-        differences: for a human.
-        create: there is none.
-        replace: one call replaces all of it.
+        differences: for display.
+        create: there is none yet.
+        replace: one call replaces the whole hook.
         activate: it is INACTIVE.
-        verify: it is UNVERIFIED, or will be after this.
+        verify: it is UNVERIFIED, or will be after the replacement.
     """
 
     differences: tuple[Difference, ...]
@@ -146,108 +143,103 @@ class Plan(msgspec.Struct, frozen=True):
     verify: bool = False
 
     @property
-    def empty(self) -> bool:
-        """Nothing differs."""
+    def is_empty(self) -> bool:
+        """Whether the hook is up to date."""
         return not (self.create or self.replace or self.activate or self.verify)
 
 
-def plan(wanted: Wanted, hook: Hook | None, *, resend_secret: bool = False) -> Plan:
-    """What makes `hook` as `wanted`.
+def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> Plan:
+    """Plan the steps that make `hook` as `desired`.
 
     Args:
-        wanted: the hook to have.
-        hook: the one that is there, if any.
-        resend_secret: replace the secret though nobody can see whether it differs.
+        desired: the hook to have.
+        hook: the existing one, if any.
+        resend_secret: replace the secret, although Okta does not show whether it differs.
     """
     if hook is None:
-        return Plan(tuple(_new(wanted)), create=True, verify=True)
-    channel = list(_channel(wanted, hook, resend_secret=resend_secret))
+        return Plan(tuple(_new(desired)), create=True, verify=True)
+    channel = list(_channel(desired, hook, resend_secret=resend_secret))
     state = list(_state(hook))
-    body = [*_content(wanted, hook), *channel]
+    body = [*_content(desired, hook), *channel]
     return Plan(
         differences=(*body, *state),
         replace=bool(body),
         activate=not hook.active,
-        # Okta drops a hook to UNVERIFIED when its channel changes, says nothing, and sends nothing from then on.
+        # Okta silently un-verifies a hook when its channel changes, and sends nothing from then on.
         verify=bool(channel) or not hook.verified,
     )
 
 
-def body_of(wanted: Wanted, hook: Hook | None = None) -> dict[str, Any]:
-    """What Okta is sent to create the hook, or to replace `hook`.
+def to_request(desired: DesiredHook, hook: Hook | None = None) -> dict[str, Any]:
+    """Make the request body that creates the hook, or replaces `hook`.
 
-    A replacement is of the whole: what it leaves out is gone. So it carries what `hook` has and `wanted` says nothing
-    about, and always the secret, which Okta does not show and so cannot be carried over.
+    A replacement is complete: what it leaves out is gone. So it carries over what `desired` does not mention, and always
+    sends the secret, which Okta does not show.
     """
     config: dict[str, Any] = {
-        "uri": wanted.uri,
+        "uri": desired.uri,
         "headers": hook.custom_headers if hook else [],
-        "authScheme": {"type": "HEADER", "key": wanted.header, "value": wanted.secret.reveal()},
+        "authScheme": {"type": "HEADER", "key": desired.header, "value": desired.secret.reveal()},
     }
     body: dict[str, Any] = {
-        "name": wanted.name,
+        "name": desired.name,
         "events": {
             "type": "EVENT_TYPE",
-            "items": sorted(wanted.types),
-            "filter": _filter(wanted, hook),
+            "items": sorted(desired.types),
+            "filter": _filter(desired, hook),
         },
         "channel": {"type": "HTTP", "version": "1.0.0", "config": config},
     }
     if hook is not None:
-        # Okta takes `status` from the body, though it calls it read-only.
+        # Okta takes `status` from the body, although it documents it as read-only.
         body |= {"description": hook.raw.get("description"), "status": hook.status}
     return body
 
 
-def find(hooks: Iterable[Hook], name: str) -> list[Hook]:
-    """The hooks of this name."""
-    return [hook for hook in hooks if hook.name == name]
-
-
-def _filter(wanted: Wanted, hook: Hook | None) -> dict[str, Any] | None:
-    if wanted.filters is None:
-        return hook.filter_for(wanted.types) if hook else None
-    if not wanted.filters:
+def _filter(desired: DesiredHook, hook: Hook | None) -> dict[str, Any] | None:
+    if desired.filters is None:
+        return hook.filter_for(desired.types) if hook else None
+    if not desired.filters:
         return None
     entries = [
         {"event": name, "condition": {"version": None, "expression": expression}}
-        for name, expression in sorted(wanted.filters.items())
+        for name, expression in sorted(desired.filters.items())
     ]
     return {"type": "EXPRESSION_LANGUAGE", "eventFilterMap": entries}
 
 
-def _new(wanted: Wanted) -> Iterable[Difference]:
-    yield Difference("name", wants=(wanted.name,))
-    yield Difference("events", wants=tuple(sorted(wanted.types)))
-    if wanted.filters:
-        yield Difference("filters", wants=_written(wanted.filters))
-    yield Difference("URL", wants=(wanted.uri,))
-    yield Difference("authentication field", wants=(wanted.header,))
+def _new(desired: DesiredHook) -> Iterable[Difference]:
+    yield Difference("name", wants=(desired.name,))
+    yield Difference("events", wants=tuple(sorted(desired.types)))
+    if desired.filters:
+        yield Difference("filters", wants=_written(desired.filters))
+    yield Difference("URL", wants=(desired.uri,))
+    yield Difference("authentication field", wants=(desired.header,))
 
 
-def _content(wanted: Wanted, hook: Hook) -> Iterable[Difference]:
-    """What differs and does not touch the channel."""
-    if hook.name != wanted.name:
-        yield Difference("name", (hook.name,), (wanted.name,))
-    if hook.types != wanted.types:
+def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
+    """Yield what differs outside the channel."""
+    if hook.name != desired.name:
+        yield Difference("name", (hook.name,), (desired.name,))
+    if hook.types != desired.types:
         yield Difference(
-            "events", tuple(sorted(hook.types - wanted.types)), tuple(sorted(wanted.types - hook.types))
+            "events", tuple(sorted(hook.types - desired.types)), tuple(sorted(desired.types - hook.types))
         )
-    kept = {name: text for name, text in hook.filters.items() if name in wanted.types}
+    kept = {name: text for name, text in hook.filters.items() if name in desired.types}
     has, wants = (
         set(_written(hook.filters)),
-        set(_written(kept if wanted.filters is None else wanted.filters)),
+        set(_written(kept if desired.filters is None else desired.filters)),
     )
     if has != wants:
         yield Difference("filters", tuple(sorted(has - wants)), tuple(sorted(wants - has)))
 
 
-def _channel(wanted: Wanted, hook: Hook, *, resend_secret: bool) -> Iterable[Difference]:
-    """What differs and makes Okta forget that the hook was verified."""
-    if hook.uri != wanted.uri:
-        yield Difference("URL", (hook.uri,), (wanted.uri,))
-    if (hook.header or "").lower() != wanted.header.lower():
-        yield Difference("authentication field", (hook.header,) if hook.header else (), (wanted.header,))
+def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[Difference]:
+    """Yield differences whose change un-verifies the hook."""
+    if hook.uri != desired.uri:
+        yield Difference("URL", (hook.uri,), (desired.uri,))
+    if (hook.header or "").lower() != desired.header.lower():
+        yield Difference("authentication field", (hook.header,) if hook.header else (), (desired.header,))
     if resend_secret:
         yield Difference("authentication secret", wants=("the newest of `secrets`",))
 

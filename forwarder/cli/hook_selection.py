@@ -1,0 +1,128 @@
+"""Which org and which hook a command of `forwarder hooks` is about, and the connection to the org's API."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from forwarder.cli.common import choose_org, load_settings
+from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
+from forwarder.core.errors import SettingsError
+from forwarder.okta.hooks.admin import HookAdmin
+from forwarder.okta.hooks.desired import DesiredHook
+from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
+from forwarder.settings import OrgSettings
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a command is about.
+
+    Attributes:
+        name: of the org.
+        org: its settings; `url` and `api` are set.
+        rate_share: our share of Okta's rate limit.
+        hook_id: the hook that the operator named by its id.
+    """
+
+    name: str
+    org: OrgSettings
+    rate_share: float
+    hook_id: str | None = None
+
+
+def select(
+    config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
+) -> Selection:
+    """Select the org of this name, or the only one that has a hook.
+
+    Args:
+        config: the file.
+        name: of the org.
+        hook_id: of another hook than the one that `hook` names.
+        needs_hook: the command is about one hook.
+
+    Raises:
+        SettingsError: it lacks what a command needs.
+    """
+    selection = _select(config, name, hook_id)
+    if missing := _missing(selection, hook=needs_hook and not hook_id):
+        raise SettingsError(missing)
+    return selection
+
+
+def load_desired_hook(
+    config: Path, name: str | None, hook_id: str | None = None
+) -> tuple[Selection, DesiredHook]:
+    """Select as `select`, and return the hook that the configuration asks for.
+
+    Raises:
+        SettingsError: it lacks what a command needs, or Okta would refuse the hook; every problem at once.
+    """
+    from forwarder.okta.hooks.rule_types import read_rule_types
+
+    selection = _select(config, name, hook_id)
+    problems = _missing(selection, hook=True)
+    settings = selection.org.hook
+    if settings is None:
+        raise SettingsError(problems)
+    path = f"orgs.{selection.name}.hook"
+    rules = read_rule_types(settings.rules)
+    if rules.only_system_log:
+        click.secho(
+            f"{len(rules.only_system_log)} of the event types that your rules need are only in the System Log; "
+            "hooks do not carry them.",
+            fg="yellow",
+            err=True,
+        )
+    types = resolve(settings.events, rules.by_hook)
+    problems += [f"{path}.rules: {problem}" for problem in rules.problems]
+    if not rules.problems or types:
+        problems += [
+            f"{path}.events: {problem}" for problem in event_type_problems(types, settings.filters or ())
+        ]
+    if problems:
+        raise SettingsError(problems)
+    # The newest of several valid secrets is the last one: a rotation adds it there. The receiver ignores blanks around
+    # it, Okta sends it byte for byte.
+    secret = Secret(selection.org.secrets[-1].reveal().strip(" \t"))
+    header = selection.org.header
+    return selection, DesiredHook(settings.name, settings.uri, types, header, secret, settings.filters)
+
+
+@asynccontextmanager
+async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
+    """Connect to the org's API."""
+    from forwarder.okta.api.client import OktaClient
+
+    assert selection.org.url is not None
+    assert selection.org.api is not None
+    api = OktaClient(selection.org.url, selection.org.api, selection.rate_share, SystemClock())
+    try:
+        yield HookAdmin(api)
+    finally:
+        await api.close()
+
+
+def _select(config: Path, name: str | None, hook_id: str | None) -> Selection:
+    settings = load_settings(config)
+    name = choose_org(settings, name, lambda org: org.hook)
+    return Selection(name, settings.orgs[name], settings.reconcile.rate_share, hook_id)
+
+
+def _missing(selection: Selection, *, hook: bool) -> list[str]:
+    """Return what the org's settings lack, one line each."""
+    org = selection.org
+    needs = [
+        ("url", "https://acme.okta.com", org.url),
+        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
+        ("hook", "{uri: https://hooks.acme.com/okta/events}", org.hook or not hook),
+    ]
+    return [
+        f"orgs.{selection.name}.{key}: is needed here, as in {example}"
+        for key, example, value in needs
+        if not value
+    ]

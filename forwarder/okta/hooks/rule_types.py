@@ -1,0 +1,38 @@
+"""Which event types the operator's detection rules need from a hook."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from forwarder.rules.coverage import coverage
+from forwarder.rules.files import read_files
+from forwarder.rules.rule import Fault
+
+
+class RuleTypes(msgspec.Struct, frozen=True):
+    """What the rules of some files need.
+
+    Attributes:
+        by_hook: event types that hooks carry.
+        only_system_log: event types that only the System Log has.
+        problems: why some rules cannot be read, one line each.
+    """
+
+    by_hook: frozenset[str]
+    only_system_log: frozenset[str]
+    problems: Sequence[str]
+
+
+def read_rule_types(paths: Sequence[Path]) -> RuleTypes:
+    """Read the rules in `paths`: files, or folders."""
+    by_hook: set[str] = set()
+    only_system_log: set[str] = set()
+    problems = []
+    for _, rule in read_files(paths):
+        if isinstance(rule, Fault):
+            problems.append(f"{rule.place}: {rule.text}")
+        elif needs := coverage(rule):
+            by_hook.update(needs.by_hooks)
+            only_system_log.update(needs.only_system_log)
+    return RuleTypes(frozenset(by_hook), frozenset(only_system_log), problems)
