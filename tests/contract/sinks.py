@@ -1,8 +1,8 @@
 """Every sink that `test_sink.py` runs on, real and fake.
 
-To register a sink, write an async context manager that takes a directory of its own, starts the sink and its peer, gives
-them as `Running`, and stops both; then add one line to `SINKS`. A peer stages the faults of `tests/fakes/peer.py` and says
-in `cannot` which it has no way to stage. One that needs a real server carries the mark `real`.
+To register a sink, write an async context manager that takes an empty directory, starts the sink and its peer, yields
+both as `Running`, and stops both; then add one line to `SINKS`. A peer simulates the faults of `tests/fakes/peer.py`;
+those that it cannot simulate are in its `cannot`. A sink that needs a real server has the mark `real`.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -95,7 +95,7 @@ SINKS = [
 
 
 def stored_events(count: int, first: int = 1) -> list[StoredEvent]:
-    """`count` events as the store gives them, each with a uuid of its own; `first` is the first `seq`."""
+    """Make `count` stored events, each with its own uuid; `first` is the first `seq`."""
     return [
         StoredEvent(seq, read_event(_body(), org="acme", source=Source.HOOK, received_at=NOON))
         for seq in range(first, first + count)

@@ -74,7 +74,7 @@ class Pipe:
 
     async def fail(self, fault: Fault, uuids: Collection[str] = ()) -> None:
         if fault in self.running.peer.cannot:
-            pytest.skip(f"this peer has no way to stage {fault.name}: {fault.value}")
+            pytest.skip(f"this peer cannot simulate {fault.name}: {fault.value}")
         await self.running.peer.fail_with(fault, uuids)
 
     async def assert_all_accounted(self, events: Sequence[Event]) -> None:
@@ -119,7 +119,7 @@ async def test_an_outage_delays_and_loses_nothing(pipe: Pipe, fault: Fault) -> N
         await pipe.until(lambda: worker.status.attempt >= 1)
         events += await pipe.append(10)
         assert pipe.store.positions.get(NAME, 0) == 0
-        await pipe.running.peer.heal()
+        await pipe.running.peer.recover()
         await pipe.drained()
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 40
@@ -130,7 +130,7 @@ async def test_a_sink_that_hangs_loses_nothing(pipe: Pipe) -> None:
     await pipe.fail(Fault.SILENT)
     async with pipe.worker() as worker:
         await pipe.until(lambda: worker.status.attempt >= 1)
-        await pipe.running.peer.heal()
+        await pipe.running.peer.recover()
         await pipe.drained()
     await pipe.assert_all_accounted(events)
 
@@ -147,7 +147,7 @@ async def test_throttled_events_arrive_later_and_hold_up_no_others(pipe: Pipe) -
             ):
                 await asyncio.sleep(0.005)
         assert pipe.store.positions.get(NAME, 0) <= 1
-        await pipe.running.peer.heal()
+        await pipe.running.peer.recover()
         await pipe.drained()
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 24
@@ -159,7 +159,7 @@ async def test_a_sink_that_pauses_recovers_by_itself(pipe: Pipe) -> None:
     async with pipe.worker() as worker:
         await pipe.until(lambda: worker.status.state is State.PAUSED)
         assert pipe.store.positions.get(NAME, 0) == 0
-        await pipe.running.peer.heal()
+        await pipe.running.peer.recover()
         await pipe.drained()
     await pipe.assert_all_accounted(events)
 
@@ -185,7 +185,7 @@ async def test_rejected_events_are_dead_letters_until_they_are_sent_again(pipe: 
         pipe.store.replay(NAME)
         await pipe.drained()
         assert pipe.dead == poison  # still refused
-        await pipe.running.peer.heal()
+        await pipe.running.peer.recover()
         pipe.store.replay(NAME)
         await pipe.drained()
     await pipe.assert_all_accounted(events)
@@ -221,7 +221,7 @@ async def test_a_stop_during_an_outage_keeps_everything_in_the_store(pipe: Pipe)
         await pipe.until(lambda: worker.status.attempt >= 1)
         await worker.stop(grace=DEADLINE)
     assert pipe.store.waiting(NAME) == 10
-    await pipe.running.peer.heal()
+    await pipe.running.peer.recover()
     async with pipe.worker():
         await pipe.drained()
     await pipe.assert_all_accounted(events)

@@ -1,4 +1,4 @@
-"""What every sink keeps, whatever it speaks: one suite, run on each sink of `sinks.py`."""
+"""What every sink promises, whatever its protocol: one suite, run on each sink of `sinks.py`."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ async def running(factory: Factory, tmp_path: Path) -> AsyncIterator[Running]:
 
 async def fail(running: Running, fault: Fault, batch: Sequence[StoredEvent] = ()) -> None:
     if fault in running.peer.cannot:
-        pytest.skip(f"this peer has no way to stage {fault.name}: {fault.value}")
+        pytest.skip(f"this peer cannot simulate {fault.name}: {fault.value}")
     await running.peer.fail_with(fault, [stored.event.uuid for stored in batch])
 
 
@@ -52,7 +52,7 @@ def partition(outcome: BatchResult) -> list[int]:
 
 
 async def send_in_halves(running: Running, batch: Sequence[StoredEvent]) -> tuple[list[int], list[Rejection]]:
-    """What became of `batch` when each part that the sink wants split is halved; gives delivered and rejected."""
+    """Send `batch`, halving each part that the sink wants split; return delivered and rejected."""
     outcome = await running.sink.send(batch)
     assert partition(outcome) == seqs(batch)
     if not outcome.split:
@@ -67,7 +67,7 @@ async def send_in_halves(running: Running, batch: Sequence[StoredEvent]) -> tupl
     return first[0] + second[0], first[1] + second[1]
 
 
-async def test_all_is_delivered_and_the_peer_has_it(running: Running) -> None:
+async def test_every_event_is_delivered_and_the_peer_has_it(running: Running) -> None:
     batch = stored_events(20)
     outcome = await running.sink.send(batch)
     assert sorted(outcome.delivered) == seqs(batch)
@@ -75,7 +75,7 @@ async def test_all_is_delivered_and_the_peer_has_it(running: Running) -> None:
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
 
 
-async def test_whatever_happens_the_outcome_splits_the_batch_exactly(running: Running) -> None:
+async def test_whatever_happens_every_event_has_exactly_one_outcome(running: Running) -> None:
     chance = random.Random(7)
     first = 1
     for fault in [None, *Fault] * 3:
@@ -89,7 +89,7 @@ async def test_whatever_happens_the_outcome_splits_the_batch_exactly(running: Ru
         outcome = await running.sink.send(batch)
         assert partition(outcome) == seqs(batch)
         assert (outcome.reason is None) == (not outcome.retry)
-        await running.peer.heal()
+        await running.peer.recover()
 
 
 async def test_batches_in_flight_at_once_do_not_mix(running: Running) -> None:
@@ -101,7 +101,7 @@ async def test_batches_in_flight_at_once_do_not_mix(running: Running) -> None:
 
 
 @pytest.mark.parametrize("fault", DOWN)
-async def test_a_peer_that_is_down_takes_nothing_and_all_is_sent_again(
+async def test_a_peer_that_is_down_accepts_nothing_and_every_event_is_sent_again(
     running: Running, fault: Fault
 ) -> None:
     batch = stored_events(4)
@@ -113,20 +113,20 @@ async def test_a_peer_that_is_down_takes_nothing_and_all_is_sent_again(
     assert outcome.detail
     if fault is Fault.THROTTLED:
         assert outcome.wait in (None, RETRY_AFTER)
-    await running.peer.heal()
+    await running.peer.recover()
     assert await running.peer.received() == []
     assert sorted((await running.sink.send(batch)).delivered) == seqs(batch)
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
 
 
 @pytest.mark.parametrize("fault", PAUSED)
-async def test_what_only_an_operator_can_mend_pauses_the_sink(running: Running, fault: Fault) -> None:
+async def test_what_only_an_operator_can_fix_pauses_the_sink(running: Running, fault: Fault) -> None:
     batch = stored_events(4)
     await fail(running, fault)
     outcome = await running.sink.send(batch)
     assert (sorted(outcome.retry), outcome.reason, outcome.pause) == (seqs(batch), PAUSED[fault], True)
     assert outcome.detail
-    await running.peer.heal()
+    await running.peer.recover()
     assert await running.peer.received() == []
     assert sorted((await running.sink.send(batch)).delivered) == seqs(batch)
 
@@ -139,12 +139,12 @@ async def test_only_the_events_that_were_throttled_are_sent_again(running: Runni
     assert (sorted(outcome.retry), partition(outcome)) == (seqs(some), seqs(batch))
     assert (outcome.reason, outcome.whole, outcome.pause) == (RetryReason.THROTTLED, False, False)
     assert not outcome.rejected
-    await running.peer.heal()
+    await running.peer.recover()
     assert sorted((await running.sink.send(some)).delivered) == seqs(some)
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
 
 
-async def test_an_event_that_will_never_be_taken_does_not_hold_up_its_neighbours(running: Running) -> None:
+async def test_a_rejected_event_does_not_hold_up_the_others(running: Running) -> None:
     batch = stored_events(6)
     await fail(running, Fault.REJECTED, [batch[3]])
     delivered, rejected = await send_in_halves(running, batch)
@@ -154,7 +154,7 @@ async def test_an_event_that_will_never_be_taken_does_not_hold_up_its_neighbours
     assert sorted(await running.peer.received()) == sorted(uuids([*batch[:3], *batch[4:]]))
 
 
-async def test_a_batch_that_is_too_large_goes_in_halves(running: Running) -> None:
+async def test_a_batch_that_is_too_large_is_halved(running: Running) -> None:
     batch = stored_events(5)
     await fail(running, Fault.TOO_LARGE)
     outcome = await running.sink.send(batch)
@@ -173,7 +173,7 @@ async def test_a_send_that_is_cancelled_while_the_peer_is_silent_leaves_the_sink
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await running.sink.send(batch)
-    await running.peer.heal()
+    await running.peer.recover()
     assert sorted((await running.sink.send(batch)).delivered) == seqs(batch)
     assert set(await running.peer.received()) == set(uuids(batch))
 

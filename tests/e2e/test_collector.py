@@ -184,7 +184,7 @@ async def test_what_is_taken_in_part_is_counted_for_what_it_is(
     """The Collector itself never answers partial_success to logs, so a fake does."""
     async with fake() as server:
         protocol = "grpc" if fake is FakeOtlpGrpc else "http/protobuf"
-        server.answers += [Answer(refused=3, words="three are too old"), Answer(refused=4, words="all")]
+        server.answers += [Answer(refused=3, text="three are too old"), Answer(refused=4, text="all")]
         async with pipe(tmp_path, OtlpSinkSettings(endpoint=server.url, protocol=protocol)) as made:
             for count in (10, 4, 6):
                 await made.append([event(number) for number in range(count)])

@@ -29,7 +29,7 @@ class ArchiveDirectory:
         self._directory.rename(self._away)
         self._directory.touch()
 
-    async def heal(self) -> None:
+    async def recover(self) -> None:
         if self._away.exists():
             self._directory.unlink()
             self._away.rename(self._directory)

@@ -1,4 +1,4 @@
-"""An Elasticsearch for tests: it speaks `_bulk` over a real socket as version 9.4 was seen to, and fails as it is told."""
+"""An Elasticsearch for tests: `_bulk` over a real socket, as version 9.4 answers it. It fails on demand."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _PRODUCT = {"X-elastic-product": "Elasticsearch"}
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in; `body` is inflated."""
+    """One request; `body` is decompressed."""
 
     method: str
     path: str
@@ -40,14 +40,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """How one request is met.
+    """How the server answers one request.
 
     Attributes:
-        status: the answer's; None closes the connection instead of an answer.
+        status: of the response; None closes the connection instead.
         body: a str is sent as text, anything else as JSON.
-        headers: in addition to Elasticsearch's own; an empty value takes one away.
-        obeyed: the documents are written before, so that only the answer is lost.
-        silent: there is no answer, and the connection stays open.
+        headers: in addition to Elasticsearch's own; an empty value removes one.
+        obeyed: the documents are stored before, so that only the response is lost.
+        silent: there is no response, and the connection stays open.
     """
 
     status: int | None = 200
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class ItemError:
-    """How one document is answered: status, type and reason of its item."""
+    """The response to one document: status, type and reason of its item."""
 
     status: int
     type: str
@@ -74,7 +74,7 @@ THROTTLED = ItemError(429, "es_rejected_execution_exception", "rejected executio
 
 
 def error(status: int, kind: str, reason: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """A refusal of the whole request in Elasticsearch's own form."""
+    """An error for the whole request, in the form of Elasticsearch."""
     cause = {"type": kind, "reason": reason}
     return Reply(status, {"error": {"root_cause": [cause], **cause}, "status": status}, headers or {})
 
@@ -144,7 +144,7 @@ class FakeElasticsearch:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def listen(self) -> None:
-        """Take connections; after the first time on the same port."""
+        """Accept connections; after the first time on the same port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: _Connection(self), "127.0.0.1", self.port, ssl=self._tls
@@ -152,7 +152,7 @@ class FakeElasticsearch:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def hang_up(self) -> None:
-        """Close every connection and take no new one."""
+        """Close every connection and accept no new one."""
         if self._server is None:
             return
         self._server.close()
@@ -180,7 +180,7 @@ class FakeElasticsearch:
             if fault is Fault.REDIRECT:
                 self.always = Reply(302, "elsewhere", {"Location": f"{self.url}/elsewhere"})
 
-    async def heal(self) -> None:
+    async def recover(self) -> None:
         if self._server is None:
             await self.listen()
         self.always, self.largest_batch = None, None
@@ -194,7 +194,7 @@ class FakeElasticsearch:
         self._open.discard(connection)
 
     def answer(self, request: Request) -> Reply:
-        """What to do with `request`, done as far as documents go."""
+        """Store the documents of `request`, and return the response."""
         self.requests.append(request)
         reply = self.replies.popleft() if self.replies else self.always
         if reply is not None:
@@ -257,7 +257,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being told
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not declare it
         self._server.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -288,7 +288,7 @@ class _Connection(asyncio.Protocol):
         query = {key: values[0] for key, values in parse_qs(target.query).items()}
         method = self._parser.get_method().decode()
         request = Request(method, target.path, query, self._headers, body)
-        asyncio.get_running_loop().call_soon(self._begin)  # not while the parser is at work
+        asyncio.get_running_loop().call_soon(self._begin)  # not while the parser runs
         self._reply(self._server.answer(request))
 
     def _reply(self, reply: Reply) -> None:

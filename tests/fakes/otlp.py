@@ -1,4 +1,4 @@
-"""OTLP servers for tests: real HTTP and real gRPC on 127.0.0.1, which decode what comes and fail as they are told."""
+"""OTLP servers for tests: real HTTP and real gRPC on 127.0.0.1. They decode requests, and fail on demand."""
 
 import asyncio
 import contextlib
@@ -74,12 +74,12 @@ def _value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a request is met: taken, unless it says otherwise.
+    """How the server answers a request; by default it accepts it.
 
     Attributes:
         status: of HTTP; anything but 200 takes nothing.
         code: of gRPC; anything but OK takes nothing.
-        words: the server's own.
+        text: the server's error message.
         wait: seconds that it asks to wait; None for not asking.
         refused: records that it does not take although it takes the request (partial_success).
         silent: there is no answer, and the connection stays open.
@@ -89,7 +89,7 @@ class Answer:
 
     status: int = 200
     code: grpc.StatusCode = grpc.StatusCode.OK
-    words: str = ""
+    text: str = ""
     wait: float | None = None
     refused: int = 0
     silent: bool = False
@@ -103,9 +103,9 @@ class Answer:
     @property
     def message(self) -> ExportLogsServiceResponse:
         answer = ExportLogsServiceResponse()
-        if self.refused or self.words:
+        if self.refused or self.text:
             answer.partial_success.rejected_log_records = self.refused
-            answer.partial_success.error_message = self.words
+            answer.partial_success.error_message = self.text
         return answer
 
 
@@ -158,14 +158,14 @@ class _FakeOtlp(ABC):
 
     @abstractmethod
     async def listen(self) -> None:
-        """Take connections; after the first time on the same port."""
+        """Accept connections; after the first time on the same port."""
 
     @abstractmethod
     async def hang_up(self) -> None:
-        """Close all connections and take no more."""
+        """Close all connections and accept no more."""
 
     def answer(self, request: Request) -> Answer:
-        """Note the request, say how it is met, and take its records if so."""
+        """Record the request, return the answer, and store the records if the answer accepts them."""
         self.requests.append(request)
         if self.answers:
             answer = self.answers.popleft()
@@ -194,7 +194,7 @@ class _FakeOtlp(ABC):
         else:
             self.always = _FAULTS[fault]
 
-    async def heal(self) -> None:
+    async def recover(self) -> None:
         self.always, self.poison, self.largest_batch = None, set(), None
         await self.listen()
 
@@ -258,7 +258,7 @@ class FakeOtlpHttp(_FakeOtlp):
 
 
 def _http(answer: Answer) -> bytes:
-    body = answer.message if answer.status == 200 else Status(message=answer.words)
+    body = answer.message if answer.status == 200 else Status(message=answer.text)
     content = body.SerializeToString() if answer.body is None else answer.body
     headers = {"Content-Type": _PROTOBUF, "Content-Length": str(len(content)), **answer.headers}
     if answer.wait is not None:
@@ -311,7 +311,7 @@ class _Servicer(LogsServiceServicer):
         if answer.silent:
             await asyncio.get_running_loop().create_future()  # until the call is cancelled
         if answer.code is not grpc.StatusCode.OK:
-            await context.abort(answer.code, answer.words, _details(answer))
+            await context.abort(answer.code, answer.text, _details(answer))
         return answer.message
 
 
@@ -320,6 +320,6 @@ def _details(answer: Answer) -> tuple[tuple[str, bytes], ...]:
         return ()
     delay = Duration()
     delay.FromMilliseconds(round(answer.wait * 1000))
-    status = Status(code=answer.code.value[0], message=answer.words)
+    status = Status(code=answer.code.value[0], message=answer.text)
     status.details.add().Pack(RetryInfo(retry_delay=delay))
     return (("grpc-status-details-bin", status.SerializeToString()),)

@@ -64,7 +64,7 @@ class MemorySink:
     async def fail_with(self, fault: Fault, uuids: Collection[str] = ()) -> None:
         self._fault, self._named = fault, uuids
 
-    async def heal(self) -> None:
+    async def recover(self) -> None:
         self._fault, self._named = None, ()
 
 

@@ -69,8 +69,10 @@ def _check(name: str, value: Any) -> None:
     """Raise UnmappableError if OTLP cannot carry `value`."""
     for item in value if isinstance(value, list | tuple) else (value,):
         if isinstance(item, str):
-            if not item.isascii() and not _is_text(item):
-                raise UnmappableError(f"{name!a} holds half of a surrogate pair")
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                raise UnmappableError(f"{name!a} contains half of a surrogate pair") from None
         elif isinstance(item, bool | float):
             continue
         elif not isinstance(item, int):
@@ -79,15 +81,6 @@ def _check(name: str, value: Any) -> None:
             raise UnmappableError(f"{name} is {item}, which needs more than 64 bits")
 
 
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _nanos(at: Micros) -> int:
-    """Convert to nanoseconds; a time that OTLP cannot carry becomes the nearest that it can (1970 or
-    2554)."""
+    """Convert to nanoseconds. A time that OTLP cannot carry becomes the nearest one: in 1970 or 2554."""
     return min(max(at * 1000, 0), _MAX_NANOS)

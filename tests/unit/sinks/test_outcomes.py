@@ -43,7 +43,7 @@ def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> No
         (507, RetryReason.SERVER, False),
     ],
 )
-def test_what_was_not_taken_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
+def test_a_failed_request_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
     assert (
         outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == Verdict(reason, pause=pause)
     )
@@ -70,7 +70,7 @@ def test_a_batch_too_large_is_split_and_one_event_too_large_is_rejected() -> Non
     )
 
 
-def test_a_malformed_batch_is_split_until_the_culprit_is_alone() -> None:
+def test_a_malformed_batch_is_split_until_the_malformed_event_is_alone() -> None:
     assert outcomes.request_verdict(400, 2) == Verdict(RetryReason.UNKNOWN, split=True)
     assert outcomes.request_verdict(400, 1) == Verdict(reject=RejectReason.MALFORMED)
     assert outcomes.item_verdict(400) == Verdict(reject=RejectReason.MAPPING)
@@ -108,9 +108,7 @@ def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
         ),
     ],
 )
-def test_a_grpc_message_that_is_too_large_is_known_by_the_words_of_each_server(
-    code: str, detail: str
-) -> None:
+def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code: str, detail: str) -> None:
     assert outcomes.grpc_verdict(code, 2, detail) == Verdict(RetryReason.TOO_LARGE, split=True)
     assert outcomes.grpc_verdict(code, 1, detail) == Verdict(reject=RejectReason.TOO_LARGE)
 
@@ -124,11 +122,11 @@ def test_a_grpc_message_that_is_too_large_is_known_by_the_words_of_each_server(
         ("the queue is full", outcomes.SERVER),
     ],
 )
-def test_a_grpc_server_that_is_not_there_is_told_from_one_that_is_busy(detail: str, verdict: Verdict) -> None:
+def test_an_unreachable_grpc_server_differs_from_a_busy_one(detail: str, verdict: Verdict) -> None:
     assert outcomes.grpc_verdict("UNAVAILABLE", 2, detail) == verdict
 
 
-def test_grpc_tells_a_message_too_large_from_a_busy_server_by_its_words() -> None:
+def test_a_grpc_message_too_large_differs_from_a_busy_server() -> None:
     words = "grpc: received message larger than max (4823449 vs. 4194304)"
     assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == Verdict(
         RetryReason.TOO_LARGE, split=True
@@ -164,7 +162,7 @@ def _wrapped(cause: BaseException) -> Exception:
         (ValueError("our own fault"), Verdict(RetryReason.UNKNOWN)),
     ],
 )
-def test_what_it_means_that_no_answer_came(error: Exception, verdict: Verdict) -> None:
+def test_what_a_missing_response_means(error: Exception, verdict: Verdict) -> None:
     assert outcomes.error_verdict(error) == verdict
 
 
@@ -215,13 +213,13 @@ def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
     assert (outcome.reason, outcome.detail, outcome.pause) == (RetryReason.FORBIDDEN, "no", True)
 
 
-def test_an_event_that_the_answer_forgets_is_sent_again() -> None:
+def test_an_event_missing_in_the_response_is_sent_again() -> None:
     outcome = outcomes.item_outcomes([1, 2], [(Verdict(), "")])
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
 
 
 @given(st.lists(CODES, min_size=1), st.integers(0, 3))
-def test_the_outcome_splits_the_batch_exactly(statuses: list[int], forgotten: int) -> None:
+def test_every_event_has_exactly_one_outcome(statuses: list[int], forgotten: int) -> None:
     seqs = list(range(1, len(statuses) + forgotten + 1))
     for outcome in (
         outcomes.item_outcomes(seqs, [(outcomes.item_verdict(status), "words") for status in statuses]),
@@ -232,7 +230,7 @@ def test_the_outcome_splits_the_batch_exactly(statuses: list[int], forgotten: in
         assert (outcome.reason is None) == (not outcome.retry)
 
 
-def test_a_sinks_words_are_shortened() -> None:
+def test_the_detail_is_shortened() -> None:
     words = "x" * 100_000
     outcome = outcomes.item_outcomes([1, 2], [(outcomes.MAPPING, words), (outcomes.SERVER, words)])
     assert len(outcome.rejected[0].detail) == len(outcome.detail) == outcomes.DETAIL_LIMIT

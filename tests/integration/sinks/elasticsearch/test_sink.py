@@ -68,7 +68,7 @@ async def sink(server: FakeElasticsearch) -> AsyncIterator[ElasticsearchSink]:
     await made.close()
 
 
-def test_the_client_is_of_the_major_that_this_run_is_meant_for() -> None:
+def test_the_client_has_the_major_version_of_this_run() -> None:
     assert elasticsearch.__version__[0] == int(os.environ.get("FORWARDER_CLIENT_MAJOR", "9"))
 
 
@@ -83,7 +83,7 @@ async def test_an_event_is_created_once_as_its_document_under_its_uuid(server: F
     assert server.data_streams == {"logs-okta.system-prod": {"uuid-1": document(event.event, options)}}
 
 
-async def test_only_a_data_stream_is_written_and_only_what_is_needed_is_answered(
+async def test_only_a_data_stream_is_written_and_the_response_is_filtered(
     server: FakeElasticsearch,
 ) -> None:
     await send_once(server, stored(1), pipeline="_none")
@@ -97,7 +97,7 @@ async def test_only_a_data_stream_is_written_and_only_what_is_needed_is_answered
 
 
 @pytest.mark.parametrize("compress", [True, False])
-async def test_compression_changes_the_way_and_not_the_documents(
+async def test_compression_does_not_change_the_documents(
     server: FakeElasticsearch, *, compress: bool
 ) -> None:
     batch = [stored(seq) for seq in range(1, 51)]
@@ -114,7 +114,7 @@ async def test_a_path_before_the_api_is_kept(server: FakeElasticsearch) -> None:
     assert server.requests[0].path == "/es/logs-okta.system-default/_bulk"
 
 
-async def test_a_uuid_that_elasticsearch_would_not_take_gets_a_short_id(server: FakeElasticsearch) -> None:
+async def test_a_uuid_too_long_for_elasticsearch_gets_a_short_id(server: FakeElasticsearch) -> None:
     long = "u" * 600
     outcome = await send_once(server, stored(1, uuid=long), stored(2))
     assert outcome.delivered == [1, 2]
@@ -125,7 +125,7 @@ async def test_a_uuid_that_elasticsearch_would_not_take_gets_a_short_id(server: 
     assert (again.delivered, len(await server.received())) == ([1], 2)
 
 
-async def test_an_event_that_makes_no_document_is_rejected_alone(
+async def test_an_event_that_cannot_be_a_document_is_rejected_alone(
     server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:
     body = b'{"uuid":"odd","eventType":"a.b","published":"2026-01-01T00:00:00Z","x":%b}'
@@ -139,7 +139,7 @@ async def test_an_event_that_makes_no_document_is_rejected_alone(
     assert ([reject.seq for reject in alone.rejected], len(server.requests)) == ([2], 1)
 
 
-async def test_a_long_batch_lets_the_event_loop_go_on(
+async def test_a_long_batch_lets_other_tasks_run(
     server: FakeElasticsearch, sink: ElasticsearchSink, loop_guard: BlockBuster
 ) -> None:
     turns = 0
@@ -199,7 +199,7 @@ async def test_no_secret_is_seen_in_a_log_an_outcome_or_a_repr(
 # --- tries whose answer is lost
 
 
-async def test_a_try_whose_answer_was_lost_is_sent_again_and_stored_once(
+async def test_a_try_whose_response_was_lost_is_sent_again_and_stored_once(
     server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:
     server.replies.append(Reply(None, obeyed=True))
@@ -235,13 +235,13 @@ async def test_a_connection_that_the_server_closed_while_idle_costs_no_event(
     assert await server.received() == ["uuid-1", "uuid-2"]
 
 
-async def test_a_host_that_is_silent_is_given_up_in_time(server: FakeElasticsearch) -> None:
+async def test_a_silent_host_times_out(server: FakeElasticsearch) -> None:
     server.always = Reply(silent=True)
     outcome = await send_once(server, stored(1), delivery={"timeout": "250ms"})
     assert (outcome.retry, outcome.reason, outcome.whole) == ([1], RetryReason.TIMEOUT, True)
 
 
-async def test_the_next_try_goes_to_a_host_that_lives(server: FakeElasticsearch) -> None:
+async def test_the_next_try_goes_to_a_host_that_answers(server: FakeElasticsearch) -> None:
     async with FakeElasticsearch() as other:
         sink = sink_for(server, hosts=(server.url, other.url))
         await server.hang_up()
@@ -288,7 +288,7 @@ async def test_outcomes_split_a_batch_item_by_item(
     assert "failed to parse field [n]" in outcome.rejected[0].detail
 
 
-async def test_without_an_index_template_the_events_wait_and_the_operator_is_told_what_to_run(
+async def test_without_an_index_template_the_events_wait_and_the_detail_names_the_command(
     server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:
     server.templates = False
@@ -312,7 +312,7 @@ async def test_a_document_that_is_too_large_even_alone_is_rejected(
     assert (await sink.send([stored(1)])).delivered == [1]
 
 
-async def test_who_is_not_elasticsearch_pauses_the_sink_and_nothing_is_called_delivered(
+async def test_another_server_than_elasticsearch_pauses_the_sink_and_nothing_is_delivered(
     server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:
     created = {"errors": False, "items": [{"create": {"status": 201}}]}
@@ -334,7 +334,7 @@ async def test_who_is_not_elasticsearch_pauses_the_sink_and_nothing_is_called_de
         None,
     ],
 )
-async def test_an_answer_that_does_not_account_for_every_event_is_no_delivery(
+async def test_a_response_that_does_not_name_every_event_is_not_a_delivery(
     server: FakeElasticsearch, sink: ElasticsearchSink, body: Any
 ) -> None:
     server.replies.append(Reply(200, body, obeyed=True))
@@ -347,7 +347,7 @@ async def test_an_answer_that_does_not_account_for_every_event_is_no_delivery(
     ("asked", "wait"),
     [("7", 7.0), (format_datetime(to_datetime(NOON + 90_000_000), usegmt=True), 90.0), ("soon", None)],
 )
-async def test_the_wait_that_the_server_asks_for_is_passed_on(
+async def test_retry_after_is_passed_on(
     server: FakeElasticsearch, sink: ElasticsearchSink, asked: str, wait: float | None
 ) -> None:
     server.replies.append(error(429, "es_rejected_execution_exception", "busy", {"Retry-After": asked}))
@@ -356,7 +356,7 @@ async def test_the_wait_that_the_server_asks_for_is_passed_on(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html", "application/xml", ""])
-async def test_the_status_counts_whatever_a_proxy_wraps_it_in(
+async def test_the_status_counts_whatever_the_body_of_a_proxy_is(
     server: FakeElasticsearch, sink: ElasticsearchSink, kind: str
 ) -> None:
     server.replies.append(Reply(503, "<html>no upstream", {"content-type": kind}))
@@ -384,7 +384,7 @@ async def test_a_warning_of_the_server_harms_nothing(
     assert (await sink.send([stored(1)])).delivered == [1]
 
 
-async def test_the_servers_words_are_kept_short(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
+async def test_the_servers_text_is_shortened(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     server.replies.append(error(503, "x", "y" * 100_000))
     assert len((await sink.send([stored(1)])).detail) <= 1_000
 
@@ -406,7 +406,7 @@ async def test_a_certificate_of_the_ca_file_is_trusted(
     assert (await send_once(tls_server, stored(1), ca_file=certificate.cert)).delivered == [1]
 
 
-async def test_a_certificate_that_nobody_vouches_for_pauses_the_sink_and_gets_no_event(
+async def test_an_untrusted_certificate_pauses_the_sink_and_gets_no_event(
     tls_server: FakeElasticsearch,
 ) -> None:
     outcome = await send_once(tls_server, stored(1))
@@ -424,7 +424,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     assert tls_server.requests == []
 
 
-async def test_turning_verification_off_works_and_is_warned_of(tls_server: FakeElasticsearch) -> None:
+async def test_turning_verification_off_works_and_logs_a_warning(tls_server: FakeElasticsearch) -> None:
     with structlog.testing.capture_logs() as lines:
         outcome = await send_once(tls_server, stored(1), verify_certificate=False)
     assert outcome.delivered == [1]

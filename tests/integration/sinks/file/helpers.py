@@ -1,4 +1,4 @@
-"""A file sink with events to write, for the tests of `test_file.py` and `test_lines.py`."""
+"""A file sink with events to write, for the tests of the file sink."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ async def sink_at(path: Path, clock: ManualClock | None = None, **options: Any) 
 
 
 def uuids(*paths: Path) -> list[str]:
-    """The uuids in the files; fails where a line is no JSON object or the last one is torn."""
+    """The uuids in the files; fails if a line is not a JSON object or the last one is partial."""
     found = []
     for path in paths:
         content = path.read_bytes()

@@ -26,12 +26,12 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_line_torn_by_a_crash_is_cut_off_at_the_start(tmp_path: Path) -> None:
+async def test_a_partial_line_of_a_crash_is_truncated_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     path.write_bytes(BODY % 1 + b"\n" + (BODY % 2)[:40])
     with structlog.testing.capture_logs() as lines:
         async with sink_at(path):
-            """It is mended though nothing is sent."""
+            """It is truncated although nothing is sent."""
         assert uuids(path) == ["u-1"]
         async with sink_at(path) as sink:
             await sink.send(batch(2, 1))
@@ -39,13 +39,13 @@ async def test_a_line_torn_by_a_crash_is_cut_off_at_the_start(tmp_path: Path) ->
     assert [(line["action"], line["bytes"]) for line in lines] == [("file_truncated", 40)]
 
 
-async def test_a_torn_line_longer_than_what_is_read_at_once_is_cut_off(tmp_path: Path) -> None:
+async def test_a_partial_line_longer_than_one_read_is_truncated(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     for whole in (BODY % 1 + b"\n", b""):
         path.write_bytes(whole + b"x" * 200_000)
         with structlog.testing.capture_logs():
             async with sink_at(path):
-                """It is mended though nothing is sent."""
+                """It is truncated although nothing is sent."""
         assert path.read_bytes() == whole
 
 
@@ -65,7 +65,7 @@ async def test_a_disk_that_fills_up_leaves_nothing_half_written_and_goes_on_when
     assert uuids(path) == [f"u-{seq}" for seq in range(1, 2011)]
 
 
-async def test_a_torn_line_that_appears_behind_the_good_length_is_cut_off_before_the_next(
+async def test_a_partial_line_after_the_good_length_is_truncated_before_the_next(
     tmp_path: Path,
 ) -> None:
     """As a failed write leaves it that could not be cut back at once, or another hand."""
@@ -79,7 +79,7 @@ async def test_a_torn_line_that_appears_behind_the_good_length_is_cut_off_before
     assert uuids(path) == ["u-1", "u-2", "u-3"]
 
 
-async def test_a_file_moved_or_removed_from_outside_is_begun_anew(tmp_path: Path) -> None:
+async def test_a_file_that_another_program_moved_or_removed_is_created_again(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     async with sink_at(path) as sink:
         await sink.send(batch(1, 1))
@@ -90,7 +90,7 @@ async def test_a_file_moved_or_removed_from_outside_is_begun_anew(tmp_path: Path
     assert uuids(tmp_path / "moved.ndjson", path) == ["u-1", "u-3"]
 
 
-async def test_a_file_emptied_from_outside_gets_no_hole(tmp_path: Path) -> None:
+async def test_a_file_that_another_program_emptied_gets_no_hole(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     async with sink_at(path) as sink:
         await sink.send(batch(1, 5))
@@ -103,7 +103,7 @@ def _aside(path: Path) -> list[Path]:
     return sorted(found for found in path.parent.iterdir() if found.name.startswith("okta-"))
 
 
-async def test_a_full_file_is_put_aside_and_nothing_is_overwritten(tmp_path: Path) -> None:
+async def test_a_full_file_is_rotated_and_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     async with sink_at(path, rotate_bytes="1KiB") as sink:
         for first in range(1, 22, 4):
@@ -150,7 +150,7 @@ async def test_the_day_of_a_file_survives_a_restart(tmp_path: Path) -> None:
     assert [uuids(found) for found in (*_aside(path), path)] == [["u-1"], ["u-2"]]
 
 
-async def test_only_the_newest_files_are_kept_and_no_stranger_is_touched(tmp_path: Path) -> None:
+async def test_only_the_newest_files_are_kept_and_no_other_file_is_touched(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     strangers = [
         tmp_path / name for name in ("okta-notes.ndjson", "okta-20260101T120000Z.json", "other.ndjson")

@@ -1,4 +1,4 @@
-"""The file sink: its two formats, what it malformed, who may write, and when it waits."""
+"""The file sink: its two formats, what it rejects, its lock, and when it waits."""
 
 import asyncio
 import multiprocessing
@@ -19,7 +19,7 @@ from tests.fakes.clock import ManualClock
 from tests.integration.sinks.file.helpers import assert_waits, batch, sink_at, stored, uuids
 
 
-async def test_the_file_and_its_directory_are_made_and_not_open_to_all(tmp_path: Path) -> None:
+async def test_the_file_and_its_directory_are_created_and_not_world_readable(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deeper" / "okta.ndjson"
     async with sink_at(path) as sink:
         assert (await sink.send(batch(1, 3))).delivered == [1, 2, 3]
@@ -78,7 +78,7 @@ async def test_an_ecs_line_is_the_document(tmp_path: Path) -> None:
     )
 
 
-async def test_an_event_that_fits_no_document_is_rejected_alone(tmp_path: Path) -> None:
+async def test_an_event_that_cannot_be_a_document_is_rejected_alone(tmp_path: Path) -> None:
     events = [stored(1), stored(2, b'["no object"]'), stored(3)]
     async with sink_at(tmp_path / "okta.ndjson", format="ecs") as sink:
         outcome = await sink.send(events)
@@ -122,7 +122,7 @@ def _write_in_another_process(path: str, said: Any) -> None:
         said.put("it was let in")
 
 
-async def test_a_second_process_on_the_same_file_is_refused_and_told_why(tmp_path: Path) -> None:
+async def test_a_second_process_on_the_same_file_is_refused_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     context = multiprocessing.get_context("spawn")
     said = context.Queue()

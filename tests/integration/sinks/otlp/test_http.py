@@ -41,7 +41,7 @@ async def send(url: str, events: int = 2, timeout: str = "5s", **written: Any) -
     ("written", "path"),
     [("", "/v1/logs"), ("/", "/v1/logs"), ("/otlp/v1/logs", "/otlp/v1/logs"), ("/x/", "/x/")],
 )
-async def test_the_path_of_otlp_is_added_where_none_is_written(
+async def test_the_path_of_otlp_is_added_if_the_url_has_none(
     server: FakeOtlpHttp, written: str, path: str
 ) -> None:
     await send(server.url + written)
@@ -63,7 +63,7 @@ async def test_an_empty_2xx_is_an_acceptance(server: FakeOtlpHttp, status: int) 
         ({"partialSuccess": {"rejectedLogRecords": 1, "errorMessage": "late"}}, 1),
     ],
 )
-async def test_an_answer_in_json_is_read(server: FakeOtlpHttp, body: object, refused: int) -> None:
+async def test_a_json_response_is_read(server: FakeOtlpHttp, body: object, refused: int) -> None:
     server.always = Answer(headers=JSON, body=json.dumps(body).encode())
     outcome = await send(server.url)
     assert (outcome.delivered, outcome.unattributed) == ([1, 2], refused)
@@ -83,7 +83,7 @@ async def test_an_answer_in_json_is_read(server: FakeOtlpHttp, body: object, ref
     ],
     ids=["html", "empty html", "text", "nested", "no utf-8", "no protobuf", "huge"],
 )
-async def test_a_200_that_is_no_answer_of_otlp_is_no_acceptance(
+async def test_a_200_of_another_server_is_not_an_acceptance(
     server: FakeOtlpHttp, kind: str, body: bytes
 ) -> None:
     server.always = Answer(headers={"Content-Type": kind}, body=body)
@@ -94,7 +94,7 @@ async def test_a_200_that_is_no_answer_of_otlp_is_no_acceptance(
     assert len(outcome.detail) < 2_000
 
 
-async def test_a_redirect_is_no_acceptance_and_says_where_to(server: FakeOtlpHttp) -> None:
+async def test_a_redirect_is_not_an_acceptance_and_its_target_is_named(server: FakeOtlpHttp) -> None:
     server.always = Answer(302, headers={"Location": "https://sso.test/login?token=t0ken"})
     outcome = await send(server.url)
     assert (list(outcome.retry), outcome.reason, outcome.pause) == ([1, 2], RetryReason.REDIRECT, True)
@@ -106,12 +106,12 @@ async def test_a_redirect_is_no_acceptance_and_says_where_to(server: FakeOtlpHtt
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(400, words="the third is malformed"),
+        Answer(400, text="the third is malformed"),
         Answer(400, headers={"Content-Type": "text/plain"}, body=b"the third is malformed\n"),
     ],
     ids=["protobuf", "text"],
 )
-async def test_a_malformed_event_is_rejected_in_the_servers_words(
+async def test_a_malformed_event_is_rejected_with_the_servers_text(
     server: FakeOtlpHttp, answer: Answer
 ) -> None:
     server.always = answer
@@ -120,7 +120,7 @@ async def test_a_malformed_event_is_rejected_in_the_servers_words(
     assert rejection.detail == "HTTP 400: the third is malformed"
 
 
-async def test_an_answer_that_is_cut_off_is_a_retry(server: FakeOtlpHttp) -> None:
+async def test_a_truncated_response_is_a_retry(server: FakeOtlpHttp) -> None:
     server.always = Answer(headers={"Content-Length": "10"}, body=b"\x0a")
     outcome = await send(server.url, timeout="300ms")
     assert list(outcome.retry) == [1, 2]
@@ -128,14 +128,14 @@ async def test_an_answer_that_is_cut_off_is_a_retry(server: FakeOtlpHttp) -> Non
 
 async def test_a_connection_is_used_again(server: FakeOtlpHttp) -> None:
     sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url), ManualClock())
-    for answer in (Answer(), Answer(503, words="busy"), Answer(refused=1), Answer(status=204, body=b"")):
+    for answer in (Answer(), Answer(503, text="busy"), Answer(refused=1), Answer(status=204, body=b"")):
         server.answers.append(answer)
         await sink.send(stored_events(2))
     await sink.close()
     assert (len(server.requests), server.connections) == (4, 1)
 
 
-async def test_an_answer_that_never_ends_holds_up_no_cancelled_send() -> None:
+async def test_a_send_can_be_cancelled_during_a_response_that_never_ends() -> None:
     enough, ended = asyncio.Event(), asyncio.Event()
 
     async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,7 +202,7 @@ async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-async def test_our_own_certificate_is_shown(certificate: Certificate, protocol: str) -> None:
+async def test_the_client_certificate_is_sent(certificate: Certificate, protocol: str) -> None:
     cert, key = certificate
     async with _server_of(protocol, certificate, mutual=True) as server:
         ours = await send(server.url, protocol=protocol, ca_file=cert, cert_file=cert, key_file=key)

@@ -111,7 +111,7 @@ async def test_a_record_says_what_happened_when_and_where(server: Server, connec
     assert attributes(record)["user.name"] == "a@acme.test"
 
 
-async def test_the_environment_has_no_say(
+async def test_the_environment_has_no_effect(
     server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in HOSTILE.items():
@@ -128,7 +128,7 @@ async def test_the_environment_has_no_say(
 
 
 @pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS"])
-async def test_no_header_of_the_environment_is_sent_where_none_is_configured(
+async def test_no_header_of_the_environment_is_sent_if_none_is_configured(
     server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "authorization=stray")
@@ -136,9 +136,9 @@ async def test_no_header_of_the_environment_is_sent_where_none_is_configured(
     assert "authorization" not in server.requests[0].headers
 
 
-async def test_a_request_that_is_taken_in_part_is_not_sent_again(server: Server, connect: Connect) -> None:
+async def test_a_partly_accepted_request_is_not_sent_again(server: Server, connect: Connect) -> None:
     batch = stored_events(5)
-    server.answers.append(Answer(refused=2, words="two are too old"))
+    server.answers.append(Answer(refused=2, text="two are too old"))
     outcome = await connect().send(batch)
     assert outcome.delivered == seqs(batch)
     assert (outcome.unattributed, outcome.detail) == (2, "two are too old")
@@ -147,11 +147,11 @@ async def test_a_request_that_is_taken_in_part_is_not_sent_again(server: Server,
 
 
 @pytest.mark.parametrize("refused", [3, 4])
-async def test_a_request_of_which_nothing_is_taken_is_rejected_in_the_servers_words(
+async def test_a_request_with_every_record_refused_is_rejected_with_the_servers_text(
     server: Server, connect: Connect, refused: int
 ) -> None:
     batch = stored_events(3)
-    server.answers.append(Answer(refused=refused, words="all are too old"))
+    server.answers.append(Answer(refused=refused, text="all are too old"))
     outcome = await connect().send(batch)
     assert outcome.rejected == [
         Rejection(seq, RejectReason.PARTIAL_SUCCESS, "all are too old") for seq in seqs(batch)
@@ -162,7 +162,7 @@ async def test_a_request_of_which_nothing_is_taken_is_rejected_in_the_servers_wo
 async def test_a_warning_of_the_server_is_logged_now_and_then(server: Server, connect: Connect) -> None:
     clock = ManualClock()
     sink = connect(clock)
-    server.always = Answer(words="this version will go")
+    server.always = Answer(text="this version will go")
     with capture_logs() as lines:
         for _ in range(3):
             outcome = await sink.send(stored_events(2))
@@ -174,7 +174,7 @@ async def test_a_warning_of_the_server_is_logged_now_and_then(server: Server, co
     ] * 2
 
 
-async def test_a_busy_server_is_asked_once_and_its_wish_to_wait_is_passed_on(
+async def test_a_busy_server_gets_one_request_and_its_retry_after_is_passed_on(
     server: Server, connect: Connect
 ) -> None:
     batch = stored_events(2)
@@ -185,9 +185,7 @@ async def test_a_busy_server_is_asked_once_and_its_wish_to_wait_is_passed_on(
     assert len(server.requests) == 1
 
 
-async def test_a_server_that_is_silent_costs_the_timeout_and_no_more(
-    server: Server, connect: Connect
-) -> None:
+async def test_a_silent_server_takes_no_longer_than_the_timeout(server: Server, connect: Connect) -> None:
     sink = connect(timeout="300ms")
     server.answers.append(Answer(silent=True))
     begun = time.monotonic()
@@ -197,7 +195,7 @@ async def test_a_server_that_is_silent_costs_the_timeout_and_no_more(
     assert (await sink.send(stored_events(1))).delivered == [1]
 
 
-async def test_a_server_that_comes_back_is_found_at_the_next_try(server: Server, connect: Connect) -> None:
+async def test_a_server_that_comes_back_is_reached_by_the_next_try(server: Server, connect: Connect) -> None:
     sink = connect()
     assert (await sink.send(stored_events(1))).delivered == [1]
     await server.hang_up()
@@ -206,7 +204,7 @@ async def test_a_server_that_comes_back_is_found_at_the_next_try(server: Server,
     assert (await sink.send(stored_events(1, first=2))).delivered == [2]
 
 
-async def test_an_event_that_is_no_object_is_rejected_and_its_neighbours_are_delivered(
+async def test_an_event_that_is_not_an_object_is_rejected_and_the_others_are_delivered(
     server: Server, connect: Connect
 ) -> None:
     batch = stored_events(3)
@@ -220,7 +218,7 @@ async def test_an_event_that_is_no_object_is_rejected_and_its_neighbours_are_del
     assert server.taken == [batch[0].event.uuid, batch[2].event.uuid]
 
 
-async def test_nothing_is_sent_where_no_event_can_be_a_record(server: Server, connect: Connect) -> None:
+async def test_nothing_is_sent_if_no_event_can_be_a_record(server: Server, connect: Connect) -> None:
     batch = [with_body(stored, b"null") for stored in stored_events(2)]
     assert seqs(batch) == [rejection.seq for rejection in (await connect().send(batch)).rejected]
     assert server.requests == []
@@ -241,7 +239,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_an_odd_value_stops_neither_its_event_nor_the_neighbours(
+async def test_an_odd_value_stops_neither_its_event_nor_the_others(
     server: Server, connect: Connect, odd: str
 ) -> None:
     batch = stored_events(3)

@@ -20,7 +20,7 @@ def verdict_of(answered: Any) -> Verdict:
     return found[0][0]
 
 
-def words_of(answered: Any) -> str:
+def detail_of(answered: Any) -> str:
     found = bulk.items({"items": [answered]}, 1)
     assert found is not None
     return found[0][1]
@@ -62,9 +62,9 @@ def test_a_document_that_is_there_already_is_delivered() -> None:
         ("script_exception", "runtime error"),
     ],
 )
-def test_a_document_that_does_not_fit_is_rejected_in_the_servers_words(kind: str, reason: str) -> None:
+def test_a_document_that_does_not_fit_is_rejected_with_the_servers_text(kind: str, reason: str) -> None:
     assert verdict_of(item(400, kind, reason)).reject is RejectReason.MAPPING
-    assert words_of(item(400, kind, reason)) == f"{kind}: {reason}"
+    assert detail_of(item(400, kind, reason)) == f"{kind}: {reason}"
 
 
 def test_a_pipeline_that_fails_on_purpose_rejects_although_it_says_500() -> None:
@@ -80,7 +80,7 @@ def test_a_pipeline_that_fails_on_purpose_rejects_although_it_says_500() -> None
         ("illegal_argument_exception", "pipeline with id [nope] does not exist"),
     ],
 )
-def test_a_400_that_is_the_clusters_fault_pauses_and_rejects_nothing(kind: str, reason: str) -> None:
+def test_a_400_caused_by_the_cluster_pauses_and_rejects_nothing(kind: str, reason: str) -> None:
     verdict = verdict_of(item(400, kind, reason))
     assert (verdict.reject, verdict.retry, verdict.pause) == (None, RetryReason.UNKNOWN, True)
 
@@ -89,17 +89,17 @@ def test_a_missing_template_pauses_and_says_what_to_run() -> None:
     answered = item(404, "index_not_found_exception", "no such index [logs-okta.system-default]")
     verdict = verdict_of(answered)
     assert (verdict.retry, verdict.pause) == (RetryReason.NOT_FOUND, True)
-    assert "forwarder setup elasticsearch" in words_of(answered)
-    assert "no such index [logs-okta.system-default]" in words_of(answered)
+    assert "forwarder setup elasticsearch" in detail_of(answered)
+    assert "no such index [logs-okta.system-default]" in detail_of(answered)
 
 
 def test_a_plain_index_in_the_way_pauses_and_says_so() -> None:
     answered = item(404, "resource_not_found_exception", "[x] is not a data stream")
     assert verdict_of(answered).pause
-    assert "has the name of the data stream" in words_of(answered)
+    assert "has the name of the data stream" in detail_of(answered)
 
 
-def test_a_document_in_the_failure_store_is_not_called_delivered() -> None:
+def test_a_document_in_the_failure_store_is_not_delivered() -> None:
     assert verdict_of(item(201, failure_store="used")).reject is RejectReason.FAILURE_STORE
     assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == outcomes.DELIVERED
 
@@ -130,7 +130,7 @@ def test_an_item_is_sent_again_as_the_table_says(status: int, reason: RetryReaso
         {"items": [item(201)] * 3},
     ],
 )
-def test_an_answer_that_does_not_name_every_event_tells_nothing(answer: Any) -> None:
+def test_a_response_that_does_not_name_every_event_is_ignored(answer: Any) -> None:
     assert bulk.items(answer, 2) is None
 
 
@@ -146,30 +146,30 @@ def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
 @pytest.mark.parametrize(
     "kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""]
 )
-def test_a_request_that_is_refused_whole_with_400_pauses_and_rejects_nothing(kind: str, events: int) -> None:
-    verdict, _ = bulk.request_error(400, {"error": {"type": kind, "reason": "words"}, "status": 400}, events)
+def test_a_400_for_the_whole_request_pauses_and_rejects_nothing(kind: str, events: int) -> None:
+    verdict, _ = bulk.request_error(400, {"error": {"type": kind, "reason": "detail"}, "status": 400}, events)
     assert (verdict.reject, verdict.pause, verdict.split) == (None, True, False)
 
 
 def test_a_proxys_400_pauses_and_rejects_nothing() -> None:
-    verdict, words = bulk.request_error(400, "<html>\n plain HTTP sent to an HTTPS port</html>", 1)
+    verdict, detail = bulk.request_error(400, "<html>\n plain HTTP sent to an HTTPS port</html>", 1)
     assert (verdict.reject, verdict.pause) == (None, True)
-    assert words == "HTTP 400: <html> plain HTTP sent to an HTTPS port</html>"
+    assert detail == "HTTP 400: <html> plain HTTP sent to an HTTPS port</html>"
 
 
-def test_a_request_that_one_action_spoils_is_halved_until_the_culprit_is_alone() -> None:
+def test_a_request_with_one_bad_action_is_halved_until_that_is_alone() -> None:
     body = {"error": {"type": "action_request_validation_exception", "reason": "id is too long"}}
     assert bulk.request_error(400, body, 2)[0].split
     assert bulk.request_error(400, body, 1)[0].reject is RejectReason.MALFORMED
 
 
-def test_a_server_older_than_the_client_is_told_apart() -> None:
+def test_a_server_older_than_the_client_is_recognized() -> None:
     reason = "Accept version must be either version 8 or 7, but found 9"
-    _, words = bulk.request_error(
+    _, detail = bulk.request_error(
         400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3
     )
-    assert "elasticsearch<9" in words
-    assert reason in words
+    assert "elasticsearch<9" in detail
+    assert reason in detail
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_server_older_than_the_client_is_told_apart() -> None:
         ("upstream\n  down", "HTTP 503: upstream down"),
     ],
 )
-def test_the_servers_words_are_kept_in_whatever_form_they_come(body: Any, words: str) -> None:
+def test_the_servers_text_is_kept_in_every_form(body: Any, words: str) -> None:
     verdict, kept = bulk.request_error(503, body, 1)
     assert verdict == outcomes.SERVER
     assert kept == words

@@ -47,7 +47,7 @@ def event(body: bytes, uuid: str = "u-1", published: int = 1_767_268_800_000_000
         (None, 0, ""),
     ],
 )
-def test_the_severity_is_oktas(severity: object, number: int, text: str | None) -> None:
+def test_the_severity_comes_from_okta(severity: object, number: int, text: str | None) -> None:
     made = record(event(msgspec.json.encode({"severity": severity}))).log_record
     assert made.severity_number is not None
     assert made.severity_number.value == number
@@ -55,12 +55,12 @@ def test_the_severity_is_oktas(severity: object, number: int, text: str | None) 
 
 
 @pytest.mark.parametrize("message", [None, "", 7])
-def test_the_type_stands_in_for_a_message_that_is_missing(message: object) -> None:
+def test_the_event_type_replaces_a_missing_message(message: object) -> None:
     made = record(event(msgspec.json.encode({"displayMessage": message}))).log_record
     assert made.body in ("user.session.start", "7")
 
 
-def test_the_uid_is_the_events_own_whatever_its_body_says() -> None:
+def test_the_uid_comes_from_the_event_not_from_its_body() -> None:
     made = record(event(b'{"uuid": "another"}', uuid="u-7")).log_record
     assert made.attributes is not None
     assert made.attributes[UID] == "u-7"
@@ -72,12 +72,12 @@ def test_the_uid_is_the_events_own_whatever_its_body_says() -> None:
     [b"[]", b'"text"', b"null", b"{", b'{"a":' * 100_000 + b"1" + b"}" * 100_000],
     ids=["list", "text", "null", "torn", "deep"],
 )
-def test_a_body_that_is_no_flat_object_is_unmappable(body: bytes) -> None:
+def test_a_body_that_is_not_a_flat_object_is_unmappable(body: bytes) -> None:
     with pytest.raises(UnmappableError):
         record(event(body))
 
 
-def test_a_uuid_that_is_no_text_is_unmappable() -> None:
+def test_a_uuid_that_is_not_text_is_unmappable() -> None:
     with pytest.raises(UnmappableError, match="surrogate"):
         record(event(b"{}", uuid="u-\ud800"))
 
@@ -86,7 +86,7 @@ def test_a_uuid_that_is_no_text_is_unmappable() -> None:
     values=st.dictionaries(st.sampled_from(PLACES), JSON),
     published=st.datetimes(),
 )
-def test_whatever_okta_sends_is_encoded_whole(values: dict[str, object], published: datetime) -> None:
+def test_every_value_of_okta_can_be_encoded(values: dict[str, object], published: datetime) -> None:
     made = record(event(json.dumps(values).encode(), published=to_micros(published)))
     encoded = encode_logs([made]).resource_logs[0].scope_logs[0].log_records[0]
     assert made.log_record.attributes is not None

@@ -35,7 +35,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"unknown": 1}, "unknown"),
     ],
 )
-def test_what_cannot_work_is_refused(written: dict[str, Any], fault: str) -> None:
+def test_invalid_settings_are_refused(written: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         OtlpSinkSettings(**{"endpoint": HTTP, **written})
 
