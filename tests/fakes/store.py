@@ -23,16 +23,17 @@ class MemoryStore:
     Attributes:
         failure: what the next appends and settlements raise; None lets them through.
         events: all stored events; `events[n].seq == n + 1`.
-        malformed: elements that were no events.
+        malformed: malformed events.
         duplicates: how many known events were appended again.
         positions: how far each sink has come; a sink that never settled is not in it.
-        delivered: events that each sink has taken, unattributed ones not counted.
-        unattributed: events that each sink refused without saying which.
+        delivered: how many events each sink has accepted, without unattributed ones.
+        unattributed: how many events each sink rejected without saying which.
         dead: dead letters of each sink, by seq.
         settlements: every settlement that was committed, in order.
-        cursors: what was last remembered, by name.
-        pending: what the log brought and the hook is still to bring, by org and uuid.
-        missed: what was given up, by org and uuid.
+        uncommitted: the appends that are still being committed.
+        cursors: the last value, by name.
+        pending: events of the System Log that the hook should deliver and has not yet, by org and uuid.
+        missed: those that were marked as missed, by org and uuid.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class MemoryStore:
         self._changed = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-        self._commits: set[asyncio.Task[Appended]] = set()
+        self.uncommitted: set[asyncio.Task[Appended]] = set()
 
     # What a test does to it.
 
@@ -101,7 +102,7 @@ class MemoryStore:
 
     async def _within(self, timeout: float, work: Coroutine[Any, Any, Appended]) -> Appended:
         commit = asyncio.create_task(work)
-        self._commits.add(commit)
+        self.uncommitted.add(commit)
         commit.add_done_callback(self._finished)
         done, _ = await asyncio.wait({commit}, timeout=timeout)
         if not done:
@@ -109,9 +110,9 @@ class MemoryStore:
         return commit.result()
 
     def _finished(self, commit: asyncio.Task[Appended]) -> None:
-        self._commits.discard(commit)
+        self.uncommitted.discard(commit)
         if not commit.cancelled():
-            commit.exception()  # nobody waits for it any more where the append timed out
+            commit.exception()  # retrieved, because after a timeout no caller waits for it
 
     async def _commit(self, batch: Batch) -> Appended:
         await self._open.wait()

@@ -22,7 +22,7 @@ from forwarder.store.dead_letters import Selection
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import attach, commands, event, prune, reject, settle, view
+from tests.integration.store.helpers import attach, commands, event, malformed_event, prune, settle, view
 from tests.model.model import RETENTION, WINDOW, Model, Sink
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
         return event(name, org=org, received_at=self.clock.now(), size=len(name or "") * 100)
 
     def page(self, org: str, names: list[tuple[str | None, bool, int]], malformed: int) -> Batch:
-        """For each name: whether the hook is to bring it too, and how many seconds before now it happened."""
+        """For each name: whether the hook should deliver it too, and how many seconds before now it happened."""
         cursor = f"page {next(self.copies)}"
         events = [
             msgspec.structs.replace(
@@ -82,7 +82,7 @@ class StoreMachine(RuleBasedStateMachine):
             for name, _, ago in names
         ]
         hooked = frozenset(one.uuid for one, (_, hook, _) in zip(events, names, strict=True) if hook)
-        return Batch(events, [reject()] * malformed, Source.LOG, (f"log/{org}", cursor), hooked)
+        return Batch(events, [malformed_event()] * malformed, Source.LOG, (f"log/{org}", cursor), hooked)
 
     @rule(
         org=st.sampled_from("ab"),
@@ -149,7 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def append(self, names: list[tuple[str, str | None]], malformed: int) -> None:
         events = [self.sample(org, name) for org, name in names]
-        batch = Batch(events, [reject()] * malformed)
+        batch = Batch(events, [malformed_event()] * malformed)
         expected = self.model.append(batch, self.seconds)
         appended = self.run(self.store.append(batch, timeout=20))
         assert list(appended.stored) == expected

@@ -41,7 +41,7 @@ def fill(config: Path, *, missed: int, pending: int = 0) -> list[str]:
     async def work() -> None:
         async with opened(config.with_name("store.db"), ManualClock(NOON + 20)) as store:
             await store.append(Batch([event(org="calm")]), timeout=5)
-            await store.append(page(*late, *young, logged(), hooked=[*late, *young]), timeout=5)
+            await store.append(page(*late, *young, logged(), expected=[*late, *young]), timeout=5)
             assert await store.mark_missed("acme", NOON + 5) == missed
 
     asyncio.run(work())

@@ -109,7 +109,7 @@ async def test_a_slow_commit_does_not_count_against_the_client() -> None:
     store.stall()
     async with listening(store, clock=clock, commit_timeout="1m") as served, await served.connect() as client:
         client.send(post(envelope(event())))
-        while not store._commits:
+        while not store.uncommitted:
             await asyncio.sleep(0)
         await clock.advance(100)
         store.resume()
@@ -322,7 +322,7 @@ async def test_a_client_that_ends_its_side_still_gets_its_answer() -> None:
     async with listening(store) as served, await served.connect() as client:
         client.send(post(envelope(event())))
         client.writer.write_eof()
-        while not store._commits:
+        while not store.uncommitted:
             await asyncio.sleep(0)
         store.resume()
         assert (await client.answer()).status == 200
@@ -364,7 +364,7 @@ async def test_a_burst_of_posts_is_answered_beyond_the_cap_and_shrinks_to_it() -
         clients = [await served.connect() for _ in range(15)]
         for number, client in enumerate(clients):
             client.send(post(envelope(event(str(number)))))
-        while len(store._commits) < 15:
+        while len(store.uncommitted) < 15:
             await asyncio.sleep(0)
         await clock.advance(1)
         assert len(served.limiter.connections) == 15  # requests in service are never closed for room

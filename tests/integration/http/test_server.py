@@ -73,7 +73,7 @@ async def test_a_stop_lets_what_is_in_flight_end() -> None:
     store.stall()
     async with listening(store, grace="20s") as served, await served.connect() as client:
         client.send(post(envelope(event())))
-        while not store._commits:
+        while not store.uncommitted:
             await asyncio.sleep(0)
         stopping = asyncio.create_task(served.server.stop())
         await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_what_is_in_flight_for_too_long_hears_503_so_that_it_is_sent_again
         await served.connect() as client,
     ):
         client.send(post(envelope(event())))
-        while not store._commits:
+        while not store.uncommitted:
             await asyncio.sleep(0)
         await served.server.stop()
         assert (await client.answer()).status == 503

@@ -337,7 +337,7 @@ async def test_a_request_whose_client_has_gone_is_still_committed(end: str, size
         async with await served.connect() as client:
             client.send(post(envelope(event(pad="x" * size))))
             await client.writer.drain()
-            while not store._commits:
+            while not store.uncommitted:
                 await asyncio.sleep(0)
             if end == "RST":
                 client.writer.get_extra_info("socket").setsockopt(

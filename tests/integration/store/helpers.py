@@ -56,33 +56,35 @@ def events(count: int, *, size: int = 0) -> list[Event]:
 
 
 def logged(name: str | None = None, *, org: str = "acme", received_at: Micros = NOON, size: int = 0) -> Event:
-    """An event that the System Log brings."""
+    """An event of the System Log."""
     return event(name, org=org, received_at=received_at, size=size, source=Source.LOG)
 
 
 def page(
     *events: Event,
-    hooked: Iterable[Event] = (),
+    expected: Iterable[Event] = (),
     malformed: Sequence[MalformedEvent] = (),
     cursor: str = "next",
 ) -> Batch:
-    """A page with these events; the hook is to bring `hooked` too."""
+    """A page of the System Log; our hook should deliver the events of `expected` too."""
     org = events[0].org if events else "acme"
-    return Batch(events, malformed, Source.LOG, (f"log/{org}", cursor), frozenset(one.uuid for one in hooked))
+    return Batch(
+        events, malformed, Source.LOG, (f"log/{org}", cursor), frozenset(one.uuid for one in expected)
+    )
 
 
-def reject(body: bytes = b'{"uuid":null}') -> MalformedEvent:
-    """An element that is no event."""
+def malformed_event(body: bytes = b'{"uuid":null}') -> MalformedEvent:
+    """A malformed event."""
     return MalformedEvent("acme", NOON, "f3e0e2f4-1111-4222-8333-444455556666", "no uuid", body)
 
 
-def refused(*seqs: int) -> tuple[Rejection, ...]:
-    """Those seqs, refused for their mapping."""
+def rejections(*seqs: int) -> tuple[Rejection, ...]:
+    """These seqs, rejected for their mapping."""
     return tuple(Rejection(seq, RejectReason.MAPPING, f"field of {seq} is no number") for seq in seqs)
 
 
-def taken(position: int, count: int) -> Settlement:
-    """A sink that has taken `count` more events, up to `position`."""
+def delivered(position: int, count: int) -> Settlement:
+    """The settlement of a sink that has delivered `count` more events, up to `position`."""
     return Settlement(position, delivered=count)
 
 

@@ -13,6 +13,6 @@ def test_sizes_and_times_have_the_promised_defaults() -> None:
     assert settings.dedup_window == 30 * 86400
 
 
-def test_a_store_that_could_hold_nothing_is_refused() -> None:
+def test_a_size_that_is_too_small_is_refused() -> None:
     with pytest.raises(ValidationError, match="at least 1MiB"):
         StoreSettings.model_validate({"path": "x.db", "max_size": "1000KB"})

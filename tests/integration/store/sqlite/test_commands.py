@@ -9,17 +9,26 @@ from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import answering, commands, events, opened, refused, reject, settle, view
+from tests.integration.store.helpers import (
+    answering,
+    commands,
+    events,
+    malformed_event,
+    opened,
+    rejections,
+    settle,
+    view,
+)
 
 CLOCK = ManualClock()
 
 
 async def fill(store: SqliteStore) -> None:
-    await store.append(Batch(events(3), [reject()]), timeout=5)
-    await settle(store, "siem", Settlement(3, dead=refused(1, 2, 3)))
+    await store.append(Batch(events(3), [malformed_event()]), timeout=5)
+    await settle(store, "siem", Settlement(3, dead=rejections(1, 2, 3)))
 
 
-async def test_without_a_forwarder_the_store_is_written_directly(path: Path) -> None:
+async def test_without_a_forwarder_a_command_opens_the_store(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
     assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(ids=(2,))) == 1
@@ -41,7 +50,7 @@ async def test_a_running_forwarder_is_asked_to_write_and_wakes_its_sink(path: Pa
         assert (await store.ledger()).sinks["siem"].waiting == 3
 
 
-async def test_what_the_running_forwarder_cannot_do_is_told(path: Path) -> None:
+async def test_an_error_of_the_running_forwarder_reaches_the_command(path: Path) -> None:
     async with answering(path) as store:
         await fill(store)
         await store._writer.close()
@@ -49,7 +58,7 @@ async def test_what_the_running_forwarder_cannot_do_is_told(path: Path) -> None:
             await asyncio.to_thread(commands(path, CLOCK).replay, Selection())
 
 
-async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path: Path) -> None:
+async def test_a_store_locked_by_a_process_without_a_socket_is_left_alone(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
     lock = FileLock(path)
@@ -58,7 +67,7 @@ async def test_a_store_locked_by_somebody_who_cannot_be_asked_is_left_alone(path
     lock.release()
 
 
-async def test_a_forwarder_that_starts_waits_for_a_command_that_is_just_writing(path: Path) -> None:
+async def test_a_starting_forwarder_waits_for_a_command_that_writes(path: Path) -> None:
     async with opened(path):
         pass
     lock = FileLock(path)

@@ -49,7 +49,7 @@ async def main():
             number += 1
             events = [logged(f"{number}-{place}", size=500) for place in range(60)]
             hooked = events[::2]
-            await store.append(page(*events, hooked=hooked, cursor=str(number)), timeout=10)
+            await store.append(page(*events, expected=hooked, cursor=str(number)), timeout=10)
             await store.append(Batch([event(one.uuid) for one in hooked[::2]]), timeout=10)
             print(number, flush=True)
 
@@ -57,7 +57,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_cursor_stands_exactly_behind_the_pages_that_are_stored_after_a_kill(path: Path) -> None:
+async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: Path) -> None:
     for kills, lines in enumerate((1, 3, 20), 1):
         with subprocess.Popen([sys.executable, "-c", _READER, str(path)], stdout=subprocess.PIPE) as reader:
             assert reader.stdout is not None
@@ -75,7 +75,7 @@ async def test_a_cursor_stands_exactly_behind_the_pages_that_are_stored_after_a_
         assert never_came in {15 * number for number in range(kills + 1)}
 
 
-async def test_what_was_acknowledged_before_a_kill_is_there_after_it(path: Path) -> None:
+async def test_acknowledged_events_survive_a_kill(path: Path) -> None:
     acknowledged: list[str] = []
     for lines in (1, 40, 300):
         with subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE) as writer:

@@ -12,10 +12,10 @@ from tests.integration.store.helpers import (
     commands,
     event,
     events,
+    malformed_event,
     opened,
     prune,
-    refused,
-    reject,
+    rejections,
     settle,
     view,
 )
@@ -30,14 +30,14 @@ async def three_dead(store: SqliteStore) -> None:
     """Events 1 to 4, of which siem refused 2 (mapping), 3 (too large) and 4 (mapping)."""
     await store.append(Batch(events(4)), timeout=5)
     large = Rejection(3, RejectReason.TOO_LARGE, "413")
-    await settle(store, "siem", Settlement(4, delivered=1, dead=(*refused(2), large, *refused(4))))
+    await settle(store, "siem", Settlement(4, delivered=1, dead=(*rejections(2), large, *rejections(4))))
 
 
-async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
+async def test_a_dead_letter_has_its_sink_event_and_reason(path: Path) -> None:
     one = event(org="other")
     async with opened(path) as store:
         await store.append(Batch([one]), timeout=5)
-        await settle(store, "siem", Settlement(1, dead=refused(1)))
+        await settle(store, "siem", Settlement(1, dead=rejections(1)))
         (letter,) = commands(path).dead_letters(ALL)
         assert (letter.sink, letter.seq, letter.state, letter.count) == ("siem", 1, "dead", 1)
         assert (letter.reason, letter.detail, letter.at) == ("mapping", "field of 1 is no number", NOON)
@@ -52,7 +52,7 @@ async def test_a_dead_letter_tells_who_refused_what_and_why(path: Path) -> None:
 async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
-        await store.append(Batch([], [reject()]), timeout=5)
+        await store.append(Batch([], [malformed_event()]), timeout=5)
 
         def ids(limit: int = 100, **which: object) -> list[int]:
             return [letter.id for letter in commands(path).dead_letters(Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
@@ -78,7 +78,7 @@ async def test_a_replay_that_is_delivered_leaves_no_dead_letter(path: Path) -> N
         assert [letter.seq for letter in commands(path).dead_letters(ALL)] == [3]
 
 
-async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: Path) -> None:
+async def test_a_replay_that_is_rejected_again_is_dead_for_the_new_reason(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         await three_dead(store)
@@ -93,7 +93,7 @@ async def test_a_replay_that_is_refused_again_is_dead_for_the_new_reason(path: P
         assert (await store.ledger()).balanced
 
 
-async def test_what_is_being_replayed_is_neither_replayed_twice_nor_discarded(path: Path) -> None:
+async def test_a_replaying_dead_letter_is_neither_replayed_twice_nor_discarded(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
         assert await store.replay(ALL) == 3
@@ -105,7 +105,7 @@ async def test_what_is_being_replayed_is_neither_replayed_twice_nor_discarded(pa
 async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
-        await store.append(Batch([], [reject()]), timeout=5)
+        await store.append(Batch([], [malformed_event()]), timeout=5)
         assert await store.discard(Selection(ids=(1, 2))) == 2
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].dead, ledger.sinks["siem"].discarded) == (1, 2)
@@ -115,7 +115,7 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
         assert (await store.ledger()).rejected == 1
 
 
-async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discarded(path: Path) -> None:
+async def test_unattributed_rejections_count_as_dead_and_can_only_be_discarded(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
         await settle(
@@ -133,10 +133,10 @@ async def test_unattributed_refusals_are_counted_as_dead_and_can_only_be_discard
         assert ledger.balanced
 
 
-async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -> None:
+async def test_a_replayed_malformed_event_that_is_valid_by_now_is_stored(path: Path) -> None:
     late = MalformedEvent("acme", NOON - 5, "envelope-9", "an older forwarder could not read it", LATE_EVENT)
     async with opened(path) as store:
-        await store.append(Batch([], [reject(b"[]"), late]), timeout=5)
+        await store.append(Batch([], [malformed_event(b"[]"), late]), timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 1
         (stored,) = await view(store).read(0, limit=9, max_bytes=10**6)
         assert (stored.event.uuid, stored.event.body) == ("late", LATE_EVENT)
@@ -147,7 +147,7 @@ async def test_a_replayed_reject_that_is_an_event_by_now_is_stored(path: Path) -
         assert left.detail.startswith("Expected `object`")
 
 
-async def test_a_replayed_reject_that_is_known_by_now_is_a_duplicate(path: Path) -> None:
+async def test_a_replayed_malformed_event_that_is_known_by_now_is_a_duplicate(path: Path) -> None:
     async with opened(path) as store:
         await store.append(
             Batch([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)]), timeout=5
@@ -162,7 +162,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
     batch = events(2)
     async with opened(path, clock, retention="1h") as store:
         await store.append(Batch(batch), timeout=5)
-        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(1)))
+        await settle(store, "siem", Settlement(2, delivered=1, dead=rejections(1)))
         await clock.advance(7200)
         await prune(store)
         assert await view(store).read(0, limit=9, max_bytes=10**6) == []
@@ -174,7 +174,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
 async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path) -> None:
     async with opened(path, sinks=("siem", "archive")) as store:
         await store.append(Batch(events(350)), timeout=5)
-        every = refused(*range(1, 351))
+        every = rejections(*range(1, 351))
         await settle(store, "siem", Settlement(350, dead=every))
         await settle(store, "archive", Settlement(350, dead=every))
         assert await store.replay(Selection(sink="siem")) == 350
@@ -185,7 +185,7 @@ async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path
         assert ledger.balanced
 
 
-def test_without_a_store_there_is_an_error_and_no_store_is_made(path: Path) -> None:
+def test_without_a_store_there_is_an_error_and_none_is_created(path: Path) -> None:
     for ask in (
         lambda: commands(path).dead_letters(ALL),
         lambda: commands(path).dead_letter(1),

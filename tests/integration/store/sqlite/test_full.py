@@ -15,7 +15,7 @@ from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
-from tests.integration.store.helpers import event, events, opened, refused, settle, taken, view
+from tests.integration.store.helpers import delivered, event, events, opened, rejections, settle, view
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -50,13 +50,13 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 
 
-async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path: Path) -> None:
+async def test_a_full_store_accepts_events_again_once_sinks_have_settled_some(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
         assert (await store.append(Batch(acknowledged[:1]), timeout=5)).duplicates == 1
         await fill(store)
         assert store.not_ready_reason is not None
-        await settle(store, "siem", taken(20, 20))
+        await settle(store, "siem", delivered(20, 20))
         await until(lambda: store.not_ready_reason is None)
         more = events(5, size=20_000)
         await store.append(Batch(more), timeout=5)
@@ -65,11 +65,11 @@ async def test_a_full_store_takes_events_again_once_sinks_have_settled_some(path
         assert (await store.ledger()).balanced
 
 
-async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Path) -> None:
+async def test_a_full_store_drops_settled_bodies_early_oldest_first(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         for number in range(1, 201):
             await store.append(Batch([event(size=20_000)]), timeout=5)
-            await settle(store, "siem", taken(number, 1))
+            await settle(store, "siem", delivered(number, 1))
         kept = [stored.seq for stored in await view(store).read(0, limit=1000, max_bytes=10**9)]
         assert kept == list(range(kept[0], 201))
         assert len(kept) > 30
@@ -77,10 +77,10 @@ async def test_settled_bodies_make_room_oldest_first_before_their_time(path: Pat
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 
 
-async def test_a_full_store_still_takes_dead_letters(path: Path) -> None:
+async def test_a_full_store_still_accepts_dead_letters(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         count = len(await fill(store))
-        await settle(store, "siem", Settlement(count, dead=refused(*range(1, count + 1))))
+        await settle(store, "siem", Settlement(count, dead=rejections(*range(1, count + 1))))
         ledger = await store.ledger()
         assert ledger.sinks["siem"].dead == count
         assert ledger.balanced
@@ -95,7 +95,7 @@ async def test_a_full_store_refuses_an_envelope_as_a_whole(path: Path) -> None:
         assert (await store.append(Batch(batch[:10]), timeout=5)).duplicates == 0
 
 
-async def test_an_append_that_finds_no_room_fails_alone(path: Path) -> None:
+async def test_an_append_that_does_not_fit_fails_alone(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         results = await asyncio.gather(
             store.append(Batch([event()]), timeout=5),
@@ -135,7 +135,7 @@ async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
         assert (await store.ledger()).balanced
 
 
-async def test_a_whole_group_is_told_that_the_disk_is_full(path: Path) -> None:
+async def test_a_full_disk_fails_the_whole_group(path: Path) -> None:
     async with opened(path) as store:
         async with full_by_page_count(store):
             results = await asyncio.gather(
@@ -167,7 +167,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_is_room(tmpfs: Path) -> None:
+async def test_a_really_full_disk_is_survived_and_used_again_when_there_is_space(tmpfs: Path) -> None:
     ballast = tmpfs / "ballast"
     async with opened(tmpfs / "store.db") as store:
         ballast.write_bytes(b"x" * 1_500_000)
@@ -176,10 +176,10 @@ async def test_a_disk_that_is_really_full_is_survived_and_used_again_when_there_
         assert "is full" in (store.not_ready_reason or "")
         assert await held(store) == acknowledged
         with pytest.raises(StoreError):
-            await settle(store, "siem", Settlement(1, dead=refused(1)))
+            await settle(store, "siem", Settlement(1, dead=rejections(1)))
         ballast.unlink()
         await until(lambda: store.not_ready_reason is None)
-        await settle(store, "siem", Settlement(1, dead=refused(1)))
+        await settle(store, "siem", Settlement(1, dead=rejections(1)))
         more = event(size=50_000)
         await store.append(Batch([more]), timeout=5)
     async with opened(tmpfs / "store.db") as store:
@@ -198,7 +198,7 @@ def writes_fail() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledged_is_missing(
+async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_is_missing(
     path: Path,
 ) -> None:
     async with opened(path) as store:
@@ -211,16 +211,18 @@ async def test_after_an_io_error_the_file_is_opened_anew_and_nothing_acknowledge
                     await store.append(Batch([lost]), timeout=5)
             assert "disk I/O error" in (store.not_ready_reason or "")
             with pytest.raises(StoreError):
-                await settle(store, "siem", taken(5, 5))
+                await settle(store, "siem", delivered(5, 5))
             assert await held(store) == acknowledged
         await until(lambda: store.not_ready_reason is None)
-        await settle(store, "siem", taken(5, 5))
+        await settle(store, "siem", delivered(5, 5))
         await store.append(Batch([lost]), timeout=5)
         assert await held(store) == [*acknowledged, lost]
         assert (await store.ledger()).balanced
 
 
-async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_emptied(path: Path) -> None:
+async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_checkpointed(
+    path: Path,
+) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
         with closing(schema.connect_reader(path)) as looking:
@@ -236,7 +238,7 @@ async def test_after_an_io_error_nothing_is_taken_while_the_old_log_cannot_be_em
         assert (await store.ledger()).balanced
 
 
-async def test_a_file_that_vanished_is_not_made_anew(path: Path) -> None:
+async def test_a_missing_file_is_not_created_again(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([event()]), timeout=5)
         moved = path.with_name("moved.db")

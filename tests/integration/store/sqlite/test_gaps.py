@@ -28,15 +28,15 @@ async def fill(store: SqliteStore) -> list[Event]:
     ]
     other = [happened(logged(uuid, org="other"), 1)]
     young = happened(logged(), 9)
-    await store.append(page(*acme, young, logged(), hooked=[*acme, young]), timeout=5)
-    await store.append(page(*other, hooked=other), timeout=5)
+    await store.append(page(*acme, young, logged(), expected=[*acme, young]), timeout=5)
+    await store.append(page(*other, expected=other), timeout=5)
     await store.append(page(logged(org="quiet")), timeout=5)
     assert await store.mark_missed("acme", NOON + 5_000_000) == 3
     assert await store.mark_missed("other", NOON + 5_000_000) == 1
     return [*acme, *other]
 
 
-async def test_what_is_missed_is_told_by_type_and_event_by_event_the_newest_first(path: Path) -> None:
+async def test_missed_events_are_counted_by_type_and_listed_newest_first(path: Path) -> None:
     clock = ManualClock(NOON + 77)
     async with opened(path, clock) as store:
         first, second, third, other = await fill(store)
@@ -56,33 +56,33 @@ async def test_what_is_missed_is_told_by_type_and_event_by_event_the_newest_firs
     assert commands(path).gaps() == gaps
 
 
-async def test_gaps_of_one_org_of_late_and_at_most_so_many(path: Path) -> None:
+async def test_gaps_are_filtered_by_org_and_time_and_limited(path: Path) -> None:
     async with opened(path) as store:
         _, second, third, other = await fill(store)
     acme = commands(path).gaps(org="acme", since=NOON + 2_000_000)
     assert [gap.uuid for gap in acme.events] == [third.uuid, second.uuid]
     assert (list(acme.missed), acme.count, acme.pending) == (["acme"], 2, {"acme": 1})
     assert [gap.uuid for gap in commands(path).gaps(org="other").events] == [other.uuid]
-    assert (commands(path).gaps(org="nobody").count, commands(path).gaps(org="nobody").missed) == (0, {})
+    assert (commands(path).gaps(org="unknown").count, commands(path).gaps(org="unknown").missed) == (0, {})
     assert commands(path).gaps(since=NOON + 10_000_000).pending["acme"] == 0
     few = commands(path).gaps(limit=1)
     assert (few.count, [gap.uuid for gap in few.events]) == (4, [third.uuid])
 
 
-async def test_what_the_hook_brings_after_it_was_missed_is_no_gap_any_more(path: Path) -> None:
+async def test_a_missed_event_that_the_hook_delivers_later_is_not_a_gap(path: Path) -> None:
     async with opened(path) as store:
         first, second, third, _ = await fill(store)
         await store.append(Batch([event(first.uuid), event(third.uuid)]), timeout=5)
     assert [gap.uuid for gap in commands(path).gaps(org="acme").events] == [second.uuid]
 
 
-async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path: Path) -> None:
+async def test_a_gap_is_forgotten_together_with_the_id_of_its_event(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
         await fill(store)
         await clock.advance(29 * DAY)
         young = logged("young", received_at=clock.now())
-        await store.append(page(young, hooked=[young]), timeout=5)
+        await store.append(page(young, expected=[young]), timeout=5)
         await prune(store)
         assert (commands(path).gaps().count, commands(path).gaps().pending["acme"]) == (4, 2)
         await clock.advance(2 * DAY)
@@ -92,15 +92,15 @@ async def test_a_gap_leaves_with_what_is_known_of_its_event_and_not_before(path:
         assert commands(path).gaps().count == 4
 
 
-async def test_rows_of_many_steps_leave_and_those_between_them_stay(path: Path) -> None:
+async def test_pruning_in_many_steps_forgets_old_rows_and_keeps_young_ones(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
         batch = [logged() for _ in range(900)]
         old, young = batch[::2], batch[1::2]
-        await store.append(page(*old, hooked=old), timeout=5)
+        await store.append(page(*old, expected=old), timeout=5)
         await clock.advance(20 * DAY)
         young = [msgspec.structs.replace(one, received_at=clock.now()) for one in young]
-        await store.append(page(*young, hooked=young), timeout=5)
+        await store.append(page(*young, expected=young), timeout=5)
         await clock.advance(11 * DAY)
         await prune(store)
         assert commands(path).gaps().pending == {"acme": 450}

@@ -11,14 +11,23 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.ports import Batch, Settlement
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import commands, event, events, opened, refused, reject, settle, taken
+from tests.integration.store.helpers import (
+    commands,
+    delivered,
+    event,
+    events,
+    malformed_event,
+    opened,
+    rejections,
+    settle,
+)
 
 
-async def test_the_ledger_is_the_same_from_outside_and_from_inside_running_or_not(path: Path) -> None:
+async def test_the_ledger_of_a_command_is_that_of_the_running_store(path: Path) -> None:
     batch = events(5)
     async with opened(path, sinks=("siem", "archive")) as store:
-        await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
-        await settle(store, "siem", Settlement(3, delivered=2, dead=refused(2)))
+        await store.append(Batch([*batch, batch[0]], [malformed_event()]), timeout=5)
+        await settle(store, "siem", Settlement(3, delivered=2, dead=rejections(2)))
         inside = await store.ledger()
         assert await asyncio.to_thread(commands(path).ledger) == inside
     after = commands(path).ledger()
@@ -46,14 +55,14 @@ async def test_the_ledger_of_an_empty_store_balances(path: Path) -> None:
         assert ledger.balanced
 
 
-async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> None:
+async def test_the_ledger_has_the_oldest_waiting_event_of_each_sink(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await store.append(Batch([event(), event(received_at=NOON + 7)]), timeout=5)
-        await settle(store, "siem", taken(1, 1))
+        await settle(store, "siem", delivered(1, 1))
         sinks = (await store.ledger()).sinks
         assert (sinks["siem"].oldest, sinks["archive"].oldest) == (NOON + 7, NOON)
-        await settle(store, "siem", taken(2, 1))
+        await settle(store, "siem", delivered(2, 1))
         assert (await store.ledger()).sinks["siem"].oldest is None
 
 
@@ -69,10 +78,10 @@ async def test_the_oldest_waiting_event_is_told_for_each_sink(path: Path) -> Non
         "UPDATE counters SET stored = stored + 1",
     ],
 )
-async def test_an_event_that_is_nowhere_unbalances_the_ledger(path: Path, harm: str) -> None:
+async def test_a_lost_event_unbalances_the_ledger(path: Path, harm: str) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
-        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(2)))
+        await settle(store, "siem", Settlement(2, delivered=1, dead=rejections(2)))
     with closing(sqlite3.connect(path)) as db:
         db.execute(harm)
         db.commit()

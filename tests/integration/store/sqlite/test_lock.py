@@ -18,7 +18,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_holder_is_told_the_pid_of_the_first(path: Path) -> None:
+def test_a_second_holder_learns_the_pid_of_the_first(path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

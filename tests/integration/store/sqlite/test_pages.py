@@ -9,7 +9,7 @@ from forwarder.core.errors import StoreError, StoreFullError, StoreTimeoutError
 from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import Selection
 from tests.fakes.clock import NOON
-from tests.integration.store.helpers import event, logged, opened, page, reject, view
+from tests.integration.store.helpers import event, logged, malformed_event, opened, page, view
 
 
 async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path) -> None:
@@ -19,7 +19,9 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
         assert await store.cursor("log/acme") == "next"
         assert await store.cursor("log/other") is None
         new = [logged(size=3000) for _ in range(200)]
-        whole = page(twice, *new, known, twice, hooked=new[:3], malformed=[reject()], cursor="later")
+        whole = page(
+            twice, *new, known, twice, expected=new[:3], malformed=[malformed_event()], cursor="later"
+        )
         appended = await store.append(whole, timeout=5)
         assert (list(appended.stored), appended.duplicates) == ([twice, *new], 2)
         assert await store.cursor("log/acme") == "later"
@@ -32,14 +34,14 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
         assert [one.event for one in held] == [known, twice, *new]
 
 
-async def test_more_than_one_step_of_misses_is_counted_whole(path: Path) -> None:
+async def test_missed_events_of_several_steps_are_all_counted(path: Path) -> None:
     pending = [logged() for _ in range(501)]
     async with opened(path) as store:
-        await store.append(page(*pending, hooked=pending), timeout=5)
+        await store.append(page(*pending, expected=pending), timeout=5)
         assert await store.mark_missed("acme", NOON + 1) == 501
 
 
-async def test_bytes_of_a_page_come_as_they_were(path: Path) -> None:
+async def test_bodies_of_a_page_are_stored_byte_for_byte(path: Path) -> None:
     odd = logged("odd")
     raw = msgspec.structs.replace(odd, body=b'{"uuid":"odd", "x":"\\ud800 \xc3\xa9 \xf0\x9f\x98\x80" }')
     async with opened(path) as store:
@@ -57,13 +59,13 @@ async def test_a_full_store_says_so_and_keeps_its_cursor(path: Path) -> None:
         assert await store.cursor("log/acme") == "held"
 
 
-async def test_a_disk_that_is_too_slow_is_told_as_such(path: Path) -> None:
+async def test_a_slow_disk_is_reported_as_a_timeout(path: Path) -> None:
     async with opened(path) as store:
         with pytest.raises(StoreTimeoutError):
             await store.append(page(logged()), timeout=0)
 
 
-async def test_what_a_store_cannot_hold_is_told(path: Path) -> None:
+async def test_a_value_that_the_store_cannot_hold_is_reported(path: Path) -> None:
     async with opened(path) as store:
         with pytest.raises(StoreError, match="the store cannot hold it"):
             await store.mark_missed("acme", 2**80)
@@ -71,24 +73,24 @@ async def test_what_a_store_cannot_hold_is_told(path: Path) -> None:
             await store.append(page(logged("\ud800")), timeout=5)
 
 
-async def test_a_reject_of_the_log_is_read_again_as_one_of_the_log(path: Path) -> None:
+async def test_a_malformed_event_of_the_log_is_read_again_as_one_of_the_log(path: Path) -> None:
     late, soon = logged("late"), event("soon")
-    malformed = [reject(late.body), reject(b"[]")]
+    malformed = [malformed_event(late.body), malformed_event(b"[]")]
     async with opened(path) as store:
         await store.append(page(malformed=malformed), timeout=5)
-        await store.append(Batch([], [reject(soon.body)]), timeout=5)
+        await store.append(Batch([], [malformed_event(soon.body)]), timeout=5)
         assert await store.replay(Selection(sink="receiver")) == 2
         held = await view(store).read(0, limit=9, max_bytes=10**6)
         assert [(one.event.uuid, one.event.source) for one in held] == [("late", "log"), ("soon", "hook")]
         assert (await store.ledger()).rejected == 1
 
 
-async def test_a_reject_of_the_hook_that_turns_out_to_be_awaited_ends_the_wait(path: Path) -> None:
+async def test_a_malformed_event_of_the_hook_that_becomes_valid_clears_its_pending_entry(path: Path) -> None:
     one = logged("awaited")
     async with opened(path) as store:
-        await store.append(page(one, hooked=[one]), timeout=5)
-        await store.append(Batch([], [reject(one.body)]), timeout=5)
-        await store.append(page(malformed=[reject(one.body)]), timeout=5)
+        await store.append(page(one, expected=[one]), timeout=5)
+        await store.append(Batch([], [malformed_event(one.body)]), timeout=5)
+        await store.append(page(malformed=[malformed_event(one.body)]), timeout=5)
         assert await store.replay(Selection(ids=(2,))) == 1  # the log's copy ends nothing
         assert await store.replay(Selection(ids=(1,))) == 1
         assert await store.mark_missed("acme", NOON + 1) == 0

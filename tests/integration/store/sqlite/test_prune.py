@@ -6,7 +6,7 @@ from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import DAY, attach, event, events, opened, prune, settle, taken, view
+from tests.integration.store.helpers import DAY, attach, delivered, event, events, opened, prune, settle, view
 
 
 async def held(store: SqliteStore) -> list[int]:
@@ -24,13 +24,13 @@ async def at_rest(store: SqliteStore, path: Path) -> None:
         await view(store).read(0, limit=1, max_bytes=1)
 
 
-async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Path) -> None:
+async def test_settled_bodies_are_dropped_after_the_retention_and_not_before(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         await append_at(store, clock, 2)
         await clock.advance(DAY)
         await append_at(store, clock, 2)
-        await settle(store, "siem", taken(4, 4))
+        await settle(store, "siem", delivered(4, 4))
         await clock.advance(6 * DAY - 1)
         await prune(store)
         assert await held(store) == [1, 2, 3, 4]
@@ -40,23 +40,25 @@ async def test_settled_bodies_leave_after_the_retention_and_not_before(path: Pat
         assert (await store.ledger()).balanced
 
 
-async def test_what_one_sink_waits_for_stays_however_old(path: Path) -> None:
+async def test_an_event_that_a_sink_waits_for_stays_however_old(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await append_at(store, clock, 4)
-        await settle(store, "siem", taken(4, 4))
-        await settle(store, "archive", taken(1, 1))
+        await settle(store, "siem", delivered(4, 4))
+        await settle(store, "archive", delivered(1, 1))
         await clock.advance(100 * DAY)
         await prune(store)
         assert await held(store) == [2, 3, 4]
 
 
-async def test_a_sink_that_is_gone_holds_nothing_back_and_skips_what_left_when_it_returns(path: Path) -> None:
+async def test_a_detached_sink_holds_nothing_back_and_skips_dropped_events_when_it_returns(
+    path: Path,
+) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await append_at(store, clock, 4)
-        await settle(store, "siem", taken(3, 3))
-        await settle(store, "archive", taken(1, 1))
+        await settle(store, "siem", delivered(3, 3))
+        await settle(store, "archive", delivered(1, 1))
         await attach(store, {"siem": "oldest"})
         await clock.advance(8 * DAY)
         await prune(store)
@@ -67,11 +69,11 @@ async def test_a_sink_that_is_gone_holds_nothing_back_and_skips_what_left_when_i
         assert (archive.delivered, archive.skipped, archive.waiting) == (1, 2, 1)
 
 
-async def test_a_new_sink_skips_what_has_left(path: Path) -> None:
+async def test_a_new_sink_skips_dropped_events(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         await append_at(store, clock, 3)
-        await settle(store, "siem", taken(2, 2))
+        await settle(store, "siem", delivered(2, 2))
         await clock.advance(8 * DAY)
         await prune(store)
         assert (await attach(store, {"siem": "oldest", "new": "oldest"}))["new"] == 2
@@ -80,7 +82,7 @@ async def test_a_new_sink_skips_what_has_left(path: Path) -> None:
         assert ledger.balanced
 
 
-async def test_without_any_sink_bodies_leave_after_the_retention(path: Path) -> None:
+async def test_without_any_sink_bodies_are_dropped_after_the_retention(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
         await append_at(store, clock, 3)
@@ -94,12 +96,12 @@ async def test_without_any_sink_bodies_leave_after_the_retention(path: Path) -> 
         assert await held(store) == [4]
 
 
-async def test_a_late_copy_is_known_after_the_body_has_left_until_the_window_ends(path: Path) -> None:
+async def test_a_late_copy_is_a_duplicate_until_the_dedup_window_ends(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         one = event(received_at=clock.now())
         await store.append(Batch([one]), timeout=5)
-        await settle(store, "siem", taken(1, 1))
+        await settle(store, "siem", delivered(1, 1))
         await clock.advance(29 * DAY)
         await prune(store)
         assert await held(store) == []
@@ -119,7 +121,7 @@ async def test_the_uuid_of_an_event_that_is_held_is_never_forgotten(path: Path) 
         assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
 
 
-async def test_uuids_of_all_orgs_and_spellings_are_forgotten_in_their_time(path: Path) -> None:
+async def test_uuids_of_all_orgs_and_spellings_are_forgotten(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
         old = [event(name, org=org) for org in ("a", "b") for name in (None, "odd", "ODD", "")]
@@ -138,7 +140,7 @@ async def test_the_store_prunes_by_itself(path: Path) -> None:
     clock = ManualClock(NOON)
     async with opened(path, clock) as store:
         await append_at(store, clock, 300)
-        await settle(store, "siem", taken(300, 300))
+        await settle(store, "siem", delivered(300, 300))
     await clock.advance(8 * DAY)
     async with opened(path, clock) as store:
         while await held(store):
@@ -146,7 +148,7 @@ async def test_the_store_prunes_by_itself(path: Path) -> None:
         assert (await store.ledger()).balanced
 
 
-async def test_freed_room_is_used_again(path: Path) -> None:
+async def test_freed_space_is_used_again(path: Path) -> None:
     clock = ManualClock()
     sizes = []
     async with opened(path, clock) as store:
@@ -157,7 +159,7 @@ async def test_freed_room_is_used_again(path: Path) -> None:
             if not day:
                 await at_rest(store, path)
                 sizes.append(path.stat().st_size)
-            await settle(store, "siem", taken(500 * (day + 1), 500))
+            await settle(store, "siem", delivered(500 * (day + 1), 500))
             await clock.advance(8 * DAY)
             await prune(store)
         await store.close()
@@ -170,14 +172,14 @@ async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Pat
         batch = [event(size=1300 + number % 3500) for number in range(1000)]
         for first in range(0, 1000, 20):
             await store.append(Batch(batch[first : first + 20]), timeout=5)
-        await settle(store, "siem", taken(1000, 1000))
+        await settle(store, "siem", delivered(1000, 1000))
     raw = sum(len(one.body) for one in batch)
     assert path.stat().st_size < 1.4 * raw
     with closing(schema.connect_reader(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-async def test_the_log_is_emptied_into_the_file_in_idle_moments(path: Path) -> None:
+async def test_an_idle_store_checkpoints_its_wal(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     async with opened(path) as store:
         await store.append(Batch(events(20, size=2000)), timeout=5)

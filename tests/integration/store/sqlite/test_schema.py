@@ -79,7 +79,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (counting_less_than_it_holds, "holds event 5, but its counter is 0"),
     ],
 )
-async def test_what_is_no_sound_store_of_ours_is_named_and_left_as_it_is(
+async def test_a_file_that_is_not_a_sound_store_of_ours_is_named_and_left_as_it_is(
     path: Path, spoil: Callable[[Path], None], says: str
 ) -> None:
     spoil(path)
@@ -92,9 +92,7 @@ async def test_what_is_no_sound_store_of_ours_is_named_and_left_as_it_is(
     assert files(path) == before
 
 
-async def test_a_newer_version_that_is_only_in_the_log_yet_is_left_as_it_is(
-    path: Path, tmp_path: Path
-) -> None:
+async def test_a_newer_version_that_is_only_in_the_wal_is_left_as_it_is(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy" / "store.db"
     copy.parent.mkdir()
     with closing(schema.open_writer(path)) as db:
@@ -107,7 +105,7 @@ async def test_a_newer_version_that_is_only_in_the_log_yet_is_left_as_it_is(
     assert files(copy) == before
 
 
-async def test_a_log_without_its_store_is_not_mixed_into_a_new_one(path: Path) -> None:
+async def test_a_wal_without_its_store_is_not_mixed_into_a_new_one(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     log.write_bytes(b"events")
     with pytest.raises(StoreFormatError, match="holds events, but its store"):
@@ -121,13 +119,13 @@ def test_a_missing_directory_is_named(path: Path) -> None:
         schema.open_writer(path.parent / "nowhere" / "store.db")
 
 
-def test_half_a_store_left_by_a_crash_is_made_anew(path: Path) -> None:
+def test_half_a_store_left_by_a_crash_is_replaced(path: Path) -> None:
     path.with_name(path.name + ".new").write_bytes(b"SQLite format 3\x00 half")
     schema.open_writer(path).close()
     schema.open_writer(path).close()
 
 
-def test_a_new_store_is_its_owners_alone_and_durable(path: Path) -> None:
+def test_a_new_store_is_private_and_durable(path: Path) -> None:
     with closing(schema.open_writer(path)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert db.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -177,7 +175,7 @@ def shape(db: sqlite3.Connection) -> dict[str, object]:
     }
 
 
-async def test_a_store_of_version_1_is_brought_up_to_date_with_all_that_it_holds(path: Path) -> None:
+async def test_a_store_of_version_1_is_migrated_with_everything_in_it(path: Path) -> None:
     made_by_version_1(path)
     with pytest.raises(StoreFormatError, match="start the forwarder once to migrate it"):
         schema.connect_reader(path)
@@ -219,7 +217,7 @@ async def test_every_step_runs_once_and_in_its_order(path: Path) -> None:
     assert path.read_bytes()[60:64] == (newest + 2).to_bytes(4, "big")
 
 
-async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
+async def test_a_failed_step_leaves_the_version_before_it(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([event("one")]), timeout=5)
     first = "ALTER TABLE events ADD COLUMN colour TEXT"
@@ -233,13 +231,13 @@ async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> Non
         assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", None)]
 
 
-def test_reading_where_there_is_no_store_says_so_and_makes_none(path: Path) -> None:
+def test_reading_a_missing_store_says_so_and_creates_none(path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         schema.connect_reader(path)
     assert not path.exists()
 
 
-async def test_a_reader_sees_what_is_only_in_the_log(path: Path) -> None:
+async def test_a_reader_sees_events_that_are_only_in_the_wal(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
         with closing(schema.connect_reader(path)) as db:

@@ -16,13 +16,13 @@ from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
 from tests.integration.store.helpers import (
     attach,
+    delivered,
     event,
     events,
+    malformed_event,
     opened,
-    refused,
-    reject,
+    rejections,
     settle,
-    taken,
     view,
 )
 
@@ -41,11 +41,11 @@ except StoreLockedError as error:
 """
 
 
-async def test_everything_is_there_after_a_restart(path: Path) -> None:
+async def test_everything_survives_a_restart(path: Path) -> None:
     batch = events(4)
     async with opened(path) as store:
-        await store.append(Batch([*batch, batch[0]], [reject()]), timeout=5)
-        await settle(store, "siem", Settlement(2, delivered=1, dead=refused(2)))
+        await store.append(Batch([*batch, batch[0]], [malformed_event()]), timeout=5)
+        await settle(store, "siem", Settlement(2, delivered=1, dead=rejections(2)))
         await store.append(Batch(cursor=("acme", "after-7")), timeout=5)
     async with opened(path) as store:
         assert await attach(store, {"siem": "oldest"}) == {"siem": 2}
@@ -57,7 +57,7 @@ async def test_everything_is_there_after_a_restart(path: Path) -> None:
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (5, 2, 1)
 
 
-async def test_a_second_forwarder_on_the_store_is_refused_and_told_the_pid(path: Path) -> None:
+async def test_a_second_forwarder_on_the_store_is_refused_and_learns_the_pid(path: Path) -> None:
     async with opened(path) as store:
         second = await asyncio.to_thread(
             subprocess.run,
@@ -73,7 +73,7 @@ async def test_a_second_forwarder_on_the_store_is_refused_and_told_the_pid(path:
         await store.append(Batch([event()]), timeout=5)
 
 
-async def test_an_append_that_nobody_waits_for_any_more_is_still_committed(path: Path) -> None:
+async def test_a_cancelled_or_late_append_is_still_committed(path: Path) -> None:
     async with opened(path) as store:
         first, second = event(), event()
         cancelled = asyncio.create_task(store.append(Batch([first]), timeout=5))
@@ -88,7 +88,7 @@ async def test_an_append_that_nobody_waits_for_any_more_is_still_committed(path:
         ]
 
 
-async def test_what_was_appended_before_close_is_committed_by_it(path: Path) -> None:
+async def test_close_commits_earlier_appends(path: Path) -> None:
     settings = StoreSettings(path=path)
     store = await SqliteStore.open(settings, ManualClock(), Metrics())
     appends = [asyncio.create_task(store.append(Batch([one]), timeout=5)) for one in events(20)]
@@ -115,7 +115,7 @@ async def test_a_value_that_cannot_be_stored_fails_alone(path: Path) -> None:
         assert (ledger.stored, ledger.events) == (2, 2)
 
 
-async def test_an_event_stored_beside_a_value_that_cannot_be_is_not_stored_either(path: Path) -> None:
+async def test_a_value_that_cannot_be_stored_fails_its_whole_batch(path: Path) -> None:
     async with opened(path) as store:
         good = event()
         with pytest.raises(StoreError, match="cannot hold it"):
@@ -127,10 +127,10 @@ async def test_a_sink_that_is_not_attached_settles_nothing(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(1)), timeout=5)
         with pytest.raises(ValueError, match="not attached"):
-            await settle(store, "unknown", taken(1, 1))
+            await settle(store, "unknown", delivered(1, 1))
 
 
-async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Path) -> None:
+async def test_a_new_sink_starts_with_the_oldest_event_or_with_the_next(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
         assert await attach(store, {"siem": "oldest", "old": "oldest", "new": "now"}) == {
@@ -145,20 +145,20 @@ async def test_a_new_sink_begins_with_the_oldest_event_or_with_the_next(path: Pa
         assert ledger.balanced
 
 
-async def test_a_sink_that_the_store_knows_goes_on_where_it_was(path: Path) -> None:
+async def test_a_known_sink_continues_at_its_position(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
-        await settle(store, "siem", taken(2, 2))
+        await settle(store, "siem", delivered(2, 2))
         assert await attach(store, {"siem": "now"}) == {"siem": 2}
 
 
-async def test_no_sink_may_take_the_receivers_name(path: Path) -> None:
+async def test_no_sink_may_have_the_name_of_the_receiver(path: Path) -> None:
     async with opened(path) as store:
         with pytest.raises(StoreError, match="no sink may be named receiver"):
             await attach(store, {"receiver": "oldest"})
 
 
-async def test_a_cursor_holds_what_was_set_last(path: Path) -> None:
+async def test_a_cursor_has_the_last_stored_value(path: Path) -> None:
     async with opened(path) as store:
         assert await store.cursor("acme") is None
         await store.append(Batch(cursor=("acme", "1")), timeout=5)
@@ -194,7 +194,7 @@ async def disk_that_hangs(store: SqliteStore) -> AsyncIterator[None]:
         await hanging
 
 
-async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
+async def test_everything_that_waits_shares_one_commit(path: Path) -> None:
     metrics = Metrics()
     store = await SqliteStore.open(StoreSettings(path=path), ManualClock(), metrics)
     async with disk_that_hangs(store):
@@ -205,7 +205,7 @@ async def test_all_that_waits_is_committed_at_once(path: Path) -> None:
     assert metrics.registry.get_sample_value("forwarder_store_commit_duration_seconds_count") == 2
 
 
-async def test_each_of_many_posts_in_one_commit_is_told_what_was_new_of_its_own(path: Path) -> None:
+async def test_each_of_many_batches_in_one_commit_gets_its_own_result(path: Path) -> None:
     known, fresh = events(3), events(70)
     async with opened(path) as store:
         await store.append(Batch(known), timeout=5)
@@ -224,7 +224,7 @@ async def test_each_of_many_posts_in_one_commit_is_told_what_was_new_of_its_own(
         assert [stored.event for stored in held] == [*known, *fresh]
 
 
-async def test_a_disk_that_hangs_makes_the_store_unready_until_it_commits_again(path: Path) -> None:
+async def test_a_disk_that_hangs_makes_the_store_not_ready_until_it_commits_again(path: Path) -> None:
     async with opened(path) as store:
         async with disk_that_hangs(store):
             late = event()

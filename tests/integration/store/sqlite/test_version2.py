@@ -106,7 +106,7 @@ async def test_its_events_positions_and_cursors_are_as_they_were(path: Path) -> 
     )
 
 
-async def test_what_waits_is_delivered_and_settled(path: Path) -> None:
+async def test_its_waiting_events_are_delivered_and_settled(path: Path) -> None:
     async with opened(path, sinks=SINKS) as store:
         waiting = [one.seq for one in await view(store).read(9, limit=100, max_bytes=10**9)]
         assert waiting == [10, 11, 12, 13]
@@ -134,7 +134,7 @@ async def test_its_dead_letters_are_sent_again_or_discarded(path: Path) -> None:
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (14, 2, True)
 
 
-async def test_what_it_knows_is_a_duplicate_and_what_it_awaits_ends_by_a_copy(path: Path) -> None:
+async def test_its_events_are_duplicates_and_hook_copies_clear_pending_ones(path: Path) -> None:
     async with opened(path, sinks=SINKS) as store:
         copies = [*EVENTS, stored(21, "acme"), stored(22, "acme")]
         assert (await store.append(Batch(copies), timeout=5)).duplicates == 15

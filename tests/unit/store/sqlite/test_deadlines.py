@@ -20,7 +20,7 @@ def futures(count: int) -> list[asyncio.Future[Any]]:
     return [asyncio.get_running_loop().create_future() for _ in range(count)]
 
 
-async def test_each_wait_ends_at_its_own_time_whatever_the_order() -> None:
+async def test_each_future_expires_at_its_own_time_in_any_order() -> None:
     watched, expired = deadlines()
     late, soon, at_once = futures(3)
     for future, seconds in ((late, 0.12), (soon, 0.02), (at_once, 0.0)):
@@ -34,7 +34,7 @@ async def test_each_wait_ends_at_its_own_time_whatever_the_order() -> None:
     assert expired == [(at_once, 0.0), (soon, 0.02), (late, 0.12)]
 
 
-async def test_what_is_done_or_cancelled_does_not_expire() -> None:
+async def test_a_done_or_cancelled_future_does_not_expire() -> None:
     watched, expired = deadlines()
     done, cancelled, last = futures(3)
     for future in (done, cancelled, last):
@@ -45,7 +45,7 @@ async def test_what_is_done_or_cancelled_does_not_expire() -> None:
     assert expired == [(last, 0.01)]
 
 
-async def test_it_watches_again_after_it_had_nothing_to_watch() -> None:
+async def test_watching_resumes_after_a_pause() -> None:
     watched, expired = deadlines()
     for _ in range(2):
         (future,) = futures(1)

@@ -8,7 +8,7 @@ from forwarder.store.sqlite.uuid_key import decode, encode
 
 
 @given(st.uuids())
-def test_a_canonical_uuid_takes_16_bytes_and_comes_back_as_it_was(name: uuid.UUID) -> None:
+def test_a_canonical_uuid_takes_16_bytes_and_is_decoded_as_it_was(name: uuid.UUID) -> None:
     key = encode(str(name))
     assert isinstance(key, bytes)
     assert len(key) == 16
@@ -16,7 +16,7 @@ def test_a_canonical_uuid_takes_16_bytes_and_comes_back_as_it_was(name: uuid.UUI
 
 
 @given(st.text())
-def test_any_other_id_stays_as_it_was_spelled(name: str) -> None:
+def test_any_other_id_stays_text(name: str) -> None:
     assert decode(encode(name)) == name
 
 
@@ -32,7 +32,7 @@ def test_any_other_id_stays_as_it_was_spelled(name: str) -> None:
         "",
     ],
 )
-def test_another_spelling_is_another_key(name: str) -> None:
+def test_another_spelling_has_another_key(name: str) -> None:
     assert encode(name) == name
 
 
