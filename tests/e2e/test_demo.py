@@ -34,7 +34,7 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path) -> None:
     for number in (150, 2000):  # the second one empties the folder of the first
         done = run("demo", "--events", number, "--exit", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert f"All {number:,} events are accounted for, and 2 that Okta wrote of the hook" in done.stdout
+        assert f"All {number:,} events are accounted for, and 2 events of Okta about the hook" in done.stdout
     stats = run("stats", "--json", cwd=tmp_path)
     assert stats.returncode == 0, stats.stderr
     ledger = json.loads(stats.stdout)

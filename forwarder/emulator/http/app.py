@@ -15,6 +15,8 @@
 Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -25,6 +27,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from pydantic import ValidationError
 
+from forwarder.config_types import Listen
+from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.http.auth import Authenticator
@@ -42,8 +46,11 @@ from forwarder.emulator.http.responses import (
 )
 from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
 from forwarder.emulator.org import Emulator, Ledger
-from forwarder.emulator.settings import Faults
+from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.api import LOG_ROUTES
+from forwarder.http.connections import ConnectionLimiter
+from forwarder.http.server import Server
+from forwarder.http.settings import ListenerLimits
 
 
 class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,6 +77,25 @@ def create_app(emulator: Emulator) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+
+
+@asynccontextmanager
+async def serve(
+    settings: EmulatorSettings, listen: Listen, clock: Clock
+) -> AsyncIterator[tuple[Emulator, Listen]]:
+    """Run an org and serve it. Yield it with its address; with port 0 the system chooses the port.
+
+    Raises:
+        SettingsError: it cannot listen on the address.
+    """
+    async with Emulator(settings, clock) as emulator:
+        limiter = ConnectionLimiter(ListenerLimits(), clock, lambda _: None)
+        server = Server(create_app(emulator), listen, limiter)
+        await server.start()
+        try:
+            yield emulator, server.address
+        finally:
+            await server.stop(1.0)
 
 
 async def _admit(request: OktaRequest) -> None:

@@ -112,7 +112,7 @@ def test_a_demo_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("demo", "--events", 1, "--exit", "--dir", tmp_path / "file" / "demo")
     assert done.exit_code == 2
-    assert "cannot be made ready: Not a directory" in done.output
+    assert "cannot be prepared: Not a directory" in done.output
 
 
 def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--hook", "http://127.0.0.1:1/x"], "--hook-secret"),
         (["--listen", "nowhere"], "--listen: 'nowhere' is not an address"),
         (["--client", "0oa1"], "--client needs --client-key"),
-        (["--no-dpop"], "belong to a --client"),
+        (["--no-dpop"], "need --client"),
         (["--client", "0oa1", "--client-key", "/nowhere/key.pem"], "--client-key: the file"),
         (["--client", "0oa1", "--client-key", __file__], "--client-key: this is not a key"),
         (["--log-delay", "5"], "--log-delay"),
