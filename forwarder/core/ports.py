@@ -155,25 +155,27 @@ class Sink(Protocol):
     """Where a copy of every event goes."""
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Try to deliver `batch` once, with no retry inside. It never raises for what the other side does: a
-        failure is an outcome. It may be cancelled at any await. It holds the event loop for at most 20 ms at
-        a time."""
+        """Try to deliver `batch` once.
+
+        It does not retry, and it does not raise if the other side fails: that is a result. It may be cancelled at
+        any await. It holds the event loop for at most 20 ms at a time.
+        """
         ...
 
     async def close(self) -> None:
-        """Let go of everything. Safe to call twice and without a `send`."""
+        """Release everything. Safe to call twice, and without a `send`."""
         ...
 
 
 class Clock(Protocol):
-    """Time, so that tests own it."""
+    """The time, which tests control."""
 
     def now(self) -> Micros:
-        """The wall clock."""
+        """Return the time of the wall clock."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         ...
 
     async def sleep(self, seconds: float) -> None:
