@@ -1,4 +1,4 @@
-"""SqliteStore, delivery loop and sink against a real Elasticsearch that fails: every event there once, and none lost."""
+"""Store, delivery loop and sink against a real Elasticsearch that fails: every event there once, and none lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
