@@ -68,15 +68,17 @@ def backfill(
     since, until = _within_retention(since, until)
     request = BackfillRequest(org, since, until, min(1.0, share / ours), dry_run)
     output = _Output()
+    stopped = False
     try:
         if ask(settings.store.path, request, output.show_json, timeout=None) is None:
             asyncio.run(_run_here(settings, request, share, output.show))
     except KeyboardInterrupt:
-        output.close()
-        click.secho("Stopped. Run the same command again to resume.", fg="yellow", err=True)
-        raise SystemExit(1) from None
+        stopped = True
     finally:
         output.close()
+    if stopped:
+        click.secho("Stopped. Run the same command again to resume.", fg="yellow", err=True)
+        raise SystemExit(1)
     if output.last is not None:
         click.secho(f"Fetched: {_describe(output.last)}.", fg="green")
 
@@ -130,15 +132,16 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
 
 
 class _Output:
-    """Shows the plan, then a progress bar.
-
-    Attributes:
-        last: the last progress; None if nothing was fetched.
-    """
+    """Shows the plan, then a progress bar; `last` is None if nothing was fetched."""
 
     def __init__(self) -> None:
+        from rich import progress as rich
+        from rich.console import Console
+
+        columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
+        text = rich.TextColumn("{task.description}")
+        self._bar = rich.Progress(*columns, text, console=Console(stderr=True))
         self.last: Progress | None = None
-        self._bar: Any = None
 
     def show_json(self, report: Any) -> None:
         """Show what a running forwarder reports."""
@@ -152,24 +155,18 @@ class _Output:
         from forwarder.okta.system_log.backfill import Plan
 
         if isinstance(report, Plan):
-            self._since, self._length = report.since, report.until - report.since
             _print_plan(report)
+            self._since = report.since
+            self._row = self._bar.add_task("", total=(report.until - report.since) / SECOND)
             return
-        if self._bar is None:
-            from rich import progress as rich
-            from rich.console import Console
-
-            columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
-            text = rich.TextColumn("{task.description}")
-            self._bar = rich.Progress(*columns, text, console=Console(stderr=True))
-            self._row = self._bar.add_task("", total=self._length / SECOND)
+        if self.last is None:
             self._bar.start()
         self.last = report
         done = (report.reached - self._since) / SECOND
         self._bar.update(self._row, completed=done, description=_describe(report))
 
     def close(self) -> None:
-        if self._bar is not None:
+        if self.last is not None:
             self._bar.stop()
 
 

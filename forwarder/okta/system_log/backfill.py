@@ -159,9 +159,8 @@ class Backfill:
         page = await self._log.first_page(since, until)
         if page.next_link is None or page.newest is None:
             return len(page.events)
-        return max(
-            len(page.events), round(len(page.events) * (until - since) / max(page.newest - since, SECOND))
-        )
+        first = page.events[0].published
+        return max(1, round((until - first) / max(page.newest - first, SECOND))) * len(page.events)
 
     async def _fetch(self, plan: Plan, report: Report) -> Progress:
         progress = Progress(plan.since)

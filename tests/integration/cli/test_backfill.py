@@ -144,7 +144,7 @@ async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         (["--since", "yesterday"], "is not a time"),
         (["--since", "1h", "--until", "2h"], "--since must be before --until"),
@@ -154,9 +154,9 @@ async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None
         ([], "--since"),
     ],
 )
-async def test_wrong_usage_ends_with_2(there: Scene, words: list[str], told: str) -> None:
+async def test_wrong_usage_ends_with_2(there: Scene, words: list[str], text: str) -> None:
     code, said = await there.run(*words)
-    assert (code, told in said) == (2, True), said
+    assert (code, text in said) == (2, True), said
 
 
 async def test_an_org_without_credentials_cannot_be_asked(there: Scene) -> None:

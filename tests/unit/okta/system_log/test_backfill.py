@@ -7,7 +7,7 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, StoreF
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import PAUSE, Backfill, BackfillRequest, Plan, Progress
+from forwarder.okta.system_log.backfill import PAUSE, Backfill, BackfillRequest, Plan, Progress, backlog
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock
@@ -184,6 +184,12 @@ async def test_it_waits_while_the_sinks_are_behind(there: Scene) -> None:
     assert there.uuids == ["a"]
 
 
+def test_more_than_50_000_waiting_events_of_a_sink_are_a_backlog() -> None:
+    assert backlog({}) is None
+    assert backlog({"archive": 50_000}) is None
+    assert backlog({"archive": 3, "siem": 50_001}) == "50,001 events wait for the sink siem"
+
+
 async def test_it_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(there: Scene) -> None:
     there.happened(*"abcdefghi", at=NOON - 2 * HOUR)
     there.calls_per_minute = 5
@@ -247,6 +253,7 @@ async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> N
     plan = await there.plan(NOON - HOUR, NOON, task)
     assert plan.events == pytest.approx(1000, rel=0.1)
     assert len(there.api.calls) == 1
+    assert (await there.plan(NOON - 9 * HOUR, NOON, task)).events == pytest.approx(1000, rel=0.1)
     assert (await there.plan(NOON - 9 * HOUR, NOON - 8 * HOUR, task)).events == 0
     assert (await there.plan(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000, task)).events == 4
     assert there.store.events == []

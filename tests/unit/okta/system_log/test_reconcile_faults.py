@@ -35,7 +35,7 @@ class OurHook:
 
 
 class RushingClock(ManualClock):
-    """Time that passes at once: whoever sleeps is not kept waiting."""
+    """Time that passes at once for a task that sleeps."""
 
     async def sleep(self, seconds: float) -> None:
         self._elapsed += seconds
