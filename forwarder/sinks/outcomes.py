@@ -149,8 +149,8 @@ def _http_verdict(status: int) -> Verdict:
 def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
     """Return what the gRPC status `code`, as in `UNAVAILABLE`, means for all `events` of a call.
 
-    Only `detail`, its text, separates "message too large" from "busy" (both are RESOURCE_EXHAUSTED, and the first
-    would be sent again without end), and an unreachable server from one that is not ready.
+    Only `detail`, its text, separates "message too large" from "busy" (both are RESOURCE_EXHAUSTED, and the
+    first would be sent again without end), and an unreachable server from one that is not ready.
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -184,7 +184,7 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may be an HTTP date; None if there is no valid one."""
+    """Return the seconds of a `Retry-After` header, which may be a date; None if there is no valid one."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

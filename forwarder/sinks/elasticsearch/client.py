@@ -1,5 +1,4 @@
-"""The client of an Elasticsearch cluster, built from a sink's settings: for events, and for `forwarder
-setup`."""
+"""The client of an Elasticsearch cluster: for events, and for `forwarder setup`."""
 
 import ssl
 from collections.abc import Mapping

@@ -90,8 +90,7 @@ class ElasticsearchSink:
 
 
 def _no_response(error: elastic_transport.TransportError) -> outcomes.Verdict:
-    """Return what a missing response means. The client's own classes say more than the causes that they
-    carry."""
+    """Return what a missing response means. The client's own errors say more than their causes."""
     if outcomes.error_verdict(error) is outcomes.TLS_UNTRUSTED:
         return outcomes.TLS_UNTRUSTED
     if isinstance(error, elastic_transport.ConnectionTimeout):

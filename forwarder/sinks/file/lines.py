@@ -161,8 +161,7 @@ class LineFile:
     # Rotation
 
     def _rotation_is_due(self, size: int) -> bool:
-        """Whether the file must be rotated before `size` bytes are written. A larger batch still goes into
-        one file."""
+        """Whether to rotate before writing `size` bytes. A batch is never split between two files."""
         if not self._length:
             return False
         period = max(1, int(self._settings.rotate_age * SECOND))  # counted from midnight UTC if it is a day

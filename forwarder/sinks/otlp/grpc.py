@@ -5,7 +5,7 @@ until its timeout. An interceptor is gRPC's own way to see each call. The only p
 in which the exporter creates its channel.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RetryReason
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, ResponseRecorder
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, Exporter, ExportResult
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
@@ -37,61 +37,28 @@ _NEVER = (grpc.StatusCode.OK,)
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
-class GrpcExporter:
-    """`Exporter` over gRPC. Nothing is read or opened before the first `export`, which runs in a thread."""
+class GrpcExporter(Exporter, grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """The exporter over gRPC; it intercepts its own calls."""
 
-    def __init__(self, settings: OtlpSinkSettings, timeout: float) -> None:
-        self._settings = settings
-        self._timeout = timeout
-        self._recorder = _Interceptor()
-        self._exporter: _RecordedExporter | None = None
-        self._closed = False
-
-    def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        self._exporter = exporter = self._exporter or self._connect()
-        if self._closed:
-            exporter.shutdown()
-        return self._recorder.export(exporter, records)
-
-    def close(self) -> None:
-        self._closed = True
-        if self._exporter is not None:
-            self._exporter.shutdown()
-
-    def _connect(self) -> "_RecordedExporter":
-        settings = self._settings
+    def connect(self) -> LogRecordExporter:
+        """Create the SDK's exporter, as `Exporter.connect`."""
+        settings = self.settings
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"
-        # Every argument is given and none is empty, because the SDK reads the environment for each one that
-        # is not.
-        return _RecordedExporter(
-            self._recorder,
+        # Every argument is given and none is empty, because the SDK reads the environment for the others.
+        return _InterceptedExporter(
+            self,
             endpoint=settings.url,
             insecure=not settings.uses_tls,
             credentials=_credentials(settings) if settings.uses_tls else None,
             headers=(("user-agent", _AGENT), *headers),
-            timeout=self._timeout,
+            timeout=settings.delivery.timeout,
             compression=grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression,
             channel_options=_CHANNEL,
             retryable_error_codes=_NEVER,
             meter_provider=NoOpMeterProvider(),
         )
 
-
-class _RecordedExporter(OTLPLogExporter):
-    """The SDK's exporter with a recorder on its channel."""
-
-    def __init__(self, recorder: "_Interceptor", **settings: Any) -> None:
-        self._recorder = recorder  # the base class creates its channel in its constructor
-        super().__init__(**settings)
-
-    def _initialize_channel_and_stub(self) -> None:
-        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
-        channel = grpc.intercept_channel(self._channel, self._recorder)
-        self._client = LogsServiceStub(channel)  # type: ignore[no-untyped-call,assignment]  # as above
-
-
-class _Interceptor(ResponseRecorder, grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
     def intercept_unary_unary(
         self, proceed: Callable[..., Any], details: grpc.ClientCallDetails, request: ExportLogsServiceRequest
     ) -> grpc.Call:
@@ -110,6 +77,19 @@ class _Interceptor(ResponseRecorder, grpc.UnaryUnaryClientInterceptor):  # type:
         verdict = outcomes.grpc_verdict(code, self.records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
         return ExportResult(verdict, f"{code}: {text}" if text else code, _wait(call), answered=answered)
+
+
+class _InterceptedExporter(OTLPLogExporter):
+    """The SDK's exporter with an interceptor on its channel."""
+
+    def __init__(self, interceptor: grpc.UnaryUnaryClientInterceptor, **settings: Any) -> None:
+        self._interceptor = interceptor  # the base class creates its channel in its constructor
+        super().__init__(**settings)
+
+    def _initialize_channel_and_stub(self) -> None:
+        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        channel = grpc.intercept_channel(self._channel, self._interceptor)
+        self._client = LogsServiceStub(channel)  # type: ignore[no-untyped-call,assignment]  # as above
 
 
 def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:

@@ -7,7 +7,6 @@ response first: it records what the response means, and raises an exception for 
 acceptance, which the exporter does not retry.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import requests
@@ -19,11 +18,10 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter
 
-from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, ExportResult, ResponseRecorder
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, Exporter, ExportResult
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _BODY_LIMIT = 64 * 1024
@@ -32,45 +30,42 @@ _BODY_LIMIT = 64 * 1024
 _CHUNK = 8 * 1024
 
 
-class HttpExporter:
-    """`Exporter` over HTTP with protobuf."""
+class HttpExporter(Exporter):
+    """The exporter over HTTP with protobuf."""
 
-    def __init__(self, settings: OtlpSinkSettings, timeout: float, clock: Clock) -> None:
-        self._session = _Session(settings, clock)
-        # Every argument is given, because the SDK reads the environment for each one that is not.
-        self._exporter = OTLPLogExporter(
+    def connect(self) -> LogRecordExporter:
+        """Create the SDK's exporter, as `Exporter.connect`."""
+        settings = self.settings
+        session = _Session(self)
+        # Every argument is given, because the SDK reads the environment for the others.
+        exporter = OTLPLogExporter(
             endpoint=settings.url,
-            timeout=timeout,
+            timeout=settings.delivery.timeout,
             compression=Compression.NoCompression,  # the session compresses, four times as fast
-            session=self._session,
+            session=session,
             max_request_size=0,
             meter_provider=NoOpMeterProvider(),
         )
         # Only now: the exporter has set them from the environment.
-        self._session.verify = str(settings.ca_file) if settings.ca_file else True
-        self._session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
-
-    def export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        return self._session.export(self._exporter, records)
-
-    def close(self) -> None:
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        session.verify = str(settings.ca_file) if settings.ca_file else True
+        session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
+        return exporter
 
 
 class _NotAcceptedError(Exception):
-    """Stops the exporter. The reason is in `_Session.result`."""
+    """Stops the exporter. The reason is in `Exporter.result`."""
 
 
-class _Session(ResponseRecorder, requests.Session):
-    """Sends exactly what the settings say, and records the response."""
+class _Session(requests.Session):
+    """Sends exactly what the settings say, and gives the response to `exporter`."""
 
-    def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
+    def __init__(self, exporter: Exporter) -> None:
         super().__init__()
+        self._exporter = exporter
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.headers.clear()
-        self._clock = clock
-        self._gzip = settings.compression == "gzip"
-        self._headers = _headers(settings)
+        self._gzip = exporter.settings.compression == "gzip"
+        self._request_headers = _headers(exporter.settings)
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
         """Send the exporter's request, without its headers, which include those of the environment.
@@ -78,14 +73,14 @@ class _Session(ResponseRecorder, requests.Session):
         Raises:
             _NotAcceptedError: the server did not accept it.
         """
-        self.result = NO_RESPONSE  # whatever happens from here on, a request was started
+        self._exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
         body: bytes = options["data"]
         try:
             response = super().request(
                 method,
                 url,
                 data=igzip.compress(body, 1) if self._gzip else body,
-                headers=self._headers,
+                headers=self._request_headers,
                 timeout=options["timeout"],
                 allow_redirects=False,
                 stream=True,
@@ -94,17 +89,17 @@ class _Session(ResponseRecorder, requests.Session):
         except OSError as error:  # requests' own errors are OSErrors
             timed_out = isinstance(error, requests.Timeout)
             verdict = outcomes.TIMEOUT if timed_out else outcomes.error_verdict(error)
-            self.result = ExportResult(verdict, _root_text(error), answered=False)
+            self._exporter.result = ExportResult(verdict, _root_text(error), answered=False)
             raise _NotAcceptedError from error
-        self.result = self._read(response, content)
-        if self.result.verdict != outcomes.DELIVERED:
+        self._exporter.result = result = self._read(response, content)
+        if result.verdict != outcomes.DELIVERED:
             raise _NotAcceptedError
         return response
 
     def _read(self, response: requests.Response, content: bytes) -> ExportResult:
-        verdict = outcomes.request_verdict(response.status_code, self.records)
+        verdict = outcomes.request_verdict(response.status_code, self._exporter.records)
         if verdict != outcomes.DELIVERED:
-            wait = outcomes.retry_after(response.headers.get("Retry-After"), self._clock.now())
+            wait = outcomes.retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
             return ExportResult(verdict, _detail(response, content), wait)
         message = _decode(response, content)
         if message is None:

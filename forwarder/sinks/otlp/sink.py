@@ -64,8 +64,10 @@ class OtlpSink:
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
     async def _export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        # An exporter belongs to one call at a time. It is used again only if the server answered: otherwise,
-        # also if this call is cancelled, its thread may still run, or its connection may be dead.
+        # The worker cancels a `send` after `delivery.timeout`; the exporter uses the same timeout, which ends
+        # the thread that then remains. An exporter belongs to one call at a time. It is used again only if
+        # the server answered: otherwise, also if this call is cancelled, its thread may still run, or its
+        # connection may be dead.
         exporter = self._idle.pop() if self._idle else self._connect()
         answered = False
         try:
@@ -83,17 +85,14 @@ class OtlpSink:
 
 
 def _exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
-    """Return what creates an exporter. Only the libraries of its protocol are loaded: each costs about 20
-    MB."""
-    # The worker cancels a `send` after this time; the exporter's own limit ends the thread that then remains.
-    timeout = settings.delivery.timeout
+    """Return what creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
     if settings.protocol == "grpc":
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
 
-        return lambda: GrpcExporter(settings, timeout)
+        return lambda: GrpcExporter(settings, clock)
     from forwarder.sinks.otlp.http import HttpExporter  # noqa: PLC0415  # as above
 
-    return lambda: HttpExporter(settings, timeout, clock)
+    return lambda: HttpExporter(settings, clock)
 
 
 async def _in_daemon_thread(call: Callable[[], _T]) -> _T:

@@ -157,7 +157,7 @@ async def test_a_send_can_be_cancelled_during_a_response_that_never_ends() -> No
 
 
 async def test_a_record_that_cannot_be_encoded_is_found_by_halves(server: FakeOtlpHttp) -> None:
-    exporter = HttpExporter(OtlpSinkSettings(endpoint=server.url), 5.0, ManualClock())
+    exporter = HttpExporter(OtlpSinkSettings(endpoint=server.url), ManualClock())
     good, bad = (record(stored.event) for stored in stored_events(2))
     bad.log_record.timestamp = -1
     pair = await asyncio.to_thread(exporter.export, [good, bad])
