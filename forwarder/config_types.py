@@ -57,15 +57,15 @@ Duration = Annotated[float, BeforeValidator(_seconds), _written("500ms", "2s", "
 """Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
 
 
-def split_http_url(url: str) -> SplitResult:
-    """Split the http or https URL of a server.
+def split_http_url(url: str, credentials: str) -> SplitResult:
+    """Split the http or https URL of a server. `credentials` names the keys where credentials belong.
 
     Raises:
         ValueError: it is not one, or it has credentials, which would appear in logs, a query or a fragment.
     """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL appears in logs: remove the credentials, and write them in the keys for them")
+        raise ValueError(f"a URL appears in logs; remove the credentials, and write them as {credentials}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a URL of a server; write one like https://host:9200")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):

@@ -22,7 +22,6 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.exporter import NO_RESPONSE, Exporter, ExportResult
-from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _BODY_LIMIT = 64 * 1024
 """Bytes of a response that are read. A real one has a few hundred at most."""
@@ -65,7 +64,12 @@ class _Session(requests.Session):
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.headers.clear()
         self._gzip = exporter.settings.compression == "gzip"
-        self._request_headers = _headers(exporter.settings)
+        self._request_headers = {
+            "user-agent": "okta-forwarder",
+            **{name: value.reveal() for name, value in exporter.settings.headers.items()},
+            "content-type": "application/x-protobuf",
+            **({"content-encoding": "gzip"} if self._gzip else {}),
+        }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
         """Send the exporter's request, without its headers, which include those of the environment.
@@ -114,15 +118,6 @@ def _root_text(error: BaseException) -> str:
     """Return the text of the innermost cause: the libraries wrap it three times, in words for programmers."""
     *_, root = outcomes.error_chain(error)
     return str(root) or type(root).__name__
-
-
-def _headers(settings: OtlpSinkSettings) -> dict[str, str]:
-    headers = {"user-agent": "okta-forwarder"}
-    headers |= {name: value.reveal() for name, value in settings.headers.items()}
-    headers["content-type"] = "application/x-protobuf"
-    if settings.compression == "gzip":
-        headers["content-encoding"] = "gzip"
-    return headers
 
 
 def _body(response: requests.Response) -> bytes:

@@ -75,7 +75,7 @@ class OtlpSinkSettings(SinkSettings):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, written: str) -> str:
-        split_http_url(written)
+        split_http_url(written, "`headers`")
         return written
 
     @field_validator("headers")

@@ -19,7 +19,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"endpoint": "http://"}, "is not a URL"),
         ({"endpoint": "http://[::1"}, "Invalid IPv6"),
         ({"endpoint": "http://host:99999"}, "out of range"),
-        ({"endpoint": "http://me:pass@host:4318"}, "write them in the keys"),
+        ({"endpoint": "http://me:pass@host:4318"}, "write them as `headers`"),
         ({"endpoint": "http://host:4318/v1/logs?key=1"}, "may have only scheme"),
         ({"endpoint": "http://ho st:4318"}, "may have only scheme"),
         ({"endpoint": "http://host:4317/v1/logs", "protocol": "grpc"}, "a gRPC endpoint has no path"),
