@@ -55,7 +55,7 @@ unit: setup ## the pure tests
 	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
 
 quick: setup ## run every test that needs no real server, in about a minute
-	$(BIN)/pytest -q $(QUICK) $(ARGS)
+	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)
 
 coverage: setup ## the quick tests, with the coverage of the package held to its floor
 	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage $(ARGS)

@@ -36,7 +36,7 @@ CollectorFactory = Callable[..., Collector]
 # is a fault of the change, and new examples are for the machines of people.
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
-# For `make unit`: a fifth of the examples, so that the pure tests take seconds.
+# For `make unit` and `make quick`: a fifth of the examples. `make test` takes them all.
 hypothesis.settings.register_profile("inner", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 

@@ -21,6 +21,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
+from tests.examples import examples
 from tests.fakes.clock import ManualClock
 from tests.integration.store.helpers import attach, commands, event, malformed_event, prune, settle, view
 from tests.model.model import RETENTION, WINDOW, Model, Sink
@@ -333,4 +334,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreAgainstModel = StoreMachine.TestCase
-TestStoreAgainstModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestStoreAgainstModel.settings = settings(examples(25), stateful_step_count=40)
