@@ -202,23 +202,25 @@ def ask(
         except OSError as error:
             text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
             raise StoreError(f"{text}; run this as its user") from error
-        reply = _Reply()
         try:
-            connection.sendall(line)
-            with connection.makefile("rb") as lines:
-                while reply.result is None and reply.error is None:
-                    reply = msgspec.json.decode(lines.readline(), type=_Reply)
-                    if reply.progress is not None:
-                        on_progress(reply.progress)
+            reply = _exchange(connection, line, on_progress)
         except TimeoutError as error:
-            raise StoreTimeoutError(
-                f"the forwarder on {store} did not answer within {timeout:g} s; it may still do it"
-            ) from error
+            text = f"the forwarder on {store} did not answer within {timeout:g} s"
+            raise StoreTimeoutError(f"{text}; it may still do it") from error
         except (OSError, msgspec.MsgspecError) as error:
-            raise StoreError(
-                f"the forwarder on {store} did not answer ({error}); it may have done it all the same"
-            ) from error
+            text = f"the forwarder on {store} did not answer ({error})"
+            raise StoreError(f"{text}; it may have done it all the same") from error
     if reply.error is not None:
         kind: type[ForwarderError] = getattr(errors, reply.kind) if reply.kind in _ERRORS else ForwarderError
         raise kind(reply.error)
     return reply.result
+
+
+def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any], None]) -> _Reply:
+    connection.sendall(line)
+    with connection.makefile("rb") as lines:
+        while True:
+            reply = msgspec.json.decode(lines.readline(), type=_Reply)
+            if reply.progress is None:
+                return reply
+            on_progress(reply.progress)
