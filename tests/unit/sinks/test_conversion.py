@@ -1,0 +1,45 @@
+"""Each event of a batch is converted and sent, or rejected alone."""
+
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event
+from forwarder.core.outcome import BatchResult, RejectReason
+from forwarder.sinks.conversion import send_converted
+from forwarder.sinks.outcomes import DETAIL_LIMIT
+from tests.contract.sinks import stored_events
+
+
+async def test_an_event_that_cannot_be_converted_is_rejected_and_the_others_are_sent() -> None:
+    batch = stored_events(4)
+    errors = {
+        batch[1].event.uuid: UnmappableError("x" * 5_000),
+        batch[2].event.uuid: ZeroDivisionError("a bug of the mapping"),
+    }
+
+    def convert(event: Event) -> str:
+        if error := errors.get(event.uuid):
+            raise error
+        return event.uuid
+
+    async def send(seqs: list[int], converted: list[str]) -> BatchResult:
+        assert converted == [batch[0].event.uuid, batch[3].event.uuid]
+        return BatchResult(delivered=seqs)
+
+    result = await send_converted(batch, convert, send)
+    assert result.delivered == [1, 4]
+    assert [(rejection.seq, rejection.reason) for rejection in result.rejected] == [
+        (2, RejectReason.UNMAPPABLE),
+        (3, RejectReason.UNMAPPABLE),
+    ]
+    assert len(result.rejected[0].detail) == DETAIL_LIMIT
+    assert "ZeroDivisionError: a bug of the mapping" in result.rejected[1].detail
+
+
+async def test_nothing_is_sent_if_no_event_can_be_converted() -> None:
+    def convert(_event: Event) -> str:
+        raise UnmappableError("no")
+
+    async def send(_seqs: list[int], _converted: list[str]) -> BatchResult:
+        raise AssertionError("there is nothing to send")
+
+    result = await send_converted(stored_events(2), convert, send)
+    assert (result.delivered, [rejection.seq for rejection in result.rejected]) == ((), [1, 2])
