@@ -131,8 +131,7 @@ def _body(response: requests.Response) -> bytes:
 
 
 def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
-    """Return the message of an OTLP server, which may be empty or JSON; None if the response is no such
-    message."""
+    """Return the message of an OTLP server, which may be empty or JSON; None if it is something else."""
     kind = response.headers.get("Content-Type", "")
     if "html" in kind or (content and kind.startswith("text/")):
         return None  # "It works!" can be decoded: as one field that the message does not have
