@@ -154,13 +154,13 @@ async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event
         async with asyncio.timeout(timeout):
             await emulator.drain()
             while not stop.is_set():
-                status, counts = await forwarder.status.gather(), emulator.counts()
+                status, ledger = await forwarder.status.gather(), emulator.ledger()
                 waiting = sum(sink["waiting"] for sink in status["sinks"].values())
                 missed = status["okta"][_ORG]["log"]["missed"]
                 if (
                     not waiting
-                    and status["stored"] >= counts.events + counts.own
-                    and missed >= counts.dropped
+                    and status["stored"] >= len(ledger.events) + len(ledger.own)
+                    and missed >= len(ledger.dropped)
                 ):
                     return
                 await emulator.clock.sleep(0.05)
@@ -197,10 +197,11 @@ class _View:
         status, ledger = await self._forwarder.status.gather(), self._emulator.ledger()
         emitted = [*ledger.events, *ledger.own]
         gaps = open_commands(self._forwarder.settings.store, self._emulator.clock).gaps()
-        dropped = {uuid for hook in ledger.hooks.values() for uuid in hook.dropped}
         problems = _problems(status, emitted, self._file)
-        if {gap.uuid for gap in gaps.events} != dropped:
-            problems.append(f"Okta dropped {len(dropped):,} events, but {gaps.count:,} are marked as missed")
+        if {gap.uuid for gap in gaps.events} != ledger.dropped:
+            problems.append(
+                f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} are marked as missed"
+            )
         self._console.print(await self._table())
         if gaps.count:
             self._console.print(
@@ -219,14 +220,14 @@ class _View:
         return 0
 
     async def _table(self) -> Table:
-        status, counts = await self._forwarder.status.gather(), self._emulator.counts()
+        status, ledger = await self._forwarder.status.gather(), self._emulator.ledger()
         okta = status["okta"][_ORG]
         codes = self._counted("hook_requests", "code")
         accepted = codes.pop("200", 0)
         from_log = self._counted("events_received", "via").get("log", 0)
         rows = [
-            ("Okta org", f"{counts.events:,} events emitted", f"{counts.waiting:,} waiting for delivery"),
-            ("hook", okta["hook"]["condition"], f"{counts.dropped:,} events dropped by Okta"),
+            ("Okta org", f"{len(ledger.events):,} events emitted", f"{self._emulator.waiting:,} waiting for delivery"),
+            ("hook", okta["hook"]["condition"], f"{len(ledger.dropped):,} events dropped by Okta"),
             ("receiver", f"{accepted:,} requests accepted", f"{sum(codes.values()):,} refused"),
             ("System Log", f"{from_log:,} events found only there", f"{okta['log']['missed']:,} missed by the hook"),
             ("store", f"{status['stored']:,} events on disk", f"{status['duplicates']:,} duplicates removed"),

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of events whose type only the System Log has.",
 )
-@click.option("--quota", type=int, help="Events that hooks may carry in 24 hours (Okta: 400000).")
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
 @click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret of that hook.")
 @click.option("--hook-header", default="Authorization", show_default=True, help="The header of that secret.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice
 from random import Random
@@ -15,10 +15,9 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
-from forwarder.emulator.hooks.deliverer import Deliverer, Quota
+from forwarder.emulator.hooks.deliverer import Deliverer
 from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.hooks.queue import HookQueue
-from forwarder.emulator.hooks.receiver_client import ReceiverClient
 from forwarder.emulator.hooks.reports import HookReports
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.settings import EmulatorSettings
@@ -47,7 +46,7 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """All events, and what became of them.
+    """All events, and what became of them. Copying a million uuids takes some milliseconds.
 
     Attributes:
         events: uuids of every event that was emitted.
@@ -59,19 +58,16 @@ class Ledger(msgspec.Struct, frozen=True):
     own: list[str]
     hooks: dict[str, HookLedger]
 
-
-class LedgerCounts(msgspec.Struct, frozen=True):
-    """The ledger in numbers, of all hooks together; cheap, for a live view."""
-
-    events: int
-    own: int
-    delivered: int
-    dropped: int
-    waiting: int
+    @property
+    def dropped(self) -> set[str]:
+        """The uuids that any hook dropped."""
+        return {uuid for hook in self.hooks.values() for uuid in hook.dropped}
 
 
 class Emulator:
     """An Okta org. Enter it as a context manager to start delivery; leaving it drops what still waits.
+
+    Methods raise OktaApiError where Okta would refuse the call.
 
     Attributes:
         hooks: the event hooks; a caller of the API uses the methods of this class instead, where there is one.
@@ -91,14 +87,12 @@ class Emulator:
             edge_case_share=settings.edge_case_share,
             log_only_share=settings.log_only_share,
         )
-        reports = HookReports(Generator(self._random("reports"), origin=settings.url), clock, self._report)
-        self._reports = reports
-        self.hooks = Hooks(clock, self._random("hooks"), reports.changed)
+        reporter = Generator(self._random("reports"), origin=settings.url)
+        self._reports = HookReports(reporter, clock, self._report)
+        self.hooks = Hooks(clock, self._random("hooks"), self._reports.changed)
         self.log_fault_random = self._random("faults of the log")
         self._log_delay_random = self._random("delays of the log")
-        self._receivers = ReceiverClient(settings.timeout, settings.ca_file)
-        quota = Quota(clock, settings.quota, reports)
-        self._deliverer = Deliverer(settings.url, self._receivers, clock, quota, reports)
+        self._deliverer = Deliverer(settings, clock, self._reports.undelivered)
         self._uuids: list[str] = []
         self._own_uuids: list[str] = []
         self._queues: dict[str, HookQueue] = {}
@@ -120,14 +114,10 @@ class Emulator:
             # Without the body's error, which the group would wrap: all of its tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
-            await self._receivers.close()
+            await self._deliverer.close()
 
     def create_hook(self, body: bytes) -> Hook:
-        """Create a hook from the body of `POST /api/v1/eventHooks`.
-
-        Raises:
-            OktaApiError: Okta would refuse it.
-        """
+        """Create a hook from the body of `POST /api/v1/eventHooks`."""
         hook = self.hooks.create(body)
         deliver = partial(self._deliverer.deliver, hook)
         random = self._random(f"faults of {hook.id}")
@@ -152,9 +142,6 @@ class Emulator:
             name: of the hook.
             header: the header that carries the secret.
             types: event types.
-
-        Raises:
-            OktaApiError: Okta would refuse it.
         """
         auth = {"type": "HEADER", "key": header, "value": secret}
         spec = {
@@ -165,14 +152,10 @@ class Emulator:
         return self.create_hook(msgspec.json.encode(spec))
 
     async def verify(self, hook_id: str) -> Hook:
-        """Send the challenge to a hook's receiver; if it echoes the challenge, the hook becomes VERIFIED.
-
-        Raises:
-            OktaApiError: the hook does not exist, or the receiver sent no correct echo.
-        """
+        """Send the challenge to a hook's receiver; if it echoes the challenge, the hook becomes VERIFIED."""
         hook = self.hooks.get(hook_id)
         channel = hook.spec.channel
-        if not await self._receivers.verify(hook) or hook.spec.channel != channel:
+        if not await self._deliverer.verify(hook) or hook.spec.channel != channel:
             self._reports.verified(hook, f'Hook "{hook.spec.name}" execution failed')
             cause = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
             raise invalid("eventHook", cause)
@@ -181,62 +164,49 @@ class Emulator:
         return hook
 
     def delete_hook(self, hook_id: str) -> None:
-        """Delete an INACTIVE hook and drop what still waits for it.
-
-        Raises:
-            OktaApiError: the hook does not exist, or is ACTIVE.
-        """
+        """Delete an INACTIVE hook and drop what still waits for it."""
         self.hooks.delete(hook_id)
         self._queues[hook_id].stop()
 
     async def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
-        """Emit events now: to the System Log, and to the hooks, which deliver them in the background.
+        """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
         Args:
             count: how many.
-            types: event types to use in turn; if empty, any type, common ones more often.
+            types: event types of the catalogue to use in turn; if empty, any, common ones more often.
 
         Returns:
             The uuids of the events.
-
-        Raises:
-            OktaApiError: a type is not in Okta's catalogue.
         """
-        return await self._emit_in_slices(count, types, lambda types, _: self._emit_batch(types))
+        uuids: list[str] = []
+        for some in self._slices(count, types):
+            uuids += self._emit_batch(some)
+            await asyncio.sleep(0)
+        return uuids
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """Write events to the System Log that are spread from `since` to now; no hook delivers them.
-
-        Args:
-            count: how many.
-            types: as of `emit`.
-            since: the time of the first one.
-
-        Returns:
-            The uuids of the events.
-
-        Raises:
-            OktaApiError: a type is not in Okta's catalogue, or `since` is in the future.
-        """
+        """As `emit`, but spread the events from `since` to now; only the System Log has them."""
         now = self.clock.now()
         if since > now:
             raise invalid("since", "since: must not be in the future")
-        step = (now - since) // count
-
-        def emit(types: Sequence[str], done: int) -> list[GeneratedEvent]:
-            events = [
-                self._generator.event(event_type, since + (done + number) * step)
-                for number, event_type in enumerate(types)
-            ]
-            for event in events:
+        uuids: list[str] = []
+        for some in self._slices(count, types):
+            for event_type in some:
+                event = self._generator.event(event_type, since + len(uuids) * ((now - since) // count))
                 self.system_log.append([LogEntry(event.published, event.log)], at=event.published)
-            return events
+                self._uuids.append(event.uuid)
+                uuids.append(event.uuid)
+            await asyncio.sleep(0)
+        return uuids
 
-        return await self._emit_in_slices(count, types, emit)
+    @property
+    def waiting(self) -> int:
+        """Copies of events that wait for delivery or are in flight, of all hooks."""
+        return sum(queue.waiting for queue in self._queues.values())
 
     async def drain(self) -> None:
         """Return when every hook's queue is empty and no POST is in flight."""
-        while any(queue.waiting for queue in self._queues.values()):
+        while self.waiting:
             for queue in self._queues.values():
                 await queue.drained()
 
@@ -248,43 +218,21 @@ class Emulator:
         }
         return Ledger(list(self._uuids), list(self._own_uuids), hooks)
 
-    def counts(self) -> LedgerCounts:
-        """Return the ledger in numbers."""
-        queues = self._queues.values()
-        return LedgerCounts(
-            events=len(self._uuids),
-            own=len(self._own_uuids),
-            delivered=sum(len(queue.delivered) for queue in queues),
-            dropped=sum(len(queue.dropped) for queue in queues),
-            waiting=sum(queue.waiting for queue in queues),
-        )
-
     def _random(self, purpose: str) -> Random:
         """Return a source of randomness for one purpose, so that its draws change no others."""
         return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
-    async def _emit_in_slices(
-        self,
-        count: int,
-        types: Sequence[str],
-        emit: Callable[[Sequence[str], int], Sequence[GeneratedEvent]],
-    ) -> list[str]:
-        """Call `emit` with the types of each slice, and with the number of events before it."""
+    def _slices(self, count: int, types: Sequence[str]) -> Iterator[list[str]]:
+        """Yield `count` event types, in slices."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
         turns = cycle(types)
-        uuids: list[str] = []
-        while len(uuids) < count:
-            size = min(_SLICE, count - len(uuids))
-            some = list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
-            emitted = [event.uuid for event in emit(some, len(uuids))]
-            self._uuids += emitted
-            uuids += emitted
-            await asyncio.sleep(0)
-        return uuids
+        for start in range(0, count, _SLICE):
+            size = min(_SLICE, count - start)
+            yield list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
 
-    def _emit_batch(self, types: Sequence[str]) -> list[GeneratedEvent]:
+    def _emit_batch(self, types: Sequence[str]) -> list[str]:
         hooks = self.hooks.all()
         events = []
         for event_type in types:
@@ -295,7 +243,9 @@ class Emulator:
         for hook in hooks:
             mine = [event for event in events if event.event_type in hook.types]
             self._queues[hook.id].add(mine, self.faults)
-        return events
+        uuids = [event.uuid for event in events]
+        self._uuids += uuids
+        return uuids
 
     def _report(self, event: GeneratedEvent) -> None:
         self._own_uuids.append(event.uuid)

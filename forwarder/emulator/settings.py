@@ -87,7 +87,6 @@ class EmulatorSettings(Section):
         batch: most events in one POST.
         window: how long a POST that is not full waits for more events (Okta: about 10 s).
         timeout: how long a receiver may take to answer.
-        quota: events that all hooks may carry in 24 hours; the System Log warns at 70 %, later events are dropped.
         in_flight: most concurrent POSTs to one hook.
         edge_case_share: share of events with something unusual but legal in them.
         log_only_share: share of events whose type hooks cannot carry.
@@ -106,7 +105,6 @@ class EmulatorSettings(Section):
     batch: int = Field(10, ge=1)
     window: Duration = Field("50ms", validate_default=True)
     timeout: Duration = Field("3s", validate_default=True)
-    quota: int = Field(400_000, ge=1)
     in_flight: int = Field(8, ge=1)
     edge_case_share: _Share = 0.01
     log_only_share: _Share = 0.0

@@ -6,6 +6,7 @@ from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.http.errors import not_found
 from forwarder.emulator.http.responses import OktaRequest, org
 
 _HOOK = "/eventHooks/{hook_id:str}"
@@ -43,19 +44,16 @@ async def _delete(request: OktaRequest, hook_id: FromPath[str]) -> None:
     org(request).delete_hook(hook_id)
 
 
-@post(f"{_HOOK}/lifecycle/activate", status_code=200)
-async def _activate(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
-    return _view(request, org(request).hooks.activate(hook_id))
+@post(f"{_HOOK}/lifecycle/{{step:str}}", status_code=200)
+async def _lifecycle(request: OktaRequest, hook_id: FromPath[str], step: FromPath[str]) -> dict[str, Any]:
+    match step:
+        case "activate":
+            return _view(request, org(request).hooks.activate(hook_id))
+        case "deactivate":
+            return _view(request, org(request).hooks.deactivate(hook_id))
+        case "verify":
+            return _view(request, await org(request).verify(hook_id))
+    raise not_found(request.url.path)
 
 
-@post(f"{_HOOK}/lifecycle/deactivate", status_code=200)
-async def _deactivate(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
-    return _view(request, org(request).hooks.deactivate(hook_id))
-
-
-@post(f"{_HOOK}/lifecycle/verify", status_code=200)
-async def _verify(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
-    return _view(request, await org(request).verify(hook_id))
-
-
-HOOK_ROUTES = (_list, _create, _show, _replace, _delete, _activate, _deactivate, _verify)
+HOOK_ROUTES = (_list, _create, _show, _replace, _delete, _lifecycle)

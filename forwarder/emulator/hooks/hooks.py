@@ -92,7 +92,7 @@ class Hook:
 
 
 class Hooks:
-    """All event hooks of one org.
+    """All event hooks of one org. Methods raise OktaApiError where Okta would refuse the call.
 
     Args:
         random: draws ids.
@@ -111,21 +111,13 @@ class Hooks:
         return list(self._hooks.values())
 
     def get(self, hook_id: str) -> Hook:
-        """Return one hook.
-
-        Raises:
-            OktaApiError: it does not exist.
-        """
+        """Return one hook."""
         if hook_id not in self._hooks:
             raise not_found(f"{hook_id} (EventHook)")
         return self._hooks[hook_id]
 
     def create(self, body: bytes) -> Hook:
-        """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet.
-
-        Raises:
-            OktaApiError: Okta would refuse this hook.
-        """
+        """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet."""
         spec = read_spec(body, self._names())
         hook = Hook(okta_id("who", self._random), spec, self._created_by, self._clock.now())
         self._hooks[hook.id] = hook
@@ -137,9 +129,6 @@ class Hooks:
 
         The secret is part of the channel and cannot be read back: a body without it removes it. (Okta documents nothing;
         this is what a full replacement means.) A `status` in the body is applied.
-
-        Raises:
-            OktaApiError: the hook does not exist, or Okta would refuse it.
         """
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))
@@ -148,37 +137,23 @@ class Hooks:
         return self._update(hook, "updated", spec=spec, active=active, verified=verified)
 
     def activate(self, hook_id: str) -> Hook:
-        """Make a hook ACTIVE; its verification does not change.
-
-        Raises:
-            OktaApiError: it does not exist, or too many are live.
-        """
-        return self._update(self.get(hook_id), "activated", active=True)
+        """Make a hook ACTIVE; its verification does not change."""
+        hook = self.get(hook_id)
+        return self._update(hook, "activated", active=True, verified=hook.verified)
 
     def deactivate(self, hook_id: str) -> Hook:
-        """Make a hook INACTIVE; its verification does not change.
-
-        Raises:
-            OktaApiError: it does not exist.
-        """
-        return self._update(self.get(hook_id), "deactivated", active=False)
+        """Make a hook INACTIVE; its verification does not change."""
+        hook = self.get(hook_id)
+        return self._update(hook, "deactivated", active=False, verified=hook.verified)
 
     def set_verified(self, hook: Hook) -> Hook:
-        """Make a hook VERIFIED: its receiver answered the challenge.
-
-        Raises:
-            OktaApiError: too many are live.
-        """
-        return self._update(hook, None, verified=True)
+        """Make a hook VERIFIED: its receiver answered the challenge."""
+        return self._update(hook, None, active=hook.active, verified=True)
 
     def delete(self, hook_id: str) -> None:
-        """Delete a hook.
-
-        Raises:
-            OktaApiError: it does not exist, or is ACTIVE (403 is the only suitable status that Okta lists).
-        """
+        """Delete a hook."""
         hook = self.get(hook_id)
-        if hook.active:
+        if hook.active:  # 403 is the only suitable status that Okta lists
             raise forbidden("The event hook must be deactivated before it is deleted")
         del self._hooks[hook_id]
         self._on_change(hook, "deleted")
@@ -188,12 +163,10 @@ class Hooks:
         hook: Hook,
         change: str | None,
         *,
+        active: bool,
+        verified: bool,
         spec: HookSpec | None = None,
-        active: bool | None = None,
-        verified: bool | None = None,
     ) -> Hook:
-        active = hook.active if active is None else active
-        verified = hook.verified if verified is None else verified
         others = sum(other.live for other in self._hooks.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:
             raise invalid("eventHook", f"No more than {_MAX_LIVE} event hooks can be active and verified")

@@ -4,7 +4,7 @@ Okta documents when it writes each of them, but not their contents; the fields h
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from forwarder.core.ports import Clock
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
@@ -35,16 +35,6 @@ class HookReports:
     def undelivered(self, hook: Hook, failure: str) -> None:
         """Report a POST that Okta gave up."""
         self._report("event_hook.delivery", hook, failure)
-
-    def quota(self, level: Literal["warning", "violation"], threshold: int) -> None:
-        """Report that the day's quota is mostly or fully used. (That Okta uses these event types is inferred.)"""
-        debug = {
-            "operationRateLimitType": "event_hook_delivery",
-            "operationRateLimitScopeType": "ORG",
-            "operationRateLimitThreshold": str(threshold),
-        }
-        event_type = f"system.operation.rate_limit.{level}"
-        self._write(self._generator.report(event_type, self._clock.now(), severity="WARN", debug=debug))
 
     def _report(self, event_type: str, hook: Hook, failure: str | None = None) -> None:
         target = {

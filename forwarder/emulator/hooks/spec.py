@@ -8,80 +8,58 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder.emulator.events.event_templates import HOOK_TYPES
-from forwarder.emulator.http.errors import invalid, not_json
+from forwarder.emulator.http.errors import decode, invalid
 
 _ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300
 
 
-class AuthScheme(msgspec.Struct, frozen=True):
-    """The header that carries the secret. `value` can be written but not read."""
-
+class _AuthScheme(msgspec.Struct, frozen=True):
     type: Literal["HEADER"]
     key: str
-    value: str = ""
+    value: str = ""  # can be written, but not read
 
 
-class Header(msgspec.Struct, frozen=True):
-    """Another header; its value can be read."""
-
+class _Header(msgspec.Struct, frozen=True):
     key: str
     value: str
 
 
-class Config(msgspec.Struct, frozen=True, rename="camel"):
-    """The receiver of a hook."""
-
+class _Config(msgspec.Struct, frozen=True, rename="camel"):
     uri: str
-    headers: tuple[Header, ...] | None = None
-    auth_scheme: AuthScheme | None = None
+    headers: tuple[_Header, ...] | None = None
+    auth_scheme: _AuthScheme | None = None
 
 
-class Channel(msgspec.Struct, frozen=True):
-    """How Okta calls the receiver."""
-
+class _Channel(msgspec.Struct, frozen=True):
     type: Literal["HTTP"]
     version: Literal["1.0.0"]
-    config: Config
+    config: _Config
 
 
-class Subscription(msgspec.Struct, frozen=True):
-    """The events of a hook. A filter is stored and shown, but not evaluated."""
-
+class _Events(msgspec.Struct, frozen=True):
     type: Literal["EVENT_TYPE"]
     items: frozenset[str]
-    filter: dict[str, Any] | None = None
+    filter: dict[str, Any] | None = None  # stored and shown, but not evaluated
 
 
 class HookSpec(msgspec.Struct, frozen=True):
     """What a caller configures."""
 
     name: str
-    events: Subscription
-    channel: Channel
+    events: _Events
+    channel: _Channel
     description: str | None = None
     status: Literal["ACTIVE", "INACTIVE"] | None = None
 
 
-_decode = msgspec.json.Decoder(HookSpec).decode
-
-
 def read_spec(body: bytes, taken: Collection[str]) -> HookSpec:
-    """Read the body of a call that creates or replaces a hook.
-
-    Args:
-        body: JSON.
-        taken: the names of other hooks.
+    """Read the body of a call that creates or replaces a hook; the names of other hooks are `taken`.
 
     Raises:
         OktaApiError: Okta would refuse this hook. The error names all problems.
     """
-    try:
-        spec = _decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid("eventHook", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json() from error
+    spec = decode(body, HookSpec, "eventHook")
     problems = _problems(spec)
     if spec.name in taken:
         # Okta documents no rule for this; two hooks with one name help no one.

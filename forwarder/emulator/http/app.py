@@ -32,14 +32,13 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.http.auth import Authenticator
-from forwarder.emulator.http.errors import ApiError, OAuthError, invalid, too_many_requests
+from forwarder.emulator.http.errors import ApiError, decode, invalid, oauth_error, too_many_requests
 from forwarder.emulator.http.responses import (
     OktaRequest,
     add_headers,
     authenticator,
     fail,
     org,
-    read,
     refuse,
     refuse_http,
     set_rate_limit,
@@ -113,13 +112,13 @@ async def _token(request: OktaRequest) -> dict[str, Any]:
     try:
         form = dict(parse_qsl((await request.body()).decode()))
     except (UnicodeDecodeError, ValueError) as error:
-        raise OAuthError(400, "invalid_request", "The body must be a form.") from error
+        raise oauth_error(400, "invalid_request", "The body must be a form.") from error
     return authenticator(request).tokens.issue(form, request.headers.get("dpop"))
 
 
 @post("/events", status_code=200)
 async def _emit(request: OktaRequest) -> dict[str, list[str]]:
-    order = read(await request.body(), _EventsOrder)
+    order = decode(await request.body(), _EventsOrder)
     if order.since is None:
         return {"events": await org(request).emit(order.count, order.types)}
     since = to_micros(order.since)
@@ -129,7 +128,7 @@ async def _emit(request: OktaRequest) -> dict[str, list[str]]:
 @put("/faults")
 async def _set_faults(request: OktaRequest) -> dict[str, Any]:
     """Replace all faults: what the body leaves out is switched off."""
-    body = read(await request.body(), dict[str, Any])
+    body = decode(await request.body(), dict[str, Any])
     try:
         faults = Faults(**body)
     except ValidationError as error:

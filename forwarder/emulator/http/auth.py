@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.http.errors import OAuthError, forbidden, insufficient_scope, invalid_token
+from forwarder.emulator.http.errors import forbidden, insufficient_scope, invalid_token, oauth_error
 from forwarder.emulator.http.rate_limits import RateLimits
 from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.oauth.tokens import TokenEndpoint
@@ -35,8 +35,7 @@ class Authenticator:
         """Return the name of a caller, for its rate limit.
 
         Raises:
-            OktaApiError: the caller is unknown, or may not make this call.
-            OAuthError: the token or its proof is invalid.
+            ApiError: the caller is unknown, or may not make this call.
         """
         authorization = headers.get("authorization", "")
         if authorization[:4].upper() == "SSWS":
@@ -56,8 +55,10 @@ class Authenticator:
             raise invalid_token("A token that is bound to a key is sent as DPoP, any other as Bearer.")
         if token.key is not None:
             url = self._settings.url + path
-            if self._proofs.check(headers.get("dpop"), method, url, token=presented).key != token.key:
-                raise OAuthError(401, "invalid_dpop_key_binding", "The access token is bound to another key.")
+            if self._proofs.check(headers.get("dpop"), method, url, token=presented)[0] != token.key:
+                raise oauth_error(
+                    401, "invalid_dpop_key_binding", "The access token is bound to another key."
+                )
         if _required_scope(method, path) not in token.scopes:
             raise insufficient_scope()
         if not self._settings.clients[token.client_id].admin:

@@ -2,8 +2,13 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
 
 from forwarder.core.errors import ForwarderError
+
+_T = TypeVar("_T")
 
 _NOT_PERMITTED = "You do not have permission to perform the requested action"
 
@@ -13,17 +18,17 @@ class ApiError(ForwarderError):
 
     Attributes:
         status: HTTP status.
+        body: JSON object of the response.
         headers: of the response, beside the usual ones.
     """
 
-    def __init__(self, message: str, status: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, message: str, status: int, body: dict[str, object], headers: Mapping[str, str] | None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = headers
-
-    def body(self) -> dict[str, object]:
-        """Return the JSON object of the response."""
-        raise NotImplementedError
+        self.body = body
+        self.headers = dict(headers or {})
 
 
 class OktaApiError(ApiError):
@@ -38,34 +43,24 @@ class OktaApiError(ApiError):
     def __init__(
         self, status: int, code: str, summary: str, *causes: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        message = f"{code} {summary}: {'; '.join(causes)}" if causes else f"{code} {summary}"
-        super().__init__(message, status, headers or {})
         self.code = code
         self.summary = summary
         self.causes = causes
-
-    def body(self) -> dict[str, object]:
-        """Return the JSON object of the response."""
-        return {
-            "errorCode": self.code,
-            "errorSummary": self.summary,
-            "errorLink": self.code,
+        body: dict[str, object] = {
+            "errorCode": code,
+            "errorSummary": summary,
+            "errorLink": code,
             "errorId": f"oae{secrets.token_urlsafe(16)}",
-            "errorCauses": [{"errorSummary": cause} for cause in self.causes],
+            "errorCauses": [{"errorSummary": cause} for cause in causes],
         }
+        super().__init__(f"{code} {'; '.join((summary, *causes))}", status, body, headers)
 
 
-class OAuthError(ApiError):
-    """A refusal in OAuth's format: `error` is the code, `error_description` the reason."""
-
-    def __init__(self, status: int, code: str, reason: str, headers: Mapping[str, str] | None = None) -> None:
-        challenge = {"www-authenticate": f'DPoP error="{code}", error_description="{reason}"'}
-        super().__init__(f"{code}: {reason}", status, headers or (challenge if status == 401 else {}))
-        self._body: dict[str, object] = {"error": code, "error_description": reason}
-
-    def body(self) -> dict[str, object]:
-        """Return the JSON object of the response."""
-        return self._body
+def oauth_error(status: int, code: str, reason: str, headers: Mapping[str, str] | None = None) -> ApiError:
+    """Refuse a call in OAuth's format."""
+    if status == 401:
+        headers = {"www-authenticate": f'DPoP error="{code}", error_description="{reason}"'}
+    return ApiError(f"{code}: {reason}", status, {"error": code, "error_description": reason}, headers)
 
 
 def invalid(what: str, *causes: str) -> OktaApiError:
@@ -78,12 +73,10 @@ def not_json() -> OktaApiError:
     return OktaApiError(400, "E0000003", "The request body was not well-formed.")
 
 
-def invalid_token(reason: str = "") -> OktaApiError:
-    """Refuse an API token, or for a `reason` an access token."""
-    if not reason:
-        return OktaApiError(401, "E0000011", "Invalid token provided")
-    headers = _bearer_challenge("invalid_token", reason)
-    return OktaApiError(401, "E0000011", "Invalid token provided", reason, headers=headers)
+def invalid_token(*causes: str) -> OktaApiError:
+    """Refuse an API token, or with a cause an access token."""
+    headers = _bearer_challenge("invalid_token", causes[0]) if causes else None
+    return OktaApiError(401, "E0000011", "Invalid token provided", *causes, headers=headers)
 
 
 def forbidden(*causes: str) -> OktaApiError:
@@ -93,9 +86,9 @@ def forbidden(*causes: str) -> OktaApiError:
 
 def insufficient_scope() -> OktaApiError:
     """Refuse a call that the token's scopes do not allow."""
-    reason = "The access token provided does not contain the required scopes."
-    headers = _bearer_challenge("insufficient_scope", reason)
-    return OktaApiError(403, "E0000006", _NOT_PERMITTED, reason, headers=headers)
+    cause = "The access token provided does not contain the required scopes."
+    headers = _bearer_challenge("insufficient_scope", cause)
+    return OktaApiError(403, "E0000006", _NOT_PERMITTED, cause, headers=headers)
 
 
 def not_found(what: str) -> OktaApiError:
@@ -111,6 +104,20 @@ def too_many_requests() -> OktaApiError:
 def server_error(summary: str = "Internal Server Error") -> OktaApiError:
     """Answer that the org itself failed."""
     return OktaApiError(500, "E0000009", summary)
+
+
+def decode(body: bytes, kind: type[_T], what: str = "body") -> _T:
+    """Decode the JSON body of a call.
+
+    Raises:
+        OktaApiError: the body is not JSON, or not of this type.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid(what, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json() from error
 
 
 def _bearer_challenge(error: str, reason: str) -> dict[str, str]:

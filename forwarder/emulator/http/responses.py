@@ -1,11 +1,10 @@
-"""What all handlers share: reading bodies, Okta's headers on every response, and errors in Okta's format."""
+"""What all handlers share: Okta's headers on every response, and errors in Okta's format."""
 
 import base64
 import secrets
 from email.utils import formatdate
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from litestar import Request, Response
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.exceptions import HTTPException
@@ -14,11 +13,10 @@ from litestar.types import Message, Scope
 from forwarder import logs
 from forwarder.core.time import SECOND
 from forwarder.emulator.http.auth import Authenticator
-from forwarder.emulator.http.errors import ApiError, OktaApiError, invalid, not_found, not_json, server_error
+from forwarder.emulator.http.errors import ApiError, OktaApiError, not_found, not_json, server_error
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.org import Emulator
 
-_T = TypeVar("_T")
 OktaRequest = Request[Any, Any, State]
 
 _logger = logs.get("emulator")
@@ -46,20 +44,6 @@ def add_link(request: OktaRequest, relation: str, url: str) -> None:
     request.state.links = [*getattr(request.state, "links", []), f'<{url}>; rel="{relation}"']
 
 
-def read(body: bytes, kind: type[_T]) -> _T:
-    """Decode a JSON body.
-
-    Raises:
-        OktaApiError: the body is not JSON, or not of this type.
-    """
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise invalid("body", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json() from error
-
-
 async def add_headers(message: Message, scope: Scope) -> None:
     """Add the headers that Okta sends with every response."""
     if message["type"] != "http.response.start":
@@ -72,13 +56,13 @@ async def add_headers(message: Message, scope: Scope) -> None:
     for link in state.get("links", ()):
         headers.add("link", link)
     if limit := state.get("rate_limit"):
-        for name, value in limit.pairs():
-            headers[name] = value
+        for name in ("limit", "remaining", "reset"):
+            headers[f"x-rate-limit-{name}"] = str(getattr(limit, name))
 
 
 def refuse(_: OktaRequest, error: ApiError) -> Response[Any]:
     """Answer a call that the org refuses."""
-    return Response(error.body(), status_code=error.status, headers=dict(error.headers))
+    return Response(error.body, status_code=error.status, headers=error.headers)
 
 
 def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:

@@ -10,26 +10,14 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.types import Options
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
-from forwarder.emulator.http.errors import OAuthError
+from forwarder.emulator.http.errors import ApiError, oauth_error
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """The signature algorithms that Okta accepts."""
-
-SIGNATURE_ONLY: Options = {
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
-"""Options of `jwt.decode` that check the signature and no claim."""
 
 _LEEWAY = 300.0
 """Seconds by which the time of a proof may differ from ours."""
@@ -45,18 +33,6 @@ class KeyFormatError(ForwarderError):
     """A text that is not a key."""
 
 
-class Proof(msgspec.Struct, frozen=True):
-    """A valid proof.
-
-    Attributes:
-        key: the public key.
-        nonce: the org's nonce that the proof repeats, if any.
-    """
-
-    key: Any
-    nonce: Any
-
-
 class ReplayCache:
     """Ids that may be used once. An id is forgotten when what carries it has expired anyway."""
 
@@ -64,7 +40,7 @@ class ReplayCache:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Use an id up; False when it was used before. `now` and `until` are seconds since 1970."""
+        """Use an id up; False if it was used before. Times are seconds since 1970."""
         if len(self._until) > 10_000:
             self._until = {known: end for known, end in self._until.items() if end > now}
         if self._until.get(name, 0.0) > now:
@@ -81,8 +57,8 @@ class ProofValidator:
         self._used = ReplayCache()
         self._nonces: list[tuple[float, str]] = []
 
-    def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> Proof:
-        """Check the `DPoP` header of a call.
+    def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
+        """Check the `DPoP` header of a call. Return the public key of the proof, and its nonce if any.
 
         Args:
             proof: the header; None where it is missing.
@@ -91,7 +67,7 @@ class ProofValidator:
             token: the call's access token, whose hash the proof must contain; None for a token request.
 
         Raises:
-            OAuthError: the proof is invalid for this call.
+            ApiError: the proof is invalid for this call.
         """
         if proof is None:
             raise _invalid("The DPoP proof JWT header is missing.")
@@ -111,21 +87,21 @@ class ProofValidator:
             raise _invalid("The DPoP proof JWT's 'jti' claim is missing.")
         if not self._used.add(jti, now=now, until=issued + 2 * _LEEWAY):
             raise _invalid("The DPoP proof JWT has already been used.")
-        return Proof(key, claims.get("nonce"))
+        return key, claims.get("nonce")
 
-    def require_nonce(self, proof: Proof) -> None:
+    def require_nonce(self, nonce: Any) -> None:
         """Check that a proof repeats one of our nonces: a new one each day, each valid for three.
 
         Raises:
-            OAuthError: it does not; the error carries the current nonce.
+            ApiError: it does not; the error carries the current nonce.
         """
         now = self._clock.now() / SECOND
-        self._nonces = [(issued, nonce) for issued, nonce in self._nonces if issued > now - _NONCE_LIFETIME]
+        self._nonces = [each for each in self._nonces if each[0] > now - _NONCE_LIFETIME]
         if not self._nonces or self._nonces[-1][0] <= now - _NONCE_INTERVAL:
             self._nonces.append((now, secrets.token_urlsafe(24)))
-        if proof.nonce not in [nonce for _, nonce in self._nonces]:
+        if nonce not in [each for _, each in self._nonces]:
             reason = "Authorization server requires nonce in DPoP proof."
-            raise OAuthError(400, "use_dpop_nonce", reason, {"dpop-nonce": self._nonces[-1][1]})
+            raise oauth_error(400, "use_dpop_nonce", reason, {"dpop-nonce": self._nonces[-1][1]})
 
 
 def read_key(text: str) -> Any:
@@ -159,7 +135,7 @@ def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
         if not isinstance(jwk, dict) or jwk.keys() & _PRIVATE:
             raise _invalid("The DPoP proof JWT must carry a public 'jwk' and no private one.")
         key = jwt.PyJWK(jwk).key
-        return key, jwt.decode(proof, key, ALGORITHMS, SIGNATURE_ONLY)
+        return key, msgspec.json.decode(jwt.PyJWS().decode(proof, key, ALGORITHMS), type=dict[str, Any])
     except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
         raise _invalid("The DPoP proof JWT is malformed, or its signature is invalid.") from error
 
@@ -168,5 +144,5 @@ def _hash(token: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).decode().rstrip("=")
 
 
-def _invalid(reason: str) -> OAuthError:
-    return OAuthError(400, "invalid_dpop_proof", reason)
+def _invalid(reason: str) -> ApiError:
+    return oauth_error(400, "invalid_dpop_proof", reason)

@@ -299,7 +299,7 @@ async def test_a_hook_that_is_deactivated_or_deleted_gets_nothing_of_what_still_
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="60s")) as emulator:
         hook = await verified(emulator, receiver)
         waiting = await emulator.emit(4)
-        assert emulator.counts().waiting == 4
+        assert emulator.waiting == 4
         emulator.hooks.deactivate(hook.id)
         await clock.advance(60)
         await drained(emulator)
@@ -386,7 +386,7 @@ async def test_reordered_events_all_come_some_of_them_late() -> None:
         await verified(emulator, receiver)
         uuids = await emulator.emit(120)
         await receiver.called(2)
-        assert emulator.counts().waiting > 0
+        assert emulator.waiting > 0
         await clock.advance(1.0)
         await drained(emulator)
         assert receiver.uuids != uuids
@@ -498,34 +498,6 @@ async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_
 # --- what else Okta may do
 
 
-async def test_beyond_the_days_quota_hooks_bring_nothing_and_the_log_warns_before() -> None:
-    clock = ManualClock()
-    async with HookReceiver() as receiver, org(clock, quota=10, batch=1, in_flight=1) as emulator:
-        hook = await verified(emulator, receiver)
-
-        def told() -> list[str]:
-            types = [event["eventType"].rpartition(".")[2] for event in logged(emulator)]
-            return [kind for kind in types if kind in {"warning", "violation"}]
-
-        await emulator.emit(6, ["user.session.start"])
-        await drained(emulator)
-        assert told() == []
-        await emulator.emit(1, ["user.session.start"])
-        await drained(emulator)
-        assert told() == ["warning"]
-        uuids = await emulator.emit(5, ["user.session.start"])
-        await drained(emulator)
-        assert told() == ["warning", "violation"]
-        assert emulator.ledger().hooks[hook.id].dropped == uuids[3:]
-        assert len(receiver.uuids) == 10
-        await clock.advance(86_400)
-        (fresh,) = await emulator.emit(1, ["user.session.start"])
-        await drained(emulator)
-        assert receiver.uuids[10:] == [fresh]
-        warning = next(event for event in logged(emulator) if event["eventType"].endswith("warning"))
-        assert warning["debugContext"]["debugData"]["operationRateLimitType"] == "event_hook_delivery"
-
-
 async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_them() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock) as emulator:
@@ -579,18 +551,7 @@ async def test_events_happen_by_themselves_at_the_rate() -> None:
     async with org(clock, rate=20) as emulator:
         await clock.asleep()
         await clock.advance(3)
-        assert emulator.counts().events == pytest.approx(60, abs=2)
-
-
-async def test_progress_is_the_ledger_in_numbers() -> None:
-    async with HookReceiver() as receiver, org(faults=Faults(drop=0.5)) as emulator:
-        hook = await verified(emulator, receiver)
-        await emulator.emit(50)
-        await drained(emulator)
-        counts, ledger = emulator.counts(), emulator.ledger()
-        assert (counts.events, counts.waiting) == (len(ledger.events), 0)
-        assert counts.delivered == len(ledger.hooks[hook.id].delivered)
-        assert counts.dropped == len(ledger.hooks[hook.id].dropped)
+        assert len(emulator.ledger().events) == pytest.approx(60, abs=2)
 
 
 async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
@@ -598,7 +559,7 @@ async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
         async with org(ManualClock(), rate=5, faults=Faults(delay="1h")) as emulator:
             hook = await verified(emulator, receiver)
             uuids = await emulator.emit(3)
-        assert emulator.counts().waiting == 0
+        assert emulator.waiting == 0
         assert set(uuids) <= set(emulator.ledger().hooks[hook.id].dropped)
         assert receiver.posts == []
 
