@@ -1,69 +1,68 @@
-"""`forwarder setup`: make what the other side needs before events can be read there."""
+"""`forwarder setup`: create what Elasticsearch and Kibana need before events can be read there."""
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.setup_kibana import kibana_command
 
 if TYPE_CHECKING:
     from forwarder.settings import Settings
-    from forwarder.setup.elasticsearch.bodies import Retention
-    from forwarder.setup.line import Line
+    from forwarder.setup.message import Message
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
 _SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
+_SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - no secret: how to name one
 
 
 @click.group()
 def setup() -> None:
-    """Make what the other side needs: templates, pipelines, dashboards.
+    """Create templates, pipelines and dashboards in Elasticsearch and Kibana.
 
-    Every command can run again: it changes only what differs, shows it first, and leaves alone what it did not make.
+    You can run every command again. It changes only what differs, and never what it did not create.
     """
 
 
 @setup.command("elasticsearch")
 @config_option
-@click.option("--sink", "name", help="Which sink of kind elasticsearch; needed where there are several.")
-@click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
-@click.option("--retention", metavar="TIME", help="As `retention` of the sink, for this run: 90d.")
-@click.option("--ilm-policy", metavar="NAME", help="As `ilm_policy` of the sink, for this run.")
-@click.option(
-    "--rollover", is_flag=True, help="Where the data stream's index has an older mapping, begin a new one."
-)
+@click.option("--sink", "name", help="Name of the elasticsearch sink; required if there are several.")
+@click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
+@click.option("--retention", metavar="TIME", help="Overrides the sink's `retention` for this run: 90d.")
+@click.option("--ilm-policy", metavar="NAME", help="Overrides the sink's `ilm_policy` for this run.")
+@click.option("--rollover", is_flag=True, help="Roll the data stream over if its index has an older mapping.")
 def elasticsearch_command(
     config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str
 ) -> None:
-    """Make the mapping, the template and the ingest pipeline of logs-okta.system-*.
+    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*.
 
-    It uses the hosts and the credentials of the sink, asks the server what it has, and says what it does in another
-    way because of that. The exit code is 1 where events of this sink would not be readable. docs/elasticsearch.md
-    lists the rights that it needs.
+    Uses the hosts and the credentials of the sink, checks which features the server has, and reports what it does
+    differently without them. The exit code is 1 if events of this sink would not be readable. docs/elasticsearch.md
+    lists the privileges that it needs.
     """
+    from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
     from forwarder.setup.elasticsearch.run import setup as prepare
-    from forwarder.setup.elasticsearch.wishes import Target, Wishes
-    from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
 
     sink = _sink(load_settings(config), name, override)
     target = Target(sink.data_stream, sink.document_format, sink.pipeline)
-    wishes = Wishes(_retention(sink), dry_run=dry_run, rollover=rollover)
+    retention = Retention(elastic_time(sink.retention) if sink.retention else None, sink.ilm_policy)
+    options = Options(retention, dry_run=dry_run, rollover=rollover)
 
     async def run() -> bool:
+        from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
+
         async with ElasticsearchAdmin(sink) as cluster:
-            return await prepare(cluster, target, wishes, show)
+            return await prepare(cluster, target, options, show)
 
     if not asyncio.run(run()):
         raise SystemExit(1)
 
 
 def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "ElasticsearchSinkSettings":
-    """The sink that is meant, with what the command line says instead."""
+    """Find the sink, and apply the options of the command line to its settings."""
     from pydantic import ValidationError
 
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -75,7 +74,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         (name,) = known
     if name is None or name not in known:
         listed = ", ".join(known) or "the configuration has none"
-        raise click.UsageError(f"name a sink of kind elasticsearch with --sink: {listed}")
+        raise click.UsageError(f"name an elasticsearch sink with --sink: {listed}")
     sink = known[name]
     chosen = {key: value for key, value in override.items() if value}
     if not chosen:
@@ -84,20 +83,11 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
     try:
         return ElasticsearchSinkSettings.model_validate({**kept, **chosen})
     except ValidationError as error:
-        words = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise click.UsageError(words) from None
-
-
-def _retention(sink: "ElasticsearchSinkSettings") -> "Retention":
-    from forwarder.setup.elasticsearch.bodies import Retention
-
-    return Retention(
-        keep=elastic_time(sink.retention) if sink.retention else None, ilm_policy=sink.ilm_policy
-    )
+        raise click.UsageError(_message(error.errors(include_input=False, include_url=False)[0])) from None
 
 
 def elastic_time(seconds: float) -> str:
-    """A time as Elasticsearch writes it, in its largest unit that leaves no rest."""
+    """Write a time as Elasticsearch does, in the largest unit that gives a whole number."""
     whole = round(seconds)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if whole % size == 0:
@@ -105,13 +95,78 @@ def elastic_time(seconds: float) -> str:
     return f"{whole}s"
 
 
-def show(line: "Line") -> None:
-    """Print what setup tells."""
-    if line.kind == "diff":
-        for text in line.text.splitlines():
+def _secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
+    """Parse where a secret is. Never the secret itself: every user of the machine sees the command line."""
+    if value is None:
+        return None
+    kind, _separator, place = value.partition(":")
+    if kind not in {"env", "file"} or not place:
+        # Do not show the value: it may be the secret.
+        raise click.BadParameter(
+            f"write {_SECRET_SOURCE}; every user of the machine can see a secret on the command line",
+            param=param,
+        )
+    return {kind: place}
+
+
+@setup.command("kibana")
+@click.option("--url", required=True, help="URL of Kibana: https://kibana:5601.")
+@click.option("--space", help="ID of the space for the dashboards; without it the default space.")
+@click.option(
+    "--api-key",
+    metavar=_SECRET_SOURCE,
+    callback=_secret_source,
+    help="Where the API key is (encoded or id:key).",
+)
+@click.option("--user", help="User name, if there is no API key.")
+@click.option(
+    "--password", metavar=_SECRET_SOURCE, callback=_secret_source, help="Where the user's password is."
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CA certificates to trust, in PEM; without it those of the system.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be written without writing it.")
+def kibana_command(*, dry_run: bool, **options: Any) -> None:
+    """Import the dashboards: overview, sign-ins, threats, admin changes.
+
+    Replaces the objects that it created before, by id, and changes nothing else. In Kibana the credentials need
+    Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana did not take all of them.
+    """
+    from pydantic import ValidationError
+
+    from forwarder.setup.kibana.run import setup as import_objects
+    from forwarder.setup.kibana.settings import KibanaSettings
+    from forwarder.setup.kibana.shipped import shipped
+
+    try:
+        settings = KibanaSettings.model_validate(
+            {key: value for key, value in options.items() if value is not None}
+        )
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        raise click.UsageError("\n".join(_option(one) + _message(one) for one in problems)) from None
+    if not import_objects(settings, shipped(), show, dry_run=dry_run):
+        raise SystemExit(1)
+
+
+def _option(problem: Any) -> str:
+    return "".join(f"--{str(part).replace('_', '-')}: " for part in problem["loc"][:1])
+
+
+def _message(problem: Any) -> str:
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def show(message: "Message") -> None:
+    """Print a message of a setup command."""
+    if message.kind == "diff":
+        for text in message.text.splitlines():
             click.secho(f"    {text}", fg=_DIFF.get(text[:1]))
         return
-    click.secho(_SIGNS.get(line.kind, "  ") + line.text, fg=_STYLES.get(line.kind), err=line.kind == "fault")
-
-
-setup.add_command(kibana_command)
+    click.secho(
+        _SIGNS.get(message.kind, "  ") + message.text,
+        fg=_STYLES.get(message.kind),
+        err=message.kind == "fault",
+    )

@@ -1,7 +1,7 @@
 """The ports through which rooms meet. Only `app` joins them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -180,33 +180,4 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-        ...
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer, whatever its status.
-
-    Attributes:
-        status: of HTTP.
-        body: decoded JSON, or text where it is none.
-    """
-
-    status: int
-    body: Any
-
-
-class Caller(Protocol):
-    """The API of the other side, for what an operator's commands ask of it."""
-
-    async def call(self, method: str, path: str, body: Any = None) -> Reply:
-        """Send one request.
-
-        Args:
-            method: of HTTP.
-            path: path and query.
-            body: encoded as JSON; None for none.
-
-        Raises:
-            SinkError: no answer.
-        """
         ...

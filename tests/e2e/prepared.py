@@ -9,11 +9,10 @@ from forwarder.clock import SystemClock
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.emulator.events.generator import Generator
-from forwarder.setup.elasticsearch.bodies import Retention
+from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
+from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.run import setup
-from forwarder.setup.elasticsearch.wishes import Target, Wishes
-from forwarder.setup.line import Line
-from forwarder.sinks.elasticsearch.admin import ElasticsearchAdmin
+from forwarder.setup.message import Message
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.e2e.streams import Stream
@@ -30,7 +29,7 @@ class Told(msgspec.Struct, frozen=True):
     """
 
     fine: bool
-    lines: list[Line]
+    lines: list[Message]
 
     def of(self, kind: str) -> list[str]:
         return [line.text for line in self.lines if line.kind == kind]
@@ -49,12 +48,12 @@ async def prepare(
     **sink: Any,
 ) -> Told:
     """One run of setup with a sink of these settings."""
-    lines: list[Line] = []
+    lines: list[Message] = []
     settings = ElasticsearchSinkSettings(hosts=(server.url,), **sink)
     target = Target(settings.data_stream, settings.document_format, settings.pipeline)
-    wishes = Wishes(retention or Retention(), dry_run=dry_run, rollover=rollover)
+    options = Options(retention or Retention(), dry_run=dry_run, rollover=rollover)
     async with ElasticsearchAdmin(settings) as cluster:
-        return Told(await setup(cluster, target, wishes, lines.append), lines)
+        return Told(await setup(cluster, target, options, lines.append), lines)
 
 
 def of_every_type(shape: str) -> list[StoredEvent]:

@@ -138,7 +138,7 @@ async def test_an_index_that_is_older_than_the_template_asks_for_a_rollover_and_
         "made before this template; run this command with --rollover" in note for note in asked.of("note")
     )
     dry = await prepare(stream.server, namespace=stream.namespace, rollover=True, dry_run=True)
-    assert any("would begin a new one" in note for note in dry.of("note"))
+    assert any("would start a new one" in note for note in dry.of("note"))
     old = stream.backing_index
     done = await prepare(stream.server, namespace=stream.namespace, rollover=True)
     assert len(done.of("done")) == 1
@@ -156,4 +156,4 @@ async def test_an_index_in_the_way_of_the_data_stream_is_a_fault(stream: Stream)
     stream.server.call("DELETE", f"/_index_template/{stream.namespace}")
     told = await prepare(stream.server, namespace=stream.namespace)
     assert not told.fine
-    assert "stands where the data stream belongs" in told.of("fault")[0]
+    assert "is in the place of the data stream" in told.of("fault")[0]

@@ -286,7 +286,7 @@ async def test_a_missing_right_on_the_index_is_named(server: Elasticsearch) -> N
 @pytest.mark.both_clients
 async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
     wrong = base64.b64encode(b"nobody:nothing").decode()
-    with pytest.raises(SetupError, match="does not know the credentials"):
+    with pytest.raises(SetupError, match="does not accept the credentials"):
         await prepare(server, api_key=wrong)
 
 
@@ -299,7 +299,7 @@ async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollove
     stream = Stream(server)
     await deliver(stream, of_every_type("hook")[:20], api_key=key(server, writing))
     seen = await prepare(server, namespace=stream.namespace, api_key=key(server, NEEDED))
-    assert f"data stream {stream.name}: its present index has this mapping" in seen.of("same")
+    assert f"data stream {stream.name}: its current index has this mapping" in seen.of("same")
     older = server.call("GET", OURS[1])["component_templates"][0]["component_template"]
     older["template"]["mappings"]["_meta"]["okta-forwarder"]["fingerprint"] = "older"
     kept = {name: value for name, value in older.items() if not name.endswith("_millis")}
@@ -323,7 +323,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
 ) -> None:
     sink = {"kind": "elasticsearch", "hosts": [server.url], "retention": "90d", **BASIC}
     forwarder = ForwarderProcess(tmp_path, {"siem": sink})
-    assert "would make it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
+    assert "would create it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
     assert there(server) == []
     made = forwarder.run("setup", "elasticsearch").stdout
     assert made.count("made") == 3

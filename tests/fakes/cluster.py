@@ -1,4 +1,4 @@
-"""An Elasticsearch with everything in it, as setup sees it: `core.ports.Caller` without a network.
+"""An Elasticsearch with everything in it, as setup sees it: a `AdminApi` without a network.
 
 What the real server of the tests has is tested there; this one has what that one lacks (see `missing`): types,
 geoip, ILM, the stack's component templates, and the lifecycle of a data stream.
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.ports import Reply
+from forwarder.setup.elasticsearch.cluster import Response
 
 ALL_TYPES = {"constant_keyword", "match_only_text"}
 ALL_PROCESSORS = {"set", "rename", "pipeline", "user_agent", "geoip"}
@@ -41,65 +41,67 @@ class FakeCluster:
         self.refused: dict[str, str] = {}
         self._stored: dict[str, Any] = {}
 
-    async def call(self, method: str, path: str, body: Any = None) -> Reply:
+    async def call(self, method: str, path: str, body: Any = None) -> Response:
         """As the port says."""
         path = path.partition("?")[0]
         if path in self.refused:
-            return Reply(403, {"error": {"type": "security_exception", "reason": self.refused[path]}})
+            return Response(403, {"error": {"type": "security_exception", "reason": self.refused[path]}})
         if method == "PUT":
             self.written.append((method, path, body))
             self._stored[path] = msgspec.json.decode(json.dumps(body))
-            return Reply(200, {"acknowledged": True})
+            return Response(200, {"acknowledged": True})
         handler = {"GET": self._get, "POST": self._post}[method]
         return handler(path, body)
 
-    def _get(self, path: str, _body: Any) -> Reply:
+    def _get(self, path: str, _body: Any) -> Response:
         kind, _, name = path.strip("/").rpartition("/")
         if path == "/":
-            return Reply(200, {"version": {"number": "9.9.9"}})
+            return Response(200, {"version": {"number": "9.9.9"}})
         if path == "/_nodes/ingest":
-            return Reply(200, {"nodes": {str(n): self._node(has) for n, has in enumerate(self.nodes)}})
+            return Response(200, {"nodes": {str(n): self._node(has) for n, has in enumerate(self.nodes)}})
         if path == "/_index_template":
             found = [{"name": name, "index_template": body} for name, body in self.templates.items()]
-            return Reply(200, {"index_templates": found})
+            return Response(200, {"index_templates": found})
         if kind == "_ilm/policy" and name in self.policies:
-            return Reply(200, {name: {}})
+            return Response(200, {name: {}})
         if kind == "_component_template" and name in self.components:
-            return Reply(200, {"component_templates": [{"name": name, "component_template": {}}]})
+            return Response(200, {"component_templates": [{"name": name, "component_template": {}}]})
         if kind == "_resolve/index":
             found = [{"name": name, "backing_indices": [f".ds-{name}-1"]}] if name in self.streams else []
-            return Reply(200, {"indices": [], "aliases": [], "data_streams": found})
+            return Response(200, {"indices": [], "aliases": [], "data_streams": found})
         if path.endswith("/_mapping"):
             index = path.split("/")[1]
             meta = self.streams[index.removeprefix(".ds-").removesuffix("-1")]["meta"]
-            return Reply(200, {index: {"mappings": {"_meta": meta}}} if meta else {})
+            return Response(200, {index: {"mappings": {"_meta": meta}}} if meta else {})
         if path.endswith("/_lifecycle"):
             stream = path.split("/")[2]
             lifecycle = {"enabled": True, "data_retention": self.streams[stream]["retention"]}
-            return Reply(200, {"data_streams": [{"name": stream, "lifecycle": lifecycle}]})
+            return Response(200, {"data_streams": [{"name": stream, "lifecycle": lifecycle}]})
         return self._own(kind, name, path)
 
-    def _own(self, kind: str, name: str, path: str) -> Reply:
+    def _own(self, kind: str, name: str, path: str) -> Response:
         """What was PUT, in the envelope that its kind comes in, with the dates that a real one adds."""
         if path not in self._stored:
-            return Reply(404, {} if kind.startswith("_ingest") else {"error": {"reason": "not found"}})
+            return Response(404, {} if kind.startswith("_ingest") else {"error": {"reason": "not found"}})
         body = {**self._stored[path], "created_date_millis": 1}
         if kind == "_ingest/pipeline":
-            return Reply(200, {name: body})
+            return Response(200, {name: body})
         one = kind.removeprefix("_")
-        return Reply(200, {f"{one}s": [{"name": name, one: body}]})
+        return Response(200, {f"{one}s": [{"name": name, one: body}]})
 
     def _node(self, has: set[str]) -> dict[str, Any]:
         processors = [{"type": kind} for kind in sorted(has - self.missing)]
         return {"roles": ["ingest"], "ingest": {"processors": processors}}
 
-    def _post(self, path: str, body: Any) -> Reply:
+    def _post(self, path: str, body: Any) -> Response:
         if path == "/_index_template/_simulate":
             lacks = any(f'"{name}"' in json.dumps(body) for name in self.missing)
-            return Reply(400, {"error": {"reason": "unknown"}}) if lacks else Reply(200, {"template": {}})
+            return (
+                Response(400, {"error": {"reason": "unknown"}}) if lacks else Response(200, {"template": {}})
+            )
         if path == "/_security/user/_has_privileges":
-            return Reply(200, {"has_all_requested": True})
+            return Response(200, {"has_all_requested": True})
         if path.endswith("/_rollover"):
             self.written.append(("POST", path, body))
-            return Reply(200, {"new_index": "the-next"})
-        return Reply(400, {"error": f"no handler found for uri [{path}] and method [POST]"})
+            return Response(200, {"new_index": "the-next"})
+        return Response(400, {"error": f"no handler found for uri [{path}] and method [POST]"})

@@ -1,15 +1,14 @@
 """What setup writes: a pipeline, a component template and an index template, as JSON values.
 
-Each is written in the form in which Elasticsearch gives it back, so that a second run can compare the two.
+Each is in the form in which Elasticsearch returns it, so that a second run can compare the two.
 
-The pipeline is the index's *default* pipeline, not its final one. A final pipeline cannot be left out: it would also
-run on a document that is reindexed or restored, and would set a new `event.ingested` there, and an operator could not
-send a document past a pipeline that is at fault. The sink's setting `pipeline` replaces the default one, `_none` turns
-it off.
+The pipeline is the index's *default* pipeline, not its final one. A final pipeline cannot be skipped: it would also run on
+a document that is reindexed or restored, and set a new `event.ingested` there, and an operator could not send a document
+past a faulty pipeline. The sink's setting `pipeline` replaces the default one, `_none` turns it off.
 """
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,8 +18,8 @@ from forwarder.setup.elasticsearch import fields
 Body = dict[str, Any]
 
 VERSION = 1
-"""Of everything below. Raise it with every change of it: a test holds the two together, docs/elasticsearch.md says
-what that means for an operator."""
+"""Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
+operator."""
 
 OWNER = "okta-forwarder"
 META = {"managed_by": OWNER, "version": VERSION}
@@ -32,11 +31,11 @@ PRIORITY = 250
 NAME = OWNER
 COMPONENT = f"{NAME}@mappings"
 CUSTOM = f"{NAME}@custom"
-"""The operator's own component template and pipeline, used where they exist."""
+"""The operator's own component template and pipeline, used if they exist."""
 
 STACK_BEFORE = ("logs@mappings", "logs@settings")
 STACK_AFTER = "ecs@mappings"
-"""Component templates of the stack. The last one holds guesses for fields that nothing else names."""
+"""Component templates of the stack. The last one guesses types for fields that nothing else names."""
 
 OPTIONAL_SETTINGS = {
     "index.mapping.total_fields.ignore_dynamic_beyond_limit": "true",
@@ -46,22 +45,35 @@ OPTIONAL_SETTINGS = {
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long events stay.
-
-    Attributes:
-        keep: for the data stream lifecycle, as Elasticsearch writes a time (`90d`); None keeps them for ever.
-        ilm_policy: an index lifecycle policy of the operator's, in place of the data stream lifecycle.
-    """
+    """How long events stay: `keep` for the data stream lifecycle (`90d`; None: no limit), or an index lifecycle policy of
+    the operator in its place."""
 
     keep: str | None = None
     ilm_policy: str | None = None
 
 
-class Abilities(msgspec.Struct, frozen=True):
-    """What the server has of the things that not every Elasticsearch has.
+class Target(msgspec.Struct, frozen=True):
+    """The settings of the sink that matter here. `documents` is `ecs`, or `raw` for Elastic's own pipeline; `pipeline` is
+    the one that every request names, None for the index's default."""
+
+    data_stream: str
+    documents: Literal["ecs", "raw"] = "ecs"
+    pipeline: str | None = None
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The options of a run. `rollover` starts a new backing index if the present one has an older mapping."""
+
+    retention: Retention = Retention()
+    dry_run: bool = False
+    rollover: bool = False
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What this server has of the features that not every Elasticsearch has.
 
     Attributes:
-        processors: of ingest, that every ingest node has.
+        processors: ingest processors that every ingest node has.
         missing_types: of `fields.FALLBACKS`.
         settings: of `OPTIONAL_SETTINGS`.
         components: component templates of the stack.
@@ -77,10 +89,10 @@ class Abilities(msgspec.Struct, frozen=True):
     ilm: bool
 
 
-def pipeline(has: Abilities) -> Body:
-    """The ingest pipeline. No processor of it can refuse an event."""
+def pipeline(has: Capabilities) -> Body:
+    """Build the ingest pipeline. None of its processors can refuse an event."""
     processors: list[Body] = [
-        # Copied, not written by a template: that needs a module, and drops seconds that are zero.
+        # Copied, not written by a template: that needs a module, and drops zero seconds.
         {"set": {"field": "event.ingested", "copy_from": "_ingest.timestamp", "ignore_failure": True}}
     ]
     if "user_agent" in has.processors:
@@ -101,7 +113,7 @@ def pipeline(has: Abilities) -> Body:
             ),
         ]
     processors.append(
-        {"pipeline": {"name": CUSTOM, "ignore_missing_pipeline": True, "on_failure": [_told()]}}
+        {"pipeline": {"name": CUSTOM, "ignore_missing_pipeline": True, "on_failure": [_RECORD_FAILURE]}}
     )
     return {
         "description": "Okta events: where from, with which browser, when ingested",
@@ -115,15 +127,14 @@ def _lenient(name: str, **options: Any) -> Body:
     return {name: {**options, "ignore_missing": True, "ignore_failure": True}}
 
 
-def _told() -> Body:
-    """A fault of the operator's own pipeline shows in the document, and does not cost it."""
-    return {
-        "set": {"field": "error.message", "copy_from": "_ingest.on_failure_message", "ignore_failure": True}
-    }
+_RECORD_FAILURE: Body = {
+    "set": {"field": "error.message", "copy_from": "_ingest.on_failure_message", "ignore_failure": True}
+}
+"""A failure of the operator's own pipeline shows in the document, which is kept."""
 
 
-def component_template(has: Abilities, retention: Retention) -> Body:
-    """The mapping and the settings of every backing index."""
+def component_template(has: Capabilities, retention: Retention) -> Body:
+    """Build the mapping and the settings of every backing index."""
     settings = {
         "index.codec": "best_compression",
         "index.default_pipeline": NAME,
@@ -141,8 +152,8 @@ def component_template(has: Abilities, retention: Retention) -> Body:
     return {"version": VERSION, "_meta": META, "template": {"settings": settings, "mappings": mappings}}
 
 
-def index_template(has: Abilities, retention: Retention) -> Body:
-    """What makes `logs-okta.system-*` data streams with that mapping."""
+def index_template(has: Capabilities, retention: Retention) -> Body:
+    """Build the template that creates `logs-okta.system-*` data streams with that mapping."""
     optional = ["logs@custom", CUSTOM]
     composed = [*(name for name in STACK_BEFORE if name in has.components), COMPONENT, *optional]
     if STACK_AFTER in has.components:
@@ -166,19 +177,19 @@ def index_template(has: Abilities, retention: Retention) -> Body:
 
 
 def digest(value: Any) -> str:
-    """The same short text for the same JSON value."""
+    """Return the same short text for the same JSON value."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]
 
 
 def fingerprint(mapping_meta: Any) -> str | None:
-    """Which component template an index was made from, by `_meta` of its mapping; None for one not of ours."""
+    """Read from `_meta` of an index's mapping which component template made it; None if it is not ours."""
     ours = mapping_meta.get(OWNER) if isinstance(mapping_meta, dict) else None
     found = ours.get("fingerprint") if isinstance(ours, dict) else None
     return found if isinstance(found, str) else None
 
 
 def version_of(meta: Any) -> int | None:
-    """The version of what we made, by its `_meta`; None for what we did not make."""
+    """Read the version of what we created from its `_meta`; None if we did not create it."""
     if not isinstance(meta, dict) or meta.get("managed_by") != OWNER:
         return None
     version = meta.get("version")

@@ -1,87 +1,87 @@
-"""Questions to the cluster, and what its answers mean for setup."""
+"""Requests to the cluster, and what its responses mean for setup."""
 
 import re
-from typing import Any
+from typing import Any, Protocol
+
+import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.core.ports import Caller, Reply
 
 _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)")
 
 
-class Cluster:
-    """A cluster, asked by an operator's key."""
+class Response(msgspec.Struct, frozen=True):
+    """An HTTP response; `body` is decoded JSON, or text where it is not JSON."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    status: int
+    body: Any
 
-    async def find(self, path: str) -> Any:
-        """What is at `path`; None where nothing is.
+
+class AdminApi(Protocol):
+    """Sends one HTTP request to the cluster."""
+
+    async def call(self, method: str, path: str, body: Any = None) -> Response:
+        """Send `body` as JSON (None: without a body) to `path`, which may have a query.
 
         Raises:
-            SetupError: any other answer.
+            SinkError: no response, or not from Elasticsearch.
         """
-        reply = await self._caller.call("GET", path)
+        ...
+
+
+class Cluster:
+    """A cluster. Its methods raise SetupError if it refuses, and SinkError if it does not respond."""
+
+    def __init__(self, api: AdminApi) -> None:
+        self._api = api
+
+    async def find(self, path: str) -> Any:
+        """Return what is at `path`; None on 404."""
+        reply = await self._api.call("GET", path)
         return None if reply.status == 404 else _body(reply, f"GET {path}")
 
     async def get(self, path: str) -> Any:
-        """What is at `path`.
-
-        Raises:
-            SetupError: it could not be had.
-        """
-        return _body(await self._caller.call("GET", path), f"GET {path}")
+        """Return what is at `path`."""
+        return _body(await self._api.call("GET", path), f"GET {path}")
 
     async def put(self, path: str, body: Any) -> None:
-        """Write `body`.
-
-        Raises:
-            SetupError: it was refused.
-        """
-        _body(await self._caller.call("PUT", path, body), f"PUT {path}")
+        """Write `body`."""
+        _body(await self._api.call("PUT", path, body), f"PUT {path}")
 
     async def post(self, path: str, body: Any = None) -> Any:
-        """Send `body`; what is answered.
-
-        Raises:
-            SetupError: it was refused.
-        """
-        return _body(await self._caller.call("POST", path, body), f"POST {path}")
+        """Send `body` and return the response."""
+        return _body(await self._api.call("POST", path, body), f"POST {path}")
 
     async def offer(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask for what this cluster may not have; None where it has not, or refuses `body`.
-
-        Raises:
-            SetupError: the key may not ask, or the cluster is in trouble.
-        """
-        reply = await self._caller.call(method, path, body)
+        """Ask for a feature that this cluster may lack; None if it does, or refuses `body`."""
+        reply = await self._api.call(method, path, body)
         if reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply)):
             _body(reply, f"{method} {path}")
         return reply.body if reply.status < 300 else None
 
 
-def _unknown(reply: Reply) -> bool:
-    """Whether an error of the server's only says that it does not have this."""
+def _unknown(reply: Response) -> bool:
+    """Whether a server error only says that it lacks this feature."""
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 
 
-def _body(reply: Reply, what: str) -> Any:
+def _body(reply: Response, what: str) -> Any:
     if reply.status < 300:
         return reply.body
     words = reason(reply)
     if reply.status == 401:
-        raise SetupError(f"Elasticsearch does not know the credentials of this sink (401): {words}")
+        raise SetupError(f"Elasticsearch does not accept the credentials of this sink (401): {words}")
     if reply.status == 403:
         found = _GRANTED_BY.search(words)
         right = f"the {found[1]} privilege `{found[2]}`" if found else "a privilege"
         raise SetupError(
             f"{right} is missing for {what}; docs/elasticsearch.md lists all that setup needs. ({words})"
         )
-    raise SetupError(f"{what} is answered {reply.status}: {words}")
+    raise SetupError(f"{what} was answered with {reply.status}: {words}")
 
 
-def reason(reply: Reply) -> str:
-    """Why, in the server's words, the innermost cause last."""
+def reason(reply: Response) -> str:
+    """Return the server's reason, the innermost cause last."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else reply.body
     words: list[str] = []
     while isinstance(error, dict):

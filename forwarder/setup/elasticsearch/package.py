@@ -1,4 +1,4 @@
-"""Elastic's own Okta integration, where its assets are installed: its templates own the data stream then."""
+"""Elastic's own Okta integration: if its assets are installed, its templates own the data stream."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,12 +10,7 @@ from forwarder.setup.elasticsearch import bodies
 
 
 class Template(msgspec.Struct, frozen=True):
-    """An index template that is there.
-
-    Attributes:
-        name: its name.
-        body: as Elasticsearch gives it back.
-    """
+    """An existing index template, as Elasticsearch returns it."""
 
     name: str
     body: dict[str, Any]
@@ -33,24 +28,19 @@ class Template(msgspec.Struct, frozen=True):
         return bodies.version_of(self.body.get("_meta")) is not None
 
     def covers(self, pattern: str) -> bool:
-        """Whether some name fits both this template and `pattern`."""
-        return any(overlap(mine, pattern) for mine in self.patterns)
+        """Whether some name matches both this template and `pattern`."""
+        return any(patterns_overlap(mine, pattern) for mine in self.patterns)
 
 
 class Package(msgspec.Struct, frozen=True):
-    """Elastic's integration.
-
-    Attributes:
-        template: its index template's name.
-        pipeline: its default pipeline, which makes documents of raw events.
-    """
+    """Elastic's integration: the name of its index template, and its pipeline, which turns raw events into documents."""
 
     template: str
     pipeline: str
 
 
 def package(templates: Sequence[Template], data_stream: str) -> Package | None:
-    """Elastic's integration, if its template is the one that makes `data_stream`."""
+    """Return Elastic's integration if its template is the one that creates `data_stream`."""
     best = max(
         (template for template in templates if template.covers(data_stream)),
         key=lambda template: template.priority,
@@ -66,16 +56,16 @@ def package(templates: Sequence[Template], data_stream: str) -> Package | None:
 
 
 def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
-    """Templates of others that keep ours from making `data_stream`: a line for each."""
+    """Return a line for each template of others that keeps ours from creating `data_stream`."""
     lines = []
     for template in templates:
         if template.name == bodies.NAME:
             if not template.ours:
-                lines.append(f"an index template {template.name} is there that this command did not make")
+                lines.append(f"there is an index template {template.name} that this command did not create")
         elif template.priority == bodies.PRIORITY and template.covers(bodies.PATTERN):
             lines.append(
                 f"the index template {template.name} has priority {template.priority}, as ours, and patterns"
-                f" {template.patterns} that overlap {bodies.PATTERN}: Elasticsearch takes only one of the two"
+                f" {template.patterns} that overlap {bodies.PATTERN}: Elasticsearch accepts only one of the two"
             )
         elif template.priority > bodies.PRIORITY and template.covers(data_stream):
             lines.append(
@@ -86,12 +76,12 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def overlap(one: str, other: str) -> bool:
-    """Whether some name fits both patterns, in which `*` stands for any characters."""
+def patterns_overlap(one: str, other: str) -> bool:
+    """Whether some name matches both patterns, in which `*` stands for any characters."""
     if not one or not other:
         return not (one + other).strip("*")
     if one[0] == "*":
-        return overlap(one[1:], other) or overlap(one, other[1:])
+        return patterns_overlap(one[1:], other) or patterns_overlap(one, other[1:])
     if other[0] == "*":
-        return overlap(one, other[1:]) or overlap(one[1:], other)
-    return one[0] == other[0] and overlap(one[1:], other[1:])
+        return patterns_overlap(one, other[1:]) or patterns_overlap(one[1:], other)
+    return one[0] == other[0] and patterns_overlap(one[1:], other[1:])

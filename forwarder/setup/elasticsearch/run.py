@@ -1,8 +1,8 @@
-"""`forwarder setup elasticsearch`: bring the cluster to what our documents need, and say what that changes.
+"""`forwarder setup elasticsearch`: create in the cluster what our documents need, and report the changes.
 
-Order: look at everything, refuse what cannot be done, then pipeline → component template → index template (each needs
-the one before it) → the data stream that may be there already. Every step compares before it writes, so a run that
-was interrupted is finished by the next one.
+Order: read everything, refuse what cannot be done, then pipeline → component template → index template (each needs the
+one before it) → an existing data stream. Every step compares before it writes, so the next run completes an interrupted
+one.
 """
 
 import difflib
@@ -12,15 +12,13 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.core.ports import Caller
 from forwarder.setup.elasticsearch import bodies
-from forwarder.setup.elasticsearch.abilities import abilities, check_rights, shortfalls
-from forwarder.setup.elasticsearch.bodies import Abilities, Body, Retention
-from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, Target
+from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
+from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Package, Template, conflicts, package
-from forwarder.setup.elasticsearch.stream import look_after
-from forwarder.setup.elasticsearch.wishes import Target, Wishes
-from forwarder.setup.line import Line, Say
+from forwarder.setup.elasticsearch.stream import sync_data_stream
+from forwarder.setup.message import Message, Reporter
 
 _OURS = (
     "index_patterns",
@@ -35,38 +33,38 @@ _OURS = (
     "description",
     "processors",
 )
-"""What we write. Elasticsearch gives back more: dates, and keys that a later version invents."""
+"""What we write. Elasticsearch returns more: dates, and keys of later versions."""
 
 
-async def setup(caller: Caller, target: Target, wishes: Wishes, say: Say) -> bool:
+async def setup(api: AdminApi, target: Target, options: Options, report: Reporter) -> bool:
     """Prepare the cluster.
 
     Args:
-        caller: the cluster.
+        api: the cluster.
         target: the sink.
-        wishes: the operator's.
-        say: takes what there is to tell, in order.
+        options: of this run.
+        report: takes the messages, in order.
 
     Returns:
-        Whether events of this sink will be readable; False has been explained by a line of kind `fault`.
+        Whether events of this sink will be readable; if not, a message of kind `fault` says why.
 
     Raises:
-        SetupError: it cannot be done; nothing was changed, but for the steps already told as `done`.
-        SinkError: no answer.
+        SetupError: it cannot be done; nothing was changed except the steps already reported as `done`.
+        SinkError: no response.
     """
-    cluster = Cluster(caller)
+    cluster = Cluster(api)
     about = await cluster.get("/")
-    say(
-        Line(
+    report(
+        Message(
             "info",
             f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
         )
     )
-    await check_rights(cluster, rollover=wishes.rollover, ilm=bool(wishes.retention.ilm_policy))
+    await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
     templates = await _templates(cluster)
     found = package(templates, target.data_stream)
     if found:
-        return await _beside(cluster, found, target, wishes, say)
+        return await _setup_beside_fleet(cluster, found, target, options, report)
     if target.documents == "raw":
         raise SetupError(
             "`document_format: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
@@ -77,7 +75,7 @@ async def setup(caller: Caller, target: Target, wishes: Wishes, say: Say) -> boo
         raise SetupError(
             "\n".join([*faults, "Remove or rename it, or narrow its patterns; nothing was changed."])
         )
-    return await _prepare(cluster, target, wishes, say)
+    return await _prepare(cluster, target, options, report)
 
 
 async def _templates(cluster: Cluster) -> list[Template]:
@@ -86,61 +84,69 @@ async def _templates(cluster: Cluster) -> list[Template]:
     return [Template(entry["name"], entry["index_template"]) for entry in found]
 
 
-async def _beside(cluster: Cluster, found: Package, target: Target, wishes: Wishes, say: Say) -> bool:
-    """Elastic's own integration owns the data stream: say how the sink fits beside it, change nothing of it."""
-    say(
-        Line(
+async def _setup_beside_fleet(
+    cluster: Cluster, found: Package, target: Target, options: Options, report: Reporter
+) -> bool:
+    """Report how the sink fits beside Elastic's own integration, which owns the data stream, and change nothing of it."""
+    report(
+        Message(
             "note",
-            f"Elastic's Okta integration is installed here: its template {found.template} makes {target.data_stream}"
-            f" and its pipeline {found.pipeline or '(none)'} runs on what is written. Nothing of it is changed.",
+            f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
+            f" and its pipeline {found.pipeline or '(none)'} runs on every document. None of it is changed.",
         )
     )
     if target.documents == "raw":
         if target.pipeline is None:
-            say(
-                Line("same", "this sink sends raw events, and that pipeline makes the documents: all is well")
+            report(
+                Message(
+                    "same", "this sink sends raw events, and that pipeline turns them into documents: correct"
+                )
             )
             return True
-        say(Line("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink"))
+        report(
+            Message("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink")
+        )
         return False
     if target.pipeline is None:
-        say(
-            Line(
+        report(
+            Message(
                 "fault",
-                "this sink sends finished documents, and that pipeline would mark each of them as an error. In the"
-                f" sink write `document_format: raw` (Elastic's pipeline makes the documents), or `pipeline: {bodies.NAME}`"
-                " (ours stay, behind our pipeline, which this command then makes), or `pipeline: _none` (ours stay as"
-                " they are)",
+                "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink set"
+                f" `document_format: raw` (Elastic's pipeline creates the documents), or `pipeline: {bodies.NAME}` (our"
+                " documents, through our pipeline, which this command then creates), or `pipeline: _none` (our documents"
+                " unchanged)",
             )
         )
         return False
     if target.pipeline == bodies.NAME:
-        step = await _pipeline_step(cluster, await abilities(cluster))
-        await step.take(cluster, wishes, say)
-    say(Line("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): all is well"))
+        step = await _pipeline_step(cluster, await find_capabilities(cluster))
+        await step.take(cluster, options, report)
+    report(
+        Message("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
+    )
     return True
 
 
-async def _prepare(cluster: Cluster, target: Target, wishes: Wishes, say: Say) -> bool:
-    has = await abilities(cluster)
-    for line in shortfalls(has, wishes.retention):
-        say(Line("note", line))
-    if wishes.retention.ilm_policy:
-        await _policy_exists(cluster, wishes.retention.ilm_policy)
-    steps = await _steps(cluster, has, wishes.retention)
+async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
+    has = await find_capabilities(cluster)
+    for line in degradations(has, options.retention):
+        report(Message("note", line))
+    if options.retention.ilm_policy:
+        await _policy_exists(cluster, options.retention.ilm_policy)
+    steps = await _steps(cluster, has, options.retention)
     for step in steps:
-        await step.take(cluster, wishes, say)
-    say(Line("info", _kept(wishes.retention)))
-    wanted = bodies.component_template(has, wishes.retention)["template"]["mappings"]["_meta"]
-    return await look_after(cluster, target.data_stream, bodies.fingerprint(wanted), wishes, say)
+        await step.take(cluster, options, report)
+    report(Message("info", _kept(options.retention)))
+    wanted = bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
+    return await sync_data_stream(cluster, target.data_stream, bodies.fingerprint(wanted), options, report)
 
 
 def _kept(retention: Retention) -> str:
     if retention.ilm_policy:
-        return f"the policy {retention.ilm_policy} says how long events stay"
+        return f"the policy {retention.ilm_policy} decides how long events stay"
     if retention.keep:
         return f"events stay for {retention.keep}"
-    return "events stay for ever; write `retention` in the sink for a limit"
+    return "events stay without a limit; set `retention` in the sink for one"
 
 
 async def _policy_exists(cluster: Cluster, name: str) -> None:
@@ -149,43 +155,34 @@ async def _policy_exists(cluster: Cluster, name: str) -> None:
 
 
 class _Step(msgspec.Struct, frozen=True):
-    """One thing to have.
-
-    Attributes:
-        what: in words.
-        path: where it is written.
-        stored: as the cluster has it; None where it has not.
-        wanted: as it should be.
-    """
+    """An object to write: what it is, its path, its present body (None if there is none) and the wanted one."""
 
     what: str
     path: str
     stored: Body | None
     wanted: Body
 
-    async def take(self, cluster: Cluster, wishes: Wishes, say: Say) -> None:
-        """Write it where it differs."""
+    async def take(self, cluster: Cluster, options: Options, report: Reporter) -> None:
+        """Write it if it differs."""
         before, after = _comparable(self.stored or {}), _comparable(self.wanted)
         if before == after:
-            say(Line("same", f"{self.what}: as it should be"))
+            report(Message("same", f"{self.what}: up to date"))
             return
-        verb = "make" if self.stored is None else "change"
-        if (
-            self.stored is not None or wishes.dry_run
-        ):  # what is made anew is long, and takes nothing from anyone
-            say(Line("diff", _difference(self.what, before, after)))
-        if wishes.dry_run:
-            say(Line("note", f"{self.what}: would {verb} it"))
+        verb = "create" if self.stored is None else "change"
+        if self.stored is not None or options.dry_run:  # a new object is long, and replaces nothing
+            report(Message("diff", _difference(self.what, before, after)))
+        if options.dry_run:
+            report(Message("note", f"{self.what}: would {verb} it"))
             return
         await cluster.put(self.path, self.wanted)
-        say(Line("done", f"{self.what}: {'made' if self.stored is None else 'changed'}"))
+        report(Message("done", f"{self.what}: {'created' if self.stored is None else 'changed'}"))
 
 
-async def _steps(cluster: Cluster, has: Abilities, retention: Retention) -> list[_Step]:
-    """What to have, in order, with what is there.
+async def _steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[_Step]:
+    """Return the objects to write, in order.
 
     Raises:
-        SetupError: something of that name is not ours, or newer than we are.
+        SetupError: an object of that name is not ours, or from a newer version.
     """
     component = f"/_component_template/{bodies.COMPONENT}"
     template = f"/_index_template/{bodies.NAME}"
@@ -213,7 +210,7 @@ async def _steps(cluster: Cluster, has: Abilities, retention: Retention) -> list
     return steps
 
 
-async def _pipeline_step(cluster: Cluster, has: Abilities) -> _Step:
+async def _pipeline_step(cluster: Cluster, has: Capabilities) -> _Step:
     path = f"/_ingest/pipeline/{bodies.NAME}"
     found = await cluster.find(path)
     stored = found[bodies.NAME] if found else None
@@ -228,20 +225,20 @@ def _check_owner(what: str, stored: Body | None) -> None:
     version = bodies.version_of(stored.get("_meta"))
     if version is None:
         raise SetupError(
-            f"a {what} is there that this command did not make (no `_meta.managed_by: {bodies.OWNER}`);"
+            f"there is a {what} that this command did not create (no `_meta.managed_by: {bodies.OWNER}`);"
             " remove or rename it. Nothing was changed."
         )
     if version > bodies.VERSION:
         raise SetupError(
-            f"the {what} is of version {version}, made by a newer forwarder; this one makes version"
-            f" {bodies.VERSION}. Run the newer forwarder's command. Nothing was changed."
+            f"the {what} has version {version}, from a newer forwarder; this one writes version {bodies.VERSION}."
+            " Run the newer forwarder's command. Nothing was changed."
         )
 
 
 def _comparable(body: Body) -> Body:
-    """What we write, without what Elasticsearch adds by itself."""
+    """Return what we write, without what Elasticsearch adds."""
     kept: dict[str, Any] = {key: body[key] for key in _OURS if key in body}
-    if "data_stream" in kept:  # a later version tells more of its defaults
+    if "data_stream" in kept:  # later versions return more of their defaults
         kept["data_stream"] = {key: value for key, value in kept["data_stream"].items() if value}
     if "index_patterns" in kept:
         kept.setdefault("template", {})

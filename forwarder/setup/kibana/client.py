@@ -1,4 +1,4 @@
-"""Kibana's API, as far as an import of saved objects needs it: the status, a space, the import."""
+"""The part of Kibana's API that an import of saved objects needs: status, spaces, import."""
 
 import base64
 import ssl
@@ -12,7 +12,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
 TIMEOUT = 60.0
-"""Seconds without a byte; an import waits until the objects can be found."""
+"""Seconds without a byte; an import waits until the objects are searchable."""
 
 _DOWN = {"critical", "unavailable"}
 _LONGEST = 500
@@ -22,13 +22,8 @@ _PRIVILEGES = (
 
 
 class Written(msgspec.Struct, frozen=True):
-    """An object that Kibana has written.
-
-    Attributes:
-        id: ours.
-        stored_as: the id that it has there. It differs where another space already has an object of this id.
-        replaced: it was there before.
-    """
+    """An object that Kibana has written. `stored_as` is its id there, which differs from ours if another space already has
+    an object of this id; `replaced` says that it existed before."""
 
     kind: str
     id: str
@@ -37,12 +32,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What came of an import.
-
-    Attributes:
-        written: in Kibana's order.
-        refused: one line each, in Kibana's words.
-    """
+    """The result of an import; `refused` holds one line each, with Kibana's reason."""
 
     written: list[Written]
     refused: list[str]
@@ -52,8 +42,7 @@ class Kibana:
     """One Kibana. Use it as a context manager."""
 
     def __init__(self, settings: KibanaSettings) -> None:
-        """Args:
-            settings: the operator's.
+        """Send nothing yet.
 
         Raises:
             SetupError: `ca_file` cannot be used.
@@ -64,7 +53,7 @@ class Kibana:
             headers={"kbn-xsrf": "okta-forwarder", **_authorization(settings)},
             verify=_trust(settings),
             timeout=TIMEOUT,
-            follow_redirects=False,  # credentials go nowhere but where the operator says
+            follow_redirects=False,  # credentials are sent only to the configured address
             trust_env=False,
         )
 
@@ -77,10 +66,10 @@ class Kibana:
         self._client.close()
 
     def version(self) -> str | None:
-        """Its version, as in `9.1.0`. None where it does not tell: it tells only those whom it knows.
+        """Return its version, as in `9.1.0`; None if it does not say, because it does not accept the credentials.
 
         Raises:
-            SetupError: nobody answers, it is no Kibana, or a Kibana that is not available.
+            SetupError: no response, not a Kibana, or a Kibana that is not available.
         """
         url = self._settings.url
         answer = self._ask("GET", f"{url}/api/status")
@@ -90,8 +79,8 @@ class Kibana:
             if answer.status_code == 503:
                 raise SetupError(f"Kibana at {url} is not ready: {_words(answer)}")
             raise SetupError(
-                f"{url} is no Kibana: /api/status answers {answer.status_code}: {_words(answer)}\n"
-                "Give the address that a browser opens, without /app and with the base path, if there is one."
+                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {_words(answer)}\n"
+                "Give the address that a browser opens, without /app and with the base path, if any."
             )
         overall = status.get("overall", {})
         if overall.get("level") in _DOWN or answer.status_code == 503:
@@ -102,46 +91,43 @@ class Kibana:
         return number if isinstance(number, str) else None
 
     def require_space(self) -> None:
-        """Make sure that the space exists. An import would not: Kibana writes into a space that nobody has made.
+        """Check that the space exists. An import would not: Kibana writes into a space that does not exist.
 
         Raises:
-            SetupError: there is none, or the credentials may not see it.
+            SetupError: it does not, or the credentials may not see it.
         """
         space = self._settings.space
         if space == DEFAULT_SPACE:
             return
         answer = self._ask("GET", f"{self._settings.url}/api/spaces/space/{space}")
         if answer.status_code == 404:
-            raise SetupError(f"there is no space {space}; make it in Kibana, or name another with --space")
+            raise SetupError(f"there is no space {space}; create it in Kibana, or name another with --space")
         if answer.status_code != 200:
-            self._fail(answer, f"look at the space {space}")
+            self._fail(answer, f"show the space {space}")
 
     def write(self, lines: list[str]) -> Imported:
-        """Import saved objects; those that are there already, by type and id, are replaced.
-
-        Args:
-            lines: an object each.
+        """Import saved objects, one per line; replaces existing ones by type and id.
 
         Raises:
-            SetupError: Kibana takes none of them.
+            SetupError: Kibana accepts none of them.
         """
         body = "".join(f"{line}\n" for line in lines).encode()
         answer = self._ask(
             "POST",
             f"{self._settings.root}/api/saved_objects/_import?overwrite=true",
-            # Kibana looks at the ending of the name.
+            # Kibana checks the extension.
             files={"file": ("okta-forwarder.ndjson", body, "application/ndjson")},
         )
         if answer.status_code != 200:
             self._fail(answer, "import dashboards")
-        told = _json(answer)
+        result = _json(answer)
         return Imported(
-            written=[_written(one) for one in told.get("successResults", [])],
-            refused=[_refused(one) for one in told.get("errors", [])],
+            written=[_written(one) for one in result.get("successResults", [])],
+            refused=[_refused(one) for one in result.get("errors", [])],
         )
 
     def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Send one request, and give any answer but those that no request can do anything with."""
+        """Send one request; responses that no request can use are errors."""
         try:
             answer = self._client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -151,15 +137,15 @@ class Kibana:
                 else ""
             )
             raise SetupError(
-                f"no answer from {self._settings.url}: {error or type(error).__name__}{hint}"
+                f"no response from {self._settings.url}: {error or type(error).__name__}{hint}"
             ) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Kibana does not accept these credentials, or wants some (401): {_words(answer)}"
+                f"Kibana does not accept these credentials, or needs some (401): {_words(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(
-                f"{self._settings.url} sends us elsewhere, to {answer.headers.get('location')}; name that address, "
+                f"{self._settings.url} redirects to {answer.headers.get('location')}; give that address, "
                 "or the base path that belongs to it"
             )
         return answer
@@ -199,30 +185,30 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _words(answer: httpx.Response) -> str:
-    """What it says, short."""
-    told = _json(answer).get("message")
-    return (told if isinstance(told, str) else answer.text).strip()[:_LONGEST]
+    """Return its message, shortened."""
+    message = _json(answer).get("message")
+    return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
 
 
-def _written(told: dict[str, Any]) -> Written:
+def _written(result: dict[str, Any]) -> Written:
     return Written(
-        kind=told["type"],
-        id=told["id"],
-        stored_as=told.get("destinationId", told["id"]),
-        replaced=told.get("overwrite", False),
+        kind=result["type"],
+        id=result["id"],
+        stored_as=result.get("destinationId", result["id"]),
+        replaced=result.get("overwrite", False),
     )
 
 
-def _refused(told: dict[str, Any]) -> str:
-    error = told.get("error", {})
+def _refused(result: dict[str, Any]) -> str:
+    error = result.get("error", {})
     kind = error.get("type")
     reason = error.get("message") or kind
     if kind == "missing_references":
         missing = ", ".join(f"{one['type']} {one['id']}" for one in error.get("references", []))
-        reason = f"it needs {missing}, which is not there"
+        reason = f"it needs {missing}, which does not exist"
     elif kind == "ambiguous_conflict":
         copies = ", ".join(one["id"] for one in error.get("destinations", []))
         reason = f"this space has several copies of it, keep one: {copies}"
     elif kind == "unsupported_type":
-        reason = "this Kibana has no such objects"
-    return f"{told.get('type')} {told.get('id')}: {reason}"
+        reason = "this Kibana does not have this type"
+    return f"{result.get('type')} {result.get('id')}: {reason}"

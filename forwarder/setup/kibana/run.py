@@ -1,7 +1,7 @@
-"""`forwarder setup kibana`: import our dashboards, and say what that changes.
+"""`forwarder setup kibana`: import our dashboards, and report the changes.
 
-Order: look (is it a Kibana, recent enough, is there the space), then one import of everything. Kibana answers for each
-object. Running it again replaces the same objects by id, and no other.
+Order: checks (is it a Kibana, recent enough, with that space), then one import of everything. Kibana answers for each
+object. Another run replaces the same objects by id, and no others.
 """
 
 import re
@@ -10,25 +10,25 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.client import Kibana, Written
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject
-from forwarder.setup.line import Line, Say
+from forwarder.setup.message import Message, Reporter
 
 OLDEST = (8, 9)
-"""The Kibana whose form our objects have. Later ones bring them up to date, earlier ones refuse them."""
+"""The version whose format our objects have. Later ones migrate them, earlier ones refuse them."""
 
 _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "data view"}
 
 
-def setup(settings: KibanaSettings, objects: list[SavedObject], say: Say, *, dry_run: bool) -> bool:
+def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter, *, dry_run: bool) -> bool:
     """Import the objects.
 
     Args:
         settings: which Kibana.
-        objects: what to import.
-        say: takes what there is to tell, in order.
-        dry_run: look, tell what would be written, and write nothing.
+        objects: to import.
+        report: takes the messages, in order.
+        dry_run: report what would be written, and write nothing.
 
     Returns:
-        Whether Kibana has, or would get, every object; False has been explained by a line of kind `fault`.
+        Whether Kibana has, or would get, every object; if not, a message of kind `fault` says why.
 
     Raises:
         SetupError: it cannot be done; nothing was written.
@@ -37,20 +37,22 @@ def setup(settings: KibanaSettings, objects: list[SavedObject], say: Say, *, dry
         version = kibana.version()
         _require_recent(version)
         kibana.require_space()
-        say(Line("info", f"Kibana {version or '?'} at {settings.url}, space {settings.space}"))
+        report(Message("info", f"Kibana {version or '?'} at {settings.url}, space {settings.space}"))
         if dry_run:
             for saved in objects:
-                say(Line("info", f"would write {_named(saved)} ({saved.id})"))
+                report(Message("info", f"would write {_named(saved)} ({saved.id})"))
             return True
         done = kibana.write([saved.line for saved in objects])
     written = {(one.kind, one.id): one for one in done.written}
     for saved in objects:
         if one := written.get((saved.kind, saved.id)):
-            say(Line("done", _told(settings, saved, one)))
+            report(Message("done", _result(settings, saved, one)))
     for reason in done.refused:
-        say(Line("fault", f"Kibana refused {reason}"))
+        report(Message("fault", f"Kibana refused {reason}"))
     if len(written) + len(done.refused) < len(objects):
-        say(Line("fault", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why"))
+        report(
+            Message("fault", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
+        )
     return len(written) == len(objects)
 
 
@@ -66,8 +68,8 @@ def _named(saved: SavedObject) -> str:
     return f"{_NAMES.get(saved.kind, saved.kind)} “{saved.title}”"
 
 
-def _told(settings: KibanaSettings, saved: SavedObject, one: Written) -> str:
-    told = f"{_named(saved)} {'replaced' if one.replaced else 'made'}"
+def _result(settings: KibanaSettings, saved: SavedObject, one: Written) -> str:
+    text = f"{_named(saved)} {'replaced' if one.replaced else 'created'}"
     if saved.kind != "dashboard":
-        return told
-    return f"{told}: {settings.root}/app/dashboards#/view/{one.stored_as}"
+        return text
+    return f"{text}: {settings.root}/app/dashboards#/view/{one.stored_as}"

@@ -1,4 +1,4 @@
-"""What an operator says about a Kibana."""
+"""Which Kibana, and the credentials for it."""
 
 import re
 from pathlib import Path
@@ -16,23 +16,19 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 def _url(url: str) -> str:
     parts = urlsplit(url)
     if parts.username or parts.password:
-        raise ValueError(
-            "credentials do not belong into an address; give --api-key, or --user and --password"
-        )
+        raise ValueError("must not contain credentials; use --api-key, or --user and --password")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no address; write a URL, as in https://kibana:5601")
+        raise ValueError(f"{url!r} is not an address; write a URL, as in https://kibana:5601")
     return url.rstrip("/")
 
 
 class KibanaSettings(Section):
-    """Where a Kibana is and how to get in.
+    """Where a Kibana is, and the credentials for it.
 
     Attributes:
-        url: its address, with `server.basePath` where it has one.
-        space: the id of the space that gets the dashboards.
-        api_key: of Elasticsearch, encoded or as `id:key`.
-        user: where there is no API key.
-        password: the user's.
+        url: its address, with `server.basePath` if it has one.
+        space: the id of the space for the dashboards.
+        api_key: of Elasticsearch, encoded or as `id:key`; or `user` and `password`.
         ca_file: the certificates to trust, in PEM; without it those of the system.
     """
 
@@ -49,7 +45,7 @@ class KibanaSettings(Section):
             raise ValueError("give --api-key, or --user and --password, not both")
         if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
             raise ValueError(
-                "--api-key: it holds a character that no API key has, perhaps a blank or a line break"
+                "--api-key: it contains a character that an API key cannot have, perhaps a blank or a line break"
             )
         if bool(self.user) != bool(self.password):
             raise ValueError("--user and --password belong together")

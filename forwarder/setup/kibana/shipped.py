@@ -10,19 +10,15 @@ import forwarder
 from forwarder.core.errors import SetupError
 
 PREFIX = "okta-forwarder-"
-"""Every id of ours starts with it. What does not is never written."""
+"""All our ids start with it. Other objects are never written."""
 
 _PACKAGE = Path(forwarder.__file__).parent
 _FOLDERS = (_PACKAGE / "dashboards" / "kibana", _PACKAGE.parent / "dashboards" / "kibana")
 
 
 class SavedObject(msgspec.Struct, frozen=True):
-    """One saved object.
-
-    Attributes:
-        kind: Kibana's type: `dashboard`, `search`, `index-pattern` (a data view).
-        line: the object as one line of an import file.
-    """
+    """One saved object. `kind` is Kibana's type (`dashboard`, `search`, `index-pattern` for a data view), `line` the object
+    as a line of an import file."""
 
     kind: str
     id: str
@@ -31,7 +27,7 @@ class SavedObject(msgspec.Struct, frozen=True):
 
 
 def shipped() -> list[SavedObject]:
-    """Every object once, although a file holds all that its dashboard needs.
+    """Return every object once, although each file holds all that its dashboard needs.
 
     Raises:
         SetupError: the installation has no dashboards.
@@ -44,7 +40,7 @@ def shipped() -> list[SavedObject]:
 
 
 def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
-    """The objects of import files, each once: Kibana refuses a file that names one twice.
+    """Return the objects of import files, each once: Kibana refuses a file that has one twice.
 
     Args:
         files: texts by file name.
@@ -58,7 +54,7 @@ def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
             saved = json.loads(line)
             this = SavedObject(saved["type"], saved["id"], saved["attributes"]["title"], line)
             if not this.id.startswith(PREFIX):
-                raise SetupError(f"{name}: {this.kind} {this.id} is none of ours, and is left alone")
+                raise SetupError(f"{name}: {this.kind} {this.id} is not ours and is not written")
             if found.setdefault((this.kind, this.id), this).line != line:
-                raise SetupError(f"{name}: another file has another {this.kind} {this.id}")
+                raise SetupError(f"{name}: another file has a different {this.kind} {this.id}")
     return list(found.values())

@@ -16,7 +16,7 @@ from forwarder.setup.kibana.client import Kibana
 from forwarder.setup.kibana.run import setup
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject, saved_objects, shipped
-from forwarder.setup.line import Line
+from forwarder.setup.message import Message
 from tests.certificates import Certificate
 from tests.fakes.kibana import Answer, FakeKibana, Stored, api_key, basic
 from tools.make_kibana import TARGET
@@ -55,7 +55,7 @@ def test_a_first_run_makes_every_object(kibana: FakeKibana) -> None:
     assert done.exit_code == 0
     assert set(kibana.held()) == OURS
     assert "Kibana 9.1.0" in done.output
-    assert f"“Okta: threats” made: {kibana.url}/app/dashboards#/view/okta-forwarder-threats" in done.output
+    assert f"“Okta: threats” created: {kibana.url}/app/dashboards#/view/okta-forwarder-threats" in done.output
     for line in (TARGET / "threats.ndjson").read_text().splitlines():
         saved = json.loads(line)
         assert kibana.held()[saved["type"], saved["id"]] == saved
@@ -68,7 +68,7 @@ def test_a_second_run_replaces_the_same_objects(kibana: FakeKibana) -> None:
     assert done.exit_code == 0
     assert kibana.held() == before
     assert done.output.count(" replaced") == len(OURS)
-    assert " made" not in done.output
+    assert " created" not in done.output
 
 
 def test_what_is_not_ours_is_left_alone(kibana: FakeKibana) -> None:
@@ -137,7 +137,7 @@ def test_wrong_credentials_are_told_without_being_shown(
     kibana.logins = {api_key("another"): {"default"}}
     done = run(kibana, "--api-key", "env:THE_KEY")
     assert done.exit_code == 1
-    assert "does not accept these credentials, or wants some (401)" in done.output
+    assert "does not accept these credentials, or needs some (401)" in done.output
     assert KEY not in done.output
 
 
@@ -167,7 +167,7 @@ def test_a_space_that_the_credentials_may_not_see_is_told(
     kibana.logins = {api_key(KEY): {"default"}}
     done = run(kibana, "--api-key", "env:THE_KEY", "--space", "soc")
     assert done.exit_code == 1
-    assert "may not look at the space soc (403)" in done.output
+    assert "may not show the space soc (403)" in done.output
     assert kibana.imports == []
 
 
@@ -178,16 +178,16 @@ def test_a_space_that_nobody_made_is_not_written_into(kibana: FakeKibana) -> Non
     assert kibana.imports == []
 
 
-# --- what is no Kibana, or none that can
+# --- what is not a Kibana, or none that can
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (Answer(404, {"error": "no handler found for uri [/api/status]"}), "is no Kibana: /api/status answers 404"),
-        (Answer(200, "<html>"), "is no Kibana: /api/status answers 200: <html>"),
-        (Answer(200, ["status"]), "is no Kibana"),
-        (Answer(302, "", (("Location", "/kibana/api/status"),)), "sends us elsewhere, to /kibana/api/status"),
+        (Answer(404, {"error": "no handler found for uri [/api/status]"}), "is not a Kibana: /api/status answers 404"),
+        (Answer(200, "<html>"), "is not a Kibana: /api/status answers 200: <html>"),
+        (Answer(200, ["status"]), "is not a Kibana"),
+        (Answer(302, "", (("Location", "/kibana/api/status"),)), "redirects to /kibana/api/status"),
         (Answer(503, "Kibana server is not ready yet"), "is not ready: Kibana server is not ready yet"),
     ],
 )  # fmt: skip
@@ -230,7 +230,7 @@ def test_nobody_there_is_told() -> None:
         url = gone.url
     done = run(url)
     assert done.exit_code == 1
-    assert f"no answer from {url}" in done.output
+    assert f"no response from {url}" in done.output
 
 
 # --- what Kibana says of single objects
@@ -252,19 +252,19 @@ def test_an_object_that_kibana_refuses_is_told_with_its_words(kibana: FakeKibana
     assert done.exit_code == 1
     assert "dashboard okta-forwarder-threats: belongs to a more recent version of Kibana" in done.output
     assert "several copies of it, keep one: copy-1, copy-2" in done.output
-    assert "index-pattern okta-forwarder-events: this Kibana has no such objects" in done.output
-    assert done.output.count(" made") == len(OURS) - 3
+    assert "index-pattern okta-forwarder-events: this Kibana does not have this type" in done.output
+    assert done.output.count(" created") == len(OURS) - 3
 
 
 def test_an_object_without_what_it_refers_to_is_told(kibana: FakeKibana) -> None:
     alone = [saved for saved in shipped() if saved.id == "okta-forwarder-threats-latest-signals"]
-    told: list[Line] = []
+    told: list[Message] = []
     assert not setup(KibanaSettings(url=kibana.url), alone, told.append, dry_run=False)
-    assert "it needs index-pattern okta-forwarder-events, which is not there" in told[-1].text
+    assert "it needs index-pattern okta-forwarder-events, which does not exist" in told[-1].text
 
 
 def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> None:
-    told: list[Line] = []
+    told: list[Message] = []
     line = shipped()[0].line
     twins = [
         SavedObject("index-pattern", name, "x", line)
@@ -274,7 +274,7 @@ def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> 
         setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
     twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
     assert not setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
-    assert told[-1] == Line("fault", "Kibana wrote 1 of 2 objects and does not say why")
+    assert told[-1] == Message("fault", "Kibana wrote 1 of 2 objects and does not say why")
 
 
 def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
@@ -295,8 +295,8 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
     ("words", "told"),
     [
         ((), "Missing option '--url'"),
-        (("--url", "kibana:5601"), "--url: 'kibana:5601' is no address"),
-        (("--url", "http://a:planted@k"), "--url: credentials do not belong into an address"),
+        (("--url", "kibana:5601"), "--url: 'kibana:5601' is not an address"),
+        (("--url", "http://a:planted@k"), "--url: must not contain credentials"),
         (("--url", "http://k", "--api-key", KEY), "write env:NAME|file:PATH"),
         (
             ("--url", "http://k", "--api-key", "env:NOT_SET"),
@@ -305,7 +305,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
         (("--url", "http://k", "--password", "file:/none"), "--password: the file /none cannot be read"),
         (("--url", "http://k", "--user", "ada"), "--user and --password belong together"),
         (("--url", "http://k", "--user", "a", "--password", "env:A", "--api-key", "env:A"), "not both"),
-        (("--url", "http://k", "--api-key", "env:BLANK"), "a character that no API key has"),
+        (("--url", "http://k", "--api-key", "env:BLANK"), "a character that an API key cannot have"),
         (("--url", "http://k", "--ca-file", "x"), "--ca-file has no use without https"),
         (("--url", "http://k", "--space", "../x"), "--space: "),
     ],
@@ -363,7 +363,7 @@ def test_every_object_is_shipped_once() -> None:
 
 def test_an_object_that_is_not_ours_is_never_written() -> None:
     line = json.dumps({"type": "dashboard", "id": "mine", "attributes": {"title": "x"}})
-    with pytest.raises(SetupError, match="none of ours"):
+    with pytest.raises(SetupError, match="is not ours"):
         saved_objects({"a.ndjson": line})
 
 

@@ -43,9 +43,3 @@ def test_wrong_usage_is_told_and_exits_2(
 ) -> None:
     code, output = run(tmp_path, sinks, *options)
     assert (code, words in output) == (2, True), output
-
-
-def test_a_cluster_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
-    code, output = run(tmp_path, f"{{a: {SIEM}}}", "--retention", "90d")
-    assert code == 1
-    assert "no answer from http://127.0.0.1:9" in output

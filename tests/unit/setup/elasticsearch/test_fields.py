@@ -14,11 +14,11 @@ from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import bodies, fields
-from forwarder.setup.elasticsearch.bodies import Abilities, Retention
+from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from tests.fakes.clock import NOON
 from tests.unit.ecs import shared_data
 
-FULL = Abilities(
+FULL = Capabilities(
     processors=frozenset({"user_agent", "geoip"}),
     missing_types=frozenset(),
     settings=frozenset(bodies.OPTIONAL_SETTINGS),

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch.bodies import Retention
+from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.run import setup
-from forwarder.setup.elasticsearch.wishes import Target, Wishes
-from forwarder.setup.line import Line
+from forwarder.setup.message import Message
 from tests.fakes.cluster import FakeCluster
 
 STREAM = "logs-okta.system-default"
@@ -19,13 +18,13 @@ PIPELINE, COMPONENT, TEMPLATE = (
 )
 
 
-async def run(cluster: FakeCluster, target: Target | None = None, **wishes: Any) -> list[Line]:
-    lines: list[Line] = []
-    assert await setup(cluster, target or Target(STREAM), Wishes(**wishes), lines.append)
+async def run(cluster: FakeCluster, target: Target | None = None, **options: Any) -> list[Message]:
+    lines: list[Message] = []
+    assert await setup(cluster, target or Target(STREAM), Options(**options), lines.append)
     return lines
 
 
-def kinds(lines: list[Line], kind: str) -> list[str]:
+def kinds(lines: list[Message], kind: str) -> list[str]:
     return [line.text for line in lines if line.kind == kind]
 
 
@@ -105,7 +104,7 @@ async def test_a_type_that_is_lacking_is_replaced_and_named(lacked: str, instead
     cluster.missing = {lacked}
     lines = await run(cluster)
     assert f"'{lacked}'" not in str(body(cluster, COMPONENT))
-    assert kinds(lines, "note") == [f"this Elasticsearch has no type {lacked}: {instead} takes its place"]
+    assert kinds(lines, "note") == [f"this Elasticsearch has no type {lacked}; {instead} is used instead"]
 
 
 async def test_a_setting_that_is_unknown_is_left_out() -> None:
@@ -122,7 +121,7 @@ async def test_without_a_word_about_it_nothing_is_ever_deleted() -> None:
     cluster = FakeCluster()
     lines = await run(cluster)
     assert body(cluster, TEMPLATE)["template"]["lifecycle"] == {"enabled": True}
-    assert any("for ever" in text for text in kinds(lines, "info"))
+    assert any("without a limit" in text for text in kinds(lines, "info"))
 
 
 async def test_a_policy_of_the_operators_takes_the_place_of_the_lifecycle() -> None:
@@ -148,15 +147,17 @@ async def test_a_data_stream_that_is_there_gets_the_new_retention_as_well() -> N
     meta = body(cluster, COMPONENT)["template"]["mappings"]["_meta"]
     cluster.streams[STREAM] = {"meta": meta, "retention": None}
     cluster.written.clear()
-    wishes = Retention(keep="90d")
-    await run(cluster, retention=wishes, dry_run=True)
+    options = Retention(keep="90d")
+    await run(cluster, retention=options, dry_run=True)
     assert cluster.written == []
-    lines = await run(cluster, retention=wishes)
+    lines = await run(cluster, retention=options)
     assert cluster.written[-1] == ("PUT", f"/_data_stream/{STREAM}/_lifecycle", {"data_retention": "90d"})
-    assert f"data stream {STREAM}: keeps events for 90d now, not for ever" in kinds(lines, "done")
+    assert f"data stream {STREAM}: now keeps events for 90d instead of an unlimited time" in kinds(
+        lines, "done"
+    )
     cluster.streams[STREAM]["retention"] = "90d"
     cluster.written.clear()
-    await run(cluster, retention=wishes)
+    await run(cluster, retention=options)
     assert cluster.written == []
 
 
@@ -194,12 +195,12 @@ def integration(name: str = "okta") -> dict[str, Any]:
 async def test_elastics_integration_is_left_alone() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration()
-    lines: list[Line] = []
-    assert not await setup(cluster, Target(STREAM), Wishes(), lines.append)
+    lines: list[Message] = []
+    assert not await setup(cluster, Target(STREAM), Options(), lines.append)
     assert "pipeline: _none" in kinds(lines, "fault")[0]
-    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Wishes(), lines.append)
-    assert await setup(cluster, Target(STREAM, "raw"), Wishes(), lines.append)
-    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Wishes(), lines.append)
+    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Options(), lines.append)
+    assert await setup(cluster, Target(STREAM, "raw"), Options(), lines.append)
+    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), lines.append)
     assert cluster.written == []
 
 

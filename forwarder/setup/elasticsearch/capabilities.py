@@ -1,39 +1,40 @@
-"""What the server has and what the key may do, asked of the server itself: editions and versions differ."""
+"""What the server has and what the key may do, as the server itself says: editions and versions differ."""
 
 from typing import Any
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import bodies
-from forwarder.setup.elasticsearch.bodies import Abilities, Retention
+from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
 
-CLUSTER_RIGHTS = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
-INDEX_RIGHTS = ("view_index_metadata",)
-ROLLOVER_RIGHTS = ("manage",)
+CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
+INDEX_PRIVILEGES = ("view_index_metadata",)
+ROLLOVER_PRIVILEGES = ("manage",)
 
 _PROCESSORS = ("user_agent", "geoip")
 _PROBE = f"{bodies.OWNER}-probe-*"
-_PROBE_PRIORITY = 1_999_999_987  # nobody else's, because equal ones over the same names are refused
+_PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
 
 
-async def check_rights(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
-    """Raise with every right that is missing, before anything is changed.
-
-    Where security is off there is nobody to ask, and everything is allowed.
+async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
+    """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
 
     Args:
-        cluster: to ask.
-        rollover: whether a rollover may follow.
-        ilm: whether a policy is looked up.
+        cluster: checked.
+        rollover: a rollover may follow.
+        ilm: a policy is looked up.
 
     Raises:
-        SetupError: a right is missing, or the credentials are wrong.
+        SetupError: privileges are missing, all of which it names, or the credentials are wrong.
     """
     wanted = {
-        "cluster": [*CLUSTER_RIGHTS, *(["read_ilm"] if ilm else [])],
+        "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
-            {"names": [bodies.PATTERN], "privileges": [*INDEX_RIGHTS, *(ROLLOVER_RIGHTS if rollover else ())]}
+            {
+                "names": [bodies.PATTERN],
+                "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
+            }
         ],
     }
     answer = await cluster.offer("POST", "/_security/user/_has_privileges", wanted)
@@ -46,13 +47,13 @@ async def check_rights(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
     raise SetupError(f"{who} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs.")
 
 
-async def abilities(cluster: Cluster) -> Abilities:
-    """What the server has.
+async def find_capabilities(cluster: Cluster) -> Capabilities:
+    """Find out what the server has.
 
     Raises:
-        SetupError: the key may not ask, or the cluster is in trouble.
+        SetupError: the key may not ask, or the cluster has problems.
     """
-    return Abilities(
+    return Capabilities(
         processors=await _processors(cluster),
         missing_types=frozenset(
             [
@@ -81,7 +82,7 @@ async def abilities(cluster: Cluster) -> Abilities:
 
 
 async def _processors(cluster: Cluster) -> frozenset[str]:
-    """What every node that can run a pipeline has: a document may meet any of them."""
+    """Return the processors that every node has that can run a pipeline: a document may reach any of them."""
     answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type")
     nodes = [node for node in answer.get("nodes", {}).values() if "ingest" in node.get("roles", ["ingest"])]
     each = [
@@ -91,7 +92,7 @@ async def _processors(cluster: Cluster) -> frozenset[str]:
 
 
 async def _takes(cluster: Cluster, **template: Any) -> bool:
-    """Whether a template with this would be taken. Nothing is made."""
+    """Whether a template with this would be accepted. Creates nothing."""
     body = {
         "index_patterns": [_PROBE],
         "priority": _PROBE_PRIORITY,
@@ -101,8 +102,8 @@ async def _takes(cluster: Cluster, **template: Any) -> bool:
     return await cluster.offer("POST", "/_index_template/_simulate", body) is not None
 
 
-def shortfalls(has: Abilities, retention: Retention) -> list[str]:
-    """What is done in another way, or not at all, because the server does not have it: a line for each.
+def degradations(has: Capabilities, retention: Retention) -> list[str]:
+    """Return a line for each thing that is done differently, or not at all, because the server lacks a feature.
 
     Raises:
         SetupError: the operator asked for something that cannot be replaced.
@@ -115,7 +116,7 @@ def shortfalls(has: Abilities, retention: Retention) -> list[str]:
     if retention.keep and not has.lifecycle:
         raise SetupError("this Elasticsearch has no data stream lifecycle, so `retention` cannot be used")
     lines = [
-        f"this Elasticsearch has no type {kind}: {FALLBACKS[kind]} takes its place"
+        f"this Elasticsearch has no type {kind}; {FALLBACKS[kind]} is used instead"
         for kind in sorted(has.missing_types)
     ]
     if "user_agent" not in has.processors:
@@ -123,8 +124,10 @@ def shortfalls(has: Abilities, retention: Retention) -> list[str]:
     if "geoip" not in has.processors:
         lines.append(
             "it has no geoip processor: source.geo and source.as stay empty, unless the sink has `okta_geo: true`,"
-            " which fills them with what Okta knows"
+            " which fills them from Okta's own data"
         )
     if not has.lifecycle and not has.ilm:
-        lines.append("it has no data stream lifecycle: nothing rolls over or deletes old events by itself")
+        lines.append(
+            "it has no data stream lifecycle: nothing rolls over or deletes old events automatically"
+        )
     return lines

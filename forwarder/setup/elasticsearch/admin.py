@@ -1,4 +1,4 @@
-"""The cluster of a sink of kind `elasticsearch`, for what an operator's commands ask of it."""
+"""The cluster of an `elasticsearch` sink, for commands that change templates and pipelines."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -7,7 +7,7 @@ import elastic_transport
 from elasticsearch import ApiError, UnsupportedProductError
 
 from forwarder.core.errors import SinkError
-from forwarder.core.ports import Reply
+from forwarder.setup.elasticsearch.cluster import Response
 from forwarder.sinks.elasticsearch.client import connect, error_text
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -16,13 +16,13 @@ TIMEOUT = 60.0
 
 
 class ElasticsearchAdmin:
-    """`core.ports.Caller` for one cluster, with the sink's own hosts, trust and credentials. Use it as an
-    async context manager."""
+    """A `AdminApi` with the hosts, certificates and credentials of a sink. Use it as an async context manager."""
 
     def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
-        """Args:
-        settings: the operator's.
-        timeout: seconds without a byte from a host.
+        """Connect lazily; no request is sent.
+
+        Raises:
+            SinkError: `ca_file` cannot be used.
         """
         self._hosts = settings.hosts
         self._client = connect(settings, timeout)
@@ -35,28 +35,19 @@ class ElasticsearchAdmin:
     ) -> None:
         await self._client.close()
 
-    async def call(self, method: str, path: str, body: Any = None) -> Reply:
-        """Send one request.
-
-        Args:
-            method: of HTTP.
-            path: path and query.
-            body: encoded as JSON; None for none.
-
-        Raises:
-            SinkError: no answer, or not from Elasticsearch.
-        """
+    async def call(self, method: str, path: str, body: Any = None) -> Response:
+        """Send one request; see `AdminApi`."""
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
         try:
-            answer = await self._client.perform_request(method, path, headers=headers, body=body)
+            response = await self._client.perform_request(method, path, headers=headers, body=body)
         except UnsupportedProductError as error:
             raise SinkError(
-                f"who answers at {self._hosts[0]} is not Elasticsearch (no X-Elastic-Product header)"
+                f"{self._hosts[0]} is not an Elasticsearch server: its response has no X-Elastic-Product header"
             ) from error
         except ApiError as error:
-            return Reply(error.meta.status, error.body)
+            return Response(error.meta.status, error.body)
         except elastic_transport.TransportError as error:
             raise SinkError(f"no answer from {', '.join(self._hosts)}: {error_text(error)}") from error
-        return Reply(answer.meta.status, answer.body)
+        return Response(response.meta.status, response.body)
