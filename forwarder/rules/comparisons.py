@@ -1,10 +1,10 @@
 """What EQL and ES|QL have in common: comparisons, functions over fields, and anything else between `and` and `or`.
 
-Only tests of the event type against a text are understood, and the tests of a document's source; everything else is
-passed over as something that may be true or false. So a function or an operator of tomorrow costs nothing.
+Only tests of the event type against a text, and tests of a document's source, are understood; everything else counts as
+something that may be true or false. So unknown functions and operators do no harm.
 
-Not seen: a type that is put together (`concat`), a field under another name (`rename`, `eval kind = event.action`),
-and lists that another index holds (`lookup join`, `enrich`).
+Not recognised: a type that is composed (`concat`), a renamed field (`rename`, `eval kind = event.action`), and lists in
+another index (`lookup join`, `enrich`).
 """
 
 import re
@@ -14,8 +14,8 @@ import msgspec
 
 from forwarder.rules.condition import (
     Condition,
-    Either,
     Not,
+    Or,
     Pattern,
     Unknown,
     compared,
@@ -23,9 +23,9 @@ from forwarder.rules.condition import (
     expression,
     wildcard,
 )
-from forwarder.rules.reader import Reader, Sign
+from forwarder.rules.reader import Reader, Token
 
-SIGNS = re.compile(
+TOKENS = re.compile(
     r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)
       | (?P<text>[?]?\"{3}.*?\"{3,}|[?]?"(?:\\.|[^"\\\n])*"|[?]?'(?:\\.|[^'\\\n])*')
       | (?P<word>[?]?(?:[\w@]+|`[^`]+`)(?:\.(?:\w+|`[^`]+`))*~?)
@@ -38,7 +38,7 @@ _ENDS = (")", "]", *_BETWEEN)
 
 
 def unquoted(text: str) -> str:
-    """What a quoted text says: as it is in three quotes or behind a `?`, else with its escapes read."""
+    """Return the value of a quoted text: literal in three quotes or behind a `?`, else with escapes."""
     if text.startswith("?"):
         return text[2:-1]
     if text.startswith('"""'):
@@ -47,16 +47,16 @@ def unquoted(text: str) -> str:
 
 
 Test = Callable[[str], Pattern | None]
-"""Makes the pattern of a text that stands behind an operator."""
+"""Makes the pattern of a text behind an operator."""
 
 
 class Language(msgspec.Struct, frozen=True):
     """How one of the two languages compares.
 
     Attributes:
-        operators: behind a field: `event.action like "user.*"`.
+        operators: after a field: `event.action like "user.*"`.
         functions: around a field: `starts_with(event.action, "user.")`.
-        wrappers: what functions around a field make of its value: `to_lower(event.action)`.
+        wrappers: functions that change a field's value first: `to_lower(event.action)`.
         queries: functions whose only argument is a query in another language.
     """
 
@@ -67,22 +67,22 @@ class Language(msgspec.Struct, frozen=True):
 
 
 def starts(text: str) -> Pattern:
-    """Values that begin with `text`."""
+    """Match values that begin with `text`."""
     return Pattern(f"{text}*", lambda value: value.startswith(text), literal=False)
 
 
 def ends(text: str) -> Pattern:
-    """Values that end with `text`."""
+    """Match values that end with `text`."""
     return Pattern(f"*{text}", lambda value: value.endswith(text), literal=False)
 
 
-def holds(text: str) -> Pattern:
-    """Values with `text` somewhere in them."""
+def contains(text: str) -> Pattern:
+    """Match values that contain `text`."""
     return Pattern(f"*{text}*", lambda value: text in value, literal=False)
 
 
 def in_any_case(test: Callable[[str], Pattern]) -> Test:
-    """`test`, in any case."""
+    """Make `test` ignore case."""
 
     def folded(text: str) -> Pattern:
         inner = test(text.lower())
@@ -92,46 +92,46 @@ def in_any_case(test: Callable[[str], Pattern]) -> Test:
 
 
 def same(text: str) -> Pattern:
-    """`text` itself."""
+    """Match `text` itself."""
     return exactly(text)
 
 
 def same_in_any_case(text: str) -> Pattern:
-    """`text` itself, in any case."""
+    """Match `text` itself, in any case."""
     return exactly(text, any_case=True)
 
 
 def like(text: str) -> Pattern:
-    """`*` stands for any characters, `?` for one."""
+    """Match with wildcards: `*` for any characters, `?` for one."""
     return wildcard(text, one="?")
 
 
 def like_in_any_case(text: str) -> Pattern:
-    """As `like`, in any case."""
+    """Match as `like`, in any case."""
     return wildcard(text, one="?", any_case=True)
 
 
 def regex(text: str) -> Pattern | None:
-    """A regular expression that the whole value fits."""
+    """Match the whole value with a regular expression."""
     return expression(text)
 
 
 def regex_in_any_case(text: str) -> Pattern | None:
-    """As `regex`, in any case."""
+    """Match as `regex`, in any case."""
     return expression(text, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """What stands in brackets: each part between commas, as it is written and as a condition."""
+    """The parts between brackets and commas, each as tokens and as a condition."""
 
-    parts: tuple[tuple[Sequence[Sign], Condition], ...]
+    parts: tuple[tuple[Sequence[Token], Condition], ...]
 
 
-_Piece = Sign | _Group
+_Piece = Token | _Group
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """A field, and what is made of its value before it is compared."""
+    """A field, and the change to its value before it is compared."""
 
     name: str
     change: Callable[[str], str] = str
@@ -144,23 +144,18 @@ class _Field(msgspec.Struct, frozen=True):
 
 
 class Conditions:
-    """Reads conditions.
-
-    Args:
-        reader: the signs.
-        language: how they compare.
-    """
+    """Reads conditions of a language."""
 
     def __init__(self, reader: Reader, language: Language) -> None:
         self._reader = reader
         self._language = language
 
     def read(self) -> Condition:
-        """One condition, up to a sign that ends it."""
+        """Read one condition, up to a token that ends it."""
         return self._reader.condition(self._operand)
 
     def _operand(self) -> Condition:
-        """What stands between joints: a condition in brackets, a comparison, or anything else."""
+        """Read an operand of `and` and `or`: a condition in brackets, a comparison, or anything else."""
         pieces: list[_Piece] = []
         while self._reader.next() and not self._reader.at(*_ENDS) and not self._reader.at_joint():
             pieces.append(self._group() if self._reader.at("(", "[") else self._reader.take())
@@ -182,49 +177,49 @@ class Conditions:
 
     def _understood(self, pieces: Sequence[_Piece]) -> Condition | None:
         match pieces:
-            case [Sign(kind="word"), Sign(text="="), *rest] if rest:  # a column gets its value
+            case [Token(kind="word"), Token(text="="), *rest] if rest:  # a column gets its value
                 return self._understood(rest)
-            case [Sign("word", function), _Group(parts)]:
+            case [Token("word", function), _Group(parts)]:
                 return self._call(function.lower(), [written for written, _ in parts])
-            case [Sign("text") as text, Sign("mark", "==" | "!="), *rest]:
+            case [Token("text") as text, Token("mark", "==" | "!="), *rest]:
                 field, more = self._field(rest)
                 return self._comparison(field, [pieces[1], text]) if field and not more else None
         field, following = self._field(pieces)
         return self._comparison(field, following) if field else None
 
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
-        """The field that `pieces` begin with, and what follows it."""
+        """Return the field at the start of `pieces`, and what follows it."""
         match pieces:
-            case [Sign("word", function), _Group(parts), *rest]:
+            case [Token("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())
                 inner = self._field(parts[0][0])[0] if parts and wrapper else None
                 return (_Field(inner.name, wrapper) if inner and wrapper else None), rest
             case [
-                Sign("word", name),
-                Sign("mark", "::"),
-                Sign("word"),
+                Token("word", name),
+                Token("mark", "::"),
+                Token("word"),
                 *rest,
             ]:  # a cast to another kind of value
                 return _Field(_name(name)), rest
-            case [Sign("word", name), *rest]:
+            case [Token("word", name), *rest]:
                 return _Field(_name(name)), rest
         return None, ()
 
     def _comparison(self, field: "_Field", rest: Sequence[_Piece]) -> Condition | None:
         match rest:
-            case [Sign("word", word), *more] if word.lower() == "not":
+            case [Token("word", word), *more] if word.lower() == "not":
                 inside = self._comparison(field, more)
                 return Not(inside) if inside else None
-            case [Sign("mark", "!="), *more]:
-                inside = self._comparison(field, [Sign("mark", "==", 0), *more])
+            case [Token("mark", "!="), *more]:
+                inside = self._comparison(field, [Token("mark", "==", 0), *more])
                 return Not(inside) if inside else None
-            case [Sign(_, operator), value] if operator.lower() in self._language.operators:
+            case [Token(_, operator), value] if operator.lower() in self._language.operators:
                 return self._any_of(field, self._language.operators[operator.lower()], _texts(value))
         return None
 
-    def _call(self, function: str, arguments: list[Sequence[Sign]]) -> Condition | None:
+    def _call(self, function: str, arguments: list[Sequence[Token]]) -> Condition | None:
         match arguments:
-            case [[Sign("text", query)], *_] if function in self._language.queries:
+            case [[Token("text", query)], *_] if function in self._language.queries:
                 return self._language.queries[function](query)
             case [first, *rest] if function in self._language.functions:
                 field, more = self._field(first)
@@ -235,11 +230,11 @@ class Conditions:
 
     def _any_of(self, field: "_Field", test: Test, texts: Sequence[str]) -> Condition | None:
         parts = tuple(compared(field.name, field.seen_by(test(text))) for text in texts)
-        return Either(parts) if parts else None
+        return Or(parts) if parts else None
 
 
 def _texts(*pieces: _Piece) -> list[str]:
-    """The quoted texts in `pieces`."""
+    """Return the quoted texts in `pieces`."""
     found: list[str] = []
     for piece in pieces:
         if isinstance(piece, _Group):

@@ -1,8 +1,8 @@
-"""What a rule's query says about event types, whatever language it is written in.
+"""What a rule's query says about event types, in whatever language it is written.
 
-A query becomes a tree. Its leaves are tests of the event type, tests of where a document comes from, and all the
-rest, which could be true or false. The tree answers two questions: which types does it name, and can an event of
-such a type match at all? `user.mfa.* and not user.mfa.factor.update` names the second type, and can not match it.
+A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and everything else,
+which may be true or false. The tree answers two questions: which types does it name, and can an event of such a type
+match at all? `user.mfa.* and not user.mfa.factor.update` names the second type, but cannot match it.
 """
 
 import re
@@ -21,13 +21,8 @@ _SOURCE = {
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """What a value is compared with.
-
-    Attributes:
-        text: as the rule writes it.
-        matches: does a value fit?
-        literal: one value fits and no other, so the text is the name of an event type.
-    """
+    """What a value is compared with. `text` is as the rule writes it; `literal` says that exactly one value matches, so the
+    text is the name of an event type."""
 
     text: str
     matches: Callable[[str], bool]
@@ -35,30 +30,30 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 class TypeIs(msgspec.Struct, frozen=True):
-    """The event type fits `pattern`."""
+    """The event type matches `pattern`."""
 
     pattern: Pattern
 
 
 class Known(msgspec.Struct, frozen=True):
-    """True or false for every event of Okta: `data_stream.dataset: okta.system` is true."""
+    """True or false for every Okta event: `data_stream.dataset: okta.system` is true."""
 
     value: bool
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """Anything else. `inner` is what was found within: tests of the event type as arguments of a function."""
+    """Anything else. `inner` holds tests of the event type found inside, as arguments of a function."""
 
     inner: "tuple[Condition, ...]" = ()
 
 
-class Every(msgspec.Struct, frozen=True):
+class And(msgspec.Struct, frozen=True):
     """All of `parts`."""
 
     parts: "tuple[Condition, ...]"
 
 
-class Either(msgspec.Struct, frozen=True):
+class Or(msgspec.Struct, frozen=True):
     """At least one of `parts`."""
 
     parts: "tuple[Condition, ...]"
@@ -70,24 +65,19 @@ class Not(msgspec.Struct, frozen=True):
     part: "Condition"
 
 
-Condition = TypeIs | Known | Unknown | Every | Either | Not
+Condition = TypeIs | Known | Unknown | And | Or | Not
 
 
 def exactly(text: str, *, any_case: bool = False) -> Pattern:
-    """The pattern that one value fits."""
+    """Match one value."""
     if any_case:
         return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
     return Pattern(text, lambda value: value == text, literal=True)
 
 
 def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """A pattern in which `*` stands for any characters, `one` for a single one, and a backslash takes a sign as it is.
-
-    Args:
-        text: the pattern.
-        one: the sign that stands for a single character; empty: the language has none.
-        any_case: do `A` and `a` count as equal?
-    """
+    """Match with wildcards: `*` stands for any characters, `one` for a single one (empty: the language has none), and a
+    backslash makes the next character literal."""
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
     wild = {"*": ".*"} | ({one: "."} if one else {})
     if not any(piece in wild for piece in pieces):
@@ -97,13 +87,7 @@ def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
 
 
 def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
-    """The pattern of a regular expression; None where it is none that Python reads, too.
-
-    Args:
-        text: the expression.
-        whole: the value must fit from end to end.
-        any_case: do `A` and `a` count as equal?
-    """
+    """Match a regular expression, against the whole value or (`whole=False`) any part; None if Python cannot read it."""
     try:
         return Pattern(
             text, _full_match(text if whole else f".*(?:{text}).*", any_case=any_case), literal=False
@@ -113,19 +97,19 @@ def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Patt
 
 
 def _full_match(source: str, *, any_case: bool) -> Callable[[str], bool]:
-    with warnings.catch_warnings(action="ignore"):  # about what a later Python may read in another way
+    with warnings.catch_warnings(action="ignore"):  # about what a later Python may read differently
         compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
     return lambda value: compiled.fullmatch(value) is not None
 
 
 def is_type_field(field: str) -> bool:
-    """Does a field of this name hold Okta's event type? In Okta's spelling, in Sigma's and in Elastic's."""
+    """Whether a field of this name holds Okta's event type, in the spelling of Okta, Sigma or Elastic."""
     folded = field.lower().replace("_", "")
     return folded in _TYPE_FIELDS or folded.endswith((".eventtype", ".event.action"))
 
 
 def compared(field: str, pattern: Pattern | None) -> Condition:
-    """The test that `field` fits `pattern`. A pattern that everything fits names nothing."""
+    """Make the test that `field` matches `pattern`. A pattern that matches everything names nothing."""
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
     if is_type_field(field):
@@ -135,11 +119,11 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
-    """The patterns of event types that `condition` asks for; what stands behind a `not` is not asked for."""
+    """Yield the patterns of event types that `condition` asks for, without those behind a `not`."""
     match condition:
         case TypeIs(pattern) if positive:
             yield pattern
-        case Every(parts) | Either(parts) | Unknown(parts):
+        case And(parts) | Or(parts) | Unknown(parts):
             for part in parts:
                 yield from named(part, positive=positive)
         case Not(part):
@@ -147,16 +131,16 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def possible(condition: Condition, event_type: str) -> bool | None:
-    """Whether an Okta event of that type matches: True, False, or None when its other fields decide."""
+    """Whether an Okta event of that type matches; None if its other fields decide."""
     match condition:
         case TypeIs(pattern):
             return pattern.matches(event_type)
         case Known(value):
             return value
-        case Every(parts):
+        case And(parts):
             found = [possible(part, event_type) for part in parts]
             return False if False in found else None if None in found else True
-        case Either(parts):
+        case Or(parts):
             found = [possible(part, event_type) for part in parts]
             return True if True in found else None if None in found else False
         case Not(part):

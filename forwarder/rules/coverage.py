@@ -1,4 +1,4 @@
-"""Says of detection rules whether event hooks feed them, or only the System Log does."""
+"""Finds out whether event hooks carry the events of detection rules, or only the System Log has them."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ Catalogue = Mapping[str, tuple[str, ...]]
 
 
 class FedBy(StrEnum):
-    """What brings the events that a rule looks for."""
+    """Where the events of a rule come from."""
 
     HOOKS = "hooks"
     """Event hooks carry every type that it names."""
@@ -22,20 +22,19 @@ class FedBy(StrEnum):
     """Event hooks carry some of them."""
     SYSTEM_LOG = "system_log"
     """Event hooks carry none of them."""
-    UNDECIDED = "undecided"
-    """It names no type, so it takes what comes."""
-    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+    """It names no type."""
+    NO_SUCH_TYPE = "no_such_type"
     """None of the types that it names exists."""
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """What a rule needs.
+    """The event types that a rule names.
 
     Attributes:
-        rule: the rule.
-        by_hooks: types that it names, and event hooks carry.
-        only_system_log: types that it names, and only the System Log has.
-        unknown: types that it names, and Okta's catalogue does not; each with the nearest name in it, or None.
+        by_hooks: those that event hooks carry.
+        only_system_log: those that only the System Log has.
+        unknown: those that Okta's catalogue does not have, each with a suggestion or None.
     """
 
     rule: Rule
@@ -45,21 +44,16 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def fed_by(self) -> FedBy:
-        """What brings its events; types that do not exist are not asked."""
+        """Where its events come from; types that do not exist are ignored."""
         if self.by_hooks:
             return FedBy.PARTLY if self.only_system_log else FedBy.HOOKS
         if self.only_system_log:
             return FedBy.SYSTEM_LOG
-        return FedBy.NOTHING if self.unknown else FedBy.UNDECIDED
+        return FedBy.NO_SUCH_TYPE if self.unknown else FedBy.UNKNOWN
 
 
 def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
-    """What `rule` needs; None if it is not about Okta.
-
-    Args:
-        rule: the rule.
-        catalogue: event types with their tags.
-    """
+    """Return the event types of `rule`, by a catalogue of types with their tags; None if it is not about Okta."""
     if rule.okta is False:
         return None
     known: set[str] = set()
@@ -76,30 +70,28 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
         rule=rule,
         by_hooks=tuple(sorted(eligible)),
         only_system_log=tuple(sorted(known - eligible)),
-        unknown={name: _near(name, catalogue) for name in sorted(unknown)},
+        unknown={name: _suggestion(name, catalogue) for name in sorted(unknown)},
     )
 
 
 def _types(condition: Condition, pattern: Pattern, catalogue: Catalogue) -> tuple[set[str], set[str]]:
-    """The types that `pattern` stands for: those that exist, and its text if none does.
-
-    A type that the rest of the condition forbids is not looked for, so it is neither.
-    """
+    """Return the existing types that `pattern` matches, or its text if there are none, without those that the rest of the
+    condition excludes."""
     found = {name for name in catalogue if pattern.matches(name)}
     if not found:
-        # A wildcard fits its own text, so that it can stand for a type here; most regular expressions do not.
+        # A wildcard matches its own text, so it can stand for a type here; most regular expressions do not.
         forbidden = pattern.matches(pattern.text) and possible(condition, pattern.text) is False
         return set(), set() if forbidden else {pattern.text}
     return {name for name in found if possible(condition, name) is not False}, set()
 
 
-def _near(name: str, catalogue: Catalogue) -> str | None:
+def _suggestion(name: str, catalogue: Catalogue) -> str | None:
     by_lower = {known.lower(): known for known in catalogue}
     near = difflib.get_close_matches(name.lower().strip("*"), by_lower, n=1)
     return by_lower[near[0]] if near else None
 
 
 def counts(found: Iterable[Coverage]) -> dict[FedBy, int]:
-    """How many rules are fed by what."""
+    """Count the rules by the source of their events."""
     kinds = [each.fed_by for each in found]
     return {kind: kinds.count(kind) for kind in FedBy}

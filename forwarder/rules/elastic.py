@@ -22,7 +22,7 @@ _LISTS = ("rules", "data", "saved_objects")
 
 
 def rule_objects(found: Any) -> Iterable[dict[str, Any]]:
-    """The objects in `found`, a decoded file, that are rules: alone, in a list, or wrapped as exports wrap them."""
+    """Yield the rules in a decoded file: a single one, a list, or wrapped as exports wrap them."""
     if isinstance(found, list):
         for item in found:
             yield from rule_objects(item)
@@ -40,7 +40,7 @@ def rule_objects(found: Any) -> Iterable[dict[str, Any]]:
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule:
-    """The rule that `found` holds.
+    """Read a rule.
 
     Raises:
         RuleFileError: its query cannot be read.
@@ -50,7 +50,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule:
     queries = found.get("query") or []
     queries = [queries] if isinstance(queries, str) else queries
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
-        raise RuleFileError("its query is no text")
+        raise RuleFileError("its query is not a text")
     read = _LANGUAGES.get(language)
     conditions = [part for query in queries for part in read(query)] if read else []
     return Rule(
@@ -58,7 +58,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule:
         language=kind if kind in _WITHOUT_QUERY else language,
         conditions=tuple(conditions),
         id=str(found.get("rule_id") or found.get("uuid") or found.get("id") or ""),
-        okta=True if "okta" in _told(found, queries) else None,
+        okta=True if "okta" in _context(found, queries) else None,
     )
 
 
@@ -71,15 +71,15 @@ def _about(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _language(found: dict[str, Any], kind: str) -> str:
-    told = found.get("language")
-    if isinstance(told, list):  # as hunts have it
-        told = told[0] if told else None
-    if not isinstance(told, str):
-        told = kind if kind in _LANGUAGES else "kuery"
-    return told.lower().replace("|", "")
+    language = found.get("language")
+    if isinstance(language, list):  # in hunts
+        language = language[0] if language else None
+    if not isinstance(language, str):
+        language = kind if kind in _LANGUAGES else "kuery"
+    return language.lower().replace("|", "")
 
 
-def _told(found: dict[str, Any], queries: list[str]) -> str:
-    """All that may say which product a rule is about, in lower case."""
+def _context(found: dict[str, Any], queries: list[str]) -> str:
+    """Return all text that may name the product of a rule, in lower case."""
     keys = ("name", "index", "integration", "tags", "machine_learning_job_id")
     return " ".join([*queries, *(str(found.get(key, "")) for key in keys)]).lower()

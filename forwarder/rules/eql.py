@@ -3,12 +3,12 @@
 import re
 
 from forwarder.rules.comparisons import (
-    SIGNS,
+    TOKENS,
     Conditions,
     Language,
     Test,
+    contains,
     ends,
-    holds,
     in_any_case,
     like,
     like_in_any_case,
@@ -20,18 +20,18 @@ from forwarder.rules.comparisons import (
     unquoted,
 )
 from forwarder.rules.condition import Condition, Unknown
-from forwarder.rules.reader import Reader, signs
+from forwarder.rules.reader import Reader, tokenize
 
 _SERIES = re.compile(r"\s*(sequence|sample|join)\b", re.IGNORECASE)
 _FUNCTIONS: dict[str, Test] = {
     "startswith": starts,
     "endswith": ends,
-    "stringcontains": holds,
+    "stringcontains": contains,
     "wildcard": like,
     "match": regex,
     "startswith~": in_any_case(starts),
     "endswith~": in_any_case(ends),
-    "stringcontains~": in_any_case(holds),
+    "stringcontains~": in_any_case(contains),
     "wildcard~": like_in_any_case,
     "match~": regex_in_any_case,
 }
@@ -52,12 +52,12 @@ _LANGUAGE = Language(
 
 
 def read_eql(query: str) -> list[Condition]:
-    """The conditions of an EQL query: those of a sequence one by one, `until` and `![missing]` included.
+    """Read the conditions of an EQL query: those of a sequence one by one, `until` and `![missing]` included.
 
     Raises:
-        RuleFileError: it is no EQL.
+        RuleFileError: it is not EQL.
     """
-    reader = Reader(signs(query, SIGNS, unquoted))
+    reader = Reader(tokenize(query, TOKENS, unquoted))
     if not _SERIES.match(query):
         found = [_event(reader)]
         if reader.next():
@@ -72,7 +72,7 @@ def read_eql(query: str) -> list[Condition]:
 
 
 def _event(reader: Reader) -> Condition:
-    """One `category where condition`."""
+    """Read one `category where condition`."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:
             return Unknown()

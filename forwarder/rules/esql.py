@@ -1,11 +1,11 @@
-"""ES|QL (Elastic's piped query language). What `where` demands must hold; other commands only name types."""
+"""ES|QL (Elastic's piped query language). `where` is a condition; other commands only name types."""
 
 from forwarder.rules.comparisons import (
-    SIGNS,
+    TOKENS,
     Conditions,
     Language,
+    contains,
     ends,
-    holds,
     like,
     regex,
     same,
@@ -13,9 +13,9 @@ from forwarder.rules.comparisons import (
     starts,
     unquoted,
 )
-from forwarder.rules.condition import Condition, Every, Unknown
+from forwarder.rules.condition import And, Condition, Unknown
 from forwarder.rules.kql import read_kql, read_lucene
-from forwarder.rules.reader import Reader, signs
+from forwarder.rules.reader import Reader, tokenize
 
 _UNCHANGED = ("to_string", "trim", "coalesce", "mv_first", "mv_last")
 _LANGUAGE = Language(
@@ -23,7 +23,7 @@ _LANGUAGE = Language(
     functions={
         "starts_with": starts,
         "ends_with": ends,
-        "contains": holds,
+        "contains": contains,
         "match": same_in_any_case,
         "match_phrase": same_in_any_case,
     },
@@ -33,12 +33,12 @@ _LANGUAGE = Language(
 
 
 def read_esql(query: str) -> Condition:
-    """The condition that an ES|QL query states.
+    """Read the condition of an ES|QL query.
 
     Raises:
-        RuleFileError: it is no ES|QL.
+        RuleFileError: it is not ES|QL.
     """
-    reader = Reader(signs(query, SIGNS, unquoted))
+    reader = Reader(tokenize(query, TOKENS, unquoted))
     parts: list[Condition] = []
     while reader.next():
         filters = reader.take().text.lower() == "where"
@@ -48,7 +48,7 @@ def read_esql(query: str) -> Condition:
         parts.append(found[0] if filters and len(found) == 1 else Unknown(tuple(found)))
         if reader.next():
             reader.expect("|")
-    return Every(tuple(parts))
+    return And(tuple(parts))
 
 
 def _condition(reader: Reader) -> Condition:

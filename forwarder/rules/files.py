@@ -1,4 +1,4 @@
-"""Reads files of detection rules, in every form that they come in."""
+"""Reads files of detection rules in every supported format."""
 
 import json
 import tomllib
@@ -21,11 +21,10 @@ Read = Iterator[Rule | Fault]
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Rule | Fault]]:
-    """The rules of files and folders, each with its file; a Fault for what cannot be read. It never raises.
+    """Yield the rules of files and folders, each with its file, and a Fault for what cannot be read. Never raises.
 
-    The suffix tells the form: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file of another suffix
-    has a filter of the System Log on each line. In a folder only files of these suffixes are read, at any depth,
-    and those that hold no rule are passed over.
+    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; any other file has a System
+    Log filter on each line. Reads the files of a folder with these suffixes, at any depth, and skips those without rules.
     """
     for path in paths:
         inside = path.is_dir()
@@ -38,7 +37,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Rule | Fault]]:
                 empty = False
                 yield file, rule
             if empty and not inside:
-                yield file, Fault(str(file), "it holds no rule")
+                yield file, Fault(str(file), "contains no rule")
 
 
 def _read(path: Path) -> Read:
@@ -48,19 +47,19 @@ def _read(path: Path) -> Read:
     except OSError as error:
         yield Fault(str(path), error.strerror or str(error))
     except UnicodeDecodeError as error:
-        yield Fault(str(path), f"it is no UTF-8: {error.reason} at byte {error.start}")
+        yield Fault(str(path), f"is not UTF-8: {error.reason} at byte {error.start}")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        yield Fault(f"{path}:{mark.line + 1}" if mark else str(path), f"it is no YAML: {_first_line(error)}")
+        yield Fault(f"{path}:{mark.line + 1}" if mark else str(path), f"is not YAML: {_first_line(error)}")
     except RecursionError:
-        yield Fault(str(path), "it is nested too deeply")
+        yield Fault(str(path), "is nested too deeply")
 
 
 def _toml(path: Path, text: str) -> Read:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        yield Fault(str(path), f"it is no TOML: {error}")
+        yield Fault(str(path), f"is not TOML: {error}")
         return
     yield from _elastic(str(path), found)
 
@@ -69,10 +68,10 @@ def _json(path: Path, text: str) -> Read:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # one whole value, and then another one
+        if error.msg == "Extra data":  # one complete value, and then another one
             yield from _lines(path, text)
         else:
-            yield Fault(f"{path}:{error.lineno}", f"it is no JSON: {error.msg}")
+            yield Fault(f"{path}:{error.lineno}", f"is not JSON: {error.msg}")
         return
     yield from _elastic(str(path), found)
 
@@ -84,7 +83,7 @@ def _lines(path: Path, text: str) -> Read:
         try:
             found = json.loads(line)
         except json.JSONDecodeError as error:
-            yield Fault(f"{path}:{number}", f"it is no JSON: {error.msg}")
+            yield Fault(f"{path}:{number}", f"is not JSON: {error.msg}")
         else:
             yield from _elastic(f"{path}:{number}", found)
 
@@ -115,7 +114,7 @@ def _elastic(place: str, found: Any) -> Read:
 
 
 def _made(place: str, name: Any, make: Callable[[], Rule]) -> Read:
-    """The rule, or why it cannot be read; its neighbours are read all the same."""
+    """Yield the rule, or why it cannot be read; its neighbours are read anyway."""
     about = f"rule {name!r}: " if name else ""
     try:
         yield make()

@@ -1,16 +1,16 @@
 """KQL (Kibana's query language) and Lucene's query syntax: `event.action: (user.session.start or user.mfa*)`.
 
-Not seen: a type that stands without a field, and Kibana's filters beside the query.
+Not recognised: a type without a field, and Kibana's filters beside the query.
 """
 
 import re
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.condition import (
+    And,
     Condition,
-    Either,
-    Every,
     Not,
+    Or,
     Pattern,
     Unknown,
     compared,
@@ -18,7 +18,7 @@ from forwarder.rules.condition import (
     expression,
     wildcard,
 )
-from forwarder.rules.reader import Reader, Sign, signs
+from forwarder.rules.reader import Reader, Token, tokenize
 
 _KQL = re.compile(
     r"""(?P<skip>\s+)
@@ -35,28 +35,30 @@ _LUCENE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _JOINTS = {"&&": "and", "||": "or", "!": "not", "-": "not"}
-_REGEX = "\0"  # marks the text of a /regular expression/, which no query can hold
+_REGEX = "\0"  # marks the text of a /regular expression/; no query can contain it
 
 
 def read_kql(query: str) -> Condition:
-    """The condition that a KQL query states.
+    """Read the condition of a KQL query.
 
     Raises:
-        RuleFileError: it is no KQL.
+        RuleFileError: it is not KQL.
     """
-    return _Query(signs(query, _KQL, _unquoted), lucene=False).read()
+    return _Query(tokenize(query, _KQL, _unquoted), lucene=False).read()
 
 
 def read_lucene(query: str) -> Condition:
-    """The condition that a query in Lucene's syntax states. Terms side by side count as joined by `or`.
+    """Read the condition of a query in Lucene's syntax. Adjacent terms count as joined by `or`.
 
     Raises:
-        RuleFileError: it is no such query.
+        RuleFileError: it is not such a query.
     """
-    found = signs(query, _LUCENE, _unquoted)
+    found = tokenize(query, _LUCENE, _unquoted)
     joined = [
-        Sign("word", _JOINTS[sign.text], sign.line) if sign.kind == "mark" and sign.text in _JOINTS else sign
-        for sign in found
+        Token("word", _JOINTS[token.text], token.line)
+        if token.kind == "mark" and token.text in _JOINTS
+        else token
+        for token in found
     ]
     return _Query(joined, lucene=True).read()
 
@@ -67,7 +69,7 @@ def _unquoted(text: str) -> str:
 
 
 class _Query:
-    def __init__(self, found: list[Sign], *, lucene: bool) -> None:
+    def __init__(self, found: list[Token], *, lucene: bool) -> None:
         self._reader = Reader(found)
         self._lucene = lucene
 
@@ -80,7 +82,7 @@ class _Query:
         return condition
 
     def _terms(self, field: str) -> Condition:
-        """Terms up to the end or a closing bracket. Inside `field: ( … )` they are values of `field`."""
+        """Read terms up to the end or a closing bracket. Inside `field: ( … )` they are values of `field`."""
         parts = [self._reader.condition(lambda: self._term(field))]
         while self._lucene and self._reader.next() and not self._reader.at(")", "}"):
             parts.append(self._reader.condition(lambda: self._term(field)))
@@ -124,16 +126,16 @@ class _Query:
             self._reader.take()
         return Unknown()
 
-    def _words(self) -> list[Sign]:
+    def _words(self) -> list[Token]:
         """One value. KQL takes words side by side for a single one."""
         joint = self._reader.at("and", "or", "not")
-        sign = self._reader.take()
-        if joint or sign.kind == "mark":
-            raise RuleFileError(f"line {sign.line} of the query: {sign.text!r} was not expected")
-        found = [sign]
+        token = self._reader.take()
+        if joint or token.kind == "mark":
+            raise RuleFileError(f"line {token.line} of the query: {token.text!r} was not expected")
+        found = [token]
         while (
             not self._lucene
-            and sign.kind == "word"
+            and token.kind == "word"
             and (more := self._reader.next())
             and more.kind == "word"
             and not self._reader.at("and", "or", "not")
@@ -141,13 +143,13 @@ class _Query:
             found.append(self._reader.take())
         return found
 
-    def _compare(self, field: str, value: list[Sign]) -> Condition:
+    def _compare(self, field: str, value: list[Token]) -> Condition:
         if not field:
             return Unknown()
         return compared(field, self._pattern(value))
 
-    def _pattern(self, value: list[Sign]) -> Pattern | None:
-        text = " ".join(sign.text for sign in value)
+    def _pattern(self, value: list[Token]) -> Pattern | None:
+        text = " ".join(token.text for token in value)
         if text.startswith(_REGEX):
             return expression(text[1:])
         if value[0].kind == "text":
@@ -155,13 +157,13 @@ class _Query:
         return wildcard(text, one="?" if self._lucene else "")
 
 
-def _name(value: list[Sign]) -> str:
-    return re.sub(r"\\(.)", r"\1", " ".join(sign.text for sign in value))
+def _name(value: list[Token]) -> str:
+    return re.sub(r"\\(.)", r"\1", " ".join(token.text for token in value))
 
 
 def _side_by_side(parts: list[Condition]) -> Condition:
     """Lucene's terms without a joint: one of them is enough, but none that is forbidden may be there."""
     forbidden = [part for part in parts if isinstance(part, Not)]
     wanted = [part for part in parts if not isinstance(part, Not)]
-    either: list[Condition] = [Either(tuple(wanted))] if wanted else []
-    return Every((*either, *forbidden))
+    either: list[Condition] = [Or(tuple(wanted))] if wanted else []
+    return And((*either, *forbidden))

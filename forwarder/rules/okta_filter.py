@@ -3,9 +3,9 @@
 import re
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.comparisons import ends, holds, same, starts
-from forwarder.rules.condition import Condition, Either, Every, Not, Unknown, compared
-from forwarder.rules.reader import Reader, signs
+from forwarder.rules.comparisons import contains, ends, same, starts
+from forwarder.rules.condition import And, Condition, Not, Or, Unknown, compared
+from forwarder.rules.reader import Reader, tokenize
 
 OPERATORS = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr")
 
@@ -16,7 +16,7 @@ _TOKENS = re.compile(
       | (?P<word>[^\s()"'\[\]]+)""",
     re.VERBOSE,
 )
-_PATTERNS = {"eq": same, "co": holds, "sw": starts, "ew": ends}
+_PATTERNS = {"eq": same, "co": contains, "sw": starts, "ew": ends}
 
 
 class Comparison(Unknown, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ def parse_filter(query: str) -> Condition:
     Raises:
         RuleFileError: the query is not a filter.
     """
-    reader = Reader(signs(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
+    reader = Reader(tokenize(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
     condition = reader.condition(lambda: _operand(reader))
     if rest := reader.next():
         raise RuleFileError(f"Unexpected {rest.text!r}")
@@ -78,10 +78,10 @@ def _operand(reader: Reader) -> Condition:
 
 def _about_types(condition: Condition) -> Condition:
     match condition:
-        case Every(parts):
-            return Every(tuple(_about_types(part) for part in parts))
-        case Either(parts):
-            return Either(tuple(_about_types(part) for part in parts))
+        case And(parts):
+            return And(tuple(_about_types(part) for part in parts))
+        case Or(parts):
+            return Or(tuple(_about_types(part) for part in parts))
         case Not(part):
             return Not(_about_types(part))
         case Comparison(operator="ne"):

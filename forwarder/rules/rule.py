@@ -1,4 +1,4 @@
-"""A detection rule, as far as its event types go."""
+"""A detection rule, reduced to its event types."""
 
 import msgspec
 
@@ -9,11 +9,10 @@ class Rule(msgspec.Struct, frozen=True):
     """One rule of a file.
 
     Attributes:
-        name: its name; for a filter of the System Log the filter itself.
+        name: its name; for a System Log filter, the filter itself.
         language: of its query, as the file calls it.
-        conditions: what its query states; several for a sequence, none for a rule without a query.
-        id: its own, if it has one.
-        okta: is it about Okta? None: only the event types that it names can tell.
+        conditions: of its query; several for a sequence, none for a rule without a query.
+        okta: whether it is about Okta; None if only its event types can show that.
     """
 
     name: str
@@ -24,12 +23,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A file, or a rule in it, that cannot be read.
-
-    Attributes:
-        place: the file, with the line where it is known.
-        text: why.
-    """
+    """A file, or a rule in it, that cannot be read: where (file, and line if known) and why."""
 
     place: str
     text: str

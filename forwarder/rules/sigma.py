@@ -1,6 +1,6 @@
 """Sigma rules: selections of fields and values, joined by a condition.
 
-Not seen: keywords without a field, placeholders, and correlations, which name other rules and no event types.
+Not recognised: keywords without a field, placeholders, and correlations, which name other rules and no event types.
 """
 
 import re
@@ -9,31 +9,31 @@ from typing import Any
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.condition import (
+    And,
     Condition,
-    Either,
-    Every,
     Not,
+    Or,
     Pattern,
     Unknown,
     compared,
     expression,
     wildcard,
 )
-from forwarder.rules.reader import Reader, signs
+from forwarder.rules.reader import Reader, tokenize
 from forwarder.rules.rule import Rule
 
-_SIGNS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
+_TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
 _AROUND = {"contains": "*{}*", "startswith": "{}*", "endswith": "*{}"}
 _PLAIN = {*_AROUND, "all", "cased", "re", "i", "m", "s", "neq"}
 
 
 def is_sigma(found: Any) -> bool:
-    """Is `found`, a decoded YAML document, a Sigma rule?"""
+    """Whether a decoded YAML document is a Sigma rule."""
     return isinstance(found, dict) and isinstance(found.get("detection"), dict)
 
 
 def sigma_rule(found: dict[str, Any]) -> Rule:
-    """The rule that `found` holds.
+    """Read a rule.
 
     Raises:
         RuleFileError: its detection cannot be read.
@@ -60,11 +60,11 @@ def _detection(detection: dict[str, Any]) -> Condition:
     texts = [condition for condition in conditions if isinstance(condition, str)]
     if not texts:
         raise RuleFileError("its detection has no condition")
-    return Either(tuple(_joined(text, selections) for text in texts))
+    return Or(tuple(_joined(text, selections) for text in texts))
 
 
 def _joined(condition: str, selections: dict[str, Condition]) -> Condition:
-    reader = Reader(signs(condition, _SIGNS, str))
+    reader = Reader(tokenize(condition, _TOKENS, str))
 
     def operand() -> Condition:
         if reader.skip("("):
@@ -83,11 +83,11 @@ def _joined(condition: str, selections: dict[str, Condition]) -> Condition:
         ]
         if not chosen:
             raise RuleFileError(f"its condition names {which!r}, and there is no such selection")
-        return Every(tuple(chosen)) if word.lower() == "all" else Either(tuple(chosen))
+        return And(tuple(chosen)) if word.lower() == "all" else Or(tuple(chosen))
 
     found = reader.condition(operand)
     rest = reader.next()
-    if rest and rest.kind != "text":  # what stands behind "|" counts events, as Sigma did it once
+    if rest and rest.kind != "text":  # behind "|", older Sigma rules count events
         raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
     return found
 
@@ -100,9 +100,9 @@ def _named(name: str, selections: dict[str, Condition]) -> Condition:
 
 def _selection(found: Any) -> Condition:
     if isinstance(found, dict):
-        return Every(tuple(_field(str(name), value) for name, value in found.items()))
+        return And(tuple(_field(str(name), value) for name, value in found.items()))
     if isinstance(found, list):
-        return Either(tuple(_selection(item) for item in found))
+        return Or(tuple(_selection(item) for item in found))
     return Unknown()
 
 
@@ -114,7 +114,7 @@ def _field(name: str, value: Any) -> Condition:
     parts = tuple(
         compared(field, _pattern(item, modifiers)) if isinstance(item, str) else Unknown() for item in values
     )
-    joined = Every(parts) if "all" in modifiers else Either(parts)
+    joined = And(parts) if "all" in modifiers else Or(parts)
     return Not(joined) if "neq" in modifiers else joined
 
 

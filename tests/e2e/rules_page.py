@@ -15,8 +15,8 @@ _FED = {
     "hooks": "hooks",
     "partly": "hooks in part",
     "system_log": "System Log only",
-    "undecided": "names no type",
-    "nothing": "nothing",
+    "unknown": "names no type",
+    "no_such_type": "no_such_type",
 }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.emulator.http.errors import OktaApiError
-from forwarder.rules.condition import Condition, Either, Every, Not
+from forwarder.rules.condition import And, Condition, Not, Or
 from forwarder.rules.okta_filter import Comparison, parse_filter
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
@@ -46,7 +46,7 @@ def read_filter(text: str) -> Callable[[Any], bool]:
 
 def _leaves(condition: Condition) -> Iterator[Condition]:
     match condition:
-        case Every(parts) | Either(parts):
+        case And(parts) | Or(parts):
             for part in parts:
                 yield from _leaves(part)
         case Not(part):
@@ -68,9 +68,9 @@ def _check(leaf: Condition) -> None:
 
 def _matches(condition: Condition, event: Any) -> bool:
     match condition:
-        case Every(parts):
+        case And(parts):
             return all(_matches(part, event) for part in parts)
-        case Either(parts):
+        case Or(parts):
             return any(_matches(part, event) for part in parts)
         case Not(part):
             return not _matches(part, event)

@@ -42,7 +42,7 @@ def test_a_type_that_does_not_exist_is_a_fault_and_told_with_a_hint(tmp_path: Pa
     result = run(path)
     assert result.exit_code == 1
     assert (
-        f"{path}: Okta [rule] 0: there is no event type user.session.begin; did it mean user.session.end?"
+        f"{path}: Okta [rule] 0: there is no event type user.session.begin; did you mean user.session.end?"
         in result.output
     )
 
@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) ->
     result = run(bad, tmp_path / "none.yml", good)
     assert result.exit_code == 2
     assert "Okta [rule] 0" in result.stdout
-    assert f"{bad}: it is no TOML" in result.stderr
+    assert f"{bad}: is not TOML" in result.stderr
     assert f"{tmp_path / 'none.yml'}: No such file" in result.stderr
 
 
@@ -74,8 +74,8 @@ def test_json_tells_all_of_it(tmp_path: Path) -> None:
         "hooks": 1,
         "partly": 1,
         "system_log": 0,
-        "undecided": 0,
-        "nothing": 0,
+        "unknown": 0,
+        "no_such_type": 0,
         "unknown_event_types": 1,
         "left_out": 1,
     }

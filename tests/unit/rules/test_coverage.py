@@ -31,8 +31,8 @@ def rule(*names: str, okta: bool | None = True) -> Rule:
         (("user.session.*",), FedBy.HOOKS),
         (("user.*",), FedBy.PARTLY),
         (("zone.delete", "user.account.lock"), FedBy.SYSTEM_LOG),
-        ((), FedBy.UNDECIDED),
-        (("user.nap.start",), FedBy.NOTHING),
+        ((), FedBy.UNKNOWN),
+        (("user.nap.start",), FedBy.NO_SUCH_TYPE),
         (("user.session.start", "user.nap.start"), FedBy.HOOKS),
     ],
 )
@@ -90,7 +90,7 @@ def test_the_public_rules_are_judged_as_by_hand() -> None:
     expected = json.loads(PUBLIC.read_text(encoding="utf-8"))
     rules, faults = read(PUBLIC)
     found = [needs for each in rules if (needs := coverage(each))]
-    words = {"all": FedBy.HOOKS, "some": FedBy.PARTLY, "none": FedBy.SYSTEM_LOG, "n/a": FedBy.UNDECIDED}
+    words = {"all": FedBy.HOOKS, "some": FedBy.PARTLY, "none": FedBy.SYSTEM_LOG, "n/a": FedBy.UNKNOWN}
     assert faults == []
     assert [
         (needs.rule.name, needs.fed_by, sorted(needs.by_hooks), sorted(needs.only_system_log), needs.unknown)

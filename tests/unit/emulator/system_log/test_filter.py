@@ -52,7 +52,7 @@ def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> 
         ("eventType eq x", "E0000053", "in quotes"),
         ('eventType eq "x', "E0000053", "cannot read"),
         ('eventType eq "x" eventType', "E0000053", "Unexpected"),
-        ('(eventType eq "x"', "E0000053", "')' should come"),
+        ('(eventType eq "x"', "E0000053", "')' was expected"),
         ('published gt "2026-01-01"', "E0000053", "field is not valid: published"),
         ('debugContext.debugData.requestUri co "x"', "E0000031", "requestUri"),
         ("(" * 10_000, "E0000053", "too long"),
