@@ -152,7 +152,7 @@ SIGN_INS = Dashboard(
 THREATS = Dashboard(
     "threats",
     "Okta: threats",
-    "Is somebody attacking our accounts, and did they get in?",
+    "Is someone attacking our accounts, and did they get in?",
     "now-7d",
     (
         (

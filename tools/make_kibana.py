@@ -2,7 +2,7 @@
 
 Usage: python -m tools.make_kibana
 What the dashboards show stands in tools/kibana_dashboards.py. Each file holds one dashboard and all that it refers to.
-Objects carry the versions of the oldest Kibana that understands them: a newer one brings them up to date as it
+Objects carry the versions of the oldest Kibana that understands them: a newer one migrates them as it
 imports them, an older one would refuse them.
 """
 

@@ -64,7 +64,7 @@ def log_view(event: Event) -> LogView:
     """The log record of `event`.
 
     Raises:
-        UnmappableError: the body is no JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or nested too deeply.
     """
     raw = decoded(event)
     try:

@@ -78,10 +78,10 @@ _MORE: tuple[tuple[str, str], ...] = (
     # Elastic counts a suspended device as ended, the lifting of it too, and a deactivation as both ends.
     ("end", r"^device\.lifecycle\.(un)?suspend$"),
     ("start", r"\.lifecycle\.deactivate$"),
-    # Somebody with power over others acted.
+    # An admin acted.
     ("admin", r"^app\.access_request\.(approver\.|delete$)|\.admin\.creds$|^pam\.resource_group\."),
     ("admin", r"^group\.profile\.|^user\.behavior\.profile\.|\.attestation\."),
-    # Somebody got through, or did not.
+    # Access was granted or denied.
     ("access", r"continuous_access\.|deny_access$|^app\.radius\.agent\.port_"),
     ("denied", r"^app\.radius\.agent\.listener\.failed$"),
     ("protocol", r"^app\.radius\.agent\."),

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from forwarder.ecs.fields import Draft, names_under, object_at
+from forwarder.ecs.fields import DocumentBuilder, names_under, object_at
 from forwarder.ecs.readers import clean, field_name, parsed_json, text, texts
 
 _NAMED = names_under("debugContext.debugData")
@@ -12,7 +12,7 @@ _COMMA = re.compile(r",\s*")
 _NO_NAME = str.maketrans(" -", "__")
 
 
-def debug_data(raw: dict[str, Any], draft: Draft, *, flattened: bool) -> None:
+def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
     """Everything of the debug data that the field table does not cover.
 
     Args:

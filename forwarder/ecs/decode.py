@@ -1,4 +1,4 @@
-"""JSON bytes to Python values: everything that Okta sent, also what a strict decoder refuses."""
+"""JSON bytes to Python values: everything that Okta sent, including what a strict decoder refuses."""
 
 import json
 import math
@@ -8,18 +8,18 @@ from typing import Any
 import msgspec
 
 INT64 = range(-(2**63), 2**63)
-"""Integers that a search index and an OTLP attribute can hold."""
+"""Integers that fit into a search index and an OTLP attribute."""
 
 _decode = msgspec.json.Decoder().decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode(text: bytes | str) -> Any:
-    """The value of a JSON text. Halves of surrogate pairs become U+FFFD; a number beyond what a double or a
-    64-bit integer holds becomes its own text.
+    """Decode a JSON text. Halves of surrogate pairs become U+FFFD; a number too large for a double or a 64-bit integer
+    becomes its own text.
 
     Raises:
-        ValueError: it is no JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
+        ValueError: it is not JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
         RecursionError: it is nested too deeply.
     """
     try:
@@ -31,12 +31,12 @@ def decode(text: bytes | str) -> Any:
 
 
 def encode(value: Any) -> str:
-    """`value` as compact JSON text."""
+    """Encode as compact JSON text."""
     return msgspec.json.encode(value).decode()
 
 
 def _integer(digits: str) -> int | str:
-    # Twenty characters hold every 64-bit integer; Python refuses to read thousands of digits.
+    # Twenty characters fit every 64-bit integer; Python refuses to read thousands of digits.
     return int(digits) if len(digits) <= 20 else digits
 
 

@@ -5,14 +5,15 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core import time
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
-from forwarder.core.time import Micros, to_datetime
+from forwarder.core.time import Micros
 from forwarder.ecs.categories import classes
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
-from forwarder.ecs.fields import Draft, blank, copy_fields, finished, names_under, object_at
+from forwarder.ecs.fields import DocumentBuilder, build, copy_fields, names_under, new_builder, object_at
 from forwarder.ecs.readers import clean, field_name, objects
 from forwarder.ecs.targets import targets
 
@@ -24,13 +25,13 @@ _DEVICE_NAMED = names_under("device")
 
 
 class DocumentOptions(msgspec.Struct, frozen=True):
-    """What the operator may choose about the documents.
+    """What the operator can configure about the documents.
 
     Attributes:
         namespace: the last part of the data stream's name.
         preserve_original_event: keep the event as received in `event.original`.
         remove_flattened_debug: debug data as single fields, not as one flattened object. Two of Elastic's
-            rules need the flattened form.
+            rules need the flattened object.
         tags: added to every document.
         okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
     """
@@ -43,12 +44,12 @@ class DocumentOptions(msgspec.Struct, frozen=True):
 
 
 def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """The document of `event`, without nulls and empty objects; it can be encoded as JSON.
+    """Make the document of `event`, without nulls and empty objects; it can be encoded as JSON.
 
-    Its id in the data stream is `event.uuid`; `event.ingested` is set by the server's ingest pipeline.
+    Its id in the data stream is `event.uuid`; the server's ingest pipeline sets `event.ingested`.
 
     Raises:
-        UnmappableError: the body is no JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or nested too deeply.
     """
     raw = decoded(event)
     try:
@@ -58,23 +59,23 @@ def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 
 
 def decoded(event: Event) -> dict[str, Any]:
-    """The event's body as an object.
+    """Decode the event's body.
 
     Raises:
-        UnmappableError: it is none, or nested too deeply.
+        UnmappableError: it is not a JSON object, or nested too deeply.
     """
     try:
         raw = decode(event.body)
     except (ValueError, RecursionError) as error:
         raise UnmappableError(f"the event cannot be read: {error}") from error
     if type(raw) is not dict:
-        raise UnmappableError("the event is no JSON object")
+        raise UnmappableError("the event is not a JSON object")
     return raw
 
 
 def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """The document of `event`, whose decoded body is `raw`. May raise RecursionError."""
-    draft = blank()
+    """Make the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
+    draft = new_builder()
     draft[""]["@timestamp"] = timestamp(raw.get("published"), event.published)
     _constants(draft, options)
     copy_fields(raw, draft)
@@ -86,28 +87,28 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     _related(draft)
     if options.okta_geo:
         _okta_geo(draft)
-    return finished(draft)
+    return build(draft)
 
 
 def timestamp(written: Any, published: Micros) -> str:
-    """Okta's own text, so that no digit is lost; written anew only where it is in another form."""
+    """Return Okta's own text, so that no digit is lost; reformatted only if it is in another format."""
     if type(written) is str and _UTC_TEXT.fullmatch(written):
         return written
     return iso(published)
 
 
 def iso(at: Micros) -> str:
-    """A moment as documents write it, in milliseconds."""
-    return to_datetime(at).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """Format a time as documents have it, in milliseconds."""
+    return time.iso(at, "milliseconds")
 
 
-def _constants(draft: Draft, options: DocumentOptions) -> None:
+def _constants(draft: DocumentBuilder, options: DocumentOptions) -> None:
     draft["ecs"]["version"] = ECS_VERSION
     draft["data_stream"].update(type="logs", dataset=DATASET, namespace=options.namespace)
     draft["event"].update(kind="event", module="okta", dataset=DATASET, outcome="unknown")
 
 
-def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
+def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> None:
     categories, types = classes(event.event_type)
     draft["event"].update(created=iso(event.received_at), category=list(categories), type=list(types))
     tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
@@ -117,15 +118,15 @@ def _event(draft: Draft, event: Event, options: DocumentOptions) -> None:
     draft[""]["tags"] = list(dict.fromkeys([*tags, *options.tags]))
 
 
-def _device(raw: dict[str, Any], draft: Draft) -> None:
-    """The keys of the device that the table does not know: Okta's own names are the field names."""
+def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
+    """Copy the keys of the device that the table does not have, under Okta's own names."""
     for key, value in object_at(raw, "device").items():
         if key not in _DEVICE_NAMED and (kept := clean(value)) is not None:
             draft["okta.device"][field_name(key)] = kept
 
 
-def _ip_chain(raw: dict[str, Any], draft: Draft) -> None:
-    """The System Log has the chain in `request`, an event hook in `client`."""
+def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:
+    """Copy the chain of addresses: the System Log has it in `request`, an event hook in `client`."""
     chain = objects(object_at(raw, "request").get("ipChain")) or objects(
         object_at(raw, "client").get("ipChain")
     )
@@ -146,7 +147,7 @@ def _rename(value: dict[str, Any], old: str, new: str) -> None:
         value[new] = value.pop(old)
 
 
-def _related(draft: Draft) -> None:
+def _related(draft: DocumentBuilder) -> None:
     named = (draft["user"].get("full_name"), draft["user.target"].get("full_name"), draft["user"].get("name"))
     users = [name for name in dict.fromkeys(named) if name]
     if users:
@@ -155,7 +156,7 @@ def _related(draft: Draft) -> None:
         draft["related"]["ip"] = [draft["source"]["ip"]]
 
 
-def _okta_geo(draft: Draft) -> None:
+def _okta_geo(draft: DocumentBuilder) -> None:
     draft["source.geo"].update(draft["client.geo"])
     draft["source.as"].update(draft["okta.security_context.as"])
     draft["source.as.organization"].update(draft["okta.security_context.as.organization"])

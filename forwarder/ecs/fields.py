@@ -1,6 +1,6 @@
-"""Where each fact of an Okta event goes: the table that the documents and docs/mapping.md are made of.
+"""Which field each value of an Okta event goes to: the table behind the documents and docs/mapping.md.
 
-What is more than one value read and put elsewhere stands in `document.py`, `debug.py` and `targets.py`.
+Anything more than copying one value is in `document.py`, `debug.py` and `targets.py`.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,8 @@ from forwarder.ecs.readers import email, flag, integer, ip, json_object, locatio
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One fact.
-
-    Attributes:
-        okta: its path in the event.
-        ecs: the document's fields that get it.
-        read: makes it fit the fields, or gives None, and then none of them is there.
-    """
+    """One value: its path in the event, the document's fields that get it, and how it is converted. If `read` returns None,
+    none of the fields is set."""
 
     okta: str
     ecs: tuple[str, ...]
@@ -32,7 +27,7 @@ FIELDS: tuple[Field, ...] = (
     Field("uuid", ("okta.uuid", "event.id")),
     Field("eventType", ("okta.event_type", "event.action")),
     Field("displayMessage", ("okta.display_message",)),
-    # Who did it. `user.id` stays unset, as in Elastic's documents.
+    # Actor. `user.id` stays unset, as in Elastic's documents.
     Field("actor.id", ("okta.actor.id", "client.user.id", "source.user.id")),
     Field("actor.type", ("okta.actor.type",)),
     Field("actor.alternateId", ("okta.actor.alternate_id",)),
@@ -42,7 +37,7 @@ FIELDS: tuple[Field, ...] = (
         "actor.displayName",
         ("okta.actor.display_name", "user.full_name", "client.user.full_name", "source.user.full_name"),
     ),
-    # From where.
+    # Client.
     Field("client.id", ("okta.client.id",)),
     Field("client.zone", ("okta.client.zone",)),
     Field("client.device", ("okta.client.device",)),
@@ -54,7 +49,7 @@ FIELDS: tuple[Field, ...] = (
     Field("client.geographicalContext.state", ("client.geo.region_name",)),
     Field("client.geographicalContext.country", ("client.geo.country_name",)),
     Field("client.geographicalContext.geolocation", ("client.geo.location",), location),
-    # With what.
+    # Device.
     Field("device.id", ("okta.device.id",)),
     Field("device.name", ("okta.device.name",)),
     Field("device.os_platform", ("okta.device.os_platform",)),
@@ -66,7 +61,7 @@ FIELDS: tuple[Field, ...] = (
     Field("device.disk_encryption_type", ("okta.device.disk_encryption_type",)),
     Field("device.screen_lock_type", ("okta.device.screen_lock_type",)),
     Field("device.device_integrator", ("okta.device.device_integrator",), json_object),
-    # What became of it.
+    # Outcome.
     Field("outcome.result", ("okta.outcome.result",)),
     Field("outcome.result", ("event.outcome",), outcome),
     Field("outcome.reason", ("okta.outcome.reason",)),
@@ -74,7 +69,7 @@ FIELDS: tuple[Field, ...] = (
     Field("transaction.type", ("okta.transaction.type",)),
     Field("transaction.detail.requestApiTokenId", ("okta.transaction.detail.request_api_token_id",)),
     Field("transaction.detail.rootApiTokenId", ("okta.transaction.detail.root_api_token_id",)),
-    # How they proved who they are. Elastic lets the interface overwrite the provider; here each has its field.
+    # Authentication. Elastic lets the interface overwrite the provider; here each has its field.
     Field("authenticationContext.authenticationProvider", (_AUTHENTICATION + "authentication_provider",)),
     Field("authenticationContext.authenticationStep", (_AUTHENTICATION + "authentication_step",), integer),
     Field("authenticationContext.credentialProvider", (_AUTHENTICATION + "credential_provider",)),
@@ -84,7 +79,7 @@ FIELDS: tuple[Field, ...] = (
     Field("authenticationContext.interface", (_AUTHENTICATION + "interface",)),
     Field("authenticationContext.issuer.id", (_AUTHENTICATION + "issuer.id",)),
     Field("authenticationContext.issuer.type", (_AUTHENTICATION + "issuer.type",)),
-    # What Okta knows about the network.
+    # Network, as Okta sees it.
     Field("securityContext.asNumber", ("okta.security_context.as.number",), integer),
     Field(
         "securityContext.asOrg", ("okta.security_context.as.organization.name", "client.as.organization.name")
@@ -118,31 +113,31 @@ _OBJECTS = {field.rpartition(".")[0] for row in FIELDS for field in row.ecs} | {
 }
 
 
-def _hangings() -> tuple[tuple[str, str, str], ...]:
-    """(object, its parent, its name in it) for every object of a document and its parents, innermost first."""
+def _nesting() -> tuple[tuple[str, str, str], ...]:
+    """Return (object, its parent, its name there) for every object of a document and its parents, innermost first."""
     paths = {path.rsplit(".", depth)[0] for path in _OBJECTS for depth in range(path.count(".") + 1)}
     inner_first = sorted(paths - {""}, key=lambda path: (-path.count("."), path))
     return tuple((path, *path.rpartition(".")[::2]) for path in inner_first)
 
 
-_HANGINGS = _hangings()
+_NESTING = _nesting()
 
 
-Draft = dict[str, dict[str, Any]]
-"""A document in the making: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be set
-without asking whether the object is there. `draft[""]` is the document itself."""
+DocumentBuilder = dict[str, dict[str, Any]]
+"""A document under construction: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be set
+without checking that the object exists. `draft[""]` is the document itself."""
 
 
-def blank() -> Draft:
-    """A draft with every object, all of them empty."""
-    draft: Draft = {path: {} for path, _, _ in _HANGINGS}
+def new_builder() -> DocumentBuilder:
+    """Make a draft with every object, all empty."""
+    draft: DocumentBuilder = {path: {} for path, _, _ in _NESTING}
     draft[""] = {}
     return draft
 
 
-def finished(draft: Draft) -> dict[str, Any]:
-    """The document: every object of `draft` that holds something, hung into its parent."""
-    for path, parent, name in _HANGINGS:
+def build(draft: DocumentBuilder) -> dict[str, Any]:
+    """Assemble the nested document, dropping empty objects."""
+    for path, parent, name in _NESTING:
         if draft[path]:
             draft[parent][name] = draft[path]
     return draft[""]
@@ -150,13 +145,12 @@ def finished(draft: Draft) -> dict[str, Any]:
 
 _Target = tuple[str, str]  # (object's path, name in it)
 _Read = tuple[str, Callable[[Any], Any], tuple[_Target, ...]]  # (key, reader, targets)
-_Section = tuple[
-    int, str, tuple[_Read, ...]
-]  # (the Okta object's parent among the sections, its key, its reads)
+# (index of the Okta object's parent among the sections, its key, its reads)
+_Section = tuple[int, str, tuple[_Read, ...]]
 
 
 def _plan() -> tuple[_Section, ...]:
-    """The table by Okta object, so that each object is looked up once for all its fields; the event is object 0."""
+    """Group the table by Okta object, so that each object is looked up once for all its fields; the event is object 0."""
     reads: dict[str, list[_Read]] = {"": []}
     for field in FIELDS:
         path, _, key = field.okta.rpartition(".")
@@ -172,8 +166,8 @@ def _plan() -> tuple[_Section, ...]:
 _PLAN = _plan()
 
 
-def copy_fields(raw: dict[str, Any], draft: Draft) -> None:
-    """Put every fact of the table that `raw`, a decoded event, holds into `draft`."""
+def copy_fields(raw: dict[str, Any], draft: DocumentBuilder) -> None:
+    """Copy every value of the table from `raw`, a decoded event, into `draft`."""
     objects: list[dict[str, Any]] = []
     for parent, key, reads in _PLAN:
         found = objects[parent].get(key) if objects else raw

@@ -1,4 +1,4 @@
-"""An Okta event for Elastic's own pipeline: the event as text in `message`, and what its agent would have added."""
+"""An Okta event for Elastic's own pipeline: the event as text in `message`, with the fields that its agent would add."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from forwarder.ecs.fields import object_at
 
 
 def raw_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """The document that Elastic's pipeline for Okta takes.
+    """Make the document that Elastic's pipeline for Okta expects.
 
-    A hook carries the chain of addresses in `client`, where that pipeline does not look: it is moved to `request`, as
-    the System Log has it. All else stays as received.
+    A hook has the chain of addresses in `client`, where that pipeline does not look: it is moved to `request`, as in the
+    System Log. Everything else stays as received.
 
     Raises:
-        UnmappableError: the body is no JSON object.
+        UnmappableError: the body is not a JSON object.
     """
     raw = decoded(event)
     document: dict[str, Any] = {

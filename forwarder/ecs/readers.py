@@ -83,7 +83,7 @@ def location(value: Any) -> dict[str, float] | None:
 
 
 def json_object(value: Any) -> Any:
-    """An object that Okta sends as a JSON string. What is no object is kept under `raw`: the field takes no string."""
+    """An object that Okta sends as a JSON string. Any other value goes into `raw`, because the field accepts no string."""
     parsed = parsed_json(value)
     objects = parsed if type(parsed) is list else [parsed]
     if objects and all(type(item) is dict for item in objects):

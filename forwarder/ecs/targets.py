@@ -3,14 +3,14 @@
 from typing import Any
 
 from forwarder.ecs.decode import encode
-from forwarder.ecs.fields import Draft
+from forwarder.ecs.fields import DocumentBuilder
 from forwarder.ecs.readers import clean, field_name, objects, text
 
 _NAMES = (("id", "id"), ("type", "type"), ("alternateId", "alternate_id"), ("displayName", "display_name"))
 _DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
 
 
-def targets(raw: dict[str, Any], draft: Draft) -> None:
+def targets(raw: dict[str, Any], draft: DocumentBuilder) -> None:
     """Put `okta.target` and, of the first user and the first group among them, `user.target` into `draft`."""
     found = [made for item in objects(raw.get("target")) if (made := _target(item))]
     if not found:
