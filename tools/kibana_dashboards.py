@@ -200,7 +200,7 @@ THREATS = Dashboard(
 ADMIN_CHANGES = Dashboard(
     "admin-changes",
     "Okta: admin changes",
-    "Who changed rights, rules and locks of the org?",
+    "Who changed permissions, rules and locks of the org?",
     "now-7d",
     (
         (
