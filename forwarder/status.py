@@ -63,7 +63,8 @@ class Status:
         }
 
     def _sink(self, name: str, sink: SinkLedger, now: Micros) -> dict[str, Any]:
-        worker = self._workers[name].status
+        worker = self._workers[name]
+        health = worker.health
         return {
             "state": worker.state.value,
             "delivered": sink.delivered,
@@ -74,10 +75,10 @@ class Status:
             "oldest_waiting_seconds": _oldest_age(sink, now),
             "in_flight": worker.in_flight,
             "held": worker.held,
-            "attempt": worker.attempt,
-            "last_error": worker.detail,
-            "last_success_seconds_ago": seconds_between(worker.last_success, now),
-            "next_try_in_seconds": None if worker.next_try is None else seconds_between(now, worker.next_try),
+            "attempt": health.attempt,
+            "last_error": health.last_failure,
+            "last_success_seconds_ago": seconds_between(health.last_success, now),
+            "next_try_in_seconds": health.seconds_to_next_try,
         }
 
 

@@ -1,7 +1,5 @@
 """How long to wait before the next try: exponential, with full jitter, at least what the server asks for."""
 
-from typing import Self
-
 import msgspec
 
 
@@ -28,8 +26,3 @@ class Backoff(msgspec.Struct, frozen=True):
         if asked is not None:
             return min(asked, 10 * self.cap) + random * self.base
         return bound * random
-
-    @classmethod
-    def paused(cls) -> Self:
-        """The rule for a sink that waits for an operator: try it now and then."""
-        return cls(base=5.0, cap=15.0)

@@ -9,7 +9,7 @@ from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.time import Micros
 
 _logger = logs.get("deliver")
 
@@ -27,6 +27,9 @@ _HINTS = {
     "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
 _OTHER_HINT = "compare the sink's address and settings with the detail"
+
+
+_PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
 
 
 class State(StrEnum):
@@ -87,11 +90,9 @@ class Health:
         return State.PAUSED if self._paused else State.RETRYING
 
     @property
-    def next_try(self) -> Micros | None:
-        """When a failing sink is tried again, by the wall clock; None while it works."""
-        if not self.failing:
-            return None
-        return self._clock.now() + round((self.resume_at - self._clock.monotonic()) * SECOND)
+    def seconds_to_next_try(self) -> float | None:
+        """When a failing sink is tried again; None while it works."""
+        return max(0.0, self.resume_at - self._clock.monotonic()) if self.failing else None
 
     def failed(self, result: BatchResult) -> None:
         """Note that the sink as a whole failed: wait longer after each failure, and log it."""
@@ -101,7 +102,7 @@ class Health:
         self.attempt += 1
         self.last_failure = result.detail
         self._paused = result.pause
-        backoff = Backoff.paused() if result.pause else self._backoff
+        backoff = _PAUSED_BACKOFF if result.pause else self._backoff
         self.resume_at = now + backoff.delay(self.attempt, self._random(), result.wait)
         self._up.set(0)
         self._log_failure(result)

@@ -3,14 +3,13 @@
 `worker.py` moves it: it reads the log, sends batches and settles as this state says.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
-from forwarder.core.time import Micros
 from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
 from forwarder.deliver.health import Health, State
 from forwarder.deliver.metrics import DeliveryMetrics
@@ -29,37 +28,19 @@ PROBE_EVENTS = 20
 busy during an outage, when the receiver needs it most."""
 
 
-class InFlightBatch(msgspec.Struct, frozen=True, eq=False):
-    """A batch that was sent and not answered yet.
-
-    Attributes:
-        attempt: failed tries of the sink when it was sent: batches that were in flight together fail once.
-    """
+class InFlightBatch(NamedTuple):
+    """A batch that was sent and not answered yet; `attempt` is the sink's failed tries when it was sent."""
 
     events: list[Pending]
     attempt: int
 
 
-class WorkerStatus(msgspec.Struct, frozen=True):
-    """What the status page shows of a worker; `attempt` and below as in `Health`.
+class DeliveryState:
+    """How far one sink has come, and what may be sent next.
 
     Attributes:
-        in_flight: events that were sent and not answered yet.
-        held: events that wait to be sent again.
-        detail: the sink's own text about the last failure.
+        in_flight: the batches that were sent and not answered yet, by their tasks.
     """
-
-    state: State
-    in_flight: int
-    held: int
-    attempt: int
-    detail: str
-    last_success: Micros | None
-    next_try: Micros | None
-
-
-class DeliveryState:
-    """How far one sink has come, and what may be sent next."""
 
     def __init__(
         self,
@@ -69,12 +50,12 @@ class DeliveryState:
         metrics: DeliveryMetrics,
         clock: Clock,
     ) -> None:
+        self.in_flight: dict[asyncio.Task[BatchResult], InFlightBatch] = {}
         self._settings = settings
         self._window = window
         self._health = health
         self._metrics = metrics
-        self._clock: Clock = clock
-        self._in_flight: set[InFlightBatch] = set()
+        self._clock = clock
         self._queue = RetryQueue()
         self._size = AdaptiveBatchSize(settings.batch_events)
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
@@ -84,7 +65,7 @@ class DeliveryState:
     @property
     def slot_free(self) -> bool:
         """One more batch may be in flight. Beside the probe of a failing sink, none may."""
-        return len(self._in_flight) < (1 if self._health.failing else self._settings.concurrency)
+        return len(self.in_flight) < (1 if self._health.failing else self._settings.concurrency)
 
     @property
     def may_send(self) -> bool:
@@ -134,15 +115,23 @@ class DeliveryState:
 
     # Results
 
-    def start(self, events: list[Pending]) -> InFlightBatch:
-        """Note that `events` are sent now."""
-        batch = InFlightBatch(events, self._health.attempt)
-        self._in_flight.add(batch)
-        return batch
+    @property
+    def state(self) -> State:
+        """What the worker does; only the worker knows whether it has stopped."""
+        idle = self._health.state is State.RUNNING and not self.in_flight
+        return State.IDLE if idle else self._health.state
 
-    def complete(self, batch: InFlightBatch, result: BatchResult) -> None:
+    @property
+    def held(self) -> int:
+        return len(self._queue)
+
+    def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
+        """Note that `task` sends `events`."""
+        self.in_flight[task] = InFlightBatch(events, self._health.attempt)
+
+    def complete(self, task: asyncio.Task[BatchResult]) -> None:
         """Note the checked result of a batch, and schedule its retries."""
-        self._in_flight.remove(batch)
+        batch, result = self.in_flight.pop(task), task.result()
         rejection_detail = result.rejection_detail
         result, over_limit = self._limit.apply(result, replay=batch.events[0].replay)
         self._window.finish(result)
@@ -174,7 +163,8 @@ class DeliveryState:
             sink_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
         if sink_failed:
             self._queue.schedule(retry)
-            if batch.attempt >= self._health.attempt:  # else another batch has reported this failure already
+            # Batches that were in flight together fail once: else another one has reported this already.
+            if batch.attempt >= self._health.attempt:
                 self._health.failed(result)
             return True
         for pending in retry:
@@ -198,21 +188,6 @@ class DeliveryState:
         self._metrics.retried(RetryReason.DEAD_LETTER_LIMIT)
         if self._limit.reached:
             self._health.failed(BatchResult(reason=RetryReason.DEAD_LETTER_LIMIT, detail=detail, pause=True))
-
-    def status(self, *, stopped: bool) -> WorkerStatus:
-        """Return what the status page shows."""
-        state = State.STOPPED if stopped else self._health.state
-        if state is State.RUNNING and not self._in_flight:
-            state = State.IDLE
-        return WorkerStatus(
-            state=state,
-            in_flight=sum(len(batch.events) for batch in self._in_flight),
-            held=len(self._queue),
-            attempt=self._health.attempt,
-            detail=self._health.last_failure,
-            last_success=self._health.last_success,
-            next_try=self._health.next_try,
-        )
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:

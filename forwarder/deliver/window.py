@@ -9,7 +9,6 @@ Three invariants are the reason why nothing is lost:
   but could not say so recognises it.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 from forwarder.core.event import StoredEvent
@@ -34,10 +33,8 @@ class Window:
         self.bytes = 0
         self.replaying: set[int] = set()
         self._sizes: dict[int, int] = {}  # of unfinished events
-        self._order: deque[int] = deque()
-        self._finished: dict[int, Rejection | None] = {}
-        self._finished_replays: dict[int, Rejection | None] = {}
-        self._unattributed: dict[int, str] = {}
+        # Not settled: a rejection, the sink's text about an unattributed one, or None for a delivery.
+        self._finished: dict[int, Rejection | str | None] = {}
         self._unsettled: Settlement | None = None
 
     @property
@@ -47,67 +44,58 @@ class Window:
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
         """Add the next events of the log."""
-        for stored in events:
-            self._order.append(stored.seq)
-            self._measure(stored)
         if events:
             self.read_to = events[-1].seq
-        return [Pending(stored) for stored in events]
+        return self._measure([Pending(stored) for stored in events])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
         """Add dead letters to send again, except those that are in the window already."""
-        new = [stored for stored in events if stored.seq not in self.replaying]
-        for stored in new:
-            self.replaying.add(stored.seq)
-            self._measure(stored)
-        return [Pending(stored, replay=True) for stored in new]
+        new = [Pending(stored, replay=True) for stored in events if stored.seq not in self.replaying]
+        self.replaying.update(pending.seq for pending in new)
+        return self._measure(new)
 
-    def _measure(self, stored: StoredEvent) -> None:
-        self._sizes[stored.seq] = len(stored.event.body)
-        self.bytes += len(stored.event.body)
+    def _measure(self, added: list[Pending]) -> list[Pending]:
+        self._sizes |= {pending.seq: pending.size for pending in added}
+        self.bytes += sum(pending.size for pending in added)
+        return added
 
     def finish(self, result: BatchResult) -> None:
         """Note which events of a batch are delivered or rejected."""
-        outcomes: dict[int, Rejection | None] = dict.fromkeys(result.delivered)
+        outcomes: dict[int, Rejection | str | None] = dict.fromkeys(result.delivered)
+        outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}
-        for seq, rejection in outcomes.items():
-            self.bytes -= self._sizes.pop(seq)
-            finished = self._finished_replays if seq in self.replaying else self._finished
-            finished[seq] = rejection
-        for seq in result.delivered[: result.unattributed]:
-            self._unattributed[seq] = result.detail
+        self.bytes -= sum(self._sizes.pop(seq) for seq in outcomes)
+        self._finished |= outcomes
 
     def settlement(self) -> Settlement | None:
         """Return what the store should commit next; None if nothing has moved."""
-        if self._unsettled is None:
-            self._unsettled = self._build()
-        return self._unsettled
-
-    def _build(self) -> Settlement | None:
+        if self._unsettled is not None:
+            return self._unsettled
         position, delivered, unattributed, detail = self.position, 0, 0, ""
         dead: list[Rejection] = []
-        while self._order and self._order[0] in self._finished:
-            position = self._order.popleft()
-            rejection = self._finished.pop(position)
-            if rejection is not None:
-                dead.append(rejection)
+        while position + 1 in self._finished:  # the store counts without a gap
+            position += 1
+            outcome = self._finished.pop(position)
+            if isinstance(outcome, Rejection):
+                dead.append(outcome)
                 continue
             delivered += 1
-            if position in self._unattributed:
-                unattributed += 1
-                detail = self._unattributed.pop(position)
-        replays, self._finished_replays = self._finished_replays, {}
-        if position == self.position and not replays:
-            return None
-        replayed = [seq for seq, rejection in replays.items() if rejection is None]
-        dead_again = [rejection for rejection in replays.values() if rejection is not None]
-        return Settlement(position, delivered, dead, unattributed, detail, replayed, dead_again)
+            if outcome is not None:
+                unattributed, detail = unattributed + 1, outcome
+        # The position has passed a replay long ago, so no event of the log has its seq.
+        replays = {seq: self._finished.pop(seq) for seq in sorted(self.replaying & self._finished.keys())}
+        if position > self.position or replays:
+            replayed = [seq for seq, outcome in replays.items() if not isinstance(outcome, Rejection)]
+            dead_again = [outcome for outcome in replays.values() if isinstance(outcome, Rejection)]
+            self._unsettled = Settlement(
+                position, delivered, dead, unattributed, detail, replayed, dead_again
+            )
+        return self._unsettled
 
     def settled(self) -> Settlement:
         """Move the position, because the store has committed the settlement; return that."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position
-        self.replaying.difference_update(settlement.replayed)
-        self.replaying.difference_update(rejection.seq for rejection in settlement.dead_again)
+        self.replaying.difference_update(settlement.replayed, [one.seq for one in settlement.dead_again])
         return settlement

@@ -23,10 +23,10 @@ from forwarder.core.errors import StoreError
 from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.health import Health
+from forwarder.deliver.health import Health, State
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.result import send_batch
-from forwarder.deliver.state import DeliveryState, InFlightBatch, WorkerStatus
+from forwarder.deliver.state import DeliveryState
 from forwarder.deliver.window import Window
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
@@ -64,10 +64,9 @@ class Worker:
         self._random = random
         self._metrics = DeliveryMetrics(name, metrics)
         backoff = Backoff(settings.backoff_base, settings.backoff_cap)
-        self._health = Health(name, backoff, clock, random, self._metrics.up)
+        self.health = Health(name, backoff, clock, random, self._metrics.up)
         self._window = Window(position)
-        self._state = DeliveryState(settings, self._window, self._health, self._metrics, clock)
-        self._in_flight: dict[asyncio.Task[BatchResult], InFlightBatch] = {}
+        self._state = DeliveryState(settings, self._window, self.health, self._metrics, clock)
         # The store never counts to this number, so the first turn reads the replays.
         self._replay_requests = -1
         self._more_replays = False
@@ -109,8 +108,18 @@ class Worker:
             await self._ended.wait()
 
     @property
-    def status(self) -> WorkerStatus:
-        return self._state.status(stopped=self._ended.is_set())
+    def state(self) -> State:
+        return State.STOPPED if self._ended.is_set() else self._state.state
+
+    @property
+    def in_flight(self) -> int:
+        """How many events were sent and are not answered yet."""
+        return sum(len(batch.events) for batch in self._state.in_flight.values())
+
+    @property
+    def held(self) -> int:
+        """How many events wait to be sent again."""
+        return self._state.held
 
     # The loop
 
@@ -121,7 +130,7 @@ class Worker:
             await self._launch()
             if await self._settle():
                 return False  # there may be more capacity now
-            if self._stopping.is_set() and not self._in_flight:
+            if self._stopping.is_set() and not self._state.in_flight:
                 return True
             await self._wait()
         except Exception as error:  # noqa: BLE001 - the loop must outlive every exception of the store
@@ -131,18 +140,17 @@ class Worker:
         return False
 
     def _collect(self) -> None:
-        for task in [task for task in self._in_flight if task.done()]:
-            self._state.complete(self._in_flight.pop(task), task.result())
+        for task in [task for task in self._state.in_flight if task.done()]:
+            self._state.complete(task)
 
     async def _launch(self) -> None:
         """Send as many batches as may be in flight. No batch waits to be filled: what is there goes at once,
         and more arrives while the slots are taken."""
-        while self._state.may_send and not (self._stopping.is_set() and self._health.failing):
+        while self._state.may_send and not (self._stopping.is_set() and self.health.failing):
             events = await self._next_batch()
             if not events:
                 return
-            batch = self._state.start(events)
-            self._in_flight[asyncio.create_task(self._send(events))] = batch
+            self._state.start(asyncio.create_task(self._send(events)), events)
 
     async def _next_batch(self) -> list[Pending]:
         await self._read_replays()
@@ -196,7 +204,7 @@ class Worker:
                 waits.append(self._clock.sleep(wakeup - self._clock.monotonic()))
             if state.may_send and state.capacity()[0]:
                 waits.append(self._log.wait(self._window.read_to, replays=self._replay_requests))
-        await _first_of(waits, self._in_flight)
+        await _first_of(waits, self._state.in_flight)
 
     async def _wait_for_store(self, error: Exception) -> None:
         """Wait, longer after each failure in a row. The window keeps what the store did not take."""
@@ -219,9 +227,9 @@ class Worker:
 
     async def _abort_in_flight(self) -> None:
         """Cancel what is in flight; learn how an unfinished settlement ends, so that the metrics count it."""
-        for task in self._in_flight:
+        for task in self._state.in_flight:
             task.cancel()
-        last = {*self._in_flight, self._settling} if self._settling else {*self._in_flight}
+        last = {*self._state.in_flight, self._settling} if self._settling else {*self._state.in_flight}
         if last:
             await _first_of([self._clock.sleep(_ABORT_GRACE), asyncio.wait(last)])
         commit = self._settling

@@ -116,7 +116,7 @@ async def test_an_outage_delays_and_loses_nothing(pipe: Pipe, fault: Fault) -> N
     events = await pipe.append(30)
     await pipe.fail(fault)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.attempt >= 1)
+        await pipe.until(lambda: worker.health.attempt >= 1)
         events += await pipe.append(10)
         assert pipe.store.positions.get(NAME, 0) == 0
         await pipe.running.peer.recover()
@@ -129,7 +129,7 @@ async def test_a_sink_that_hangs_loses_nothing(pipe: Pipe) -> None:
     events = await pipe.append(20)
     await pipe.fail(Fault.SILENT)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.attempt >= 1)
+        await pipe.until(lambda: worker.health.attempt >= 1)
         await pipe.running.peer.recover()
         await pipe.drained()
     await pipe.assert_all_accounted(events)
@@ -139,7 +139,7 @@ async def test_throttled_events_arrive_later_and_hold_up_no_others(pipe: Pipe) -
     events = await pipe.append(4)
     await pipe.fail(Fault.THROTTLED_SOME, [events[1].uuid])
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.held == 1)
+        await pipe.until(lambda: worker.held == 1)
         events += await pipe.append(20)
         async with asyncio.timeout(DEADLINE):
             while not {event.uuid for event in events} - {events[1].uuid} <= set(
@@ -157,7 +157,7 @@ async def test_a_sink_that_pauses_recovers_by_itself(pipe: Pipe) -> None:
     events = await pipe.append(4)
     await pipe.fail(Fault.UNAUTHORIZED)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.state is State.PAUSED)
+        await pipe.until(lambda: worker.state is State.PAUSED)
         assert pipe.store.positions.get(NAME, 0) == 0
         await pipe.running.peer.recover()
         await pipe.drained()
@@ -206,9 +206,9 @@ async def test_a_worker_killed_in_the_middle_loses_nothing(pipe: Pipe) -> None:
 async def test_a_stop_delivers_what_waits_and_the_sink_can_be_closed(pipe: Pipe) -> None:
     events = await pipe.append(60)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.in_flight > 0 or pipe.store.waiting(NAME) < 60)
+        await pipe.until(lambda: worker.in_flight > 0 or pipe.store.waiting(NAME) < 60)
         await worker.stop(grace=DEADLINE)
-        assert worker.status.state is State.STOPPED
+        assert worker.state is State.STOPPED
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 60
     await pipe.running.sink.close()
@@ -218,7 +218,7 @@ async def test_a_stop_during_an_outage_keeps_everything_in_the_store(pipe: Pipe)
     events = await pipe.append(10)
     await pipe.fail(Fault.REFUSED)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.status.attempt >= 1)
+        await pipe.until(lambda: worker.health.attempt >= 1)
         await worker.stop(grace=DEADLINE)
     assert pipe.store.waiting(NAME) == 10
     await pipe.running.peer.recover()

@@ -58,8 +58,8 @@ class Delivery:
 
     async def paused(self) -> str:
         """The sink's text about its pause, once it has paused."""
-        await self.until(lambda: self.worker.status.state is State.PAUSED)
-        return self.worker.status.detail
+        await self.until(lambda: self.worker.state is State.PAUSED)
+        return self.worker.health.last_failure
 
     def retries(self, reason: RetryReason) -> float:
         """How many tries had to be repeated for `reason`."""
@@ -144,7 +144,7 @@ async def test_a_server_that_is_killed_twice_on_the_way_gets_every_event_once(
             if part is not parts[-1]:
                 await delivery.drained(stored + 400)
                 await asyncio.to_thread(stream.server.kill)
-                await delivery.until(lambda: delivery.worker.status.state is State.RETRYING)
+                await delivery.until(lambda: delivery.worker.state is State.RETRYING)
                 await asyncio.to_thread(stream.server.start)
             stored += len(part)
         events = [event for part in parts for event in part]

@@ -10,7 +10,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.health import State
 from forwarder.deliver.state import PROBE_EVENTS, WINDOW_BATCHES, WINDOW_BYTES
-from tests.fakes.clock import NOON, settle
+from tests.fakes.clock import settle
 from tests.fakes.sink import AnsweringSink, MemorySink
 from tests.unit.deliver.helpers import SINK, Rig, running, some, working
 
@@ -120,7 +120,7 @@ async def test_when_the_sink_fails_as_a_whole_only_one_probe_is_sent_at_its_time
         first.fail()
         second.fail()
         await rig.quiet()
-        assert (worker.status.state, worker.status.attempt) == (State.RETRYING, 1)
+        assert (worker.state, worker.health.attempt) == (State.RETRYING, 1)
         for delay in (0.25, 0.5, 1.0):
             assert rig.clock.waits == [delay]
             await rig.clock.advance(delay)
@@ -138,7 +138,7 @@ async def test_a_batch_without_any_accepted_event_stops_the_sink_as_a_whole() ->
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(some([1, 2], retry=[1, 2]))
         await rig.quiet()
-        assert worker.status.state is State.RETRYING
+        assert worker.state is State.RETRYING
 
 
 async def test_the_wait_that_the_server_asks_for_is_kept() -> None:
@@ -146,7 +146,7 @@ async def test_the_wait_that_the_server_asks_for_is_kept() -> None:
         (await rig.called()).fail(RetryReason.THROTTLED, wait=40.0)
         await settle()
         assert rig.clock.waits == [40.25]
-        assert worker.status.next_try == NOON + 40_250_000
+        assert worker.health.seconds_to_next_try == 40.25
 
 
 async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself() -> None:
@@ -154,7 +154,7 @@ async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself(
         async with working(1) as (rig, worker):
             (await rig.called()).fail(RetryReason.UNAUTHORIZED, pause=True)
             await settle()
-            assert (worker.status.state, rig.metric("sink_up")) == (State.PAUSED, 0)
+            assert (worker.state, rig.metric("sink_up")) == (State.PAUSED, 0)
             for _ in range(5):
                 assert 0 < rig.clock.waits[0] <= 15
                 await rig.clock.advance(15)
@@ -223,7 +223,7 @@ async def test_a_batch_without_an_answer_is_cancelled_after_the_timeout() -> Non
     async with running(worker):
         await rig.clock.asleep()
         assert rig.metric("delivery_retries_total", reason="timeout") == 1
-        assert worker.status.detail == "no answer within 0.05 s"
+        assert worker.health.last_failure == "no answer within 0.05 s"
         await rig.clock.advance(1)
         assert rig.position == 4
     assert sink.tries == [4, 2, 2]  # half as many: perhaps it was too much for the time
@@ -259,7 +259,7 @@ async def test_a_pause_stops_the_whole_sink_even_if_some_events_were_accepted() 
             )
         )
         await rig.quiet()
-        assert (worker.status.state, rig.position) == (State.PAUSED, 1)
+        assert (worker.state, rig.position) == (State.PAUSED, 1)
 
 
 async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_again() -> None:
@@ -273,7 +273,7 @@ async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_
         await settle()
         await rig.append(3)
         await rig.quiet()
-        assert worker.status.state is State.RETRYING
+        assert worker.state is State.RETRYING
 
 
 async def test_a_large_new_event_does_not_join_events_that_are_sent_again() -> None:
