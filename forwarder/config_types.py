@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
@@ -71,6 +72,14 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
     if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):
         raise ValueError(f"{url!r} may have only scheme, host, port and path")
     return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Listen(str):

@@ -1,4 +1,4 @@
-"""The demo: the whole pipe in one process, with an emulated Okta org; nothing to install, nothing leaves the machine."""
+"""The demo: the whole pipe in one process, with an emulated Okta org; nothing leaves the machine."""
 
 import asyncio
 import contextlib
@@ -80,7 +80,7 @@ def prepare(folder: Path) -> Path:
     return config
 
 
-def run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
+async def run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
     """Run a demo until Ctrl-C, and return its exit code.
 
     Args:
@@ -90,10 +90,6 @@ def run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool
         seed: of the emulated org.
         leave: end when all `events` are accounted for; the exit code tells whether they are.
     """
-    return asyncio.run(_run(config, events, rate=rate, seed=seed, leave=leave))
-
-
-async def _run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -130,17 +126,11 @@ async def _run(config: Path, events: int | None, *, rate: float, seed: int, leav
 
 
 async def _create_hook(settings: Settings, clock: SystemClock) -> None:
-    """Create and verify the hook over the org's API, as `forwarder hooks sync` does.
-
-    Raises:
-        OktaError: a call failed.
-    """
+    """Create and verify the hook over the org's API, as `forwarder hooks sync` does."""
     org = settings.orgs[_ORG]
-    assert org.url is not None
-    assert org.api is not None
-    assert org.hook is not None
-    hook = org.hook
-    desired = DesiredHook(hook.name, hook.uri, resolve(hook.events), org.header, org.secrets[0])
+    assert org.url and org.api and org.hook  # noqa: PT018  # all from `prepare`
+    types = resolve(org.hook.events)
+    desired = DesiredHook(org.hook.name, org.hook.uri, types, org.header, org.secrets[0])
     api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
     try:
         await HookAdmin(api).apply(plan(desired, None), desired, None)
@@ -149,19 +139,15 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:
-    """Return when every event is stored and delivered, and each dropped one is marked as missed, or at the timeout."""
+    """Return when all events are stored and delivered and dropped ones are marked, or at the timeout."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             await emulator.drain()
             while not stop.is_set():
                 status, ledger = await forwarder.status.gather(), emulator.ledger()
-                waiting = sum(sink["waiting"] for sink in status["sinks"].values())
-                missed = status["okta"][_ORG]["log"]["missed"]
-                if (
-                    not waiting
-                    and status["stored"] >= len(ledger.events) + len(ledger.own)
-                    and missed >= len(ledger.dropped)
-                ):
+                stored = status["stored"] >= len(ledger.events) + len(ledger.own)
+                missed = status["okta"][_ORG]["log"]["missed"] >= len(ledger.dropped)
+                if stored and missed and not any(sink["waiting"] for sink in status["sinks"].values()):
                     return
                 await emulator.clock.sleep(0.05)
 
@@ -225,11 +211,13 @@ class _View:
         codes = self._counted("hook_requests", "code")
         accepted = codes.pop("200", 0)
         from_log = self._counted("events_received", "via").get("log", 0)
+        waiting = self._emulator.waiting
+        missed = okta["log"]["missed"]
         rows = [
-            ("Okta org", f"{len(ledger.events):,} events emitted", f"{self._emulator.waiting:,} waiting for delivery"),
+            ("Okta org", f"{len(ledger.events):,} events emitted", f"{waiting:,} waiting for delivery"),
             ("hook", okta["hook"]["condition"], f"{len(ledger.dropped):,} events dropped by Okta"),
             ("receiver", f"{accepted:,} requests accepted", f"{sum(codes.values()):,} refused"),
-            ("System Log", f"{from_log:,} events found only there", f"{okta['log']['missed']:,} missed by the hook"),
+            ("System Log", f"{from_log:,} events found only there", f"{missed:,} missed by the hook"),
             ("store", f"{status['stored']:,} events on disk", f"{status['duplicates']:,} duplicates removed"),
         ]  # fmt: skip
         for name, sink in status["sinks"].items():

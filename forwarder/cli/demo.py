@@ -1,10 +1,9 @@
 """`forwarder demo`."""
 
+import asyncio
 from pathlib import Path
 
 import click
-
-_RATE = 5.0
 
 
 @click.command()
@@ -15,7 +14,7 @@ _RATE = 5.0
 @click.option(
     "--rate",
     type=click.FloatRange(min=0),
-    default=_RATE,
+    default=5.0,
     show_default=True,
     help="Events per second, without --events.",
 )
@@ -31,10 +30,10 @@ _RATE = 5.0
 def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: float) -> None:
     """Show the whole pipe in one process: an Okta org, its hook, the receiver, the store and a file sink.
 
-    The demo creates and verifies the hook over the org's API. It installs nothing, starts nothing else and sends
-    nothing elsewhere. Of the events that hooks carry, one in twenty is delivered twice and one in fifty never; one
-    in ten is of a type that only the System Log has. The forwarder reads from the System Log what the hook did not
-    deliver; `forwarder gaps` lists these events.
+    The demo creates and verifies the hook over the org's API; nothing leaves the machine. Of the events that
+    hooks carry, one in twenty is delivered twice and one in fifty never; one in ten events is of a type that
+    only the System Log has. The forwarder reads from the System Log what the hook did not deliver;
+    `forwarder gaps` lists these events.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")
@@ -47,4 +46,4 @@ def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: floa
     except OSError as error:
         hint = "choose a folder that can be written, with --dir"
         raise click.UsageError(f"--dir {folder}: cannot be prepared: {error.strerror}; {hint}") from None
-    raise SystemExit(run(config, events, rate=rate, seed=seed, leave=leave))
+    raise SystemExit(asyncio.run(run(config, events, rate=rate, seed=seed, leave=leave)))

@@ -44,22 +44,23 @@ def emulate_okta(
 ) -> None:
     """Run an emulated Okta org: event hooks, the System Log and access tokens, with Okta's own API.
 
-    Its hooks behave as Okta's: verification, headers, a timeout of 3 s, one retry. Okta's paths are under /api/v1;
-    callers send `Authorization: SSWS <token>`, or an access token that a service app gets from /oauth2/v1/token,
-    with DPoP. These paths need no token, so listen on loopback only:
+    Its hooks behave as Okta's: verification, headers, a timeout of 3 s, one retry. Okta's paths are under
+    /api/v1; callers send `Authorization: SSWS <token>`, or an access token that a service app gets from
+    /oauth2/v1/token, with DPoP. The following paths need no token, so listen on loopback only:
 
     \b
       POST /emulator/events {"count": N, "types": […]}   emit N events
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
       GET  /emulator/ledger                              all events, and what became of them
 
-    Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited, server_error,
-    no_response or cursor_expired, and the delay and spread of events.
+    Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,
+    server_error, no_response or cursor_expired, and the delay and spread of events.
 
     To try it, run `forwarder run` in one terminal, and in another:
 
     \b
-      forwarder emulate-okta --token t --rate 5 --hook http://127.0.0.1:8080/okta/events --hook-secret "$ACME_HOOK_SECRET"
+      forwarder emulate-okta --token t --rate 5 \\
+          --hook http://127.0.0.1:8080/okta/events --hook-secret "$ACME_HOOK_SECRET"
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     if uri and not hook_secret:
         raise click.UsageError("--hook needs --hook-secret")
@@ -98,7 +99,7 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
 
     faults = {name: flags.pop(name) for name in ("drop", "duplicate", "reorder", "delay")}
     faults["log"] = {name: flags.pop(f"log_{name}") for name in ("delay", "spread")}
-    clients = _clients(*(flags.pop(name) for name in ("client_id", "client_key", "client_scopes", "no_dpop")))
+    clients = _clients(flags)
     given = {name: value for name, value in flags.items() if value is not None}
     tree = {**given, "clients": clients, "url": f"http://{listen}", "faults": faults}
     try:
@@ -110,13 +111,10 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
         raise click.UsageError(f"--{name.replace('_', '-')}: {message}") from None
 
 
-def _clients(
-    client_id: str | None,
-    key_file: str | None,
-    scopes: str | None,
-    no_dpop: bool,  # noqa: FBT001
-) -> dict[str, Any]:
-    """Return the settings of the service app in the flags."""
+def _clients(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take the service app out of the flags, and return its settings."""
+    names = ("client_id", "client_key", "client_scopes", "no_dpop")
+    client_id, key_file, scopes, no_dpop = (flags.pop(name) for name in names)
     if client_id is None:
         if key_file or scopes or no_dpop:
             raise click.UsageError("--client-key, --client-scopes and --no-dpop need --client")

@@ -1,4 +1,4 @@
-"""The emulated org: an Okta org in a process, for the demo, for tests, and to try a configuration without Okta."""
+"""An Okta org in a process, for the demo, for tests, and to try a configuration without Okta."""
 
 import asyncio
 import secrets
@@ -14,11 +14,12 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.events.event_templates import HOOK_TYPES
+from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
 from forwarder.emulator.hooks.deliverer import Deliverer
 from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.hooks.queue import HookQueue
-from forwarder.emulator.hooks.reports import HookReports
+from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.system_log.log import LogEntry, SystemLog
@@ -38,7 +39,7 @@ class HookLedger(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: uuids that the receiver accepted.
-        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them nevertheless.
+        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them.
     """
 
     delivered: list[str]
@@ -67,10 +68,10 @@ class Ledger(msgspec.Struct, frozen=True):
 class Emulator:
     """An Okta org. Enter it as a context manager to start delivery; leaving it drops what still waits.
 
-    Methods raise OktaApiError where Okta would refuse the call.
+    Methods raise OktaApiError where Okta would refuse the call; the constructor raises KeyFormatError.
 
     Attributes:
-        hooks: the event hooks; a caller of the API uses the methods of this class instead, where there is one.
+        hooks: the event hooks; to create, verify or delete one, use the methods of this class.
         faults: applied from now on; may be replaced at any time.
         log_fault_random: draws the faults of the System Log's API.
     """
@@ -80,6 +81,7 @@ class Emulator:
         self.settings = settings
         self.faults = settings.faults
         self.clock = clock
+        self.authenticator = Authenticator(settings, clock)
         self.system_log = SystemLog(_HISTORY, clock.now)
         self._generator = Generator(
             self._random("events"),
@@ -87,12 +89,12 @@ class Emulator:
             edge_case_share=settings.edge_case_share,
             log_only_share=settings.log_only_share,
         )
-        reporter = Generator(self._random("reports"), origin=settings.url)
-        self._reports = HookReports(reporter, clock, self._report)
-        self.hooks = Hooks(clock, self._random("hooks"), self._reports.changed)
+        # Of its own, so that a report about a hook changes no other event.
+        self._report_generator = Generator(self._random("reports"), origin=settings.url)
+        self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.log_fault_random = self._random("faults of the log")
         self._log_delay_random = self._random("delays of the log")
-        self._deliverer = Deliverer(settings, clock, self._reports.undelivered)
+        self._deliverer = Deliverer(settings, clock, partial(self._report, "delivery"))
         self._uuids: list[str] = []
         self._own_uuids: list[str] = []
         self._queues: dict[str, HookQueue] = {}
@@ -121,8 +123,9 @@ class Emulator:
         hook = self.hooks.create(body)
         deliver = partial(self._deliverer.deliver, hook)
         random = self._random(f"faults of {hook.id}")
-        queue = HookQueue(deliver, self.settings, self.clock, random=random, tasks=self._tasks)
-        self._queues[hook.id] = queue
+        self._queues[hook.id] = HookQueue(
+            deliver, self.settings, self.clock, random=random, tasks=self._tasks
+        )
         return hook
 
     def add_hook(
@@ -156,11 +159,11 @@ class Emulator:
         hook = self.hooks.get(hook_id)
         channel = hook.spec.channel
         if not await self._deliverer.verify(hook) or hook.spec.channel != channel:
-            self._reports.verified(hook, f'Hook "{hook.spec.name}" execution failed')
+            self._report("verified", hook, f'Hook "{hook.spec.name}" execution failed')
             cause = f"Unable to verify event hook. Hook {hook.spec.name} execution failed"
             raise invalid("eventHook", cause)
         self.hooks.set_verified(hook)
-        self._reports.verified(hook, None)
+        self._report("verified", hook)
         return hook
 
     def delete_hook(self, hook_id: str) -> None:
@@ -247,7 +250,20 @@ class Emulator:
         self._uuids += uuids
         return uuids
 
-    def _report(self, event: GeneratedEvent) -> None:
+    def _report(self, change: str, hook: Hook, failure: str | None = None) -> None:
+        """Write an event about a hook to the System Log. No hook carries such events.
+
+        Okta documents when it writes each of them, but not the contents; these fields are the obvious ones.
+        """
+        outcome = {"result": "SUCCESS" if failure is None else "FAILURE", "reason": failure and failure[:255]}
+        event = self._report_generator.report(
+            f"event_hook.{change}",
+            self.clock.now(),
+            target=[entity(hook.id, "EventHook", hook.spec.name)],
+            debug={} if failure is None else {"errorMessage": failure},
+            outcome=outcome,
+            severity="INFO" if failure is None else "WARN",
+        )
         self._own_uuids.append(event.uuid)
         self._write(event)
 

@@ -1,7 +1,6 @@
 """What the operator sets for Okta's API: credentials, the event hook, and how the System Log is polled."""
 
 import re
-from ipaddress import ip_address
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from forwarder.config_types import Duration, PathStr, Secret, Section
+from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 
 
@@ -94,14 +93,6 @@ def _uri(written: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _events(written: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Okta's filter language, as the System Log API takes it: `eventType eq "user.session.start" and not actor.id pr`."""
+"""Okta's filter language, of the System Log API: `eventType eq "user.session.start" and not actor.id pr`."""
 
 import re
 

@@ -16,10 +16,6 @@ def _no_address(event: Event, random: Random) -> None:
         event["client"]["ipAddress"] = random.choice(("unknown", "203.0.113.9, 198.51.100.4", ""))
 
 
-def _number_as_version(event: Event, _: Random) -> None:
-    event["version"] = 0
-
-
 def _number_as_postal_code(event: Event, random: Random) -> None:
     if event["client"]["geographicalContext"]:
         place = event["client"]["geographicalContext"] | {"postalCode": random.randrange(10000, 99999)}
@@ -35,10 +31,6 @@ def _later_step(event: Event, random: Random) -> None:
     event["authenticationContext"]["authenticationStep"] = random.randrange(1, 5)
 
 
-def _unknown_result(event: Event, _: Random) -> None:
-    event["outcome"] = {"result": "PARTIAL", "reason": "A result that came after the documentation"}
-
-
 def _huge_debug_data(event: Event, _: Random) -> None:
     event["debugContext"]["debugData"]["changedAttributes"] = ",".join(f"attribute{n}" for n in range(2000))
 
@@ -48,18 +40,19 @@ def _nested_debug_data(event: Event, _: Random) -> None:
     event["debugContext"]["debugData"]["OriginalPrincipal"] = principal
 
 
-def _blank_message(event: Event, _: Random) -> None:
-    event["displayMessage"] = ""
-
-
-def _no_actor(event: Event, _: Random) -> None:
-    event["actor"] = None
-
-
 _EDGE_CASES: tuple[Callable[[Event, Random], None], ...] = (
-    _microseconds, _no_address, _number_as_version, _number_as_postal_code, _unknown_keys, _later_step,
-    _unknown_result, _huge_debug_data, _nested_debug_data, _blank_message, _no_actor,
-)  # fmt: skip
+    _microseconds,
+    _no_address,
+    lambda event, _: event.update(version=0),
+    _number_as_postal_code,
+    _unknown_keys,
+    _later_step,
+    lambda event, _: event.update(outcome={"result": "PARTIAL", "reason": "A result added later"}),
+    _huge_debug_data,
+    _nested_debug_data,
+    lambda event, _: event.update(displayMessage=""),
+    lambda event, _: event.update(actor=None),
+)
 
 
 def add_edge_cases(event: Event, random: Random) -> bool:

@@ -1,7 +1,7 @@
 """What events of each type contain: who acts, on what, how often, and how it may fail.
 
-Common types have a template of their own; every other type, also one that Okta adds later, takes the template of its
-longest known prefix.
+Common types have a template of their own; all others, and types that Okta adds later, that of their longest
+known prefix.
 """
 
 from functools import cache
@@ -46,7 +46,8 @@ class EventTemplate(msgspec.Struct, frozen=True):
 
 
 _FACTORS = (
-    "OKTA_VERIFY_PUSH", "FIDO_WEBAUTHN", "SIGNED_NONCE", "OKTA_SOFT_TOKEN", "SMS_FACTOR", "PASSWORD_AS_FACTOR",
+    "OKTA_VERIFY_PUSH", "FIDO_WEBAUTHN", "SIGNED_NONCE", "OKTA_SOFT_TOKEN", "SMS_FACTOR",
+    "PASSWORD_AS_FACTOR",
 )  # fmt: skip
 _ROLES = (
     "Super administrator", "Application administrator", "Help desk administrator", "Read-only administrator",
@@ -104,35 +105,27 @@ _COMMON = {
 
 _BY_PREFIX = {
     "": EventTemplate(targets=("Setting",)),
-    "access.": EventTemplate(targets=("AccessRequest", "User")),
     "app.": EventTemplate(targets=("AppInstance",)),
-    "app.ai_agent_provider.": EventTemplate(targets=("AppInstance", "Agent")),
     "app.oauth2.": EventTemplate(actor="client", targets=("OAuthClient", "AuthServer")),
     "app.user_management": EventTemplate(actor="system", targets=("AppUser", "AppInstance")),
     "application.": EventTemplate(targets=("AppInstance",)),
     "application.account.": EventTemplate(targets=("AppUser", "AppInstance")),
     "application.provision.": EventTemplate(actor="system", targets=("AppUser", "AppInstance", "User")),
-    "certification.": EventTemplate(targets=("Campaign", "User")),
     "device.": EventTemplate(targets=("Device", "User")),
     "event_hook.": EventTemplate(),
     "event_hook.delivery": EventTemplate(actor="system"),
     "group.": EventTemplate(targets=("UserGroup",)),
     "group.application_assignment.": EventTemplate(targets=("UserGroup", "AppInstance")),
     "iam.": EventTemplate(targets=("PolicyEntity",)),
-    "iam.resourceset.": EventTemplate(targets=("ResourceSet", "Role")),
     "iam.role.": EventTemplate(targets=("Role",)),
-    "inline_hook.": EventTemplate(actor="system", targets=("InlineHook",), failed=0.2, reasons=("Hook timed out",)),
     "policy.": EventTemplate(targets=("PolicyEntity",)),
     "policy.rule.": EventTemplate(targets=("PolicyRule", "PolicyEntity")),
-    "resource_servers.": EventTemplate(actor="client", targets=("ResourceServer", "AuthServer")),
     "security.authenticator.": EventTemplate(targets=("AuthenticatorConfig",)),
     "security.threat.": EventTemplate(actor="system", severity="WARN", result="UNKNOWN"),
-    "security.trusted_origin.": EventTemplate(targets=("TrustedOrigin",)),
     "system.": EventTemplate(actor="system", targets=("Setting",)),
     "system.api_token.": EventTemplate(targets=("Token",)),
     "system.idp.": EventTemplate(targets=("IdentityProvider",)),
     "system.import.": EventTemplate(actor="system", targets=("AppInstance", "UserGroup")),
-    "system.log_stream.": EventTemplate(targets=("LogStream",)),
     "system.oauth2.": EventTemplate(actor="client", targets=("OAuthClient",), severity="WARN", result="DENY", reasons=("Network is not allowed",)),
     "system.operation.rate_limit.": EventTemplate(actor="system", severity="WARN"),
     "system.org.rate_limit.": EventTemplate(actor="system", severity="WARN"),
@@ -142,7 +135,6 @@ _BY_PREFIX = {
     "user.authentication.": EventTemplate(actor="user", targets=("User",), signs_in=True),
     "user.identity_verification": EventTemplate(actor="user", targets=("User",), failed=0.2, reasons=("Document is not readable",)),
     "user.session.": EventTemplate(actor="user", targets=("User",)),
-    "workload_principal.": EventTemplate(targets=("Agent",)),
 }  # fmt: skip
 
 

@@ -26,8 +26,6 @@ _encode = msgspec.json.Encoder().encode
 
 _BEHAVIORS = ("New Geo-Location", "New Device", "New IP", "New State", "New Country", "Velocity", "New City")
 _RISK_REASONS = {"HIGH": "Anomalous Location, Anomalous Device", "MEDIUM": "Anomalous Device", "LOW": ""}
-_NO_CLIENT = ("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext")
-_NO_SECURITY = ("asNumber", "asOrg", "isp", "domain", "isProxy")
 
 
 class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -110,14 +108,7 @@ class Generator:
     def report(
         self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
     ) -> GeneratedEvent:
-        """Generate an event about the org itself.
-
-        Args:
-            event_type: any name.
-            published: truncated to milliseconds.
-            debug: added to the debug data.
-            fields: top-level fields to replace.
-        """
+        """Generate an event about the org itself, with more `debug` data, and other top-level `fields`."""
         event = self._event(event_type, published) | fields
         event["debugContext"]["debugData"] |= debug
         return _encoded(event)
@@ -284,7 +275,7 @@ def _encoded(event: dict[str, Any], *, nulls: bool = False) -> GeneratedEvent:
 def _client(context: _Context, actor: dict[str, Any]) -> dict[str, Any]:
     """Build `client`: all nulls in a job."""
     if not context.network:
-        return dict.fromkeys(_NO_CLIENT)
+        return dict.fromkeys(("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext"))
     raw, system, browser, device = context.agent
     return {
         "userAgent": {"rawUserAgent": raw, "os": system, "browser": browser},
@@ -306,7 +297,7 @@ def _ip_chain(context: _Context) -> list[dict[str, Any]]:
 
 def _security(network: Network | None) -> dict[str, Any]:
     if not network:
-        return dict.fromkeys(_NO_SECURITY)
+        return dict.fromkeys(("asNumber", "asOrg", "isp", "domain", "isProxy"))
     return {
         "asNumber": network.as_number,
         "asOrg": network.isp,

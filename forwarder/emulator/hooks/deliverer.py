@@ -24,12 +24,8 @@ _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.Inva
 class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
-    It uses httpx's transports without their client: half the time per call, and no cookies or headers of its own.
-
-    Args:
-        settings: of the org.
-        clock: for the time in envelopes.
-        on_failure: gets the hook and the reason of each POST that Okta gives up.
+    It uses httpx's transports without their client: half the time per call, and no cookies or headers added.
+    `on_failure` gets the hook and the reason of each POST that Okta gives up.
     """
 
     def __init__(
@@ -47,10 +43,10 @@ class Deliverer:
         header = (b"Content-Type", b"application/json")
         body = self._envelope(hook, batch)
         response = await self._call("POST", hook, header, body)
-        if _should_retry(response):
+        if response is None or response.is_server_error:  # the only cases in which Okta retries
             response = await self._call("POST", hook, header, body)
-        # Okta documents 200 and 204 as success, and nothing about other 2xx and 3xx for event hooks; both are treated
-        # as it documents them for inline hooks: every 2xx is a success, and a redirect is not followed.
+        # Okta documents 200 and 204 as success, and nothing about other 2xx and 3xx for event hooks. Both are
+        # treated as it documents them for inline hooks: any 2xx is a success, a redirect is not followed.
         if response is not None and response.is_success:
             return True
         self._on_failure(
@@ -118,11 +114,6 @@ class Deliverer:
             transport = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
             self._transports[scheme] = transport
         return self._transports[scheme]
-
-
-def _should_retry(response: httpx.Response | None) -> bool:
-    """Okta retries only after a 5xx or without a response."""
-    return response is None or response.is_server_error
 
 
 def _echo(body: bytes) -> object:

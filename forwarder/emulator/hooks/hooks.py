@@ -1,4 +1,4 @@
-"""Event hooks and their life cycle, by Okta's rules. Where Okta documents none, a comment says which one was chosen."""
+"""Event hooks and their life cycle, by Okta's rules. Comments name the rules that Okta does not document."""
 
 from collections.abc import Callable
 from random import Random
@@ -64,7 +64,7 @@ class Hook:
             "lastUpdated": _whole_second(self.updated if updated is None else updated),
             "events": {
                 "type": "EVENT_TYPE",
-                # Okta does not keep the order; sorted by their reverse, the types never come back as they were sent.
+                # Okta does not keep the order; this one is never the order in which they were sent.
                 "items": sorted(self.spec.events.items, key=lambda name: name[::-1]),
                 "filter": self.spec.events.filter,
             },
@@ -96,10 +96,10 @@ class Hooks:
 
     Args:
         random: draws ids.
-        on_change: gets each changed hook and the change: created, updated, activated, deactivated, deleted.
+        on_change: gets each change (created, updated, activated, deactivated, deleted) and its hook.
     """
 
-    def __init__(self, clock: Clock, random: Random, on_change: Callable[[Hook, str], None]) -> None:
+    def __init__(self, clock: Clock, random: Random, on_change: Callable[[str, Hook], None]) -> None:
         self._clock = clock
         self._random = random
         self._on_change = on_change
@@ -121,14 +121,14 @@ class Hooks:
         spec = read_spec(body, self._names())
         hook = Hook(okta_id("who", self._random), spec, self._created_by, self._clock.now())
         self._hooks[hook.id] = hook
-        self._on_change(hook, "created")
+        self._on_change("created", hook)
         return hook
 
     def replace(self, hook_id: str, body: bytes) -> Hook:
         """Replace a hook as a whole. With another channel it becomes UNVERIFIED, and stays ACTIVE.
 
-        The secret is part of the channel and cannot be read back: a body without it removes it. (Okta documents nothing;
-        this is what a full replacement means.) A `status` in the body is applied.
+        The secret is part of the channel and cannot be read back: a body without it removes it. (Okta does
+        not document that; it is what a full replacement means.) A `status` in the body is applied.
         """
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))
@@ -156,7 +156,7 @@ class Hooks:
         if hook.active:  # 403 is the only suitable status that Okta lists
             raise forbidden("The event hook must be deactivated before it is deleted")
         del self._hooks[hook_id]
-        self._on_change(hook, "deleted")
+        self._on_change("deleted", hook)
 
     def _update(
         self,
@@ -173,7 +173,7 @@ class Hooks:
         hook.spec, hook.active, hook.verified = spec or hook.spec, active, verified
         hook.updated = self._clock.now()
         if change:
-            self._on_change(hook, change)
+            self._on_change(change, hook)
         return hook
 
     def _names(self, *, but: Hook | None = None) -> set[str]:

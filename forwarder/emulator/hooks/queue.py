@@ -1,7 +1,7 @@
 """The queue of one hook, with its faults and the ledger of its events.
 
-Okta groups events of a short time into one POST, has several POSTs in flight, promises no order, and gives up after one
-retry. Nothing here is stored: an event that Okta gives up is only in its System Log.
+Okta groups events of a short time into one POST, has several POSTs in flight, promises no order, and gives up
+after one retry. Nothing here is stored: an event that Okta gives up is only in its System Log.
 """
 
 import asyncio
@@ -20,18 +20,13 @@ _SPREAD = 1.0
 class HookQueue:
     """The queue of one hook and the tasks that empty it.
 
-    Several copies of an event may be in the queue (a duplicate is one more). The event counts as delivered as soon as the
-    receiver accepts one of them, and as dropped if Okta gave up the last one, or never sent it.
+    Several copies of an event may be in the queue: a duplicate is one more. The event counts as delivered as
+    soon as the receiver accepts one of them, and as dropped if Okta gave up the last one, or never sent it.
 
     Args:
         deliver: delivers an envelope with some events.
         random: draws only the faults, so that a seed gives the same ones whatever receivers answer.
         tasks: the group of the queue's tasks; a bug in one of them ends the group.
-
-    Attributes:
-        delivered: uuids, as the keys.
-        dropped: uuids, as the keys.
-        waiting: copies that wait or are in flight.
     """
 
     def __init__(
@@ -55,7 +50,8 @@ class HookQueue:
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self.waiting = 0
+        self.waiting = 0  # copies, those in flight included
+        # Dictionaries as ordered sets of uuids.
         self.delivered: dict[str, None] = {}
         self.dropped: dict[str, None] = {}
         for _ in range(settings.in_flight):
@@ -73,10 +69,11 @@ class HookQueue:
         if not faults.reorder:
             return self._queue(copies, faults.delay)
         self._random.shuffle(copies)
-        late = [draw() < 0.5 for _ in copies]
-        self._queue([copy for copy, is_late in zip(copies, late, strict=True) if not is_late], faults.delay)
-        delay = faults.delay + draw() * _SPREAD
-        return self._queue([copy for copy, is_late in zip(copies, late, strict=True) if is_late], delay)
+        groups: tuple[list[GeneratedEvent], list[GeneratedEvent]] = ([], [])
+        for copy in copies:
+            groups[draw() < 0.5].append(copy)
+        self._queue(groups[0], faults.delay)
+        return self._queue(groups[1], faults.delay + draw() * _SPREAD)
 
     async def drained(self) -> None:
         """Return when no copy waits or is in flight."""

@@ -1,12 +1,12 @@
 """What a caller may configure of an event hook, and what Okta refuses."""
 
 from collections.abc import Collection
-from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
+from forwarder.config_types import is_loopback
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.http.errors import decode, invalid
 
@@ -87,8 +87,8 @@ def _problems(spec: HookSpec) -> list[str]:
 
 
 def _is_allowed(uri: str) -> bool:
-    """Okta accepts only https. The emulator also accepts http to a loopback address: a demo and a test need no
-    certificate there, and no secret crosses a network in clear text."""
+    """Okta accepts only https. The emulator also accepts http to a loopback address: there a demo needs no
+    certificate, and no secret crosses a network in clear text."""
     try:
         parts = urlsplit(uri)
         is_port_valid = parts.port is None or parts.port > 0
@@ -96,11 +96,4 @@ def _is_allowed(uri: str) -> bool:
         return False
     if not parts.hostname or not is_port_valid:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))

@@ -5,7 +5,7 @@
 | `GET, POST /api/v1/eventHooks` | 200 |
 | `GET, PUT /api/v1/eventHooks/{id}` | 200 |
 | `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
-| `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 when verification failed |
+| `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 if verification failed |
 | `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
@@ -31,12 +31,10 @@ from forwarder.config_types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.hooks.api import HOOK_ROUTES
-from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import ApiError, decode, invalid, oauth_error, too_many_requests
 from forwarder.emulator.http.responses import (
     OktaRequest,
     add_headers,
-    authenticator,
     fail,
     org,
     refuse,
@@ -46,7 +44,7 @@ from forwarder.emulator.http.responses import (
 from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
 from forwarder.emulator.org import Emulator, Ledger
 from forwarder.emulator.settings import EmulatorSettings, Faults
-from forwarder.emulator.system_log.api import LOG_ROUTES
+from forwarder.emulator.system_log.api import get_logs
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
@@ -61,16 +59,12 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_app(emulator: Emulator) -> Litestar:
-    """Create the application that serves `emulator`. The caller enters and leaves the emulator.
-
-    Raises:
-        KeyFormatError: a key of a service app is not one.
-    """
-    okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, *LOG_ROUTES], before_request=_admit)
+    """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
+    okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, get_logs], before_request=_admit)
     control = Router("/emulator", route_handlers=[_emit, _set_faults, _ledger])
     return Litestar(
         [okta, control, _token],
-        state=State({"org": emulator, "authenticator": Authenticator(emulator.settings, emulator.clock)}),
+        state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
         openapi_config=None,
@@ -82,10 +76,11 @@ def create_app(emulator: Emulator) -> Litestar:
 async def serve(
     settings: EmulatorSettings, listen: Listen, clock: Clock
 ) -> AsyncIterator[tuple[Emulator, Listen]]:
-    """Run an org and serve it. Yield it with its address; with port 0 the system chooses the port.
+    """Run an org and serve it. Yield it with its address: with port 0 the system chooses the port.
 
     Raises:
         SettingsError: it cannot listen on the address.
+        KeyFormatError: a key of a service app is not one.
     """
     async with Emulator(settings, clock) as emulator:
         limiter = ConnectionLimiter(ListenerLimits(), clock, lambda _: None)
@@ -99,7 +94,7 @@ async def serve(
 
 async def _admit(request: OktaRequest) -> None:
     """Authenticate a call of Okta's API and count it."""
-    path, auth = request.url.path, authenticator(request)
+    path, auth = request.url.path, org(request).authenticator
     caller = auth.caller(request.method, path, request.headers)
     allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", caller)
     set_rate_limit(request, limit)
@@ -113,7 +108,7 @@ async def _token(request: OktaRequest) -> dict[str, Any]:
         form = dict(parse_qsl((await request.body()).decode()))
     except (UnicodeDecodeError, ValueError) as error:
         raise oauth_error(400, "invalid_request", "The body must be a form.") from error
-    return authenticator(request).tokens.issue(form, request.headers.get("dpop"))
+    return org(request).authenticator.tokens.issue(form, request.headers.get("dpop"))
 
 
 @post("/events", status_code=200)

@@ -3,7 +3,7 @@
 | `Authorization` | allowed |
 |---|---|
 | `SSWS <token>` | everything |
-| `Bearer <token>`, or `DPoP <token>` with a proof | what the token's scopes allow, if the app has an admin role |
+| `Bearer <token>`, or `DPoP <token>` and a proof | the token's scopes, if the app has an admin role |
 """
 
 import hmac

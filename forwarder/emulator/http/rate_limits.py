@@ -1,4 +1,4 @@
-"""Okta's rate limits: the calls of each caller per minute, one limit for the System Log and one for other paths."""
+"""Okta's rate limits: calls per minute and caller, one limit for the System Log and one for other paths."""
 
 import math
 from typing import Literal

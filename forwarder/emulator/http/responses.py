@@ -1,6 +1,5 @@
 """What all handlers share: Okta's headers on every response, and errors in Okta's format."""
 
-import base64
 import secrets
 from email.utils import formatdate
 from typing import Any
@@ -12,7 +11,6 @@ from litestar.types import Message, Scope
 
 from forwarder import logs
 from forwarder.core.time import SECOND
-from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import ApiError, OktaApiError, not_found, not_json, server_error
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.org import Emulator
@@ -26,12 +24,6 @@ def org(request: OktaRequest) -> Emulator:
     """Return the org that serves a request."""
     emulator: Emulator = request.app.state.org
     return emulator
-
-
-def authenticator(request: OktaRequest) -> Authenticator:
-    """Return the authenticator of the org."""
-    found: Authenticator = request.app.state.authenticator
-    return found
 
 
 def set_rate_limit(request: OktaRequest, limit: RateLimitHeaders) -> None:
@@ -49,7 +41,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
     if message["type"] != "http.response.start":
         return
     headers, state = MutableScopeHeaders.from_message(message), scope.get("state", {})
-    headers["x-okta-request-id"] = base64.urlsafe_b64encode(secrets.token_bytes(20)).decode().rstrip("=")
+    headers["x-okta-request-id"] = secrets.token_urlsafe(20)
     headers["cache-control"] = "no-cache, no-store"
     # Okta's Python SDK computes its waits from this date.
     headers["date"] = formatdate(scope["litestar_app"].state.org.clock.now() / SECOND, usegmt=True)

@@ -1,6 +1,5 @@
 """DPoP (RFC 9449): each call proves that the caller holds the private key that its token is bound to."""
 
-import base64
 import hashlib
 import secrets
 from typing import Any
@@ -10,6 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.utils import base64url_encode
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
@@ -78,7 +78,8 @@ class ProofValidator:
             raise _invalid(
                 "The DPoP proof JWT's 'htu' claim does not match the URL of the request, without its query."
             )
-        if token is not None and claims.get("ath") != _hash(token):
+        token_hash = token and base64url_encode(hashlib.sha256(token.encode()).digest()).decode()
+        if token is not None and claims.get("ath") != token_hash:
             raise _invalid("The DPoP proof JWT's 'ath' claim does not match the access token.")
         now, issued, jti = self._clock.now() / SECOND, claims.get("iat"), claims.get("jti")
         if not isinstance(issued, int | float) or abs(now - issued) > _LEEWAY:
@@ -138,10 +139,6 @@ def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
         return key, msgspec.json.decode(jwt.PyJWS().decode(proof, key, ALGORITHMS), type=dict[str, Any])
     except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
         raise _invalid("The DPoP proof JWT is malformed, or its signature is invalid.") from error
-
-
-def _hash(token: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).decode().rstrip("=")
 
 
 def _invalid(reason: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""Access tokens of service apps: the token endpoint takes a signed assertion (private_key_jwt) and issues a token."""
+"""The token endpoint: a service app sends a signed assertion (private_key_jwt) and gets an access token."""
 
 import secrets
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ class TokenEndpoint:
         return token if token and token.expires > self._clock.now() / SECOND else None
 
     def _authenticate(self, form: Mapping[str, str]) -> str:
-        """Return the client id that the assertion proves. Each assertion works once, even if the call fails later."""
+        """Return the client id that the assertion proves. Each assertion works once, whatever the result."""
         if form.get("client_assertion_type") != _ASSERTION_TYPE:
             raise _invalid_client("The client_assertion_type is missing or not supported.")
         assertion = form.get("client_assertion", "")
@@ -130,9 +130,8 @@ def _granted_scopes(client: ClientSettings, requested: str) -> frozenset[str]:
     scopes = frozenset(requested.split())
     if not scopes:
         raise oauth_error(400, "invalid_scope", "The 'scope' parameter must be provided.")
-    if refused := scopes - frozenset(client.scopes):
-        refused_scopes = ", ".join(sorted(refused))
-        raise oauth_error(400, "invalid_scope", f"The app is not granted these scopes: {refused_scopes}.")
+    if refused := ", ".join(sorted(scopes - frozenset(client.scopes))):
+        raise oauth_error(400, "invalid_scope", f"The app is not granted these scopes: {refused}.")
     return scopes
 
 

@@ -9,12 +9,12 @@ from litestar import get
 
 from forwarder.emulator.http.errors import server_error, too_many_requests
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
-from forwarder.emulator.http.responses import OktaRequest, add_link, authenticator, org, set_rate_limit
+from forwarder.emulator.http.responses import OktaRequest, add_link, org, set_rate_limit
 from forwarder.emulator.system_log.query import LogQuery, expired_cursor
 
 
 @get("/logs")
-async def _logs(request: OktaRequest) -> Any:
+async def get_logs(request: OktaRequest) -> Any:
     emulator = org(request)
     query = LogQuery(request.query_params, emulator.clock.now())
     await _inject_faults(request)
@@ -39,7 +39,7 @@ async def _inject_faults(request: OktaRequest) -> None:
     limit = request.state.rate_limit.limit
     for share, shown in ((faults.rate_limited, limit), (faults.concurrency_limited, 0)):
         if draw() < share:
-            reset = authenticator(request).rate_limits.reset_in(faults.reset)
+            reset = emulator.authenticator.rate_limits.reset_in(faults.reset)
             set_rate_limit(request, RateLimitHeaders(shown, 0, reset))
             raise too_many_requests()
     if draw() < faults.server_error:
@@ -51,6 +51,3 @@ async def _inject_faults(request: OktaRequest) -> None:
                     pass
         summary = "Your last request took too long to complete."
         raise server_error(f"{summary} Please simplify your query or try again in a few minutes.")
-
-
-LOG_ROUTES = (_logs,)

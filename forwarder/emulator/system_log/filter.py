@@ -1,5 +1,6 @@
 """Evaluates the `filter` of the System Log API over events."""
 
+import operator
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,16 +16,9 @@ _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")
 _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}
 _COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "eq": lambda actual, value: actual == value,
-    "ne": lambda actual, value: actual != value,
-    "co": lambda actual, value: value in actual,
-    "sw": lambda actual, value: actual.startswith(value),
-    "ew": lambda actual, value: actual.endswith(value),
-    "gt": lambda actual, value: actual > value,
-    "ge": lambda actual, value: actual >= value,
-    "lt": lambda actual, value: actual < value,
-    "le": lambda actual, value: actual <= value,
-}
+    "eq": operator.eq, "ne": operator.ne, "co": operator.contains, "sw": str.startswith, "ew": str.endswith,
+    "gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le,
+}  # fmt: skip
 
 
 def read_filter(text: str) -> Callable[[Any], bool]:

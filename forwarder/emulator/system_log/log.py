@@ -1,7 +1,7 @@
 """The org's System Log, in the order in which events were stored, and in the order of `published`.
 
-An event is stored at its persistence time, which may be later than `published` and in another order. A poller reads in the
-order of storage, so it misses nothing; a bounded reader reads by `published`, and misses what is stored behind it later.
+An event is stored at its persistence time, which may be later than `published` and in another order. A poller
+reads in the order of storage, so it misses nothing; a bounded reader misses what is stored behind it later.
 """
 
 import heapq
@@ -59,12 +59,7 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class SystemLog:
-    """A log that keeps the newest `history` events.
-
-    Args:
-        history: how many.
-        now: the time, which decides what is stored already.
-    """
+    """A log that keeps the newest `history` events; `now` decides what is stored already."""
 
     def __init__(self, history: int, now: Callable[[], Micros]) -> None:
         self._history = history
@@ -75,12 +70,7 @@ class SystemLog:
         self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store entries, in any order.
-
-        Args:
-            entries: the events.
-            at: the time of storage, None for now; until a time in the future no page contains them.
-        """
+        """Store entries, in any order. If `at` is in the future, no page contains them until then."""
         if at is None:
             # If the clock is set back, an event must not be stored behind a poller's cursor.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)

@@ -39,7 +39,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def hooks(clock: ManualClock) -> Hooks:
-    return Hooks(clock, Random(1), lambda hook, change: None)
+    return Hooks(clock, Random(1), lambda change, hook: None)
 
 
 @pytest.fixture
