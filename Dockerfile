@@ -34,7 +34,7 @@ USER 10001:10001
 WORKDIR /var/lib/forwarder
 VOLUME /var/lib/forwarder
 EXPOSE 8080 9464
-# False only when a POST could not be stored; a sink that is down is no reason to take the forwarder out.
+# Fails only if a POST could not be stored; a sink that is down does not make the forwarder unhealthy.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/readyz', timeout=2)"]
 STOPSIGNAL SIGTERM

@@ -45,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
     )
+    config.addinivalue_line(
+        "markers", "needs_data(path): needs public data beside the project; see tests/shared_data.py"
+    )
     config.addinivalue_line("markers", "both_clients: runs with both majors of the Elasticsearch client")
     wanted = os.environ.get("FORWARDER_CLIENT_MAJOR")
     if wanted and not version("elasticsearch").startswith(f"{wanted}."):
@@ -115,6 +118,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """Give a self-signed certificate for 127.0.0.1."""
     require(None if shutil.which("openssl") else "needs the openssl command")
     return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(autouse=True)
+def _needs_data(request: pytest.FixtureRequest) -> None:
+    for mark in request.node.iter_markers("needs_data"):
+        path = mark.args[0]
+        require(
+            None if path.exists() else f"{path} does not exist; name the root of the data in FORWARDER_SHARED"
+        )
 
 
 @pytest.fixture(scope="session")

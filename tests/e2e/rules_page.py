@@ -5,8 +5,8 @@ import msgspec
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
 from forwarder.rules.rule import Rule
+from tests.shared_data import RULES
 from tests.stack.process import ROOT
-from tests.unit.ecs.shared_data import RULES
 
 PAGE = ROOT / "docs" / "rules.md"
 

@@ -8,12 +8,12 @@ import pytest
 
 from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.setup.elasticsearch.fields import FALLBACKS
+from tests import shared_data
 from tests.e2e.prepared import deliver, ids, of_every_type, prepare, search
 from tests.e2e.streams import Stream, made, seqs
 from tests.fakes.clock import NOON
+from tests.shared_data import Fixture, flat
 from tests.stack.elasticsearch import Elasticsearch
-from tests.unit.ecs import shared_data
-from tests.unit.ecs.shared_data import Fixture, flat
 from tests.unit.ecs.wanted_differences import USER_AGENT
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]

@@ -13,6 +13,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
+from tests import shared_data
 from tests.conftest import require
 from tests.e2e import rules_page
 from tests.e2e.eql_rules import Rule
@@ -23,7 +24,6 @@ from tests.e2e.streams import Stream
 from tests.fakes.clock import NOON
 from tests.stack import kql
 from tests.stack.elasticsearch import Elasticsearch
-from tests.unit.ecs import shared_data
 
 pytestmark = [shared_data.needs(shared_data.RULES), pytest.mark.timeout(300)]
 

@@ -51,7 +51,7 @@ class RateLimiter:
         self._clock = clock
         self._limit: int | None = None
         self._used = 0
-        self._is_empty = False  # nothing is left in this window, whoever used it
+        self._is_empty = False  # nothing is left in this window
         self._ends = 0.0
 
     async def acquire(self) -> None:

@@ -3,10 +3,8 @@
 import asyncio
 import gzip
 import json
-import os
 import socket
 import struct
-from pathlib import Path
 
 import pytest
 import structlog
@@ -18,6 +16,7 @@ from forwarder.core.errors import (
     StoreFullError,
     StoreTimeoutError,
 )
+from tests import shared_data
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.store import MemoryStore
 from tests.integration.receive.helpers import (
@@ -33,8 +32,6 @@ from tests.integration.receive.helpers import (
     settings,
 )
 
-SHARED = Path(os.environ.get("FORWARDER_SHARED", Path(__file__).parents[4] / "shared"))
-PAYLOADS = SHARED / "data/okta/payloads"
 CHALLENGE = "Me_rShK8JHsTnbyYrWXCEoMGbM_zsZ6k0hLPZ_Pg"
 
 
@@ -270,12 +267,12 @@ async def test_gzip_is_read_and_other_encodings_are_415() -> None:
         assert (await served.post(raw, Content_Encoding="gzip")).status == 400
 
 
-@pytest.mark.skipif(not PAYLOADS.is_dir(), reason=f"the payloads are not at {PAYLOADS}")
+@shared_data.needs(shared_data.PAYLOADS)
 async def test_payloads_that_okta_really_sent_are_stored_byte_for_byte() -> None:
     store = MemoryStore()
     sent = 0
     async with listening(store) as served:
-        for file in sorted(PAYLOADS.glob("*.json")):
+        for file in sorted(shared_data.PAYLOADS.glob("*.json")):
             sent += len(json.loads(file.read_bytes())["data"]["events"])
             assert (await served.post(file.read_bytes())).status == 200
             assert store.events[-1].event.body in file.read_bytes()

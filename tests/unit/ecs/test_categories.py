@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.ecs.categories import classes
-from tests.unit.ecs import shared_data
+from tests import shared_data
 
 CATEGORIES = {"authentication", "configuration", "host", "iam", "network", "session", "threat"}
 TYPES = {

@@ -12,10 +12,10 @@ from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
 from forwarder.core.time import to_datetime, to_micros
 from forwarder.ecs.document import DocumentOptions, document
+from tests import shared_data
 from tests.examples import examples
-from tests.unit.ecs import shared_data
+from tests.shared_data import flat
 from tests.unit.ecs.okta_events import RECEIVED, Json, bare, event_of, free, log_events, sign_in
-from tests.unit.ecs.shared_data import flat
 
 
 def mapped(raw: Json | bytes, **options: Any) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pytest
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import Micros, to_micros
 from forwarder.ecs.document import DocumentOptions, document
-from tests.unit.ecs import shared_data, wanted_differences
-from tests.unit.ecs.shared_data import Fixture, flat
+from tests import shared_data
+from tests.shared_data import Fixture, flat
+from tests.unit.ecs import wanted_differences
 from tests.unit.ecs.wanted_differences import ALL, OLDER, WANTED
 
 RECEIVED: Micros = to_micros(dt.datetime(2026, 8, 21, 9, 15, 44, 913000, tzinfo=dt.UTC))

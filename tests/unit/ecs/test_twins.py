@@ -10,8 +10,8 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
+from tests import shared_data
 from tests.examples import examples
-from tests.unit.ecs import shared_data
 from tests.unit.ecs.okta_events import Json, event_of, hook_twin, log_events, sign_in
 
 OPTIONS = st.sampled_from([DocumentOptions(), DocumentOptions(remove_flattened_debug=True, okta_geo=True)])

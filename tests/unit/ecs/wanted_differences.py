@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
-from tests.unit.ecs.shared_data import CATEGORIES
+from tests.shared_data import CATEGORIES
 
 Fields = dict[str, Any]
 

@@ -1,7 +1,6 @@
 """What feeds a rule."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,9 @@ import pytest
 from forwarder.rules.condition import TypeIs, exactly, wildcard
 from forwarder.rules.coverage import FedBy, counts, coverage
 from forwarder.rules.rule import Rule
+from tests import shared_data
 from tests.unit.rules.helpers import judge, read
 
-SHARED = Path(os.environ.get("FORWARDER_SHARED", Path(__file__).parents[4] / "shared"))
-PUBLIC = SHARED / "data" / "elastic" / "rules.json"
 CATALOGUE = {
     "user.session.start": ("event-hook-eligible",),
     "user.session.end": ("session", "event-hook-eligible"),
@@ -83,12 +81,10 @@ def test_what_the_rest_of_the_query_forbids_is_no_unknown_type(tmp_path: Path) -
     assert (needs.fed_by, needs.unknown) == (FedBy.HOOKS, {})
 
 
-@pytest.mark.skipif(
-    not PUBLIC.exists(), reason=f"the public rules are not at {PUBLIC}; name their root in FORWARDER_SHARED"
-)
+@shared_data.needs(shared_data.RULES)
 def test_the_public_rules_are_judged_as_by_hand() -> None:
-    expected = json.loads(PUBLIC.read_text(encoding="utf-8"))
-    rules, faults = read(PUBLIC)
+    expected = json.loads(shared_data.RULES.read_text(encoding="utf-8"))
+    rules, faults = read(shared_data.RULES)
     found = [needs for each in rules if (needs := coverage(each))]
     words = {"all": FedBy.HOOKS, "some": FedBy.PARTLY, "none": FedBy.SYSTEM_LOG, "n/a": FedBy.UNKNOWN}
     assert faults == []

@@ -1,7 +1,7 @@
 """docs/rules.md says of each public rule what feeds it."""
 
+from tests import shared_data
 from tests.e2e import rules_page
-from tests.unit.ecs import shared_data
 
 
 @shared_data.needs(shared_data.RULES)

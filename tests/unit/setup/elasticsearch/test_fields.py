@@ -15,8 +15,8 @@ from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import bodies, fields
 from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
+from tests import shared_data
 from tests.fakes.clock import NOON
-from tests.unit.ecs import shared_data
 
 FULL = Capabilities(
     processors=frozenset({"user_agent", "geoip"}),

@@ -1,0 +1,48 @@
+"""The rules of the house that no other tool holds: sizes, circles of imports, pinned actions."""
+
+import ast
+import graphlib
+import re
+from pathlib import Path
+
+import grimp
+
+from tests.stack.process import ROOT
+
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 50
+CATALOGUE = ROOT / "forwarder" / "core" / "catalogue.py"
+SOURCES = sorted(path for path in (ROOT / "forwarder").rglob("*.py") if path != CATALOGUE)
+
+
+def test_no_module_takes_part_in_a_circle_of_imports() -> None:
+    graph = grimp.build_graph("forwarder", cache_dir=None)  # lazy and TYPE_CHECKING imports included
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    list(graphlib.TopologicalSorter(imports).static_order())  # raises CycleError and names the circle
+
+
+def test_a_file_has_at_most_350_lines() -> None:
+    lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
+
+
+def test_a_function_has_at_most_50_lines() -> None:
+    assert {
+        name: lines for path in SOURCES for name, lines in _functions(path) if lines > MAX_FUNCTION_LINES
+    } == {}
+
+
+def _functions(path: Path) -> list[tuple[str, int]]:
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_actions_are_pinned_by_commit_and_one_job_is_required() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    used = re.findall(r"uses: (\S+)@(\S+)", workflow)
+    assert used
+    assert [name for name, ref in used if not re.fullmatch(r"[0-9a-f]{40}", ref)] == []
+    assert re.search(r"^  required:$", workflow, re.MULTILINE)
