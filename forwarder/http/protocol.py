@@ -33,21 +33,11 @@ class Phase(Enum):
     LINGER = "linger"  # its input is thrown away, and the connection closes soon
 
 
-def _size(headers: list[tuple[bytes, bytes]]) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in headers)
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        state: ServerState,
-        loop: asyncio.AbstractEventLoop,
-        limiter: ConnectionLimiter,
-    ) -> None:
-        super().__init__(config, state, {}, loop)
+    def __init__(self, config: uvicorn.Config, state: ServerState, limiter: ConnectionLimiter) -> None:
+        super().__init__(config, state, {})
         self._limiter = limiter
         self._phase = Phase.IDLE
         self._unanswered = 0  # complete requests; more than one if the client pipelines
@@ -69,14 +59,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.since = now
             self._limiter.waiting[self] = None
 
-    def _mark_in_service(self) -> None:
-        self._limiter.waiting.pop(self, None)
-
     def _update_deadline(self) -> None:
         """Serve a complete request, or wait for the rest of one, after a response or new input."""
         limits = self._limiter.limits
         if self._unanswered:
-            self._mark_in_service()
+            self._limiter.waiting.pop(self, None)
         elif self._phase is Phase.IDLE:
             self._wait_for_client(limits.keep_alive)
         elif self._phase is not Phase.LINGER:
@@ -143,9 +130,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         limit = self._limiter.limits.max_header_bytes
+        header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > _MAX_URL:
             self._error_status = 414
-        elif self._received > limit and _size(self.headers) + len(self.url) > limit:
+        elif self._received > limit and len(self.url) + sum(header_sizes) > limit:
             self._error_status = 431
         elif len(self.pipeline) >= _MAX_PIPELINED:
             self._error_status = 400  # never sent: earlier requests are answered, then the connection ends
@@ -222,19 +210,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self._read_no_more = True  # earlier requests are answered first
             return
         if not self._answered_early():
-            self._write_status(status)
-            self._abandon_cycle()
+            self._answer(status)
         self._linger()
 
     def _answered_early(self) -> bool:
         return self._phase is Phase.BODY and self.cycle.response_started
 
-    def _write_status(self, status: int) -> None:
+    def _answer(self, status: int) -> None:
+        """Answer instead of the app; if it still reads the body, it sees that the client disconnected."""
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self.transport.write(line.encode() + b"content-length: 0\r\nconnection: close\r\n\r\n")
-
-    def _abandon_cycle(self) -> None:
-        """Tell an app that still reads a body that the client disconnected."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
@@ -250,8 +235,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return "idle"
         partial = self._phase in (Phase.HEAD, Phase.BODY)
         if partial and not self.flow.write_paused and not self._answered_early():
-            self._write_status(503)
-            self._abandon_cycle()
+            self._answer(503)
         if self.transport.get_write_buffer_size():
             self.transport.abort()  # the client may never read
         else:
@@ -260,7 +244,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def expire(self) -> bool:
         """Close after the deadline; return whether the client had begun a request, which is answered 408."""
-        self._mark_in_service()
+        self._limiter.waiting.pop(self, None)
         phase = self._phase
         if phase is Phase.IDLE and not self.flow.write_paused:
             self.transport.close()

@@ -31,14 +31,8 @@ class Server:
     def __init__(
         self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Create a listener; `start` opens it.
-
-        Args:
-            app: an ASGI 3 app. It gets no lifespan events.
-            listen: the address; port 0 lets the system choose.
-            limiter: for this listener alone.
-            tls: serve HTTPS.
-        """
+        """Args: `app` is an ASGI 3 app and gets no lifespan events; with port 0 in `listen`, the system chooses
+        one; `limiter` is for this listener alone."""
         self._listen = listen
         self._limiter = limiter
         self._tls = tls
@@ -75,10 +69,9 @@ class Server:
         """
         self.reload(self._limiter.limits)
         self._config.load()
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(
-                lambda: GuardedProtocol(self._config, self._state, loop, self._limiter),
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: GuardedProtocol(self._config, self._state, self._limiter),
                 self._listen.host,
                 self._listen.port,
                 backlog=_BACKLOG,

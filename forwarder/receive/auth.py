@@ -7,8 +7,6 @@ import hmac
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-import msgspec
-
 from forwarder.receive.settings import HookEndpointSettings
 
 
@@ -20,56 +18,38 @@ class AuthFailure(StrEnum):
     DUPLICATE = "duplicate"  # the header is there more than once, so it is unclear which one counts
 
 
-class _Key(msgspec.Struct, frozen=True):
-    """One live secret of one org. It has its own `repr`, because msgspec's would show the value."""
-
-    org: str
-    header: bytes
-    value: bytes
-
-    def __repr__(self) -> str:
-        return f"_Key({self.org!r}, {self.header!r}, '***')"
-
-    __str__ = __repr__
-
-
-class Keyring(msgspec.Struct, frozen=True):
-    """The live secrets of one path.
+class Keyring:
+    """The live secrets of one path. No `repr` shows them.
 
     Attributes:
-        orgs: the orgs whose hooks post there.
         open_challenge: the verification GET needs no secret, because an org of this path lifts it.
-        headers: names of the headers that carry the secrets, in lower case.
+        default_org: the org to count a request without a valid secret for: the path's only one, else the
+            empty name.
     """
 
-    orgs: tuple[str, ...]
-    open_challenge: bool
-    keys: tuple[_Key, ...]
-    headers: frozenset[bytes]
-
-    @property
-    def default_org(self) -> str:
-        """The org to count a request without a valid secret for: the path's only one, else the empty name."""
-        return self.orgs[0] if len(self.orgs) == 1 else ""
+    def __init__(self, orgs: Mapping[str, HookEndpointSettings]) -> None:
+        self.open_challenge = any(not org.challenge_needs_secret for org in orgs.values())
+        self.default_org = next(iter(orgs)) if len(orgs) == 1 else ""
+        self._keys = [
+            (name, org.header.lower().encode(), secret.reveal().strip(" \t").encode())
+            for name, org in orgs.items()
+            for secret in org.secrets
+        ]
+        self._headers = {header for _, header, _ in self._keys}
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
-        """Return the org whose secret the request carries, or why it is rejected.
-
-        It always compares every key, so that timing reveals nothing about a near match.
-
-        Args:
-            headers: names in lower case, values as received.
-        """
-        presented = [(name, value.strip(b" \t")) for name, value in headers if name in self.headers]
+        """Return the org whose secret the request carries, or why it is rejected. Names in `headers` are in
+        lower case. It always compares every key, so that timing reveals nothing about a near match."""
+        presented = [(name, value.strip(b" \t")) for name, value in headers if name in self._headers]
         if not presented:
             return AuthFailure.MISSING
         if len({name for name, _ in presented}) < len(presented):
             return AuthFailure.DUPLICATE
         org: str | AuthFailure = AuthFailure.WRONG
-        for key in self.keys:
+        for owner, header, secret in self._keys:
             for name, value in presented:
-                if hmac.compare_digest(value, key.value) and name == key.header:
-                    org = key.org
+                if hmac.compare_digest(value, secret) and name == header:
+                    org = owner
         return org
 
 
@@ -79,18 +59,4 @@ def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
     for name, org in orgs.items():
         if org.secrets:
             paths.setdefault(org.path.rstrip("/") or "/", {})[name] = org
-    return {path: _keyring(sharing) for path, sharing in paths.items()}
-
-
-def _keyring(orgs: Mapping[str, HookEndpointSettings]) -> Keyring:
-    keys = tuple(
-        _Key(name, org.header.lower().encode(), secret.reveal().strip(" \t").encode())
-        for name, org in orgs.items()
-        for secret in org.secrets
-    )
-    return Keyring(
-        tuple(orgs),
-        any(not org.challenge_needs_secret for org in orgs.values()),
-        keys,
-        frozenset(key.header for key in keys),
-    )
+    return {path: Keyring(sharing) for path, sharing in paths.items()}

@@ -40,9 +40,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CHALLENGE_HEADER = b"x-okta-verification-challenge"
-_CHALLENGE = re.compile(
-    rb"[A-Za-z0-9_~.+/=-]{1,512}"
-)  # Okta sends 40 of base64url; none of these can harm a reader
+# Okta sends 40 characters of base64url; none of these can harm a reader.
+_CHALLENGE = re.compile(rb"[A-Za-z0-9_~.+/=-]{1,512}")
 _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
 
@@ -95,10 +94,8 @@ class HookReceiver:
 
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, as an ASGI app."""
-        keyring = self._keyrings.get(scope["path"])
-        if (
-            keyring is not None
-        ):  # exactly as configured; through the router a POST would cost 18 µs more, of 100
+        # A path exactly as configured skips the router, in which a POST would cost 18 µs more, of 100.
+        if keyring := self._keyrings.get(scope["path"]):
             return self._serve(keyring, scope, receive, send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
@@ -202,11 +199,7 @@ class HookReceiver:
         return Answer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
-        """Read a POST that carried the org's secret, and commit its events.
-
-        Returns:
-            The status to answer.
-        """
+        """Commit the events of a POST that carried the org's secret; return the status to answer."""
         settings = self._settings
         received_at = self._clock.now()
         try:
