@@ -4,13 +4,10 @@ import asyncio
 import math
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from forwarder.core.ports import Clock
 from forwarder.http.settings import ListenerLimits
-
-if TYPE_CHECKING:
-    from forwarder.http.protocol import GuardedProtocol
 
 EVICTION_GRACE = 0.25
 """Seconds that a connection may wait before it can be evicted."""
@@ -20,6 +17,19 @@ HARD_LIMIT_FACTOR = 2
 
 SWEEP_BATCH = 20
 """Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
+
+
+class Connection(Protocol):
+    """A `protocol.GuardedProtocol`. It began to wait on its client at `since`, and that wait must end at
+    `deadline`, both by `clock.monotonic`."""
+
+    since: float
+    deadline: float
+    transport: asyncio.Transport
+
+    def evict(self) -> str: ...
+    def expire(self) -> bool: ...
+    def shutdown(self) -> None: ...
 
 
 class ConnectionLimiter:
@@ -35,13 +45,13 @@ class ConnectionLimiter:
         above the limit, `deadline` for a request past its deadline. A reload may replace `limits`."""
         self.limits = limits
         self.clock = clock
-        self.connections: set[GuardedProtocol] = set()
-        self.waiting: dict[GuardedProtocol, None] = {}
+        self.connections: set[Connection] = set()
+        self.waiting: dict[Connection, None] = {}
         self.empty = asyncio.Event()
         self.empty.set()
         self._on_evict = on_evict
 
-    def add(self, connection: "GuardedProtocol") -> None:
+    def add(self, connection: Connection) -> None:
         """Track a new connection. Above the hard limit it evicts another one at once, never this one.
 
         Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is
@@ -53,7 +63,7 @@ class ConnectionLimiter:
         if len(self.connections) > HARD_LIMIT_FACTOR * self.limits.max_connections:
             self._evict(1, keep=connection)
 
-    def _evict(self, count: int, *, before: float = math.inf, keep: "GuardedProtocol | None" = None) -> None:
+    def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
         """Close the `count` longest waits, if they began until `before`."""
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
@@ -61,7 +71,7 @@ class ConnectionLimiter:
             self.remove(oldest)  # now, not once its transport has closed: the next one must not count it
             self._on_evict(oldest.evict())
 
-    def remove(self, connection: "GuardedProtocol") -> None:
+    def remove(self, connection: Connection) -> None:
         """Stop tracking a connection."""
         self.connections.discard(connection)
         self.waiting.pop(connection, None)

@@ -37,7 +37,7 @@ async def arrived(served: Listening, connections: int) -> None:
 async def parsed(served: Listening, phase: str, connections: int = 1) -> None:
     """Until that many connections are in that phase."""
     async with asyncio.timeout(10):
-        while sum(c._phase.value == phase for c in served.limiter.connections) < connections:
+        while sum(c._phase.value == phase for c in served.limiter.connections) < connections:  # type: ignore[attr-defined]
             await asyncio.sleep(0)
 
 
@@ -128,12 +128,12 @@ async def test_a_client_that_does_not_read_its_answers_is_cut_off() -> None:
             kernel = connection.transport.get_extra_info("socket")
             kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # else it takes megabytes of answers
             sent = 0
-            while not connection.flow.write_paused:
+            while not connection.flow.write_paused:  # type: ignore[attr-defined]
                 client.send(request("GET", PATH, {}) * 10)
                 sent += 10
                 while served.server._state.total_requests != sent:
                     await asyncio.sleep(0)
-                    if connection.flow.write_paused:
+                    if connection.flow.write_paused:  # type: ignore[attr-defined]
                         break
             await clock.advance(11)
             while served.limiter.connections:
