@@ -45,7 +45,7 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path) -> None:
 def test_a_demo_whose_usual_ports_are_taken_takes_others(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # then somebody else has it, which is as good
+        with contextlib.suppress(OSError):  # then another process has it, which is as good
             other.bind(("127.0.0.1", 9464))
             other.listen()
         done = run("demo", "--events", 1, "--exit", cwd=tmp_path)

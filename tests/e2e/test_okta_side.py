@@ -62,7 +62,7 @@ def made(directory: Path, orgs: dict[str, Any], **sections: Any) -> ForwarderPro
             del settings["hook"]
         elif "api" in settings:
             path = settings.get("path", "/okta/events")
-            settings["hook"] = {"uri": f"http://127.0.0.1:{forwarder.port}{path}", "watch": "1s"}
+            settings["hook"] = {"uri": f"http://127.0.0.1:{forwarder.port}{path}", "check_interval": "1s"}
     STARTED.append(forwarder)
     forwarder.tree["orgs"] = orgs
     forwarder.write_config()

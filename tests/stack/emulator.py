@@ -13,7 +13,7 @@ TOKEN = "the-token-of-the-tests"  # of an org that lives as long as a test
 
 
 class EmulatorProcess(ServerProcess):
-    """One org. It forgets everything when it is stopped.
+    """One org. It keeps nothing when it is stopped.
 
     Args:
         directory: for its log.
@@ -45,7 +45,7 @@ class EmulatorProcess(ServerProcess):
             return False
 
     def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
-        """Let so many events happen; their uuids."""
+        """Emit events and return their uuids."""
         body = {"count": count, "types": list(types)}
         uuids: list[str] = self._ask("POST", "/emulator/events", body)["events"]
         return uuids
@@ -55,24 +55,24 @@ class EmulatorProcess(ServerProcess):
         self._ask("PUT", "/emulator/faults", faults)
 
     def ledger(self) -> dict[str, Any]:
-        """What happened, and what became of it."""
+        """Return all events and what became of them."""
         ledger: dict[str, Any] = self._ask("GET", "/emulator/ledger")
         return ledger
 
     def system_log(self) -> list[str]:
-        """The uuid of every event in the System Log, as its API tells it."""
+        """Return the uuid of every event in the System Log, read by its API."""
         uuids: list[str] = []
         url: str | None = f"{self.url}/api/v1/logs?limit=1000"
         while url is not None:
             page = httpx.get(url, headers={"Authorization": f"SSWS {TOKEN}"}, timeout=30)
             page.raise_for_status()
             uuids += [event["uuid"] for event in page.json()]
-            # A poller's page always has a next one; an empty one is the last for now.
+            # A poller's page always has a next link; an empty page is the last one for now.
             url = page.links["next"]["url"] if page.json() else None
         return uuids
 
     def settled(self) -> bool:
-        """Whether every event is delivered to its hooks or dropped, where hooks carry every type that happened."""
+        """Whether each hook delivered or dropped every event; only for types that hooks can carry."""
         ledger = self.ledger()
         events = set(ledger["events"])
         return all(events <= {*hook["delivered"], *hook["dropped"]} for hook in ledger["hooks"].values())

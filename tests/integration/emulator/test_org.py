@@ -49,7 +49,7 @@ def logged(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 def happened(emulator: Emulator) -> list[dict[str, Any]]:
-    """What is logged, without what the org tells of itself."""
+    """What is logged, without the events about its hooks."""
     own = set(emulator.ledger().own)
     return [event for event in logged(emulator) if event["uuid"] not in own]
 
@@ -111,7 +111,7 @@ async def test_a_wrong_echo_leaves_the_hook_unverified(echo: bytes | None, statu
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "x" * 80 + ".invalid"])
-async def test_nobody_at_the_address_is_a_failed_challenge(host: str) -> None:
+async def test_an_address_without_a_receiver_fails_the_challenge(host: str) -> None:
     async with org() as emulator:
         hook = emulator.add_hook(f"https://{host}/", SECRET)
         with pytest.raises(OktaApiError):
@@ -323,7 +323,7 @@ class GateClock(ManualClock):
         await self.gate.wait()
 
 
-async def test_what_comes_due_while_its_hook_is_deleted_is_given_up() -> None:
+async def test_an_event_whose_delay_ends_while_its_hook_is_deleted_is_dropped() -> None:
     clock = GateClock()
     async with HookReceiver() as receiver, org(clock, faults=Faults(delay="1s")) as emulator:
         hook = await verified(emulator, receiver)
@@ -416,7 +416,7 @@ async def test_faults_may_change_while_the_org_runs() -> None:
         assert sorted(receiver.uuids) == sorted(uuids)
 
 
-# --- what the log says
+# --- events about hooks
 
 
 async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even_if_it_never_arrives() -> (
@@ -424,7 +424,7 @@ async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even
 ):
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver, types=["user.session.start"])
-        (brought,) = await emulator.emit(1, ["user.session.start"])
+        (delivered,) = await emulator.emit(1, ["user.session.start"])
         emulator.faults = Faults(drop=1.0)
         (dropped,) = await emulator.emit(1, ["user.session.start"])
         (other,) = await emulator.emit(1, ["user.session.end"])
@@ -433,12 +433,12 @@ async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even
         await drained(emulator)
         debug = {event["uuid"]: event["debugContext"]["debugData"] for event in logged(emulator)}
         named = {uuid: data.get("targetEventHookIds") for uuid, data in debug.items()}
-        assert [named[uuid] for uuid in (brought, dropped, other, later)] == [hook.id, hook.id, None, None]
+        assert [named[uuid] for uuid in (delivered, dropped, other, later)] == [hook.id, hook.id, None, None]
         (event,) = receiver.posts[0].envelope["data"]["events"]
         assert event["debugContext"]["debugData"]["targetEventHookIds"] == hook.id
 
 
-async def test_the_log_tells_the_life_of_a_hook_and_no_hook_carries_it() -> None:
+async def test_the_log_has_each_change_of_a_hook_and_no_hook_carries_it() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = emulator.add_hook(receiver.url, SECRET, name="my hook")
         receiver.echo = b"{}"
@@ -451,14 +451,14 @@ async def test_the_log_tells_the_life_of_a_hook_and_no_hook_carries_it() -> None
         emulator.hooks.deactivate(hook.id)
         emulator.delete_hook(hook.id)
         await drained(emulator)
-        told = logged(emulator)
+        reports = logged(emulator)
         steps = ["created", "verified", "verified", "deactivated", "activated", "deactivated", "deleted"]
-        assert [event["eventType"] for event in told] == [f"event_hook.{step}" for step in steps]
-        assert {event["target"][0]["id"] for event in told} == {hook.id}
-        results = [event["outcome"]["result"] for event in told]
+        assert [event["eventType"] for event in reports] == [f"event_hook.{step}" for step in steps]
+        assert {event["target"][0]["id"] for event in reports} == {hook.id}
+        results = [event["outcome"]["result"] for event in reports]
         assert results == ["SUCCESS", "FAILURE", *["SUCCESS"] * 5]
-        assert told[1]["outcome"]["reason"] == 'Hook "my hook" execution failed'
-        assert emulator.ledger().own == [event["uuid"] for event in told]
+        assert reports[1]["outcome"]["reason"] == 'Hook "my hook" execution failed'
+        assert emulator.ledger().own == [event["uuid"] for event in reports]
         assert emulator.ledger().events == []
         assert receiver.posts == []
 
@@ -466,17 +466,15 @@ async def test_the_log_tells_the_life_of_a_hook_and_no_hook_carries_it() -> None
 @pytest.mark.parametrize(
     ("answers", "failures"), [((503, 503), 1), ((401,), 1), ((503, 200), 0), ((200,), 0)]
 )
-async def test_a_delivery_that_failed_for_good_is_told_in_the_log(
-    answers: tuple[int, ...], failures: int
-) -> None:
+async def test_a_delivery_that_failed_for_good_is_in_the_log(answers: tuple[int, ...], failures: int) -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)
         receiver.answers.extend(answers)
         await emulator.emit(1)
         await drained(emulator)
-        told = [event for event in logged(emulator) if event["eventType"] == "event_hook.delivery"]
-        assert len(told) == failures
-        for event in told:
+        reports = [event for event in logged(emulator) if event["eventType"] == "event_hook.delivery"]
+        assert len(reports) == failures
+        for event in reports:
             assert event["target"][0]["id"] == hook.id
             assert event["outcome"] == {"result": "FAILURE", "reason": f"HTTP status {answers[-1]}"}
 
@@ -495,10 +493,7 @@ async def test_events_come_into_the_log_late_and_not_in_the_order_in_which_they_
         assert sorted(read) == sorted(uuids)
 
 
-# --- what else Okta may do
-
-
-async def test_events_of_the_past_are_in_the_log_since_then_and_no_hook_brings_them() -> None:
+async def test_past_events_are_in_the_log_and_no_hook_delivers_them() -> None:
     clock = ManualClock()
     async with HookReceiver() as receiver, org(clock) as emulator:
         await verified(emulator, receiver)
@@ -546,7 +541,7 @@ async def test_a_type_that_okta_does_not_have_is_refused_and_nothing_happens() -
         assert emulator.ledger().events == []
 
 
-async def test_events_happen_by_themselves_at_the_rate() -> None:
+async def test_the_org_emits_events_at_the_rate() -> None:
     clock = ManualClock()
     async with org(clock, rate=20) as emulator:
         await clock.asleep()
@@ -554,7 +549,7 @@ async def test_events_happen_by_themselves_at_the_rate() -> None:
         assert len(emulator.ledger().events) == pytest.approx(60, abs=2)
 
 
-async def test_leaving_gives_up_what_waits_and_ends_at_once() -> None:
+async def test_leaving_drops_what_waits_and_ends_at_once() -> None:
     async with HookReceiver() as receiver:
         async with org(ManualClock(), rate=5, faults=Faults(delay="1h")) as emulator:
             hook = await verified(emulator, receiver)
@@ -570,15 +565,15 @@ async def test_an_error_inside_the_context_comes_out_as_it_is() -> None:
             raise LookupError
 
 
-async def test_what_a_hook_brings_is_what_the_system_log_has() -> None:
+async def test_a_hook_delivers_what_the_system_log_has() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         await verified(emulator, receiver)
         await emulator.emit(20)
         await drained(emulator)
         twins = {event["uuid"]: event for event in happened(emulator)}
-        brought = [event for call in receiver.posts for event in call.envelope["data"]["events"]]
-        assert len(brought) == len(twins) == 20
-        for event in brought:
+        delivered = [event for call in receiver.posts for event in call.envelope["data"]["events"]]
+        assert len(delivered) == len(twins) == 20
+        for event in delivered:
             twin = twins[event["uuid"]]
             assert event["eventType"] == twin["eventType"]
             assert len(event["client"]["ipChain"]) == len(twin["request"]["ipChain"])

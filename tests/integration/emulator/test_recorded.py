@@ -1,5 +1,5 @@
-"""What recordings of Okta's own API show of event hooks (Okta's tests of its Terraform provider and its Python client): the
-same requests, told in our words, must be answered in the same way."""
+"""Event hooks as recordings of Okta's own API show them, from Okta's tests of its Terraform provider and its
+Python client: the same requests, in our own form, must get the same responses."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ async def test_a_put_takes_the_status_that_is_documented_as_read_only(status: st
         assert put["_links"].keys() == verbs[status]
 
 
-async def test_a_put_with_another_channel_takes_the_verification_away_and_tells_the_time_of_before() -> None:
+async def test_a_put_with_another_channel_drops_the_verification_and_shows_the_old_last_updated() -> None:
     clock = ManualClock()
     async with running(clock) as service, HookReceiver() as receiver:
         made = await ask(service, "POST", "", body(receiver.url))

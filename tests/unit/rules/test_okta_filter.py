@@ -32,6 +32,6 @@ def test_a_type_is_named_by_a_comparison(query: str, named: set[str], tmp_path: 
 @pytest.mark.parametrize(
     "query", ['eventType eq "a', "eventType", "eventType is x", 'eventType eq "a" eventType', "(a pr", "a eq"]
 )
-def test_a_filter_that_is_none_is_refused(query: str) -> None:
+def test_a_text_that_is_not_a_filter_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_okta_filter(query)

@@ -59,14 +59,14 @@ async def test_the_life_of_a_hook(service: Service) -> None:
         assert_error(await client.get(f"{HOOKS}/{hook['id']}"), 404, "E0000007")
 
 
-async def test_a_challenge_that_fails_is_told_as_okta_tells_it(service: Service) -> None:
+async def test_a_failed_challenge_has_oktas_error(service: Service) -> None:
     async with HookReceiver(echo=b"{}") as receiver:
         hook = await service.create(receiver.url, name="to nowhere")
         answer = await service.client.post(f"{HOOKS}/{hook['id']}/lifecycle/verify")
         error = assert_error(answer, 400, "E0000001")
         assert error["errorSummary"] == "Api validation failed: eventHook"
-        told = "Unable to verify event hook. Hook to nowhere execution failed"
-        assert error["errorCauses"] == [{"errorSummary": told}]
+        cause = "Unable to verify event hook. Hook to nowhere execution failed"
+        assert error["errorCauses"] == [{"errorSummary": cause}]
 
 
 async def test_the_secret_is_in_no_answer(service: Service) -> None:
@@ -93,8 +93,8 @@ async def test_every_answer_has_oktas_headers(service: Service) -> None:
 
 async def test_when_the_minutes_calls_are_spent_okta_says_so() -> None:
     async with running(calls_per_minute=6) as service:
-        told = [(await service.client.get(HOOKS)).headers["x-rate-limit-remaining"] for _ in range(3)]
-        assert told == ["2", "1", "0"]
+        remaining = [(await service.client.get(HOOKS)).headers["x-rate-limit-remaining"] for _ in range(3)]
+        assert remaining == ["2", "1", "0"]
         refused = await service.client.get(HOOKS)
         assert_error(refused, 429, "E0000047")
         assert refused.headers["x-rate-limit-remaining"] == "0"
@@ -119,7 +119,7 @@ async def test_what_does_not_exist_is_refused_in_oktas_words(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff"])
 @pytest.mark.parametrize("path", [HOOKS, "/emulator/events"])
-async def test_a_body_that_is_no_json_is_refused(service: Service, path: str, body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_refused(service: Service, path: str, body: bytes) -> None:
     assert_error(await service.client.post(path, content=body), 400, "E0000003")
 
 

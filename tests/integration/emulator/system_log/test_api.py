@@ -130,7 +130,7 @@ async def test_without_since_a_week_is_read() -> None:
         assert await read(service) == [recent]
 
 
-async def test_after_90_days_an_event_is_gone_without_a_word_and_after_180_nobody_may_ask() -> None:
+async def test_after_90_days_an_event_is_silently_gone_and_since_goes_back_180_days_at_most() -> None:
     clock = ManualClock()
     async with running(clock) as service:
         (event,) = await service.org.emit(1)
@@ -194,9 +194,9 @@ async def test_events_for_a_hook_can_be_asked_for(service: Service) -> None:
 
 async def test_one_token_gets_half_of_the_logs_calls_and_the_logs_have_a_limit_of_their_own() -> None:
     async with running(logs_per_minute=6, calls_per_minute=20) as service:
-        told = [(await service.client.get(LOGS)).headers for _ in range(3)]
-        assert [headers["x-rate-limit-remaining"] for headers in told] == ["2", "1", "0"]
-        assert {headers["x-rate-limit-limit"] for headers in told} == {"3"}
+        seen = [(await service.client.get(LOGS)).headers for _ in range(3)]
+        assert [headers["x-rate-limit-remaining"] for headers in seen] == ["2", "1", "0"]
+        assert {headers["x-rate-limit-limit"] for headers in seen} == {"3"}
         refused = await service.client.get(LOGS)
         assert_error(refused, 429, "E0000047")
         assert refused.headers["x-rate-limit-remaining"] == "0"
@@ -217,7 +217,7 @@ async def test_a_new_minute_has_new_calls() -> None:
 # --- faults
 
 
-async def test_a_limited_call_is_told_when_to_come_again(service: Service) -> None:
+async def test_a_rate_limited_call_says_when_to_retry(service: Service) -> None:
     faults = {"log": {"rate_limited": 1, "reset": "7s"}}
     assert (await service.client.put("/emulator/faults", json=faults)).status_code == 200
     answer = await service.client.get(LOGS)
@@ -228,7 +228,7 @@ async def test_a_limited_call_is_told_when_to_come_again(service: Service) -> No
     assert (await service.client.get("/api/v1/eventHooks")).status_code == 200
 
 
-async def test_too_many_calls_at_once_are_told_by_zeros(service: Service) -> None:
+async def test_a_concurrency_limit_shows_zeros_in_its_headers(service: Service) -> None:
     await service.client.put("/emulator/faults", json={"log": {"concurrency_limited": 1}})
     answer = await service.client.get(LOGS)
     assert_error(answer, 429, "E0000047")
@@ -254,7 +254,7 @@ async def test_a_silent_log_does_not_answer_until_it_gives_up() -> None:
         assert_error(await service.client.get(LOGS), 500, "E0000009")
 
 
-async def test_a_caller_who_hangs_up_on_a_silent_log_is_let_go(service: Service) -> None:
+async def test_a_caller_that_disconnects_from_a_silent_log_ends_the_call(service: Service) -> None:
     await service.client.put("/emulator/faults", json={"log": {"no_response": 1}})
     with pytest.raises(httpx.ReadTimeout):
         await service.client.get(LOGS, timeout=0.05)

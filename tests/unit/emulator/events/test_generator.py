@@ -60,7 +60,7 @@ def test_an_event_of_every_type_of_the_catalogue_is_read_as_that_event(odd: floa
             assert read.published // 1000 == event.published // 1000
 
 
-def test_a_type_that_okta_adds_tomorrow_is_made_as_well() -> None:
+def test_a_type_that_okta_adds_later_is_generated_too() -> None:
     hook, _ = both(generator().event("user.teleport.start", NOW))
     assert hook["eventType"] == "user.teleport.start"
 
@@ -77,7 +77,7 @@ def test_another_seed_makes_other_events() -> None:
 
 
 @given(event_type=st.sampled_from(sorted(EVENT_TYPES)), seed=st.integers(), odd=st.sampled_from([0.0, 1.0]))
-def test_both_shapes_tell_the_same_but_for_nulls_and_the_place_of_the_chain(
+def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(
     event_type: str, seed: int, odd: float
 ) -> None:
     hook, log = both(generator(seed, edge_case_share=odd).event(event_type, NOW))
@@ -111,14 +111,14 @@ def test_no_two_events_share_a_uuid() -> None:
     assert len({event.uuid for event in events}) == len(events)
 
 
-def test_an_event_names_the_hooks_that_it_is_meant_for() -> None:
+def test_an_event_names_the_hooks_that_should_deliver_it() -> None:
     for body in both(generator().event("group.user_membership.add", NOW, ["who1", "who2"])):
         assert body["debugContext"]["debugData"]["targetEventHookIds"] == "who1,who2"
     for body in both(generator().event("group.user_membership.add", NOW)):
         assert "targetEventHookIds" not in body["debugContext"]["debugData"]
 
 
-def test_common_things_are_common_and_rare_ones_happen() -> None:
+def test_common_types_are_frequent_and_rare_ones_occur() -> None:
     seen = Counter(event.event_type for event in sample(6000))
     assert seen["user.authentication.sso"] > 600
     assert seen["user.authentication.sso"] > seen["user.account.lock"] > 0
@@ -126,7 +126,7 @@ def test_common_things_are_common_and_rare_ones_happen() -> None:
     assert seen.keys() <= set(ELIGIBLE)
 
 
-def test_the_share_of_types_that_no_hook_carries_is_as_set() -> None:
+def test_log_only_share_is_the_share_of_types_that_hooks_cannot_carry() -> None:
     unhooked = sum(event.event_type not in ELIGIBLE for event in sample(2000, log_only_share=0.75))
     assert 1400 < unhooked < 1600
 
@@ -171,14 +171,14 @@ def test_what_an_admin_changed_keeps_its_nulls_in_both_shapes() -> None:
     assert changed["from"]["zones"] == {"include": None, "exclude": None}
 
 
-def test_what_fails_says_why() -> None:
+def test_a_failure_has_a_reason() -> None:
     failed = [hook for hook, _ in map(both, sample()) if hook["outcome"]["result"] == "FAILURE"]
     assert {"INVALID_CREDENTIALS", "LOCKED_OUT"} <= {hook["outcome"].get("reason") for hook in failed}
     succeeded = [hook for hook, _ in map(both, sample()) if hook["outcome"]["result"] == "SUCCESS"]
     assert all("reason" not in hook["outcome"] for hook in succeeded)
 
 
-def test_a_sign_in_is_judged_in_oktas_strings() -> None:
+def test_the_risk_of_a_sign_in_is_in_oktas_string_formats() -> None:
     hook, _ = both(generator().event("user.session.start", NOW))
     debug = hook["debugContext"]["debugData"]
     assert debug["behaviors"].startswith("{New Geo-Location=")
@@ -188,7 +188,7 @@ def test_a_sign_in_is_judged_in_oktas_strings() -> None:
     assert hook["client"]["zone"] == "null"
 
 
-def test_nothing_odd_happens_unless_asked() -> None:
+def test_there_are_no_edge_cases_by_default() -> None:
     for event in sample():
         hook, _ = both(event)
         assert hook["version"] == "0"
@@ -196,7 +196,7 @@ def test_nothing_odd_happens_unless_asked() -> None:
         assert hook["displayMessage"]
 
 
-def test_every_oddity_that_receivers_must_live_with_occurs() -> None:
+def test_every_edge_case_occurs() -> None:
     bodies = [hook for hook, _ in map(both, sample(edge_case_share=1.0))]
     seen = {
         "microseconds": any(len(body["published"]) == 27 for body in bodies),
@@ -212,7 +212,7 @@ def test_every_oddity_that_receivers_must_live_with_occurs() -> None:
         "huge": any(len(json.dumps(body)) > 25_000 for body in bodies),
         "nested debug data": any("OriginalPrincipal" in body["debugContext"]["debugData"] for body in bodies),
         "blank message": any(body["displayMessage"] == "" for body in bodies),
-        "nobody": any(not body.get("actor") for body in bodies),
+        "no actor": any(not body.get("actor") for body in bodies),
         "explicit nulls": any("insertionTimestamp" in body for body in bodies),
         "no nulls": any("insertionTimestamp" not in body for body in bodies),
     }

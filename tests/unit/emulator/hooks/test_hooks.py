@@ -159,7 +159,7 @@ def test_a_replacement_honours_the_status(hooks: Hooks, hook: Hook, status: str)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "part"),
     [
         ({"name": " "}, "name"),
         ({"name": None}, "name"),
@@ -172,23 +172,23 @@ def test_a_replacement_honours_the_status(hooks: Hooks, hook: Hook, status: str)
     ],
 )
 def test_a_hook_that_okta_would_refuse_is_refused_with_its_cause(
-    hooks: Hooks, changes: dict[str, Any], told: str
+    hooks: Hooks, changes: dict[str, Any], part: str
 ) -> None:
     refused = refusal(hooks, body(**changes))
     assert (refused.status, refused.code) == (400, "E0000001")
-    assert any(told in cause for cause in refused.causes)
+    assert any(part in cause for cause in refused.causes)
     assert hooks.all() == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'{"name": "\xff"}', b'{"x":' + b"[" * 100_000])
-def test_a_body_that_is_no_json_is_told_so(hooks: Hooks, payload: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(hooks: Hooks, payload: bytes) -> None:
     refused = refusal(hooks, payload)
     assert (refused.status, refused.code) == (400, "E0000003")
 
 
 def test_a_name_is_taken_once(hooks: Hooks, hook: Hook) -> None:
     assert "exists already" in refusal(hooks, body()).causes[0]
-    hooks.replace(hook.id, body(description="its own name is no clash"))
+    hooks.replace(hook.id, body(description="its own name does not clash"))
 
 
 @pytest.mark.parametrize("uri", ["http://receiver.example.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "https://", "/x", "https://[::1", "http://127.0.0.1:99999/"])  # fmt: skip

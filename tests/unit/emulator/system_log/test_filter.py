@@ -44,7 +44,7 @@ def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "told"),
+    ("text", "code", "reason"),
     [
         ("", "E0000053", "too early"),
         ("eventType", "E0000053", "too early"),
@@ -59,9 +59,9 @@ def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> 
     ],
 )
 def test_a_filter_that_okta_would_not_take_is_refused_with_the_reason(
-    text: str, code: str, told: str
+    text: str, code: str, reason: str
 ) -> None:
     with pytest.raises(OktaApiError) as refused:
         read_filter(text)
     assert (refused.value.status, refused.value.code) == (400, code)
-    assert told in refused.value.summary
+    assert reason in refused.value.summary
