@@ -29,9 +29,6 @@ from forwarder.settings import Settings, load
 from forwarder.store.engine import open_commands
 from forwarder.store.sqlite.lock import FileLock
 
-RATE = 5.0
-"""Events per second of a demo without a number of events."""
-
 _MARK = "# Made by `forwarder demo`; this folder is emptied by the next demo.\n"
 _OKTA_PORT, _RECEIVER_PORT, _OPS_PORT = 8085, 8080, 9464
 _ORG, _SINK = "demo", "archive"
