@@ -55,9 +55,8 @@ async def read_events(
     for element in elements:
         body = bytes(element)  # a copy: a slice would keep the whole text alive as long as one event
         try:
-            events.append(
-                read_event(body, org=org, source=source, received_at=received_at, envelope_id=envelope_id)
-            )
+            event = read_event(body, org=org, source=source, received_at=received_at, envelope_id=envelope_id)
+            events.append(event)
         except NotAnEventError as error:
             malformed.append(MalformedEvent(org, received_at, envelope_id, str(error), body))
         await cooperative.yield_if_due()

@@ -4,23 +4,16 @@ import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """A rule without state.
-
-    Attributes:
-        base: seconds, the longest first wait.
-        cap: seconds, the longest wait of all.
-    """
+    """A rule without state: the first wait takes up to `base` seconds, the longest up to `cap`."""
 
     base: float = 0.5
     cap: float = 30.0
 
     def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
-        """Return the seconds to wait before try number `attempt + 1`.
+        """Return the seconds to wait after `attempt` failed tries.
 
-        Args:
-            attempt: failed tries so far, from 1.
-            random: the jitter, from [0, 1); without it, the longest wait.
-            asked: seconds that the server asked for; a lower limit, up to ten times `cap`.
+        `random` is the jitter, from [0, 1); without it, the longest wait. `asked` is what the server asked for:
+        a lower limit, up to ten times `cap`.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

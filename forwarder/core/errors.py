@@ -26,11 +26,7 @@ class ForwarderError(Exception):
 
 
 class SettingsError(ForwarderError):
-    """The configuration has problems.
-
-    Attributes:
-        problems: one line each: path, what is wrong, hint.
-    """
+    """The configuration has `problems`: one line each with the path, what is wrong, and a hint."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -46,11 +42,7 @@ class UnmappableError(ForwarderError):
 
 
 class BadRequestError(ForwarderError):
-    """A POST that is not an event hook.
-
-    Attributes:
-        status: of the response: 400, 413 or 415.
-    """
+    """A POST that is not an event hook; `status` is that of the response: 400, 413 or 415."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -94,13 +86,8 @@ class OktaError(ForwarderError):
 
 
 class OktaRefusedError(OktaError):
-    """Okta refused a call.
-
-    Attributes:
-        status: the HTTP status.
-        code: Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty if there is
-            none.
-    """
+    """Okta refused a call, with an HTTP `status`. `code` is Okta's `errorCode`, as in E0000006, or the `error`
+    of its token endpoint; empty if there is none."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)

@@ -48,19 +48,14 @@ class EventStore(Protocol):
     """The store as a source of events uses it."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """Commit a batch. After this returns, a power cut cannot lose any of it.
-
-        Args:
-            batch: what to store, all of it or nothing.
-            timeout: seconds to wait for the commit.
+        """Commit all of a batch or nothing. After this returns, a power cut cannot lose any of it.
 
         Raises:
             StoreFullError: there is not enough space.
-            StoreTimeoutError: not committed in time. It may still be committed later: neither a timeout nor a
+            StoreTimeoutError: not committed within `timeout` seconds. It may still be committed later: neither a timeout nor a
                 cancellation undoes it.
             StoreError: it could not be committed for another reason.
         """
-        ...
 
     async def cursor(self, name: str) -> str | None:
         """Return the last value stored under `name`.
@@ -68,18 +63,14 @@ class EventStore(Protocol):
         Raises:
             StoreError: the store cannot be read.
         """
-        ...
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark pending events of `org` as missed if they were published and received before `before`.
-
-        Returns:
-            How many are newly missed.
+        """Mark pending events of `org` as missed if they were published and received before `before`. Return how
+        many are newly missed.
 
         Raises:
             StoreError: it could not be committed.
         """
-        ...
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -112,17 +103,13 @@ class EventLog(Protocol):
     """The store as one sink sees it."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return events with `seq > after` in `seq` order.
+        """Return at most `limit` events with `seq > after` in `seq` order.
 
-        Args:
-            after: a seq; 0 for the oldest event.
-            limit: the most events to return.
-            max_bytes: the most bytes of bodies together; one event is returned however large it is.
+        Their bodies have at most `max_bytes` together, but one event is returned however large it is.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        ...
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
         """Return dead letters that an operator sends again, oldest first.
@@ -130,7 +117,6 @@ class EventLog(Protocol):
         Raises:
             StoreError: the store cannot be read.
         """
-        ...
 
     async def settle(self, settlement: Settlement) -> None:
         """Commit what the sink has finished. It never gets a settled event again.
@@ -139,16 +125,13 @@ class EventLog(Protocol):
             ValueError: the settlement does not add up: it would lose an event or count one twice.
             StoreError: it could not be committed. Nothing of it was, so it may be tried again.
         """
-        ...
 
     async def wait(self, after: int, *, replays: int) -> None:
         """Return when there is an event with `seq > after`, or when `replay_requests` is not `replays`."""
-        ...
 
     @property
     def replay_requests(self) -> int:
         """How often this process was asked to send dead letters again."""
-        ...
 
 
 class Sink(Protocol):
@@ -160,11 +143,9 @@ class Sink(Protocol):
         It does not retry, and it does not raise if the other side fails: that is a result. It may be cancelled at
         any await. It holds the event loop for at most 20 ms at a time.
         """
-        ...
 
     async def close(self) -> None:
         """Release everything. Safe to call twice, and without a `send`."""
-        ...
 
 
 class Clock(Protocol):
@@ -172,12 +153,9 @@ class Clock(Protocol):
 
     def now(self) -> Micros:
         """Return the time of the wall clock."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-        ...

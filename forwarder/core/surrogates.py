@@ -13,16 +13,14 @@ import msgspec
 
 T = TypeVar("T")
 
-MAX_ESCAPES = 10_000
-"""Escapes that may be examined on the event loop: 5 ms."""
-
+_MAX_ESCAPES = 10_000  # those that may be examined on the event loop: 5 ms
 _ESCAPE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>[89a-fA-F][0-9a-fA-F]{2}))"
 )
 _REPLACEMENT = rb"\ufffd"  # as long as what it replaces, so that every offset stays
 
 
-def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> bytes | None:
+def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
     """Return JSON `text` with each lone half replaced by U+FFFD, at the same length; None if it has none.
 
     Only the first `limit` escapes of surrogates are examined. None examines all: 1 s for 10 MiB of nothing else.
@@ -37,12 +35,10 @@ def replace_lone_surrogates(text: bytes, limit: int | None = MAX_ESCAPES) -> byt
 
 
 def decode_leniently(
-    decode: Callable[[bytes], T], text: bytes, limit: int | None = MAX_ESCAPES
+    decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
 ) -> tuple[T, bytes]:
-    """Decode JSON that may hold lone halves, by the `decode` of a msgspec decoder.
-
-    Returns:
-        The value, and the text that it was read from: `text` itself, or a repaired copy of the same length.
+    """Decode JSON that may hold lone halves, by the `decode` of a msgspec decoder. Return the value, and the text
+    that it was read from: `text` itself, or a repaired copy of the same length.
 
     Raises:
         msgspec.MsgspecError: `text` is not what `decode` expects.

@@ -23,12 +23,7 @@ def to_datetime(at: Micros) -> datetime:
 
 
 def iso(at: Micros, timespec: str = "auto") -> str:
-    """Format as ISO 8601 in UTC, with `Z`.
-
-    Args:
-        at: the point in time.
-        timespec: as `datetime.isoformat` takes it.
-    """
+    """Format as ISO 8601 in UTC, with `Z`; `timespec` is that of `datetime.isoformat`."""
     return to_datetime(at).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 

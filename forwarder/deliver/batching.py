@@ -27,6 +27,11 @@ class Pending(msgspec.Struct, gc=False):
     max_batch: int = 0
 
     @property
+    def kind(self) -> tuple[bool, int]:
+        """Events of different kinds share no batch."""
+        return self.replay, self.max_batch
+
+    @property
     def seq(self) -> int:
         return self.stored.seq
 
@@ -37,13 +42,10 @@ class Pending(msgspec.Struct, gc=False):
 
 
 class AdaptiveBatchSize:
-    """The number of events in the next batch: halved when a batch was too much, grown again after successes.
+    """`current` is the number of events in the next batch: halved when one was too much, grown after successes.
 
     "Too large" is a limit of the server, so above it the size grows slowly: else every other batch would be
     rejected. A timeout is most often an outage, so after it the size doubles with each success.
-
-    Attributes:
-        current: the size of the next batch.
     """
 
     def __init__(self, limit: int) -> None:
@@ -54,16 +56,15 @@ class AdaptiveBatchSize:
 
     def too_large(self, events: int) -> None:
         """Shrink: the sink called a batch of `events` too large."""
-        self.current = self._safe = max(1, min(self.current, events) // 2)
-        self._successes = 0
+        self.timed_out(events)
+        self._safe, self._successes = self.current, 0
 
     def timed_out(self, events: int) -> None:
         """Shrink: the sink did not answer a batch of `events` in time."""
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Grow: the sink accepted `events` in one batch. Fewer than the current size prove nothing about
-        it."""
+        """Grow: the sink accepted `events` in one batch. Fewer than `current` prove nothing about it."""
         if events < self.current or self.current == self._limit:
             return
         if self.current < self._safe:
@@ -97,7 +98,7 @@ class RetryQueue:
             size += pending.size
             if not batch and pending.max_batch:
                 limit = min(limit, pending.max_batch)
-            if batch and (len(batch) >= limit or size > max_bytes or not _share_batch(batch[0], pending)):
+            if batch and (len(batch) >= limit or size > max_bytes or pending.kind != batch[0].kind):
                 break
             batch.append(heapq.heappop(self._heap)[2])
         return batch
@@ -113,8 +114,4 @@ class RetryQueue:
 
 def accepts_new_events(batch: Sequence[Pending]) -> bool:
     """Return whether events that were never sent may fill up `batch`."""
-    return not batch or not (batch[0].replay or batch[0].max_batch)
-
-
-def _share_batch(one: Pending, other: Pending) -> bool:
-    return one.replay == other.replay and one.max_batch == other.max_batch
+    return not batch or batch[0].kind == (False, 0)

@@ -105,11 +105,23 @@ class Health:
         backoff = _PAUSED_BACKOFF if result.pause else self._backoff
         self.resume_at = now + backoff.delay(self.attempt, self._random(), result.wait)
         self._up.set(0)
-        self._log_failure(result)
+        fields = {
+            "sink": self._sink,
+            "reason": str(result.reason),
+            "detail": result.detail[:300],
+            "attempt": self.attempt,
+            "next_try_in_seconds": round(self.resume_at - now, 1),
+        }
+        if result.pause:
+            text = "the sink is paused until an operator acts; its events wait in the store"
+            hint = _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
+            self._failure_logger.error(text, action="sink_paused", hint=hint, **fields)
+        else:
+            text = "the sink failed and is tried again; its events wait in the store"
+            self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return the seconds until single events that failed `attempt` times are sent again; the sink
-        works."""
+        """Return the seconds until single events that failed `attempt` times are sent again."""
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
 
@@ -130,8 +142,7 @@ class Health:
             self.last_success = self._clock.now()
 
     def rejected(self, events: int, detail: str) -> None:
-        """Log rejected events, one line for those of several minutes; `detail` is the sink's text about
-        one."""
+        """Log rejected events, one line in several minutes; `detail` is the sink's text about one."""
         self._rejections += events
         now = self._clock.monotonic()
         if not events or now - self._rejections_logged < _LOG_INTERVAL:
@@ -145,25 +156,3 @@ class Health:
             hint="see `forwarder dead-letters list`, correct the cause, then `forwarder dead-letters replay`",
         )
         self._rejections_logged, self._rejections = now, 0
-
-    def _log_failure(self, result: BatchResult) -> None:
-        fields = {
-            "sink": self._sink,
-            "reason": str(result.reason),
-            "detail": result.detail[:300],
-            "attempt": self.attempt,
-            "next_try_in_seconds": round(self.resume_at - self._clock.monotonic(), 1),
-        }
-        if result.pause:
-            self._failure_logger.error(
-                "the sink is paused until an operator acts; its events wait in the store",
-                action="sink_paused",
-                hint=_HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT),
-                **fields,
-            )
-        else:
-            self._failure_logger.warning(
-                "the sink failed and is tried again; its events wait in the store",
-                action="sink_failing",
-                **fields,
-            )

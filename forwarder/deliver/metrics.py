@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.core.ports import Settlement
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.batching import Pending
 from forwarder.metrics import Metrics
 
@@ -12,19 +12,14 @@ from forwarder.metrics import Metrics
 class DeliveryMetrics:
     """Counts what a worker does. Every series exists from the start, so that a rate begins at 0.
 
-    Delivered and dead-lettered events count once they are settled, so that the counters agree with the
-    ledger.
+    Delivered and dead-lettered events count once settled, so that the counters agree with the ledger.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
         self.up = metrics.sink_up.labels(sink)
         self._delivered = metrics.events_delivered.labels(sink)
-        self._dead = {
-            reason: metrics.events_dead_lettered.labels(sink, reason.value) for reason in RejectReason
-        }
-        self._retries = {
-            reason: metrics.delivery_retries.labels(sink, reason.value) for reason in RetryReason
-        }
+        self._dead = {why: metrics.events_dead_lettered.labels(sink, why.value) for why in RejectReason}
+        self._retries = {why: metrics.delivery_retries.labels(sink, why.value) for why in RetryReason}
         self._lag = metrics.delivery_lag.labels(sink)
         self._batch_events = metrics.batch_events.labels(sink)
         self._batch_duration = metrics.batch_duration.labels(sink)
@@ -38,7 +33,7 @@ class DeliveryMetrics:
         """Measure the lag of delivered events. The age of a replay says nothing about the pipeline."""
         for pending in events:
             if not pending.replay:
-                self._lag.observe(max(0, now - pending.stored.event.published) / SECOND)
+                self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)
 
     def retried(self, reason: RetryReason) -> None:
         """Count a try after which at least one event must be sent again."""

@@ -21,11 +21,7 @@ _logger = logs.get("deliver")
 async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
     """Send `batch` once.
 
-    Args:
-        name: the sink's name, for the log.
-        sink: the destination.
-        batch: the events.
-        timeout: seconds until the try is cancelled. The outcome is unknown then, so every event is a retry.
+    After `timeout` seconds the try is cancelled. The outcome is unknown then, so every event is a retry.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -56,15 +52,13 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
 
 
 def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
-    """Give each event of `batch` exactly one outcome, in the order of `batch`.
+    """Give each event of `batch` exactly one outcome, in the order of `batch`. Return the result, and how many
+    events the sink forgot, named twice, or named though they were not sent.
 
     Rejections that the sink cannot attribute count as dead: which events they are is unknown, how many is
     not. They become rejections like any other if they are the whole batch, or if the batch is a replay, which
     stays a dead letter unless it is certainly delivered. Else the first `unattributed` of `delivered` stand
     for them.
-
-    Returns:
-        The result, and how many events the sink forgot, named twice, or named though they were not sent.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -79,15 +73,9 @@ def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult,
         rejected += [Rejection(seq, RejectReason.PARTIAL_SUCCESS, detail) for seq in delivered[:unattributed]]
         delivered, unattributed = delivered[unattributed:], 0
     retry = [seq for seq in seqs if seq in to_retry]
-    result = replace(
-        result,
-        delivered=delivered,
-        retry=retry,
-        rejected=rejected,
-        unattributed=unattributed,
-        reason=(result.reason or RetryReason.UNKNOWN) if retry else None,
-    )
-    return result, len(in_doubt) + len(named)
+    reason = (result.reason or RetryReason.UNKNOWN) if retry else None
+    outcomes = {"delivered": delivered, "retry": retry, "rejected": rejected, "unattributed": unattributed}
+    return replace(result, reason=reason, **outcomes), len(in_doubt) + len(named)
 
 
 def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> BatchResult:
@@ -97,9 +85,8 @@ def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Ba
 class DeadLetterLimit:
     """Stops a sink that rejects everything from turning the whole store into dead letters.
 
-    Attributes:
-        reached: more than the limit were rejected in a row, and none was delivered since. The sink then gets
-            one event at a time until it accepts one.
+    The limit is `reached` when more than it were rejected in a row, and none was delivered since. The sink then
+    gets one event at a time until it accepts one.
     """
 
     def __init__(self, limit: int) -> None:
@@ -108,11 +95,8 @@ class DeadLetterLimit:
         self._streak = 0
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
-        """Take the rejections over the limit out of a checked `result`; return it and their seqs: these
-        events wait.
-
-        Rejections of a `replay` do not count; a delivery of one does.
-        """
+        """Take the rejections over the limit out of a checked `result`; return it and their seqs: these events
+        wait. Rejections of a `replay` do not count; a delivery of one does."""
         if not self._limit:
             return result, []
         rejected = set() if replay else {rejection.seq for rejection in result.rejected}

@@ -142,8 +142,12 @@ class DeliveryState:
             sink_failed = self._schedule_retry(batch, result)
         else:
             self._size.succeeded(len(batch.events))
-        if over_limit:
-            self._hold_over_limit(_select(batch, over_limit), rejection_detail)
+        if over_limit:  # they wait behind those that were not tried yet
+            self._queue.schedule(_select(batch, over_limit), self._clock.monotonic())
+            reason = RetryReason.DEAD_LETTER_LIMIT
+            self._metrics.retried(reason)
+            if self._limit.reached:  # the sink accepted no event after them
+                self._health.failed(BatchResult(reason=reason, detail=rejection_detail, pause=True))
         if result.made_progress and not sink_failed and not self._limit.reached:
             self._health.recovered(delivered=bool(result.delivered))
 
@@ -180,14 +184,6 @@ class DeliveryState:
         for pending in retry:
             pending.max_batch = (len(events) + 1) // 2
         self._queue.schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
-
-    def _hold_over_limit(self, events: list[Pending], detail: str) -> None:
-        """Keep rejected events over the limit waiting, behind those that were not tried yet, and pause the
-        sink unless it accepted an event after them."""
-        self._queue.schedule(events, self._clock.monotonic())
-        self._metrics.retried(RetryReason.DEAD_LETTER_LIMIT)
-        if self._limit.reached:
-            self._health.failed(BatchResult(reason=RetryReason.DEAD_LETTER_LIMIT, detail=detail, pause=True))
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:

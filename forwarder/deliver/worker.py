@@ -126,7 +126,8 @@ class Worker:
     async def _turn(self) -> bool:
         """Run one turn of the loop; return whether it was the last."""
         try:
-            self._collect()
+            for task in [task for task in self._state.in_flight if task.done()]:
+                self._state.complete(task)
             await self._launch()
             if await self._settle():
                 return False  # there may be more capacity now
@@ -138,10 +139,6 @@ class Worker:
         else:
             self._store_failures = 0
         return False
-
-    def _collect(self) -> None:
-        for task in [task for task in self._state.in_flight if task.done()]:
-            self._state.complete(task)
 
     async def _launch(self) -> None:
         """Send as many batches as may be in flight. No batch waits to be filled: what is there goes at once,
