@@ -45,7 +45,7 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class EventStore(Protocol):
-    """The store as a source of events uses it."""
+    """The store as a source of events uses it. Each method raises StoreError if the store cannot be used."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         """Commit all of a batch or nothing. After this returns, a power cut cannot lose any of it.
@@ -58,19 +58,11 @@ class EventStore(Protocol):
         """
 
     async def cursor(self, name: str) -> str | None:
-        """Return the last value stored under `name`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return the last value stored under `name`."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """Mark pending events of `org` as missed if they were published and received before `before`. Return how
-        many are newly missed.
-
-        Raises:
-            StoreError: it could not be committed.
-        """
+        many are newly missed."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -100,23 +92,14 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """The store as one sink sees it."""
+    """The store as one sink sees it. Each method raises StoreError if the store cannot be used."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return at most `limit` events with `seq > after` in `seq` order.
-
-        Their bodies have at most `max_bytes` together, but one event is returned however large it is.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return at most `limit` events with `seq > after` in `seq` order, with at most `max_bytes` of bodies
+        together; but one event is returned however large it is."""
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Return dead letters that an operator sends again, oldest first.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return dead letters that an operator sends again, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
         """Commit what the sink has finished. It never gets a settled event again.

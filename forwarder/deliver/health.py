@@ -48,8 +48,7 @@ class Health:
     Attributes:
         attempt: failed tries since the sink last worked; 0 while it works.
         resume_at: when the sink may be tried again, in seconds of the monotonic clock.
-        last_failure: the detail of the last failure, of a single event too; kept after the sink has
-            recovered.
+        last_failure: the detail of the last failure, of a single event too; a recovery does not clear it.
         last_success: when events were last delivered.
     """
 

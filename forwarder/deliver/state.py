@@ -40,6 +40,7 @@ class DeliveryState:
 
     Attributes:
         in_flight: the batches that were sent and not answered yet, by their tasks.
+        queue: what waits to be sent again.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class DeliveryState:
         self._health = health
         self._metrics = metrics
         self._clock = clock
-        self._queue = RetryQueue()
+        self.queue = RetryQueue()
         self._size = AdaptiveBatchSize(settings.batch_events)
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
 
@@ -74,11 +75,11 @@ class DeliveryState:
     @property
     def next_wakeup(self) -> float | None:
         """When an event may be sent again, in seconds of the monotonic clock; None if none waits for that."""
-        return self._queue.next_due if self._health.may_try else self._health.resume_at
+        return self.queue.next_due if self._health.may_try else self._health.resume_at
 
     def take_due(self) -> list[Pending]:
         """Remove and return the events whose retry is due, as the next batch or its beginning."""
-        return self._queue.take(
+        return self.queue.take(
             self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
         )
 
@@ -99,13 +100,9 @@ class DeliveryState:
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
-            self._queue.schedule(new)  # a read returns at least one event, however large: it goes alone
+            self.queue.schedule(new)  # a read returns at least one event, however large: it goes alone
         else:
             batch.extend(new)
-
-    def put_back(self, events: Iterable[Pending]) -> None:
-        """Queue events to send them as soon as possible: replays, or what `take_due` returned."""
-        self._queue.schedule(events)
 
     @property
     def _batch_events(self) -> int:
@@ -120,10 +117,6 @@ class DeliveryState:
         """What the worker does; only the worker knows whether it has stopped."""
         idle = self._health.state is State.RUNNING and not self.in_flight
         return State.IDLE if idle else self._health.state
-
-    @property
-    def held(self) -> int:
-        return len(self._queue)
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
         """Note that `task` sends `events`."""
@@ -143,7 +136,7 @@ class DeliveryState:
         else:
             self._size.succeeded(len(batch.events))
         if over_limit:  # they wait behind those that were not tried yet
-            self._queue.schedule(_select(batch, over_limit), self._clock.monotonic())
+            self.queue.schedule(_select(batch, over_limit), self._clock.monotonic())
             reason = RetryReason.DEAD_LETTER_LIMIT
             self._metrics.retried(reason)
             if self._limit.reached:  # the sink accepted no event after them
@@ -166,7 +159,7 @@ class DeliveryState:
             # Events that failed one by one before, and fail again, must not hold up all others.
             sink_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
         if sink_failed:
-            self._queue.schedule(retry)
+            self.queue.schedule(retry)
             # Batches that were in flight together fail once: else another one has reported this already.
             if batch.attempt >= self._health.attempt:
                 self._health.failed(result)
@@ -174,7 +167,7 @@ class DeliveryState:
         for pending in retry:
             pending.attempt += 1
         delay = self._health.retry_delay(max(pending.attempt for pending in retry), result)
-        self._queue.schedule(retry, self._clock.monotonic() + delay)
+        self.queue.schedule(retry, self._clock.monotonic() + delay)
         return False
 
     def _halve(self, events: Sequence[Pending], retry: list[Pending], result: BatchResult) -> None:
@@ -183,7 +176,7 @@ class DeliveryState:
             self._size.too_large(len(events))
         for pending in retry:
             pending.max_batch = (len(events) + 1) // 2
-        self._queue.schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
+        self.queue.schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:

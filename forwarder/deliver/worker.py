@@ -119,7 +119,7 @@ class Worker:
     @property
     def held(self) -> int:
         """How many events wait to be sent again."""
-        return self._state.held
+        return len(self._state.queue)
 
     # The loop
 
@@ -157,7 +157,7 @@ class Worker:
             try:
                 new = await self._log.read(self._window.read_to, limit=events, max_bytes=size)
             except Exception:
-                self._state.put_back(batch)
+                self._state.queue.schedule(batch)
                 raise
             self._state.add(batch, new)
         return batch
@@ -170,7 +170,7 @@ class Worker:
         if self._more_replays and not self._window.replaying:
             events = await self._log.replays(limit=_REPLAYS)
             self._more_replays = bool(events)
-            self._state.put_back(self._window.add_replays(events))
+            self._state.queue.schedule(self._window.add_replays(events))
 
     async def _send(self, events: list[Pending]) -> BatchResult:
         started = self._clock.monotonic()
@@ -184,8 +184,7 @@ class Worker:
         if settlement is None:
             return False
         self._settling = asyncio.create_task(self._log.settle(settlement))
-        # A commit cannot be recalled: if this wait is cancelled, `_abort_in_flight` still learns how it
-        # ended.
+        # A commit cannot be recalled: if this wait is cancelled, `_abort_in_flight` still learns how it ended.
         await asyncio.shield(self._settling)
         self._settling = None
         self._metrics.settled(self._window.settled())
@@ -237,11 +236,8 @@ class Worker:
 async def _first_of(
     waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()
 ) -> None:
-    """Return when the first of all is done. Then the `waits` are cancelled; the `tasks` go on.
-
-    Raises:
-        Exception: what a wait raised.
-    """
+    """Return when the first of all is done, or raise what it raised. Then the other `waits` are cancelled; the
+    `tasks` go on, and raise nothing here."""
     own = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait([*own, *tasks], return_when=asyncio.FIRST_COMPLETED)

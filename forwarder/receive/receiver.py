@@ -83,9 +83,8 @@ class HookReceiver:
         new = keyrings(orgs)
         if new.keys() != self._keyrings.keys():
             raise SettingsError(["orgs: the set of paths has changed; restart the forwarder for that"])
-        for name in orgs:
-            if name not in self._metrics:
-                self._metrics[name] = ReceiveMetrics(self._all_metrics, name)
+        added = orgs.keys() - self._metrics.keys()
+        self._metrics |= {name: ReceiveMetrics(self._all_metrics, name) for name in added}
         self._keyrings, self._settings = new, settings
 
     def close(self) -> None:
