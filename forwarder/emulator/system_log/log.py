@@ -89,9 +89,11 @@ class SystemLog:
         self._store()
         return _page(self._stored, part, after, limit)
 
-    def between(self, part: LogRange, *, after: Key | None, limit: int) -> LogPage:
+    def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
         """Return one page in the order of `published`; arguments as of `poll`, `part` by `published`."""
         self._store()
+        if descending:
+            return _page_descending(self._by_published, part, after, limit)
         return _page(self._by_published, part, after, limit)
 
     def _store(self) -> None:
@@ -108,16 +110,27 @@ class SystemLog:
 
 
 def _page(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
-    first = (part.since, -1)
-    if after is not None:
-        first = max((after[0], after[1] + 1), first)
+    start = (part.since, -1) if after is None else max((after[0], after[1] + 1), (part.since, -1))
+    first = bisect_left(log, start, key=_key)
+    end = bisect_left(log, (part.until, -1), key=_key)
+    return _collect(log, range(first, end), part, (start[0], start[1] - 1), limit)
+
+
+def _page_descending(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
+    end = min(after or (part.until, -1), (part.until, -1))
+    first = bisect_left(log, (part.since, -1), key=_key)
+    last = bisect_left(log, end, key=_key)
+    return _collect(log, range(last - 1, first - 1, -1), part, end, limit)
+
+
+def _collect(log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int) -> LogPage:
     entries: list[LogEntry] = []
-    end = (first[0], first[1] - 1)
-    for index in range(bisect_left(log, first, key=_key), bisect_left(log, (part.until, -1), key=_key)):
+    after = start
+    for index in indexes:
         at, number, entry = log[index]
         if part.matches is None or part.matches(entry):
             if len(entries) == limit:
-                return LogPage(entries, end, more=True)
+                return LogPage(entries, after, more=True)
             entries.append(entry)
-        end = (at, number)
-    return LogPage(entries, end, more=False)
+        after = (at, number)
+    return LogPage(entries, after, more=False)

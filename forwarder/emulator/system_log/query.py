@@ -2,7 +2,7 @@
 
 | | polling | bounded |
 |---|---|---|
-| when | no `until` | `until` |
+| when | no `until`, ascending | `until`, or descending |
 | order | by the time of storage | by `published` |
 | pages | never end: always a `next` link | end: a `next` link while there is more |
 """
@@ -30,7 +30,11 @@ _BAD_DATE = "The date format in your query is not recognized. Please enter dates
 
 
 class LogQuery:
-    """The query of one call.
+    """One query.
+
+    Args:
+        parameters: of the call.
+        now: the time.
 
     Raises:
         OktaApiError: Okta would refuse it.
@@ -39,20 +43,24 @@ class LogQuery:
     def __init__(self, parameters: Mapping[str, str], now: Micros) -> None:
         given = {name: value for name, value in parameters.items() if name in _PARAMETERS and value}
         self._parameters = given
-        if given.get("sortOrder", "ASCENDING").upper() != "ASCENDING":
-            raise invalid("sortOrder", "sortOrder: The emulated org supports only ASCENDING")
-        if "q" in given:
+        order = given.get("sortOrder", "ASCENDING").upper()
+        if order not in {"ASCENDING", "DESCENDING"}:
+            raise invalid("sortOrder", "sortOrder: must be ASCENDING or DESCENDING")
+        if given.get("q"):
             raise invalid("q", "q: The emulated org does not support keyword search; use filter")
-        self._polling = "until" not in given
-        self._mode = "poll" if self._polling else "up"
+        self._descending = order == "DESCENDING"
+        self._polling = not given.get("until") and not self._descending
+        self._mode = "poll" if self._polling else "down" if self._descending else "up"
         self._limit = _limit(given.get("limit", "100"))
         self._part = self._range(now)
-        self._after = _position(given["after"], self._mode) if "after" in given else None
+        self._after = _position(given["after"], self._mode) if given.get("after") else None
 
     def page(self, log: SystemLog) -> tuple[list[LogEntry], str | None]:
         """Return the entries, and the query of the next page if there is one."""
-        read = log.poll if self._polling else log.between
-        page = read(self._part, after=self._after, limit=self._limit)
+        if self._polling:
+            page = log.poll(self._part, after=self._after, limit=self._limit)
+        else:
+            page = log.between(self._part, after=self._after, limit=self._limit, descending=self._descending)
         following = None
         if self._polling or (page.more and self._limit):
             at, number = page.after

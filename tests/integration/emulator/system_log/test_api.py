@@ -101,6 +101,7 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
             "limit": "2",
         }
         assert await read(service, **query) == happened[2:8]
+        assert await read(service, **query, sortOrder="DESCENDING") == happened[2:8][::-1]
         page = await service.client.get(LOGS, params=query | {"limit": "6"})
         assert links(page).keys() == {"self"}
 
@@ -163,7 +164,6 @@ async def test_a_limit_is_from_0_to_1000(service: Service, limit: str, events: i
         ("since=yesterday", "E0000001"),
         ("until=2026-01-01T00:00:00", "E0000001"),  # before since, which is a day later
         ("sortOrder=SIDEWAYS", "E0000001"),
-        ("sortOrder=DESCENDING", "E0000001"),
         ("q=x", "E0000001"),
         ("filter=x", "E0000053"),
         ('filter=published gt "2026-01-01"', "E0000053"),

@@ -42,12 +42,12 @@ def polled(
     raise AssertionError
 
 
-def bounded(log: SystemLog, part: LogRange, *, limit: int = 3) -> list[LogEntry]:
+def bounded(log: SystemLog, part: LogRange, *, limit: int = 3, descending: bool = False) -> list[LogEntry]:
     """All that a bounded reader reads while there is more."""
-    page = log.between(part, after=None, limit=limit)
+    page = log.between(part, after=None, limit=limit, descending=descending)
     read = list(page.entries)
     while page.more:
-        page = log.between(part, after=page.after, limit=limit)
+        page = log.between(part, after=page.after, limit=limit, descending=descending)
         read += page.entries
     return read
 
@@ -110,13 +110,12 @@ def test_a_clock_that_is_set_back_hides_no_event_from_a_poller(now: Now, events:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
-def test_a_bounded_reader_reads_in_the_order_of_published(
-    now: Now, events: list[LogEntry], limit: int
-) -> None:
+def test_a_bounded_reader_reads_upwards_or_downwards(now: Now, events: list[LogEntry], limit: int) -> None:
     log = SystemLog(100, now)
     log.append(events[::-1])
     part = LogRange(2 * SECOND, 9 * SECOND)
     assert bounded(log, part, limit=limit) == events[2:9]
+    assert bounded(log, part, limit=limit, descending=True) == events[2:9][::-1]
 
 
 def test_a_poller_of_matching_events_passes_the_others(now: Now, events: list[LogEntry]) -> None:
@@ -140,4 +139,4 @@ def test_twenty_thousand_events_are_read_to_the_end(now: Now) -> None:
     many = [LogEntry(number, b"{}") for number in range(20_000)]
     log.append(many)
     assert polled(log, limit=1000) == many
-    assert bounded(log, ALL, limit=1000) == many
+    assert bounded(log, ALL, limit=1000, descending=True) == many[::-1]
