@@ -5,13 +5,18 @@ Label values come from the configuration (orgs, sinks), from enums, or from Okta
 """
 
 from collections.abc import Iterable
+from functools import cache, partial
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from forwarder.cooperative import Cooperative
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.event import Source
+from forwarder.core.ports import Appended
+from forwarder.core.time import seconds_between
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every scrape
 
@@ -129,3 +134,30 @@ class Metrics:
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
+
+
+class StoredEventMetrics:
+    """Counts the events that one org's source stored; all series but the single event types start at 0.
+
+    Labels are looked up once: in each POST they would cost 7 of its 100 µs.
+    """
+
+    def __init__(self, metrics: Metrics, org: str, source: Source) -> None:
+        self._received = cache(partial(metrics.events_received.labels, org, source.value))
+        self._received("other")
+        self._duplicates = metrics.events_duplicate.labels(org, source.value)
+        self._malformed = metrics.events_rejected.labels(org)
+        self._lag = metrics.receive_lag.labels(org, source.value)
+
+    async def count(self, appended: Appended, malformed: int, *, backfill: bool = False) -> None:
+        """Count what the store committed. The receive lag of a backfill says nothing, so it is left out."""
+        if appended.duplicates:
+            self._duplicates.inc(appended.duplicates)
+        if malformed:
+            self._malformed.inc(malformed)
+        cooperative = Cooperative()
+        for event in appended.stored:
+            self._received(event_type_label(event.event_type)).inc()
+            if not backfill:
+                self._lag.observe(seconds_between(event.published, event.received_at) or 0.0)
+            await cooperative.yield_if_due()

@@ -101,11 +101,8 @@ class Server:
         self._limiter.limits = limits
 
     async def stop(self, grace: float | None = None) -> None:
-        """Stop listening, finish the requests in progress, and close all connections. Safe to call twice.
-
-        Args:
-            grace: seconds for requests in progress, then they are cancelled; None: the limits' own.
-        """
+        """Stop listening, finish the requests in progress, and close all connections. Safe to call twice. Requests
+        are cancelled after `grace` seconds; None: those of the limits."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None

@@ -225,5 +225,5 @@ class HookReceiver:
             log(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
             return 503
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
-        await self._metrics[org].count_appended(appended, len(batch.malformed))
+        await self._metrics[org].stored.count(appended, len(batch.malformed))
         return 200

@@ -11,10 +11,10 @@ import msgspec
 
 from forwarder.control import Request
 from forwarder.core.errors import OktaRefusedError
+from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
-from forwarder.metrics import Metrics
-from forwarder.okta.system_log.metrics import SystemLogMetrics
+from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 
@@ -121,7 +121,7 @@ class Backfill:
         self._log = log
         self._store = store
         self._clock = clock
-        self._metrics = SystemLogMetrics(metrics, log.org)
+        self._metrics = StoredEventMetrics(metrics, log.org, Source.LOG)
         self._should_wait = should_wait
         self._calls_per_minute = calls_per_minute
         self._checkpoint = f"backfill:{log.org}"
@@ -201,7 +201,7 @@ class Backfill:
         # No event becomes pending: the store no longer knows what the hook delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
         appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
-        self._metrics.count_page(appended, len(page.malformed), backfill=True)
+        await self._metrics.count(appended, len(page.malformed), backfill=True)
         return Progress(
             checkpoint.reached,
             before.read + len(page.events),

@@ -12,13 +12,13 @@ import msgspec
 from forwarder import logs
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
+from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
-from forwarder.metrics import Metrics
+from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
-from forwarder.okta.system_log.metrics import SystemLogMetrics
 from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
 
 REWIND: Micros = 3600 * SECOND
@@ -126,8 +126,9 @@ class Reconciler:
         self._settings = settings
         self._hook = hook
         self._clock = clock
-        self._metrics = SystemLogMetrics(metrics, log.org)
-        self._metrics.lag.set_function(self.lag)
+        self._metrics = StoredEventMetrics(metrics, log.org, Source.LOG)
+        self._missed_events = metrics.events_missed.labels(log.org)
+        metrics.reconcile_lag.labels(log.org).set_function(self.lag)
         self._cursor: Cursor | None = None
         self._tries = 0
         self._failure: object = None
@@ -230,8 +231,8 @@ class Reconciler:
         batch = page.batch((cursor_name(self._log.org), msgspec.json.encode(cursor).decode()))
         appended = await self._append(batch)
         self.state.complete_until = cursor.complete_until
-        self._metrics.count_page(appended, len(page.malformed))
         self.alerts.scan(appended.stored)
+        await self._metrics.count(appended, len(page.malformed))
         return cursor
 
     async def _append(self, batch: Batch) -> Appended:
@@ -257,7 +258,7 @@ class Reconciler:
         before = self._clock.now() - round(self._settings.grace * SECOND)
         missed = await self._store.mark_missed(self._log.org, before)
         if missed:
-            self._metrics.count_missed(missed)
+            self._missed_events.inc(missed)
             self.state.missed += missed
             _logger.warning(
                 "the hook failed to deliver events; they are stored from the System Log. See: forwarder gaps",
