@@ -28,17 +28,18 @@ from litestar import Litestar, Request, Response, asgi
 
 from forwarder import logs
 from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
+from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.logs import RateLimitedLogger
-from forwarder.metrics import Metrics
+from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
-from forwarder.receive.metrics import CODES, ReceiveMetrics
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_STATUSES = (200, 400, 401, 404, 405, 413, 415, 503)  # every one that the receiver answers
 _CHALLENGE_HEADER = b"x-okta-verification-challenge"
 # Okta sends 40 characters of base64url; none of these can harm a reader.
 _CHALLENGE = re.compile(rb"[A-Za-z0-9_~.+/=-]{1,512}")
@@ -51,6 +52,26 @@ class Answer(NamedTuple):
     org: str
     status: int
     body: bytes = b""
+
+
+class ReceiveMetrics:
+    """The series of one org, or of the empty name for requests that belong to no known org.
+
+    Attributes:
+        requests: answers by status.
+        auth_failures: requests without a valid secret.
+        challenges: verification GETs, by outcome.
+        ack: seconds from the first byte of a POST to its answer; like `stored`, not for the empty name.
+    """
+
+    def __init__(self, metrics: Metrics, org: str) -> None:
+        self.requests = {code: metrics.hook_requests.labels(org, str(code)) for code in _STATUSES}
+        self.auth_failures = {why: metrics.auth_failures.labels(org, why.value) for why in AuthFailure}
+        outcomes = ("verified", "unauthorized", "malformed")
+        self.challenges = {outcome: metrics.challenges.labels(org, outcome) for outcome in outcomes}
+        if org:
+            self.ack = metrics.ack_duration.labels(org)
+            self.stored = StoredEventMetrics(metrics, org, Source.HOOK)
 
 
 class HookReceiver:
@@ -113,7 +134,7 @@ class HookReceiver:
     def _handle_router_error(self, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         """Answer what Litestar itself refuses: an unknown path, or a malformed `Host`."""
         code = getattr(error, "status_code", 503)
-        code = code if code in CODES else 503
+        code = code if code in _STATUSES else 503
         if code == 503:
             self._log_internal_error(error)
         self._metrics[""].requests[code].inc()
