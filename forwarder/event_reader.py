@@ -7,8 +7,7 @@ import msgspec
 
 from forwarder.cooperative import Cooperative
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.event import Event, MalformedEvent, Source, read_event
-from forwarder.core.surrogates import decode_leniently
+from forwarder.core.event import Event, MalformedEvent, Source, decode_leniently, read_event
 from forwarder.core.time import Micros
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -11,9 +11,8 @@ import msgspec
 
 from forwarder import event_reader
 from forwarder.core.errors import BadRequestError, ForwarderError
-from forwarder.core.event import Source
+from forwarder.core.event import Source, decode_leniently
 from forwarder.core.ports import Batch
-from forwarder.core.surrogates import decode_leniently
 from forwarder.core.time import Micros
 
 Headers = list[tuple[bytes, bytes]]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.store.sqlite.uuid_key import decode
+from forwarder.store.sqlite.transaction import decode_uuid
 from tests.e2e.okta import envelope, happenings
 from tests.stack.emulator import TOKEN, EmulatorProcess
 from tests.stack.forwarder import SECRET, ForwarderProcess
@@ -100,7 +100,7 @@ def landed(forwarder: ForwarderProcess) -> list[str]:
 def came_by_hook(forwarder: ForwarderProcess) -> set[str]:
     """Uuids of stored events that a hook brought first."""
     with contextlib.closing(sqlite3.connect(f"file:{forwarder.store}?mode=ro", uri=True)) as db:
-        return {decode(uuid) for (uuid,) in db.execute("SELECT uuid FROM events WHERE via = 'hook'")}
+        return {decode_uuid(uuid) for (uuid,) in db.execute("SELECT uuid FROM events WHERE via = 'hook'")}
 
 
 def metric(forwarder: ForwarderProcess, name: str, **labels: str) -> float:
@@ -170,7 +170,7 @@ def agree(forwarder: ForwarderProcess, okta: EmulatorProcess) -> None:
     until(lambda: stored(forwarder) == len(okta.system_log()), "every event of the System Log is stored", 90)
     all_landed(forwarder)
     with contextlib.closing(sqlite3.connect(f"file:{forwarder.store}?mode=ro", uri=True)) as db:
-        held = [decode(uuid) for (uuid,) in db.execute("SELECT uuid FROM events")]
+        held = [decode_uuid(uuid) for (uuid,) in db.execute("SELECT uuid FROM events")]
     assert sorted(held) == sorted(okta.system_log())
     assert set(landed(forwarder)) == set(held)
 

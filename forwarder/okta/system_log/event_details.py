@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.surrogates import decode_leniently
+from forwarder.core.event import decode_leniently
 
 
 class EventDetails(msgspec.Struct):

@@ -10,8 +10,7 @@ from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Batch, Settlement, Start
 from forwarder.core.time import Micros
-from forwarder.store.sqlite import uuid_key
-from forwarder.store.sqlite.transaction import RECEIVER, Transaction
+from forwarder.store.sqlite.transaction import RECEIVER, Transaction, decode_uuid
 
 _COPY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
@@ -153,7 +152,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     org, received_at, via, envelope_id, body = tx.db.execute(
         "SELECT org, received_at, via, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
     ).fetchone()
-    envelope_id = uuid_key.decode(envelope_id)
+    envelope_id = decode_uuid(envelope_id)
     try:
         event = read_event(
             body, org=org, source=Source(via), received_at=received_at, envelope_id=envelope_id

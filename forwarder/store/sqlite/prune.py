@@ -18,12 +18,6 @@ _SWEEP_INTERVAL = 3600  # seconds between two sweeps over all ids
 _FIRST = (-1, "")  # before every id
 
 
-def used_bytes(db: sqlite3.Connection) -> int:
-    """Return the bytes of pages in use; SQLite fills free pages again before the file grows."""
-    pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
-    return int(pages * db.execute("PRAGMA page_size").fetchone()[0])
-
-
 def _settled(db: sqlite3.Connection) -> int:
     """Return the last `seq` that every attached sink has finished; the last of all if none is attached."""
     row = db.execute(

@@ -15,7 +15,7 @@ from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.schema import file_bytes, wal_path
-from forwarder.store.sqlite.uuid_key import decode
+from forwarder.store.sqlite.transaction import decode_uuid
 
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
 _SELECTED = """
@@ -57,7 +57,14 @@ def _events(
         if events and size > max_bytes:
             break
         event = Event(
-            org, decode(uuid), event_type, published, received_at, Source(via), decode(envelope_id), body
+            org,
+            decode_uuid(uuid),
+            event_type,
+            published,
+            received_at,
+            Source(via),
+            decode_uuid(envelope_id),
+            body,
         )
         events.append(StoredEvent(seq, event))
     return events
@@ -132,7 +139,7 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
         pending = f"SELECT name, COUNT(*) {_GAPS} missed_at IS NULL AND {_MATCHING} GROUP BY name"
         found.pending.update(db.execute(pending, matching).fetchall())
         found.events.extend(
-            Gap(name, decode(uuid), *rest)
+            Gap(name, decode_uuid(uuid), *rest)
             for name, uuid, *rest in db.execute(
                 f"SELECT name, uuid, event_type, published, since, missed_at {_GAPS} missed_at IS NOT NULL "
                 f"AND {_MATCHING} ORDER BY published DESC, name, uuid LIMIT :limit",
@@ -172,4 +179,4 @@ def _parameters(which: Selection) -> dict[str, str | None]:
 
 def _dead_letter(row: tuple[Any, ...]) -> DeadLetter:
     number, sink, seq, state, count, reason, detail, at, org, uuid, *rest = row
-    return DeadLetter(number, sink, seq, state, count, reason, detail, at, org, decode(uuid), *rest)
+    return DeadLetter(number, sink, seq, state, count, reason, detail, at, org, decode_uuid(uuid), *rest)

@@ -1,5 +1,6 @@
 """One transaction of the writer, and the append: the only place that puts events into the store."""
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -10,7 +11,7 @@ from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.sqlite import prune, uuid_key
+from forwarder.store.sqlite import prune
 
 RECEIVER = "receiver"
 """The sink name under which malformed events are dead letters. No real sink may have it."""
@@ -37,6 +38,28 @@ def _insert(table: str, columns: int) -> dict[int, str]:
 _INSERT_IDS = _insert("known", 3)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
+
+
+# A uuid is stored as 16 bytes with the time first, so that new rows land beside each other. Okta's event ids are version-1
+# uuids, which start with their fastest-changing bytes: as text, each new one would land on another page of the index. Only
+# the canonical lower-case spelling is encoded; any other id stays text. SQLite never treats a BLOB as equal to a TEXT, and
+# `decode_uuid(encode_uuid(x)) == x` for every x, so ids in different spellings have different keys.
+_CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+
+
+def encode_uuid(uuid: str) -> bytes | str:
+    """Return the key of `uuid`."""
+    if not _CANONICAL(uuid):
+        return uuid
+    return bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:])
+
+
+def decode_uuid(key: bytes | str) -> str:
+    """Return the uuid as it was spelled."""
+    if isinstance(key, str):
+        return key
+    digits = key.hex()
+    return f"{digits[8:16]}-{digits[4:8]}-{digits[0:4]}-{digits[16:20]}-{digits[20:32]}"
 
 
 class Transaction:
@@ -68,7 +91,7 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._free_bytes = 0 if max_size is None else max_size - prune.used_bytes(db)
+        self._free_bytes = 0 if max_size is None else max_size - _used_bytes(db)
 
     def commit(self) -> None:
         """Commit; after this returns, an fsync has returned.
@@ -118,7 +141,7 @@ class Transaction:
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store the events that the store does not know; return for each whether it is new."""
         since = self.now // SECOND
-        keys = [(self._org(event.org), uuid_key.encode(event.uuid), since) for event in events]
+        keys = [(self._org(event.org), encode_uuid(event.uuid), since) for event in events]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0
@@ -168,7 +191,7 @@ class Transaction:
         rows = [
             (
                 self._org(event.org),
-                uuid_key.encode(event.uuid),
+                encode_uuid(event.uuid),
                 event.event_type,
                 event.published,
                 event.received_at,
@@ -183,7 +206,7 @@ class Transaction:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
         self.db.executemany(
             "DELETE FROM awaited WHERE org = ? AND uuid = ?",
-            ((self._org(event.org), uuid_key.encode(event.uuid)) for event in events),
+            ((self._org(event.org), encode_uuid(event.uuid)) for event in events),
         )
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
@@ -201,7 +224,7 @@ class Transaction:
                 element.org,
                 element.received_at,
                 source.value,
-                uuid_key.encode(element.envelope_id),
+                encode_uuid(element.envelope_id),
                 element.body,
             ),
         )
@@ -217,7 +240,7 @@ class Transaction:
         need = int(size * _PAGE_OVERHEAD)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
-            self._free_bytes = self._max_size - prune.used_bytes(self.db)
+            self._free_bytes = self._max_size - _used_bytes(self.db)
             # Pages become free one by one, so a small drop may not show yet; the next one makes up for it.
             if self._free_bytes < need and freed < size:
                 raise StoreFullError(
@@ -228,7 +251,7 @@ class Transaction:
 
     def _envelope_key(self, envelope_id: str) -> bytes | str:
         if self._envelope[0] != envelope_id:
-            self._envelope = (envelope_id, uuid_key.encode(envelope_id))
+            self._envelope = (envelope_id, encode_uuid(envelope_id))
         return self._envelope[1]
 
     def _org(self, name: str) -> int:
@@ -248,3 +271,9 @@ def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
         while len(rows) - at >= length:
             yield rows[at : at + length]
             at += length
+
+
+def _used_bytes(db: sqlite3.Connection) -> int:
+    """Return the bytes of pages in use; SQLite fills free pages again before the file grows."""
+    pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
+    return int(pages * db.execute("PRAGMA page_size").fetchone()[0])

@@ -4,20 +4,20 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from forwarder.store.sqlite.uuid_key import decode, encode
+from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 
 @given(st.uuids())
 def test_a_canonical_uuid_takes_16_bytes_and_is_decoded_as_it_was(name: uuid.UUID) -> None:
-    key = encode(str(name))
+    key = encode_uuid(str(name))
     assert isinstance(key, bytes)
     assert len(key) == 16
-    assert decode(key) == str(name)
+    assert decode_uuid(key) == str(name)
 
 
 @given(st.text())
 def test_any_other_id_stays_text(name: str) -> None:
-    assert decode(encode(name)) == name
+    assert decode_uuid(encode_uuid(name)) == name
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_any_other_id_stays_text(name: str) -> None:
     ],
 )
 def test_another_spelling_has_another_key(name: str) -> None:
-    assert encode(name) == name
+    assert encode_uuid(name) == name
 
 
 def test_later_version_1_uuids_have_greater_keys() -> None:
@@ -41,6 +41,6 @@ def test_later_version_1_uuids_have_greater_keys() -> None:
         str(uuid.UUID(fields=(ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 | 0x1000, 0x80, 1, 7)))
         for ticks in (0x1F0_0000_0000_0000, 0x1F0_0000_0000_0001, 0x1F0_0000_FFFF_FFFF, 0x1F1_0000_0000_0000)
     ]
-    keys = [encode(name) for name in names]
+    keys = [encode_uuid(name) for name in names]
     assert all(isinstance(key, bytes) for key in keys)
     assert keys == sorted(keys, key=bytes)  # type: ignore[arg-type]  # just shown to be bytes
