@@ -10,7 +10,7 @@ from forwarder.cli.common import config_option, load_settings
 
 if TYPE_CHECKING:
     from forwarder.settings import Settings
-    from forwarder.setup.message import Message
+    from forwarder.setup.message import Kind
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
@@ -159,14 +159,10 @@ def _message(problem: Any) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def show(message: "Message") -> None:
+def show(kind: "Kind", text: str) -> None:
     """Print a message of a setup command."""
-    if message.kind == "diff":
-        for text in message.text.splitlines():
-            click.secho(f"    {text}", fg=_DIFF.get(text[:1]))
+    if kind == "diff":
+        for line in text.splitlines():
+            click.secho(f"    {line}", fg=_DIFF.get(line[:1]))
         return
-    click.secho(
-        _SIGNS.get(message.kind, "  ") + message.text,
-        fg=_STYLES.get(message.kind),
-        err=message.kind == "fault",
-    )
+    click.secho(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "fault")

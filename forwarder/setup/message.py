@@ -3,16 +3,8 @@
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
+Kind = Literal["info", "done", "same", "note", "diff", "fault"]
+"""`done` and `same` are results, `note` deserves a look, `diff` shows a change, `fault` must be fixed."""
 
-
-class Message(msgspec.Struct, frozen=True):
-    """A message to the operator: `done` and `same` are results, `note` deserves a look, `diff` shows a change, `fault` must
-    be fixed. The text may have several lines."""
-
-    kind: Literal["info", "done", "same", "note", "diff", "fault"]
-    text: str
-
-
-Reporter = Callable[[Message], None]
-"""Takes the messages in order."""
+Reporter = Callable[[Kind, str], None]
+"""Takes a kind of message and its text, which may have several lines."""

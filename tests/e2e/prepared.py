@@ -12,11 +12,11 @@ from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
 from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.run import setup
-from forwarder.setup.message import Message
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.e2e.streams import Stream
 from tests.fakes.clock import NOON
+from tests.fakes.reporter import Message, into
 from tests.stack.elasticsearch import Elasticsearch
 
 
@@ -53,7 +53,7 @@ async def prepare(
     target = Target(settings.data_stream, settings.document_format, settings.pipeline)
     options = Options(retention or Retention(), dry_run=dry_run, rollover=rollover)
     async with ElasticsearchAdmin(settings) as cluster:
-        return Told(await setup(cluster, target, options, lines.append), lines)
+        return Told(await setup(cluster, target, options, into(lines)), lines)
 
 
 def of_every_type(shape: str) -> list[StoredEvent]:

@@ -42,15 +42,11 @@ class Cluster:
 
     async def get(self, path: str) -> Any:
         """Return what is at `path`."""
-        return _body(await self._api.call("GET", path), f"GET {path}")
+        return await self.send("GET", path)
 
-    async def put(self, path: str, body: Any) -> None:
-        """Write `body`."""
-        _body(await self._api.call("PUT", path, body), f"PUT {path}")
-
-    async def post(self, path: str, body: Any = None) -> Any:
-        """Send `body` and return the response."""
-        return _body(await self._api.call("POST", path, body), f"POST {path}")
+    async def send(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request and return the response's body."""
+        return _body(await self._api.call(method, path, body), f"{method} {path}")
 
     async def offer(self, method: str, path: str, body: Any = None) -> Any:
         """Ask for a feature that this cluster may lack; None if it does, or refuses `body`."""

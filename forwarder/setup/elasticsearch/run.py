@@ -18,7 +18,7 @@ from forwarder.setup.elasticsearch.capabilities import check_privileges, degrada
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Package, Template, conflicts, package
 from forwarder.setup.elasticsearch.stream import sync_data_stream
-from forwarder.setup.message import Message, Reporter
+from forwarder.setup.message import Reporter
 
 _OURS = (
     "index_patterns",
@@ -55,10 +55,8 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
     cluster = Cluster(api)
     about = await cluster.get("/")
     report(
-        Message(
-            "info",
-            f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
-        )
+        "info",
+        f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
     )
     await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
     templates = await _templates(cluster)
@@ -89,54 +87,42 @@ async def _setup_beside_fleet(
 ) -> bool:
     """Report how the sink fits beside Elastic's own integration, which owns the data stream, and change nothing of it."""
     report(
-        Message(
-            "note",
-            f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
-            f" and its pipeline {found.pipeline or '(none)'} runs on every document. None of it is changed.",
-        )
+        "note",
+        f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
+        f" and its pipeline {found.pipeline or '(none)'} runs on every document. None of it is changed.",
     )
     if target.documents == "raw":
         if target.pipeline is None:
-            report(
-                Message(
-                    "same", "this sink sends raw events, and that pipeline turns them into documents: correct"
-                )
-            )
+            report("same", "this sink sends raw events, and that pipeline turns them into documents: correct")
             return True
-        report(
-            Message("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink")
-        )
+        report("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink")
         return False
     if target.pipeline is None:
         report(
-            Message(
-                "fault",
-                "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink set"
-                f" `document_format: raw` (Elastic's pipeline creates the documents), or `pipeline: {bodies.NAME}` (our"
-                " documents, through our pipeline, which this command then creates), or `pipeline: _none` (our documents"
-                " unchanged)",
-            )
+            "fault",
+            "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink set"
+            f" `document_format: raw` (Elastic's pipeline creates the documents), or `pipeline: {bodies.NAME}` (our"
+            " documents, through our pipeline, which this command then creates), or `pipeline: _none` (our documents"
+            " unchanged)",
         )
         return False
     if target.pipeline == bodies.NAME:
         step = await _pipeline_step(cluster, await find_capabilities(cluster))
         await step.take(cluster, options, report)
-    report(
-        Message("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
-    )
+    report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     return True
 
 
 async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
     has = await find_capabilities(cluster)
     for line in degradations(has, options.retention):
-        report(Message("note", line))
+        report("note", line)
     if options.retention.ilm_policy:
         await _policy_exists(cluster, options.retention.ilm_policy)
     steps = await _steps(cluster, has, options.retention)
     for step in steps:
         await step.take(cluster, options, report)
-    report(Message("info", _kept(options.retention)))
+    report("info", _kept(options.retention))
     wanted = bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
     return await sync_data_stream(cluster, target.data_stream, bodies.fingerprint(wanted), options, report)
 
@@ -166,57 +152,49 @@ class _Step(msgspec.Struct, frozen=True):
         """Write it if it differs."""
         before, after = _comparable(self.stored or {}), _comparable(self.wanted)
         if before == after:
-            report(Message("same", f"{self.what}: up to date"))
+            report("same", f"{self.what}: up to date")
             return
         verb = "create" if self.stored is None else "change"
         if self.stored is not None or options.dry_run:  # a new object is long, and replaces nothing
-            report(Message("diff", _difference(self.what, before, after)))
+            report("diff", _difference(self.what, before, after))
         if options.dry_run:
-            report(Message("note", f"{self.what}: would {verb} it"))
+            report("note", f"{self.what}: would {verb} it")
             return
-        await cluster.put(self.path, self.wanted)
-        report(Message("done", f"{self.what}: {'created' if self.stored is None else 'changed'}"))
+        await cluster.send("PUT", self.path, self.wanted)
+        report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
 async def _steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[_Step]:
     """Return the objects to write, in order.
 
     Raises:
-        SetupError: an object of that name is not ours, or from a newer version.
+        SetupError: an object with one of their names was not created by us, or by a newer version.
     """
-    component = f"/_component_template/{bodies.COMPONENT}"
-    template = f"/_index_template/{bodies.NAME}"
-    steps = [await _pipeline_step(cluster, has)]
-    found = await cluster.find(f"{component}?flat_settings=true")
-    steps.append(
-        _Step(
-            f"component template {bodies.COMPONENT}",
-            component,
-            found["component_templates"][0]["component_template"] if found else None,
-            bodies.component_template(has, retention),
-        )
-    )
-    found = await cluster.find(f"{template}?flat_settings=true")
-    steps.append(
-        _Step(
-            f"index template {bodies.NAME}",
-            template,
-            found["index_templates"][0]["index_template"] if found else None,
-            bodies.index_template(has, retention),
-        )
-    )
-    for step in steps:
-        _check_owner(step.what, step.stored)
-    return steps
+    component = bodies.component_template(has, retention)
+    template = bodies.index_template(has, retention)
+    return [
+        await _pipeline_step(cluster, has),
+        await _template_step(cluster, "component_template", bodies.COMPONENT, component),
+        await _template_step(cluster, "index_template", bodies.NAME, template),
+    ]
+
+
+async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> _Step:
+    found = await cluster.find(f"/_{kind}/{name}?flat_settings=true")
+    stored = found[f"{kind}s"][0][kind] if found else None
+    return _own_step(f"{kind.replace('_', ' ')} {name}", f"/_{kind}/{name}", stored, wanted)
 
 
 async def _pipeline_step(cluster: Cluster, has: Capabilities) -> _Step:
     path = f"/_ingest/pipeline/{bodies.NAME}"
     found = await cluster.find(path)
     stored = found[bodies.NAME] if found else None
-    step = _Step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
-    _check_owner(step.what, step.stored)
-    return step
+    return _own_step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
+
+
+def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> _Step:
+    _check_owner(what, stored)
+    return _Step(what, path, stored, wanted)
 
 
 def _check_owner(what: str, stored: Body | None) -> None:

@@ -6,7 +6,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import bodies
 from forwarder.setup.elasticsearch.bodies import Options
 from forwarder.setup.elasticsearch.cluster import Cluster
-from forwarder.setup.message import Message, Reporter
+from forwarder.setup.message import Reporter
 
 
 async def sync_data_stream(
@@ -29,14 +29,10 @@ async def sync_data_stream(
     """
     found = await cluster.find(f"/_resolve/index/{name}") or {}
     if found.get("indices") or found.get("aliases"):
-        report(
-            Message(
-                "fault", f"an index or alias is in the place of the data stream {name}; remove or rename it"
-            )
-        )
+        report("fault", f"an index or alias is in the place of the data stream {name}; remove or rename it")
         return False
     if not found.get("data_streams"):
-        report(Message("info", f"the data stream {name} is created with the first event"))
+        report("info", f"the data stream {name} is created with the first event")
         return True
     await _mapping(cluster, name, found["data_streams"][0]["backing_indices"][-1], wanted, options, report)
     await _retention(cluster, name, options, report)
@@ -49,7 +45,7 @@ async def _mapping(
     answer = await cluster.get(f"/{index}/_mapping?filter_path=*.mappings._meta")
     meta: Any = answer.get(index, {}).get("mappings", {}).get("_meta") if isinstance(answer, dict) else None
     if bodies.fingerprint(meta) == wanted:
-        report(Message("same", f"data stream {name}: its current index has this mapping"))
+        report("same", f"data stream {name}: its current index has this mapping")
         return
     since = "was created before this template" if bodies.fingerprint(meta) is None else "has an older mapping"
     if not options.rollover or options.dry_run:
@@ -58,10 +54,10 @@ async def _mapping(
             if options.rollover
             else "run this command with --rollover to start a new one"
         )
-        report(Message("note", f"data stream {name}: its current index {index} {since}; {verb}"))
+        report("note", f"data stream {name}: its current index {index} {since}; {verb}")
         return
-    made = await cluster.post(f"/{name}/_rollover")
-    report(Message("done", f"data stream {name}: {index} {since}; events now go to {made.get('new_index')}"))
+    made = await cluster.send("POST", f"/{name}/_rollover")
+    report("done", f"data stream {name}: {index} {since}; events now go to {made.get('new_index')}")
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
@@ -72,39 +68,27 @@ async def _retention(cluster: Cluster, name: str, options: Options, report: Repo
     answer = await cluster.offer("GET", path)
     if not isinstance(answer, dict) or not answer.get("data_streams"):
         if options.retention.keep:
-            report(
-                Message(
-                    "note", f"data stream {name}: this Elasticsearch does not say how long it keeps events"
-                )
-            )
+            report("note", f"data stream {name}: this Elasticsearch does not say how long it keeps events")
         return
     has = answer["data_streams"][0].get("lifecycle", {}).get("data_retention")
     wanted = options.retention.keep
     if has == wanted:
         return
     if wanted is None:
-        report(
-            Message(
-                "note", f"data stream {name}: keeps events for {has}, although the sink has no `retention`"
-            )
-        )
+        report("note", f"data stream {name}: keeps events for {has}, although the sink has no `retention`")
     elif options.dry_run:
         report(
-            Message(
-                "note",
-                f"data stream {name}: would keep events for {wanted} instead of {has or 'an unlimited time'}",
-            )
+            "note",
+            f"data stream {name}: would keep events for {wanted} instead of {has or 'an unlimited time'}",
         )
     else:
         try:
-            await cluster.put(path, {"data_retention": wanted})
+            await cluster.send("PUT", path, {"data_retention": wanted})
         except SetupError as error:
             raise SetupError(
                 f"the templates are written, but not the retention of {name}: {error}"
             ) from error
         report(
-            Message(
-                "done",
-                f"data stream {name}: now keeps events for {wanted} instead of {has or 'an unlimited time'}",
-            )
+            "done",
+            f"data stream {name}: now keeps events for {wanted} instead of {has or 'an unlimited time'}",
         )

@@ -10,7 +10,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.client import Kibana, Written
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject
-from forwarder.setup.message import Message, Reporter
+from forwarder.setup.message import Reporter
 
 OLDEST = (8, 9)
 """The version whose format our objects have. Later ones migrate them, earlier ones refuse them."""
@@ -37,22 +37,20 @@ def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter
         version = kibana.version()
         _require_recent(version)
         kibana.require_space()
-        report(Message("info", f"Kibana {version or '?'} at {settings.url}, space {settings.space}"))
+        report("info", f"Kibana {version or '?'} at {settings.url}, space {settings.space}")
         if dry_run:
             for saved in objects:
-                report(Message("info", f"would write {_named(saved)} ({saved.id})"))
+                report("info", f"would write {_named(saved)} ({saved.id})")
             return True
         done = kibana.write([saved.line for saved in objects])
     written = {(one.kind, one.id): one for one in done.written}
     for saved in objects:
         if one := written.get((saved.kind, saved.id)):
-            report(Message("done", _result(settings, saved, one)))
+            report("done", _result(settings, saved, one))
     for reason in done.refused:
-        report(Message("fault", f"Kibana refused {reason}"))
+        report("fault", f"Kibana refused {reason}")
     if len(written) + len(done.refused) < len(objects):
-        report(
-            Message("fault", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
-        )
+        report("fault", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
     return len(written) == len(objects)
 
 

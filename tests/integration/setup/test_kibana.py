@@ -16,9 +16,9 @@ from forwarder.setup.kibana.client import Kibana
 from forwarder.setup.kibana.run import setup
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject, saved_objects, shipped
-from forwarder.setup.message import Message
 from tests.certificates import Certificate
 from tests.fakes.kibana import Answer, FakeKibana, Stored, api_key, basic
+from tests.fakes.reporter import Message, into
 from tools.make_kibana import TARGET
 
 OURS = {
@@ -259,7 +259,7 @@ def test_an_object_that_kibana_refuses_is_told_with_its_words(kibana: FakeKibana
 def test_an_object_without_what_it_refers_to_is_told(kibana: FakeKibana) -> None:
     alone = [saved for saved in shipped() if saved.id == "okta-forwarder-threats-latest-signals"]
     told: list[Message] = []
-    assert not setup(KibanaSettings(url=kibana.url), alone, told.append, dry_run=False)
+    assert not setup(KibanaSettings(url=kibana.url), alone, into(told), dry_run=False)
     assert "it needs index-pattern okta-forwarder-events, which does not exist" in told[-1].text
 
 
@@ -271,9 +271,9 @@ def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> 
         for name in ("okta-forwarder-events", "okta-forwarder-x")
     ]
     with pytest.raises(SetupError, match="Non-unique import objects"):
-        setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
+        setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
     twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
-    assert not setup(KibanaSettings(url=kibana.url), twins, told.append, dry_run=False)
+    assert not setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
     assert told[-1] == Message("fault", "Kibana wrote 1 of 2 objects and does not say why")
 
 

@@ -7,8 +7,8 @@ import pytest
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.run import setup
-from forwarder.setup.message import Message
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.reporter import Message, into
 
 STREAM = "logs-okta.system-default"
 PIPELINE, COMPONENT, TEMPLATE = (
@@ -20,7 +20,7 @@ PIPELINE, COMPONENT, TEMPLATE = (
 
 async def run(cluster: FakeCluster, target: Target | None = None, **options: Any) -> list[Message]:
     lines: list[Message] = []
-    assert await setup(cluster, target or Target(STREAM), Options(**options), lines.append)
+    assert await setup(cluster, target or Target(STREAM), Options(**options), into(lines))
     return lines
 
 
@@ -196,11 +196,11 @@ async def test_elastics_integration_is_left_alone() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration()
     lines: list[Message] = []
-    assert not await setup(cluster, Target(STREAM), Options(), lines.append)
+    assert not await setup(cluster, Target(STREAM), Options(), into(lines))
     assert "pipeline: _none" in kinds(lines, "fault")[0]
-    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Options(), lines.append)
-    assert await setup(cluster, Target(STREAM, "raw"), Options(), lines.append)
-    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), lines.append)
+    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Options(), into(lines))
+    assert await setup(cluster, Target(STREAM, "raw"), Options(), into(lines))
+    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), into(lines))
     assert cluster.written == []
 
 
