@@ -135,7 +135,7 @@ async def test_an_index_that_is_older_than_the_template_asks_for_a_rollover_and_
     asked = await prepare(stream.server, namespace=stream.namespace)
     assert asked.fine
     assert any(
-        "made before this template; run this command with --rollover" in note for note in asked.of("note")
+        "created before this template; run this command with --rollover" in note for note in asked.of("note")
     )
     dry = await prepare(stream.server, namespace=stream.namespace, rollover=True, dry_run=True)
     assert any("would start a new one" in note for note in dry.of("note"))

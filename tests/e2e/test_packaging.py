@@ -93,4 +93,4 @@ def test_the_installed_demo_accounts_for_every_event(installed: Path, tmp_path: 
 def test_the_installed_command_finds_its_dashboards(installed: Path, tmp_path: Path) -> None:
     with FakeKibana() as kibana:
         shown = _run(installed / "forwarder", "setup", "kibana", "--url", kibana.url, cwd=tmp_path)
-        assert len(kibana.held()) == shown.count(" made") > 4
+        assert len(kibana.held()) == shown.count(" created") > 4

@@ -120,7 +120,7 @@ async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch
 
 async def test_what_the_server_lacks_is_named_with_what_takes_its_place(server: Elasticsearch) -> None:
     notes = "\n".join((await prepare(server, **BASIC)).of("note"))
-    for words in ("constant_keyword: keyword", "match_only_text: text", "no geoip processor"):
+    for words in ("constant_keyword; keyword", "match_only_text; text", "no geoip processor"):
         assert words in notes
     with pytest.raises(SetupError, match="no index lifecycle management"):
         await prepare(server, retention=Retention(ilm_policy="mine"), **BASIC)
@@ -140,7 +140,7 @@ async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
     }
     server.call("PUT", path, bodies[path])
     before = server.call("GET", path)
-    with pytest.raises(SetupError, match="did not make"):
+    with pytest.raises(SetupError, match="did not create"):
         await prepare(server, **BASIC)
     assert server.call("GET", path) == before
     assert there(server) == [path]
@@ -326,7 +326,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     assert "would create it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
     assert there(server) == []
     made = forwarder.run("setup", "elasticsearch").stdout
-    assert made.count("made") == 3
+    assert made.count(": created") == 3
     assert "events stay for 90d" in made
     assert "as it should be" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
     assert (

@@ -61,7 +61,7 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
     for template in templates:
         if template.name == bodies.NAME:
             if not template.ours:
-                lines.append(f"there is an index template {template.name} that this command did not create")
+                lines.append(f"the index template {template.name} exists, but this command did not create it")
         elif template.priority == bodies.PRIORITY and template.covers(bodies.PATTERN):
             lines.append(
                 f"the index template {template.name} has priority {template.priority}, as ours, and patterns"

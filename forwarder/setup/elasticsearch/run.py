@@ -203,7 +203,7 @@ def _check_owner(what: str, stored: Body | None) -> None:
     version = bodies.version_of(stored.get("_meta"))
     if version is None:
         raise SetupError(
-            f"there is a {what} that this command did not create (no `_meta.managed_by: {bodies.OWNER}`);"
+            f"{what} exists, but this command did not create it (no `_meta.managed_by: {bodies.OWNER}`);"
             " remove or rename it. Nothing was changed."
         )
     if version > bodies.VERSION:
