@@ -328,7 +328,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     made = forwarder.run("setup", "elasticsearch").stdout
     assert made.count(": created") == 3
     assert "events stay for 90d" in made
-    assert "as it should be" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
+    assert "up to date" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
     assert (
         '-      "data_retention": "90d"'
         in forwarder.run("setup", "elasticsearch", "--retention", "48h").stdout

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -70,6 +71,8 @@ class Elasticsearch(ServerProcess):
             (config / "users_roles").write_text(f"superuser:{','.join(self.users)}\n")
         super().start(timeout)
         self._meet_its_first_error()
+        if self.users:
+            self._wait_for_privileges(time.monotonic() + timeout)
 
     def _meet_its_first_error(self) -> None:
         """Make the server load its exceptions in one thread.
@@ -79,6 +82,18 @@ class Elasticsearch(ServerProcess):
         """
         with contextlib.suppress(urllib.error.HTTPError):
             self.call("GET", "/there-is-no-such-index/_doc/1")
+
+    def _wait_for_privileges(self, until: float) -> None:
+        """Wait for the index of users and roles, which the server creates after it is green, with the first question."""
+        while True:
+            try:
+                self.call("POST", "/_security/user/_has_privileges", {"cluster": ["monitor"]})
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def ready(self) -> bool:
         """As `ServerProcess`."""
