@@ -24,9 +24,7 @@ from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel takes 107
-_MAX_REQUEST = (
-    4 * 1024 * 1024
-)  # bytes; a command line, from which the ids of a request come, is at most 2 MiB
+_MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's ids is at most 2 MiB
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
 
@@ -174,14 +172,8 @@ def ask(
 ) -> Any | None:
     """Let the forwarder that runs on `store` carry out a command. Blocks; an exception cancels the command.
 
-    Args:
-        store: the store's file.
-        request: what to do.
-        on_progress: called with each report, as decoded JSON.
-        timeout: seconds to wait for each line of the answer; None to wait without limit.
-
-    Returns:
-        The result, as decoded JSON; None if no forwarder runs.
+    Returns the result, and gives each report to `on_progress`, both as decoded JSON; None if no forwarder
+    runs. Waits `timeout` seconds for each line of the answer; None to wait without limit.
 
     Raises:
         ForwarderError: the forwarder could not do it; see `_ERRORS` for its type.

@@ -24,12 +24,10 @@ def dead_letters() -> None:
 
 
 def _filters(command: Any) -> Any:
-    for option in (
-        click.option("--reason", help="Only dead letters with this reason, as in `mapping`."),
-        click.option("--sink", help="Only dead letters of this sink; `receiver` for malformed events."),
-    ):
-        command = option(command)
-    return command
+    sink = click.option("--sink", help="Only dead letters of this sink; `receiver` for malformed events.")
+    return sink(
+        click.option("--reason", help="Only dead letters with this reason, as in `mapping`.")(command)
+    )
 
 
 @dead_letters.command("list")
@@ -53,11 +51,7 @@ def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
     letter = _commands(config).dead_letter(number)
     if letter is None:
-        click.secho(
-            f"There is no dead letter {number}. See: forwarder dead-letters list",
-            fg="red",
-            err=True,
-        )
+        click.secho(f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True)
         raise SystemExit(1)
     click.echo(_json(letter))
 

@@ -13,11 +13,10 @@ from forwarder.core.event import Source
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
 
+_HOOK_ONLY = "event hook only; with `api` the forwarder reads its System Log too, which shows all events"
 _SOURCES = {
     (Source.HOOK, Source.LOG): "event hook and System Log",
-    (
-        Source.HOOK,
-    ): "event hook only; with `api` the forwarder reads its System Log too, which shows all events",
+    (Source.HOOK,): _HOOK_ONLY,
     (Source.LOG,): "System Log only; it has no secret for a hook",
 }
 

@@ -30,8 +30,5 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
             age: float = TypeAdapter(Duration).validate_python(value)
             return SystemClock().now() - round(age * SECOND)
         except ValidationError:
-            self.fail(
-                f"{value!r} is not a time; write 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d",
-                param,
-                ctx,
-            )
+            text = f"{value!r} is not a time; write 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d"
+            self.fail(text, param, ctx)

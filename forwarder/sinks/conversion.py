@@ -21,14 +21,9 @@ async def send_converted(
 ) -> BatchResult:
     """Convert each event, and send those that could be converted.
 
-    The others are rejected. A bug of the mapping thus costs one event, which can be replayed, and never stops
-    the sink.
-
-    Args:
-        batch: the events.
-        convert: returns what is sent for an event, or raises UnmappableError.
-        send: sends what was converted, given the seqs of the events too. Not called if there is nothing to
-            send.
+    The others, for which `convert` raises UnmappableError, are rejected. A bug of the mapping thus costs one
+    event, which can be replayed, and never stops the sink. `send` takes the seqs of the events too, and is not
+    called if there is nothing to send.
     """
     cooperative = Cooperative()
     seqs: list[int] = []

@@ -208,11 +208,8 @@ def item_outcomes(
 ) -> BatchResult:
     """Return the result of a batch whose events were answered one by one.
 
-    Args:
-        seqs: the events of the batch.
-        items: a verdict and the sink's own text for each event, in the same order. An event without an item
-            is a retry, because nothing is known about it.
-        wait: seconds that the sink asked us to wait.
+    `items` has a verdict and the sink's own text for each event, in the same order. An event without an item
+    is a retry, because nothing is known about it. `wait`: seconds that the sink asked us to wait.
     """
     delivered: list[int] = []
     retry: list[int] = []

@@ -9,10 +9,7 @@ from forwarder.core.time import Micros
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Selects the dead letters that match every given field; all of them if none is given.
 
-    Attributes:
-        ids: with one of these ids.
-        sink: of this sink; `receiver` for malformed events.
-        reason: with this reason.
+    The sink `receiver` has the malformed events.
     """
 
     ids: tuple[int, ...] | None = None

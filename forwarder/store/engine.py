@@ -24,9 +24,7 @@ class Store(EventStore, Protocol):
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
         """Return a sink's view of the store, and its position. From now on the sink holds bodies back.
 
-        Args:
-            sink: its name.
-            start: where it starts if the store does not know it.
+        It begins at `start` if the store does not know it.
 
         Raises:
             StoreError: the name is reserved, or the position could not be committed.
@@ -74,12 +72,9 @@ class StoreCommands(Protocol):
         ...
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return missed and pending events.
+        """Return missed and pending events: of one org, published at `since` or later, if given.
 
-        Args:
-            org: only this org.
-            since: only events published then or later.
-            limit: the most missed events to list; None for all.
+        At most `limit` missed events are listed.
         """
         ...
 
@@ -92,22 +87,15 @@ class StoreCommands(Protocol):
         ...
 
     def replay(self, which: Selection) -> int:
-        """Send dead letters again; without a running forwarder, its next start sends them.
+        """Send dead letters again, and return how many; without a running forwarder, its next start sends them.
 
         Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events
         by now.
-
-        Returns:
-            How many will be sent.
         """
         ...
 
     def discard(self, which: Selection) -> int:
-        """Remove dead letters for good, except those that are being sent again.
-
-        Returns:
-            How many events were discarded.
-        """
+        """Remove dead letters for good, except those being sent again; return how many events they were."""
         ...
 
 

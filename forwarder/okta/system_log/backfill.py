@@ -100,13 +100,8 @@ def backlog(waiting: Mapping[str, int]) -> str | None:
 class Backfill:
     """Fetches time ranges of one org's past.
 
-    Args:
-        log: the org's System Log.
-        store: where the events go.
-        clock: for pauses.
-        metrics: where to count.
-        should_wait: returns why the next page must wait; None if it need not.
-        calls_per_minute: returns our share of Okta's rate limit; None while Okta has not said it.
+    `should_wait` returns why the next page must wait; None if it need not. `calls_per_minute` returns our
+    share of Okta's rate limit; None while Okta has not said it.
     """
 
     def __init__(
@@ -127,8 +122,7 @@ class Backfill:
         self._checkpoint = f"backfill:{log.org}"
 
     async def run(self, request: BackfillRequest, report: Report) -> Progress:
-        """Plan, report the plan, and fetch, unless it is a dry run. The same request resumes an interrupted
-        one.
+        """Plan, report the plan, and fetch, unless it is a dry run. Resumes the same request if interrupted.
 
         Raises:
             OktaError: Okta did not answer, or refused.

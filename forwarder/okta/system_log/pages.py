@@ -62,9 +62,7 @@ class LogPage(msgspec.Struct, frozen=True):
 class SystemLog:
     """One org's System Log.
 
-    Attributes:
-        org: the org's name in the configuration.
-        url: the address of the log.
+    `org` is its name in the configuration, `url` the address of the log.
     """
 
     def __init__(self, org: str, url: str, api: Api, clock: Clock, *, limit: int = LIMIT) -> None:

@@ -56,13 +56,7 @@ def lines(uuid: str, document: dict[str, Any]) -> bytes:
 def items(response: Any, events: int) -> list[tuple[Verdict, str]] | None:
     """Return the verdict and the text for each event, in the order sent, from the body of a 2xx response.
 
-    Args:
-        response: the decoded body.
-        events: how many were sent.
-
-    Returns:
-        None if the response does not name exactly the events that were sent: nothing is known about any of
-        them.
+    None if it does not name exactly the `events` that were sent: nothing is known about any of them.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -89,12 +83,9 @@ def _item(item: Any) -> tuple[Verdict, str]:
 
 
 def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
-    """Return the verdict and the text for a whole request that failed.
+    """Return the verdict and the text for a whole request that failed, with `events` events.
 
-    Args:
-        status: the HTTP status, not 2xx.
-        body: the decoded body: an object from Elasticsearch, text from a proxy.
-        events: how many were sent.
+    The decoded `body` is an object from Elasticsearch, or text from a proxy.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
     detail = f"HTTP {status}: {_detail(kind, reason)}".rstrip(": ")

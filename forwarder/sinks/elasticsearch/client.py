@@ -39,14 +39,8 @@ def connect(
 ) -> AsyncElasticsearch:
     """Create the client of a cluster. It tries each request once, on one host.
 
-    Args:
-        settings: hosts, TLS and credentials.
-        timeout: seconds without a byte from a host before the request fails and the next one goes to another
-            host.
-        headers: of every request.
-
-    Raises:
-        OSError: `ca_file` cannot be used.
+    After `timeout` seconds without a byte from a host the request fails, and the next one goes to another
+    host. Raises OSError if `ca_file` cannot be used.
     """
     responses = _JsonOrText()
     return AsyncElasticsearch(

@@ -28,11 +28,6 @@ class FileSink:
     def __init__(self, name: str, settings: FileSinkSettings, clock: Clock) -> None:
         """Lock the file. It is opened, and a partial last line truncated, in the background.
 
-        Args:
-            name: the sink's name, for the log.
-            settings: the file and its format.
-            clock: for the names and the age of files.
-
         Raises:
             SinkError: another process writes this file.
         """

@@ -96,11 +96,7 @@ def _exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], 
 
 
 async def _in_daemon_thread(call: Callable[[], _T]) -> _T:
-    """Run `call` in a new thread.
-
-    A thread of an executor that is stuck would block the end of the loop and of the process; a daemon thread
-    does not.
-    """
+    """Run `call` in a new daemon thread: a stuck one of an executor would block the end of the process."""
     future: Future[_T] = Future()
 
     def work() -> None:

@@ -138,11 +138,7 @@ class Reader:
         self._closed = False
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return the result of `query` on what is committed now.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return the result of `query` on what is committed now. Raises StoreError if it cannot be read."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, query)

@@ -14,11 +14,7 @@ class FileLock:
     """Holds `<store>.lock` until `release`, or until the process ends."""
 
     def __init__(self, store: Path, *, timeout: float = 0) -> None:
-        """Lock the store, whether or not it exists.
-
-        Args:
-            store: its path.
-            timeout: seconds to wait for another process.
+        """Lock the store, whether or not it exists; wait `timeout` seconds for another process.
 
         Raises:
             StoreLockedError: another process holds it; names its pid.

@@ -34,11 +34,7 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Return the position of a sink; from now on it holds bodies back.
-
-    Raises:
-        StoreError: the name is reserved.
-    """
+    """Return the position of a sink; from now on it holds bodies back. Raises StoreError for a reserved name."""
     if sink == RECEIVER:
         raise StoreError(f"no sink may be named {RECEIVER}: dead letters of the receiver have that name")
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
@@ -128,11 +124,7 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Send dead letters again. One of the receiver is read again, and stored if it is an event by now.
-
-    Returns:
-        How many wait for their sink or were stored.
-    """
+    """Send dead letters again, as `StoreCommands.replay`; return how many wait for their sink or were stored."""
     count = 0
     for number in ids:
         row = tx.db.execute(
@@ -167,11 +159,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove dead letters for good, except those that are being sent again.
-
-    Returns:
-        How many events were discarded.
-    """
+    """Remove dead letters for good, as `StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(

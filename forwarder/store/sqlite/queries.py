@@ -89,11 +89,8 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
 def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     """Return where every event is.
 
-    Args:
-        db: a reading connection.
-        path: of the store.
-        exact: count waiting events one by one, which reads all their bodies. If not, take their number from
-            the first and the last `seq`: instant, but blind to a hole between them.
+    If `exact`, count waiting events one by one, which reads all their bodies. If not, take their number from
+    the first and the last `seq`: instant, but blind to a hole between them.
     """
     with _snapshot(db):
         stored, duplicates, rejected = db.execute(

@@ -107,10 +107,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
     """Return a connection that only reads and never checkpoints, whether or not a forwarder runs.
 
-    Args:
-        path: of the store.
-        live: the connection stays open while this process writes to the store.
-        steps: lead to the version that the store must have.
+    With `live` it stays open while this process writes to the store. The store must have the version to which
+    `steps` lead.
 
     Raises:
         StoreFormatError: the file is not ours, damaged, or of another version.
@@ -270,6 +268,5 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
             ) from error
         version += 1
     if version != before:
-        db.execute(
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        )  # so that an older forwarder sees the version in the file's header
+        # So that an older forwarder sees the version in the file's header.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

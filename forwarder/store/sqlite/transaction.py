@@ -72,17 +72,8 @@ class Transaction:
         rejected: malformed events ever received that are still not events.
     """
 
-    def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int | None = None) -> None:
-        """Begin.
-
-        Args:
-            db: the writer's connection.
-            now: by the wall clock.
-            max_size: bytes that the store may hold; None for no limit.
-
-        Raises:
-            sqlite3.Error: it cannot begin.
-        """
+    def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
+        """Begin; the store may hold `max_size` bytes. Raises sqlite3.Error if it cannot begin."""
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
@@ -91,14 +82,10 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._free_bytes = 0 if max_size is None else max_size - _used_bytes(db)
+        self._free_bytes = max_size - _used_bytes(db)
 
     def commit(self) -> None:
-        """Commit; after this returns, an fsync has returned.
-
-        Raises:
-            sqlite3.Error: it failed; the caller rolls back.
-        """
+        """Commit; after this returns, an fsync has returned. On sqlite3.Error, the caller rolls back."""
         counters = (self.stored, self._duplicates, self.rejected)
         if counters != self._before:
             self.db.execute(
@@ -141,7 +128,7 @@ class Transaction:
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store the events that the store does not know; return for each whether it is new."""
         since = self.now // SECOND
-        keys = [(self._org(event.org), encode_uuid(event.uuid), since) for event in events]
+        keys = [(*self._key(event), since) for event in events]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0
@@ -149,19 +136,9 @@ class Transaction:
             if is_new:
                 size += len(event.body) + prune.ROW_BYTES
                 self.stored += 1
-                rows.append(
-                    (
-                        self.stored,
-                        org,
-                        uuid,
-                        event.event_type,
-                        event.published,
-                        event.received_at,
-                        event.source.value,
-                        self._envelope_key(event.envelope_id),
-                        event.body,
-                    )
-                )
+                details = event.event_type, event.published, event.received_at, event.source.value
+                envelope = self._envelope_key(event.envelope_id)
+                rows.append((self.stored, org, uuid, *details, envelope, event.body))
         self._duplicates += len(events) - len(rows)
         if rows:
             self.reserve_space(size)
@@ -189,14 +166,7 @@ class Transaction:
         if events:
             self.reserve_space(len(events) * prune.ROW_BYTES)
         rows = [
-            (
-                self._org(event.org),
-                encode_uuid(event.uuid),
-                event.event_type,
-                event.published,
-                event.received_at,
-                None,
-            )
+            (*self._key(event), event.event_type, event.published, event.received_at, None)
             for event in events
         ]
         for piece in _pieces(rows):
@@ -204,10 +174,7 @@ class Transaction:
 
     def _clear_pending(self, events: Iterable[Event]) -> None:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
-        self.db.executemany(
-            "DELETE FROM awaited WHERE org = ? AND uuid = ?",
-            ((self._org(event.org), encode_uuid(event.uuid)) for event in events),
-        )
+        self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep a malformed event as a dead letter of the receiver."""
@@ -235,8 +202,6 @@ class Transaction:
         Raises:
             StoreFullError: sinks wait for everything else.
         """
-        if self._max_size is None:
-            return
         need = int(size * _PAGE_OVERHEAD)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
@@ -253,6 +218,9 @@ class Transaction:
         if self._envelope[0] != envelope_id:
             self._envelope = (envelope_id, encode_uuid(envelope_id))
         return self._envelope[1]
+
+    def _key(self, event: Event) -> tuple[int, bytes | str]:
+        return self._org(event.org), encode_uuid(event.uuid)
 
     def _org(self, name: str) -> int:
         number = self._orgs.get(name)

@@ -39,9 +39,7 @@ _PROBE_INTERVAL = 1.0  # seconds
 _PRUNE_INTERVAL = 5.0  # seconds, after a step that found nothing
 _PRUNE_PAUSE = 0.05  # seconds between steps while there is more
 _WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
-_WAL_LIMIT = (
-    32 * 1024 * 1024
-)  # bytes, above which a checkpoint waits for readers so that the WAL can start over
+_WAL_LIMIT = 32 * 1024 * 1024  # bytes; above it a checkpoint waits for readers, so that the WAL starts over
 
 _logger = logs.get("store")
 
@@ -49,10 +47,7 @@ _logger = logs.get("store")
 class PendingOperation(msgspec.Struct, eq=False):
     """An operation, or a batch to append, and its future.
 
-    Attributes:
-        work: what to do.
-        size: bytes of a batch; 0 for an operation.
-        future: on the event loop. Cancelling it does not undo the operation.
+    `size` is in bytes; 0 for an operation. Cancelling the future does not undo the operation.
     """
 
     work: Operation[Any] | Batch
@@ -94,12 +89,8 @@ class Writer:
     ) -> None:
         """Start the thread.
 
-        Args:
-            db: from `schema.open_writer`; the writer closes it.
-            settings: of the store.
-            clock: for the times that are written.
-            metrics: for the duration of commits.
-            on_commit: called on the event loop after each commit, with the number of events ever stored.
+        The writer closes `db`, which comes from `schema.open_writer`. It calls `on_commit` on the event loop
+        after each commit, with the number of events ever stored.
         """
         self.not_ready_reason: str | None = None
         self._settings = settings
