@@ -19,7 +19,6 @@ class Store(EventStore, Protocol):
 
     async def close(self) -> None:
         """Commit what waits, then release everything. Safe to call twice."""
-        ...
 
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
         """Return a sink's view of the store, and its position. From now on the sink holds bodies back.
@@ -29,7 +28,6 @@ class Store(EventStore, Protocol):
         Raises:
             StoreError: the name is reserved, or the position could not be committed.
         """
-        ...
 
     async def detach_except(self, sinks: Collection[str]) -> None:
         """Let every sink but these hold no bodies back any more. Call it after `log` for each of these.
@@ -37,12 +35,10 @@ class Store(EventStore, Protocol):
         Raises:
             StoreError: it could not be committed.
         """
-        ...
 
     @property
     def not_ready_reason(self) -> str | None:
         """Why the last try to store an event failed; None while events can be stored."""
-        ...
 
     async def ledger(self) -> Ledger:
         """Return where every event is; cheap enough for each scrape.
@@ -50,15 +46,12 @@ class Store(EventStore, Protocol):
         Raises:
             StoreError: the store cannot be read.
         """
-        ...
 
     async def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
-        ...
 
     async def discard(self, which: Selection) -> int:
         """As `StoreCommands.discard`."""
-        ...
 
 
 class StoreCommands(Protocol):
@@ -69,22 +62,18 @@ class StoreCommands(Protocol):
 
     def ledger(self) -> Ledger:
         """Count where every event is; waiting events one by one, which reads all of their bodies."""
-        ...
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         """Return missed and pending events: of one org, published at `since` or later, if given.
 
         At most `limit` missed events are listed.
         """
-        ...
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return the newest dead letters, newest first, without bodies."""
-        ...
 
     def dead_letter(self, number: int) -> DeadLetter | None:
         """Return one dead letter with its body; None if there is none with this id."""
-        ...
 
     def replay(self, which: Selection) -> int:
         """Send dead letters again, and return how many; without a running forwarder, its next start sends them.
@@ -92,11 +81,9 @@ class StoreCommands(Protocol):
         Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events
         by now.
         """
-        ...
 
     def discard(self, which: Selection) -> int:
         """Remove dead letters for good, except those being sent again; return how many events they were."""
-        ...
 
 
 async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) -> Store:

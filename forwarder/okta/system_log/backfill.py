@@ -67,9 +67,7 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
 
     Attributes:
         reached: everything published before is stored.
-        read: events that Okta returned.
-        new: those of them that were not in the store.
-        malformed: elements that are not events.
+        read: events that Okta returned; `new` of them were not in the store.
         waits: why it waits; None while it does not.
     """
 

@@ -49,11 +49,9 @@ class HookIdSource(Protocol):
 
     def hook_id(self) -> str | None:
         """Return the id; None if there is no hook, or if it is not known yet."""
-        ...
 
     async def check(self) -> None:
         """Ask Okta now."""
-        ...
 
 
 class Cursor(
@@ -90,7 +88,7 @@ class ReconcileState(msgspec.Struct):
 
     Attributes:
         last_poll: when the end of the log was last reached; None if never.
-        complete_until: every event before is stored, as far as the log shows.
+        complete_until: as `Cursor.complete_until`.
         missed: events that the hook failed to deliver.
         restarts: how often the cursor was lost.
         error: why the last try failed; None if it succeeded.

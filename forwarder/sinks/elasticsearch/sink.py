@@ -48,7 +48,6 @@ class ElasticsearchSink:
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Deliver `batch`, as `core.ports.Sink.send`."""
         return await send_converted(batch, self._lines, self._send_lines)
 
     def _lines(self, event: Event) -> bytes:
@@ -85,7 +84,6 @@ class ElasticsearchSink:
         return outcomes.retry_after(meta.headers.get("retry-after"), self._clock.now())
 
     async def close(self) -> None:
-        """Close the connections, as `core.ports.Sink.close`."""
         await self._client.close()
 
 

@@ -62,7 +62,6 @@ class FileSink:
         return await send_converted(batch, self._line, self._append)
 
     async def close(self) -> None:
-        """Release everything, as `core.ports.Sink.close`."""
         if self._closed:
             return
         self._closed = True

@@ -41,7 +41,6 @@ class GrpcExporter(Exporter, grpc.UnaryUnaryClientInterceptor):  # type: ignore[
     """The exporter over gRPC; it intercepts its own calls."""
 
     def connect(self) -> LogRecordExporter:
-        """Create the SDK's exporter, as `Exporter.connect`."""
         settings = self.settings
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"

@@ -33,7 +33,6 @@ class HttpExporter(Exporter):
     """The exporter over HTTP with protobuf."""
 
     def connect(self) -> LogRecordExporter:
-        """Create the SDK's exporter, as `Exporter.connect`."""
         settings = self.settings
         session = _Session(self)
         # Every argument is given, because the SDK reads the environment for the others.

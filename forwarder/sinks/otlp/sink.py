@@ -37,11 +37,9 @@ class OtlpSink:
         self._limited_logger = logs.RateLimitedLogger(logs.get("sinks"), clock, interval=60.0)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Deliver `batch`, as `core.ports.Sink.send`."""
         return await send_converted(batch, record, self._send_records)
 
     async def close(self) -> None:
-        """Close the connections, as `core.ports.Sink.close`."""
         while self._idle:
             self._idle.pop().close()
 

@@ -26,34 +26,28 @@ T = TypeVar("T")
 
 
 class SqliteCommands:
-    """`store.engine.StoreCommands` for SQLite."""
+    """`store.engine.StoreCommands` for SQLite; that says what each method does."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
 
     def ledger(self) -> Ledger:
-        """As `StoreCommands.ledger`."""
         return self._read(partial(queries.ledger, path=self._settings.path, exact=True))
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """As `StoreCommands.gaps`."""
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
-        """As `StoreCommands.dead_letters`."""
         return self._read(partial(queries.dead_letters, which=which, limit=limit))
 
     def dead_letter(self, number: int) -> DeadLetter | None:
-        """As `StoreCommands.dead_letter`."""
         return self._read(partial(queries.dead_letter, number=number))
 
     def replay(self, which: Selection) -> int:
-        """As `StoreCommands.replay`."""
         return self._write(ReplayRequest(which))
 
     def discard(self, which: Selection) -> int:
-        """As `StoreCommands.discard`."""
         return self._write(DiscardRequest(which))
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:

@@ -96,10 +96,6 @@ class WriteConnection:
                 self._db.close()
             self._db = None
 
-    def wal_bytes(self) -> int:
-        """Return the size of the WAL."""
-        return schema.file_bytes(schema.wal_path(self._path))
-
     def checkpoint(self, *, timeout_ms: int) -> None:
         """Copy the WAL into the file and truncate it, unless readers still need it after the timeout."""
         if self._db is None:

@@ -27,7 +27,7 @@ _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the
 
 
 class SqliteStore:
-    """`store.engine.Store` on an SQLite file."""
+    """`store.engine.Store` on an SQLite file; that says what each method does."""
 
     def __init__(
         self, settings: StoreSettings, clock: Clock, metrics: Metrics, lock: FileLock, db: sqlite3.Connection
@@ -61,14 +61,12 @@ class SqliteStore:
         return store
 
     async def close(self) -> None:
-        """As `store.engine.Store.close`."""
         await self._log_reader.close()
         await self._query_reader.close()
         await self._writer.close()
         self._lock.release()
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """As `core.ports.EventStore.append`."""
         committed = self._writer.append(batch)
         self._deadlines.watch(committed, timeout)
         return await committed
@@ -82,7 +80,6 @@ class SqliteStore:
         )
 
     async def cursor(self, name: str) -> str | None:
-        """As `core.ports.EventStore.cursor`."""
         return await self._query_reader.run(partial(queries.cursor, name=name))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
@@ -106,20 +103,16 @@ class SqliteStore:
 
     @property
     def not_ready_reason(self) -> str | None:
-        """As `store.engine.Store.not_ready_reason`."""
         return self._writer.not_ready_reason
 
     async def log(self, sink: str, start: Start) -> tuple["SinkLog", int]:
-        """As `store.engine.Store.log`."""
         position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
         return SinkLog(sink, self._log_reader, self._writer, self._news), position
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """As `store.engine.Store.detach_except`."""
         await self._writer.submit(partial(operations.detach_except, sinks=sinks))
 
     async def ledger(self) -> Ledger:
-        """As `store.engine.Store.ledger`."""
         return await self._query_reader.run(partial(queries.ledger, path=self._path, exact=False))
 
     async def replay(self, which: Selection) -> int:
@@ -143,7 +136,7 @@ class SqliteStore:
 
 
 class SinkLog:
-    """`core.ports.EventLog` of one sink."""
+    """`core.ports.EventLog` of one sink; that says what each method does."""
 
     def __init__(self, sink: str, reader: Reader, writer: Writer, news: "News") -> None:
         self._sink = sink
@@ -152,7 +145,6 @@ class SinkLog:
         self._news = news
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.read`."""
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
@@ -161,16 +153,13 @@ class SinkLog:
         return await self._reader.run(query)
 
     async def settle(self, settlement: Settlement) -> None:
-        """As `core.ports.EventLog.settle`."""
         await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
 
     async def wait(self, after: int, *, replays: int) -> None:
-        """As `core.ports.EventLog.wait`."""
         await self._news.wait(after, replays)
 
     @property
     def replay_requests(self) -> int:
-        """As `core.ports.EventLog.replay_requests`."""
         return self._news.replay_requests
 
 

@@ -108,10 +108,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue an operation for one of the next commits.
-
-        Args:
-            operation: runs on the writer's thread; a second time, alone, if its group fails.
+        """Queue an operation, which runs on the writer's thread; a second time, alone, if its group fails.
 
         Returns:
             Its result, once it is fsynced; or StoreError, or what it raised: then nothing of it stays.
@@ -261,7 +258,7 @@ class Writer:
             self._connection.checkpoint(timeout_ms=0)
         elif now >= self._next_wal_check:
             self._next_wal_check = now + _WAL_INTERVAL
-            if self._connection.wal_bytes() > _WAL_LIMIT:
+            if schema.file_bytes(schema.wal_path(self._settings.path)) > _WAL_LIMIT:
                 self._connection.checkpoint(timeout_ms=20)
 
     def _probe(self) -> None:
