@@ -336,4 +336,4 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     refused = forwarder.run("setup", "elasticsearch", "--ilm-policy", "mine", expect=1)
     assert "no index lifecycle management" in refused.stderr
     assert "siem" in forwarder.run("setup", "elasticsearch", "--sink", "other", expect=2).stderr
-    assert "no time" in forwarder.run("setup", "elasticsearch", "--retention", "soon", expect=2).stderr
+    assert "not a time" in forwarder.run("setup", "elasticsearch", "--retention", "soon", expect=2).stderr
