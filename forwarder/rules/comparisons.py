@@ -9,6 +9,7 @@ another index (`lookup join`, `enrich`).
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -91,34 +92,14 @@ def in_any_case(test: Callable[[str], Pattern]) -> Test:
     return folded
 
 
-def same(text: str) -> Pattern:
-    """Match `text` itself."""
-    return exactly(text)
-
-
-def same_in_any_case(text: str) -> Pattern:
-    """Match `text` itself, in any case."""
-    return exactly(text, any_case=True)
-
-
-def like(text: str) -> Pattern:
-    """Match with wildcards: `*` for any characters, `?` for one."""
-    return wildcard(text, one="?")
-
-
-def like_in_any_case(text: str) -> Pattern:
-    """Match as `like`, in any case."""
-    return wildcard(text, one="?", any_case=True)
-
-
-def regex(text: str) -> Pattern | None:
-    """Match the whole value with a regular expression."""
-    return expression(text)
-
-
-def regex_in_any_case(text: str) -> Pattern | None:
-    """Match as `regex`, in any case."""
-    return expression(text, any_case=True)
+same = exactly
+same_in_any_case = partial(exactly, any_case=True)
+like = partial(wildcard, one="?")
+"""Match with wildcards: `*` for any characters, `?` for one."""
+like_in_any_case = partial(wildcard, one="?", any_case=True)
+regex = expression
+"""Match the whole value with a regular expression."""
+regex_in_any_case = partial(expression, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
