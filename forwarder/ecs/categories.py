@@ -69,10 +69,7 @@ _MORE: tuple[tuple[str, str], ...] = (
     ("change", r"\.((de)?activated|enabled|disabled|canceled)$"),
     # Switching a policy or a user on or off changes what applies; elsewhere that is only information.
     ("change", r"^policy\.(lifecycle|rule)\.(de)?activate$|^policy\.rule\.add$"),
-    (
-        "change",
-        r"^system\.custom_email_server\.lifecycle\.(de)?activate$",
-    ),
+    ("change", r"^system\.custom_email_server\.lifecycle\.(de)?activate$"),
     ("change", r"^user\.lifecycle\.((de)?activate|(un)?suspend)$"),
     ("change", r"^device\..*\.(update|reset)$"),
     # Elastic counts a suspended device as ended, the lifting of it too, and a deactivation as both ends.

@@ -93,12 +93,7 @@ async def _processors(cluster: Cluster) -> frozenset[str]:
 
 async def _takes(cluster: Cluster, **template: Any) -> bool:
     """Whether a template with this would be accepted. Creates nothing."""
-    body = {
-        "index_patterns": [_PROBE],
-        "priority": _PROBE_PRIORITY,
-        "data_stream": {},
-        "template": template,
-    }
+    body = {"index_patterns": [_PROBE], "priority": _PROBE_PRIORITY, "data_stream": {}, "template": template}
     return await cluster.offer("POST", "/_index_template/_simulate", body) is not None
 
 

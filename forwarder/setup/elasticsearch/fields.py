@@ -130,12 +130,7 @@ _VALUES = {
     "event.dataset": DATASET,
 }
 
-_FREE_OBJECTS = (
-    _DEBUG,
-    "okta.device",
-    "okta.target.changeDetails.from",
-    "okta.target.changeDetails.to",
-)
+_FREE_OBJECTS = (_DEBUG, "okta.device", "okta.target.changeDetails.from", "okta.target.changeDetails.to")
 """Objects whose keys are Okta's affair. `subobjects: false` keeps a key `profile` and a key `profile.login` from
 refusing each other's documents: every dotted name is a field of its own."""
 
@@ -203,13 +198,7 @@ def _dynamic_templates() -> list[Mapping]:
     """Types for the keys of free objects: always keyword, because the next event may hold another kind of value."""
     keyword = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
     return [
-        {
-            path.replace(".", "_"): {
-                "path_match": f"{path}.*",
-                "match_mapping_type": "*",
-                "mapping": keyword,
-            }
-        }
+        {path.replace(".", "_"): {"path_match": f"{path}.*", "match_mapping_type": "*", "mapping": keyword}}
         for path in _FREE_OBJECTS
     ]
 
