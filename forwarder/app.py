@@ -274,9 +274,9 @@ class Forwarder:
         _logger.info("the configuration is reloaded", action="reloaded")
 
     async def _replace_sink(self, name: str, settings: Settings, new: Sink | None) -> None:
-        """Deliver by `new`; if None, by a sink that can be built only once the old one has unlocked its file.
+        """Replace a sink. If `new` is None, build the new sink here, after the old one has released its file lock.
 
-        Batches in flight that are not settled by then are sent again by the new sink."""
+        The new sink sends batches again that have no result by then."""
         await self._workers[name].stop(RELOAD_GRACE)
         await self._sinks[name].close()
         self._sinks[name] = new or registry.build(name, settings.sinks[name], self._clock)

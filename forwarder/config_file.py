@@ -96,7 +96,7 @@ class Environment(EnvSettingsSource):
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode JSON; other text stays as it is and is reported by its path, beside all other problems."""
+        """Decode JSON. Other text is returned unchanged; validation reports it with its path, with all other problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:

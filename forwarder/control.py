@@ -183,7 +183,7 @@ def ask(
     try:
         line = _line(request)
     except (UnicodeError, OverflowError) as error:
-        raise StoreError(f"the store cannot hold it: {error}") from error
+        raise StoreError(f"the request cannot be sent: {error}") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
@@ -193,7 +193,7 @@ def ask(
             return None
         except OSError as error:
             text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
-            raise StoreError(f"{text}; run this as its user") from error
+            raise StoreError(f"{text}; run this command as the user that runs the forwarder") from error
         try:
             reply = _exchange(connection, line, on_progress)
         except TimeoutError as error:

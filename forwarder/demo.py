@@ -176,7 +176,7 @@ class _View:
                 await self._emulator.clock.sleep(0.25)
 
     async def verdict(self) -> int:
-        """Print whether every event is accounted for; 0 if they are, else 1."""
+        """Print whether every event was found where it should be; return 0 if so, else 1."""
         status, ledger = await self._forwarder.status.gather(), self._emulator.ledger()
         emitted = [*ledger.events, *ledger.own]
         gaps = open_commands(self._forwarder.settings.store, self._emulator.clock).gaps()

@@ -16,10 +16,10 @@ class DeliverySettings(Section):
         batch_bytes: the most bytes of event bodies in a batch, as received; a larger event is sent alone.
         timeout: how long to wait for the response to a batch; then it is sent again.
         concurrency: batches in flight at once, so that one is prepared while another waits for its response.
-        backoff_base: the longest wait after a first failure; it doubles with each further one.
-        backoff_cap: the longest wait after any failure.
-        dead_letter_limit: after so many rejected events in a row, with none delivered between, the sink
-            pauses instead of turning the whole store into dead letters; 0 turns the limit off.
+        backoff_base: upper limit of the wait after the first failure; it doubles with each further failure.
+        backoff_cap: upper limit of every wait.
+        dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
+            so that the whole store does not become dead letters; 0 means no limit.
     """
 
     batch_events: int = Field(default=500, ge=1, le=5_000)

@@ -62,7 +62,7 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _pairs(written: str, parts: list[str]) -> dict[str, str] | str:
-    """`{New City=NEGATIVE, Velocity=POSITIVE}`, as Java writes a map; the string itself if it is none.
+    """Parse a map as Java writes it, such as `{New City=NEGATIVE}`; any other string is returned unchanged.
 
     Args:
         written: the whole.

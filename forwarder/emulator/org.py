@@ -204,7 +204,7 @@ class Emulator:
 
     @property
     def waiting(self) -> int:
-        """Copies of events that wait for delivery or are in flight, of all hooks."""
+        """The number of copies of events that wait for delivery or are in flight, for all hooks together."""
         return sum(queue.waiting for queue in self._queues.values())
 
     async def drain(self) -> None:

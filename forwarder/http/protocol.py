@@ -187,7 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(data)
 
     def close(self) -> None:
-        """Close, but let a client that is still sending read its answer first: a reset would lose it."""
+        """Close. A client that is still sending gets time to read its answer first, because a TCP reset would discard it."""
         if self._phase in (Phase.HEAD, Phase.BODY) and not self.transport.is_closing():
             self._linger()
         else:

@@ -89,7 +89,7 @@ class Elasticsearch(ServerProcess):
         for _ in range(100):
             if answers(
                 self.port,
-                "/_cluster/health/.security-7?wait_for_status=yellow&timeout=100ms",
+                "/.security-7/_search?size=0",
                 self._headers(),
             ):
                 return

@@ -143,7 +143,7 @@ class Fixtures:
         return dict(self._random.choice(self._things[kind]))
 
     def impostor(self) -> tuple[Network, Agent]:
-        """Draw the network and client of someone who acts as another person."""
+        """Choose at random the network and client of someone who acts as another person."""
         network = self._network("198.51.100.", proxy=self._random.random() < 0.6)
         return network, self._random.choice((*_AGENTS, _SCRIPT))
 

@@ -124,7 +124,7 @@ class HookQueue:
                 self._settle(batch, delivered=delivered)
 
     async def _next_batch(self) -> list[GeneratedEvent]:
-        """Return the events of the next envelope: up to `batch`, after `window` if there are fewer."""
+        """Return the events of the next envelope: at most `batch`; if fewer wait, wait `window` seconds for more first."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()

@@ -40,7 +40,7 @@ class ReplayCache:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Use an id up; False if it was used before. Times are seconds since 1970."""
+        """Mark an id as used; return False if it already was. Times are seconds since 1970."""
         if len(self._until) > 10_000:
             self._until = {known: end for known, end in self._until.items() if end > now}
         if self._until.get(name, 0.0) > now:

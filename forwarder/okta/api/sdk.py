@@ -121,7 +121,7 @@ class _LoadedKey:
         self._key = serialization.load_pem_private_key(pem, None)
 
     def export_key(self) -> Any:
-        """Return what PyJWT signs with."""
+        """Return the private key in the form that PyJWT signs with."""
         return self._key
 
 

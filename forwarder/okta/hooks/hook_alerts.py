@@ -51,7 +51,7 @@ class HookAlerts:
                     self._record_quota(event, details.reason[:_MAX_REASON])
         if self._unlogged and self._is_due("hook_delivery_failed"):
             _logger.warning(
-                "Okta gave up delivering to a hook; the System Log has these events",
+                "Okta stopped trying to deliver some events to a hook; the forwarder reads them from the System Log instead",
                 action="hook_delivery_failed",
                 org=self._org,
                 failures=self._unlogged,

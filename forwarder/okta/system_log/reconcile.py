@@ -194,7 +194,7 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`; start by time if Okta no longer accepts its link."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, start from the cursor's time."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -209,7 +209,7 @@ class Reconciler:
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
-            "the cursor of the System Log is lost; reading starts again from before it, to skip nothing",
+            "the position in the System Log is lost; reading restarts from an earlier time, so that no event is missed",
             action="reconcile_restarted",
             org=self._log.org,
             since=iso(since),
@@ -259,7 +259,7 @@ class Reconciler:
             self._missed_events.inc(missed)
             self.state.missed += missed
             _logger.warning(
-                "the hook failed to deliver events; they are stored from the System Log. See: forwarder gaps",
+                "the hook did not deliver some events; they were read from the System Log and stored. See: forwarder gaps",
                 action="events_missed",
                 org=self._log.org,
                 events=missed,

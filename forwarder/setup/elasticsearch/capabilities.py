@@ -106,7 +106,7 @@ def degradations(has: Capabilities, retention: Retention) -> list[str]:
     if retention.ilm_policy and not has.ilm:
         raise SetupError(
             f"this Elasticsearch has no index lifecycle management, so policy {retention.ilm_policy!r} cannot be used;"
-            " write `retention`"
+            " set `retention` in the sink instead"
         )
     if retention.keep and not has.lifecycle:
         raise SetupError("this Elasticsearch has no data stream lifecycle, so `retention` cannot be used")

@@ -168,7 +168,7 @@ async def _steps(cluster: Cluster, has: Capabilities, retention: Retention) -> l
     """Return the objects to write, in order.
 
     Raises:
-        SetupError: an object with one of their names was not created by us, or by a newer version.
+        SetupError: one of them exists, and we did not create it or a newer version did.
     """
     component = bodies.component_template(has, retention)
     template = bodies.index_template(has, retention)

@@ -31,7 +31,7 @@ class LineFile:
     """The file of a sink, and its rotated files in the same directory."""
 
     def __init__(self, settings: FileSinkSettings, clock: Clock) -> None:
-        """Create the object only: `lock` and `open` touch the disk."""
+        """Only create the object; the disk is not used until `lock` or `open`."""
         self._settings = settings
         self._path = path = settings.path
         self._clock = clock

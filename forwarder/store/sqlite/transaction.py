@@ -85,7 +85,7 @@ class Transaction:
         self._free_bytes = max_size - _used_bytes(db)
 
     def commit(self) -> None:
-        """Commit; after this returns, an fsync has returned. On sqlite3.Error, the caller rolls back."""
+        """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
         counters = (self.stored, self._duplicates, self.rejected)
         if counters != self._before:
             self.db.execute(

@@ -203,7 +203,7 @@ class Writer:
             else:
                 self._retry_individually(group, StoreError(f"the store refuses it: {error}"))
         except (OverflowError, UnicodeError) as error:  # a value that SQLite cannot hold
-            self._retry_individually(group, StoreError(f"the store cannot hold it: {error}"))
+            self._retry_individually(group, StoreError(f"the store cannot hold the value: {error}"))
         except Exception as error:  # noqa: BLE001  # goes to the caller of this operation
             self._retry_individually(group, error)
         else:

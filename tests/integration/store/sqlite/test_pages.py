@@ -67,9 +67,9 @@ async def test_a_slow_disk_is_reported_as_a_timeout(path: Path) -> None:
 
 async def test_a_value_that_the_store_cannot_hold_is_reported(path: Path) -> None:
     async with opened(path) as store:
-        with pytest.raises(StoreError, match="the store cannot hold it"):
+        with pytest.raises(StoreError, match="the store cannot hold the value"):
             await store.mark_missed("acme", 2**80)
-        with pytest.raises(StoreError, match="the store cannot hold it"):
+        with pytest.raises(StoreError, match="the store cannot hold the value"):
             await store.append(page(logged("\ud800")), timeout=5)
 
 

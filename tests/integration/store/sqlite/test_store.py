@@ -118,7 +118,7 @@ async def test_a_value_that_cannot_be_stored_fails_alone(path: Path) -> None:
 async def test_a_value_that_cannot_be_stored_fails_its_whole_batch(path: Path) -> None:
     async with opened(path) as store:
         good = event()
-        with pytest.raises(StoreError, match="cannot hold it"):
+        with pytest.raises(StoreError, match="cannot hold the value"):
             await store.append(Batch([good, event(received_at=2**63)]), timeout=5)
         assert (await store.append(Batch([good]), timeout=5)).duplicates == 0
 
