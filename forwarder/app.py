@@ -139,13 +139,7 @@ class Forwarder:
 
     def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
         worker = Worker(
-            name,
-            self._sinks[name],
-            log,
-            position,
-            settings.delivery,
-            metrics=self.metrics,
-            clock=self._clock,
+            name, self._sinks[name], log, position, settings.delivery, metrics=self.metrics, clock=self._clock
         )
         self._workers[name] = worker
         self._delivering[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")

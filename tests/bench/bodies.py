@@ -35,9 +35,7 @@ def hook_requests(port: int) -> list[Halves]:
 def otlp_requests(port: int) -> list[Halves]:
     """The same bodies, each as the body of one log record, by OTLP over HTTP."""
     # Loaded here because the other kind of load does not need it.
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415
-        ExportLogsServiceRequest,
-    )
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: PLC0415
 
     found = []
     for uuid, body in _envelopes():

@@ -262,9 +262,7 @@ async def test_the_same_uuid_of_two_orgs_is_pending_for_each(store: AnyStore) ->
     assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("acme", "other")
 
 
-async def test_a_hook_copy_at_the_same_time_as_the_log_leaves_nothing_pending(
-    store: AnyStore,
-) -> None:
+async def test_a_hook_copy_at_the_same_time_as_the_log_leaves_nothing_pending(store: AnyStore) -> None:
     hooked = [logged() for _ in range(30)]
     await asyncio.gather(
         *(store.append(Batch([event(one.uuid)]), timeout=5) for one in hooked[:15]),

@@ -161,9 +161,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]
     if missing := elasticsearch_part.missing():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     server = Elasticsearch(
-        tmp_path_factory.mktemp("guarded"),
-        users=dict([ADMIN]),
-        settings={"http.max_content_length": "1mb"},
+        tmp_path_factory.mktemp("guarded"), users=dict([ADMIN]), settings={"http.max_content_length": "1mb"}
     )
     server.start()
     yield server

@@ -83,14 +83,7 @@ async def delivering(stream: Stream, tmp_path: Path, **settings: Any) -> AsyncIt
     log, position = await store.log("siem", "oldest")
     delivery = DeliverySettings(**{"concurrency": 2, "timeout": "10s", **settings})
     worker = Worker(
-        "siem",
-        sink,
-        log,
-        position,
-        delivery,
-        metrics=metrics,
-        clock=clock,
-        random=Random(1).random,
+        "siem", sink, log, position, delivery, metrics=metrics, clock=clock, random=Random(1).random
     )
     running = asyncio.create_task(worker.run())
     try:

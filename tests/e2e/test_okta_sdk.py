@@ -35,9 +35,7 @@ class App:
     @property
     def private(self) -> str:
         return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
 
     @property
@@ -72,10 +70,7 @@ async def served(key: App, **changes: Any) -> AsyncIterator[Emulator]:
 def client(org: Emulator, way: str, key: App, **changes: Any) -> Any:
     """Okta's client, with one of the three kinds of credentials. `Any`, because its annotations say that a call gives a
     model, and it gives a tuple of model, response and error."""
-    common = {
-        "orgUrl": org.settings.url,
-        "rateLimit": {"maxRetries": 2},
-    }
+    common = {"orgUrl": org.settings.url, "rateLimit": {"maxRetries": 2}}
     if way == "token":
         return Client(common | {"token": TOKEN} | changes)
     service = {

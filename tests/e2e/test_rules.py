@@ -32,7 +32,7 @@ OF_ALERTS = ("kibana.", "signal.")
 
 SILENT = {
     # Elastic's own integration does not set it either: an agent does that runs on a cloud's machine.
-    "First Occurrence of Okta User Session Started via Proxy": "`cloud.account.id` is in no Okta event",
+    "First Occurrence of Okta User Session Started via Proxy": "`cloud.account.id` is in no Okta event"
 }
 
 

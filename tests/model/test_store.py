@@ -95,11 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
         times=st.integers(1, 2),
     )
     def append_page(
-        self,
-        org: str,
-        names: list[tuple[str | None, bool, int]],
-        malformed: int,
-        times: int,
+        self, org: str, names: list[tuple[str | None, bool, int]], malformed: int, times: int
     ) -> None:
         """A page of the System Log comes, perhaps twice."""
         page = self.page(org, names, malformed)

@@ -87,11 +87,7 @@ class Elasticsearch(ServerProcess):
         """Wait for the index of built-in roles, which the server creates a moment after it is green: until its shard has
         started, questions about privileges get 503. Go on without it after ten seconds: other versions have none."""
         for _ in range(100):
-            if answers(
-                self.port,
-                "/.security-7/_search?size=0",
-                self._headers(),
-            ):
+            if answers(self.port, "/.security-7/_search?size=0", self._headers()):
                 return
             time.sleep(0.1)
 

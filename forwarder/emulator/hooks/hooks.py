@@ -159,13 +159,7 @@ class Hooks:
         self._on_change("deleted", hook)
 
     def _update(
-        self,
-        hook: Hook,
-        change: str | None,
-        *,
-        active: bool,
-        verified: bool,
-        spec: HookSpec | None = None,
+        self, hook: Hook, change: str | None, *, active: bool, verified: bool, spec: HookSpec | None = None
     ) -> Hook:
         others = sum(other.live for other in self._hooks.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:

@@ -183,11 +183,7 @@ def to_request(desired: DesiredHook, hook: Hook | None = None) -> dict[str, Any]
     }
     body: dict[str, Any] = {
         "name": desired.name,
-        "events": {
-            "type": "EVENT_TYPE",
-            "items": sorted(desired.types),
-            "filter": _filter(desired, hook),
-        },
+        "events": {"type": "EVENT_TYPE", "items": sorted(desired.types), "filter": _filter(desired, hook)},
         "channel": {"type": "HTTP", "version": "1.0.0", "config": config},
     }
     if hook is not None:

@@ -13,14 +13,7 @@ import pytest
 
 from forwarder.core.errors import BadRequestError
 from forwarder.core.event import Event, MalformedEvent
-from forwarder.receive.envelope import (
-    ClientDisconnectedError,
-    Headers,
-    Receive,
-    inflate,
-    parse,
-    read_body,
-)
+from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, inflate, parse, read_body
 from tests.fakes.turns import turns_of_others
 
 # The body

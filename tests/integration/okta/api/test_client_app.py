@@ -128,10 +128,7 @@ async def test_an_app_whose_every_token_is_refused_gives_up(server: OktaServer, 
 
 async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, client: OktaClient) -> None:
     server.token_answers.extend(
-        [
-            refusal(503, "E0000009", "Internal Server Error"),
-            Reply(429, b"<html>", content_type="text/html"),
-        ]
+        [refusal(503, "E0000009", "Internal Server Error"), Reply(429, b"<html>", content_type="text/html")]
     )
     # Even for what creates: the call itself has not gone out.
     await passing(clock_of(server), client.call("POST", HOOKS, body={"name": "x"}))

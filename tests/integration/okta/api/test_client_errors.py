@@ -14,15 +14,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
 from tests.fakes.okta_client import HOOKS, LOGS, app_client, clock_of, key_pair, passing, token_client
-from tests.fakes.okta_server import (
-    ACCESS_TOKEN,
-    CLIENT_ID,
-    TOKEN,
-    OktaServer,
-    Reply,
-    oauth_refusal,
-    refusal,
-)
+from tests.fakes.okta_server import ACCESS_TOKEN, CLIENT_ID, TOKEN, OktaServer, Reply, oauth_refusal, refusal
 
 KEY, PUBLIC = key_pair()
 FORBIDDEN = refusal(403, "E0000006", "You do not have permission to perform the requested action")

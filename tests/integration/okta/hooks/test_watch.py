@@ -42,11 +42,7 @@ class Scene:
 
 @pytest.fixture
 async def there() -> AsyncIterator[Scene]:
-    async with (
-        HookReceiver() as receiver,
-        okta_org() as org,
-        PlainApi(org.settings.url) as api,
-    ):
+    async with HookReceiver() as receiver, okta_org() as org, PlainApi(org.settings.url) as api:
         hook = org.add_hook(receiver.url, "the-secret", types=TYPES)
         await org.verify(hook.id)
         receiver.calls.clear()

@@ -83,9 +83,7 @@ async def test_an_event_is_created_once_as_its_document_under_its_uuid(server: F
     assert server.data_streams == {"logs-okta.system-prod": {"uuid-1": document(event.event, options)}}
 
 
-async def test_only_a_data_stream_is_written_and_the_response_is_filtered(
-    server: FakeElasticsearch,
-) -> None:
+async def test_only_a_data_stream_is_written_and_the_response_is_filtered(server: FakeElasticsearch) -> None:
     await send_once(server, stored(1), pipeline="_none")
     (request,) = server.requests
     assert (request.method, request.path) == ("PUT", "/logs-okta.system-default/_bulk")

@@ -65,9 +65,7 @@ async def test_a_disk_that_fills_up_leaves_nothing_half_written_and_goes_on_when
     assert uuids(path) == [f"u-{seq}" for seq in range(1, 2011)]
 
 
-async def test_a_partial_line_after_the_good_length_is_truncated_before_the_next(
-    tmp_path: Path,
-) -> None:
+async def test_a_partial_line_after_the_good_length_is_truncated_before_the_next(tmp_path: Path) -> None:
     """As a failed write leaves it that could not be cut back at once, or another hand."""
     path = tmp_path / "okta.ndjson"
     async with sink_at(path) as sink:

@@ -198,9 +198,7 @@ def writes_fail() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_is_missing(
-    path: Path,
-) -> None:
+async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_is_missing(path: Path) -> None:
     async with opened(path) as store:
         acknowledged = events(5)
         await store.append(Batch(acknowledged), timeout=5)

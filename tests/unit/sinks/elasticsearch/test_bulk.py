@@ -119,16 +119,7 @@ def test_an_item_is_sent_again_as_the_table_says(status: int, reason: RetryReaso
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        "text",
-        [],
-        {},
-        {"items": None},
-        {"items": [item(201)]},
-        {"items": [item(201)] * 3},
-    ],
+    "answer", [None, "text", [], {}, {"items": None}, {"items": [item(201)]}, {"items": [item(201)] * 3}]
 )
 def test_a_response_that_does_not_name_every_event_is_ignored(answer: Any) -> None:
     assert bulk.items(answer, 2) is None

@@ -82,10 +82,7 @@ def test_a_uuid_that_is_not_text_is_unmappable() -> None:
         record(event(b"{}", uuid="u-\ud800"))
 
 
-@given(
-    values=st.dictionaries(st.sampled_from(PLACES), JSON),
-    published=st.datetimes(),
-)
+@given(values=st.dictionaries(st.sampled_from(PLACES), JSON), published=st.datetimes())
 def test_every_value_of_okta_can_be_encoded(values: dict[str, object], published: datetime) -> None:
     made = record(event(json.dumps(values).encode(), published=to_micros(published)))
     encoded = encode_logs([made]).resource_logs[0].scope_logs[0].log_records[0]
