@@ -10,8 +10,7 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
 
     Returns:
         A descriptor to close when the lock is no longer needed; None if another process holds the lock. Never
-        remove the
-        file: two processes could then lock two files of one name.
+        remove the file: two processes could then lock two files of one name.
 
     Raises:
         OSError: the file cannot be created, opened or locked.

@@ -98,9 +98,7 @@ def _tune_malloc() -> None:
 def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Run a forwarder until SIGTERM or SIGINT; a second signal ends it at once.
 
-    Args:
-        settings: what to run.
-        reread: reads the configuration again, after SIGHUP or a change of a secret's file.
+    `reread` is called after SIGHUP or a change of a secret's file.
 
     Raises:
         ForwarderError: the forwarder cannot start.

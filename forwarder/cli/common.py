@@ -37,12 +37,7 @@ def load_settings(config: Path, *, secrets: bool = True) -> Settings:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the name of the org that a command is for.
-
-    Args:
-        settings: the configuration.
-        name: the operator's `--org`, if any.
-        fit: whether the command makes sense for an org. If one fits, or only one exists, `--org` is optional.
+    """Return the org that a command is for: `name`, or the only one that exists or that `fit` accepts.
 
     Raises:
         click.UsageError: `--org` is missing, or does not exist.

@@ -37,13 +37,7 @@ class Selection:
 def select(
     config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
 ) -> Selection:
-    """Select the org of this name, or the only one that has a hook.
-
-    Args:
-        config: the file.
-        name: of the org.
-        hook_id: of another hook than the one that `hook` names.
-        needs_hook: the command is about one hook.
+    """Select the org of this name, or the only one that has a hook. `hook_id` selects another hook than `hook.name`.
 
     Raises:
         SettingsError: it lacks what a command needs.

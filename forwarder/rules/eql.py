@@ -2,50 +2,34 @@
 
 import re
 
-from forwarder.rules.comparisons import (
-    TOKENS,
-    Conditions,
-    Language,
-    Test,
-    contains,
-    ends,
-    in_any_case,
-    like,
-    like_in_any_case,
-    regex,
-    regex_in_any_case,
-    same,
-    same_in_any_case,
-    starts,
-    unquoted,
-)
+from forwarder.rules import comparisons
 from forwarder.rules.condition import Condition, Unknown
 from forwarder.rules.reader import Reader, tokenize
 
 _SERIES = re.compile(r"\s*(sequence|sample|join)\b", re.IGNORECASE)
-_FUNCTIONS: dict[str, Test] = {
-    "startswith": starts,
-    "endswith": ends,
-    "stringcontains": contains,
-    "wildcard": like,
-    "match": regex,
-    "startswith~": in_any_case(starts),
-    "endswith~": in_any_case(ends),
-    "stringcontains~": in_any_case(contains),
-    "wildcard~": like_in_any_case,
-    "match~": regex_in_any_case,
+_FUNCTIONS: dict[str, comparisons.Test] = {
+    "startswith": comparisons.starts,
+    "endswith": comparisons.ends,
+    "stringcontains": comparisons.contains,
+    "wildcard": comparisons.like,
+    "match": comparisons.regex,
+    "startswith~": comparisons.in_any_case(comparisons.starts),
+    "endswith~": comparisons.in_any_case(comparisons.ends),
+    "stringcontains~": comparisons.in_any_case(comparisons.contains),
+    "wildcard~": comparisons.like_in_any_case,
+    "match~": comparisons.regex_in_any_case,
 }
-_LANGUAGE = Language(
+_LANGUAGE = comparisons.Language(
     operators={
-        "==": same,
-        "in": same,
-        ":": like_in_any_case,
-        "like": like,
-        "regex": regex,
-        "=~": like_in_any_case,
-        "in~": same_in_any_case,
-        "like~": like_in_any_case,
-        "regex~": regex_in_any_case,
+        "==": comparisons.same,
+        "in": comparisons.same,
+        ":": comparisons.like_in_any_case,
+        "like": comparisons.like,
+        "regex": comparisons.regex,
+        "=~": comparisons.like_in_any_case,
+        "in~": comparisons.same_in_any_case,
+        "like~": comparisons.like_in_any_case,
+        "regex~": comparisons.regex_in_any_case,
     },
     functions=_FUNCTIONS,
 )
@@ -57,7 +41,7 @@ def read_eql(query: str) -> list[Condition]:
     Raises:
         RuleFileError: it is not EQL.
     """
-    reader = Reader(tokenize(query, TOKENS, unquoted))
+    reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     if not _SERIES.match(query):
         found = [_event(reader)]
         if reader.next():
@@ -77,4 +61,4 @@ def _event(reader: Reader) -> Condition:
         if reader.at("|", "]") or reader.next() is None:
             return Unknown()
         reader.take()
-    return Conditions(reader, _LANGUAGE).read()
+    return comparisons.Conditions(reader, _LANGUAGE).read()

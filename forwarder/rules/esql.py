@@ -1,31 +1,25 @@
 """ES|QL (Elastic's piped query language). `where` is a condition; other commands only name types."""
 
-from forwarder.rules.comparisons import (
-    TOKENS,
-    Conditions,
-    Language,
-    contains,
-    ends,
-    like,
-    regex,
-    same,
-    same_in_any_case,
-    starts,
-    unquoted,
-)
+from forwarder.rules import comparisons
 from forwarder.rules.condition import And, Condition, Unknown
 from forwarder.rules.kql import read_kql, read_lucene
 from forwarder.rules.reader import Reader, tokenize
 
 _UNCHANGED = ("to_string", "trim", "coalesce", "mv_first", "mv_last")
-_LANGUAGE = Language(
-    operators={"==": same, "in": same, ":": same_in_any_case, "like": like, "rlike": regex},
+_LANGUAGE = comparisons.Language(
+    operators={
+        "==": comparisons.same,
+        "in": comparisons.same,
+        ":": comparisons.same_in_any_case,
+        "like": comparisons.like,
+        "rlike": comparisons.regex,
+    },
     functions={
-        "starts_with": starts,
-        "ends_with": ends,
-        "contains": contains,
-        "match": same_in_any_case,
-        "match_phrase": same_in_any_case,
+        "starts_with": comparisons.starts,
+        "ends_with": comparisons.ends,
+        "contains": comparisons.contains,
+        "match": comparisons.same_in_any_case,
+        "match_phrase": comparisons.same_in_any_case,
     },
     wrappers={"to_lower": str.lower, "to_upper": str.upper} | dict.fromkeys(_UNCHANGED, str),
     queries={"kql": read_kql, "qstr": read_lucene},
@@ -38,7 +32,7 @@ def read_esql(query: str) -> Condition:
     Raises:
         RuleFileError: it is not ES|QL.
     """
-    reader = Reader(tokenize(query, TOKENS, unquoted))
+    reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     parts: list[Condition] = []
     while reader.next():
         filters = reader.take().text.lower() == "where"
@@ -52,4 +46,4 @@ def read_esql(query: str) -> Condition:
 
 
 def _condition(reader: Reader) -> Condition:
-    return Conditions(reader, _LANGUAGE).read()
+    return comparisons.Conditions(reader, _LANGUAGE).read()

@@ -19,12 +19,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[Token]:
-    """Split a query into tokens.
-
-    Args:
-        query: the query.
-        pattern: one group per kind: `skip` (left out), `text`, `word`, `mark`.
-        unquote: returns the value of a quoted text.
+    """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
 
     Raises:
         RuleFileError: `pattern` does not match, as for an unclosed quote.

@@ -74,15 +74,7 @@ class OktaClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            url: the org's own.
-            settings: its credentials.
-            rate_share: our share of each of Okta's rate limits, from ]0, 1].
-            clock: for waiting.
-            retry: how often and how long.
-            random: jitter, from [0, 1).
+        """Connect to nothing yet. `rate_share` is our share of each of Okta's rate limits, from ]0, 1].
 
         Raises:
             ValueError: credentials must not be sent to `url`.

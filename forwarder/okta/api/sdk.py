@@ -56,11 +56,6 @@ def executor(origin: str, credentials: Credentials, transport: Transport) -> Any
     """Make the SDK's request executor. It takes 1 s to import and, with DPoP, another 1 or 2 to make a key: call this in a
     thread.
 
-    Args:
-        origin: scheme and host of the org.
-        credentials: the org's.
-        transport: sends the requests.
-
     Raises:
         OktaError: the private key cannot be used.
     """

@@ -13,16 +13,8 @@ MAX_LIVE = 25
 
 
 class DesiredHook(msgspec.Struct, frozen=True):
-    """The hook that the operator wants.
-
-    Attributes:
-        name: in Okta.
-        uri: where Okta posts.
-        types: event types.
-        header: the header that carries the secret.
-        secret: sent with every request; Okta never shows it again.
-        filters: event type → expression; None leaves the filters that the hook has.
-    """
+    """The hook that the operator wants. `header` carries `secret`, which Okta never shows again; `filters` maps event
+    types to expressions, None leaves the filters that the hook has."""
 
     name: str
     uri: str
@@ -33,15 +25,9 @@ class DesiredHook(msgspec.Struct, frozen=True):
 
 
 class Hook(msgspec.Struct, frozen=True):
-    """A hook as Okta shows it.
-
-    Attributes:
-        status: ACTIVE or INACTIVE.
-        verification: VERIFIED or UNVERIFIED.
-        header: the header that carries the secret; None if the hook has none.
-        types: event types. Okta does not keep their order.
-        raw: the whole object, so that what we do not know survives a replacement.
-    """
+    """A hook as Okta shows it: `status` is ACTIVE or INACTIVE, `verification` VERIFIED or UNVERIFIED, `header` None if it
+    has no secret. Okta does not keep the order of the types. `raw` is the whole object, so that what we do not know
+    survives a replacement."""
 
     id: str
     name: str

@@ -37,16 +37,8 @@ _OURS = (
 
 
 async def setup(api: AdminApi, target: Target, options: Options, report: Reporter) -> bool:
-    """Prepare the cluster.
-
-    Args:
-        api: the cluster.
-        target: the sink.
-        options: of this run.
-        report: takes the messages, in order.
-
-    Returns:
-        Whether events of this sink will be readable; if not, a message of kind `fault` says why.
+    """Prepare the cluster for the sink. Return whether its events will be readable; if not, a message of kind `fault`
+    says why.
 
     Raises:
         SetupError: it cannot be done; nothing was changed except the steps already reported as `done`.

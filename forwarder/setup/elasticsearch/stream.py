@@ -12,17 +12,8 @@ from forwarder.setup.message import Reporter
 async def sync_data_stream(
     cluster: Cluster, name: str, wanted: str | None, options: Options, report: Reporter
 ) -> bool:
-    """Update the data stream `name` to its template, as far as the options say.
-
-    Args:
-        cluster: with the data stream.
-        name: of the data stream.
-        wanted: the fingerprint of the mapping that a new backing index would have.
-        options: of this run.
-        report: takes the messages.
-
-    Returns:
-        Whether events can be written to it.
+    """Update the data stream `name` to its template, as far as the options say. `wanted` is the fingerprint of the
+    mapping that a new backing index would have. Return whether events can be written to it.
 
     Raises:
         SetupError: the rollover or the retention was refused.

@@ -122,7 +122,12 @@ class Kibana:
             self._fail(answer, "import dashboards")
         result = _json(answer)
         return Imported(
-            written=[_written(one) for one in result.get("successResults", [])],
+            written=[
+                Written(
+                    one["type"], one["id"], one.get("destinationId", one["id"]), one.get("overwrite", False)
+                )
+                for one in result.get("successResults", [])
+            ],
             refused=[_refused(one) for one in result.get("errors", [])],
         )
 
@@ -188,15 +193,6 @@ def _words(answer: httpx.Response) -> str:
     """Return its message, shortened."""
     message = _json(answer).get("message")
     return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
-
-
-def _written(result: dict[str, Any]) -> Written:
-    return Written(
-        kind=result["type"],
-        id=result["id"],
-        stored_as=result.get("destinationId", result["id"]),
-        replaced=result.get("overwrite", False),
-    )
 
 
 def _refused(result: dict[str, Any]) -> str:

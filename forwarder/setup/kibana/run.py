@@ -19,16 +19,8 @@ _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "
 
 
 def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter, *, dry_run: bool) -> bool:
-    """Import the objects.
-
-    Args:
-        settings: which Kibana.
-        objects: to import.
-        report: takes the messages, in order.
-        dry_run: report what would be written, and write nothing.
-
-    Returns:
-        Whether Kibana has, or would get, every object; if not, a message of kind `fault` says why.
+    """Import the objects; with `dry_run` only report what would be written. Return whether Kibana has, or would get,
+    every object; if not, a message of kind `fault` says why.
 
     Raises:
         SetupError: it cannot be done; nothing was written.
