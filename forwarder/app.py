@@ -31,6 +31,7 @@ from forwarder.okta.system_log.pages import PATH, SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.ops import listener
 from forwarder.receive.receiver import HookReceiver
+from forwarder.receive.refusals import Refusals
 from forwarder.settings import Settings
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
@@ -75,6 +76,7 @@ class Forwarder:
         self._sinks: dict[str, Sink] = {}
         self._workers: dict[str, Worker] = {}
         self._delivering: dict[str, asyncio.Task[None]] = {}
+        self._refusals = Refusals()
         self._okta: dict[str, OktaOrgRunner] = {}
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -145,7 +147,15 @@ class Forwarder:
         self._delivering[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
     async def _start_ops(self) -> None:
-        self.status = Status(self.store, self._workers, self._okta, self.metrics, self._clock)
+        self.status = Status(
+            self.store,
+            self._workers,
+            self._okta,
+            self._refusals,
+            lambda: self.settings.orgs,
+            self.metrics,
+            self._clock,
+        )
         app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason)
         self.ops = Server(app, self.settings.ops.listen, self._limiter(ListenerLimits(max_connections=100)))
         await self.ops.start()
@@ -154,7 +164,9 @@ class Forwarder:
     async def _start_receiver(self) -> None:
         settings = self.settings.receiver
         tls = tls_context(settings.tls) if settings.tls else None
-        self.receiver = HookReceiver(self.store, self.settings.orgs, settings, self.metrics, self._clock)
+        self.receiver = HookReceiver(
+            self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
+        )
         self.server = Server(self.receiver.app, settings.listen, self._limiter(settings), tls)
         await self.server.start()
         self._stops["receiver"] = self._stop_receiver

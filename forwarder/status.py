@@ -1,32 +1,45 @@
 """The state of every part, for the status page, the metrics and the demo's live view."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
+
+import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
-from forwarder.okta.org import OktaOrgRunner, OktaOrgState
+from forwarder.okta.hooks.watch import HookState
+from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.system_log.reconcile import ReconcileState
+from forwarder.receive.auth import endpoint_path
+from forwarder.receive.refusals import Refusals
+from forwarder.settings import OrgSettings
 from forwarder.store.engine import Store
 from forwarder.store.ledger import SinkLedger
+from forwarder.verdict import problems
 
 
 class Status:
-    """Gathers what the store, the workers and the runners of Okta orgs report."""
+    """Gathers what the store, the workers, the receiver and the runners of Okta orgs report."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
         self,
         store: Store,
         workers: Mapping[str, Worker],
         okta: Mapping[str, OktaOrgRunner],
+        refusals: Refusals,
+        orgs: Callable[[], Mapping[str, OrgSettings]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        """Report on these; `orgs` returns the configured ones, of which `okta` has those with an `api`."""
         self._store = store
         self._workers = workers
         self._okta = okta
+        self._refusals = refusals
+        self._orgs = orgs
         self._metrics = metrics
         self._clock = clock
         self._started = clock.monotonic()
@@ -47,7 +60,7 @@ class Status:
         ledger = await self._store.ledger()
         now = self._clock.now()
         not_ready_reason = self._store.not_ready_reason
-        return {
+        status = {
             "version": version("okta-forwarder"),
             "uptime_seconds": self._clock.monotonic() - self._started,
             "ready": not_ready_reason is None,
@@ -58,8 +71,27 @@ class Status:
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
-            "okta": {name: _okta(runner.state, now) for name, runner in sorted(self._okta.items())},
+            "okta": {name: self._org(name, org, now) for name, org in sorted(self._orgs().items())},
             "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
+        }
+        return {"problems": [msgspec.structs.asdict(problem) for problem in problems(status)], **status}
+
+    def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
+        requests = self._refusals.requests(name, endpoint_path(org), now)
+        runner = self._okta.get(name)
+        state = runner.state if runner else None
+        alerts = state.alerts if state else None
+        return {
+            "api": org.api is not None,
+            "accepted_seconds_ago": seconds_between(requests.accepted_at, now),
+            "refused": requests.refused,
+            "refused_seconds_ago": seconds_between(requests.refused_at, now),
+            "log": _log(state.log, now) if state else None,
+            "hook": _hook(state.hook, now) if state and state.hook else None,
+            "hook_failures": alerts.failures if alerts else 0,
+            "hook_failed_seconds_ago": seconds_between(alerts.failed_at, now) if alerts else None,
+            "hook_failure_reason": alerts.failure_reason if alerts else "",
+            "hook_quota": alerts.quota if alerts else None,
         }
 
     def _sink(self, name: str, sink: SinkLedger, now: Micros) -> dict[str, Any]:
@@ -82,26 +114,22 @@ class Status:
         }
 
 
-def _okta(state: OktaOrgState, now: Micros) -> dict[str, Any]:
-    log, hook = state.log, state.hook
+def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:
     return {
-        "log": {
-            "last_poll_seconds_ago": seconds_between(log.last_poll, now),
-            "complete_up_to_seconds_ago": seconds_between(log.complete_until, now),
-            "missed": log.missed,
-            "restarts": log.restarts,
-            "error": log.error,
-        },
-        "hook_failures": state.alerts.failures,
-        "hook_quota": state.alerts.quota,
-        "hook": None
-        if hook is None
-        else {
-            "id": hook.hook_id,
-            "condition": hook.condition.value,
-            "since_seconds_ago": seconds_between(hook.since, now),
-            "error": hook.error,
-        },
+        "last_poll_seconds_ago": seconds_between(log.last_poll, now),
+        "complete_up_to_seconds_ago": seconds_between(log.complete_until, now),
+        "missed": log.missed,
+        "restarts": log.restarts,
+        "error": log.error,
+    }
+
+
+def _hook(hook: HookState, now: Micros) -> dict[str, Any]:
+    return {
+        "id": hook.hook_id,
+        "condition": hook.condition.value,
+        "since_seconds_ago": seconds_between(hook.since, now),
+        "error": hook.error,
     }
 
 

@@ -15,7 +15,8 @@ ForwarderError
 ├── OktaError                a call of Okta's API failed
 │   ├── OktaRefusedError     Okta refused it; has its status and its code
 │   │   └── HookUnverifiedError  Okta could not verify the hook
-│   └── OktaUnreachableError Okta did not respond, or not in time
+│   ├── OktaUnreachableError Okta did not respond, or not in time
+│   └── OktaTooLargeError    its response is larger than what is read
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
@@ -101,3 +102,7 @@ class HookUnverifiedError(OktaRefusedError):
 
 class OktaUnreachableError(OktaError):
     """Okta did not respond, or not in time."""
+
+
+class OktaTooLargeError(OktaError):
+    """Okta's response is larger than what the forwarder reads into memory."""

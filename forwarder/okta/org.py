@@ -1,6 +1,7 @@
 """Runs what uses one org's API: the watch of its hook, the polling of its System Log, and backfills."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -49,16 +50,14 @@ class OktaOrgRunner:
         self._stopped = False
 
     async def run(self) -> None:
-        """Watch and poll until cancelled. After an unexpected exception it starts again."""
+        """Watch and poll until cancelled. After an unexpected exception each starts again, whatever the other does."""
         try:
-            while True:
-                try:
-                    await self._watch_and_poll()
-                except Exception:  # must not stop the other orgs, nor this org's hook
-                    _logger.exception(
-                        "watching or polling the org failed", action="okta_runner_failed", org=self._org
-                    )
-                await self._clock.sleep(_RETRY_PAUSE)
+            async with asyncio.TaskGroup() as tasks:
+                if self._watch is not None:
+                    # The reconciler should know from its first page on which hook is ours.
+                    await self._attempt(self._watch.check)
+                    tasks.create_task(self._keep_running(self._watch.run))
+                tasks.create_task(self._keep_running(self._reconciler.run))
         finally:
             self._stopped = True
             if self._backfill is not None:
@@ -66,13 +65,18 @@ class OktaOrgRunner:
                 await asyncio.gather(self._backfill, return_exceptions=True)
             await self._api.close()
 
-    async def _watch_and_poll(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            if self._watch is not None:
-                # The reconciler should know from its first page on which hook is ours.
-                await self._watch.check()
-                tasks.create_task(self._watch.run())
-            tasks.create_task(self._reconciler.run())
+    async def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._attempt(work)
+            await self._clock.sleep(_RETRY_PAUSE)
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception:  # must not stop the rest of this org, nor the other orgs
+            _logger.exception(
+                "watching or polling the org failed", action="okta_runner_failed", org=self._org
+            )
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
         """Run a backfill, as `Backfill.run`; cancelling this cancels it.

@@ -23,11 +23,13 @@ class Keyring:
 
     Attributes:
         open_challenge: the verification GET needs no secret, because an org of this path lifts it.
+        path: where its orgs listen.
         default_org: the org to count a request without a valid secret for: the path's only one, else the
             empty name.
     """
 
-    def __init__(self, orgs: Mapping[str, HookEndpointSettings]) -> None:
+    def __init__(self, path: str, orgs: Mapping[str, HookEndpointSettings]) -> None:
+        self.path = path
         self.open_challenge = any(not org.challenge_needs_secret for org in orgs.values())
         self.default_org = next(iter(orgs)) if len(orgs) == 1 else ""
         self._keys = [
@@ -53,10 +55,15 @@ class Keyring:
         return org
 
 
+def endpoint_path(org: HookEndpointSettings) -> str:
+    """Return the path at which requests of `org` are served."""
+    return org.path.rstrip("/") or "/"
+
+
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
     """Build the keyring of every path. An org without secrets has no hook, so it is in none."""
     paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
         if org.secrets:
-            paths.setdefault(org.path.rstrip("/") or "/", {})[name] = org
-    return {path: Keyring(sharing) for path, sharing in paths.items()}
+            paths.setdefault(endpoint_path(org), {})[name] = org
+    return {path: Keyring(path, sharing) for path, sharing in paths.items()}

@@ -34,6 +34,7 @@ from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
+from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 
 Scope = MutableMapping[str, Any]
@@ -84,7 +85,10 @@ class HookReceiver:
         settings: ReceiverSettings,
         metrics: Metrics,
         clock: Clock,
+        refusals: Refusals | None = None,
     ) -> None:
+        """Serve `orgs`; `refusals` is where the status looks."""
+        self._refusals = refusals or Refusals()
         self._store = store
         self._keyrings = keyrings(orgs)
         self._settings = settings
@@ -189,6 +193,7 @@ class HookReceiver:
             org = keyring.default_org
         if method == "GET":
             return self._answer_challenge(org, headers)
+        self._refusals.accept(org, self._clock.now())
         began = scope["state"].get("began", self._clock.monotonic())
         status = await self._handle_post(org, headers, receive)
         self._metrics[org].ack.observe(self._clock.monotonic() - began)
@@ -197,6 +202,7 @@ class HookReceiver:
     def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
         metrics = self._metrics[keyring.default_org]
         metrics.auth_failures[reason].inc()
+        self._refusals.refuse(keyring.path, self._clock.now())
         if scope["method"] == "GET":
             metrics.challenges["unauthorized"].inc()
         client = scope.get("client")

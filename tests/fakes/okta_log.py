@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
+import msgspec
+
+from forwarder.core.errors import OktaError, OktaRefusedError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.time import Micros, to_datetime, to_micros
 from forwarder.okta.api.port import Response
 from tests.fakes.clock import ManualClock
@@ -55,7 +57,8 @@ class LogApi:
         url: the org's, in its links.
         log: what is stored, in that order.
         faults: what the next calls suffer, in turn: a name of REFUSALS, `timeout`, `repeat` (the page begins some
-            events early), or None for nothing.
+            events early), `circle` (the page links to itself), or None for nothing.
+        readable: a page of more events is too large to be read.
         calls: the address of each call.
     """
 
@@ -64,6 +67,7 @@ class LogApi:
     log: list[Stored] = field(default_factory=list)
     faults: deque[str | None] = field(default_factory=deque)
     calls: list[str] = field(default_factory=list)
+    readable: int = 1000
 
     def store(self, *bodies: bytes) -> None:
         """Store these now."""
@@ -79,15 +83,20 @@ class LogApi:
         assert urlsplit(path).path == "/api/v1/logs"
         fault = self.faults.popleft() if self.faults else None
         self._suffer(fault, asked)
-        return (
+        page = (
             self._polled(asked, 2 if fault == "repeat" else 0) if "until" not in asked else self._span(asked)
         )
+        if fault == "circle":
+            return msgspec.structs.replace(page, links={"next": f"{self.url}{path.removeprefix(self.url)}"})
+        return page
 
     def _suffer(self, fault: str | None, asked: Mapping[str, str]) -> None:
         if fault == "timeout":
             raise OktaUnreachableError("no answer in time")
         if fault in REFUSALS and (fault != "gone" or "after" in asked):
             raise OktaRefusedError(*REFUSALS[fault], f"the log is {fault}")
+        if int(asked["limit"]) > self.readable:
+            raise OktaTooLargeError("the page is too large")
 
     def _polled(self, asked: dict[str, str], early: int) -> Response:
         since, limit = _time(asked["since"]), int(asked["limit"])

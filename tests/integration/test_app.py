@@ -114,3 +114,21 @@ async def assert_unchanged(forwarder: Forwarder, directory: Path) -> None:
     assert status == 200
     assert (await written(directory / "old.ndjson", uuid))["event"]["id"] == uuid
     assert forwarder.settings == settings(directory)
+
+
+async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwarder) -> None:
+    async def status() -> Any:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"http://{forwarder.ops.address}/api/status")).json()
+
+    assert (await status())["problems"] == []
+    for seed in range(1, 4):
+        assert (await post(forwarder, "wrong", seed))[1] == 401
+    found = await status()
+    assert [problem["level"] for problem in found["problems"]] == ["critical"]
+    assert "3 requests to acme had no valid secret (401)" in found["problems"][0]["text"]
+    assert "orgs.acme.secrets" in found["problems"][0]["hint"]
+    org = found["okta"]["acme"]
+    assert (org["api"], org["refused"], org["accepted_seconds_ago"], org["log"]) == (False, 3, None, None)
+    assert (await post(forwarder, "old"))[1] == 200
+    assert (await status())["problems"] == []

@@ -15,7 +15,7 @@ import msgspec
 from forwarder import logs
 from forwarder.config_types import Secret
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import OktaError, OktaUnreachableError
+from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.addresses import links_of, target_of
@@ -205,7 +205,8 @@ class OktaClient:
         """Make the error that the caller gets; it contains no secret, whatever Okta said."""
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
-            return OktaUnreachableError(f"{request.method} {self._origin}{request.path}: {failure}{times}")
+            kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
+            return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}")
         secrets = (self._credentials.token or "", self._credentials.private_key)
         clean = msgspec.structs.replace(
             failure,
@@ -219,7 +220,7 @@ class OktaClient:
 def _is_retryable(request: _Request, failure: _Failure) -> bool:
     """Whether another attempt may help and cannot do harm."""
     if isinstance(failure, NoResponseError):
-        return request.is_repeatable or not failure.sent
+        return not failure.too_large and (request.is_repeatable or not failure.sent)
     if failure.status not in _RETRIED:
         return False
     return request.is_repeatable or failure.from_token_endpoint or failure.status == 429

@@ -9,11 +9,13 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 
 
 class NoResponseError(OktaUnreachableError):
-    """No response. `sent` says whether Okta may have received the request and carried it out."""
+    """No response, or none that can be read. `sent` says whether Okta may have received the request and carried it
+    out; with `too_large`, the same request would get the same response."""
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, too_large: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.too_large = too_large
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):

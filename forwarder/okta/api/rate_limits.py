@@ -115,7 +115,7 @@ class RateLimiter:
         """Return Okta's time in seconds since 1970, so that an error of our clock does not matter."""
         try:
             return parsedate_to_datetime(headers["date"]).astimezone(UTC).timestamp()
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):  # also a year or a zone that no calendar has
             return self._clock.now() / SECOND
 
 

@@ -1,7 +1,7 @@
 """HTTP under the SDK, in place of the SDK's own client.
 
 That one follows redirects and sends the credentials along, logs whole requests with their credentials at DEBUG, opens a
-connection per call, and gives the body as text only.
+connection per call, reads bodies of any size, and gives them as text only.
 """
 
 from importlib import import_module
@@ -11,10 +11,18 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.api.rate_limits import RateLimits
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # an address
+
+_LOG_PATH = "/api/v1/logs"
+_MAX_PAGE = 16 << 20
+"""Bytes of a page of the System Log: 1,000 events of 16 kB. An event usually has 3 kB."""
+
+_MAX_BODY = 4 << 20
+"""Bytes of any other body, errors included."""
 
 _Result = tuple[None, "RawResponse | None", str | None, Exception | None]
 
@@ -91,12 +99,16 @@ class Transport:
                 request["method"],
                 # Encoded already: Okta's links are sent unchanged.
                 import_module("yarl").URL(url, encoded=True),
-                headers=request["headers"],
+                headers={**request["headers"], "Accept-Encoding": "gzip"},
                 data=_body(request),
                 allow_redirects=False,
                 proxy=_proxy(url),
             ) as response:
-                content = await response.read()
+                content = await _read(response)
+        except BodyTooLargeError as error:
+            raise NoResponseError(f"the response of {host}: {error}", sent=True, too_large=True) from None
+        except BodyEncodingError as error:
+            raise NoResponseError(f"the response of {host} cannot be read: {error}", sent=True) from None
         except aiohttp.ClientConnectorError as error:
             # aiohttp leaves `os_error` unset if the certificate is the problem.
             why = getattr(error, "certificate_error", None) or error.os_error
@@ -112,12 +124,29 @@ class Transport:
     def _get_session(self, aiohttp: Any) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout), cookie_jar=aiohttp.DummyCookieJar()
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # it would inflate without a bound
             )
             # It would resend on a broken connection: a call that we do not count, with a DPoP proof that Okta accepts
             # only once.
             self._session._retry_connection = False  # noqa: SLF001  # there is no public way
         return self._session
+
+
+async def _read(response: Any) -> bytes:
+    """Read the body of aiohttp's `response`.
+
+    Raises:
+        BodyTooLargeError, BodyEncodingError: it is not read to its end; aiohttp then closes the connection.
+    """
+    is_page = response.status == 200 and response.url.path == _LOG_PATH
+    body = BoundedBody(
+        ",".join(response.headers.getall("content-encoding", ())), _MAX_PAGE if is_page else _MAX_BODY
+    )
+    async for piece in response.content.iter_any():
+        body.feed(piece)
+    return body.finish()
 
 
 def _body(request: dict[str, Any]) -> bytes | None:

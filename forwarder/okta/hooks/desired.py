@@ -1,7 +1,7 @@
 """An event hook as Okta has it, as the operator wants it, and the difference between the two. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -22,6 +22,41 @@ class DesiredHook(msgspec.Struct, frozen=True):
     header: str
     secret: Secret
     filters: Mapping[str, str] | None = None
+
+
+class _AuthScheme(msgspec.Struct):
+    key: str | None = None
+
+
+class _Config(msgspec.Struct):
+    uri: str
+    auth_scheme: _AuthScheme | None = msgspec.field(name="authScheme", default=None)
+    headers: list[dict[str, Any]] | None = None
+
+
+class _Channel(msgspec.Struct):
+    config: _Config
+
+
+class _Filter(msgspec.Struct):
+    entries: list[dict[str, Any]] | None = msgspec.field(name="eventFilterMap", default=None)
+
+
+class _Events(msgspec.Struct):
+    items: frozenset[str]
+    filter: _Filter | None = None
+
+
+class _HookBody(msgspec.Struct):
+    """Every part of a hook that is read here, so that an odd one is found when it arrives. The id is put into paths and
+    searched in events."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
+    name: str
+    status: str
+    verification: str = msgspec.field(name="verificationStatus")
+    channel: _Channel
+    events: _Events
 
 
 class Hook(msgspec.Struct, frozen=True):
@@ -46,20 +81,20 @@ class Hook(msgspec.Struct, frozen=True):
             OktaError: it is not a hook.
         """
         try:
-            config = raw["channel"]["config"]
-            scheme = config.get("authScheme") or {}
-            return cls(
-                id=raw["id"],
-                name=raw["name"],
-                status=raw["status"],
-                verification=raw["verificationStatus"],
-                uri=config["uri"],
-                header=scheme.get("key"),
-                types=frozenset(raw["events"]["items"]),
-                raw=raw,
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise OktaError(f"Okta answered with something that is not an event hook: {error!r}") from None
+            body = msgspec.convert(raw, _HookBody)
+        except msgspec.ValidationError as error:
+            raise OktaError(f"Okta answered with something that is not an event hook: {error}") from None
+        config = body.channel.config
+        return cls(
+            id=body.id,
+            name=body.name,
+            status=body.status,
+            verification=body.verification,
+            uri=config.uri,
+            header=config.auth_scheme.key if config.auth_scheme else None,
+            types=body.events.items,
+            raw=raw,
+        )
 
     @property
     def active(self) -> bool:

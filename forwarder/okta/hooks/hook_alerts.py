@@ -6,7 +6,7 @@ from forwarder import logs
 from forwarder.core.event import Event
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
-from forwarder.okta.system_log.event_details import read_details
+from forwarder.okta.system_log.event_details import EventDetails, read_details
 
 _DELIVERY = "event_hook.delivery"  # written only if a delivery failed
 _QUOTA = ("system.operation.rate_limit.warning", "system.operation.rate_limit.violation")
@@ -23,7 +23,8 @@ class HookAlerts:
     """The alerts of one org, counted since the start of the process.
 
     Attributes:
-        failures: deliveries that Okta reports as failed for good.
+        failures: deliveries to our hook that Okta reports as failed for good.
+        failed_at: when the last one failed, by Okta's clock; `failure_reason` is Okta's text.
         quota: Okta's last message about the quota of hooks; None if there was none.
         quota_at: its time, by Okta's clock.
     """
@@ -34,28 +35,36 @@ class HookAlerts:
         self._unlogged = 0
         self._next_line = dict.fromkeys(_INTERVALS, 0.0)
         self.failures = 0
+        self.failed_at: Micros | None = None
+        self.failure_reason = ""
         self.quota: str | None = None
         self.quota_at: Micros | None = None
 
-    def scan(self, events: Sequence[Event]) -> None:
-        """Look for alerts in `events`, which were just stored, and log one line for all failed deliveries."""
-        reason = ""
+    def scan(self, events: Sequence[Event], hook_id: str) -> None:
+        """Look for alerts in `events`, which were just stored, and log one line for all failed deliveries.
+
+        `hook_id` is our hook's; empty if there is none, or if it is not known yet.
+        """
         for event in events:
             if event.event_type == _DELIVERY:
+                details = read_details(event.body)
+                if _is_other_hooks(event, details, hook_id):
+                    continue
                 self.failures += 1
+                self.failed_at = event.published
                 self._unlogged += 1
-                reason = read_details(event.body).reason[:_MAX_REASON] or reason
+                self.failure_reason = details.reason[:_MAX_REASON] or self.failure_reason
             elif event.event_type in _QUOTA:
                 details = read_details(event.body)
                 if details.debug_data.get("operationRateLimitType") == _HOOK_LIMIT:
                     self._record_quota(event, details.reason[:_MAX_REASON])
         if self._unlogged and self._is_due("hook_delivery_failed"):
             _logger.warning(
-                "Okta stopped trying to deliver some events to a hook; the forwarder reads them from the System Log instead",
+                "Okta stopped trying to deliver some events to our hook; the forwarder reads them from the System Log instead",
                 action="hook_delivery_failed",
                 org=self._org,
                 failures=self._unlogged,
-                last_reason=reason,
+                last_reason=self.failure_reason,
             )
             self._unlogged = 0
 
@@ -79,3 +88,10 @@ class HookAlerts:
             return False
         self._next_line[action] = now + _INTERVALS[action]
         return True
+
+
+def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
+    """Whether the failure is surely that of another hook. Okta documents no shape for these events."""
+    if not hook_id:
+        return True
+    return details.targets_a_hook and hook_id.encode() not in event.body

@@ -10,12 +10,12 @@ from typing import TypeVar
 import msgspec
 
 from forwarder.control import Request
-from forwarder.core.errors import OktaRefusedError
+from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics, StoredEventMetrics
-from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog
+from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 
 PAUSE = 5.0
@@ -157,6 +157,7 @@ class Backfill:
     async def _fetch(self, plan: Plan, report: Report) -> Progress:
         progress = Progress(plan.since)
         link: str | None = None
+        followed: set[str | None] = set()
         minute_ends, calls = 0.0, 0
         while True:
             while reason := await self._wait_reason(minute_ends, calls, plan.calls_per_minute):
@@ -174,6 +175,9 @@ class Backfill:
             report(progress)
             if link is None:
                 return progress
+            if link in followed:
+                raise OktaError(f"{CIRCLE}; then run the same command again to resume the backfill")
+            followed.add(link)
 
     async def _wait_reason(self, minute_ends: float, calls: int, allowed: int | None) -> str | None:
         if allowed is not None and calls >= allowed and self._clock.monotonic() < minute_ends:

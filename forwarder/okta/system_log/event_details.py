@@ -13,12 +13,19 @@ class EventDetails(msgspec.Struct):
 
     debug_context: Any = msgspec.field(name="debugContext", default=None)
     outcome: Any = None
+    target: Any = None
     display_message: Any = msgspec.field(name="displayMessage", default=None)
 
     @property
     def debug_data(self) -> Mapping[str, Any]:
         """`debugContext.debugData`; empty if there is none."""
         return _mapping(_mapping(self.debug_context).get("debugData"))
+
+    @property
+    def targets_a_hook(self) -> bool:
+        """Whether it is about an event hook that it names. (Okta documents no type for that target.)"""
+        targets = self.target if isinstance(self.target, list) else []
+        return any("hook" in str(_mapping(target).get("type")).lower() for target in targets)
 
     @property
     def reason(self) -> str:

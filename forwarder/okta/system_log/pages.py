@@ -7,19 +7,20 @@ There are two ways to read it, and Okta orders each differently:
 - bounded, with `until`: events published in a time range, ordered by that time. The last page has no link.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from forwarder import event_reader
 from forwarder.cooperative import Cooperative
-from forwarder.core.errors import OktaError
+from forwarder.core.errors import OktaError, OktaTooLargeError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros, iso
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, Response
 from forwarder.okta.system_log.event_details import targets_hook
 
 PATH = "/api/v1/logs"
@@ -31,6 +32,11 @@ RETENTION: Micros = timedelta(days=90) // timedelta(microseconds=1)
 
 CURSOR_EXPIRED = {400, 404, 410}
 """The statuses by which Okta refuses a link that it no longer accepts."""
+
+CIRCLE = "a page of the System Log links to one that was read before it; check whether a proxy caches Okta's responses"
+"""Why reading stops: to follow the links would never end."""
+
+_LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
 
 
 class LogPage(msgspec.Struct, frozen=True):
@@ -90,7 +96,8 @@ class SystemLog:
         if until is not None:
             query["until"] = iso(until, "milliseconds")
         query["sortOrder"] = "ASCENDING"
-        return await self._page(PATH, query, hook_id, polling=until is None)
+        address = f"{PATH}?{urlencode(query, quote_via=quote)}"
+        return await self._page(address, hook_id, polling=until is None)
 
     async def next_page(self, link: str, *, polling: bool = True, hook_id: str = "") -> LogPage:
         """Request the page at `link`, the `next_link` of an earlier page.
@@ -98,17 +105,15 @@ class SystemLog:
         Raises:
             OktaError: as `first_page`. A status in CURSOR_EXPIRED means that Okta no longer accepts the link.
         """
-        return await self._page(link, None, hook_id, polling=polling)
+        return await self._page(link, hook_id, polling=polling)
 
     def is_own_link(self, link: str) -> bool:
         """Whether `link` belongs to this log. A link to another address must not get the credentials."""
         return link.startswith(self.url + "?")
 
-    async def _page(
-        self, address: str, query: Mapping[str, str] | None, hook_id: str, *, polling: bool
-    ) -> LogPage:
+    async def _page(self, address: str, hook_id: str, *, polling: bool) -> LogPage:
         requested_at = self._clock.now()
-        answer = await self._api.call("GET", address, query=query)
+        answer, limit = await self._get(address)
         following = urlsplit(answer.links.get("next", "")).query
         # At the address that the operator gave, whatever host the link names.
         next_link = f"{self.url}?{following}" if following else None
@@ -130,8 +135,19 @@ class SystemLog:
             newest=max((event.published for event in events), default=None),
             next_link=next_link,
             requested_at=requested_at,
-            has_more=len(elements) >= self._limit,
+            has_more=len(elements) >= limit,
         )
+
+    async def _get(self, address: str) -> tuple[Response, int]:
+        """Request a page, or fewer events of it while it is too large. Return it and how many events it may have."""
+        limit = self._limit
+        while True:
+            try:
+                return await self._api.call("GET", _LIMIT.sub(str(limit), address)), limit
+            except OktaTooLargeError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 10)
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:

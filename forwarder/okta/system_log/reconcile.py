@@ -19,7 +19,7 @@ from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
-from forwarder.okta.system_log.pages import CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
+from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
 
 REWIND: Micros = 3600 * SECOND
 """How far before the newest event read to start again when the cursor is lost.
@@ -156,7 +156,9 @@ class Reconciler:
         if self._cursor is None:
             self._cursor = await self._load_cursor()
         has_more = True
+        followed: set[str] = set()
         while has_more:
+            followed.add(self._cursor.next_link)
             known = self._hook.hook_id() if self._hook else None
             hook_id = known or self._cursor.hook_id  # the last known id counts until Okta has answered
             page = await self._next_page(self._cursor, hook_id)
@@ -168,6 +170,9 @@ class Reconciler:
                 page = msgspec.structs.replace(page, expected_by_hook=expected)
             self._cursor = await self._store_page(page, self._cursor, hook_id)
             has_more = page.has_more
+            if has_more and page.next_link in followed:
+                self._cursor = self._rewind(self._cursor, CIRCLE)
+                raise OktaError(CIRCLE)
         self.state.last_poll = self._clock.now()
         self._record_success()
         await self._mark_missed()
@@ -228,8 +233,10 @@ class Reconciler:
         )
         batch = page.batch((cursor_name(self._log.org), msgspec.json.encode(cursor).decode()))
         appended = await self._append(batch)
+        if appended.stored:
+            self._record_success()
         self.state.complete_until = cursor.complete_until
-        self.alerts.scan(appended.stored)
+        self.alerts.scan(appended.stored, hook_id)
         await self._metrics.count(appended, len(page.malformed))
         return cursor
 
@@ -238,12 +245,9 @@ class Reconciler:
         # queue, and all of them share the same bodies.
         while True:
             try:
-                appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
+                return await self._store.append(batch, timeout=COMMIT_TIMEOUT)
             except StoreError as error:
                 await self._clock.sleep(self._record_failure(error))
-            else:
-                self._record_success()
-                return appended
 
     async def _mark_missed(self) -> None:
         """Mark what the hook had time to deliver as missed.

@@ -1,8 +1,10 @@
 """Backfills in the runner of an org."""
 
 import asyncio
+from typing import Any
 
 import pytest
+import structlog.testing
 
 from forwarder.core.errors import OktaError
 from forwarder.metrics import Metrics
@@ -26,17 +28,17 @@ class Scene:
         reason: why a backfill waits; None lets it continue.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Any = None) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.reports: list[Plan | Progress] = []
         self.reason: str | None = None
-        api = LogApi(self.clock)
+        self.api = api = LogApi(self.clock)
         api.store(*(event(uuid, NOON - 2 * HOUR + n * 1_000_000) for n, uuid in enumerate("abcdefg")))
         log = SystemLog("acme", URL, api, self.clock, limit=3)
         polling = Reconciler(log, self.store, ReconcileSettings(lookback="1s"), None, Metrics(), self.clock)
         backfills = Backfill(log, self.store, self.clock, Metrics(), self.should_wait, lambda: None)
-        self.runner = OktaOrgRunner("acme", api, None, polling, backfills, self.clock)
+        self.runner = OktaOrgRunner("acme", api, watch, polling, backfills, self.clock)
 
     async def should_wait(self) -> str | None:
         return self.reason
@@ -90,3 +92,30 @@ async def test_the_end_of_the_runner_ends_a_backfill_with_an_error() -> None:
     await asyncio.gather(running, return_exceptions=True)
     with pytest.raises(OktaError, match="run the same command again to resume"):
         await there.backfill()
+
+
+class BrokenWatch:
+    """A hook watch with a defect."""
+
+    state = None
+
+    async def check(self) -> None:
+        raise TypeError("a defect")
+
+    run = check
+
+    def hook_id(self) -> str | None:
+        return None
+
+
+async def test_a_defect_in_the_watch_of_the_hook_does_not_stop_the_system_log() -> None:
+    there = Scene(watch=BrokenWatch())
+    running = asyncio.create_task(there.runner.run())
+    with structlog.testing.capture_logs() as lines:
+        await settle()
+        there.api.store(event("new", there.clock.now()))
+        await there.clock.advance(61)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert there.uuids[-1] == "new"
+    assert {line["action"] for line in lines if line["log_level"] == "error"} == {"okta_runner_failed"}

@@ -1,6 +1,8 @@
 """The client against a server that checks what Okta checks, over a real socket."""
 
 import asyncio
+import gzip
+import resource
 import ssl
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
-from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
+from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from tests.certificates import Certificate
@@ -268,3 +270,40 @@ async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: Certif
             await client.call("GET", LOGS)
         await client.close()
     assert receiver.calls == []
+
+
+@pytest.mark.parametrize("path", [LOGS, HOOKS])
+async def test_a_response_that_inflates_without_end_is_not_held_in_memory(
+    server: OktaServer, client: OktaClient, path: str
+) -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * 200_000_000))
+    server.answers.append(Reply(200, gzip.decompress(bomb), (("content-encoding", "gzip"),)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(OktaTooLargeError, match=f"GET http://127.0.0.1:.*{path}: .*larger than"):
+        await client.call("GET", path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_what_is_encoded_twice_or_unasked_is_no_response(
+    server: OktaServer, client: OktaClient, status: int
+) -> None:
+    twice = Reply(status, gzip.compress(gzip.compress(b"[]")), (("content-encoding", "gzip, gzip"),))
+    server.answers.extend([twice] * PATIENCE.attempts)
+    with pytest.raises(
+        OktaUnreachableError, match="content encoding is 'gzip, gzip', and gzip was requested"
+    ):
+        await passing(clock_of(server), client.call("GET", LOGS))
+    assert {call.headers["accept-encoding"] for call in server.calls} == {"gzip"}
+
+
+async def test_a_compressed_response_is_read(server: OktaServer, client: OktaClient) -> None:
+    server.answers.append(Reply(200, gzip.compress(b'[{"uuid":"1"}]'), (("content-encoding", "gzip"),)))
+    assert (await client.call("GET", LOGS)).content == b'[{"uuid":"1"}]'
+
+
+async def test_an_endless_error_text_is_no_response(server: OktaServer, client: OktaClient) -> None:
+    server.answers.append(Reply(400, b" " * (5 << 20)))
+    with pytest.raises(OktaTooLargeError, match="larger than 4 MiB"):
+        await client.call("GET", LOGS)

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 import structlog.testing
 
@@ -206,3 +207,23 @@ async def test_healing_that_fails_is_tried_again_ever_more_rarely(
         await watch.check()
         await there.clock.advance(60)
     assert watch.state.condition is Condition.LIVE
+
+
+class OddApi(PlainApi):
+    """Answers with hooks that have odd ids."""
+
+    async def call(self, method: str, path: str, **more: Any) -> Any:
+        answer = await super().call(method, path, **more)
+        hooks = answer.json()
+        for hook in hooks if isinstance(hooks, list) else [hooks]:
+            hook["id"] = 5
+        return msgspec.structs.replace(answer, content=msgspec.json.encode(hooks))
+
+
+async def test_an_odd_id_is_an_error_of_the_check_and_nothing_else(there: Scene) -> None:
+    async with OddApi(there.org.settings.url) as there.api:
+        watch = there.watch()
+        await watch.check()
+    assert watch.state.condition is Condition.UNKNOWN
+    assert watch.state.error is not None
+    assert "`$.id`" in watch.state.error

@@ -123,3 +123,19 @@ async def test_no_answer_can_shut_us_out_for_long(limiter: RateLimiter, clock: M
     assert limiter.exhausted
     await clock.advance(2 * WINDOW + 2)
     assert not limiter.exhausted
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 0001 00:00:00 +9999", "Fri, 31 Dec 9999 23:59:59 -9999", "Thu, 01 Jan 2026 00:00:00 +99999999",
+        "Thu, 01 Jan 99999 00:00:00 GMT", "", "now", "\x00",
+    ],
+)  # fmt: skip
+async def test_an_absurd_date_does_not_stop_the_calls(
+    limiter: RateLimiter, clock: ManualClock, date: str
+) -> None:
+    limiter.record_request()
+    limiter.update_from_headers(headers(clock, 0, 30.0) | {"date": date})
+    await clock.advance(2 * WINDOW + 2)
+    assert not limiter.exhausted

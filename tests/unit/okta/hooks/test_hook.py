@@ -180,3 +180,19 @@ def test_old_answers_that_leave_keys_out_can_be_read() -> None:
 def test_what_is_no_hook_is_told(raw: Any) -> None:
     with pytest.raises(OktaError, match="not an event hook"):
         Hook.read(raw)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": 5}, {"id": ""}, {"id": ".."}, {"id": "who1/../x"}, {"id": "who1?x"}, {"id": "x" * 101}, {"id": ["who1"]},
+        {"id": "who1\x1b[2J"}, {"name": 5}, {"name": None}, {"status": {}}, {"verificationStatus": []},
+        {"channel": []}, {"channel": {"config": "x"}}, {"channel": {"config": {"uri": 5}}},
+        {"channel": {"config": {"uri": "x", "authScheme": "x"}}}, {"channel": {"config": {"uri": "x", "headers": ["x"]}}},
+        {"events": {"items": "user.session.start"}}, {"events": {"items": [5]}}, {"events": {"items": [["x"]]}},
+        {"events": {"items": [], "filter": []}}, {"events": {"items": [], "filter": {"eventFilterMap": ["x"]}}},
+    ],
+)  # fmt: skip
+def test_a_hook_with_an_odd_part_is_an_error_of_okta_and_no_defect(change: dict[str, Any]) -> None:
+    with pytest.raises(OktaError, match="not an event hook"):
+        Hook.read(answered() | change)

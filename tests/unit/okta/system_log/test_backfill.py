@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from forwarder.core.errors import OktaRefusedError, OktaUnreachableError, StoreFullError
+from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError, StoreFullError
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
@@ -257,3 +257,12 @@ async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> N
     assert (await there.plan(NOON - 9 * HOUR, NOON - 8 * HOUR, task)).events == 0
     assert (await there.plan(NOON - 2 * HOUR, NOON - HOUR + 4 * HOUR // 1000, task)).events == 4
     assert there.store.events == []
+
+
+async def test_a_page_that_links_to_itself_is_not_followed_without_end(there: Scene) -> None:
+    there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
+    there.api.faults.extend([None, None, "circle", "circle"])
+    with pytest.raises(OktaError, match="links to one that was read before"):
+        await there.fetch(NOON - 3 * HOUR, NOON)
+    await there.fetch(NOON - 3 * HOUR, NOON)
+    assert there.uuids == list("abcdefgh")

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from forwarder.core.errors import OktaError
+from forwarder.core.errors import OktaError, OktaTooLargeError
 from forwarder.core.event import Source
 from forwarder.okta.api.port import Response
 from forwarder.okta.system_log.event_details import targets_hook
@@ -144,3 +144,26 @@ async def test_a_large_page_lets_other_tasks_run() -> None:
         page = await read(b"[" + b",".join(bodies) + b"]")
     assert len(page.expected_by_hook) == 1000
     assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
+
+
+async def test_a_page_that_is_too_large_is_read_in_smaller_ones() -> None:
+    api = LogApi(ManualClock(), readable=10)
+    api.store(*(event(f"u{n}", NOON + n) for n in range(25)))
+    log = SystemLog("acme", URL, api, api.clock, limit=1000)
+    page = await log.first_page(NOON)
+    uuids = [one.uuid for one in page.events]
+    while page.has_more:
+        assert page.next_link is not None
+        page = await log.next_page(page.next_link)
+        uuids += [one.uuid for one in page.events]
+    assert uuids == [f"u{n}" for n in range(25)]
+    api.readable = 1000
+    assert page.next_link is not None
+    await log.next_page(page.next_link)
+    assert "limit=1000" in api.calls[-1]
+
+
+async def test_a_single_event_that_is_too_large_is_an_error() -> None:
+    api = LogApi(ManualClock(), readable=0)
+    with pytest.raises(OktaTooLargeError):
+        await SystemLog("acme", URL, api, api.clock).first_page(NOON)

@@ -396,3 +396,49 @@ async def test_failed_deliveries_and_the_quota_are_logged_without_a_line_for_eac
         assert actions(logged, "warning")[2:] == ["hook_delivery_failed"]
         assert reader.alerts.failures == 3
         assert reader.alerts.quota == f"{limit}.warning: 70 %"
+
+
+async def test_a_page_that_links_to_itself_is_not_followed_without_end_and_loses_nothing(
+    there: Scene, logged: list[EventDict]
+) -> None:
+    async with there.running() as reader:
+        there.happen(*"abcdefgh")
+        there.api.faults.extend([None, "circle"])
+        await there.clock.advance(60)
+        calls = len(there.api.calls)
+        assert actions(logged, "warning") == ["reconcile_restarted", "reconcile_failed"]
+        assert reader.state.error is not None
+        assert "links to one that was read before" in reader.state.error
+        await there.clock.advance(1)
+        assert len(there.api.calls) > calls
+        assert reader.state.error is None
+    assert there.store.uuids == list("abcdefgh")
+
+
+async def test_a_server_that_always_links_to_itself_is_asked_ever_less_often(there: Scene) -> None:
+    there.api.faults.extend(["circle"] * 1000)
+    async with there.running():
+        there.happen(*"abcdefgh")
+        await there.clock.advance(3600)
+    assert len(there.api.calls) < 150
+
+
+async def test_only_failed_deliveries_to_our_hook_count(there: Scene) -> None:
+    def target(hook_id: str) -> list[dict[str, str]]:
+        return [{"id": hook_id, "type": "EventHook", "displayName": "a hook"}]
+
+    async with there.running(poll="10s") as reader:
+        there.happen("a", "b", eventType="event_hook.delivery", target=target("who1another2hook"))
+        there.happen("c", eventType="event_hook.delivery", target=target(HOOK))
+        there.happen("d", eventType="event_hook.delivery", target=[{"id": "x", "type": "User"}])
+        await there.clock.advance(10)
+        assert reader.alerts.failures == 2
+        assert reader.alerts.failed_at == NOON
+
+
+async def test_without_a_hook_of_ours_no_failed_delivery_counts(there: Scene) -> None:
+    there.hook = None
+    async with there.running(poll="10s") as reader:
+        there.happen("a", eventType="event_hook.delivery")
+        await there.clock.advance(10)
+        assert reader.alerts.failures == 0

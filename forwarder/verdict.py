@@ -1,0 +1,98 @@
+"""What is wrong with the whole forwarder, the worst first, each with what to do about it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+_RECENT = 3600.0
+"""Seconds for which a delivery that Okta gave up on is a problem: its event has come by the System Log meanwhile."""
+
+_FEW = 3
+"""Fewer refused requests than this, from a hook that worked before, may well come from another sender."""
+
+
+class Level(StrEnum):
+    """How bad a problem is."""
+
+    CRITICAL = "critical"
+    """Events are lost, or may be."""
+    WARNING = "warning"
+    """Events are late, or wait in the store."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong; `hint` says what to do."""
+
+    level: Level
+    text: str
+    hint: str
+
+
+_HOOK_HINTS = {
+    "unverified": "run `forwarder hooks verify`",
+    "inactive": "run `forwarder hooks sync`, if it was not deactivated on purpose",
+    "missing": "run `forwarder hooks sync`, which creates it",
+}
+
+
+def problems(status: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong, the worst first; empty if all is well.
+
+    Args:
+        status: as `Status.gather` returns it, times in seconds.
+    """
+    found = [
+        *_store_problems(status),
+        *(problem for name, org in status["okta"].items() for problem in _org_problems(name, org)),
+        *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
+    ]
+    return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
+
+
+def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    if not status["ready"]:
+        reason = status["not_ready_reason"]
+        hint = (
+            "fix that; Okta sends each event twice at most, and `forwarder backfill` fetches what was refused"
+        )
+        yield Problem(Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint)
+    if not status["balanced"]:
+        hint = "keep a copy of the store file and report this as a bug"
+        yield Problem(Level.CRITICAL, "the ledger does not balance", hint)
+
+
+def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
+    refused = org["refused"]
+    if refused:
+        accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
+        plural = "requests" if refused > 1 else "request"
+        text = f"{refused:,} {plural} to {name} had no valid secret (401) and {accepted}; Okta never repeats them"
+        send = (
+            f"`forwarder hooks sync --org {name} --resend-secret`"
+            if org["hook"]
+            else "the hook in Okta's console"
+        )
+        hint = f"make Okta send one of `orgs.{name}.secrets`: {send}; if Okta was not the sender, see `secret_refused` in the log"
+        few = org["accepted_seconds_ago"] is not None and refused < _FEW
+        yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint)
+    hook, log = org["hook"], org["log"]
+    if hook and hook["condition"] in _HOOK_HINTS:
+        text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
+        yield Problem(Level.WARNING if log else Level.CRITICAL, text, _HOOK_HINTS[hook["condition"]])
+    elif hook and hook["error"]:
+        yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"])
+    if log and log["error"]:
+        yield Problem(Level.WARNING, f"the System Log of {name} is not read", log["error"])
+    failed_ago = org["hook_failed_seconds_ago"]
+    if failed_ago is not None and failed_ago < _RECENT:
+        text = f"Okta gave up {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"
+        hint = "their events were read from the System Log; `forwarder gaps` lists them"
+        yield Problem(Level.WARNING, text, hint)
+
+
+def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
+    if sink["state"] not in ("running", "idle"):
+        text = f"events wait in the store, because {name} is {sink['state']}"
+        yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try")

@@ -1,0 +1,103 @@
+from typing import Any
+
+import pytest
+
+from forwarder.verdict import Level, Problem, problems
+
+ORG: dict[str, Any] = {
+    "api": True,
+    "accepted_seconds_ago": 5.0,
+    "refused": 0,
+    "refused_seconds_ago": None,
+    "log": {"error": None},
+    "hook": {"condition": "live", "error": None},
+    "hook_failures": 0,
+    "hook_failed_seconds_ago": None,
+    "hook_failure_reason": "",
+    "hook_quota": None,
+}
+SINK: dict[str, Any] = {"state": "running", "last_error": None}
+
+
+def verdict(
+    org: dict[str, Any] | None = None, sink: dict[str, Any] | None = None, **status: Any
+) -> list[Problem]:
+    whole: dict[str, Any] = {
+        "ready": True,
+        "not_ready_reason": None,
+        "balanced": True,
+        "okta": {"acme": ORG | (org or {})},
+        "sinks": {"siem": SINK | (sink or {})},
+    }
+    return problems(whole | status)
+
+
+def test_nothing_is_wrong_where_everything_works() -> None:
+    assert verdict() == []
+    assert verdict(org={"api": False, "log": None, "hook": None}) == []
+    assert verdict(sink={"state": "idle"}) == []
+
+
+def test_it_is_never_green_while_okta_is_refused() -> None:
+    (problem,) = verdict(org={"refused": 13, "accepted_seconds_ago": None})
+    assert problem.level is Level.CRITICAL
+    assert problem.text == (
+        "13 requests to acme had no valid secret (401) and none was accepted; Okta never repeats them"
+    )
+    assert "forwarder hooks sync --org acme --resend-secret" in problem.hint
+
+
+def test_without_an_api_the_hook_is_changed_in_oktas_console() -> None:
+    (problem,) = verdict(
+        org={"refused": 1, "accepted_seconds_ago": None, "api": False, "log": None, "hook": None}
+    )
+    assert problem.level is Level.CRITICAL
+    assert "`orgs.acme.secrets`: the hook in Okta's console" in problem.hint
+
+
+@pytest.mark.parametrize(("refused", "level"), [(1, Level.WARNING), (2, Level.WARNING), (3, Level.CRITICAL)])
+def test_a_stray_request_to_a_hook_that_works_is_only_a_warning(refused: int, level: Level) -> None:
+    (problem,) = verdict(org={"refused": refused})
+    assert problem.level is level
+    assert "none was accepted since" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("condition", "command"),
+    [("unverified", "hooks verify"), ("inactive", "hooks sync"), ("missing", "hooks sync")],
+)
+def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(
+    condition: str, command: str
+) -> None:
+    (problem,) = verdict(org={"hook": {"condition": condition, "error": None}})
+    assert (problem.level, condition in problem.text, command in problem.hint) == (Level.WARNING, True, True)
+
+
+def test_a_hook_that_cannot_be_checked_is_named() -> None:
+    (problem,) = verdict(org={"hook": {"condition": "unknown", "error": "Okta refuses the token"}})
+    assert problem == Problem(Level.WARNING, "the hook of acme cannot be checked", "Okta refuses the token")
+
+
+def test_failed_deliveries_of_the_last_hour_are_named() -> None:
+    failed = {"hook_failures": 9, "hook_failed_seconds_ago": 60.0, "hook_failure_reason": "HTTP status 401"}
+    (problem,) = verdict(org=failed)
+    assert problem.text == "Okta gave up 9 deliveries to the hook of acme: HTTP status 401"
+    assert "forwarder gaps" in problem.hint
+    assert verdict(org=failed | {"hook_failed_seconds_ago": 4000.0}) == []
+
+
+def test_a_sink_that_does_not_deliver_is_named_with_its_error() -> None:
+    (problem,) = verdict(sink={"state": "paused", "last_error": "401: set `api_key`"})
+    assert (problem.level, problem.hint) == (Level.WARNING, "401: set `api_key`")
+
+
+def test_the_worst_comes_first() -> None:
+    found = verdict(
+        org={"log": {"error": "timeout"}},
+        sink={"state": "retrying"},
+        ready=False,
+        not_ready_reason="full",
+        balanced=False,
+    )
+    assert [problem.level.value for problem in found] == ["critical", "critical", "warning", "warning"]
+    assert "full" in found[0].text
