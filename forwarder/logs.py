@@ -6,11 +6,14 @@ per event, and never an event's body.
 """
 
 import logging
+import os
 import sys
+from typing import Any
 
 import structlog
 
 from forwarder.core.ports import Clock
+from forwarder.core.printable import printable, printable_line
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -30,8 +33,11 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(event_key="message")
+    # JSON escapes what could steer a terminal.
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if as_json
+        else [_make_printable, structlog.dev.ConsoleRenderer(event_key="message", colors=_has_colors())]
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -47,7 +53,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -58,6 +64,17 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     # These log each failed try; the worker logs once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+
+def _make_printable(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = printable(value) if name == "exception" else printable_line(value)
+    return line
+
+
+def _has_colors() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
 def get(room: str) -> Logger:

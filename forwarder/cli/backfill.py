@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.common import choose_org, config_option, load_settings
+from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError, StoreError
@@ -77,10 +78,10 @@ def backfill(
     finally:
         output.close()
     if stopped:
-        click.secho("Stopped. Run the same command again to resume.", fg="yellow", err=True)
+        echo("Stopped. Run the same command again to resume.", fg="yellow", err=True)
         raise SystemExit(1)
     if output.last is not None:
-        click.secho(f"Fetched: {_describe(output.last)}.", fg="green")
+        echo(f"Fetched: {_describe(output.last)}.", fg="green")
 
 
 def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micros]:
@@ -93,7 +94,7 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
     if until <= now - RETENTION:
         raise click.UsageError("Okta keeps 90 days of its log; the whole range is older")
     if since < now - RETENTION:
-        click.secho("Okta keeps 90 days of its log; the backfill starts there.", fg="yellow", err=True)
+        echo("Okta keeps 90 days of its log; the backfill starts there.", fg="yellow", err=True)
     return max(since, now - RETENTION), until
 
 
@@ -136,11 +137,10 @@ class _Output:
 
     def __init__(self) -> None:
         from rich import progress as rich
-        from rich.console import Console
 
         columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
         text = rich.TextColumn("{task.description}")
-        self._bar = rich.Progress(*columns, text, console=Console(stderr=True))
+        self._bar = rich.Progress(*columns, text, console=console(stderr=True))
         self.last: Progress | None = None
 
     def show_json(self, report: Any) -> None:
@@ -176,18 +176,18 @@ def _print_plan(plan: "Plan") -> None:
     since, until = iso(plan.since, "seconds"), iso(plan.until, "seconds")
     if plan.polled_until is not None:
         polled = iso(plan.polled_until, "seconds")
-        click.echo(f"Events after {polled} are left to the forwarder's own polling.")
+        echo(f"Events after {polled} are left to the forwarder's own polling.")
     if plan.since >= plan.until:
-        click.secho("There is nothing to fetch.", fg="green")
+        echo("There is nothing to fetch.", fg="green")
         return
     if plan.began < plan.since:
-        click.echo(f"The last backfill stopped at {since}; it resumes there.")
+        echo(f"The last backfill stopped at {since}; it resumes there.")
     calls = -(-plan.events // LIMIT) + 1
     text = f"{since} to {until}: roughly {plan.events:,} events in {calls:,} calls"
     if plan.calls_per_minute is not None:
         duration = _duration(calls / plan.calls_per_minute)
         text += f", {plan.calls_per_minute:,} a minute by our share of Okta's rate limit: {duration}"
-    click.echo(f"{text}.")
+    echo(f"{text}.")
 
 
 def _describe(progress: "Progress") -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
+from forwarder.cli.terminal import echo
+from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.desired import Difference, Hook, Plan
 
 _MAX_LINES = 20
@@ -20,36 +20,36 @@ def steps(plan: Plan) -> str:
 def print_state(hook: Hook) -> None:
     """Print the state of `hook`."""
     sign, colour = ("✓", "green") if hook.live else ("!", "yellow")
-    click.secho(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
+    echo(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
 
 
 def title(hook: Hook) -> str:
     """Return its name and its id."""
-    return f"{hook.name} ({hook.id})"
+    return f"{printable_line(hook.name)} ({hook.id})"
 
 
 def print_hook(hook: Hook) -> None:
     """Print `hook` without the values of custom headers, which may be secrets."""
     print_state(hook)
-    click.echo(f"  URL                    {hook.uri}")
-    click.echo(f"  authentication field   {hook.header or 'none: Okta sends no secret'}")
+    echo(f"  URL                    {hook.uri}")
+    echo(f"  authentication field   {hook.header or 'none: Okta sends no secret'}")
     for header in hook.custom_headers:
-        click.echo(f"  custom header          {header.get('key')}")
-    click.echo(f"  events                 {len(hook.types)}")
+        echo(f"  custom header          {header.get('key')}")
+    echo(f"  events                 {len(hook.types)}")
     for name in sorted(hook.types):
         expression = hook.filters.get(name)
-        click.echo(f"    {name}" + (f"   if {expression}" if expression else ""))
+        echo(f"    {name}" + (f"   if {expression}" if expression else ""))
 
 
 def print_differences(differences: Iterable[Difference]) -> None:
     """Print what would be removed and what would be added."""
     for each in differences:
-        click.echo(f"  {each.what}")
+        echo(f"  {each.what}")
         for sign, colour, lines in (("-", "red", each.has), ("+", "green", each.wants)):
             for line in lines[:_MAX_LINES]:
-                click.secho(f"    {sign} {line}", fg=colour)
+                echo(f"    {sign} {line}", fg=colour)
             if len(lines) > _MAX_LINES:
-                click.secho(f"    {sign} … and {len(lines) - _MAX_LINES} more", fg=colour)
+                echo(f"    {sign} … and {len(lines) - _MAX_LINES} more", fg=colour)
 
 
 def hook_as_json(hook: Hook) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import click
 from forwarder.cli.common import config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
+from forwarder.cli.terminal import count, echo
 from forwarder.core.errors import OktaError
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
 from forwarder.okta.hooks.desired import DesiredHook, Hook, Plan, plan
@@ -50,15 +51,14 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
     async def run(admin: HookAdmin) -> None:
         found = await admin.all()
         if as_json:
-            click.echo(json.dumps([hook_as_json(hook) for hook in found], indent=2))
+            echo(json.dumps([hook_as_json(hook) for hook in found], indent=2))
             return
         for hook in found:
-            mark = click.style("✓" if hook.live else "✗", fg="green" if hook.live else "red")
-            click.echo(
-                f"{mark} {title(hook)}  {hook.status} {hook.verification}  {len(hook.types)} types  {hook.uri}"
-            )
+            mark, color = ("✓", "green") if hook.live else ("✗", "red")
+            what = f"{hook.status} {hook.verification}  {count(len(hook.types), 'type')}  {hook.uri}"
+            echo(f"{mark} {title(hook)}  {what}", fg=color)
         if not found:
-            click.echo(f"{selection.name} has no event hook; `forwarder hooks sync` creates ours.")
+            echo(f"{selection.name} has no event hook; `forwarder hooks sync` creates ours.")
 
     _run(selection, run)
 
@@ -76,16 +76,14 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
         differences = plan(desired, hook).differences
         if as_json:
             differing = [{"what": each.what, "has": each.has, "wants": each.wants} for each in differences]
-            click.echo(json.dumps(hook_as_json(hook) | {"differences": differing}, indent=2))
+            echo(json.dumps(hook_as_json(hook) | {"differences": differing}, indent=2))
         else:
             print_hook(hook)
             if differences:
-                click.secho(
-                    "It differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow"
-                )
+                echo("It differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow")
                 print_differences(differences)
         if not hook.live:
-            click.secho(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
+            echo(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
             raise SystemExit(1)
 
     _run(selection, run)
@@ -149,12 +147,12 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
         if hook.active:
             check_quota(await admin.all(), hook)
         if dry_run:
-            click.echo(f"Dry run: Okta would send its challenge to {hook.uri}, for {title(hook)}.")
+            echo(f"Dry run: Okta would send its challenge to {hook.uri}, for {title(hook)}.")
             return
         hook = await admin.verify(hook)
         print_state(hook)
         if not hook.live:
-            click.secho("`forwarder hooks sync` activates it.", fg="yellow", err=True)
+            echo("`forwarder hooks sync` activates it.", fg="yellow", err=True)
             raise SystemExit(1)
 
     _run(selection, run)
@@ -171,9 +169,9 @@ def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: b
     async def run(admin: HookAdmin) -> None:
         hook = await _existing(admin, selection)
         if not hook.active:
-            click.echo(f"{title(hook)} is already INACTIVE.")
+            echo(f"{title(hook)} is already INACTIVE.")
         elif dry_run:
-            click.echo(f"Dry run: would deactivate {title(hook)}, which is {hook.status}.")
+            echo(f"Dry run: would deactivate {title(hook)}, which is {hook.status}.")
         else:
             print_state(await admin.deactivate(hook))
 
@@ -192,14 +190,14 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
     async def run(admin: HookAdmin) -> None:
         hook = await _existing(admin, selection)
         if dry_run:
-            click.echo(
+            echo(
                 f"Dry run: would delete {title(hook)}, which posts {len(hook.types)} event types to {hook.uri}."
             )
             return
         if not yes:
             click.confirm(f"Delete {title(hook)} in {selection.name} for good?", abort=True)
         await admin.delete(hook)
-        click.secho(f"✓ Deleted {title(hook)}.", fg="green")
+        echo(f"✓ Deleted {title(hook)}.", fg="green")
 
     _run(selection, run)
 
@@ -238,16 +236,16 @@ async def _apply(
 
     if made.is_empty:
         assert hook is not None
-        click.secho(f"{title(hook)} is up to date.", fg="green")
+        echo(f"{title(hook)} is up to date.", fg="green")
         return
-    click.echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
+    echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
     print_differences(made.differences)
     if hook is None or not hook.live:
         check_quota(await admin.all(), hook)
     if (made.create or made.replace) and not force and (note := await probe_receiver(desired)):
-        click.secho(f"! {note}", fg="yellow", err=True)
+        echo(f"! {note}", fg="yellow", err=True)
     if dry_run:
-        click.echo(f"Dry run: would {steps(made)} the hook.")
+        echo(f"Dry run: would {steps(made)} the hook.")
         return
     print_state(await admin.apply(made, desired, hook))
-    click.echo("It can take Okta several minutes to apply a change.")
+    echo("It can take Okta several minutes to apply a change.")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, SettingsError
 
 
@@ -23,12 +24,12 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            click.secho("The configuration has problems:", fg="red", err=True)
+            echo("The configuration has problems:", fg="red", err=True)
             for problem in error.problems:
-                click.echo(f"  {problem}", err=True)
+                echo(f"  {problem}", err=True)
             ctx.exit(2)
         except ForwarderError as error:
-            click.secho(str(error), fg="red", err=True)
+            echo(str(error), fg="red", err=True)
             ctx.exit(1)
 
 

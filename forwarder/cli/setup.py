@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
     from forwarder.settings import Settings
@@ -163,6 +164,6 @@ def show(kind: "Kind", text: str) -> None:
     """Print a message of a setup command."""
     if kind == "diff":
         for line in text.splitlines():
-            click.secho(f"    {line}", fg=_DIFF.get(line[:1]))
+            echo(f"    {line}", fg=_DIFF.get(line[:1]))
         return
-    click.secho(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "fault")
+    echo(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "fault")

@@ -1,0 +1,47 @@
+"""How commands print. Nothing that comes from outside can steer the terminal, and NO_COLOR (no-color.org) holds."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forwarder.core.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+    from rich.text import Text
+
+
+def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
+    """Print `text` and a newline, to stderr if `err`; in the colour `fg` on a terminal."""
+    click.secho(printable(text), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, as in "1 type" and "2,000 types"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a console for tables and progress, which takes no markup from texts.
+
+    Piped lines are as long as they need, so that they can be searched and cut.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        # Before the width of a table's cell is measured.
+        def render_str(self, text: str, **options: Any) -> "Text":
+            return super().render_str(printable(text), **options)
+
+        def render(self, *renderable: Any) -> "Iterable[Segment]":
+            for segment in super().render(*renderable):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    safe = SafeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not safe.is_terminal:
+        safe.width = 10_000
+    return safe

@@ -1,0 +1,27 @@
+"""Makes text from outside safe for a terminal: events, hooks' names and sinks' errors can hold what senders chose."""
+
+import re
+
+# C0 and C1 controls, without newline and tab; marks and overrides of direction; separators of lines; lone surrogates,
+# which cannot be encoded; invisible characters that hide text.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """Replace every character that could steer a terminal, or hide text, by its escape; newlines and tabs stay."""
+    return _UNSAFE.sub(_escape, text)
+
+
+def printable_line(text: str) -> str:
+    """As `printable`, and newlines and tabs are escaped too: one value stays in one line and column."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

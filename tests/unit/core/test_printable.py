@@ -1,0 +1,44 @@
+import unicodedata
+
+import pytest
+
+from forwarder.core.printable import printable, printable_line
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("a\rb\bc\x00", r"a\x0db\x08c\x00"),
+        ("\x9b31m\x85\x7f", r"\x9b31m\x85\x7f"),
+        ("\u202eevil\u202c\u2066x\u2069\u200f", r"\u202eevil\u202c\u2066x\u2069\u200f"),
+        ("\u2028\u2029\ufeff\u200b", r"\u2028\u2029\ufeff\u200b"),
+        ("\ud800 \U000e0041", r"\ud800 \U000e0041"),
+    ],
+)
+def test_what_steers_a_terminal_or_hides_text_is_escaped(text: str, safe: str) -> None:
+    assert printable(text) == printable_line(text) == safe
+
+
+@pytest.mark.parametrize("text", ["", "plain", "Grüße, 世界 🎉 e\u0301", "two\nlines\tand a tab", "\\x1b"])
+def test_ordinary_text_is_kept(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_one_value_stays_in_one_line() -> None:
+    assert printable_line("a\nb\tc\r\n") == r"a\nb\tc\x0d\n"
+
+
+def test_no_control_or_format_character_passes() -> None:
+    kept = {
+        code
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp", "Cs") and printable(chr(code)) == chr(code)
+    }
+    assert kept == {ord("\n"), ord("\t")}
+    for bidirectional in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
+        marks = [
+            chr(code) for code in range(0x110000) if unicodedata.bidirectional(chr(code)) == bidirectional
+        ]
+        assert marks
+        assert all(printable(mark) != mark for mark in marks)
