@@ -43,7 +43,8 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 	$(BIN)/forwarder demo
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
-# the quick tests run. Then come the tests that run for a set time or wait, side by side; last, alone, those that measure.
+# the quick tests run. Then come the tests that run for a set time or wait, side by side; last those of the real servers, of
+# which each of two workers starts its own.
 test: ## set up and run all checks and all tests, the real servers included
 	@echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check coverage
@@ -58,7 +59,7 @@ quick: setup ## run every test that needs no real server, in about a minute
 	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)
 
 coverage: setup ## the quick tests, with the coverage of the package held to its floor
-	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage $(ARGS)
+	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
@@ -68,7 +69,7 @@ fuzz chaos: setup
 	$(BIN)/pytest -q tests/$@
 
 slow: setup
-	$(BIN)/pytest -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15
+	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 --numprocesses=2 --dist=loadfile
 
 check: setup ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
