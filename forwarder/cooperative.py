@@ -1,7 +1,11 @@
 """Long computations on the event loop, in steps between which other tasks run."""
 
 import asyncio
+from collections.abc import Generator
 from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 HOLD_SECONDS = 0.002
 """How long a step may hold the event loop. 20 ms is the bound, but an answer to Okta takes several turns."""
@@ -19,3 +23,15 @@ class Cooperative:
         if perf_counter() - self._since >= self._hold_seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()
+
+
+async def run_in_steps(steps: Generator[None, None, T]) -> T:
+    """Run a generator that yields after each short step; return its result."""
+    cooperative = Cooperative()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await cooperative.yield_if_due()

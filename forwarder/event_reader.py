@@ -1,42 +1,63 @@
-"""Reads the events of a JSON list: of a POST from Okta, or of a page of the System Log."""
+"""Reads the events of a JSON list: of a POST from Okta, or of a page of the System Log.
 
-import asyncio
+An element that cannot be read costs only itself: it becomes a malformed event, and its neighbours are events.
+"""
+
 from collections.abc import Sequence
 
 import msgspec
 
-from forwarder.cooperative import Cooperative
+from forwarder.cooperative import Cooperative, run_in_steps
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.event import Event, MalformedEvent, Source, decode_leniently, read_event
+from forwarder.core.event import Event, MalformedEvent, Source, read_event, replace_lone_surrogates_in_steps
 from forwarder.core.time import Micros
+from forwarder.json_scanner import check_end, scan_list
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+# msgspec splits a text ten times as fast as the scanner, but holds the event loop meanwhile.
+_SPLIT_AT_ONCE = 4 * 1024 * 1024  # bytes
+_MAX_COMMAS = 100_000
+"""A text of at most so many bytes and commas is split at once: in 7 ms for 3 MB of events, or for 100,000 short elements."""
+
+_LARGE_EVENT = 262_144
+"""An element with more bytes is searched for lone surrogates in steps."""
+
+# A text with far more elements than could be events is rejected, or it would become millions of dead letters.
+_SMALLEST_EVENT = 60  # bytes
+_ALWAYS_ALLOWED = 1_000  # elements
+
+
+def can_be_split_at_once(text: bytes) -> bool:
+    """Whether msgspec would split `text` without holding the event loop for long."""
+    if len(text) <= _MAX_COMMAS:
+        return True
+    return len(text) <= _SPLIT_AT_ONCE and text.count(b",") <= _MAX_COMMAS
+
+
+def most_elements(text: bytes) -> int:
+    """Return how many elements a list of events in `text` may have."""
+    return _ALWAYS_ALLOWED + len(text) // _SMALLEST_EVENT
 
 
 async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
     """Split a JSON list into its elements, each byte for byte.
 
     Raises:
-        msgspec.MsgspecError: `text` is not a JSON list.
-        RecursionError: it is nested too deeply.
+        JsonStructureError: `text` is not a JSON list, or has far more elements than could be events.
     """
-    try:
-        return _decode_list(text)
-    except msgspec.MsgspecError:
-        return await asyncio.to_thread(_split_leniently, text)
-
-
-def _split_leniently(text: bytes) -> list[bytes]:
-    elements, repaired = decode_leniently(_decode_list, text, limit=None)
-    originals = []
-    at = repaired.find(b"[") + 1
-    for element in elements:
-        inner = bytes(element)
-        # Only blanks and a comma stand before it, and no element begins with those.
-        at = repaired.find(inner, at)
-        originals.append(text[at : at + len(inner)])
-        at += len(inner)
-    return originals
+    if can_be_split_at_once(text):
+        try:
+            split = _decode_list(text)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # only the scanner finds out whether it is the list that is wrong, or an element
+        else:
+            if len(split) <= most_elements(text):
+                return split
+    elements: list[bytes] = []
+    end = await run_in_steps(scan_list(text, 0, elements, most_elements(text)))
+    check_end(text, end)
+    return elements
 
 
 async def read_events(
@@ -53,8 +74,18 @@ async def read_events(
     cooperative = Cooperative()
     for element in elements:
         body = bytes(element)  # a copy: a slice would keep the whole text alive as long as one event
+        repaired = None
+        if len(body) > _LARGE_EVENT:
+            repaired = await run_in_steps(replace_lone_surrogates_in_steps(body))
         try:
-            event = read_event(body, org=org, source=source, received_at=received_at, envelope_id=envelope_id)
+            event = read_event(
+                body,
+                org=org,
+                source=source,
+                received_at=received_at,
+                envelope_id=envelope_id,
+                repaired=repaired,
+            )
             events.append(event)
         except NotAnEventError as error:
             malformed.append(MalformedEvent(org, received_at, envelope_id, str(error), body))

@@ -3,6 +3,7 @@
 ForwarderError
 ├── SettingsError            the configuration has problems; lists all of them
 ├── NotAnEventError          an element of an envelope or page is malformed
+├── JsonStructureError       a text does not hold the JSON list that it should
 ├── UnmappableError          no document can be made of an event
 ├── BadRequestError          a POST that is not an event hook; has the status of the response
 ├── StoreError               the store cannot be used
@@ -36,6 +37,10 @@ class SettingsError(ForwarderError):
 
 class NotAnEventError(ForwarderError):
     """An element of an envelope or page is malformed."""
+
+
+class JsonStructureError(ForwarderError):
+    """A text does not hold the JSON list that it should, whatever its elements are."""
 
 
 class UnmappableError(ForwarderError):

@@ -1,7 +1,7 @@
 """An event: one Okta LogEvent, with its raw JSON bytes as received; and how such JSON is decoded leniently."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -83,12 +83,27 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
 
     Only the first `limit` escapes of surrogates are examined. None examines all: 1 s for 10 MiB of nothing else.
     """
+    steps = replace_lone_surrogates_in_steps(text, limit)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        repaired: bytes | None = end.value
+        return repaired
+
+
+def replace_lone_surrogates_in_steps(
+    text: bytes, limit: int | None = None
+) -> Generator[None, None, bytes | None]:
+    """As `replace_lone_surrogates`; yields after every 1,000 escapes, 0.5 ms."""
     repaired: bytearray | None = None
     searchable = text.replace(rb"\\", b"__")  # an escaped backslash before `ud800` makes it plain letters
-    for match in islice(_ESCAPE.finditer(searchable), limit):
+    for number, match in enumerate(islice(_ESCAPE.finditer(searchable), limit), 1):
         if match["lone"]:
             repaired = bytearray(text) if repaired is None else repaired
             repaired[match.start() : match.end()] = _REPLACEMENT
+        if number % 1_000 == 0:
+            yield
     return None if repaired is None else bytes(repaired)
 
 
@@ -122,17 +137,29 @@ class _Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-def read_event(body: bytes, *, org: str, source: Source, received_at: Micros, envelope_id: str = "") -> Event:
-    """Read one LogEvent.
+def read_event(
+    body: bytes,
+    *,
+    org: str,
+    source: Source,
+    received_at: Micros,
+    envelope_id: str = "",
+    repaired: bytes | None = None,
+) -> Event:
+    """Read one LogEvent. `repaired` is its `body` without lone halves, if it had some and is repaired already.
 
     Raises:
         NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.
     """
     try:
-        head, text = decode_leniently(_decode_head, body)
+        head, text = (
+            decode_leniently(_decode_head, body) if repaired is None else (_decode_head(repaired), repaired)
+        )
         body.decode()  # msgspec skips what it does not read, so only this finds a broken byte there
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotAnEventError(str(error)) from error
+    except RecursionError as error:
+        raise NotAnEventError("the JSON is nested too deeply") from error
     if text is not body and "\ufffd" in head.uuid + head.event_type:
         # Two different uuids could become one, and the second event would be dropped as a duplicate.
         raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")

@@ -4,25 +4,24 @@ import asyncio
 import gzip
 import io
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from forwarder import event_reader
-from forwarder.core.errors import BadRequestError, ForwarderError
-from forwarder.core.event import Source, decode_leniently
+from forwarder.cooperative import run_in_steps
+from forwarder.core.errors import BadRequestError, ForwarderError, JsonStructureError
+from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
+from forwarder.json_scanner import Scan, Scanner, check_end, scan_list, scan_object, scan_value
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _BOM = b"\xef\xbb\xbf"
-
-# A body with far more elements than could be events is rejected, or it would become millions of dead letters.
-_SMALLEST_EVENT = 60  # bytes
-_ALWAYS_ALLOWED = 1_000  # elements
 
 
 class ClientDisconnectedError(ForwarderError):
@@ -107,36 +106,64 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
         BadRequestError: 400, `body` is not a JSON object with a list at `data.events`.
     """
     try:
-        envelope_id, events_text = await _find_events(body.removeprefix(_BOM))
-        elements = await event_reader.split_list(events_text)
-    except msgspec.MsgspecError as error:
-        raise BadRequestError(400, str(error)) from None
-    except RecursionError:
-        raise BadRequestError(400, "the JSON is nested too deeply") from None
-    if len(elements) > _ALWAYS_ALLOWED + len(body) // _SMALLEST_EVENT:
-        raise BadRequestError(400, "most elements of `data.events` are too short to be events")
+        envelope_id, elements = await _split(body.removeprefix(_BOM))
+    except JsonStructureError as error:
+        text = f"the body is not a JSON object with a list at `data.events`: {error}"
+        raise BadRequestError(400, text) from None
     events, malformed = await event_reader.read_events(
         elements, org=org, source=Source.HOOK, received_at=received_at, envelope_id=envelope_id
     )
     return Batch(events, malformed)
 
 
-async def _find_events(body: bytes) -> tuple[str, bytes]:
-    """Return the envelope's id and the list of its events, byte for byte."""
-    try:
-        envelope = _decode(body)
-        events = bytes(envelope.data.events)
-    except msgspec.MsgspecError:
-        envelope, repaired = await asyncio.to_thread(decode_leniently, _decode, body, None)
-        found = bytes(envelope.data.events)
-        at = repaired.rfind(found)  # the last one: if a key is there twice, the second counts
-        events = body[at : at + len(found)]
-    return _envelope_id(envelope), events
+async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
+    """Return the envelope's id and its elements, byte for byte."""
+    if event_reader.can_be_split_at_once(body):
+        try:
+            envelope = _decode(body)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # only the scanner finds out whether it is the envelope that is wrong, or an element
+        else:
+            elements = await event_reader.split_list(bytes(envelope.data.events))
+            return _envelope_id(envelope.event_id, envelope.draft_event_id), elements
+    scanned = _ScannedEnvelope()
+    check_end(body, await run_in_steps(scanned.scan(body)))
+    if scanned.elements is None:
+        raise JsonStructureError("there is none")
+    return _envelope_id(*(scanned.ids.get(key, b"") for key in _ID_KEYS)), scanned.elements
 
 
-def _envelope_id(envelope: _Envelope) -> str:
+_ID_KEYS = (b'"eventId"', b'"eventID"')
+
+
+class _ScannedEnvelope:
+    """What the scanner finds of an envelope. If a key is there twice, the second counts."""
+
+    def __init__(self) -> None:
+        self.elements: list[bytes] | None = None
+        self.ids: dict[bytes, bytes] = {}
+
+    def scan(self, text: bytes) -> Scan:
+        scanners: dict[bytes, Scanner] = {key: partial(self._scan_id, key) for key in _ID_KEYS}
+        return scan_object(text, 0, scanners | {b'"data"': self._scan_data})
+
+    def _scan_id(self, key: bytes, text: bytes, at: int) -> Scan:
+        end = yield from scan_value(text, at, b"}")
+        self.ids[key] = text[at:end]
+        return end
+
+    def _scan_data(self, text: bytes, at: int) -> Scan:
+        self.elements = None
+        return scan_object(text, at, {b'"events"': self._scan_events})
+
+    def _scan_events(self, text: bytes, at: int) -> Scan:
+        self.elements = []
+        return scan_list(text, at, self.elements, event_reader.most_elements(text))
+
+
+def _envelope_id(*candidates: bytes | msgspec.Raw) -> str:
     """Return Okta's id of the POST, empty if it has none. It serves only tracing, so nothing fails here."""
-    for raw in (envelope.event_id, envelope.draft_event_id):
+    for raw in candidates:
         try:
             return _decode_text(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):

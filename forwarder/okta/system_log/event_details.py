@@ -41,7 +41,7 @@ def read_details(body: bytes) -> EventDetails:
     """Decode the details of an event; all of them are missing if it cannot be decoded."""
     try:
         return decode_leniently(_decode, body)[0]
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return EventDetails()
 
 

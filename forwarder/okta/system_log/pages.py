@@ -16,7 +16,7 @@ import msgspec
 
 from forwarder import event_reader
 from forwarder.cooperative import Cooperative
-from forwarder.core.errors import OktaError, OktaTooLargeError
+from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros, iso
@@ -123,7 +123,7 @@ class SystemLog:
             raise OktaError(f"{text}; check whether a proxy drops the `link` header")
         try:
             elements = await event_reader.split_list(answer.content)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except JsonStructureError as error:
             raise OktaError(f"Okta's answer is not a page of the System Log: {error}") from None
         events, malformed = await event_reader.read_events(
             elements, org=self.org, source=Source.LOG, received_at=self._clock.now()

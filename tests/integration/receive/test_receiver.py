@@ -210,6 +210,20 @@ async def test_a_malformed_event_does_not_hold_up_its_neighbours() -> None:
         assert served.value("events_rejected_total", org="acme") == 2
 
 
+@pytest.mark.parametrize("levels", [979, 980, 1000, 50_000])
+async def test_an_element_nested_too_deeply_becomes_a_malformed_event_and_its_neighbours_are_stored(
+    levels: int,
+) -> None:
+    store = MemoryStore()
+    deep = b'{"x":' + b"[" * levels + b"]" * levels + b"}"
+    good = [json.dumps(event(uuid)).encode() for uuid in ("1", "2")]
+    async with listening(store) as served:
+        body = b'{"data":{"events":[' + b",".join([good[0], deep, good[1]]) + b"]}}"
+        assert (await served.post(body)).status == 200
+        assert [e.event.uuid for e in store.events] == ["1", "2"]
+        assert [element.body for element in store.malformed] == [deep]
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 async def test_the_content_type_does_not_matter(kind: str) -> None:
     async with listening() as served:

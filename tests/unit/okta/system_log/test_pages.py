@@ -48,7 +48,40 @@ async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>", b'{"errorCode":"E1"}', b'[{"uuid":"x"},', rb'["\ud800"', b"[" * 9999]
+    "bad",
+    [
+        b"[" * 100_000 + b"]" * 100_000,
+        event("u2", NOON).replace(b"{", b'{"x":' + b"[" * 990 + b"]" * 990 + b",", 1),
+        event("u2", NOON, displayMessage="?").replace(b'"?"', b"NaN"),
+        event("u2", NOON, displayMessage="?").replace(b'"?"', b'"\x1b[2J"'),
+        event("u2", NOON)[:-20],
+    ],
+)
+async def test_one_poison_event_does_not_stop_the_log(bad: bytes) -> None:
+    page = await read(b"[" + event("u1", NOON) + b"," + bad + b"," + event("u3", NOON, hooks=[HOOK]) + b"]")
+    assert [one.uuid for one in page.events] == ["u1", "u3"]
+    assert [one.body for one in page.malformed] == [bad]
+    assert page.expected_by_hook == {"u3"}
+    assert page.next_link
+
+
+async def test_an_event_that_only_just_can_be_read_does_not_stop_the_log() -> None:
+    # How deep a parser can go depends on the depth of the call.
+    for levels in range(900, 1000):
+        deep = event("u1", NOON, hooks=[HOOK]).replace(
+            b"{", b'{"x":' + b"[" * levels + b"]" * levels + b",", 1
+        )
+        page = await read(b"[" + deep + b"," + event("u2", NOON, hooks=[HOOK]) + b"]")
+        assert len(page.events) + len(page.malformed) == 2
+        assert "u2" in page.expected_by_hook
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"<html>", b'{"errorCode":"E1"}', b'[{"uuid":"x"},', rb'["\ud800"', b"[" * 9999),
+        *(b'[{"target":[]', b'[{"uuid":"x"},{"x":"a]', b"[NaN", b"[1]]", b"[" + b"1," * 9999 + b"1]"),
+    ],
 )
 async def test_anything_but_a_page_is_an_error(content: bytes) -> None:
     with pytest.raises(OktaError, match="not a page"):

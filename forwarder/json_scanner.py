@@ -1,0 +1,196 @@
+"""Finds the elements of a JSON list without parsing them, in short steps.
+
+A JSON parser refuses a whole text for one odd place in it: a number like NaN, a control character, a thousand levels.
+This scanner looks only at brackets, commas and strings, so an odd element costs only itself. It validates no element:
+that is left to its reader.
+
+Functions that scan are generators: they yield after each short step (`cooperative.run_in_steps`), and return a position.
+"""
+
+import re
+from collections.abc import Callable, Generator, Mapping
+
+from forwarder.core.errors import JsonStructureError
+
+Scan = Generator[None, None, int]
+Scanner = Callable[[bytes, int], Scan]
+"""Takes a text and a position in it."""
+
+_WINDOW = 65_536
+"""Bytes that one step may take: 0.2 ms."""
+
+_STEPS = 8
+"""Steps between two yields."""
+
+# A string that ends with `,{"` and goes on without a delimiter is what a truncated string and the beginning of the next
+# element look like together. It does not match.
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_WHOLE_STRING = _STRING + rb'(?!(?:(?<=,\{")|(?<=, \{"))[^,:}\]\s])'
+_PLAIN = rb'[^"{}\[\]]++|' + _WHOLE_STRING
+
+# Objects and lists without others in them are passed over at once; in an object, an object must be the value of a key.
+_LIST = rb"\[(?:" + _PLAIN + rb")*+\]"
+_OBJECT = rb"\{(?:" + _PLAIN + rb")*+\}"
+_VALUE = rb"(?:(?<=:)|(?<=: ))" + _OBJECT
+
+_string = re.compile(_WHOLE_STRING, re.DOTALL).match
+_string_with_brace = re.compile(_STRING + rb'(?<=\{")', re.DOTALL).match
+_string_part = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL).match
+_outside = re.compile(rb'(?:[^"{}\[\],]++|' + _WHOLE_STRING + rb")*+", re.DOTALL).match
+_in_object = re.compile(rb"(?:" + rb"|".join([_PLAIN, _LIST, _VALUE]) + rb")*+", re.DOTALL).match
+_in_list = re.compile(rb"(?:" + rb"|".join([_PLAIN, _LIST, _OBJECT]) + rb")*+", re.DOTALL).match
+_brackets = re.compile(rb"\{|\[{1,999}|\}{1,999}|\]{1,999}").match
+_key = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:", re.DOTALL).match
+_list_end = re.compile(rb"[ \t\r\n]*+\]", re.DOTALL).match
+_object_end = re.compile(rb"[ \t\r\n]*+\}", re.DOTALL).match
+_blanks = re.compile(rb"[ \t\r\n]*+", re.DOTALL).match
+
+_BLANK = b" \t\r\n"
+_MATCHERS = {b"": _outside, b"}": _in_object, b"]": _in_list}
+_CLOSING = {b"{": b"}", b"[": b"]"}
+_LOOK_BACK = 64
+
+
+def scan_list(text: bytes, at: int, elements: list[bytes], most: int) -> Scan:
+    """Put each element of the list that begins at `at`, byte for byte, into `elements`, instead of what they hold;
+    return the position after the list.
+
+    Raises:
+        JsonStructureError: it is not a list, does not end, lacks an element, or has more than `most`.
+    """
+    elements.clear()
+    at = _skip(text, at, b"[")
+    if empty := _list_end(text, at):
+        return empty.end()
+    while True:
+        end = yield from scan_value(text, at, b"]")
+        element = text[at:end].strip(_BLANK)
+        if not element:
+            raise JsonStructureError(f"an element is missing (byte {end})")
+        if len(elements) == most:
+            raise JsonStructureError("most elements are too short to be events")
+        elements.append(element)
+        if not len(elements) % _STEPS:
+            yield
+        at = end + 1
+        if text[end] == b"]"[0]:
+            return at
+
+
+def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:
+    """Scan the object that begins at `at`, the values of the keys in `scanners` by these; return the position after
+    the object. A key is spelled with its quotes.
+
+    Raises:
+        JsonStructureError: it is not an object, or does not end.
+    """
+    at = _skip(text, at, b"{")
+    if empty := _object_end(text, at):
+        return empty.end()
+    while key := _key(text, at):
+        scan = scanners.get(key[1])
+        end = yield from scan(text, key.end()) if scan else scan_value(text, key.end(), b"}")
+        if closing := _object_end(text, end):
+            return closing.end()
+        at = _skip(text, end, b",")
+    raise JsonStructureError(f"expected a key (byte {at})")
+
+
+def check_end(text: bytes, at: int) -> None:
+    """Raise JsonStructureError if more than blanks is at `at` and after."""
+    if (end := _blanks(text, at)) and end.end() < len(text):
+        raise JsonStructureError(f"something follows the end (byte {at})")
+
+
+def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
+    """Return where the value at `at` ends: at the comma after it, or at the `closing` bracket of what it is in.
+
+    Of a truncated value it is where the next one begins, as far as that can be seen.
+
+    Raises:
+        JsonStructureError: there is no end.
+    """
+    start = at
+    awaited = bytearray()  # the bracket that closes each open one, the innermost last
+    steps = 0
+    while at < len(text):
+        if not (steps := (steps + 1) % _STEPS):
+            yield
+        if match := _MATCHERS[bytes(awaited[-1:])](text, at, at + _WINDOW):
+            at = match.end()
+        character = text[at : at + 1]
+        if character == b'"':
+            at, ends = yield from _scan_string(text, at, closing)
+            if ends:
+                return at
+        elif character == b"{" and awaited[-1:] == b"}" and (comma := _comma_before(text, at)) is not None:
+            return comma  # in an object, only a key can follow a comma
+        elif nested := _nest(text, at, awaited):
+            at += nested
+        elif _ends(character, awaited, closing):
+            return at
+        elif character in b",}]":
+            at += 1
+    return _last(closing, text, start)
+
+
+def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, tuple[int, bool]]:
+    """Return the position after the string at `at`, and whether the value that it is in ends there: it is truncated."""
+    if string := _string(text, at, at + _WINDOW):
+        return string.end(), False
+    if string := _string_with_brace(text, at, at + _WINDOW):
+        return text.rindex(b",", at, string.end()), True
+    end = at + 1
+    while (part := _string_part(text, end, end + _WINDOW)) and part.end() > end:
+        end = part.end()
+        yield
+    return (end + 1, False) if text.startswith(b'"', end) else (_last(closing, text, at), True)
+
+
+def _nest(text: bytes, at: int, awaited: bytearray) -> int:
+    """Open or close the equal brackets at `at`; return how many. 0 if there is none, or one closes nothing of its kind."""
+    run = _brackets(text, at)
+    brackets = run[0] if run else b""
+    if closing := _CLOSING.get(brackets[:1]):
+        awaited += closing * len(brackets)
+    elif awaited.endswith(brackets):
+        del awaited[len(awaited) - len(brackets) :]
+    else:
+        return 0
+    return len(brackets)
+
+
+def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
+    """Whether a value ends at `character`; if it is a bracket inside the value, close what it closes."""
+    if not awaited:
+        return character in (b",", closing)
+    if character in (b"}", b"]"):
+        while awaited:
+            if awaited.pop() == character[0]:
+                return False
+        return character == closing  # of what the value is in, so the value is truncated
+    return False
+
+
+def _comma_before(text: bytes, at: int) -> int | None:
+    """Return where the comma before `at` is, if only blanks are in between."""
+    begin = max(at - _LOOK_BACK, 0)
+    before = text[begin:at].rstrip(_BLANK)
+    return begin + len(before) - 1 if before.endswith(b",") else None
+
+
+def _last(closing: bytes, text: bytes, start: int) -> int:
+    """Return where the last `closing` bracket is. One at the end of the text does not count: the text may be cut there."""
+    end = text.rfind(closing, start)
+    if end < 0 or not text[end + 1 :].strip(_BLANK):
+        raise JsonStructureError("the text ends too early")
+    return end
+
+
+def _skip(text: bytes, at: int, character: bytes) -> int:
+    """Return the position after `character`, which must be the next one but for blanks."""
+    blanks = _blanks(text, at)
+    at = blanks.end() if blanks else at
+    if not text.startswith(character, at):
+        raise JsonStructureError(f"expected `{character.decode()}` (byte {at})")
+    return at + 1
