@@ -1,6 +1,7 @@
 """Points in time as integers, and how they are written."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 Micros = int
 """A point in time: microseconds since 1970-01-01T00:00:00Z."""
@@ -15,6 +16,15 @@ _MICROSECOND = timedelta(microseconds=1)
 def to_micros(moment: datetime) -> Micros:
     """Convert a datetime; one without a zone is taken as UTC, as Okta writes it."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def from_http_date(text: str) -> Micros | None:
+    """Read a date of an HTTP header; None if it is not one. A zone or a year may be absurd, which raises more than
+    ValueError in the standard library."""
+    try:
+        return to_micros(parsedate_to_datetime(text))
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
 
 
 def to_datetime(at: Micros) -> datetime:

@@ -27,13 +27,12 @@ is not.
 
 import ssl
 from collections.abc import Iterator, Sequence
-from email.utils import parsedate_to_datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
-from forwarder.core.time import SECOND, Micros, to_micros
+from forwarder.core.time import SECOND, Micros, from_http_date
 
 DETAIL_LIMIT = 1_000
 """Characters kept of a sink's own text: some servers quote the whole request."""
@@ -188,11 +187,8 @@ def retry_after(value: str | None, now: Micros) -> float | None:
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    try:
-        at = to_micros(parsedate_to_datetime(text))
-    except ValueError:
-        return None
-    return (at - now) / SECOND if at > now else None
+    at = from_http_date(text)
+    return (at - now) / SECOND if at is not None and at > now else None
 
 
 def batch_outcome(

@@ -6,12 +6,10 @@ minute ends; calls above the limit get 429. Other clients of the org use the sam
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from forwarder import logs
 from forwarder.core.ports import Clock
-from forwarder.core.time import SECOND
+from forwarder.core.time import SECOND, from_http_date
 
 WINDOW = 60.0
 """Seconds over which Okta counts."""
@@ -113,10 +111,8 @@ class RateLimiter:
 
     def _okta_now(self, headers: Mapping[str, str]) -> float:
         """Return Okta's time in seconds since 1970, so that an error of our clock does not matter."""
-        try:
-            return parsedate_to_datetime(headers["date"]).astimezone(UTC).timestamp()
-        except (KeyError, ValueError, OverflowError):  # also a year or a zone that no calendar has
-            return self._clock.now() / SECOND
+        sent = from_http_date(headers.get("date", ""))
+        return (self._clock.now() if sent is None else sent) / SECOND
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
