@@ -44,10 +44,11 @@ class Reply:
 
     Attributes:
         status: of the response; None closes the connection instead.
-        body: a str is sent as text, anything else as JSON.
+        body: a str is sent as text, bytes as they are, anything else as JSON.
         headers: in addition to Elasticsearch's own; an empty value removes one.
         obeyed: the documents are stored before, so that only the response is lost.
         silent: there is no response, and the connection stays open.
+        drip: seconds between two bytes of the body, of which there is no end.
     """
 
     status: int | None = 200
@@ -55,6 +56,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     obeyed: bool = False
     silent: bool = False
+    drip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -223,10 +225,10 @@ class FakeElasticsearch:
         name = request.path.split("/")[1]
         if not self.templates and request.query.get("require_data_stream") == "true":
             missing = ItemError(404, "index_not_found_exception", f"no such index [{name}] and no template")
-            results = [missing.item() for _ in documents]
+            results = [{"_id": id_, **missing.item()} for id_, _ in documents]
         else:
             stream = self.data_streams.setdefault(name, {})
-            results = [self._create(stream, id_, document) for id_, document in documents]
+            results = [{"_id": id_, **self._create(stream, id_, document)} for id_, document in documents]
         errors = any("error" in result for result in results)
         return Reply(200, {"errors": errors, "items": [{"create": result} for result in results]})
 
@@ -299,8 +301,18 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         is_text = isinstance(reply.body, str)
-        body = reply.body.encode() if is_text else json.dumps(reply.body).encode()
+        body = reply.body.encode() if is_text else reply.body
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
         kind = "text/plain" if is_text else "application/vnd.elasticsearch+json;compatible-with=9"
-        headers = {"content-type": kind, **_PRODUCT, **reply.headers, "content-length": str(len(body))}
+        length = {} if reply.drip else {"content-length": str(len(body))}
+        headers = {"content-type": kind, **_PRODUCT, **reply.headers, **length}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
         self._transport.write(f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode() + body)
+        if reply.drip:
+            self._drip(reply.drip)
+
+    def _drip(self, seconds: float) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.write(b" ")
+            asyncio.get_running_loop().call_later(seconds, self._drip, seconds)

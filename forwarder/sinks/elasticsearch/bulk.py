@@ -11,6 +11,8 @@ until an operator acts, so it pauses the sink. These were seen on Elasticsearch 
 """
 
 import hashlib
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ from forwarder.core.outcome import RejectReason
 from forwarder.sinks import outcomes
 from forwarder.sinks.outcomes import Verdict
 
-FILTER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
+FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
 """The parts of the response that are needed. A 201 with `failure_store` looks like a delivery and is none."""
 
 ID_LIMIT = 512
@@ -27,6 +29,7 @@ ID_LIMIT = 512
 
 SETUP = "run `forwarder setup elasticsearch`"
 
+_OTHER_ID = "the response names another document than the event's; an ingest pipeline must not change `_id`"
 _FAILURE_STORE = Verdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
 _HINTS = {
@@ -48,38 +51,45 @@ def document_id(uuid: str) -> str:
     return uuid if len(data) <= ID_LIMIT else f"sha256-{hashlib.sha256(data).hexdigest()}"
 
 
-def lines(uuid: str, document: dict[str, Any]) -> bytes:
+def lines(id_: str, document: dict[str, Any]) -> bytes:
     """Return the two lines that create `document`, unless one with the same id exists."""
-    return b'{"create":{"_id":%b}}\n%b\n' % (_encode(document_id(uuid)), _encode(document))
+    return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
-def items(response: Any, events: int) -> list[tuple[Verdict, str]] | None:
+def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Verdict, str]] | None:
     """Return the verdict and the text for each event, in the order sent, from the body of a 2xx response.
 
-    None if it does not name exactly the `events` that were sent: nothing is known about any of them.
+    None if it does not name exactly the `events` that were sent: nothing is known about any of them. `ids` are
+    those that were sent; an item that names another id in their place says nothing about the event.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
         return None
-    return [_item(item) for item in found]
+    return [_item(item, sent) for item, sent in zip_longest(found, ids)]
 
 
-def _item(item: Any) -> tuple[Verdict, str]:
+def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
     result = item.get("create") if isinstance(item, dict) else None
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(result, dict) or type(status) is not int:
         return outcomes.UNKNOWN, "the response has no status for this event"
     if result.get("failure_store") == "used":
         return _FAILURE_STORE, "Elasticsearch put the document into the failure store of the data stream"
-    if status < 300:
-        return outcomes.DELIVERED, ""
+    answered = result.get("_id")
+    if sent is not None and answered is not None and answered != sent:
+        return outcomes.REFUSED, f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})"
+    verdict = outcomes.item_verdict(status)
+    if "error" in result and verdict == outcomes.DELIVERED and status != 409:
+        verdict = outcomes.UNKNOWN
+    if verdict == outcomes.DELIVERED:
+        return verdict, ""
     kind, reason = _error(result)
     detail = _detail(kind, reason)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
         return outcomes.REFUSED, detail
     if kind == "fail_processor_exception":  # a 500, but the operator's pipeline rejects the document
         return outcomes.MAPPING, detail
-    return outcomes.item_verdict(status), detail
+    return verdict, detail or f"the response has status {status} for this event"
 
 
 def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
@@ -91,7 +101,9 @@ def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
     detail = f"HTTP {status}: {_detail(kind, reason)}".rstrip(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
         return outcomes.REFUSED, detail
-    return outcomes.request_verdict(status, events), detail
+    verdict = outcomes.request_verdict(status, events)
+    # The client takes some 2xx for an error. Only its items could say what was delivered.
+    return outcomes.UNKNOWN if verdict == outcomes.DELIVERED else verdict, detail
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from elasticsearch import ApiError, UnsupportedProductError
 from isal import igzip
 
 from forwarder.core.event import Event, StoredEvent
-from forwarder.core.outcome import BatchResult
+from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import document
 from forwarder.ecs.raw import raw_document
@@ -31,7 +31,9 @@ from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.client import connect, error_text
+from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.outcomes import Verdict
 
 
 class ElasticsearchSink:
@@ -50,11 +52,12 @@ class ElasticsearchSink:
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         return await send_converted(batch, self._lines, self._send_lines)
 
-    def _lines(self, event: Event) -> bytes:
-        return bulk.lines(event.uuid, self._convert(event, self._options))
+    def _lines(self, event: Event) -> tuple[str, bytes]:
+        id_ = bulk.document_id(event.uuid)
+        return id_, bulk.lines(id_, self._convert(event, self._options))
 
-    async def _send_lines(self, seqs: list[int], lines: list[bytes]) -> BatchResult:
-        body = b"".join(lines)
+    async def _send_lines(self, seqs: list[int], lines: list[tuple[str, bytes]]) -> BatchResult:
+        body = b"".join([line for _, line in lines])
         if self._settings.compress:
             body = await asyncio.to_thread(igzip.compress, body, 1)
         try:
@@ -72,9 +75,12 @@ class ElasticsearchSink:
         except ApiError as error:
             verdict, detail = bulk.request_error(error.meta.status, error.body, len(seqs))
             return outcomes.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
+        except TooLargeError as error:
+            # A long text about each event makes a long response: the halves of the batch have shorter ones.
+            return outcomes.batch_outcome(seqs, Verdict(RetryReason.UNKNOWN, split=len(seqs) > 1), str(error))
         except elastic_transport.TransportError as error:
             return outcomes.batch_outcome(seqs, _no_response(error), error_text(error))
-        items = bulk.items(response.body, len(seqs))
+        items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
             text = f"the response does not name the {len(seqs)} events that were sent"
             return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)

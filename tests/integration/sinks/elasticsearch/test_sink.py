@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import gzip
 import logging
 import os
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
 from typing import Any
@@ -19,6 +21,7 @@ from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
+from forwarder.sinks.elasticsearch.node import LIMIT
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.certificates import Certificate
@@ -90,7 +93,7 @@ async def test_only_a_data_stream_is_written_and_the_response_is_filtered(server
     assert request.query == {
         "require_data_stream": "true",
         "pipeline": "_none",
-        "filter_path": "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store",
+        "filter_path": "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store",
     }
 
 
@@ -343,7 +346,14 @@ async def test_a_response_that_does_not_name_every_event_is_not_a_delivery(
 
 @pytest.mark.parametrize(
     ("asked", "wait"),
-    [("7", 7.0), (format_datetime(to_datetime(NOON + 90_000_000), usegmt=True), 90.0), ("soon", None)],
+    [
+        ("7", 7.0),
+        (format_datetime(to_datetime(NOON + 90_000_000), usegmt=True), 90.0),
+        ("soon", None),
+        ("Thu, 01 Jan 2026 12:00:00 +99999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", None),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+    ],
 )
 async def test_retry_after_is_passed_on(
     server: FakeElasticsearch, sink: ElasticsearchSink, asked: str, wait: float | None
@@ -385,6 +395,111 @@ async def test_a_warning_of_the_server_harms_nothing(
 async def test_the_servers_text_is_shortened(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     server.replies.append(error(503, "x", "y" * 100_000))
     assert len((await sink.send([stored(1)])).detail) <= 1_000
+
+
+# --- answers of a hostile or broken peer
+
+
+def _twice_compressed(size: int) -> bytes:
+    return gzip.compress(gzip.compress(b" " * size))
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (b" " * (LIMIT + 1), ""),
+        (gzip.compress(b" " * (LIMIT + 1)), "gzip"),
+        (zlib.compress(b" " * (LIMIT + 1)), "deflate"),
+    ],
+)
+async def test_a_response_beyond_the_limit_is_not_read_to_its_end_and_the_batch_is_halved(
+    server: FakeElasticsearch, sink: ElasticsearchSink, body: bytes, coding: str
+) -> None:
+    server.always = Reply(200, body, {"content-encoding": coding})
+    outcome = await sink.send([stored(1), stored(2)])
+    assert (outcome.retry, outcome.split, outcome.reason) == ([1, 2], True, RetryReason.UNKNOWN)
+    alone = await sink.send([stored(1)])
+    assert (alone.retry, alone.split, alone.whole) == ([1], False, True)
+    assert "larger than 4 MiB" in alone.detail
+    server.always = None
+    assert (await sink.send([stored(1), stored(2)])).delivered == [1, 2]
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "gzip;q=1", "x" * 10_000])
+async def test_a_coding_that_was_not_asked_for_is_not_inflated(
+    server: FakeElasticsearch, sink: ElasticsearchSink, coding: str
+) -> None:
+    server.replies.append(Reply(200, _twice_compressed(1_000), {"content-encoding": coding}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
+    assert "content coding" in outcome.detail
+
+
+async def test_a_proxy_that_compresses_unasked_costs_nothing(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    created = gzip.compress(b'{"errors":false,"items":[{"create":{"status":201}}]}')
+    server.replies.append(Reply(200, created, {"content-encoding": "gzip"}))
+    assert (await sink.send([stored(1)])).delivered == [1]
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_body_that_cannot_be_inflated_is_sent_again(
+    server: FakeElasticsearch, sink: ElasticsearchSink, coding: str
+) -> None:
+    server.replies.append(Reply(200, b'{"errors":false}', {"content-encoding": coding}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
+
+
+async def test_a_response_that_drips_times_out_as_a_whole(server: FakeElasticsearch) -> None:
+    server.always = Reply(200, b"{", drip=0.02)
+    outcome = await send_once(server, stored(1), delivery={"timeout": "500ms"})
+    assert (outcome.retry, outcome.reason, outcome.whole) == ([1], RetryReason.TIMEOUT, True)
+
+
+@pytest.mark.parametrize(
+    "status", [0, -1, 1, 99, 100, 199, 300, 600, 10**30, True, "201", None, 201.0, [201]]
+)
+async def test_an_item_whose_status_is_no_success_is_never_delivered(
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: Any
+) -> None:
+    items = [{"create": {"status": value}} for value in (201, status)]
+    server.replies.append(Reply(200, {"errors": False, "items": items}))
+    outcome = await sink.send([stored(1), stored(2)])
+    assert (outcome.delivered, outcome.retry, list(outcome.rejected)) == ([1], [2], [])
+
+
+async def test_an_item_with_an_error_is_not_delivered_although_its_status_says_so(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    item = {"create": {"status": 200, "error": {"type": "some_exception", "reason": "no"}}}
+    server.replies.append(Reply(200, {"errors": False, "items": [item]}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.delivered, outcome.retry) == ([], [1])
+    assert "some_exception" in outcome.detail
+
+
+@pytest.mark.parametrize("ids", [("uuid-2", "uuid-1"), ("uuid-1", "uuid-1"), ("other", "another"), (7, None)])
+async def test_an_item_that_names_another_document_is_never_a_delivery(
+    server: FakeElasticsearch, sink: ElasticsearchSink, ids: tuple[str, str]
+) -> None:
+    items = [{"create": {"_id": id_, "status": 201}} for id_ in ids]
+    server.replies.append(Reply(200, {"errors": False, "items": items}))
+    outcome = await sink.send([stored(1), stored(2)])
+    wrong = [seq for seq, id_ in enumerate(ids, 1) if id_ not in (f"uuid-{seq}", None)]
+    assert (outcome.retry, outcome.pause) == (wrong, True)
+    assert "must not change `_id`" in outcome.detail
+
+
+@pytest.mark.parametrize("status", [204, 206, 299])
+async def test_a_success_without_items_is_not_a_delivery(
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: int
+) -> None:
+    server.replies.append(Reply(status, {"errors": False}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.delivered, outcome.retry, outcome.reason) == ([], [1], RetryReason.UNKNOWN)
 
 
 # --- TLS
