@@ -13,6 +13,7 @@ from forwarder.ecs import readers
 from forwarder.ecs.attributes import SEMANTIC_NAMES, attribute_name
 from forwarder.ecs.document import ECS_VERSION
 from forwarder.ecs.fields import FIELDS
+from forwarder.ecs.readers import MAX_KEYS, MAX_NAME, REST
 
 TARGET = Path(__file__).parent.parent / "docs" / "mapping.md"
 
@@ -120,7 +121,7 @@ DERIVED: tuple[Derived, ...] = (
     Derived("(the server)", ("user_agent.*",), "`user_agent.original` taken apart, by the ingest pipeline"),
 )
 
-_HEAD = """# Where each fact goes
+_HEAD = f"""# Where each fact goes
 
 Made from the code by `python tools/make_mapping_table.py`; a test fails when it is out of date.
 
@@ -130,7 +131,10 @@ that Elastic's own Okta integration writes, and a log record of OpenTelemetry wi
 in a record: what a document repeats under several fields has one attribute. An object becomes one attribute for
 each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`.
 
-What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields.
+What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields, and no
+key either: in free objects a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and a key with a blank part between
+dots, or with more than three dots, gets `_` for each of them. A free object keeps {MAX_KEYS} keys; the others become one text
+in `{REST}`.
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, other keys of
 `transaction.detail` and `securityContext` are left out, as in Elastic's documents.
 """

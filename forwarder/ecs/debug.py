@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 from forwarder.ecs.fields import DocumentBuilder, names_under, object_at
-from forwarder.ecs.readers import clean, field_name, parsed_json, text, texts
+from forwarder.ecs.readers import MAX_DEPTH, MAX_KEYS, bounded, clean, parsed_json, text, texts
 
 _NAMED = names_under("debugContext.debugData")
-_NEXT_PAIR = re.compile(r", (?=[^\s=,]+=)")
+_NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
 _COMMA = re.compile(r",\s*")
 _NO_NAME = str.maketrans(" -", "__")
 
@@ -21,10 +21,11 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
         flattened: keep the whole object, under Okta's names, in `.flattened`; without it every key becomes a
             field of its own, with spaces and dashes as underscores.
     """
-    data = clean(object_at(raw, "debugContext", "debugData"))
+    keys_left = [MAX_KEYS]
+    data = clean(object_at(raw, "debugContext", "debugData"), MAX_DEPTH, keys_left)
     if data is None:
         return
-    _parse(data)
+    _parse(data, keys_left)
     fields = draft["okta.debug_context.debug_data"]
     fields.update(_risk(data))
     if flattened:
@@ -33,23 +34,23 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
         return
     for key, value in data.items():
         if key not in _NAMED:
-            fields[field_name(key.translate(_NO_NAME))] = _renamed(value)
+            fields[key.translate(_NO_NAME)] = _renamed(value)
 
 
-def _parse(data: dict[str, Any]) -> None:
+def _parse(data: dict[str, Any], keys_left: list[int]) -> None:
     """Turn the strings that hold an object into that object; one that cannot be read stays a string."""
     for key in ("logOnlySecurityData", "tunnels"):
         if key in data:
-            data[key] = parsed_json(data[key])
+            data[key] = parsed_json(data[key], MAX_DEPTH - 1, keys_left)
     behaviors = data.get("behaviors")
     if type(behaviors) is str:
-        _put(data, "behaviors", _pairs(behaviors, behaviors.split(", ")))
+        _put(data, "behaviors", _pairs(behaviors, _within_braces(behaviors).split(", "), keys_left))
     risk = data.get("risk")
     if type(risk) is str:
-        parts = _NEXT_PAIR.split(risk)
-        commas = risk.count(", ") - len(parts) + 1
-        pairs = _pairs(risk, parts)
-        if commas or pairs is risk:  # reasons hold commas of their own; Elastic then keeps the string too
+        parts = _NEXT_PAIR.split(_within_braces(risk))
+        pairs = _pairs(risk, parts, keys_left)
+        # Reasons may hold commas of their own; Elastic then keeps the string too.
+        if pairs is risk or any(", " in part for part in parts):
             data["risk_object"] = risk
         _put(data, "risk", pairs)
 
@@ -61,21 +62,25 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
         del data[key]
 
 
-def _pairs(written: str, parts: list[str]) -> dict[str, str] | str:
+def _within_braces(written: str) -> str:
+    return written.strip().removeprefix("{").removesuffix("}")
+
+
+def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, str] | str:
     """Parse a map as Java writes it, such as `{New City=NEGATIVE}`; any other string is returned unchanged.
 
     Args:
         written: the whole.
-        parts: the whole, split into what should be pairs.
+        parts: what stands within the braces, split into what should be pairs.
+        keys_left: as for `clean`.
     """
-    if written == "{}":
+    if not parts[0].strip() and len(written.strip()) > 1 and len(parts) == 1:
         return {}
-    parts[0] = parts[0].removeprefix("{")
-    parts[-1] = parts[-1].removesuffix("}")
-    try:
-        return dict([part.split("=", 1) for part in parts])
-    except ValueError:  # a part without "="
+    pairs = [[side.strip() for side in part.split("=", 1)] for part in parts]
+    if any(len(pair) == 1 for pair in pairs):
         return written
+    found: dict[str, str] = bounded(dict(pairs), MAX_DEPTH - 1, keys_left)
+    return found
 
 
 def _risk(data: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def _reasons(value: Any) -> list[str]:
 
 def _renamed(value: Any) -> Any:
     if type(value) is dict:
-        return {field_name(key.translate(_NO_NAME)): _renamed(inner) for key, inner in value.items()}
+        return {key.translate(_NO_NAME): _renamed(inner) for key, inner in value.items()}
     if type(value) is list:
         return [_renamed(inner) for inner in value]
     return value

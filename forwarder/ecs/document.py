@@ -14,7 +14,7 @@ from forwarder.ecs.categories import classes
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
 from forwarder.ecs.fields import DocumentBuilder, build, copy_fields, names_under, new_builder, object_at
-from forwarder.ecs.readers import clean, field_name, objects
+from forwarder.ecs.readers import clean, objects
 from forwarder.ecs.targets import targets
 
 ECS_VERSION = "8.11.0"
@@ -120,9 +120,9 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
     """Copy the keys of the device that the table does not have, under Okta's own names."""
-    for key, value in object_at(raw, "device").items():
-        if key not in _DEVICE_NAMED and (kept := clean(value)) is not None:
-            draft["okta.device"][field_name(key)] = kept
+    others = {key: value for key, value in object_at(raw, "device").items() if key not in _DEVICE_NAMED}
+    for key, value in (clean(others) or {}).items():
+        draft["okta.device"].setdefault(key, value)
 
 
 def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:

@@ -22,6 +22,7 @@ class Field(msgspec.Struct, frozen=True):
 
 _DEBUG = "okta.debug_context.debug_data."
 _AUTHENTICATION = "okta.authentication_context."
+_AUTHENTICATOR = _AUTHENTICATION + "authenticator_context."
 
 FIELDS: tuple[Field, ...] = (
     Field("uuid", ("okta.uuid", "event.id")),
@@ -49,7 +50,14 @@ FIELDS: tuple[Field, ...] = (
     Field("client.geographicalContext.state", ("client.geo.region_name",)),
     Field("client.geographicalContext.country", ("client.geo.country_name",)),
     Field("client.geographicalContext.geolocation", ("client.geo.location",), location),
-    # Device.
+    # Device. Newer events write some of its names in camelCase; where an event has both, the last row wins.
+    Field("device.platform", ("okta.device.os_platform",)),
+    Field("device.osPlatform", ("okta.device.os_platform",)),
+    Field("device.osVersion", ("okta.device.os_version",)),
+    Field("device.secureHardwarePresent", ("okta.device.secure_hardware_present",), flag),
+    Field("device.diskEncryptionType", ("okta.device.disk_encryption_type",)),
+    Field("device.screenLockType", ("okta.device.screen_lock_type",)),
+    Field("device.deviceIntegrator", ("okta.device.device_integrator",), json_object),
     Field("device.id", ("okta.device.id",)),
     Field("device.name", ("okta.device.name",)),
     Field("device.os_platform", ("okta.device.os_platform",)),
@@ -79,6 +87,13 @@ FIELDS: tuple[Field, ...] = (
     Field("authenticationContext.interface", (_AUTHENTICATION + "interface",)),
     Field("authenticationContext.issuer.id", (_AUTHENTICATION + "issuer.id",)),
     Field("authenticationContext.issuer.type", (_AUTHENTICATION + "issuer.type",)),
+    Field("authenticationContext.authenticatorContext.bindingMethod", (_AUTHENTICATOR + "binding_method",)),
+    Field(
+        "authenticationContext.authenticatorContext.binaryIdentifier", (_AUTHENTICATOR + "binary_identifier",)
+    ),
+    Field(
+        "authenticationContext.authenticatorContext.validationStatus", (_AUTHENTICATOR + "validation_status",)
+    ),
     # Network, as Okta sees it.
     Field("securityContext.asNumber", ("okta.security_context.as.number",), integer),
     Field(

@@ -6,12 +6,29 @@ document for one value of the wrong type. So every field has a reader, and no re
 
 import ipaddress
 import re
+from itertools import islice
 from typing import Any
 
 from forwarder.ecs.decode import INT64, decode, encode
 
 MAX_DEPTH = 16
 """Levels that a free object keeps; what lies deeper becomes its JSON text. An index allows 20 in all."""
+
+MAX_KEYS = 100
+"""Keys that a free object keeps, those of its inner objects included; the others become one JSON text under `REST`.
+Without our mapping each key is a field, and an index allows 1,000 in all."""
+
+MAX_NAME = 256
+"""Characters of a key that are kept. The keys on the way to a value are one term of at most 32,766 bytes with it."""
+
+REST = "other_keys"
+
+_MAX_DOTS = 3
+_NO_LIMIT = 2**63
+_MAX_KNOWN_NAMES = 4096
+_known_names: set[str] = (
+    set()
+)  # keys seen that may stay as they are: to ask the set is faster than to look again
 
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 _PLAIN = {str, float, bool}
@@ -23,7 +40,7 @@ def text(value: Any) -> str | None:
     if type(value) is str:
         return value or None
     if isinstance(value, dict | list):
-        value = clean(value)
+        value = clean(value, keys_left=[_NO_LIMIT])
     return None if value is None else encode(value)
 
 
@@ -91,51 +108,94 @@ def json_object(value: Any) -> Any:
     return None if clean(value) is None else {"raw": text(value)}
 
 
-def parsed_json(value: Any) -> Any:
-    """What a JSON string says, with its empty objects, as Elastic keeps it; any other value as it is."""
+def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
+    """What a JSON string says, with its empty objects, as Elastic keeps it; any other value as it is.
+
+    `room` and `keys_left` as for `clean`.
+    """
     if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
-        return clean(value)
+        return clean(value, room, keys_left)
     try:
-        return _bounded(decode(value), MAX_DEPTH)
+        return bounded(decode(value), room, [MAX_KEYS] if keys_left is None else keys_left)
     except (ValueError, RecursionError):
         return value
 
 
-def clean(value: Any, room: int = MAX_DEPTH) -> Any:
-    """`value` without nulls, "", {} and [], at any depth; None when nothing is left.
+def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
+    """`value` without nulls, "", {} and [], at any depth, and with keys that an index takes; None when nothing is left.
 
     Args:
         value: any JSON value.
         room: levels that may still be opened.
+        keys_left: one number, the keys that may still be kept; each object takes its own off.
     """
     kind = type(value)
     if kind is str:
         return value or None
     if kind is dict:
-        if not room:
-            return encode(value)
+        if room <= 0:
+            return _json_text(value)
+        keys_left = [MAX_KEYS] if keys_left is None else keys_left
+        value = _with_fit_names(value, room, keys_left)
         # Most values need no look: asking here saves half of the time.
         return {
             key: inner
             for key, raw in value.items()
-            if (inner := raw if raw and type(raw) in _PLAIN else clean(raw, room - 1)) is not None
+            if (
+                inner := raw
+                if raw and type(raw) in _PLAIN
+                else clean(raw, room - 1 - key.count("."), keys_left)
+            )
+            is not None
         } or None
     if kind is list:
-        if not room:
-            return encode(value)
-        return [inner for raw in value if (inner := clean(raw, room - 1)) is not None] or None
+        if room <= 0:
+            return _json_text(value)
+        return [inner for raw in value if (inner := clean(raw, room - 1, keys_left)) is not None] or None
     return str(value) if kind is int and value not in INT64 else value
 
 
-def _bounded(value: Any, room: int) -> Any:
+def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
+    """As `clean`, but what is empty stays, except null."""
     kind = type(value)
-    if kind in (dict, list) and not room:
-        return encode(value)
+    if kind in (dict, list) and room <= 0:
+        return _json_text(value)
     if kind is dict:
-        return {key: _bounded(inner, room - 1) for key, inner in value.items() if inner is not None}
+        return {
+            key: bounded(inner, room - 1 - key.count("."), keys_left)
+            for key, inner in _with_fit_names(value, room, keys_left).items()
+            if inner is not None
+        }
     if kind is list:
-        return [_bounded(inner, room - 1) for inner in value if inner is not None]
+        return [bounded(inner, room - 1, keys_left) for inner in value if inner is not None]
     return str(value) if kind is int and value not in INT64 else value
+
+
+def _json_text(value: Any) -> str | None:
+    try:
+        return encode(value)
+    except RecursionError:
+        return None
+
+
+def _with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
+    """`value` with at most `keys_left` keys, each of them one that an index takes; usually `value` itself."""
+    keys_left[0] -= len(value)
+    if keys_left[0] >= 0 and value.keys() <= _known_names:
+        return value
+    kept = max(0, len(value) + min(0, keys_left[0]))
+    fit: dict[str, Any] = {}
+    for key, inner in islice(value.items(), kept):
+        name = field_name(key, min(_MAX_DOTS, room - 1))
+        if name != key:
+            fit.setdefault(name, inner)  # a neighbour whose own name it is keeps it
+            continue
+        fit[name] = inner
+        if "." not in name and len(_known_names) < _MAX_KNOWN_NAMES:
+            _known_names.add(name)
+    if kept < len(value):
+        fit[REST] = _json_text(dict(islice(value.items(), kept, None)))
+    return fit
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
@@ -145,8 +205,11 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if type(item) is dict] if type(value) is list else []
 
 
-def field_name(key: str) -> str:
-    """A key of a free object as a field name: an index refuses a document for a name with a blank part."""
-    if key and key[0] != "." and key[-1] != "." and ".." not in key and not key.isspace():
-        return key
-    return ".".join(part if part.strip() else "_" for part in key.split("."))
+def field_name(key: str, dots: int = _MAX_DOTS) -> str:
+    """A key of a free object as a field name. An index refuses the document for a name with a blank part, with NUL, or one
+    that is too long, and each of at most `dots` dots opens a level. A name that has to change gets no dots at all: an
+    object and a value of one name refuse each other's documents."""
+    name = key[:MAX_NAME].replace("\0", "\ufffd")
+    if "." in name and (name.count(".") > dots or not all(part.strip() for part in name.split("."))):
+        name = name.replace(".", "_")
+    return name if name.strip() else "_"

@@ -4,7 +4,7 @@ from typing import Any
 
 from forwarder.ecs.decode import encode
 from forwarder.ecs.fields import DocumentBuilder
-from forwarder.ecs.readers import clean, field_name, objects, text
+from forwarder.ecs.readers import clean, objects, text
 
 _NAMES = (("id", "id"), ("type", "type"), ("alternateId", "alternate_id"), ("displayName", "display_name"))
 _DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
@@ -34,8 +34,9 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
         details = {key: value for key in _DETAILS if (value := text(entry.get(key)))}
         if details:
             made["detailEntry"] = details
-    if type(changes) is dict and (changes := clean(changes)):
-        sides = {side: _as_text(changes[side]) for side in ("from", "to") if type(changes.get(side)) is dict}
+    if type(changes) is dict:
+        cleaned = {side: clean(changes[side]) for side in ("from", "to") if type(changes.get(side)) is dict}
+        sides = {side: _as_text(values) for side, values in cleaned.items() if values}
         if sides:
             made["changeDetails"] = sides
     return made
@@ -43,7 +44,7 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
     """The same attribute is a string in one event and an object in the next, so all of them become text."""
-    return {field_name(key): value if type(value) is str else encode(value) for key, value in values.items()}
+    return {key: value if type(value) is str else encode(value) for key, value in values.items()}
 
 
 def _copy(made: dict[str, Any], name: str, into: dict[str, Any]) -> None:

@@ -67,7 +67,9 @@ def of_every_type(shape: str) -> list[StoredEvent]:
 
 async def deliver(stream: Stream, batch: list[StoredEvent], **more: Any) -> None:
     """Deliver all of `batch` at the first try."""
-    settings = ElasticsearchSinkSettings(hosts=(stream.server.url,), namespace=stream.namespace, **more)
+    settings = ElasticsearchSinkSettings(
+        **{"hosts": (stream.server.url,), "namespace": stream.namespace, **more}
+    )
     sink = ElasticsearchSink(settings, SystemClock())
     try:
         outcome = await sink.send(batch)

@@ -12,7 +12,7 @@ import msgspec
 from forwarder.setup.elasticsearch.cluster import Response
 
 ALL_TYPES = {"constant_keyword", "match_only_text"}
-ALL_PROCESSORS = {"set", "rename", "pipeline", "user_agent", "geoip"}
+ALL_PROCESSORS = {"set", "rename", "gsub", "remove", "pipeline", "user_agent", "geoip"}
 STACK = {"logs@mappings", "logs@settings", "ecs@mappings"}
 
 

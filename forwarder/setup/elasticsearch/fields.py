@@ -48,6 +48,7 @@ _DERIVED: dict[str, str] = {
     "user.target.full_name": "keyword",
     "user.target.group.id": "keyword",
     "user.target.group.name": "keyword",
+    "okta.security_context.as.number": "long",  # as an unsigned number of 32 bits it exceeds an integer
     "okta.request.ip_chain": "flattened",
     "okta.target.id": "keyword",
     "okta.target.type": "keyword",

@@ -51,6 +51,9 @@ def test_every_field_that_the_page_names_is_in_a_document_of_a_full_event() -> N
     raw["debugContext"]["debugData"] |= dict.fromkeys(
         ("clientSecret", "requestedScopes", "grantedScopes", "grantType", "factor"), "x"
     )
+    raw["authenticationContext"]["authenticatorContext"] = dict.fromkeys(
+        ("bindingMethod", "binaryIdentifier", "validationStatus"), "x"
+    )
     changes = {"from": {"a": "b"}, "to": {"a": "c"}}
     raw["target"] += [
         {"id": "1", "type": "User", "displayName": "x", "detailEntry": {"methodTypeUsed": "x"}},

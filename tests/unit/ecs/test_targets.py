@@ -54,7 +54,7 @@ def test_every_changed_value_is_text_because_the_same_name_is_an_object_elsewher
     (kept,) = made([APP | {"changeDetails": changes}])["okta"]["target"]
     assert kept["changeDetails"] == {
         "from": {"zone": "OFF"},
-        "to": {"zone": '{"include":["ALL"]}', "on": "true", "count": "2", "_.x": "y"},
+        "to": {"zone": '{"include":["ALL"]}', "on": "true", "count": "2", "_x": "y"},
     }
 
 

@@ -131,3 +131,6 @@ USER_AGENT = (
     ),
 )
 """Differences of `user_agent.*` after a real pipeline."""
+
+TYPES = {"okta.security_context.as.number": "long"}
+"""Types that differ from Elastic's: numbers of autonomous systems have 32 bits without a sign, an integer has one."""

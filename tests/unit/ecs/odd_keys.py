@@ -1,0 +1,26 @@
+"""Keys that an index takes for a fault of the whole document, or that exceed one of its limits."""
+
+ODD_KEYS = {
+    "nul": "a\0b",
+    "only nul": "\0",
+    "long": "k" * 33_000,
+    "long, four bytes each": "\U0001f512" * 9_000,
+    "empty": "",
+    "dot": ".",
+    "two dots": "a..b",
+    "dot before": ".a",
+    "dot behind": "a.",
+    "blank between dots": "a. .b",
+    "many dots": ".".join("abcdefghijklmnopqrstuvwxyz"),
+    "dots without end": "a." * 20_000,
+    "blank": " ",
+    "blanks around": " a ",
+    "tab": "\t",
+    "other blanks": "\u2003\u3000.x",
+    "control characters": "\x01\x1f\x85",
+    "half of a pair": "\ud800x",
+    "__proto__": "__proto__",
+    "_id": "_id",
+    "star": "a*b",
+    "quote": 'a"b\\',
+}
