@@ -60,11 +60,7 @@ class ProofValidator:
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
         """Check the `DPoP` header of a call. Return the public key of the proof, and its nonce if any.
 
-        Args:
-            proof: the header; None where it is missing.
-            method: of the call.
-            url: of the call, without its query.
-            token: the call's access token, whose hash the proof must contain; None for a token request.
+        `url` is without its query. The proof must contain the hash of `token`, which is None for a token request.
 
         Raises:
             ApiError: the proof is invalid for this call.

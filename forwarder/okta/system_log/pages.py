@@ -40,15 +40,13 @@ _LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
 
 
 class LogPage(msgspec.Struct, frozen=True):
-    """One page.
+    """One page, in the order of the log.
 
     Attributes:
-        events: in the order of the log.
-        malformed: elements that are not events.
         expected_by_hook: uuids of those events that Okta meant for the given hook.
         newest: the latest `published` of the events; None if there are none.
-        next_link: address of the next page; None on the last page of a bounded reading.
-        requested_at: when the request was sent, by our clock.
+        next_link: None on the last page of a bounded reading.
+        requested_at: by our clock.
         has_more: the page is full, so the next one may have events already.
     """
 
@@ -80,13 +78,10 @@ class SystemLog:
         self._limit = limit
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
-        """Request the first page.
+        """Request the first page, of events published before `until`, or to poll where that is None.
 
-        Args:
-            since: when Okta stored the first event (polling), or when it was published (bounded); RETENTION
-                ago at most.
-            until: the end of a bounded reading, exclusive; None to poll.
-            hook_id: our hook's id; empty if there is none.
+        `since` is when Okta stored the first event (polling), or when it was published (bounded).
+        `hook_id` is empty where we have no hook.
 
         Raises:
             OktaError: Okta did not answer, or did not answer with a page.

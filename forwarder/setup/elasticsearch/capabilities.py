@@ -20,10 +20,7 @@ _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over t
 async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
     """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
 
-    Args:
-        cluster: checked.
-        rollover: a rollover may follow.
-        ilm: a policy is looked up.
+    `rollover`: a rollover may follow. `ilm`: a policy is looked up.
 
     Raises:
         SetupError: privileges are missing, all of which it names, or the credentials are wrong.
