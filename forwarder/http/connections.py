@@ -6,8 +6,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
+from forwarder import logs
 from forwarder.core.ports import Clock
 from forwarder.http.settings import ListenerLimits
+from forwarder.logs import RateLimitedLogger
 
 EVICTION_GRACE = 0.25
 """Seconds that a connection may wait before it can be evicted."""
@@ -18,6 +20,9 @@ HARD_LIMIT_FACTOR = 2
 SWEEP_BATCH = 20
 """Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
 
+CLOSING_ROOM = 64
+"""Sockets beyond the hard limit: of connections that are evicted, or cannot be, because they are in service."""
+
 
 class Connection(Protocol):
     """A `protocol.GuardedProtocol`. It began to wait on its client at `since`, and that wait must end at
@@ -25,7 +30,7 @@ class Connection(Protocol):
 
     since: float
     deadline: float
-    transport: asyncio.Transport
+    transport: asyncio.Transport  # only after the TLS handshake
 
     def evict(self) -> str: ...
     def expire(self) -> bool: ...
@@ -37,7 +42,9 @@ class ConnectionLimiter:
 
     Attributes:
         waiting: the connections that wait on their client, the longest wait first.
+        closing: evicted connections whose sockets are still open.
         empty: set while there are no connections.
+        listener: its address, for log lines.
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
@@ -47,9 +54,21 @@ class ConnectionLimiter:
         self.clock = clock
         self.connections: set[Connection] = set()
         self.waiting: dict[Connection, None] = {}
+        self.closing: set[Connection] = set()
+        self.listener = ""
         self.empty = asyncio.Event()
         self.empty.set()
         self._on_evict = on_evict
+        self._logger = RateLimitedLogger(logs.get("http"), clock)
+
+    def log(self, text: str, action: str, *key: str, **fields: object) -> None:
+        """Log a warning about this listener; lines with the same `action` and `key` are limited together."""
+        self._logger.warning(text, *key, action=action, listener=self.listener, **fields)
+
+    def has_room(self) -> bool:
+        """Whether a connection may be accepted."""
+        limit = HARD_LIMIT_FACTOR * self.limits.max_connections + CLOSING_ROOM
+        return len(self.connections) + len(self.closing) < limit
 
     def add(self, connection: Connection) -> None:
         """Track a new connection. Above the hard limit it evicts another one at once, never this one.
@@ -68,11 +87,28 @@ class ConnectionLimiter:
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
-            self.remove(oldest)  # now, not once its transport has closed: the next one must not count it
-            self._on_evict(oldest.evict())
+            self._forget(oldest)  # now, not once its socket has closed: the next one must not count it
+            self.closing.add(oldest)
+            reason = oldest.evict()
+            self._on_evict(reason)
+            self.log(
+                "too many connections; those that waited longest for their client are closed",
+                "connections_evicted",
+                reason,
+                reason=reason,
+                max_connections=self.limits.max_connections,
+            )
+
+    def evict_long_waits(self) -> None:
+        """Close some of the longest waits."""
+        self._evict(SWEEP_BATCH, before=self.clock.monotonic() - EVICTION_GRACE)
 
     def remove(self, connection: Connection) -> None:
-        """Stop tracking a connection."""
+        """Stop tracking a connection whose socket has closed."""
+        self.closing.discard(connection)
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.waiting.pop(connection, None)
         if not self.connections:

@@ -2,14 +2,17 @@
 
 uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection
 is either in service (a complete request awaits its response) or waiting on its client (idle, partial head or
-body, unread response). Waits have deadlines; above the limit of connections, the longest wait is evicted. A
+body, unread response, TLS handshake). Waits have deadlines; above the limit of connections, the longest wait is evicted. A
 connection in service is never evicted, so a complete POST is answered, however many other connections idle.
 """
 
 import asyncio
+import socket
+import ssl
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 import httptools
 import uvicorn
@@ -21,12 +24,14 @@ from forwarder.http.connections import ConnectionLimiter
 _MAX_URL = 8192
 _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
+_TLS_SHUTDOWN_SECONDS = 0.5  # for a client to confirm that it has read everything
 _CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
 
 
 class Phase(Enum):
     """How much of its next request the client has sent."""
 
+    HANDSHAKE = "handshake"  # nothing, and the connection is not open yet
     IDLE = "idle"  # nothing
     HEAD = "head"
     BODY = "body"
@@ -39,7 +44,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, config: uvicorn.Config, state: ServerState, limiter: ConnectionLimiter) -> None:
         super().__init__(config, state, {})
         self._limiter = limiter
-        self._phase = Phase.IDLE
+        self._phase = Phase.HANDSHAKE
+        self._opening: asyncio.Task[Any] | None = None
         self._unanswered = 0  # complete requests; more than one if the client pipelines
         self._read_no_more = False  # no request after the complete ones is read
         self._error_status = 0  # set by a callback of the parser
@@ -69,12 +75,36 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._phase is not Phase.LINGER:
             self._wait_for_client(limits.header_timeout if self._phase is Phase.HEAD else limits.body_timeout)
 
+    # The beginning
+
+    def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Serve an accepted connection. The limit and the deadlines hold for it from now on, before its handshake."""
+        self._wait_for_client(self._limiter.limits.header_timeout)
+        options: dict[str, Any] = {"ssl": tls, "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS} if tls else {}
+        opening = self.loop.connect_accepted_socket(lambda: self, accepted, **options)
+        self._opening = self.loop.create_task(opening)
+        self._opening.add_done_callback(partial(self._opened, accepted))
+        self._limiter.add(self)
+
+    def _opened(self, accepted: socket.socket, opening: asyncio.Task[Any]) -> None:
+        self._opening = None
+        if not opening.cancelled() and (error := opening.exception()) is None:
+            return
+        self._limiter.remove(self)
+        accepted.close()
+        if not opening.cancelled() and isinstance(error, ssl.SSLError):  # not of a client that just goes
+            self._limiter.log("a TLS handshake failed", "tls_handshake_failed", error=error.reason)
+
     # Called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._phase = Phase.IDLE
+        if self not in self._limiter.connections:
+            transport.abort()  # evicted while its handshake ended
+            return
+        self._limiter.waiting.pop(self, None)
         self._wait_for_client(self._limiter.limits.header_timeout)
-        self._limiter.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -230,11 +260,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def evict(self) -> str:
         """Close at once; return the reason for the metric. A partial request is answered 503, to be sent again."""
+        if self._phase is Phase.HANDSHAKE:
+            self._cancel_opening()
+            return "handshake"
         if self._phase is Phase.IDLE and not self.flow.write_paused:
-            self.transport.close()
+            self.transport.abort()  # everything is sent; the end of TLS is not waited for
             return "idle"
-        partial = self._phase in (Phase.HEAD, Phase.BODY)
-        if partial and not self.flow.write_paused and not self._answered_early():
+        half_sent = self._phase in (Phase.HEAD, Phase.BODY)
+        if half_sent and not self.flow.write_paused and not self._answered_early():
             self._answer(503)
         if self.transport.get_write_buffer_size():
             self.transport.abort()  # the client may never read
@@ -246,10 +279,24 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close after the deadline; return whether the client had begun a request, which is answered 408."""
         self._limiter.waiting.pop(self, None)
         phase = self._phase
-        if phase is Phase.IDLE and not self.flow.write_paused:
+        if phase is Phase.HANDSHAKE:
+            self._cancel_opening()
+        elif phase is Phase.IDLE and not self.flow.write_paused:
             self.transport.close()
         elif phase is Phase.LINGER or self.flow.write_paused or self._answered_early():
             self.transport.abort()
         else:
             self._refuse(408)
         return phase in (Phase.HEAD, Phase.BODY)
+
+    def _cancel_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def shutdown(self) -> None:
+        """Close when the request in service is answered; at once if there is none."""
+        if self._phase is Phase.HANDSHAKE:
+            self._limiter.remove(self)
+            self._cancel_opening()
+        else:
+            super().shutdown()

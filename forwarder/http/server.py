@@ -5,7 +5,9 @@ what it cancels. So only its protocol and its configuration are used.
 """
 
 import asyncio
+import os
 import resource
+import socket
 import ssl
 from typing import Any
 
@@ -15,18 +17,22 @@ from uvicorn.server import ServerState
 from forwarder import logs
 from forwarder.config_types import Listen
 from forwarder.core.errors import SettingsError
+from forwarder.http.acceptor import Acceptor
 from forwarder.http.connections import HARD_LIMIT_FACTOR, ConnectionLimiter
 from forwarder.http.protocol import GuardedProtocol
 from forwarder.http.settings import ListenerLimits
 
 _SWEEP_INTERVAL = 0.1
-_RESERVED_FILES = 256  # for everything but connections: the store, the sinks, the other listener
+_RESERVED_FILES = 512  # for the store, the sinks, and the other listener, which has 264 at most
 _FLUSH_TIMEOUT = 1.0  # for the last answers to be sent
-_BACKLOG = 2048
 
 
 class Server:
-    """A listener. `start` and `stop` may be called from any task of the loop."""
+    """A listener. `start` and `stop` may be called from any task of the loop.
+
+    Attributes:
+        tls: for new connections; None for plain HTTP. It may be replaced at any time.
+    """
 
     def __init__(
         self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
@@ -35,7 +41,7 @@ class Server:
         one; `limiter` is for this listener alone."""
         self._listen = listen
         self._limiter = limiter
-        self._tls = tls
+        self.tls = tls
         self._logger = logs.get("receive")
         self._config = uvicorn.Config(
             app,
@@ -50,15 +56,15 @@ class Server:
             date_header=False,
         )
         self._state = ServerState()
-        self._listener: asyncio.Server | None = None
+        self._acceptor = Acceptor(limiter, self._open)
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> Listen:
         """The address, with the port that the system chose if 0 was configured."""
-        if self._listener is None or not self._listener.sockets:
+        if self._acceptor.address is None:
             return self._listen
-        host, port = self._listener.sockets[0].getsockname()[:2]
+        host, port = self._acceptor.address
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def start(self) -> None:
@@ -70,26 +76,22 @@ class Server:
         self.reload(self._limiter.limits)
         self._config.load()
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                lambda: GuardedProtocol(self._config, self._state, self._limiter),
-                self._listen.host,
-                self._listen.port,
-                backlog=_BACKLOG,
-                ssl=self._tls,
-                # The protocol sees a connection only after its handshake, so asyncio must time that out.
-                ssl_handshake_timeout=self._limiter.limits.header_timeout if self._tls else None,
-                ssl_shutdown_timeout=_FLUSH_TIMEOUT if self._tls else None,
-            )
+            await self._acceptor.start(self._listen)
         except OSError as error:
-            reason = error.strerror or str(error)
+            number = error.errno or 0  # negative if the host has no address
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             hint = "choose another address or stop what uses it"
             raise SettingsError([f"{self._listen}: cannot listen there: {reason}; {hint}"]) from None
+        self._limiter.listener = str(self.address)
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
+
+    def _open(self, accepted: socket.socket) -> None:
+        GuardedProtocol(self._config, self._state, self._limiter).open(accepted, self.tls)
 
     def reload(self, limits: ListenerLimits) -> None:
         """Take new limits, also for open connections."""
-        wanted = HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES
-        possible = max((raise_open_files_limit(wanted) - _RESERVED_FILES) // HARD_LIMIT_FACTOR, 1)
+        files = raise_open_files_limit(HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES)
+        possible = max((files - min(_RESERVED_FILES, files // 2)) // HARD_LIMIT_FACTOR, 1)
         if possible < limits.max_connections:
             self._logger.warning(
                 "the limit of open files allows fewer connections than `max_connections`",
@@ -103,9 +105,7 @@ class Server:
     async def stop(self, grace: float | None = None) -> None:
         """Stop listening, finish the requests in progress, and close all connections. Safe to call twice. Requests
         are cancelled after `grace` seconds; None: those of the limits."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._acceptor.close()
         for connection in list(self._limiter.connections):
             connection.shutdown()
         await self._drain(self._limiter.limits.grace if grace is None else grace)
@@ -144,6 +144,7 @@ class Server:
             await self._limiter.clock.sleep(_SWEEP_INTERVAL)
             try:
                 self._limiter.sweep()
+                self._acceptor.resume()
             except Exception:  # deadlines must go on for all other connections
                 self._logger.exception(
                     "the sweep of connections failed; it goes on", action="connection_sweep_failed"

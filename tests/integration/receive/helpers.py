@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
@@ -150,6 +151,7 @@ async def listening(
     store: EventStore | None = None,
     orgs: Mapping[str, HookEndpointSettings] | None = None,
     clock: Clock | None = None,
+    tls: ssl.SSLContext | None = None,
     **fields: Any,
 ) -> AsyncIterator[Listening]:
     """Run a receiver on a port of its own, and stop it at the end. `fields` are `ReceiverSettings`."""
@@ -160,7 +162,7 @@ async def listening(
     limiter = ConnectionLimiter(
         chosen, clock, lambda reason: metrics.connections_evicted.labels(reason).inc()
     )
-    server = Server(receiver.app, chosen.listen, limiter)
+    server = Server(receiver.app, chosen.listen, limiter, tls)
     await server.start()
     try:
         yield Listening(receiver, server, limiter, metrics)

@@ -1,0 +1,107 @@
+"""Accepts the connections of a listener.
+
+uvloop's own server is not used. After one failed `accept`, as with too many open files, it closes its socket for good and
+says nothing. And it hands over a TLS connection only after its handshake, so that the limit of connections would not
+count it.
+"""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable
+
+from forwarder.config_types import Listen
+from forwarder.http.connections import ConnectionLimiter
+
+_BACKLOG = 2048
+_ACCEPTS_PER_TURN = 32  # of the event loop
+_TRY_AGAIN = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+
+
+class Acceptor:
+    """The sockets of one address.
+
+    A socket that cannot accept pauses until the next `resume`; its clients wait in the kernel's queue meanwhile.
+    """
+
+    def __init__(self, limiter: ConnectionLimiter, take: Callable[[socket.socket], None]) -> None:
+        """Args: `take` gets each accepted connection, and adds it to `limiter`."""
+        self._limiter = limiter
+        self._take = take
+        self._sockets: list[socket.socket] = []
+        self._paused: set[socket.socket] = set()
+
+    async def start(self, listen: Listen) -> None:
+        """Listen on every address that the host has.
+
+        Raises:
+            OSError: it cannot listen there.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(
+                listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, _, _, _, address in found:
+                self._sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+        except OSError:
+            self.close()
+            raise
+        for listener in self._sockets:
+            listener.setblocking(False)
+            loop.add_reader(listener, self._accept, listener)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the first socket; None if it does not listen."""
+        if not self._sockets:
+            return None
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    def close(self) -> None:
+        """Stop listening. Safe to call twice."""
+        for listener in self._sockets:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
+        self._sockets.clear()
+        self._paused.clear()
+
+    def resume(self) -> None:
+        """Let paused sockets accept again."""
+        while self._paused:
+            listener = self._paused.pop()
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if not self._limiter.has_room():
+                self._pause(listener)
+                self._limiter.log("connections wait: all others are being answered", "connections_full")
+                return
+            try:
+                accepted, _ = listener.accept()
+            except _TRY_AGAIN:
+                return
+            except OSError as error:
+                self._pause(listener)
+                self._limiter.evict_long_waits()
+                self._log_failure(error)
+                return
+            accepted.setblocking(False)
+            self._take(accepted)
+
+    def _pause(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(listener)
+        self._paused.add(listener)
+
+    def _log_failure(self, error: OSError) -> None:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limiter.log(
+            "new connections cannot be accepted and wait",
+            "accept_failed",
+            error=os.strerror(error.errno or 0),
+            open_files_limit=limit,
+            hint="raise the limit of open files (LimitNOFILE=, ulimit -n), or lower `max_connections`",
+        )
