@@ -270,7 +270,7 @@ async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -
 @pytest.mark.parametrize("right", NEEDED["cluster"])
 async def test_each_of_them_is_needed_and_a_missing_one_is_named(server: Elasticsearch, right: str) -> None:
     fewer = {**NEEDED, "cluster": [name for name in NEEDED["cluster"] if name != right]}
-    with pytest.raises(SetupError, match=f"cluster privilege `{right}`"):
+    with pytest.raises(SetupError, match=rf"the API key test \(id .+\) lacks: cluster privilege `{right}`"):
         await prepare(server, api_key=key(server, fewer))
     assert there(server) == []
 

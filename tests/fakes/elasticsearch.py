@@ -1,7 +1,6 @@
 """An Elasticsearch for tests: `_bulk` over a real socket, as version 9.4 answers it. It fails on demand."""
 
 import asyncio
-import contextlib
 import gzip
 import json
 import ssl
@@ -270,8 +269,14 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        with contextlib.suppress(httptools.HttpParserError):
+        try:
             self._parser.feed_data(data)
+        except httptools.HttpParserError:  # TLS, for example
+            assert self._transport is not None
+            self._transport.write(
+                b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self._transport.close()
 
     def on_url(self, url: bytes) -> None:
         self._target += url

@@ -8,11 +8,11 @@ from elasticsearch import ApiError, UnsupportedProductError
 
 from forwarder.core.errors import SinkError
 from forwarder.setup.elasticsearch.cluster import Response
-from forwarder.sinks.elasticsearch.client import connect, error_text
+from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 TIMEOUT = 60.0
-"""Seconds without a byte; a template change waits for the whole cluster."""
+"""Seconds for a whole request; a template change waits for the whole cluster."""
 
 
 class ElasticsearchAdmin:
@@ -48,6 +48,8 @@ class ElasticsearchAdmin:
             ) from error
         except ApiError as error:
             return Response(error.meta.status, error.body)
+        except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as error:
+            raise SinkError(f"no response from {error.message}") from error
         except elastic_transport.TransportError as error:
-            raise SinkError(f"no answer from {', '.join(self._hosts)}: {error_text(error)}") from error
+            raise SinkError(f"{', '.join(self._hosts)}: {error.message}") from error
         return Response(response.meta.status, response.body)

@@ -40,8 +40,19 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> No
     missing = [f"cluster privilege `{name}`" for name, has in answer.get("cluster", {}).items() if not has]
     for names, rights in answer.get("index", {}).items():
         missing += [f"index privilege `{right}` on `{names}`" for right, has in rights.items() if not has]
-    who = answer.get("username", "this key")
-    raise SetupError(f"{who} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs.")
+    raise SetupError(
+        f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs."
+    )
+
+
+async def _who(cluster: Cluster) -> str:
+    """Name the credentials: of an API key its own name, because its owner may have every privilege."""
+    answer = await cluster.offer("GET", "/_security/_authenticate")
+    about = answer if isinstance(answer, dict) else {}
+    key = about.get("api_key")
+    if isinstance(key, dict):
+        return f"the API key {key.get('name') or '(without a name)'} (id {key.get('id', '?')})"
+    return f"the user {about['username']}" if about.get("username") else "the sink's credentials"
 
 
 async def find_capabilities(cluster: Cluster) -> Capabilities:

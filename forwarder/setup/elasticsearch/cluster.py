@@ -66,7 +66,10 @@ def _body(reply: Response, what: str) -> Any:
         return reply.body
     words = reason(reply)
     if reply.status == 401:
-        raise SetupError(f"Elasticsearch does not accept the credentials of this sink (401): {words}")
+        raise SetupError(
+            "Elasticsearch does not accept the credentials of this sink; correct its `api_key` or `basic_auth`"
+            f" (401: {words})"
+        )
     if reply.status == 403:
         found = _GRANTED_BY.search(words)
         right = f"the {found[1]} privilege `{found[2]}`" if found else "a privilege"

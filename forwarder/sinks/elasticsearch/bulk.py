@@ -39,6 +39,10 @@ _HINTS = {
     "resource_not_found_exception": "an index or alias has the name of the data stream;"
     f" remove or rename it, then {SETUP}",
 }
+_CREDENTIALS = {
+    401: "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`",
+    403: "the credentials may not write here; give the key `create_doc` and `auto_configure` on logs-okta.system-*",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -84,7 +88,7 @@ def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
     if verdict == outcomes.DELIVERED:
         return verdict, ""
     kind, reason = _error(result)
-    detail = _detail(kind, reason)
+    detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
         return outcomes.REFUSED, detail
     if kind == "fail_processor_exception":  # a 500, but the operator's pipeline rejects the document
@@ -98,7 +102,7 @@ def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
     The decoded `body` is an object from Elasticsearch, or text from a proxy.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
-    detail = f"HTTP {status}: {_detail(kind, reason)}".rstrip(": ")
+    detail = f"HTTP {status}: {_detail(kind, reason, status)}".rstrip(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
         return outcomes.REFUSED, detail
     verdict = outcomes.request_verdict(status, events)
@@ -118,7 +122,7 @@ def _text(body: Any) -> str:
     return " ".join(body.split()) if isinstance(body, str) else ""
 
 
-def _detail(kind: str, reason: str) -> str:
-    hint = _HINTS.get(kind)
+def _detail(kind: str, reason: str, status: int) -> str:
+    hint = _CREDENTIALS.get(status) if kind == "security_exception" else _HINTS.get(kind)
     detail = ": ".join(part for part in (kind, reason) if part)
     return f"{hint} ({detail})" if hint else detail

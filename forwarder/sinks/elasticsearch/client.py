@@ -11,7 +11,6 @@ from elasticsearch import AsyncElasticsearch
 from forwarder import logs
 from forwarder.sinks.elasticsearch.node import Node
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
-from forwarder.sinks.outcomes import error_chain
 
 
 class _Encoded(elastic_transport.Serializer):
@@ -39,7 +38,7 @@ def connect(
 ) -> AsyncElasticsearch:
     """Create the client of a cluster. It tries each request once, on one host.
 
-    After `timeout` seconds without a byte from a host the request fails, and the next one goes to another
+    A request without its whole response after `timeout` seconds fails, and the next one goes to another
     host. Raises OSError if `ca_file` cannot be used.
     """
     responses = _JsonOrText()
@@ -85,9 +84,3 @@ def _credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
     if settings.basic_auth:
         return {"basic_auth": (settings.basic_auth.username, settings.basic_auth.password.reveal())}
     return {}
-
-
-def error_text(error: BaseException) -> str:
-    """Return the text of `error` and of every cause that adds something; the innermost one says why."""
-    texts = (str(getattr(cause, "message", cause)) for cause in error_chain(error))
-    return ": ".join(dict.fromkeys(text for text in texts if text))

@@ -19,9 +19,11 @@ import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
-LIMIT = 4 * 1024 * 1024
-"""Bytes of a response, inflated. 5,000 items with an error each have about 2 MiB. Decoded, the worst JSON of this size
-takes 20 times as much memory."""
+from forwarder.sinks.elasticsearch.unreachable import unreachable
+
+LIMIT = 3 * 1024 * 1024
+"""Bytes of a response, inflated. 5,000 items with an error each have about 2 MiB. Decoded, the worst JSON takes
+25 times as much memory."""
 
 _INFLATED = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
@@ -63,7 +65,7 @@ class Node(elastic_transport.BaseAsyncNode):
 
         Raises:
             elastic_transport.ConnectionTimeout: no whole response in time.
-            elastic_transport.ConnectionError: no response for another reason; its cause says which.
+            elastic_transport.ConnectionError: no response for another reason; its text says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -84,9 +86,11 @@ class Node(elastic_transport.BaseAsyncNode):
                 finally:
                     await response.aclose()
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise elastic_transport.ConnectionTimeout(f"no response within {timeout} s") from error
+            raise elastic_transport.ConnectionTimeout(
+                f"{self.base_url}: no response within {timeout} s"
+            ) from error
         except httpx.RequestError as error:
-            raise elastic_transport.ConnectionError(f"no response from {self.base_url}") from error
+            raise elastic_transport.ConnectionError(unreachable(self.base_url, error)) from error
         received = elastic_transport.HttpHeaders(response.headers)
         received.pop("warning", None)  # the client would raise a Python warning for it, which may be an error
         meta = elastic_transport.ApiResponseMeta(

@@ -30,7 +30,7 @@ from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.elasticsearch import bulk
-from forwarder.sinks.elasticsearch.client import connect, error_text
+from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.outcomes import Verdict
@@ -77,9 +77,11 @@ class ElasticsearchSink:
             return outcomes.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
             # A long text about each event makes a long response: the halves of the batch have shorter ones.
-            return outcomes.batch_outcome(seqs, Verdict(RetryReason.UNKNOWN, split=len(seqs) > 1), str(error))
+            return outcomes.batch_outcome(
+                seqs, Verdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
+            )
         except elastic_transport.TransportError as error:
-            return outcomes.batch_outcome(seqs, _no_response(error), error_text(error))
+            return outcomes.batch_outcome(seqs, _no_response(error), error.message)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
             text = f"the response does not name the {len(seqs)} events that were sent"

@@ -420,7 +420,7 @@ async def test_a_response_beyond_the_limit_is_not_read_to_its_end_and_the_batch_
     assert (outcome.retry, outcome.split, outcome.reason) == ([1, 2], True, RetryReason.UNKNOWN)
     alone = await sink.send([stored(1)])
     assert (alone.retry, alone.split, alone.whole) == ([1], False, True)
-    assert "larger than 4 MiB" in alone.detail
+    assert "larger than 3 MiB" in alone.detail
     server.always = None
     assert (await sink.send([stored(1), stored(2)])).delivered == [1, 2]
 
@@ -535,6 +535,48 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     outcome = await send_once(tls_server, stored(1), ca_file=certificate.cert, hosts=(other,))
     assert (outcome.reason, outcome.pause) == (RetryReason.CONNECTION, True)
     assert tls_server.requests == []
+
+
+async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_what_to_do(
+    server: FakeElasticsearch, tls_server: FakeElasticsearch, certificate: Certificate
+) -> None:
+    closed = FakeElasticsearch()
+    await closed.listen()
+    await closed.hang_up()
+    tls_port = tls_server.port
+    for url, ca_file, mend in (
+        (tls_server.url, None, "set `ca_file` to the PEM file of its CA"),
+        (f"https://localhost:{tls_port}", certificate.cert, "write a name that it has in `hosts`"),
+        (server.url.replace("http:", "https:"), None, "write `http://` in `hosts`"),
+        (closed.url, None, "check `hosts`, and that Elasticsearch runs"),
+        ("http://nowhere.invalid:9200", None, "cannot be resolved"),
+    ):
+        outcome = await send_once(server, stored(1), hosts=(url,), ca_file=ca_file)
+        assert outcome.reason is RetryReason.CONNECTION
+        assert mend in outcome.detail
+        assert (outcome.detail.startswith(url), outcome.detail.count(url)) == (True, 1)
+        assert "\n" not in outcome.detail
+
+
+async def test_a_server_that_hangs_up_may_expect_tls(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.replies.append(Reply(None))
+    outcome = await sink.send([stored(1)])
+    assert "if this port expects TLS, write `https://` in `hosts`" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "mend"), [(401, "set `api_key` to a valid key"), (403, "`auto_configure`")]
+)
+async def test_a_refused_key_is_told_with_what_to_do(
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: int, mend: str
+) -> None:
+    server.replies.append(error(status, "security_exception", "words of the server"))
+    outcome = await sink.send([stored(1)])
+    assert outcome.pause
+    assert mend in outcome.detail
+    assert "words of the server" in outcome.detail
 
 
 async def test_turning_verification_off_works_and_logs_a_warning(tls_server: FakeElasticsearch) -> None:

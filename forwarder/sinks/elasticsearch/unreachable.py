@@ -1,0 +1,40 @@
+"""Why a host gave no response, and what to do about it, in one sentence with its address."""
+
+import socket
+import ssl
+
+import httpx
+
+from forwarder.sinks.outcomes import error_chain
+
+_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+
+
+def unreachable(url: str, error: BaseException) -> str:
+    """Say what `error`, raised for a request to the host `url`, means for the operator."""
+    return f"{url}: {_reason(url, list(error_chain(error)))}"
+
+
+def _reason(url: str, causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{_certificate(cause.verify_code)} (certificate verify failed: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"
+        if isinstance(cause, socket.gaierror):
+            return f"the host name cannot be resolved ({cause.strerror}); check `hosts`"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens there (connection refused); check `hosts`, and that Elasticsearch runs"
+        if isinstance(cause, httpx.RemoteProtocolError) and url.startswith("http:"):
+            return f"{cause}; if this port expects TLS, write `https://` in `hosts`"
+    texts = [text for cause in causes if (text := str(cause))]
+    return f"no response ({texts[-1] if texts else type(causes[0]).__name__}); check `hosts`, and that Elasticsearch runs"
+
+
+def _certificate(code: int) -> str:
+    if code in _OTHER_NAMES:
+        return "its certificate is for another name; write a name that it has in `hosts`"
+    if code in _OUTDATED:
+        return "its certificate is not valid now; renew it, or correct the clock"
+    return "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
