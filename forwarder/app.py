@@ -152,7 +152,7 @@ class Forwarder:
             self._workers,
             self._okta,
             self._refusals,
-            lambda: self.settings.orgs,
+            lambda: self.settings,
             self.metrics,
             self._clock,
         )

@@ -1,21 +1,25 @@
 """The state of every part, for the status page, the metrics and the demo's live view."""
 
+import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
+from forwarder.gauges import set_gauges
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.reconcile import ReconcileState
 from forwarder.receive.auth import endpoint_path
 from forwarder.receive.refusals import Refusals
-from forwarder.settings import OrgSettings
+from forwarder.settings import OrgSettings, Settings
 from forwarder.store.engine import Store
 from forwarder.store.ledger import SinkLedger
 from forwarder.verdict import problems
@@ -30,34 +34,29 @@ class Status:
         workers: Mapping[str, Worker],
         okta: Mapping[str, OktaOrgRunner],
         refusals: Refusals,
-        orgs: Callable[[], Mapping[str, OrgSettings]],
+        settings: Callable[[], Settings],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Report on these; `orgs` returns the configured ones, of which `okta` has those with an `api`."""
+        """Report on these; `settings` returns those in force. `okta` has the orgs with an `api`."""
         self._store = store
         self._workers = workers
         self._okta = okta
         self._refusals = refusals
-        self._orgs = orgs
+        self._settings = settings
         self._metrics = metrics
         self._clock = clock
         self._started = clock.monotonic()
 
     async def refresh_gauges(self) -> None:
         """Set the gauges that nothing else keeps up to date, before a scrape."""
-        ledger = await self._store.ledger()
-        now = self._clock.now()
-        self._metrics.store_bytes.set(ledger.bytes)
-        self._metrics.store_events.set(ledger.events)
-        for name in self._workers:
-            sink = ledger.sinks[name]
-            self._metrics.sink_lag.labels(name).set(_oldest_age(sink, now))
-            self._metrics.sink_backlog.labels(name).set(sink.waiting)
+        status = await self.gather()
+        set_gauges(self._metrics, status, self._clock.now())
 
     async def gather(self) -> dict[str, Any]:
         """Return the state of everything, ready for JSON. Times are in seconds."""
         ledger = await self._store.ledger()
+        disk = await asyncio.to_thread(_disk_usage, self._settings().store.path)
         now = self._clock.now()
         not_ready_reason = self._store.not_ready_reason
         status = {
@@ -71,7 +70,11 @@ class Status:
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
-            "okta": {name: self._org(name, org, now) for name, org in sorted(self._orgs().items())},
+            "store_max_bytes": self._settings().store.max_size,
+            "store_waiting_bytes": ledger.waiting_bytes,
+            "store_disk_bytes": disk.total,
+            "store_disk_free_bytes": disk.free,
+            "okta": {name: self._org(name, org, now) for name, org in sorted(self._settings().orgs.items())},
             "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
         }
         return {"problems": [msgspec.structs.asdict(problem) for problem in problems(status)], **status}
@@ -131,6 +134,20 @@ def _hook(hook: HookState, now: Micros) -> dict[str, Any]:
         "since_seconds_ago": seconds_between(hook.since, now),
         "error": hook.error,
     }
+
+
+class _Disk(NamedTuple):
+    total: int
+    free: int
+
+
+def _disk_usage(store: Path) -> _Disk:
+    """Return the size of the store's file system, and what is free there; zeros if its folder is gone."""
+    try:
+        total, _, free = shutil.disk_usage(store.parent)
+    except OSError:
+        return _Disk(0, 0)
+    return _Disk(total, free)
 
 
 def _oldest_age(sink: SinkLedger, now: Micros) -> float:

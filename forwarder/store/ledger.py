@@ -54,6 +54,12 @@ class Ledger(msgspec.Struct, frozen=True):
     bytes: int
 
     @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the events that a sink waits for, estimated from their number."""
+        waiting = max((sink.waiting for sink in self.sinks.values()), default=0)
+        return round(self.bytes * min(1.0, waiting / self.events)) if self.events else 0
+
+    @property
     def imbalances(self) -> list[str]:
         """One line for each sink whose numbers do not add up to `stored`."""
         return [

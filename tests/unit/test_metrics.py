@@ -1,7 +1,9 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.metrics import Metrics, event_type_label
+from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
+from forwarder.core.event import Source
+from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
+from forwarder.metrics import Metrics, StoredEventMetrics, event_type_label
 
 # What users rely on: a change breaks their dashboards and alerts.
 PROMISED = {
@@ -31,6 +33,20 @@ PROMISED = {
     "connections_evicted_total": "reason",
     "org_source_enabled": "org via",
     "build": "",
+    "last_event_timestamp_seconds": "org via",
+    "sink_paused": "sink",
+    "sink_last_delivery_timestamp_seconds": "sink",
+    "dead_letters": "sink",
+    "store_max_bytes": "",
+    "store_waiting_bytes": "",
+    "store_disk_bytes": "",
+    "store_disk_free_bytes": "",
+    "stored_events": "",
+    "ledger_events": "sink place",
+    "ready": "",
+    "hook_state": "org condition",
+    "hook_deliveries_failed_total": "org",
+    "hook_quota_warnings_total": "org",
 }
 
 
@@ -60,3 +76,26 @@ def test_an_event_type_outside_the_catalogue_counts_as_other() -> None:
     assert event_type_label("user.session.start") == "user.session.start"
     assert event_type_label("user.session.start" + "x" * 99) == "other"
     assert all(event_type_label(name) == name for name in EVENT_TYPES)
+
+
+async def test_the_first_event_of_a_type_that_matters_raises_its_rate() -> None:
+    metrics = Metrics()
+    StoredEventMetrics(metrics, "acme", Source.HOOK)
+    StoredEventMetrics(metrics, "acme", Source.LOG)
+
+    def received(event_type: str, via: str) -> float | None:
+        labels = {"org": "acme", "via": via, "event_type": event_type}
+        return metrics.registry.get_sample_value("forwarder_events_received_total", labels)
+
+    assert received("user.mfa.factor.reset_all", "hook") == 0
+    assert received("user.session.impersonation.grant", "log") == 0
+    assert received("user.session.impersonation.grant", "hook") is None
+
+
+def test_the_types_that_matter_are_okta_s() -> None:
+    assert [name for name in SECURITY_TYPES if HOOK_ELIGIBLE not in EVENT_TYPES[name]] == []
+    assert [name for name in SECURITY_TYPES_OF_LOG if HOOK_ELIGIBLE in EVENT_TYPES[name]] == []
+
+
+def test_the_process_is_measured() -> None:
+    assert b"process_resident_memory_bytes" in Metrics().render("")[0]

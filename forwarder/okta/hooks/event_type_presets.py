@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE, RELEASE
+from forwarder.core.security_types import SECURITY_TYPES
 
 ALL_ELIGIBLE = "all-eligible"
 SECURITY = "security"
@@ -15,59 +16,6 @@ MAX_TYPES = 300
 """Okta's limit of types in one hook."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
-
-_SECURITY = [
-    "application.lifecycle.create",
-    "application.lifecycle.update",
-    "application.policy.sign_on.deny_access",
-    "application.user_membership.add",
-    "app.oauth2.client.privilege.grant",
-    "device.enrollment.create",
-    "group.privilege.grant",
-    "group.user_membership.add",
-    "group.user_membership.remove",
-    "iam.resourceset.bindings.add",
-    "iam.role.create",
-    "iam.role.permissions.add",
-    "policy.auth_reevaluate.fail",
-    "policy.lifecycle.deactivate",
-    "policy.lifecycle.update",
-    "policy.rule.add",
-    "policy.rule.deactivate",
-    "policy.rule.delete",
-    "policy.rule.update",
-    "security.authenticator.lifecycle.deactivate",
-    "security.breached_credential.detected",
-    "security.trusted_origin.create",
-    "system.api_token.create",
-    "system.api_token.request_outside_allowed_range",
-    "system.api_token.revoke",
-    "system.idp.key.create",
-    "system.idp.lifecycle.create",
-    "system.idp.lifecycle.read_client_secret",
-    "system.idp.lifecycle.update",
-    "system.log_stream.lifecycle.deactivate",
-    "system.log_stream.lifecycle.delete",
-    "user.account.lock",
-    "user.account.privilege.grant",
-    "user.account.privilege.revoke",
-    "user.account.report_suspicious_activity_by_enduser",
-    "user.account.reset_password",
-    "user.account.update_password",
-    "user.authentication.auth_via_mfa",
-    "user.authentication.sso",
-    "user.lifecycle.create",
-    "user.lifecycle.deactivate",
-    "user.lifecycle.suspend",
-    "user.mfa.factor.activate",
-    "user.mfa.factor.deactivate",
-    "user.mfa.factor.reset_all",
-    "user.risk.change",
-    "user.risk.detect",
-    "user.session.context.change",
-    "user.session.start",
-]
-"""Sign-ins, credentials, privileges, policies, and changes to what monitors them."""
 
 
 def resolve(
@@ -83,7 +31,7 @@ def resolve(
     eligible = {name for name, tags in catalogue.items() if HOOK_ELIGIBLE in tags}
     presets: dict[str, Collection[str]] = {
         ALL_ELIGIBLE: eligible,
-        SECURITY: eligible.intersection(_SECURITY),
+        SECURITY: eligible.intersection(SECURITY_TYPES),
         RULES: needed,
     }
     written = [events] if isinstance(events, str) else events

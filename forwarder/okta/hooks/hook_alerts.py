@@ -6,6 +6,7 @@ from forwarder import logs
 from forwarder.core.event import Event
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
+from forwarder.metrics import Metrics
 from forwarder.okta.system_log.event_details import EventDetails, read_details
 
 _DELIVERY = "event_hook.delivery"  # written only if a delivery failed
@@ -29,8 +30,10 @@ class HookAlerts:
         quota_at: its time, by Okta's clock.
     """
 
-    def __init__(self, org: str, clock: Clock) -> None:
+    def __init__(self, org: str, metrics: Metrics, clock: Clock) -> None:
         self._org = org
+        self._failed_deliveries = metrics.hook_deliveries_failed.labels(org)
+        self._quota_warnings = metrics.hook_quota_warnings.labels(org)
         self._clock = clock
         self._unlogged = 0
         self._next_line = dict.fromkeys(_INTERVALS, 0.0)
@@ -51,6 +54,7 @@ class HookAlerts:
                 if _is_other_hooks(event, details, hook_id):
                     continue
                 self.failures += 1
+                self._failed_deliveries.inc()
                 self.failed_at = event.published
                 self._unlogged += 1
                 self.failure_reason = details.reason[:_MAX_REASON] or self.failure_reason
@@ -69,6 +73,7 @@ class HookAlerts:
             self._unlogged = 0
 
     def _record_quota(self, event: Event, reason: str) -> None:
+        self._quota_warnings.inc()
         self.quota = f"{event.event_type}: {reason}"
         self.quota_at = event.published
         if self._is_due("hook_quota"):

@@ -133,7 +133,7 @@ class Reconciler:
         self._hooks_stored_since = clock.monotonic()
         self._started = clock.now()
         self.state = ReconcileState()
-        self.alerts = HookAlerts(log.org, clock)
+        self.alerts = HookAlerts(log.org, metrics, clock)
 
     async def run(self) -> None:
         """Poll at each interval, until cancelled. Errors of Okta or of the store never end it."""

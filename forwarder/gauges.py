@@ -1,0 +1,38 @@
+"""Sets the gauges that repeat the status, before each scrape. Counters and histograms are moved where things happen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from forwarder.core.time import SECOND, Micros
+from forwarder.metrics import Metrics
+from forwarder.okta.hooks.watch import Condition
+
+PLACES = ("delivered", "dead", "discarded", "skipped", "waiting")
+"""Where a stored event can be, for a sink."""
+
+
+def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None:
+    """Set them to `status`, as `Status.gather` returned it at `now`."""
+    metrics.ready.set(1 if status["ready"] else 0)
+    metrics.stored_events.set(status["stored"])
+    for key in ("events", "bytes", "max_bytes", "waiting_bytes", "disk_bytes", "disk_free_bytes"):
+        getattr(metrics, f"store_{key}").set(status[f"store_{key}"])
+    metrics.dead_letters.labels("receiver").set(status["rejected"])
+    for name, sink in status["sinks"].items():
+        _set_sink(metrics, name, sink, now)
+    for name, org in status["okta"].items():
+        if org["hook"] is not None:
+            for condition in Condition:
+                is_it = condition.value == org["hook"]["condition"]
+                metrics.hook_state.labels(name, condition.value).set(1 if is_it else 0)
+
+
+def _set_sink(metrics: Metrics, name: str, sink: Mapping[str, Any], now: Micros) -> None:
+    metrics.sink_lag.labels(name).set(sink["oldest_waiting_seconds"])
+    metrics.sink_backlog.labels(name).set(sink["waiting"])
+    metrics.sink_paused.labels(name).set(1 if sink["state"] == "paused" else 0)
+    metrics.dead_letters.labels(name).set(sink["dead"])
+    if sink["last_success_seconds_ago"] is not None:
+        metrics.sink_last_delivery.labels(name).set(now / SECOND - sink["last_success_seconds_ago"])
+    for place in PLACES:
+        metrics.ledger_events.labels(name, place).set(sink[place])
