@@ -6,6 +6,7 @@ Label values come from the configuration (orgs, sinks), from enums, or from Okta
 
 from collections.abc import Iterable
 from functools import cache, partial
+from typing import NamedTuple
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -33,17 +34,28 @@ def event_type_label(event_type: str) -> str:
     return event_type if event_type in EVENT_TYPES else "other"
 
 
+class Declared(NamedTuple):
+    """One metric, for its page and to check alerts and dashboards: `kind` is counter, gauge, histogram or info."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
 class Metrics:
-    """All metrics of one forwarder, in a registry of its own."""
+    """All metrics of one forwarder, in a registry of its own; `declared` lists them."""
 
     def __init__(self) -> None:
+        self.declared: list[Declared] = []
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._declare_receive()
         self._declare_deliver()
         self._declare_store()
         self._declare_okta()
-        self.build_info = Info("forwarder_build", "Version of the forwarder.", registry=self.registry)
+        self._declare("build_info", "info", (), meaning := "Version of the forwarder.")
+        self.build_info = Info("forwarder_build", meaning, registry=self.registry)
 
     def _declare_receive(self) -> None:
         self.events_received = self._counter(
@@ -156,13 +168,19 @@ class Metrics:
             "events_missed_total", "Events that Okta meant for our hook and did not deliver by it.", "org"
         )
 
+    def _declare(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
+        self.declared.append(Declared(f"forwarder_{name}", kind, labels, meaning))
+
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self._declare(name, "counter", labels, meaning)
         return Counter(f"forwarder_{name}", meaning, labels, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        self._declare(name, "gauge", labels, meaning)
         return Gauge(f"forwarder_{name}", meaning, labels, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        self._declare(name, "histogram", labels, meaning)
         return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -4,6 +4,7 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source
 from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
 from forwarder.metrics import Metrics, StoredEventMetrics, event_type_label
+from tools.make_metrics_page import PAGE, page
 
 # What users rely on: a change breaks their dashboards and alerts.
 PROMISED = {
@@ -32,7 +33,7 @@ PROMISED = {
     "events_rejected_total": "org",
     "connections_evicted_total": "reason",
     "org_source_enabled": "org via",
-    "build": "",
+    "build_info": "",
     "last_event_timestamp_seconds": "org via",
     "sink_paused": "sink",
     "sink_last_delivery_timestamp_seconds": "sink",
@@ -51,13 +52,12 @@ PROMISED = {
 
 
 def test_the_metrics_are_the_promised_ones_with_their_labels() -> None:
-    metrics = Metrics()
-    real = {
-        collector._name: " ".join(collector._labelnames)
-        for collector in vars(metrics).values()
-        if hasattr(collector, "_labelnames")
-    }
-    assert real == {f"forwarder_{name.removesuffix('_total')}": labels for name, labels in PROMISED.items()}
+    real = {metric.name: " ".join(metric.labels) for metric in Metrics().declared}
+    assert real == {f"forwarder_{name}": labels for name, labels in PROMISED.items()}
+
+
+def test_the_page_of_the_metrics_is_what_the_code_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_metrics_page"
 
 
 def test_a_scrape_speaks_both_formats() -> None:
