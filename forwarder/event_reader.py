@@ -91,3 +91,12 @@ async def read_events(
             malformed.append(MalformedEvent(org, received_at, envelope_id, str(error), body))
         await cooperative.yield_if_due()
     return events, malformed
+
+
+def describe_malformed(malformed: Sequence[MalformedEvent]) -> dict[str, object]:
+    """Return the fields of a log line about malformed events."""
+    return {
+        "elements": len(malformed),
+        "reason": malformed[0].detail,
+        "hint": "see forwarder dead-letters list --sink receiver",
+    }

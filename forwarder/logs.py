@@ -96,6 +96,11 @@ class RateLimitedLogger:
         self._last: dict[tuple[str, ...], float] = {}
         self._suppressed: dict[tuple[str, ...], int] = {}
 
+    def info(self, text: str, *key: str, action: str, **fields: object) -> None:
+        """Log what an operator may want to know; lines with the same `action` and `key` are limited together."""
+        if (suppressed := self._take(action, *key)) is not None:
+            self._logger.info(text, action=action, suppressed=suppressed, **fields)
+
     def warning(self, text: str, *key: str, action: str, **fields: object) -> None:
         """Log a warning; lines with the same `action` and `key` are limited together."""
         if (suppressed := self._take(action, *key)) is not None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.time import Micros, to_micros
+from forwarder.core.time import FIRST, LAST, Micros, to_micros
 
 
 class Source(StrEnum):
@@ -165,6 +165,7 @@ def read_event(
         raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
-    return Event(
-        org, head.uuid, head.event_type, to_micros(head.published), received_at, source, envelope_id, body
-    )
+    published = to_micros(head.published)
+    if not FIRST <= published <= LAST:  # by its zone, as in 0001-01-01T00:00:00+01:00
+        raise NotAnEventError("`published` is not in the years 1 to 9999")
+    return Event(org, head.uuid, head.event_type, published, received_at, source, envelope_id, body)

@@ -27,6 +27,11 @@ def from_http_date(text: str) -> Micros | None:
         return None
 
 
+FIRST: Micros = to_micros(datetime.min.replace(tzinfo=UTC))
+LAST: Micros = to_micros(datetime.max.replace(tzinfo=UTC))
+"""The earliest and latest points in time that `to_datetime` can convert."""
+
+
 def to_datetime(at: Micros) -> datetime:
     """Convert to a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=at)

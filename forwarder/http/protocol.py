@@ -48,6 +48,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._opening: asyncio.Task[Any] | None = None
         self._unanswered = 0  # complete requests; more than one if the client pipelines
         self._read_no_more = False  # no request after the complete ones is read
+        self._upgrades = False  # the head wishes for another protocol
         self._error_status = 0  # set by a callback of the parser
         self._now = 0.0  # when the last bytes came
         self._received = 0  # bytes of the request that the client is sending, as sent
@@ -128,9 +129,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._now = self._limiter.clock.monotonic()
         status = 0
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            status = 400  # the client goes on in another protocol
+            self._feed(data)
         except httptools.HttpParserError:
             status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
@@ -141,6 +140,27 @@ class GuardedProtocol(HttpToolsProtocol):
             self._received = 0  # most of `data` belonged to an earlier request
         elif self._received > self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size:
             self._refuse(431)  # an endless head or trailer, or chunks of nothing but extensions
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head that made the parser stop, without its wish for another protocol.
+
+        A server may ignore that wish (RFC 9110, 7.8), but the parser then reads no body.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -159,12 +179,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_size = 0
 
     def on_headers_complete(self) -> None:
+        self._upgrades = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._upgrades:
+            return  # `_feed` begins again
         limit = self._limiter.limits.max_header_bytes
         header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > _MAX_URL:
             self._error_status = 414
         elif self._received > limit and len(self.url) + sum(header_sizes) > limit:
             self._error_status = 431
+        elif not self._has_host():
+            self._error_status = 400
         elif len(self.pipeline) >= _MAX_PIPELINED:
             self._error_status = 400  # never sent: earlier requests are answered, then the connection ends
         if self._error_status:
@@ -177,11 +202,18 @@ class GuardedProtocol(HttpToolsProtocol):
             # If refused early, the client may send the body or not: its next request could start anywhere.
             self.cycle.keep_alive = False
 
+    def _has_host(self) -> bool:
+        """Whether the request has one `Host`, which only HTTP/1.0 may leave out."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
+
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrades:
+            return
         super().on_message_complete()
         self._phase = Phase.IDLE
         self._completed += 1
@@ -242,6 +274,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._answered_early():
             self._answer(status)
         self._linger()
+        self._limiter.log(
+            "a request was refused before it was read",
+            "request_refused",
+            str(status),
+            status=status,
+            reason=HTTPStatus(status).phrase,
+            client=self.client[0] if self.client else "",
+        )
 
     def _answered_early(self) -> bool:
         return self._phase is Phase.BODY and self.cycle.response_started

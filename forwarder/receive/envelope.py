@@ -17,10 +17,12 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.json_scanner import Scan, Scanner, check_end, scan_list, scan_object, scan_value
+from forwarder.receive.body_budget import HeldBody, OverloadedError
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+_MOST_DIGITS = 19  # of a size in bytes
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -28,42 +30,61 @@ class ClientDisconnectedError(ForwarderError):
     """The client disconnected before its body was complete."""
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Receive a body and undo its `Content-Encoding`. `limit` is in bytes, both as sent and inflated.
+async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBody) -> bytes:
+    """Receive a body and undo its `Content-Encoding`. `limit` is in bytes, both as sent and inflated; `held` counts
+    them.
 
     Raises:
         BadRequestError: 413 above `limit`, as soon as it is known; 415 for an encoding other than gzip;
-            400 if the body is not valid gzip.
+            400 if the body is not valid gzip, or `Content-Length` has too many digits.
         ClientDisconnectedError: the client disconnected.
+        OverloadedError: all bodies together take too much memory.
     """
     encoding = b""
     for name, value in headers:
         if name == b"content-length":
-            _check_size(int(value), limit)  # digits only: the parser has refused anything else
+            # Digits only: the parser has refused anything else. But it takes any number of zeros, and `int` does not.
+            if len(value) > _MOST_DIGITS:
+                raise BadRequestError(400, "Content-Length has too many digits")
+            _check_size(int(value), limit)
         elif name == b"content-encoding":
             encoding = encoding + b"," + value if encoding else value
     encoding = encoding.strip().lower()
-    body = await _receive_all(receive, limit)
+    body = await _receive_all(receive, limit, held)
     if encoding in (b"", b"identity"):
         return body
     if encoding not in (b"gzip", b"x-gzip"):
         raise BadRequestError(415, "the only supported Content-Encoding is gzip")
     try:
-        body = await asyncio.to_thread(inflate, body, limit)
+        async with held.inflating:
+            body = await asyncio.to_thread(inflate, body, limit)
     except (zlib.error, OSError, EOFError):
         raise BadRequestError(400, "Content-Encoding is gzip, but the body is not valid gzip") from None
     _check_size(len(body), limit)
+    held.grow(len(body))
     return body
 
 
-async def _receive_all(receive: Receive, limit: int) -> bytes:
+async def _receive_all(receive: Receive, limit: int, held: HeldBody) -> bytes:
     body = bytearray()
-    while (message := await receive())["type"] == "http.request":
+    while (message := await _receive_next(receive, held))["type"] == "http.request":
         body += message["body"]
         _check_size(len(body), limit)
+        held.grow(len(message["body"]))
         if not message.get("more_body", False):
+            held.receiving = False
             return bytes(body)
     raise ClientDisconnectedError("the client disconnected before its body was complete")
+
+
+async def _receive_next(receive: Receive, held: HeldBody) -> MutableMapping[str, Any]:
+    try:
+        return await receive()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not held.evicted or task is None or task.uncancel():
+            raise
+        raise OverloadedError("bodies of POSTs take too much memory, and this one was the largest") from None
 
 
 def _check_size(size: int, limit: int) -> None:

@@ -9,6 +9,7 @@
     POST  body larger than `max_body`, also inflated      413
           Content-Encoding other than gzip and identity   415
           no JSON object with a list at `data.events`     400
+          all bodies together take too much memory        503
           the store is full, broken or too slow           503
           any unexpected error                            503
           its events are committed and fsynced            200   also if there are none, or all are known
@@ -30,9 +31,11 @@ from forwarder import logs
 from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
+from forwarder.event_reader import describe_malformed
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
+from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
 from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
@@ -96,6 +99,7 @@ class HookReceiver:
         self._clock = clock
         self._metrics = {name: ReceiveMetrics(metrics, name) for name in (*orgs, "")}
         self._logger = RateLimitedLogger(logs.get("receive"), clock)
+        self._bodies = BodyBudget(budget_for(settings.max_body))
         self._closing = False
         self._router = self._build_router()
 
@@ -111,6 +115,7 @@ class HookReceiver:
         added = orgs.keys() - self._metrics.keys()
         self._metrics |= {name: ReceiveMetrics(self._all_metrics, name) for name in added}
         self._keyrings, self._settings = new, settings
+        self._bodies.limit = budget_for(settings.max_body)
 
     def close(self) -> None:
         """Answer 503 to every request that begins from now on, so that Okta tries again."""
@@ -118,15 +123,19 @@ class HookReceiver:
 
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, as an ASGI app."""
+        path = scope["raw_path"]
         # A path exactly as configured skips the router, in which a POST would cost 18 µs more, of 100.
-        if keyring := self._keyrings.get(scope["path"]):
+        if keyring := self._keyrings.get(scope["path"] if b"%" not in path else ""):
             return self._serve(keyring, scope, receive, send)
+        if b"//" in path or b"%2f" in path.lower():  # the router would take them for one slash
+            return self._send(Answer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
     def _build_router(self) -> Litestar:
         @asgi(sorted(self._keyrings), copy_scope=False)
         async def hook(scope: Any, receive: Any, send: Any) -> None:
-            await self._serve(self._keyrings[scope["path"]], scope, receive, send)
+            path = scope["path"].rstrip("/") or "/"
+            await self._serve(self._keyrings[path], scope, receive, send)
 
         return Litestar(
             [hook],
@@ -204,53 +213,81 @@ class HookReceiver:
         metrics.auth_failures[reason].inc()
         self._refusals.refuse(keyring.path, self._clock.now())
         if scope["method"] == "GET":
-            metrics.challenges["unauthorized"].inc()
+            self._log_challenge(keyring.default_org, "unauthorized")
         client = scope.get("client")
+        secrets = f"orgs.{keyring.default_org or '*'}.secrets"
         self._logger.warning(
             "a request without a valid secret was rejected",
             reason,
+            keyring.path,
             action="secret_refused",
             reason=reason.value,
-            path=scope["path"],
+            org=keyring.default_org,
+            path=keyring.path,
             client=client[0] if client else "",
+            hint=f"Okta must send one of {secrets}: forwarder hooks sync --resend-secret",
         )
         return Answer(keyring.default_org, 401)
 
     def _answer_challenge(self, org: str, headers: Headers) -> Answer:
         values = [value for name, value in headers if name == _CHALLENGE_HEADER]
         if len(values) != 1 or not _CHALLENGE.fullmatch(values[0]):
-            self._metrics[org].challenges["malformed"].inc()
+            self._log_challenge(org, "malformed")
             return Answer(org, 400)
-        self._metrics[org].challenges["verified"].inc()
+        self._log_challenge(org, "verified")
         return Answer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
+
+    def _log_challenge(self, org: str, outcome: str) -> None:
+        self._metrics[org].challenges[outcome].inc()
+        self._logger.info(
+            "a verification challenge was answered",
+            org,
+            outcome,
+            action="challenge",
+            org=org,
+            outcome=outcome,
+        )
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
         """Commit the events of a POST that carried the org's secret; return the status to answer."""
         settings = self._settings
         received_at = self._clock.now()
-        try:
-            body = await read_body(headers, receive, settings.max_body)
-            batch = await parse(body, org=org, received_at=received_at)
-        except BadRequestError as error:
-            self._logger.warning(
-                "a POST is not a readable event hook; Okta does not send it again",
-                org,
-                str(error.status),
-                action="hook_refused",
-                org=org,
-                status=error.status,
-                error=str(error),
-            )
-            return error.status
-        del body  # the events are copies; a commit may take its time
-        try:
-            appended = await self._store.append(batch, timeout=settings.commit_timeout)
-        except StoreError as error:
-            kind = type(error).__name__
-            log = self._logger.warning if isinstance(error, StoreTimeoutError) else self._logger.error
-            text = "a POST could not be stored; answered 503, so that Okta sends it again"
-            log(text, org, kind, action="store_refused", org=org, error=str(error) or kind)
-            return 503
+        with self._bodies.body() as held:
+            try:
+                body = await read_body(headers, receive, settings.max_body, held)
+                batch = await parse(body, org=org, received_at=received_at)
+                del body  # the events are copies; a commit may take its time
+                appended = await self._store.append(batch, timeout=settings.commit_timeout)
+            except BadRequestError as error:
+                self._log_bad_request(org, error)
+                return error.status
+            except (StoreError, OverloadedError) as error:
+                self._log_not_stored(org, error)
+                return 503
         # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
         await self._metrics[org].stored.count(appended, len(batch.malformed))
+        if batch.malformed:
+            text = "elements of a POST are not events; they are dead letters"
+            self._logger.warning(
+                text, org, action="malformed_events", org=org, **describe_malformed(batch.malformed)
+            )
         return 200
+
+    def _log_bad_request(self, org: str, error: BadRequestError) -> None:
+        too_large = "; if Okta sent it, raise `receiver.max_body`" if error.status == 413 else ""
+        self._logger.warning(
+            "a POST is not a readable event hook; Okta does not send it again",
+            org,
+            str(error.status),
+            action="hook_refused",
+            org=org,
+            status=error.status,
+            error=f"{error}{too_large}",
+        )
+
+    def _log_not_stored(self, org: str, error: StoreError | OverloadedError) -> None:
+        kind = type(error).__name__
+        passing = isinstance(error, StoreTimeoutError | OverloadedError)
+        log = self._logger.warning if passing else self._logger.error
+        text = "a POST could not be stored; answered 503, so that Okta sends it again"
+        log(text, org, kind, action="store_refused", org=org, error=str(error) or kind)

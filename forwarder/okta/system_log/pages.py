@@ -14,12 +14,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from forwarder import event_reader
+from forwarder import event_reader, logs
 from forwarder.cooperative import Cooperative
 from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros, iso
+from forwarder.logs import RateLimitedLogger
 from forwarder.okta.api.port import Api, Response
 from forwarder.okta.system_log.event_details import targets_hook
 
@@ -76,6 +77,7 @@ class SystemLog:
         self._api = api
         self._clock = clock
         self._limit = limit
+        self._logger = RateLimitedLogger(logs.get("okta"), clock)
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
         """Request the first page, of events published before `until`, or to poll where that is None.
@@ -123,6 +125,10 @@ class SystemLog:
         events, malformed = await event_reader.read_events(
             elements, org=self.org, source=Source.LOG, received_at=self._clock.now()
         )
+        if malformed:
+            text = "elements of the System Log are not events; they are dead letters"
+            fields = event_reader.describe_malformed(malformed)
+            self._logger.warning(text, action="malformed_events", org=self.org, **fields)
         return LogPage(
             events,
             malformed,

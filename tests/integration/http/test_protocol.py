@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -247,6 +248,42 @@ async def test_another_protocol_is_not_spoken() -> None:
         client.send(request("GET", PATH, upgrade) + b"\x81\x00")
         assert (await client.answer()).status == 400  # no challenge
         assert await client.ended() == b""
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        {
+            "Connection": "Upgrade, HTTP2-Settings",
+            "Upgrade": "h2c",
+            "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA",
+        },
+        {"Connection": "Upgrade", "Upgrade": "websocket"},
+        {"Connection": "keep-alive, Upgrade", "Upgrade": "TLS/1.0"},
+    ],
+)
+async def test_a_wish_for_another_protocol_is_ignored(upgrade: dict[str, str]) -> None:
+    store = MemoryStore()
+    chunked = {"Transfer-Encoding": "chunked", "Authorization": SECRET} | upgrade
+    raw = json.dumps(envelope(event("2"))).encode()
+    async with listening(store) as served, await served.connect() as client:
+        client.send(post(envelope(event("1")), headers=upgrade))
+        client.send(request("POST", PATH, chunked, b"%x\r\n%s\r\n0\r\n\r\n" % (len(raw), raw)))
+        client.send(request("GET", PATH, {"Authorization": SECRET} | upgrade))
+        client.send(post(envelope(event("3"))))
+        assert [(await client.answer()).status for _ in range(4)] == [200, 200, 400, 200]
+    assert [e.event.uuid for e in store.events] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", 0, 400), ("1.1", 1, 200), ("1.1", 2, 400), ("1.0", 0, 200), ("1.0", 1, 200), ("1.0", 2, 400)],
+)
+async def test_a_request_has_one_host(version: str, hosts: int, status: int) -> None:
+    lines = post(envelope(event())).replace(b"HTTP/1.1", f"HTTP/{version}".encode(), 1)
+    sent = lines.replace(b"Host: localhost\r\n", b"Host: localhost\r\n" * hosts)
+    async with listening() as served:
+        assert (await served.ask(sent)).status == status
 
 
 # Answers before the end of a request

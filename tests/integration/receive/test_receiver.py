@@ -160,6 +160,23 @@ async def test_every_other_method_is_405_and_says_which_are_allowed(method: str)
         assert answer.headers["allow"] == "get, post"
 
 
+@pytest.mark.parametrize(
+    "path", ["//okta/events", "/okta//events", "/okta%2Fevents", "/%2fokta/events", "/okta/events%2F"]
+)
+async def test_a_path_with_another_slash_is_404(path: str) -> None:
+    async with listening() as served:
+        with structlog.testing.capture_logs() as lines:
+            answer = await served.ask(post(envelope(event()), path=path))
+        assert (answer.status, answer.body) == (404, b"")
+        assert not lines
+
+
+@pytest.mark.parametrize("path", ["/okta/events/", "/%6fkta/events", "http://x/okta/events"])
+async def test_another_spelling_of_the_path_is_the_path(path: str) -> None:
+    async with listening() as served:
+        assert (await served.ask(post(envelope(event()), path=path))).status == 200
+
+
 async def test_head_is_405() -> None:
     async with listening() as served, await served.connect() as client:
         client.send(request("HEAD", PATH, {"Authorization": SECRET}))
@@ -307,6 +324,52 @@ async def test_a_hundred_thousand_events_do_not_hold_up_another_post() -> None:
         assert (await done).status == 200
 
 
+@pytest.mark.parametrize("length", ["0" * 4999 + "10", "0" * 5001])
+async def test_a_content_length_of_thousands_of_digits_is_400(length: str) -> None:
+    async with listening() as served:
+        with structlog.testing.capture_logs() as lines:
+            assert (await served.post(b"x" * 10, Content_Length=length)).status == 400
+        assert not [line for line in lines if line["action"] == "request_failed"]
+
+
+async def test_many_half_sent_bodies_do_not_fill_the_memory_and_small_posts_are_answered() -> None:
+    store = MemoryStore()
+    body = b"x" * 1_000_000
+    async with listening(store, max_body="1MiB") as served:
+        budget = served.receiver._bodies
+        with structlog.testing.capture_logs() as lines:
+            halves = [await served.connect() for _ in range(60)]
+            for half in halves:
+                half.send(post(body)[:-9])
+                await half.writer.drain()
+            async with asyncio.timeout(10):
+                while budget.held < budget.limit * 0.9:
+                    await asyncio.sleep(0)
+            for number in range(20):
+                assert (await served.post(envelope(event(str(number), pad="x" * 50_000)))).status == 200
+                assert budget.held <= budget.limit
+        refused = [line for line in lines if line["action"] == "store_refused"]
+        assert "memory" in refused[0]["error"]
+        assert served.value("hook_requests_total", org="acme", code="503")
+        # A large one is answered too: those that wait and are as large give way.
+        assert (await served.post(envelope(event("large", pad="x" * 900_000)))).status == 200
+        for half in halves:
+            half.writer.transport.abort()
+        async with asyncio.timeout(10):
+            while budget.held:
+                await asyncio.sleep(0)
+    assert len(store.events) == 21
+
+
+async def test_many_gzip_bombs_do_not_fill_the_memory() -> None:
+    bomb = gzip.compress(b" " * 1_000_000)
+    store = MemoryStore()
+    async with listening(store, max_body="1MiB") as served:
+        answers = await asyncio.gather(*(served.post(bomb, Content_Encoding="gzip") for _ in range(60)))
+        assert {answer.status for answer in answers} <= {400, 503}
+        assert served.receiver._bodies.held == 0
+
+
 # The store
 
 
@@ -409,6 +472,55 @@ async def test_series_exist_before_the_first_request() -> None:
         assert served.value("ack_duration_seconds_count", org="acme") == 0
 
 
+async def test_a_challenge_is_a_log_line_with_its_outcome() -> None:
+    async with listening() as served:
+        with structlog.testing.capture_logs() as lines:
+            await served.ask(challenge())
+            await served.ask(challenge("<x>"))
+            await served.ask(challenge(Authorization="wrong"))
+    said = [line for line in lines if line["action"] == "challenge"]
+    assert [(line["org"], line["outcome"]) for line in said] == [
+        ("acme", "verified"),
+        ("acme", "malformed"),
+        ("acme", "unauthorized"),
+    ]
+
+
+async def test_an_element_that_is_set_aside_is_a_log_line_with_org_and_reason() -> None:
+    async with listening() as served:
+        with structlog.testing.capture_logs() as lines:
+            for published in ("2017-09-31T00:00:00Z", "2017-09-30T24:00:00Z"):
+                assert (await served.post(envelope(event(published=published), event("2")))).status == 200
+    [line] = [line for line in lines if line["action"] == "malformed_events"]
+    assert (line["org"], line["elements"]) == ("acme", 1)
+    assert "published" in line["reason"]
+    assert "dead-letters" in line["hint"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "action"),
+    [
+        (post(b"", secret="wrong"), 401, "secret_refused"),
+        (post(b"no json"), 400, "hook_refused"),
+        (post(b"x" * 2000), 413, "hook_refused"),
+        (post(b"", headers={"Content-Encoding": "br"}), 415, "hook_refused"),
+        (b"junk\r\n\r\n", 400, "request_refused"),
+        (request("GET", "/" + "a" * 9000, {}), 414, "request_refused"),
+        (request("GET", "/", {"X": "a" * 70_000}), 431, "request_refused"),
+    ],
+)
+async def test_every_refusal_is_a_log_line_at_a_limited_rate(sent: bytes, status: int, action: str) -> None:
+    clock = ManualClock()
+    async with listening(clock=clock, max_body="1KiB") as served:
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(5):
+                assert (await served.ask(sent)).status == status
+            await clock.advance(11)
+            assert (await served.ask(sent)).status == status
+    said = [line for line in lines if line["action"] == action]
+    assert [line["suppressed"] for line in said] == [0, 4]
+
+
 async def refuse(served: Listening) -> None:
     assert (await served.ask(post(b"", secret="wrong"))).status == 401
 
@@ -425,3 +537,6 @@ async def test_refused_secrets_are_logged_once_in_a_while_with_their_number() ->
         assert [line["suppressed"] for line in said] == [0, 4]
         assert {line["log_level"] for line in said} == {"warning"}
         assert said[0]["client"] == "127.0.0.1"
+        assert said[0]["org"] == "acme"
+        assert "orgs.acme.secrets" in said[0]["hint"]
+        assert "forwarder hooks sync --resend-secret" in said[0]["hint"]

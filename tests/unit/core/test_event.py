@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.errors import NotAnEventError
 from forwarder.core.event import Event, Source, read_event
-from forwarder.core.time import to_datetime, to_micros
+from forwarder.core.time import iso, to_datetime, to_micros
 
 
 def read(body: bytes) -> Event:
@@ -46,6 +46,35 @@ def test_an_event_keeps_its_bytes_and_knows_its_head() -> None:
 def test_a_time_has_up_to_nine_decimals_and_any_zone(text: str, micro: int) -> None:
     expected = datetime(2026, 8, 21, 9, 15, 33, micro, tzinfo=UTC)
     assert to_datetime(read(head(published=f'"{text}"')).published) == expected
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        "2017-09-31T00:00:00Z",
+        "2026-02-29T00:00:00Z",
+        "2017-09-30T24:00:00Z",
+        "2016-12-31T23:59:60Z",
+        "2026-01-01T00:60:00Z",
+        "0000-01-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "-2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00+24:00",
+        "2026-01-01T00:00:00+01",
+        "2026-01-01T00:00:00 Europe/Berlin",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:59.9999999Z",
+    ],
+)
+def test_an_impossible_time_makes_no_event(published: str) -> None:
+    with pytest.raises(NotAnEventError, match="published"):
+        read(head(published=f'"{published}"'))
+
+
+@pytest.mark.parametrize("published", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_time_are_read(published: str) -> None:
+    assert iso(read(head(published=f'"{published}"')).published) == published
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from forwarder.core.errors import BadRequestError
 from forwarder.core.event import Event, MalformedEvent
+from forwarder.receive.body_budget import BodyBudget
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, inflate, parse, read_body
 from tests.fakes.turns import turns_of_others
 
@@ -34,33 +35,45 @@ def received(*pieces: bytes | None) -> Receive:
     return receive
 
 
+async def receive_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    with BodyBudget(10_000_000).body() as held:
+        return await read_body(headers, receive, limit, held)
+
+
 def encoded(encoding: bytes) -> Headers:
     return [(b"content-encoding", encoding)]
 
 
 async def status(body: bytes, encoding: bytes = b"gzip", limit: int = 1_000_000) -> int:
     with pytest.raises(BadRequestError) as caught:
-        await read_body(encoded(encoding), received(body), limit)
+        await receive_body(encoded(encoding), received(body), limit)
     return caught.value.status
 
 
 async def test_pieces_are_joined() -> None:
-    assert await read_body([], received(b"ab", b"", b"c"), 3) == b"abc"
-    assert await read_body([], received(b"abc"), 3) == b"abc"
+    assert await receive_body([], received(b"ab", b"", b"c"), 3) == b"abc"
+    assert await receive_body([], received(b"abc"), 3) == b"abc"
 
 
 @pytest.mark.parametrize("pieces", [(b"abcd",), (b"ab", b"cd"), (b"abcd", b"never read")])
 async def test_a_byte_too_many_is_413(pieces: tuple[bytes, ...]) -> None:
     with pytest.raises(BadRequestError) as caught:
-        await read_body([], received(*pieces), 3)
+        await receive_body([], received(*pieces), 3)
     assert caught.value.status == 413
 
 
 async def test_a_client_that_goes_leaves_nothing() -> None:
     with pytest.raises(ClientDisconnectedError):
-        await read_body([], received(b"ab", None), 3)
+        await receive_body([], received(b"ab", None), 3)
     with pytest.raises(ClientDisconnectedError):
-        await read_body([], received(None), 3)
+        await receive_body([], received(None), 3)
+
+
+@pytest.mark.parametrize("digits", ["0" * 5000 + "3", "9" * 5001, "0" * 20])
+async def test_a_content_length_of_thousands_of_digits_is_400(digits: str) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        await receive_body([(b"content-length", digits.encode())], received(b"abc"), 3)
+    assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_000])
@@ -71,7 +84,7 @@ async def test_gzip_of_any_size_is_inflated(size: int) -> None:
 
 async def test_several_gzip_streams_in_a_row_are_one_body() -> None:
     two = gzip.compress(b"ab", mtime=0) + gzip.compress(b"c")
-    assert await read_body(encoded(b" X-GZip "), received(two), 100) == b"abc"
+    assert await receive_body(encoded(b" X-GZip "), received(two), 100) == b"abc"
     assert inflate(two, 3) == b"abc"
 
 
@@ -102,7 +115,7 @@ async def test_other_encodings_are_415(encoding: bytes) -> None:
 
 
 async def test_identity_is_the_body_itself() -> None:
-    assert await read_body(encoded(b"identity"), received(b"abc"), 3) == b"abc"
+    assert await receive_body(encoded(b"identity"), received(b"abc"), 3) == b"abc"
 
 
 # The envelope
