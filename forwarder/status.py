@@ -112,6 +112,7 @@ class Status:
             "held": worker.held,
             "attempt": health.attempt,
             "last_error": health.last_failure,
+            "warning": health.warning,
             "last_success_seconds_ago": seconds_between(health.last_success, now),
             "next_try_in_seconds": health.seconds_to_next_try,
         }

@@ -93,6 +93,8 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
+    if sink.get("warning"):
+        yield Problem(Level.WARNING, f"{name} accepts events, but not as it should", sink["warning"])
     if sink["state"] not in ("running", "idle"):
         text = f"events wait in the store, because {name} is {sink['state']}"
         yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try")

@@ -62,6 +62,7 @@ class BatchResult(msgspec.Struct, frozen=True):
         split: the batch was too large as a whole; send it again in halves.
         unattributed: how many of `delivered` the sink rejected without saying which (OTLP partial_success).
             They count as dead; the rest of the batch must not be sent again.
+        warning: what is wrong with the sink although it accepts events, and what to do; empty if nothing is known.
     """
 
     delivered: Sequence[int] = ()
@@ -74,6 +75,7 @@ class BatchResult(msgspec.Struct, frozen=True):
     whole: bool = False
     split: bool = False
     unattributed: int = 0
+    warning: str = ""
 
     @property
     def made_progress(self) -> bool:

@@ -50,6 +50,7 @@ class Health:
         resume_at: when the sink may be tried again, in seconds of the monotonic clock.
         last_failure: the detail of the last failure, of a single event too; a recovery does not clear it.
         last_success: when events were last delivered.
+        warning: what is wrong although the sink accepts events; empty if nothing is known.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Health:
         self.resume_at = 0.0
         self.last_failure = ""
         self.last_success: Micros | None = None
+        self.warning = ""
         self._sink = sink
         self._backoff = backoff
         self._clock = clock
@@ -139,6 +141,12 @@ class Health:
         self._up.set(1)
         if delivered:
             self.last_success = self._clock.now()
+
+    def warned(self, text: str) -> None:
+        """Note what is wrong although the sink accepts events, and log each change."""
+        if text and text != self.warning:
+            _logger.warning(text, action="sink_warning", sink=self._sink)
+        self.warning = text
 
     def rejected(self, events: int, detail: str) -> None:
         """Log rejected events, one line in several minutes; `detail` is the sink's text about one."""

@@ -129,6 +129,7 @@ class DeliveryState:
         result, over_limit = self._limit.apply(result, replay=batch.events[0].replay)
         self._window.finish(result)
         self._metrics.delivered(_select(batch, result.delivered), self._clock.now())
+        self._health.warned(result.warning)
         self._health.rejected(len(result.rejected) + result.unattributed, rejection_detail)
         sink_failed = False
         if result.retry:

@@ -1,5 +1,6 @@
 """What a sender can put into an event, against a real Elasticsearch: it costs no event, and no time of the cluster."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import uuid4
@@ -7,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from forwarder.setup.elasticsearch.bodies import NAME
-from tests.e2e.prepared import deliver, search
+from tests.conftest import ElasticsearchFactory
+from tests.e2e.prepared import deliver, prepare, search
 from tests.e2e.streams import Stream, made
 from tests.stack.elasticsearch import Elasticsearch
 from tests.unit.ecs.odd_keys import ODD_KEYS
@@ -109,6 +111,22 @@ async def test_a_number_of_an_autonomous_system_of_32_bits_is_found(prepared: St
     await deliver(prepared, [made(1, securityContext={"asNumber": 4_294_901_908})])
     query = {"query": {"term": {"okta.security_context.as.number": 4_294_901_908}}}
     assert [hit["_id"] for hit in search(prepared, query)["hits"]["hits"]] == ["uuid-1"]
+
+
+@pytest.mark.both_clients
+async def test_a_data_stream_by_somebody_elses_template_is_told_until_setup_has_run(
+    prepared: Stream, elasticsearch_server: ElasticsearchFactory
+) -> None:
+    assert (await prepared.send(made(1))).warning == ""
+    server = await asyncio.to_thread(elasticsearch_server)
+    stream = Stream(server)
+    everyones = {"index_patterns": ["logs-*-*"], "priority": 100, "data_stream": {}}
+    server.call("PUT", "/_index_template/everyones", everyones)
+    sink = stream.sink()
+    assert "run `forwarder setup elasticsearch --rollover`" in (await sink.send([made(1)])).warning
+    assert (await prepare(server, namespace=stream.namespace, rollover=True)).fine
+    assert (await sink.send([made(2)])).warning == ""
+    await sink.close()
 
 
 def _browser(agent: str) -> dict[str, Any]:

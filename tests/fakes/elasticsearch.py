@@ -109,6 +109,7 @@ class FakeElasticsearch:
         items: what to answer for the documents with these ids.
         failure_store: ids whose documents go to the failure store.
         templates: whether an index template matches, so that a write makes the data stream.
+        pipelines: those that run on a document; None for a server that cannot tell.
         authorization: the header without which a request is refused; None for no security.
         max_content_length: bytes of an inflated body; more is refused with an empty 413.
         largest_batch: documents of a request; more is refused in the same way.
@@ -124,6 +125,7 @@ class FakeElasticsearch:
         self.items: dict[str, ItemError] = {}
         self.failure_store: set[str] = set()
         self.templates = True
+        self.pipelines: list[str] | None = ["okta-forwarder"]
         self.authorization: str | None = None
         self.max_content_length = 100 * 1024 * 1024
         self.largest_batch: int | None = None
@@ -215,6 +217,10 @@ class FakeElasticsearch:
             return error(
                 400, "illegal_argument_exception", "The bulk request must be terminated by a newline"
             )
+        asked = "list_executed_pipelines" in request.query
+        if asked and self.pipelines is None:
+            reason = f"request [{request.path}] contains unrecognized parameter: [list_executed_pipelines]"
+            return error(400, "illegal_argument_exception", reason)
         documents = request.documents
         if self.largest_batch is not None and len(documents) > self.largest_batch:
             return Reply(413, "")
@@ -228,6 +234,8 @@ class FakeElasticsearch:
         else:
             stream = self.data_streams.setdefault(name, {})
             results = [{"_id": id_, **self._create(stream, id_, document)} for id_, document in documents]
+        ran = {"executed_pipelines": self.pipelines} if asked else {}
+        results = [{**result, **ran} for result in results]
         errors = any("error" in result for result in results)
         return Reply(200, {"errors": errors, "items": [{"create": result} for result in results]})
 

@@ -91,6 +91,12 @@ def test_a_sink_that_does_not_deliver_is_named_with_its_error() -> None:
     assert (problem.level, problem.hint) == (Level.WARNING, "401: set `api_key`")
 
 
+def test_a_sink_that_delivers_to_the_wrong_place_is_named_with_what_to_do() -> None:
+    (problem,) = verdict(sink={"warning": "run setup"})
+    assert (problem.level, problem.hint) == (Level.WARNING, "run setup")
+    assert "siem" in problem.text
+
+
 def test_the_worst_comes_first() -> None:
     found = verdict(
         org={"log": {"error": "timeout"}},

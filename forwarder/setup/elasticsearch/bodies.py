@@ -14,6 +14,7 @@ import msgspec
 
 from forwarder.ecs.document import DATASET
 from forwarder.setup.elasticsearch import fields
+from forwarder.sinks.elasticsearch.settings import SETUP_NAME
 
 Body = dict[str, Any]
 
@@ -21,7 +22,7 @@ VERSION = 2
 """Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
 operator."""
 
-OWNER = "okta-forwarder"
+OWNER = SETUP_NAME
 META = {"managed_by": OWNER, "version": VERSION}
 
 PATTERN = f"logs-{DATASET}-*"

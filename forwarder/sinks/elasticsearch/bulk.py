@@ -19,7 +19,10 @@ import msgspec
 
 from forwarder.core.outcome import RejectReason
 from forwarder.sinks import outcomes
+from forwarder.sinks.elasticsearch.settings import SETUP_NAME
 from forwarder.sinks.outcomes import Verdict
+
+PIPELINES = "items.*.executed_pipelines"
 
 FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
 """The parts of the response that are needed. A 201 with `failure_store` looks like a delivery and is none."""
@@ -30,6 +33,11 @@ ID_LIMIT = 512
 SETUP = "run `forwarder setup elasticsearch`"
 
 _OTHER_ID = "the response names another document than the event's; an ingest pipeline must not change `_id`"
+_OTHER_TEMPLATE = (
+    "the data stream was created by another index template than that of `forwarder setup elasticsearch` (documents are"
+    " processed {through}): types of fields are guessed, and rules and dashboards miss events; run `forwarder setup"
+    " elasticsearch --rollover`, or name your own `pipeline` in the sink"
+)
 _FAILURE_STORE = Verdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
 _HINTS = {
@@ -70,6 +78,26 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Ver
     if not isinstance(found, list) or len(found) != events:
         return None
     return [_item(item, sent) for item, sent in zip_longest(found, ids)]
+
+
+def template_warning(response: Any, *, raw: bool) -> str | None:
+    """Return what the pipelines that ran say about the template behind the data stream: empty if it is the right one,
+    None if the response does not tell.
+
+    Our template's pipeline is the sign of our mapping, and the only one that a key with the rights of a sink can see.
+    """
+    results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
+    ran = [
+        result["executed_pipelines"]
+        for result in results
+        if isinstance(result, dict) and result.get("status") == 201 and "executed_pipelines" in result
+    ]
+    if not ran or not isinstance(ran[-1], list):
+        return None
+    if ran[-1] if raw else SETUP_NAME in ran[-1]:
+        return ""
+    through = f"by the pipelines {', '.join(map(str, ran[-1]))[:200]}" if ran[-1] else "by no pipeline"
+    return _OTHER_TEMPLATE.format(through=through)
 
 
 def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:

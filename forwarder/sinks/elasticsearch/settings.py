@@ -13,6 +13,9 @@ from forwarder.config_types import Duration, PathStr, Secret, Section, split_htt
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
+SETUP_NAME = "okta-forwarder"
+"""Name of the index template and of the ingest pipeline that `forwarder setup elasticsearch` creates."""
+
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 

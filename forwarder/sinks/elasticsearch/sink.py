@@ -17,10 +17,13 @@ How each event gets there once, and none is lost:
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import elastic_transport
+from elastic_transport import ObjectApiResponse
 from elasticsearch import ApiError, UnsupportedProductError
 from isal import igzip
+from msgspec.structs import replace
 
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
@@ -43,6 +46,9 @@ class ElasticsearchSink:
         self._settings = settings
         self._clock = clock
         self._options = settings.options
+        self._warning = ""
+        # Responses name the pipelines that ran, until one names the right ones. A `pipeline` of the settings is right.
+        self._asks_for_pipelines = settings.pipeline is None
         self._convert = raw_document if settings.document_format == "raw" else document
         # Shorter than the worker's own timeout, so that the client learns which host hangs, and tries another
         # one next.
@@ -50,7 +56,8 @@ class ElasticsearchSink:
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        return await send_converted(batch, self._lines, self._send_lines)
+        result = await send_converted(batch, self._lines, self._send_lines)
+        return replace(result, warning=self._warning) if self._warning else result
 
     def _lines(self, event: Event) -> tuple[str, bytes]:
         id_ = bulk.document_id(event.uuid)
@@ -61,13 +68,7 @@ class ElasticsearchSink:
         if self._settings.compress:
             body = await asyncio.to_thread(igzip.compress, body, 1)
         try:
-            response = await self._client.bulk(
-                operations=body,  # type: ignore[arg-type]  # the client's serializer takes it as it is
-                index=self._settings.data_stream,
-                require_data_stream=True,
-                pipeline=self._settings.pipeline,
-                filter_path=bulk.FILTER,
-            )
+            response = await self._bulk(body)
         except UnsupportedProductError:
             # The client looks at the product only now: the server may have acted on the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
@@ -86,7 +87,28 @@ class ElasticsearchSink:
         if items is None:
             text = f"the response does not name the {len(seqs)} events that were sent"
             return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)
+        if self._asks_for_pipelines:
+            warning = bulk.template_warning(response.body, raw=self._settings.document_format == "raw")
+            self._warning = self._warning if warning is None else warning
+            self._asks_for_pipelines = warning != ""
         return outcomes.item_outcomes(seqs, items, self._wait(response.meta))
+
+    async def _bulk(self, body: bytes) -> ObjectApiResponse[Any]:
+        ask = self._asks_for_pipelines
+        try:
+            return await self._client.bulk(
+                operations=body,  # type: ignore[arg-type]  # the client's serializer takes it as it is
+                index=self._settings.data_stream,
+                require_data_stream=True,
+                pipeline=self._settings.pipeline,
+                list_executed_pipelines=True if ask else None,
+                filter_path=f"{bulk.FILTER},{bulk.PIPELINES}" if ask else bulk.FILTER,
+            )
+        except ApiError as error:
+            if not ask or error.meta.status != 400 or "list_executed_pipelines" not in str(error.body):
+                raise
+        self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not know the parameter
+        return await self._bulk(body)
 
     def _wait(self, meta: elastic_transport.ApiResponseMeta) -> float | None:
         return outcomes.retry_after(meta.headers.get("retry-after"), self._clock.now())

@@ -115,3 +115,16 @@ def test_every_pause_has_a_hint() -> None:
         with structlog.testing.capture_logs() as lines:
             health(ManualClock()).failed(BatchResult(reason=reason, detail="text", pause=True))
         assert lines[0]["hint"]
+
+
+def test_a_warning_of_a_sink_that_works_is_logged_once_and_goes_when_it_is_over() -> None:
+    warned = health(ManualClock())
+    with structlog.testing.capture_logs() as lines:
+        for text in ("run setup", "run setup", "", "", "run setup"):
+            warned.warned(text)
+    assert [(line["event"], line["log_level"], line["sink"]) for line in lines] == [
+        ("run setup", "warning", "siem")
+    ] * 2
+    assert (warned.warning, warned.state) == ("run setup", State.RUNNING)
+    warned.warned("")
+    assert warned.warning == ""

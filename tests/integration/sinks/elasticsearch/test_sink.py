@@ -397,6 +397,49 @@ async def test_the_servers_text_is_shortened(server: FakeElasticsearch, sink: El
     assert len((await sink.send([stored(1)])).detail) <= 1_000
 
 
+# --- whose template made the data stream
+
+
+@pytest.mark.parametrize("others", [[], ["logs@default-pipeline"]])
+async def test_events_that_land_by_somebody_elses_template_are_told_until_it_is_ours(
+    server: FakeElasticsearch, sink: ElasticsearchSink, others: list[str]
+) -> None:
+    server.pipelines = others
+    warned = await sink.send([stored(1)])
+    assert warned.delivered == [1]
+    assert "run `forwarder setup elasticsearch" in warned.warning
+    assert all(name in warned.warning for name in others)
+    assert (await sink.send([stored(1)])).warning == warned.warning  # a copy tells nothing
+    server.pipelines = ["okta-forwarder"]
+    assert (await sink.send([stored(2)])).warning == ""
+    assert (await sink.send([stored(3)])).warning == ""
+    asked = ["list_executed_pipelines" in request.query for request in server.requests]
+    assert asked == [True, True, True, False]
+
+
+async def test_raw_events_that_no_pipeline_turns_into_documents_are_told(server: FakeElasticsearch) -> None:
+    server.pipelines = []
+    assert "by no pipeline" in (await send_once(server, stored(1), document_format="raw")).warning
+    server.pipelines = ["logs-okta.system-3.14.0"]
+    assert (await send_once(server, stored(2), document_format="raw")).warning == ""
+
+
+async def test_a_server_that_cannot_tell_the_pipelines_gets_the_events_at_once(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    server.pipelines = None
+    for seq in (1, 2):
+        outcome = await sink.send([stored(seq)])
+        assert (outcome.delivered, outcome.warning) == ([seq], "")
+    assert len(server.requests) == 3
+
+
+async def test_who_names_a_pipeline_in_the_sink_is_not_warned(server: FakeElasticsearch) -> None:
+    server.pipelines = ["mine"]
+    assert (await send_once(server, stored(1), pipeline="mine")).warning == ""
+    assert "list_executed_pipelines" not in server.requests[0].query
+
+
 # --- answers of a hostile or broken peer
 
 
