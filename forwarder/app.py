@@ -156,8 +156,9 @@ class Forwarder:
             self.metrics,
             self._clock,
         )
-        app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason)
-        self.ops = Server(app, self.settings.ops.listen, self._limiter(ListenerLimits(max_connections=100)))
+        ops = self.settings.ops
+        app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason, ops.allowed_hosts)
+        self.ops = Server(app, ops.listen, self._limiter(ListenerLimits(max_connections=100)))
         await self.ops.start()
         self._stops["ops"] = self.ops.stop
 

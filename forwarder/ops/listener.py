@@ -8,20 +8,25 @@ It only reads and offers nothing that changes anything, so a scraper needs no se
     GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
     GET /api/status   the ledger and the state of every part, as JSON
     GET /             the same as a page
+
+HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any, Protocol
 
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
-from litestar.types import Scope
+from litestar.types import ASGIApp, Receive, Scope
 
 from forwarder import logs
+from forwarder.clock import SystemClock
+from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
+from forwarder.ops.hosts import KnownHosts
 
 
 class Status(Protocol):
@@ -50,8 +55,40 @@ _PAGE_HEADERS = {
 }
 
 
-def app(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> Litestar:
-    """Make the ASGI app of the ops listener."""
+_PROBES = ("/livez", "/readyz")
+_UNKNOWN_HOST = (
+    b"this host name is unknown here: request an address instead, or add it to ops.allowed_hosts\n"
+)
+
+
+def app(
+    metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, allowed_hosts: Iterable[str] = ()
+) -> ASGIApp:
+    """Make the ASGI app of the ops listener. `allowed_hosts` is that of its settings."""
+    return _guarded(_routes(metrics, status, not_ready_reason), KnownHosts(allowed_hosts))
+
+
+def _guarded(routes: ASGIApp, known_hosts: KnownHosts) -> ASGIApp:
+    logger = RateLimitedLogger(_logger, SystemClock())
+
+    async def serve(scope: Any, receive: Receive, send: Any) -> None:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if hosts and hosts[0] not in known_hosts and scope["path"] not in _PROBES:
+            text = "a request for an unknown host name was refused"
+            hint = "if the name is yours, add it to ops.allowed_hosts"
+            logger.warning(text, action="ops_host_refused", host=hosts[0][:100], hint=hint)
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_UNKNOWN_HOST))]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": _UNKNOWN_HOST, "more_body": False})
+            return
+        if scope["method"] == "HEAD":
+            scope = scope | {"method": "GET"}  # the server sends no body all the same
+        await routes(scope, receive, send)
+
+    return serve
+
+
+def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> Litestar:
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:

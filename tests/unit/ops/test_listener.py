@@ -27,8 +27,8 @@ class FakeStatus:
         self.refreshes += 1
         self.metrics.sink_backlog.labels("siem").set(41)
 
-    def client(self) -> httpx.AsyncClient:
-        app = listener.app(self.metrics, self, lambda: self.not_ready_reason)
+    def client(self, *allowed_hosts: str) -> httpx.AsyncClient:
+        app = listener.app(self.metrics, self, lambda: self.not_ready_reason, allowed_hosts)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ops")  # type: ignore[arg-type]
 
 
@@ -90,3 +90,40 @@ async def test_a_request_that_fails_is_logged() -> None:
             assert (await client.get("/api/status")).status_code == 500
             assert (await client.get("/nowhere")).status_code == 404
     assert [(line["action"], line["path"]) for line in lines] == [("ops_failed", "/api/status")]
+
+
+KNOWN = [
+    "127.0.0.1:9464",
+    "[::1]:9464",
+    "[fe80::1]",
+    "10.0.0.7",
+    "localhost:9464",
+    "forwarder:9464",
+    "LOCALHOST.",
+]
+PRIVATE = ["forwarder.monitoring.svc:9464", "forwarder.monitoring.svc.cluster.local", "siem.corp.internal"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/status", "/metrics", "/nope"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil.com"]
+)
+async def test_a_request_for_an_unknown_host_is_refused_and_logged(path: str, host: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with FakeStatus().client("siem.example.com") as client:
+            for _ in range(3):
+                answer = await client.get(path, headers={"Host": host})
+                assert (answer.status_code, "ops.allowed_hosts" in answer.text) == (403, True)
+    assert [(line["action"], line["host"]) for line in lines] == [("ops_host_refused", host)]
+
+
+@pytest.mark.parametrize("host", [*KNOWN, *PRIVATE, "siem.example.com", "SIEM.example.com:9464"])
+async def test_a_known_host_is_answered(host: str) -> None:
+    async with FakeStatus().client("siem.example.com") as client:
+        assert (await client.get("/api/status", headers={"Host": host})).status_code == 200
+
+
+async def test_probes_answer_to_every_name() -> None:
+    async with FakeStatus().client() as client:
+        for path in ("/livez", "/readyz"):
+            assert (await client.get(path, headers={"Host": "balancer.example.com"})).status_code == 200

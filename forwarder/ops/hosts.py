@@ -1,0 +1,39 @@
+"""Decides by its `Host` whether a request may see the page and the metrics.
+
+Against DNS rebinding: a web page of an attacker lets its own name resolve to this listener, and reads it with the browser
+of a person who may. Such a request carries the attacker's name.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+_PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}
+"""Last labels of names that cannot be bought."""
+
+
+class KnownHosts:
+    """The hosts that a request may be for: addresses, names that cannot be an attacker's, and `names`."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = {_normalized(name) for name in (*names, socket.gethostname())}
+
+    def __contains__(self, host: str) -> bool:
+        name = _normalized(host)
+        labels = name.split(".")
+        return len(labels) == 1 or labels[-1] in _PRIVATE or name in self._names or _is_address(name)
+
+
+def _normalized(host: str) -> str:
+    """Return the name or address of a `Host` without its port and its last dot."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".").lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
