@@ -6,9 +6,9 @@ Each room owns the settings of what it does; this file composes them and checks 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     reconcile: ReconcileSettings = ReconcileSettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _note_orgs(self) -> Self:
+        for sink in self.sinks.values():
+            sink.note_orgs(len(self.orgs))
+        return self
 
     @classmethod
     def settings_customise_sources(

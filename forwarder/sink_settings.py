@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from forwarder.config_types import Duration, Section, Size
 
@@ -42,6 +42,16 @@ class SinkSettings(Section):
     kind: str
     start: Literal["oldest", "now"] = "oldest"
     delivery: DeliverySettings = DeliverySettings()
+    _several_orgs: bool = PrivateAttr(default=False)
+
+    @property
+    def several_orgs(self) -> bool:
+        """Whether the configuration that this is a part of has more than one org."""
+        return self._several_orgs
+
+    def note_orgs(self, orgs: int) -> None:
+        """Note how many orgs the configuration has. It counts in a comparison, so a reload builds the sink again."""
+        self._several_orgs = orgs > 1
 
     def file_problems(self) -> Iterator[tuple[str, str]]:
         """Check the files that the settings name. Yields the key and what is wrong for each file that cannot

@@ -129,7 +129,8 @@ An event becomes a document of the [Elastic Common Schema](https://www.elastic.c
 that Elastic's own Okta integration writes, and a log record of OpenTelemetry with the same facts under
 [OpenTelemetry's names](https://opentelemetry.io/docs/specs/semconv/) where it has names for them. A fact stands once
 in a record: what a document repeats under several fields has one attribute. An object becomes one attribute for
-each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`.
+each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`, or
+org and uuid where there are several orgs.
 
 What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields, and no
 key either: in free objects a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and a key with a blank part between

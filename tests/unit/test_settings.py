@@ -261,6 +261,16 @@ def test_events_of_an_org_come_from_its_hook_its_system_log_or_both(
     assert read(smallest(orgs={"acme": org})).orgs["acme"].sources == sources
 
 
+def test_a_sink_whose_configuration_gains_a_second_org_is_another_one() -> None:
+    sinks = {"siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9200"]}}
+    orgs = {"acme": {"secrets": ["x" * 32]}, "globex": {"secrets": ["y" * 32], "path": "/globex/events"}}
+    one = read(smallest(orgs={"acme": orgs["acme"]}, sinks=sinks)).sinks["siem"]
+    two = read(smallest(orgs=orgs, sinks=sinks)).sinks["siem"]
+    assert (one.several_orgs, two.several_orgs) == (False, True)
+    assert one != two
+    assert two == read(smallest(orgs=orgs, sinks=sinks)).sinks["siem"]
+
+
 def test_an_org_with_a_hook_needs_a_secret_for_it() -> None:
     org = {"url": "https://a.okta.com", "api": {"token": "t"}, "hook": {"uri": "https://hooks.acme.com/x"}}
     assert problems_of(smallest(orgs={"acme": org})) == [

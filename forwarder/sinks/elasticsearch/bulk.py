@@ -54,13 +54,15 @@ _CREDENTIALS = {
 _encode = msgspec.json.Encoder().encode
 
 
-def document_id(uuid: str) -> str:
-    """Return the `_id` of an event: its uuid, or a digest of a uuid that is too long.
+def document_id(uuid: str, org: str = "") -> str:
+    """Return the `_id` of an event: its uuid, after the name of its org where that is given, or a digest of it if it is
+    too long.
 
     Every copy of the event has the same, so sending it twice is harmless.
     """
-    data = uuid.encode()
-    return uuid if len(data) <= ID_LIMIT else f"sha256-{hashlib.sha256(data).hexdigest()}"
+    whole = f"{org}:{uuid}" if org else uuid  # no name of an org has a colon
+    data = whole.encode()
+    return whole if len(data) <= ID_LIMIT else f"sha256-{hashlib.sha256(data).hexdigest()}"
 
 
 def lines(id_: str, document: dict[str, Any]) -> bytes:

@@ -2,9 +2,10 @@
 
 How each event gets there once, and none is lost:
 
-- `create` with `_id` = uuid. The response to a second copy is 409, which means delivered, so a try whose
-  response was lost is simply sent again. Elasticsearch knows an `_id` per backing index only: after a
-  rollover it would accept a late copy. The store's memory of uuids prevents that.
+- `create` with `_id` = uuid, or org and uuid where there are several orgs. The response to a second copy is
+  409, which means delivered, so a try whose response was lost is simply sent again. Elasticsearch knows an
+  `_id` per backing index only: after a rollover it would accept a late copy. The store's memory of uuids
+  prevents that.
 - The client library does not retry, follow redirects or use a proxy of the environment: only the delivery
   loop decides what is sent again, and only the configuration where it is sent.
 - `require_data_stream`: without an index template the events wait, and no plain index with guessed types is
@@ -46,6 +47,8 @@ class ElasticsearchSink:
         self._settings = settings
         self._clock = clock
         self._options = settings.options
+        # Two orgs may send one uuid. Elastic's own pipeline sets the `_id` to the uuid itself.
+        self._org_in_id = settings.several_orgs and settings.document_format == "ecs"
         self._warning = ""
         # Responses name the pipelines that ran, until one names the right ones. A `pipeline` of the settings is right.
         self._asks_for_pipelines = settings.pipeline is None
@@ -60,7 +63,7 @@ class ElasticsearchSink:
         return replace(result, warning=self._warning) if self._warning else result
 
     def _lines(self, event: Event) -> tuple[str, bytes]:
-        id_ = bulk.document_id(event.uuid)
+        id_ = bulk.document_id(event.uuid, event.org if self._org_in_id else "")
         return id_, bulk.lines(id_, self._convert(event, self._options))
 
     async def _send_lines(self, seqs: list[int], lines: list[tuple[str, bytes]]) -> BatchResult:

@@ -126,6 +126,21 @@ async def test_a_uuid_too_long_for_elasticsearch_gets_a_short_id(server: FakeEla
     assert (again.delivered, len(await server.received())) == ([1], 2)
 
 
+@pytest.mark.parametrize(("document_format", "documents"), [("ecs", 2), ("raw", 1)])
+async def test_one_uuid_from_two_orgs_is_two_documents(
+    server: FakeElasticsearch, document_format: str, documents: int
+) -> None:
+    ours = stored(1)
+    theirs = StoredEvent(2, msgspec.structs.replace(ours.event, org="globex"))
+    settings = ElasticsearchSinkSettings(hosts=(server.url,), document_format=document_format)
+    settings.note_orgs(2)
+    sink = ElasticsearchSink(settings, ManualClock())
+    for _ in range(2):
+        assert (await sink.send([ours, theirs])).delivered == [1, 2]
+    await sink.close()
+    assert len(await server.received()) == documents
+
+
 async def test_an_event_that_cannot_be_a_document_is_rejected_alone(
     server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:

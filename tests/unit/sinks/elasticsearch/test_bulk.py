@@ -45,6 +45,14 @@ def test_a_longer_id_becomes_the_same_short_digest_every_time(uuid: str) -> None
     assert len(bulk.document_id(uuid).encode()) <= 512
 
 
+def test_one_uuid_of_two_orgs_makes_two_ids() -> None:
+    for uuid in ("u", "x" * 600):
+        ids = {bulk.document_id(uuid, org) for org in ("", "acme", "globex")}
+        assert len(ids) == 3
+        assert max(len(id_.encode()) for id_ in ids) <= 512
+    assert bulk.document_id("u", "acme") == "acme:u"
+
+
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_document_that_was_created_is_delivered(status: int) -> None:
     assert verdict_of(item(status)) == outcomes.DELIVERED
