@@ -60,7 +60,8 @@ def _line(message: msgspec.Struct) -> bytes:
 
 def socket_path(store: Path) -> Path:
     """Return where the forwarder that runs on `store` listens for commands."""
-    return store.with_name(store.name + ".control")
+    real = Path(os.path.realpath(store))  # so that it is one place, whatever links lead to the store
+    return real.with_name(real.name + ".control")
 
 
 @contextmanager

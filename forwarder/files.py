@@ -1,7 +1,9 @@
 """Files that one process owns and that survive a power cut. Blocking."""
 
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 
@@ -13,10 +15,11 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
         remove the file: two processes could then lock two files of one name.
 
     Raises:
-        OSError: the file cannot be created, opened or locked.
+        OSError: the file cannot be created, opened or locked; or it is a link, which may lead to any file.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     try:
+        _refuse_link(os.fstat(descriptor))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
@@ -24,6 +27,11 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
             return None
         raise
     return descriptor
+
+
+def _refuse_link(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise OSError(errno.EMLINK, "it is a link to another file, or not a file; remove it")
 
 
 def sync_directory(directory: Path) -> None:

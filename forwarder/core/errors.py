@@ -8,6 +8,7 @@ ForwarderError
 ├── BadRequestError          a POST that is not an event hook; has the status of the response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
+│   ├── StoreMovedError      its files are no longer those that are open
 │   ├── StoreFormatError     the file is not a store, damaged, or of a newer version
 │   ├── StoreFullError       the disk or `max_size` is full
 │   └── StoreTimeoutError    not committed in time
@@ -61,6 +62,10 @@ class StoreError(ForwarderError):
 
 class StoreLockedError(StoreError):
     """Another forwarder uses this store."""
+
+
+class StoreMovedError(StoreError):
+    """The store's files were moved, removed, replaced or truncated while they are open."""
 
 
 class StoreFormatError(StoreError):

@@ -1,5 +1,6 @@
 """Settings of the store."""
 
+import os
 from pathlib import Path
 
 from pydantic import field_validator
@@ -7,6 +8,27 @@ from pydantic import field_validator
 from forwarder.config_types import Duration, PathStr, Section, Size
 
 _MIN_SIZE = 1024 * 1024
+
+_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock", ".control", ".new", ".new-wal", ".new-journal")
+
+
+def real_path(path: Path) -> Path:
+    """Return where the store at `path` really is; SQLite puts its other files beside that, not beside a link."""
+    return Path(os.path.realpath(path))
+
+
+def store_files(path: Path) -> frozenset[Path]:
+    """Return every file that belongs to the store at `path`, by its real path. No other part may write to one."""
+    real = real_path(path)
+    return frozenset(real.with_name(real.name + suffix) for suffix in _SUFFIXES)
+
+
+def is_store_file(path: Path, file: Path) -> bool:
+    """Whether `file` is one of the store at `path`, by whatever name."""
+    files = store_files(path)
+    if real_path(file) in files:
+        return True
+    return file.exists() and any(file.samefile(each) for each in files if each.exists())
 
 
 class StoreSettings(Section):

@@ -18,7 +18,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
-from forwarder.store.settings import StoreSettings
+from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import queries, schema
 from forwarder.store.sqlite.store import SqliteStore
 
@@ -30,10 +30,11 @@ class SqliteCommands:
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings
+        self._path = real_path(settings.path)
         self._clock = clock
 
     def ledger(self) -> Ledger:
-        return self._read(partial(queries.ledger, path=self._settings.path, exact=True))
+        return self._read(partial(queries.ledger, path=self._path, exact=True))
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
@@ -51,7 +52,7 @@ class SqliteCommands:
         return self._write(DiscardRequest(which))
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        path = self._settings.path
+        path = self._path
         try:
             with closing(schema.connect_reader(path)) as db:
                 return query(db)
@@ -60,7 +61,7 @@ class SqliteCommands:
 
     def _write(self, request: ReplayRequest | DiscardRequest) -> int:
         self._read(lambda _: None)  # raises a clear error if there is no store, and does not create one
-        done: int | None = ask(self._settings.path, request)
+        done: int | None = ask(self._path, request)
         return asyncio.run(self._write_here(request)) if done is None else done
 
     async def _write_here(self, request: ReplayRequest | DiscardRequest) -> int:

@@ -3,20 +3,26 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from forwarder.core.errors import StoreError, StoreFullError
+from forwarder.core.errors import StoreError, StoreFullError, StoreMovedError
 from forwarder.core.ports import Clock
-from forwarder.store.settings import StoreSettings
+from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
 Operation = Callable[[Transaction], T]
+
+_UNCHECKED = 0.05
+"""Seconds within which a transaction does not check the files before it begins. Each check releases the GIL, and taking it
+back from a busy event loop costs more than the check."""
 
 _DISK_ERRORS = frozenset(
     {
@@ -51,12 +57,19 @@ class WriteConnection:
     """The connection that writes. One thread at a time may use it.
 
     Attributes:
+        wal: the path of the WAL.
         dirty: the WAL may hold something that the file does not hold yet.
     """
 
-    def __init__(self, db: sqlite3.Connection, settings: StoreSettings, clock: Clock) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock
+    ) -> None:
+        """Take what `schema.open_store` returns; `close` closes `db`, but leaves the files locked."""
         self._db: sqlite3.Connection | None = db
-        self._path = settings.path
+        self._files = files
+        self._path = real_path(settings.path)
+        self._checked_at = 0.0
+        self.wal = files.wal
         self._max_size = settings.max_size
         self._clock = clock
         self.dirty = True
@@ -68,9 +81,12 @@ class WriteConnection:
             The operation's result, and how many events were ever stored.
 
         Raises:
+            StoreMovedError: it is not in the store that the next start opens; call `abandon`.
             sqlite3.Error: nothing was committed; call `recover` if `is_disk_error`.
             Exception: what the operation raised; nothing was committed.
         """
+        if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
+            self.check_files()
         db = self._db = self._db or self._reconnect()
         changes = db.total_changes
         try:
@@ -81,13 +97,29 @@ class WriteConnection:
             if db.in_transaction:  # SQLite may have rolled back already
                 db.execute("ROLLBACK")
             raise
+        # After the commit: what was changed before it makes it worthless, what is changed later finds it on the disk.
+        self._files.check()
         self.dirty = self.dirty or db.total_changes != changes
         return result, tx.stored
+
+    def check_files(self) -> None:
+        """Raise StoreMovedError if the store is not what the next start would open."""
+        self._files.check_all()
+        self._checked_at = time.monotonic()
+
+    def abandon(self) -> None:
+        """Close a store that was moved, and first complete it: it may be put back, or used elsewhere."""
+        if self._db is not None and self._files.may_checkpoint:
+            self._checkpoint(self._db, timeout_ms=schema.BUSY_TIMEOUT)
+        self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
         """Close the file, so that the next transaction opens it again; a full disk does not need that."""
         if not isinstance(schema.to_store_error(self._path, error), StoreFullError):
+            had_wal = self.wal.exists()
             self.close()
+            if had_wal:
+                self._files.closed()
 
     def close(self) -> None:
         """Close the file. What is committed is safe, in the file or in its WAL."""
@@ -97,14 +129,21 @@ class WriteConnection:
             self._db = None
 
     def checkpoint(self, *, timeout_ms: int) -> None:
-        """Copy the WAL into the file and truncate it, unless readers still need it after the timeout."""
-        if self._db is None:
-            return
+        """Copy the WAL into the file and truncate it, unless readers still need it after the timeout.
+
+        Raises:
+            StoreMovedError: as `transact`.
+        """
+        if self._db is not None:
+            self.check_files()
+            self._checkpoint(self._db, timeout_ms)
+
+    def _checkpoint(self, db: sqlite3.Connection, timeout_ms: int) -> None:
         with contextlib.suppress(sqlite3.Error):  # then the WAL stays, which is as safe as the file
-            self._db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self.dirty = bool(busy)
-            self._db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
+            db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
+            self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            self._files.truncated()
+            db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
 
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.
@@ -115,6 +154,8 @@ class WriteConnection:
         db = schema.connect_writer(self._path)
         try:
             busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._files.truncated()
+            self._files.opened()
         except BaseException:
             db.close()
             raise
@@ -127,8 +168,9 @@ class WriteConnection:
 class Reader:
     """Runs queries one after the other, on a thread and a connection of its own that never checkpoints."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, files: OpenFiles, name: str) -> None:
         self._path = path
+        self._files = files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._db: sqlite3.Connection | None = None
         self._closed = False
@@ -142,11 +184,20 @@ class Reader:
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None:
             self._db = schema.connect_reader(self._path, live=True)
+            self._check_files()
         try:
             return query(self._db)
         except sqlite3.Error as error:
             self._close()
             raise schema.to_store_error(self._path, error) from error
+
+    def _check_files(self) -> None:
+        """Read no other store than the one that is written to; an open connection goes on reading it, wherever it is."""
+        try:
+            self._files.check()
+        except StoreMovedError:
+            self._close()
+            raise
 
     def _close(self) -> None:
         if self._db is not None:

@@ -1,11 +1,13 @@
 """Ensures that only one process writes to a store, by a lock on a file beside it."""
 
+import errno
 import os
 import time
 from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.files import lock_file
+from forwarder.store.settings import real_path
 
 _POLL_INTERVAL = 0.02  # seconds
 
@@ -20,7 +22,8 @@ class FileLock:
             StoreLockedError: another process holds it; names its pid.
             StoreError: the directory is missing or not writable.
         """
-        path = store.with_name(store.name + ".lock")
+        real = real_path(store)
+        path = real.with_name(real.name + ".lock")
         until = time.monotonic() + timeout
         try:
             while (descriptor := lock_file(path)) is None:
@@ -32,11 +35,21 @@ class FileLock:
                     )
                 time.sleep(_POLL_INTERVAL)
         except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK):
+                raise StoreError(
+                    f"the lock file {path} is a link to another file, or not a file; remove it"
+                ) from error
             raise StoreError(
                 f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); "
                 f"create the directory {store.parent} and let this user write to it"
             ) from error
         self._descriptor = descriptor
+        content = os.pread(descriptor, 32, 0)
+        if content.strip() and not content.strip().isdigit():
+            self.release()
+            raise StoreError(
+                f"{path} is not a lock file of the forwarder; move it away, or correct store.path"
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 

@@ -6,14 +6,16 @@ only reads.
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.files import sync_directory
+from forwarder.store.settings import real_path
+from forwarder.store.sqlite.open_files import OpenFiles
 
 APPLICATION_ID = 0x4F6B4677
 """`OkFw`, in the file's header: distinguishes our files from SQLite files of other programs."""
@@ -65,6 +67,38 @@ def version_of(steps: Sequence[str]) -> int:
     return 1 + len(steps)
 
 
+def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
+    """Return the connection that writes, and the locked files of the store at `path`, as `open_writer`.
+
+    Raises:
+        StoreLockedError: another process has the store open.
+    """
+    with _store_errors(real_path(path)):
+        _create_if_missing(real_path(path))
+        files = OpenFiles(path)
+    try:
+        db = open_writer(real_path(path))
+        try:
+            files.opened()
+        except BaseException:
+            db.close()
+            raise
+    except BaseException:
+        files.close()
+        raise
+    return db, files
+
+
+@contextmanager
+def _store_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise to_store_error(path, error) from error
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+
+
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
     """Return the connection that writes; create the file if there is none. The caller holds the lock.
 
@@ -73,9 +107,8 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
         StoreFullError: the disk is full.
         StoreError: it cannot be opened for another reason.
     """
-    try:
-        if not path.exists():
-            _create(path)
+    with _store_errors(path):
+        _create_if_missing(path)
         _check(path, version_of(steps))
         db = connect_writer(path)
         try:
@@ -83,10 +116,6 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
-        raise to_store_error(path, error) from error
-    except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
     return db
 
 
@@ -118,7 +147,8 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     try:
         if not path.exists():
             raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
-        _check_header(path, newest)
+        if not live:  # else closing the file would drop SQLite's locks on it, as `OpenFiles` says
+            _check_header(path, newest)
         db = _connect_reader(path, live=live)
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
@@ -174,9 +204,11 @@ def _connect(uri: str) -> sqlite3.Connection:
     )
 
 
-def _create(path: Path) -> None:
+def _create_if_missing(path: Path) -> None:
     """Create an empty store under another name, then rename it, so that a crash leaves no half of one."""
-    if wal_path(path).exists():
+    if path.exists():
+        return
+    if file_bytes(wal_path(path)):
         raise StoreFormatError(
             f"{path}-wal holds events, but its store {path} is missing; "
             "put it back, or move the WAL away as well"
@@ -211,6 +243,8 @@ def _check(path: Path, newest: int) -> None:
 
 def _check_header(path: Path, newest: int) -> None:
     """Check the file's first bytes without SQLite, which would already create files beside a foreign one."""
+    if not path.is_file():  # opening a pipe would wait for its other end
+        raise StoreFormatError(f"{path} is not a file; correct store.path")
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(_MAGIC):

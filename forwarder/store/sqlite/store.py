@@ -13,10 +13,11 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
-from forwarder.store.settings import StoreSettings
+from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import operations, queries, schema
-from forwarder.store.sqlite.connection import Reader
+from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
+from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
@@ -30,24 +31,32 @@ class SqliteStore:
     """`store.engine.Store` on an SQLite file; that says what each method does."""
 
     def __init__(
-        self, settings: StoreSettings, clock: Clock, metrics: Metrics, lock: FileLock, db: sqlite3.Connection
+        self,
+        settings: StoreSettings,
+        clock: Clock,
+        metrics: Metrics,
+        lock: FileLock,
+        db: sqlite3.Connection,
+        files: OpenFiles,
     ) -> None:
         """Use `open`."""
-        self._path = settings.path
+        self._path = real_path(settings.path)
         self._lock = lock
+        self._files = files
         self._news = News(db.execute("SELECT stored FROM counters").fetchone()[0])
         self._deadlines = Deadlines(self._fail_late)
-        self._writer = Writer(db, settings, clock, metrics, self._news.committed)
-        self._log_reader = Reader(self._path, "store-log")
-        self._query_reader = Reader(self._path, "store-query")  # so that a long query delays no sink
+        connection = WriteConnection(db, files, settings, clock)
+        self._writer = Writer(connection, settings, metrics, self._news.committed)
+        self._log_reader = Reader(self._path, files, "store-log")
+        self._query_reader = Reader(self._path, files, "store-query")  # so that a long query delays no sink
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
         """As `store.engine.open_store`."""
         lock = await asyncio.to_thread(FileLock, settings.path, timeout=_LOCK_TIMEOUT)
         try:
-            db = await asyncio.to_thread(schema.open_writer, settings.path)
-            store = cls(settings, clock, metrics, lock, db)
+            db, files = await asyncio.to_thread(schema.open_store, settings.path)
+            store = cls(settings, clock, metrics, lock, db, files)
         except BaseException:
             lock.release()
             raise
@@ -64,6 +73,7 @@ class SqliteStore:
         await self._log_reader.close()
         await self._query_reader.close()
         await self._writer.close()
+        self._files.close()
         self._lock.release()
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:

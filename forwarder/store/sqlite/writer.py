@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from forwarder import logs
-from forwarder.core.errors import StoreError, StoreFullError
+from forwarder.core.errors import StoreError, StoreFullError, StoreMovedError
 from forwarder.core.event import Source
-from forwarder.core.ports import Appended, Batch, Clock
+from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, schema
@@ -81,20 +81,19 @@ class Writer:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        connection: WriteConnection,
         settings: StoreSettings,
-        clock: Clock,
         metrics: Metrics,
         on_commit: Callable[[int], None],
     ) -> None:
         """Start the thread.
 
-        The writer closes `db`, which comes from `schema.open_writer`. It calls `on_commit` on the event loop
+        The writer closes `connection`. It calls `on_commit` on the event loop
         after each commit, with the number of events ever stored.
         """
         self.not_ready_reason: str | None = None
         self._settings = settings
-        self._connection = WriteConnection(db, settings, clock)
+        self._connection = connection
         self._pruner = Pruner(settings)
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
@@ -103,6 +102,7 @@ class Writer:
         self._gathered: list[PendingOperation] = []  # of this iteration of the event loop
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
+        self._moved = False  # the files are no longer those that are open
         self._next_probe = self._next_prune = self._next_wal_check = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -169,6 +169,8 @@ class Writer:
             if running:
                 try:
                     self._maintain(idle=not group)
+                except StoreMovedError as error:
+                    self._abandon(error)
                 except Exception:  # without this thread nothing is ever stored again
                     _logger.exception("maintenance of the store failed", action="store_maintenance_failed")
         self._connection.close()
@@ -202,6 +204,9 @@ class Writer:
                 self._complete([(pending, None, failure) for pending in group], None)
             else:
                 self._retry_individually(group, StoreError(f"the store refuses it: {error}"))
+        except StoreMovedError as error:
+            self._abandon(error)
+            self._complete([(pending, None, error) for pending in group], None)
         except (OverflowError, UnicodeError) as error:  # a value that SQLite cannot hold
             self._retry_individually(group, StoreError(f"the store cannot hold the value: {error}"))
         except Exception as error:  # noqa: BLE001  # goes to the caller of this operation
@@ -209,7 +214,7 @@ class Writer:
         else:
             self._duration.observe(time.perf_counter() - started)
             if any(pending.size for pending in group):
-                self.not_ready_reason = None
+                self._set_ready()
             done = zip(group, results, strict=True)
             self._complete([(pending, result, None) for pending, result in done], stored)
 
@@ -225,10 +230,20 @@ class Writer:
             self._set_not_ready(str(error))
         self._complete([(group[0], None, error)], None)
 
-    def _set_not_ready(self, reason: str) -> None:
-        if self.not_ready_reason is None:
+    def _abandon(self, error: StoreMovedError) -> None:
+        """Store nothing more until the files are put back, or until a restart."""
+        self._connection.abandon()
+        self._set_not_ready(str(error), is_new=not self._moved)
+        self._moved = True
+
+    def _set_not_ready(self, reason: str, *, is_new: bool = False) -> None:
+        if is_new or self.not_ready_reason is None:
             _logger.error("events cannot be stored", action="store_unready", reason=reason)
         self.not_ready_reason = reason
+
+    def _set_ready(self) -> None:
+        self._moved = False
+        self.not_ready_reason = None
 
     def _complete(self, results: list[_Result], stored: int | None) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and all futures with it
@@ -251,6 +266,8 @@ class Writer:
         if self.not_ready_reason is not None and now >= self._next_probe:
             self._next_probe = now + _PROBE_INTERVAL
             self._probe()
+        if idle or now >= self._next_wal_check:
+            self._connection.check_files()
         if now >= self._next_prune:
             more = self._prune()
             self._next_prune = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
@@ -258,7 +275,7 @@ class Writer:
             self._connection.checkpoint(timeout_ms=0)
         elif now >= self._next_wal_check:
             self._next_wal_check = now + _WAL_INTERVAL
-            if schema.file_bytes(schema.wal_path(self._settings.path)) > _WAL_LIMIT:
+            if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
                 self._connection.checkpoint(timeout_ms=20)
 
     def _probe(self) -> None:
@@ -273,7 +290,7 @@ class Writer:
         except StoreFullError as error:
             self.not_ready_reason = str(error)
         else:
-            self.not_ready_reason = None
+            self._set_ready()
             _logger.info("events can be stored again", action="store_ready", reason=before)
 
     def _prune(self) -> bool:

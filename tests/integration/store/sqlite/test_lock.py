@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,31 @@ def test_a_released_lock_can_be_taken_again(path: Path) -> None:
 def test_a_missing_directory_is_named(path: Path) -> None:
     with pytest.raises(StoreError, match=r"No such file or directory.*create the directory .*nowhere"):
         FileLock(path.parent / "nowhere" / "store.db")
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "dangling", "pipe", "directory"])
+def test_a_lock_file_that_is_a_link_or_no_file_is_refused_and_left_alone(path: Path, kind: str) -> None:
+    victim, lock = path.with_name("victim"), path.with_name(path.name + ".lock")
+    victim.write_text("important")
+    if kind == "symlink":
+        lock.symlink_to(victim)
+    elif kind == "hard link":
+        lock.hardlink_to(victim)
+    elif kind == "dangling":
+        lock.symlink_to(path.with_name("new"))
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(StoreError, match=re.escape(str(lock))):
+        FileLock(path)
+    assert victim.read_text() == "important"
+    assert not path.with_name("new").exists()
+
+
+def test_a_file_that_is_not_our_lock_is_not_overwritten(path: Path) -> None:
+    lock = path.with_name(path.name + ".lock")
+    lock.write_text("a letter to my aunt")
+    with pytest.raises(StoreError, match="is not a lock file of the forwarder"):
+        FileLock(path)
+    assert lock.read_text() == "a letter to my aunt"
