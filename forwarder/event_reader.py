@@ -15,10 +15,10 @@ from forwarder.json_scanner import check_end, scan_list
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# msgspec splits a text ten times as fast as the scanner, but holds the event loop meanwhile.
-_SPLIT_AT_ONCE = 4 * 1024 * 1024  # bytes
+# The scanner also has the parser do most of the work, but piece by piece.
+_SPLIT_AT_ONCE = 1024 * 1024  # bytes
 _MAX_COMMAS = 100_000
-"""A text of at most so many bytes and commas is split at once: in 7 ms for 3 MB of events, or for 100,000 short elements."""
+"""A text of at most so many bytes and commas is parsed at once: in 3 ms for events, in 7 ms for elements of one byte."""
 
 _LARGE_EVENT = 262_144
 """An element with more bytes is searched for lone surrogates in steps."""
@@ -54,7 +54,7 @@ async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
         else:
             if len(split) <= most_elements(text):
                 return split
-    elements: list[bytes] = []
+    elements: list[bytes | msgspec.Raw] = []
     end = await run_in_steps(scan_list(text, 0, elements, most_elements(text)))
     check_end(text, end)
     return elements

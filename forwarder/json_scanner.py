@@ -1,14 +1,16 @@
-"""Finds the elements of a JSON list without parsing them, in short steps.
+"""Finds the elements of a JSON list in short steps, whatever they are.
 
-A JSON parser refuses a whole text for one odd place in it: a number like NaN, a control character, a thousand levels.
-This scanner looks only at brackets, commas and strings, so an odd element costs only itself. It validates no element:
-that is left to its reader.
+A JSON parser refuses a whole text for one odd place in it: a number like NaN, a control character, a thousand levels. So
+a list is split by the parser piece by piece, and around a piece that it refuses by a scanner that looks only at brackets,
+commas and strings: an odd element costs only itself. The scanner validates no element: that is left to its reader.
 
 Functions that scan are generators: they yield after each short step (`cooperative.run_in_steps`), and return a position.
 """
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import msgspec
 
 from forwarder.core.errors import JsonStructureError
 
@@ -21,6 +23,14 @@ _WINDOW = 65_536
 
 _STEPS = 8
 """Steps between two yields."""
+
+_PIECE = 131_072
+"""Bytes that the parser splits in one step: 0.2 ms, or 4 ms if they are elements of three bytes."""
+
+_TRIES = 3
+"""Places at which a piece may end: between two objects, which may be two elements or lie within one."""
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 # A string that ends with `,{"` and goes on without a delimiter is what a truncated string and the beginning of the next
 # element look like together. It does not match.
@@ -51,7 +61,7 @@ _CLOSING = {b"{": b"}", b"[": b"]"}
 _LOOK_BACK = 64
 
 
-def scan_list(text: bytes, at: int, elements: list[bytes], most: int) -> Scan:
+def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: int) -> Scan:
     """Put each element of the list that begins at `at`, byte for byte, into `elements`, instead of what they hold;
     return the position after the list.
 
@@ -62,19 +72,49 @@ def scan_list(text: bytes, at: int, elements: list[bytes], most: int) -> Scan:
     at = _skip(text, at, b"[")
     if empty := _list_end(text, at):
         return empty.end()
+    refused = 0  # where the piece ends that the parser refused
     while True:
+        if at >= refused:
+            while (end := _split_piece(text, at, elements)) > at:
+                _check_number(elements, most)
+                at = end
+                yield
+            refused = at + _PIECE
         end = yield from scan_value(text, at, b"]")
         element = text[at:end].strip(_BLANK)
         if not element:
             raise JsonStructureError(f"an element is missing (byte {end})")
-        if len(elements) == most:
-            raise JsonStructureError("most elements are too short to be events")
         elements.append(element)
-        if not len(elements) % _STEPS:
-            yield
+        _check_number(elements, most)
         at = end + 1
         if text[end] == b"]"[0]:
             return at
+        if not len(elements) % _STEPS:
+            yield
+
+
+def _split_piece(text: bytes, at: int, elements: list[bytes | msgspec.Raw]) -> int:
+    """Have the parser, which is ten times as fast, split the next elements; return where the one after them begins.
+
+    Where a piece of text that begins at an element is a whole list to the parser, it ends at the end of an element. If the
+    parser refuses it, the next element is the one at `at`.
+    """
+    end = at + _PIECE
+    for _ in range(_TRIES):
+        end = max(text.rfind(b"},{", at, end), text.rfind(b"}, {", at, end))
+        if end < 0:
+            break
+        try:
+            elements += _decode_list(b"[" + text[at : end + 1] + b"]")
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+        return end + 2
+    return at
+
+
+def _check_number(elements: Sequence[object], most: int) -> None:
+    if len(elements) > most:
+        raise JsonStructureError("most elements are too short to be events")
 
 
 def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:

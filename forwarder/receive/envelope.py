@@ -161,7 +161,7 @@ class _ScannedEnvelope:
     """What the scanner finds of an envelope. If a key is there twice, the second counts."""
 
     def __init__(self) -> None:
-        self.elements: list[bytes] | None = None
+        self.elements: list[bytes | msgspec.Raw] | None = None
         self.ids: dict[bytes, bytes] = {}
 
     def scan(self, text: bytes) -> Scan:

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +20,9 @@ _values = st.recursive(
 
 def scan(text: bytes, most: int = 1000) -> tuple[list[bytes], int]:
     """The elements, and the number of steps."""
-    elements: list[bytes] = []
+    elements: list[bytes | msgspec.Raw] = []
     steps = list(scan_list(text, 0, elements, most))
-    return elements, len(steps)
+    return [bytes(element) for element in elements], len(steps)
 
 
 @given(st.lists(_values, max_size=5), st.sampled_from([None, 0, 3]))
@@ -29,6 +30,20 @@ def test_what_the_scanner_splits_is_what_json_reads(values: list[object], indent
     text = json.dumps(values, indent=indent, ensure_ascii=False).encode(errors="replace")
     elements, _ = scan(text)
     assert [json.loads(element) for element in elements] == json.loads(text)
+
+
+@pytest.mark.parametrize("separator", [b",", b", ", b" ,\n"])
+@pytest.mark.parametrize(
+    "odd", [b'{"x":NaN}', b"[" * 2000 + b"]" * 2000, b'{"x":"},{"}', b'{"x":"}, {"}', b"7"]
+)
+def test_a_long_list_is_split_as_a_short_one(separator: bytes, odd: bytes) -> None:
+    inner = b'{"target":[{"id":"},{"},{"id":"}, {"}],"actor":{"id":"%d","detail":{"a":[{},{}]}}}'
+    wanted = [inner % number for number in range(10_000)]
+    for place in (0, 3_000, 9_999):
+        wanted[place] = odd
+    elements, steps = scan(b"[" + separator.join(wanted) + b"]", 10_000)
+    assert elements == wanted
+    assert steps > 6
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\\ a1', max_size=200).map(str.encode))
