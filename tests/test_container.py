@@ -110,7 +110,7 @@ def test_the_addresses_of_compose_meet(compose: Any, monkeypatch: pytest.MonkeyP
     assert hook == f"--hook={emulated.hook.uri}"
     assert f"--listen=0.0.0.0:{urlsplit(emulated.url or '').port}" in okta["command"]
     assert hook == f"--hook=http://127.0.0.1:{settings.receiver.listen.port}{settings.orgs['emulated'].path}"
-    (job,) = _yaml("config/prometheus.yaml")["scrape_configs"]
+    (job,) = _yaml("config/prometheus/prometheus.yaml")["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"forwarder:{settings.ops.listen.port}"]}]
     protocols = _yaml("config/collector.yaml")["receivers"]["otlp"]["protocols"]
     assert protocols["http"]["endpoint"] == "0.0.0.0:4318"
