@@ -6,10 +6,12 @@ match at all? `user.mfa.* and not user.mfa.factor.update` names the second type,
 """
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 
 import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.regex import full_match
 
 _TYPE_FIELDS = {"eventtype", "event.action"}
 _SOURCE = {
@@ -79,27 +81,33 @@ def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
     """Match with wildcards: `*` stands for any characters, `one` for a single one (empty: the language has none), and a
     backslash makes the next character literal."""
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
-    wild = {"*": ".*"} | ({one: "."} if one else {})
-    if not any(piece in wild for piece in pieces):
+    if "*" not in pieces and (not one or one not in pieces):
         return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
-    source = "".join(wild.get(piece) or re.escape(piece[-1]) for piece in pieces)
-    return Pattern(text, _full_match(source, any_case=any_case), literal=False)
+    between: list[str] = [""]
+    for piece in pieces:
+        if piece == "*":
+            between.append("")
+        else:
+            between[-1] += "." if piece == one else re.escape(piece[-1])
+    source = between[0]
+    if len(between) > 1:
+        # Each part is found where it first can be, and never tried again: linear, however many `*` there are.
+        source += "".join(f"(?>.*?{part})" for part in between[1:-1] if part) + f".*{between[-1]}"
+    compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
+    return Pattern(text, lambda value: compiled.fullmatch(value) is not None, literal=False)
 
 
 def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
-    """Match a regular expression, against the whole value or (`whole=False`) any part; None if Python cannot read it."""
+    """Match a regular expression, against the whole value or (`whole=False`) any part; None if it cannot be read."""
+    if not whole:
+        flags = re.match(r"(?:\(\?[aiLmsux]+\))?", text)  # only allowed at the start
+        start = flags.end() if flags else 0
+        text = f"{text[:start]}.*(?:{text[start:]}).*"
     try:
-        return Pattern(
-            text, _full_match(text if whole else f".*(?:{text}).*", any_case=any_case), literal=False
-        )
-    except (re.error, OverflowError):
+        matches = full_match(text, any_case=any_case)
+    except RuleFileError:
         return None
-
-
-def _full_match(source: str, *, any_case: bool) -> Callable[[str], bool]:
-    with warnings.catch_warnings(action="ignore"):  # about what a later Python may read differently
-        compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
-    return lambda value: compiled.fullmatch(value) is not None
+    return Pattern(text, matches, literal=False)
 
 
 def is_type_field(field: str) -> bool:
@@ -137,12 +145,15 @@ def possible(condition: Condition, event_type: str) -> bool | None:
             return pattern.matches(event_type)
         case Known(value):
             return value
-        case And(parts):
-            found = [possible(part, event_type) for part in parts]
-            return False if False in found else None if None in found else True
-        case Or(parts):
-            found = [possible(part, event_type) for part in parts]
-            return True if True in found else None if None in found else False
+        case And(parts) | Or(parts):
+            decisive = isinstance(condition, Or)  # one such part decides
+            found: bool | None = not decisive
+            for part in parts:
+                inside = possible(part, event_type)
+                if inside is decisive:
+                    return decisive
+                found = None if inside is None else found
+            return found
         case Not(part):
             inside = possible(part, event_type)
             return None if inside is None else not inside
