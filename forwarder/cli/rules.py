@@ -1,16 +1,19 @@
 """`forwarder rules`: analyses detection rules."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from forwarder.cli.terminal import console, count, echo
+
 if TYPE_CHECKING:
     from rich.text import Text
 
     from forwarder.rules.coverage import Coverage
-    from forwarder.rules.rule import Fault
+    from forwarder.rules.rule import Problem
 
 _MAX_SHOWN = 1
 _LABELS = {
@@ -19,6 +22,15 @@ _LABELS = {
     "system_log": ("only by the System Log", "red"),
     "unknown": ("name no event type", "bright_black"),
     "no_such_type": ("name only event types that do not exist", "magenta"),
+}
+_LEFT_OUT = {
+    "other_product": "not about Okta",
+    "other_language": "in a query language that is not read, as Splunk's, SQL and Python",
+    "reference": "correlations and filters of other rules",
+    "unreadable": "broken files that do not mention Okta",
+    "no_rule": "files without a rule",
+    "other_format": "files of another format",
+    "no_file": "no regular files, broken links, or too large",
 }
 
 
@@ -45,50 +57,57 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
       .yml .yaml      Sigma rules
       any other       a System Log filter on each line (eventType eq "user.session.start")
 
-    Rules about other products than Okta are left out and counted.
+    Rules about other products than Okta, and in query languages that the command does not read, are left out and
+    counted.
 
     Exit codes: 0 fine, 1 a rule names an event type that does not exist, 2 a file or a rule cannot be read (the
-    others are shown anyway).
+    others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     from forwarder.rules import coverage as judge
     from forwarder.rules.files import read_files
-    from forwarder.rules.rule import Fault
+    from forwarder.rules.rule import LeftOut, Problem, Reason
 
     found: list[tuple[Path, Coverage]] = []
-    faults: list[Fault] = []
-    left_out = 0
+    problems: list[Problem] = []
+    left_out: Counter[str] = Counter()
     for path, rule in read_files(files):
-        if isinstance(rule, Fault):
-            faults.append(rule)
+        if isinstance(rule, Problem):
+            problems.append(rule)
+        elif isinstance(rule, LeftOut):
+            left_out[rule.reason] += 1
         elif needs := judge.coverage(rule):
             found.append((path, needs))
         else:
-            left_out += 1
+            left_out[Reason.OTHER_PRODUCT] += 1
     show = _print_json if as_json else _print_table
-    show(found, faults, left_out)
-    for fault in faults:
-        click.secho(f"{fault.place}: {fault.text}", fg="red", err=True)
+    show(found, problems, left_out)
+    for problem in problems:
+        echo(f"{problem.place}: {problem.text}", fg="red", err=True)
     unknown = any(needs.unknown for _, needs in found)
-    raise SystemExit(2 if faults else 1 if unknown else 0)
+    raise SystemExit(2 if problems else 1 if unknown else 0)
 
 
-def _print_json(found: "list[tuple[Path, Coverage]]", faults: "list[Fault]", left_out: int) -> None:
+def _print_json(
+    found: "list[tuple[Path, Coverage]]", problems: "list[Problem]", left_out: Counter[str]
+) -> None:
     from forwarder.core.catalogue import RELEASE
     from forwarder.rules.coverage import counts
+    from forwarder.rules.rule import RULES_LEFT_OUT
 
     summary: dict[str, Any] = {
         "rules": len(found),
-        **{str(kind): count for kind, count in counts(needs for _, needs in found).items()},
+        **{str(kind): number for kind, number in counts(needs for _, needs in found).items()},
         "unknown_event_types": len({name for _, needs in found for name in needs.unknown}),
-        "left_out": left_out,
+        "left_out": sum(left_out[reason] for reason in RULES_LEFT_OUT),
     }
     result = {
         "catalogue": RELEASE,
         "summary": summary,
         "rules": [_as_json(path, needs) for path, needs in found],
-        "faults": [{"place": fault.place, "text": fault.text} for fault in faults],
+        "left_out": {reason: left_out[reason] for reason in _LEFT_OUT if left_out[reason]},
+        "problems": [{"place": problem.place, "text": problem.text} for problem in problems],
     }
-    click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
 
 
 def _as_json(path: Path, needs: "Coverage") -> dict[str, Any]:
@@ -104,15 +123,15 @@ def _as_json(path: Path, needs: "Coverage") -> dict[str, Any]:
     }
 
 
-def _print_table(found: "list[tuple[Path, Coverage]]", faults: "list[Fault]", left_out: int) -> None:
-    from rich.console import Console
+def _print_table(
+    found: "list[tuple[Path, Coverage]]", problems: "list[Problem]", left_out: Counter[str]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from forwarder.core.catalogue import RELEASE
     from forwarder.rules.coverage import counts
 
-    console = Console()
     table = Table(box=None)
     for column in ("rule", "fed by", "by hooks", "only in the System Log"):
         table.add_column(column, overflow="fold", no_wrap=column in ("fed by", "by hooks"))
@@ -122,24 +141,33 @@ def _print_table(found: "list[tuple[Path, Coverage]]", faults: "list[Fault]", le
         share = f"{len(needs.by_hooks)} of {types}" if types else ""
         table.add_row(Text(needs.rule.name), label, share, _some(needs.only_system_log))
     if found:
-        console.print(table)
-        console.print()
+        terminal = console()
+        terminal.print(table)
+        terminal.print()
     _print_unknown(found)
-    click.echo(f"{len(found)} rules, by Okta's catalogue {RELEASE}:")
-    for kind, count in counts(needs for _, needs in found).items():
-        if count:
-            click.echo(f"  {count:>4}  {_LABELS[kind][0]}")
-    if left_out:
-        click.echo(f"  {left_out:>4}  left out: not about Okta")
-    if faults:
-        click.echo(f"  {len(faults):>4}  files or rules cannot be read:")
+    echo(f"{count(len(found), 'rule')}, by Okta's catalogue {RELEASE}:")
+    for kind, number in counts(needs for _, needs in found).items():
+        if number:
+            echo(f"  {number:>4}  {_LABELS[kind][0]}")
+    for reason, meaning in _LEFT_OUT.items():
+        if left_out[reason]:
+            echo(f"  {left_out[reason]:>4}  left out: {meaning}")
+    if problems:
+        echo(f"  {len(problems):>4}  files or rules cannot be read:")
 
 
 def _print_unknown(found: "list[tuple[Path, Coverage]]") -> None:
     for path, needs in found:
         for name, near in needs.unknown.items():
-            hint = f"; did you mean {near}?" if near else ""
-            click.secho(f"{path}: {needs.rule.name}: there is no event type {name}{hint}", fg="yellow")
+            echo(f"{path}: {needs.rule.name}: there is no event type {name}{_hint(name, near)}", fg="yellow")
+
+
+def _hint(name: str, near: str | None) -> str:
+    from forwarder.rules.legacy_types import is_legacy
+
+    if is_legacy(name):
+        return f"; this name of the old Events API is now {near}" if near else ""
+    return f"; did you mean {near}?" if near else ""
 
 
 def _some(names: tuple[str, ...]) -> "Text":

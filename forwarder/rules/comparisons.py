@@ -27,7 +27,7 @@ from forwarder.rules.condition import (
 from forwarder.rules.reader import Reader, Token
 
 TOKENS = re.compile(
-    r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)
+    r"""(?P<skip>\s+|//[^\n]*|/\*(?:.*?\*/|.*))
       | (?P<text>[?]?\"{3}.*?\"{3,}|[?]?"(?:\\.|[^"\\\n])*"|[?]?'(?:\\.|[^'\\\n])*')
       | (?P<word>[?]?(?:[\w@]+|`[^`]+`)(?:\.(?:\w+|`[^`]+`))*~?)
       | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,:<>=+\-*/%!{}.?~])""",

@@ -8,7 +8,14 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.rules.condition import Condition, Pattern, named, possible
+from forwarder.rules.legacy_types import became, is_legacy
 from forwarder.rules.rule import Rule
+
+_MAX_SUGGESTIONS = 50
+"""Per rule: each takes some milliseconds."""
+_MAX_NAME = 200
+_MAX_CHECKED = 500
+"""Names per condition: each is looked for in all of it."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 
@@ -59,10 +66,9 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
     known: set[str] = set()
     unknown: set[str] = set()
     for condition in rule.conditions:
-        for pattern in named(condition):
-            found, missing = _types(condition, pattern, catalogue)
-            known |= found
-            unknown |= missing
+        found, missing = _types(condition, catalogue)
+        known |= found
+        unknown |= missing
     if rule.okta is None and not known:
         return None
     eligible = {name for name in known if HOOK_ELIGIBLE in catalogue[name]}
@@ -70,25 +76,41 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
         rule=rule,
         by_hooks=tuple(sorted(eligible)),
         only_system_log=tuple(sorted(known - eligible)),
-        unknown={name: _suggestion(name, catalogue) for name in sorted(unknown)},
+        unknown=_suggestions(unknown, catalogue),
     )
 
 
-def _types(condition: Condition, pattern: Pattern, catalogue: Catalogue) -> tuple[set[str], set[str]]:
-    """Return the existing types that `pattern` matches, or its text if there are none, without those that the rest of the
-    condition excludes."""
-    found = {name for name in catalogue if pattern.matches(name)}
-    if not found:
-        # A wildcard matches its own text, so it can stand for a type here; most regular expressions do not.
-        forbidden = pattern.matches(pattern.text) and possible(condition, pattern.text) is False
-        return set(), set() if forbidden else {pattern.text}
-    return {name for name in found if possible(condition, name) is not False}, set()
+def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[str]]:
+    """Return the types that `condition` names and does not exclude: those that exist, and the texts of patterns that match
+    no type."""
+    patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
+    matched: set[str] = set()
+    missing: set[str] = set()
+    for pattern in patterns.values():
+        found = [name for name in catalogue if pattern.matches(name)]
+        matched.update(found)
+        if not found and (len(missing) >= _MAX_CHECKED or not _excluded(condition, pattern)):
+            missing.add(pattern.text)
+    return {name for name in matched if possible(condition, name) is not False}, missing
 
 
-def _suggestion(name: str, catalogue: Catalogue) -> str | None:
+def _excluded(condition: Condition, pattern: Pattern) -> bool:
+    # A wildcard matches its own text, so it can stand for a type here; most regular expressions do not.
+    return pattern.matches(pattern.text) and possible(condition, pattern.text) is False
+
+
+def _suggestions(names: Iterable[str], catalogue: Catalogue) -> dict[str, str | None]:
     by_lower = {known.lower(): known for known in catalogue}
-    near = difflib.get_close_matches(name.lower().strip("*"), by_lower, n=1)
-    return by_lower[near[0]] if near else None
+    found: dict[str, str | None] = {}
+    for name in sorted(names):
+        if is_legacy(name):
+            found[name] = became(name)
+        elif len(found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
+            near = difflib.get_close_matches(name.lower().strip("*"), by_lower, n=1)
+            found[name] = by_lower[near[0]] if near else None
+        else:
+            found[name] = None
+    return found
 
 
 def counts(found: Iterable[Coverage]) -> dict[FedBy, int]:

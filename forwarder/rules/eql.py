@@ -1,12 +1,10 @@
 """EQL (Elastic's event query language): one condition, or a sequence of them, each of which must happen."""
 
-import re
-
 from forwarder.rules import comparisons
 from forwarder.rules.condition import Condition, Unknown
 from forwarder.rules.reader import Reader, tokenize
 
-_SERIES = re.compile(r"\s*(sequence|sample|join)\b", re.IGNORECASE)
+_SERIES = ("sequence", "sample", "join")
 _FUNCTIONS: dict[str, comparisons.Test] = {
     "startswith": comparisons.starts,
     "endswith": comparisons.ends,
@@ -42,7 +40,7 @@ def read_eql(query: str) -> list[Condition]:
         RuleFileError: it is not EQL.
     """
     reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
-    if not _SERIES.match(query):
+    if not reader.at(*_SERIES):
         found = [_event(reader)]
         if reader.next():
             reader.expect("|")

@@ -1,138 +1,198 @@
 """Reads files of detection rules in every supported format."""
 
-import json
-import tomllib
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.rules.documents import Document, json_documents, line_documents, toml_documents, yaml_documents
 from forwarder.rules.elastic import elastic_rule, rule_objects
-from forwarder.rules.okta_filter import read_okta_filter
-from forwarder.rules.rule import Fault, Rule
-from forwarder.rules.sigma import is_sigma, sigma_rule
+from forwarder.rules.okta_filter import filter_rule
+from forwarder.rules.rule import RULES_LEFT_OUT, LeftOut, Problem, Reason, Rule, mentions_okta
+from forwarder.rules.yaml_rules import collected, yaml_rule
 
-_MAX_NAME = 100
+_MAX_BYTES = 64 << 20
 
-Read = Iterator[Rule | Fault]
+Found = Rule | Problem | LeftOut
 
 
-def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Rule | Fault]]:
-    """Yield the rules of files and folders, each with its file, and a Fault for what cannot be read. Never raises.
+class _Broken(msgspec.Struct, frozen=True):
+    """A document that cannot be decoded, and may or may not be a rule."""
+
+    problem: Problem
+    text: str
+
+
+def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
+    """Yield the rules of files and folders, each with its file. Never raises.
 
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; any other file has a System
-    Log filter on each line. Reads the files of a folder with these suffixes, at any depth, and skips those without rules.
+    Log filter on each line. Reads the files of a folder with these suffixes, at any depth, but not in hidden folders. What
+    cannot be decoded there, and does not mention Okta, is left out.
     """
     for path in paths:
-        inside = path.is_dir()
-        files = (
-            sorted(file for file in path.rglob("*") if file.suffix.lower() in _FORMS) if inside else [path]
-        )
-        for file in files:
-            empty = True
-            for rule in _read(file):
-                empty = False
-                yield file, rule
-            if empty and not inside:
-                yield file, Fault(str(file), "contains no rule")
+        if stat.S_ISDIR(_mode_and_size(path)[0]):
+            yield from _folder(path)
+        else:
+            found = [each.problem if isinstance(each, _Broken) else each for each in _read(path)]
+            yield from ((path, each) for each in found or [Problem(str(path), "contains no rule")])
 
 
-def _read(path: Path) -> Read:
-    form = _FORMS.get(path.suffix.lower(), _filters)
+def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
+    rules = False
+    files, problems = _walk(folder)
+    yield from ((folder, problem) for problem in problems)
+    for file in files:
+        for found in _read_inside(file):
+            rules = rules or not isinstance(found, LeftOut) or found.reason in RULES_LEFT_OUT
+            yield file, found
+    if not rules:
+        text = f"contains no rule that can be read; rules are in files with the suffix {', '.join(_FORMATS)}"
+        yield folder, Problem(str(folder), text)
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Return the files below `folder`, sorted. Follows links to files only, so that no loop of links is endless."""
+    files: list[Path] = []
+    errors: list[OSError] = []
     try:
-        yield from form(path, path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        yield Fault(str(path), error.strerror or str(error))
-    except UnicodeDecodeError as error:
-        yield Fault(str(path), f"is not UTF-8: {error.reason} at byte {error.start}")
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        yield Fault(f"{path}:{mark.line + 1}" if mark else str(path), f"is not YAML: {_first_line(error)}")
+        for parent, folders, names in os.walk(folder, onerror=errors.append):
+            # A mounted ConfigMap keeps its real files in a hidden folder, beside links to them.
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files += [Path(parent, name) for name in names]
     except RecursionError:
-        yield Fault(str(path), "is nested too deeply")
+        return sorted(files), [Problem(str(folder), "its folders are nested too deeply")]
+    return sorted(files), [Problem(str(error.filename), error.strerror or str(error)) for error in errors]
 
 
-def _toml(path: Path, text: str) -> Read:
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        yield Fault(str(path), f"is not TOML: {error}")
+def _read_inside(file: Path) -> Iterator[Found]:
+    if file.suffix.lower() not in _FORMATS:
+        yield LeftOut(Reason.OTHER_FORMAT)
         return
-    yield from _elastic(str(path), found)
-
-
-def _json(path: Path, text: str) -> Read:
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # one complete value, and then another one
-            yield from _lines(path, text)
+    mode, size = _mode_and_size(file)
+    if not stat.S_ISREG(mode) or size > _MAX_BYTES:
+        yield LeftOut(Reason.NO_FILE)
+        return
+    empty = True
+    for found in _read(file):
+        empty = False
+        if not isinstance(found, _Broken):
+            yield found
         else:
-            yield Fault(f"{path}:{error.lineno}", f"is not JSON: {error.msg}")
+            yield found.problem if mentions_okta(found.text) else LeftOut(Reason.UNREADABLE)
+    if empty:
+        yield LeftOut(Reason.NO_RULE)
+
+
+def _read(path: Path) -> Iterator[Found | _Broken]:
+    try:
+        text, problem = _decoded(_contents(path))
+    except (OSError, ValueError, RuleFileError) as error:
+        yield Problem(str(path), getattr(error, "strerror", None) or str(error))
         return
-    yield from _elastic(str(path), found)
+    decode, rules = _FORMATS.get(path.suffix.lower(), (_filter_lines, _filters))
+    documents = []
+    for document in decode(text):
+        place = f"{path}:{document.line}" if document.line else str(path)
+        if document.problem:
+            yield _Broken(Problem(place, problem or document.problem), document.text)
+        else:
+            documents.append((place, document.value))
+    yield from rules(documents)
 
 
-def _lines(path: Path, text: str) -> Read:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+def _mode_and_size(path: Path) -> tuple[int, int]:
+    """Return the mode and size of a file; 0 and 0 if it does not exist or may not be looked at."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_mode, found.st_size
+
+
+def _contents(path: Path) -> bytes:
+    """Read a file. Opening and reading a FIFO or a device could take forever."""
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise RuleFileError("is a FIFO or a device; copy its contents into a file")
+        contents = file.read(_MAX_BYTES + 1)
+    if len(contents) > _MAX_BYTES:
+        raise RuleFileError(f"is larger than {_MAX_BYTES >> 20} MiB")
+    return contents
+
+
+def _decoded(contents: bytes) -> tuple[str, str]:
+    """Return a file's text, and why it is not text in UTF-8, or nothing. Names in another encoding harm no query."""
+    problem = ""
+    if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = contents.decode("utf-16", errors="replace")
+    else:
+        text = contents.decode("utf-8-sig", errors="replace")
         try:
-            found = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield Fault(f"{path}:{number}", f"is not JSON: {error.msg}")
-        else:
-            yield from _elastic(f"{path}:{number}", found)
+            contents.decode("utf-8")
+        except UnicodeDecodeError as error:
+            problem = f"is not UTF-8: {error.reason} at byte {error.start}"
+    if "\0" in text:
+        problem = "is a binary file"
+    return text.replace("\r\n", "\n").replace("\r", "\n"), problem
 
 
-def _yaml(path: Path, text: str) -> Read:
-    for found in yaml.safe_load_all(text):
-        if is_sigma(found):
-            yield from _made(str(path), found.get("title"), partial(sigma_rule, found))
-        elif isinstance(found, dict) and "correlation" in found:
-            yield Rule(name=str(found.get("title") or "without a title"), language="sigma", okta=None)
+Documents = Iterable[tuple[str, Any]]
+"""Decoded documents, each with its place."""
 
 
-def _filters(path: Path, text: str) -> Read:
-    for number, line in enumerate(text.splitlines(), 1):
+def _elastic(documents: Documents) -> Iterator[Found]:
+    for place, value in documents:
+        for rule in rule_objects(value):
+            yield from _made(place, rule.get("name"), partial(elastic_rule, rule))
+
+
+def _yaml(documents: Documents) -> Iterator[Found]:
+    for place, value in collected(documents):
+        if make := yaml_rule(value):
+            yield from _made(place, value.get("title"), make)
+
+
+def _filter_lines(text: str) -> Iterator[Document]:
+    if "\0" in text:
+        yield Document(text, problem="is a binary file")
+        return
+    for number, line in enumerate(text.split("\n"), 1):
         query = line.strip()
         if query and not query.startswith("#"):
-            yield from _made(f"{path}:{number}", None, partial(_filter, query))
+            yield Document(text=line, line=number, value=query)
 
 
-def _filter(query: str) -> Rule:
-    name = query if len(query) <= _MAX_NAME else query[: _MAX_NAME - 1] + "…"
-    return Rule(name=name, language="filter", conditions=(read_okta_filter(query),))
+def _filters(documents: Documents) -> Iterator[Found]:
+    for place, query in documents:
+        yield from _made(place, None, partial(filter_rule, query))
 
 
-def _elastic(place: str, found: Any) -> Read:
-    for item in rule_objects(found):
-        yield from _made(place, item.get("name"), partial(elastic_rule, item))
-
-
-def _made(place: str, name: Any, make: Callable[[], Rule]) -> Read:
+def _made(place: str, name: Any, make: Callable[[], Rule | LeftOut]) -> Iterator[Found]:
     """Yield the rule, or why it cannot be read; its neighbours are read anyway."""
     about = f"rule {name!r}: " if name else ""
     try:
         yield make()
     except RuleFileError as error:
-        yield Fault(place, f"{about}{error}")
+        yield Problem(place, f"{about}{error}")
     except RecursionError:
-        yield Fault(place, f"{about}its query is nested too deeply")
+        yield Problem(place, f"{about}its query is nested too deeply")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found]]]
 
-
-_FORMS: dict[str, Callable[[Path, str], Read]] = {
-    ".toml": _toml,
-    ".json": _json,
-    ".ndjson": _lines,
-    ".jsonl": _lines,
-    ".yml": _yaml,
-    ".yaml": _yaml,
+_FORMATS: dict[str, _Format] = {
+    ".toml": (toml_documents, _elastic),
+    ".json": (json_documents, _elastic),
+    ".ndjson": (line_documents, _elastic),
+    ".jsonl": (line_documents, _elastic),
+    ".yml": (yaml_documents, _yaml),
+    ".yaml": (yaml_documents, _yaml),
 }

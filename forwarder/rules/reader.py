@@ -8,6 +8,9 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.condition import And, Condition, Not, Or
 
+_MAX_QUERY = 100_000
+"""Characters; the longest public rules have some 20,000."""
+
 
 class Token(msgspec.Struct, frozen=True):
     """A piece of a query: `kind` is `text` (quoted; the attribute `text` is its value), `word` or `mark`; `line` counts
@@ -22,18 +25,20 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
     """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
 
     Raises:
-        RuleFileError: `pattern` does not match, as for an unclosed quote.
+        RuleFileError: `pattern` does not match, as for an unclosed quote; or the query is too long.
     """
+    if len(query) > _MAX_QUERY:
+        raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
     found: list[Token] = []
-    at = 0
+    at, line = 0, 1
     while at < len(query):
-        line = query.count("\n", 0, at) + 1
         piece = pattern.match(query, at)
         if piece is None or piece.end() == at:
             raise RuleFileError(f"line {line} of the query: cannot read {query[at : at + 20]!r}")
         kind = piece.lastgroup or "skip"
         if kind != "skip":
             found.append(Token(kind, unquote(piece[0]) if kind == "text" else piece[0], line))
+        line += piece[0].count("\n")
         at = piece.end()
     return found
 

@@ -33,7 +33,7 @@ def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
     """Return a function that tells whether a whole text matches an expression in Python's syntax.
 
     Raises:
-        RuleFileError: it is no such expression, too long, or refers back to a group.
+        RuleFileError: it cannot be parsed, is too long, or refers back to a group.
     """
     if len(source) > _MAX_EXPRESSION:
         raise RuleFileError(f"a regular expression has more than {_MAX_EXPRESSION} characters")

@@ -27,26 +27,26 @@ _AROUND = {"contains": "*{}*", "startswith": "{}*", "endswith": "*{}"}
 _PLAIN = {*_AROUND, "all", "cased", "re", "i", "m", "s", "neq"}
 
 
-def is_sigma(found: Any) -> bool:
-    """Whether a decoded YAML document is a Sigma rule."""
-    return isinstance(found, dict) and isinstance(found.get("detection"), dict)
-
-
 def sigma_rule(found: dict[str, Any]) -> Rule:
-    """Read a rule.
+    """Read a rule. One about another product keeps no conditions, so that none of them can be wrong.
 
     Raises:
         RuleFileError: its detection cannot be read.
     """
-    source = found.get("logsource")
-    product = source.get("product") or source.get("service") if isinstance(source, dict) else None
+    okta = _about_okta(found.get("logsource"))
     return Rule(
         name=str(found.get("title") or "without a title"),
         language="sigma",
-        conditions=(_detection(found["detection"]),),
+        conditions=() if okta is False else (_detection(found["detection"]),),
         id=str(found.get("id") or ""),
-        okta=None if product is None else str(product).lower() == "okta",
+        okta=okta,
     )
+
+
+def _about_okta(source: Any) -> bool | None:
+    """Whether a log source is Okta; None if it names no product."""
+    product = source.get("product") or source.get("service") if isinstance(source, dict) else None
+    return None if product is None else "okta" in str(product).lower()
 
 
 def _detection(detection: dict[str, Any]) -> Condition:

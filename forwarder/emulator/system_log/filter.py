@@ -10,7 +10,7 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.rules.condition import And, Condition, Not, Or
-from forwarder.rules.okta_filter import Comparison, parse_filter
+from forwarder.rules.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")
@@ -50,6 +50,8 @@ def _leaves(condition: Condition) -> Iterator[Condition]:
 
 
 def _check(leaf: Condition) -> None:
+    if isinstance(leaf, ValueSet):
+        raise RuleFileError(f"Expected one value and one of the operators {','.join(OPERATORS)}")
     attribute = leaf.attribute if isinstance(leaf, Comparison) else "target[...]"
     if not isinstance(leaf, Comparison) or not _ATTRIBUTE.fullmatch(attribute) or attribute == "published":
         raise OktaApiError(400, "E0000053", f"field is not valid: {attribute}")

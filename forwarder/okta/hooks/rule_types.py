@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
-from forwarder.rules.rule import Fault
+from forwarder.rules.rule import Problem, Rule
 
 
 class RuleTypes(msgspec.Struct, frozen=True):
@@ -30,9 +30,9 @@ def read_rule_types(paths: Sequence[Path]) -> RuleTypes:
     only_system_log: set[str] = set()
     problems = []
     for _, rule in read_files(paths):
-        if isinstance(rule, Fault):
+        if isinstance(rule, Problem):
             problems.append(f"{rule.place}: {rule.text}")
-        elif needs := coverage(rule):
+        elif isinstance(rule, Rule) and (needs := coverage(rule)):
             by_hook.update(needs.by_hooks)
             only_system_log.update(needs.only_system_log)
     return RuleTypes(frozenset(by_hook), frozenset(only_system_log), problems)

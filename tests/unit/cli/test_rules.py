@@ -37,7 +37,7 @@ def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
     )
 
 
-def test_a_type_that_does_not_exist_is_a_fault_and_told_with_a_hint(tmp_path: Path) -> None:
+def test_a_type_that_does_not_exist_exits_1_and_is_told_with_a_hint(tmp_path: Path) -> None:
     path = written(tmp_path / "rules.json", "event.action: user.session.begin")
     result = run(path)
     assert result.exit_code == 1
@@ -91,9 +91,55 @@ def test_json_tells_all_of_it(tmp_path: Path) -> None:
     }
 
 
-def test_faults_are_in_the_json_too(tmp_path: Path) -> None:
+def test_problems_are_in_the_json_too(tmp_path: Path) -> None:
     result = run(tmp_path / "none.json", "--json")
     assert result.exit_code == 2
-    assert json.loads(result.stdout)["faults"] == [
+    assert json.loads(result.stdout)["problems"] == [
         {"place": str(tmp_path / "none.json"), "text": "No such file or directory"}
     ]
+
+
+def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
+    written(tmp_path / "rules.json", "event.action: user.session.start")
+    (tmp_path / "splunk.yml").write_text("title: t\ndetection: {splunk: index=okta}\n")
+    (tmp_path / "windows.yml").write_text(
+        "title: t\nlogsource: {product: windows}\ndetection: {condition: near}\n"
+    )
+    (tmp_path / "broken.yml").write_text("[")
+    (tmp_path / "README.md").write_text("# Rules")
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "1 rule, by Okta's catalogue" in result.output
+    assert "1  left out: not about Okta" in result.output
+    assert "1  left out: in a query language that is not read" in result.output
+    assert "1  left out: broken files that do not mention Okta" in result.output
+    told = json.loads(run(tmp_path, "--json").stdout)
+    assert told["left_out"] == {"other_product": 1, "other_language": 1, "unreadable": 1, "other_format": 1}
+    assert told["summary"]["left_out"] == 2
+
+
+def test_a_name_of_the_old_events_api_is_told_with_its_type(tmp_path: Path) -> None:
+    path = written(tmp_path / "rules.json", "event.action: (core.user_auth.login_failed or core.nothing)")
+    output = run(path).output
+    assert (
+        "no event type core.user_auth.login_failed; this name of the old Events API is now user.session.start"
+        in output
+    )
+    assert "no event type core.nothing\n" in output
+
+
+def test_a_folder_without_a_readable_rule_is_said_and_exits_2(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert f"{tmp_path}: contains no rule that can be read" in result.stderr
+
+
+def test_a_rule_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    rule = {"name": "Okta \x1b[2J\x9b\ud800\x7f", "query": "event.action: a\x1b[31m.b"}
+    path.write_text(json.dumps(rule))
+    for arguments in ([path], [path, "--json"]):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert not {"\x1b", "\x9b", "\x7f"} & set(result.output)
+    assert json.loads(run(path, "--json").stdout)["rules"][0]["name"] == rule["name"]

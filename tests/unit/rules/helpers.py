@@ -1,20 +1,29 @@
 """Rules for the tests of this folder: written to a file, read and judged as the command does it."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.rules.coverage import Coverage, coverage
 from forwarder.rules.files import read_files
-from forwarder.rules.rule import Fault, Rule
+from forwarder.rules.rule import LeftOut, Problem, Reason, Rule
 
 
-def read(path: Path) -> tuple[list[Rule], list[Fault]]:
-    """The rules and the faults of a file or a folder."""
+def read(path: Path) -> tuple[list[Rule], list[Problem]]:
+    """The rules and the problems of a file or a folder."""
     found = [each for _, each in read_files([path])]
     return [each for each in found if isinstance(each, Rule)], [
-        each for each in found if isinstance(each, Fault)
+        each for each in found if isinstance(each, Problem)
     ]
+
+
+def left_out(path: Path) -> dict[Reason, int]:
+    """How often something is left out, by reason; rules that turn out to be about another product included."""
+    found = [each for _, each in read_files([path])]
+    reasons = [each.reason for each in found if isinstance(each, LeftOut)]
+    reasons += [Reason.OTHER_PRODUCT for each in found if isinstance(each, Rule) and coverage(each) is None]
+    return dict(Counter(reasons))
 
 
 def judge(folder: Path, language: str, query: str, **more: object) -> Coverage:
@@ -22,8 +31,8 @@ def judge(folder: Path, language: str, query: str, **more: object) -> Coverage:
     path = folder / ("rule.txt" if language == "filter" else "rule.json")
     rule = {"name": "a rule about Okta", "language": language, "query": query, **more}
     path.write_text(query if language == "filter" else json.dumps(rule))
-    (found,), faults = read(path)
-    assert not faults
+    (found,), problems = read(path)
+    assert not problems
     needs = coverage(found)
     assert needs is not None
     return needs

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.rules import legacy_types
 from forwarder.rules.condition import TypeIs, exactly, wildcard
 from forwarder.rules.coverage import FedBy, counts, coverage
+from forwarder.rules.legacy_types import became
 from forwarder.rules.rule import Rule
 from tests import shared_data
 from tests.unit.rules.helpers import judge, read
@@ -56,6 +59,36 @@ def test_a_type_that_does_not_exist_is_named_with_the_nearest(name: str, near: s
     assert needs.unknown == {name: near}
 
 
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [
+        ("core.user_auth.login_failed", "user.session.start"),
+        ("core.user_auth.login_success", "user.session.start"),
+        ("Core.User_Auth.Account_Locked", "user.account.lock"),
+        ("core.user.factor.attempt_fail", "user.authentication.auth_via_mfa"),
+        ("core.user_auth.idp.social.login_success", "user.authentication.auth_via_social"),
+        ("core.user_auth.self_service.password_reset.unknown_user", "user.account.reset_password"),
+        ("app.auth.sso", "user.authentication.sso"),
+        ("app.oauth2.as.token.grant_failure", "app.oauth2.as.token.grant"),
+        ("api.token.create", "system.api_token.create"),
+        ("policy.created", "policy.lifecycle.create"),
+        ("core.user_auth.no_such_name", None),
+        ("core.user.factor.*", None),
+        ("app.user.session.start", None),
+        ("cvd.user.account.lock", None),
+    ],
+)
+def test_a_name_of_the_events_api_gets_the_type_that_it_became_or_no_hint(name: str, now: str | None) -> None:
+    needs = coverage(rule(name))
+    assert needs is not None
+    assert needs.unknown == {name: now}
+
+
+def test_all_that_names_of_the_events_api_became_exists() -> None:
+    assert {became(name) for name in legacy_types.NAMES} <= EVENT_TYPES.keys()
+    assert not legacy_types.NAMES & EVENT_TYPES.keys()
+
+
 def test_a_type_in_another_case_is_the_type_where_the_language_says_so() -> None:
     needs = coverage(Rule("r", "sigma", (TypeIs(exactly("User.Session.START", any_case=True)),)), CATALOGUE)
     assert needs is not None
@@ -84,10 +117,10 @@ def test_what_the_rest_of_the_query_forbids_is_no_unknown_type(tmp_path: Path) -
 @shared_data.needs(shared_data.RULES)
 def test_the_public_rules_are_judged_as_by_hand() -> None:
     expected = json.loads(shared_data.RULES.read_text(encoding="utf-8"))
-    rules, faults = read(shared_data.RULES)
+    rules, problems = read(shared_data.RULES)
     found = [needs for each in rules if (needs := coverage(each))]
     words = {"all": FedBy.HOOKS, "some": FedBy.PARTLY, "none": FedBy.SYSTEM_LOG, "n/a": FedBy.UNKNOWN}
-    assert faults == []
+    assert problems == []
     assert [
         (needs.rule.name, needs.fed_by, sorted(needs.by_hooks), sorted(needs.only_system_log), needs.unknown)
         for needs in found

@@ -74,3 +74,18 @@ def test_an_event_without_a_condition_names_nothing(tmp_path: Path) -> None:
 def test_a_query_that_is_none_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_eql(query)
+
+
+@pytest.mark.parametrize("before", ["/* note */ ", "// note\n", "\n  /* a\n b */\n// c\n", "/* sequence */"])
+@pytest.mark.parametrize(
+    "series", ["sequence by user.id", "sample by user.id", "SEQUENCE /* x */ with maxspan=1h"]
+)
+def test_a_series_behind_a_comment_is_read(before: str, series: str, tmp_path: Path) -> None:
+    steps = f'[any where event.action == "{START}"] /* then */ [any where event.action == "{END}"]'
+    assert types(judge(tmp_path, "eql", f"{before}{series} {steps}")) == {START, END}
+
+
+def test_a_single_condition_behind_a_comment_is_read(tmp_path: Path) -> None:
+    assert types(judge(tmp_path, "eql", f'/* sequence of one */ any where event.action == "{START}"')) == {
+        START
+    }

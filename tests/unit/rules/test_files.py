@@ -29,10 +29,10 @@ framework = "F"
 
 
 def one(path: Path, text: str | bytes) -> tuple[list[str], list[str]]:
-    """The names of the rules in a file with that text, and its faults."""
+    """The names of the rules in a file with that text, and its problems."""
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    rules, faults = read(path)
-    return [rule.name for rule in rules], [f"{fault.place}: {fault.text}" for fault in faults]
+    rules, problems = read(path)
+    return [rule.name for rule in rules], [f"{problem.place}: {problem.text}" for problem in problems]
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,13 @@ def test_every_line_of_any_other_file_is_a_filter(tmp_path: Path) -> None:
         + "x pr or " * 30
         + "x pr"
     )
-    names, faults = one(tmp_path / "filters.txt", text)
+    names, problems = one(tmp_path / "filters.txt", text)
     assert names[:2] == ['eventType eq "a"', 'eventType sw "b"']
     assert len(names) == 3
     assert names[2].endswith("…")
-    assert ["filters.txt:5: Unrecognized attribute operator 'is'" in fault for fault in faults] == [True]
+    assert ["filters.txt:5: Unrecognized attribute operator 'is'" in problem for problem in problems] == [
+        True
+    ]
 
 
 def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp_path: Path) -> None:
@@ -91,8 +93,8 @@ def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp
     (tmp_path / "a.json").write_text(json.dumps(RULE))
     (tmp_path / "package.json").write_text('{"name": "no rule"}')
     (tmp_path / "README.md").write_text("no filter")
-    rules, faults = read(tmp_path)
-    assert ([rule.name for rule in rules], faults) == (["A rule", "A rule"], [])
+    rules, problems = read(tmp_path)
+    assert ([rule.name for rule in rules], problems) == (["A rule", "A rule"], [])
 
 
 @pytest.mark.parametrize(
@@ -115,19 +117,19 @@ def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp
 def test_what_cannot_be_read_is_told_with_its_place(
     name: str, text: str | bytes, told: str, tmp_path: Path
 ) -> None:
-    names, (fault,) = one(tmp_path / name, text)
+    names, (problem,) = one(tmp_path / name, text)
     assert names == []
-    assert told in fault
+    assert told in problem
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    (_, (fault,)) = read(tmp_path / "none.json")
-    assert (fault.place, fault.text) == (str(tmp_path / "none.json"), "No such file or directory")
+    (_, (problem,)) = read(tmp_path / "none.json")
+    assert (problem.place, problem.text) == (str(tmp_path / "none.json"), "No such file or directory")
 
 
 def test_a_rule_that_cannot_be_read_does_not_hold_up_its_neighbours(tmp_path: Path) -> None:
     broken = {**RULE, "name": "Broken", "language": "eql", "query": 'any where a == "'}
-    names, faults = one(tmp_path / "rules.json", json.dumps([RULE, broken, RULE]))
+    names, problems = one(tmp_path / "rules.json", json.dumps([RULE, broken, RULE]))
     assert names == ["A rule", "A rule"]
-    assert len(faults) == 1
-    assert "'Broken'" in faults[0]
+    assert len(problems) == 1
+    assert "'Broken'" in problems[0]

@@ -8,8 +8,9 @@ import yaml
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.coverage import coverage
+from forwarder.rules.rule import Reason
 from forwarder.rules.sigma import sigma_rule
-from tests.unit.rules.helpers import read, types, under
+from tests.unit.rules.helpers import left_out, read, types, under
 
 START, END, LOCK = "user.session.start", "user.session.end", "user.account.lock"
 
@@ -88,6 +89,7 @@ def test_a_file_may_hold_several_rules_and_correlations(tmp_path: Path) -> None:
     correlation = {"title": "c", "correlation": {"type": "event_count", "rules": ["a"]}}
     path = tmp_path / "rules.yml"
     path.write_text(yaml.safe_dump_all([rule, broken, correlation, rule]))
-    found, faults = read(path)
-    assert [each.name for each in found] == ["a", "c", "a"]
-    assert ["'b'" in fault.text and "'other'" in fault.text for fault in faults] == [True]
+    found, problems = read(path)
+    assert [each.name for each in found] == ["a", "a"]
+    assert left_out(path) == {Reason.REFERENCE: 1}
+    assert ["'b'" in problem.text and "'other'" in problem.text for problem in problems] == [True]

@@ -48,6 +48,8 @@ def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> 
     [
         ("", "E0000053", "too early"),
         ("eventType", "E0000053", "too early"),
+        ('eventType in ["x"]', "E0000053", "Expected one value"),
+        ('eventType eq ("x" or "y")', "E0000053", "Expected one value"),
         ('eventType eqq "x"', "E0000053", "Unrecognized attribute operator 'eqq'"),
         ("eventType eq x", "E0000053", "in quotes"),
         ('eventType eq "x', "E0000053", "cannot read"),

@@ -1,0 +1,173 @@
+"""Decodes files of rules: TOML, JSON and YAML. Nothing in a file can crash a reader or make it run for long."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import yaml
+
+from forwarder.core.errors import RuleFileError
+
+_MAX_DEPTH = 100
+_MAX_VALUES = 1_000_000
+_MAX_MERGED = 100_000
+_MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for that
+
+
+class Document(msgspec.Struct, frozen=True):
+    """One document of a file.
+
+    Attributes:
+        text: as written.
+        line: its first line, from 1; 0 if the document is the whole file.
+        value: decoded.
+        problem: why it cannot be decoded.
+    """
+
+    text: str
+    line: int = 0
+    value: Any = None
+    problem: str = ""
+
+
+def toml_documents(text: str) -> Iterator[Document]:
+    """Decode TOML."""
+    yield _decoded(text, "TOML", _toml)
+
+
+def json_documents(text: str) -> Iterator[Document]:
+    """Decode JSON, or several values one on each line."""
+    if not text.strip():
+        return
+    found = _decoded(text, "JSON", _json)
+    if found.problem.endswith("Extra data"):  # one complete value, and then another one
+        yield from line_documents(text)
+    else:
+        yield found
+
+
+def line_documents(text: str) -> Iterator[Document]:
+    """Decode a JSON value on each line."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _decoded(line, "JSON", _json, line=number)
+
+
+def yaml_documents(text: str) -> Iterator[Document]:
+    """Decode the documents of YAML one by one, so that a broken one costs no other."""
+    line = 1
+    for part in re.split(r"(?m)^(?=---(?:\s|$))", text):
+        if re.search(r"(?m)^[^#%\s]", part):
+            yield _decoded(part, "YAML", _yaml, line=line)
+        line += part.count("\n")
+
+
+def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) -> Document:
+    try:
+        value = decode(text)
+        _check_size(value)
+    except (RecursionError, RuleFileError) as error:
+        problem = str(error) if isinstance(error, RuleFileError) else "is nested too deeply"
+    except json.JSONDecodeError as error:
+        line, problem = (line or error.lineno), f"is not JSON: {error.msg}"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, problem = (line + mark.line if mark else line), f"is not YAML: {_first_line(error)}"
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        problem = f"is not {kind}: {_first_line(error)}"
+    else:
+        return Document(text, line, value)
+    return Document(text, line, problem=problem)
+
+
+def _check_size(value: Any) -> None:
+    """Refuse what is nested too deeply, or endless because of YAML's anchors."""
+    found, count = [(value, 0)], 0
+    while found:
+        inner, depth = found.pop()
+        count += 1
+        if depth > _MAX_DEPTH:
+            raise RuleFileError("is nested too deeply")
+        if count > _MAX_VALUES:
+            raise RuleFileError(f"holds more than {_MAX_VALUES:,} values")
+        if isinstance(inner, dict):
+            found += [(item, depth + 1) for item in inner.values()]
+        elif isinstance(inner, list):
+            found += [(item, depth + 1) for item in inner]
+
+
+def _toml(text: str) -> Any:
+    _check_length(text)
+    return tomllib.loads(text)
+
+
+def _json(text: str) -> Any:
+    # No rule needs the value of a number, and Python refuses an integer of many digits.
+    return json.loads(text, parse_int=float)
+
+
+def _yaml(text: str) -> Any:
+    _check_length(text)
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):  # libyaml's composer crashes the process on deep nesting
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise RuleFileError("is nested too deeply")
+    found = list(yaml.load_all(text, Loader=_Loader))  # a SafeLoader
+    return found[0] if len(found) == 1 else found
+
+
+def _check_length(text: str) -> None:
+    if len(text) > _MAX_SLOW_CHARACTERS:
+        raise RuleFileError(f"is larger than {_MAX_SLOW_CHARACTERS >> 20} MiB")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+_NULL, _MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """Loads every scalar as text: a rule may hold impossible dates, huge numbers and tags of its own."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE)]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors = {  # noqa: RUF012
+        tag: yaml.SafeLoader.yaml_constructors[tag]
+        for tag in (_NULL, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
+    }
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge `<<`, unless anchors in anchors make that endless."""
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(part, yaml.MappingNode):
+                        self.flatten_mapping(part)
+                        self._merged += len(part.value)
+                        if self._merged > _MAX_MERGED:
+                            raise RuleFileError(f"merges more than {_MAX_MERGED:,} values")
+        super().flatten_mapping(node)
+
+
+def _plain(loader: Any, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(None, _plain)

@@ -1,0 +1,88 @@
+"""Tells the kinds of rules in YAML apart: Sigma, Okta's catalogue of detections, and what is left out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from forwarder.rules.elastic import elastic_rule, has_reader
+from forwarder.rules.okta_filter import read_okta_filter
+from forwarder.rules.rule import LeftOut, Reason, Rule, mentions_okta
+from forwarder.rules.sigma import sigma_rule
+
+_OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
+
+
+def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
+    """Return what reads a decoded document; None if it holds no rule."""
+    if not isinstance(found, dict):
+        return None
+    if isinstance(found.get("detection"), dict):
+        if "condition" in found["detection"] or "logsource" in found:
+            return partial(sigma_rule, found)
+        return partial(_okta_detection, found)
+    if "correlation" in found or isinstance(found.get("filter"), dict):
+        return partial(LeftOut, Reason.REFERENCE)
+    if isinstance(found.get("query"), str) and has_reader(found.get("language")):
+        return partial(elastic_rule, found)
+    if "AnalysisType" in found or "query" in found or "search" in found:  # Panther, osquery, Sentinel, Splunk
+        return partial(_without_reader, found)
+    return None
+
+
+def collected(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Resolve the collections of older Sigma rules: `action: global` is part of each document behind it, `repeat` changes
+    the document before, and `reset` ends what is global."""
+    shared: dict[Any, Any] = {}
+    last: dict[Any, Any] = {}
+    for place, value in documents:
+        action = value.get("action") if isinstance(value, dict) else None
+        if action == "reset":
+            shared = {}
+        elif action == "global":
+            shared = _merged(shared, value)
+        elif isinstance(value, dict) and (shared or action == "repeat"):
+            last = _merged(last if action == "repeat" else shared, value)
+            yield place, last
+        else:
+            last = value if isinstance(value, dict) else {}
+            yield place, value
+
+
+def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    found = under | over
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict):
+            found[key] = _merged(under[key], over[key])
+    return found
+
+
+def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
+    """Read a rule of Okta's public catalogue, which keeps a query in each of several languages."""
+    queries = list(_filters(found["detection"].get("okta_systemlog")))
+    if not queries:
+        return _without_reader(found)
+    return Rule(
+        name=str(found.get("title") or "without a title"),
+        language="filter",
+        conditions=tuple(read_okta_filter(query) for query in queries),
+        id=str(found.get("id") or ""),
+    )
+
+
+def _filters(found: Any) -> Iterator[str]:
+    """Yield the System Log filters: one, or one for each of Okta's engines."""
+    if isinstance(found, str):
+        lines = [line for line in found.splitlines() if not line.lstrip().startswith(("#", "//"))]
+        if query := "\n".join(lines).strip():
+            yield query
+    elif isinstance(found, list):
+        for item in found:
+            yield from _filters(item)
+    elif isinstance(found, dict):
+        for key, item in found.items():
+            if str(key).lower() not in _OTHER_LANGUAGES:
+                yield from _filters(item)
+
+
+def _without_reader(found: dict[str, Any]) -> LeftOut:
+    return LeftOut(Reason.OTHER_LANGUAGE if mentions_okta(str(found)) else Reason.OTHER_PRODUCT)

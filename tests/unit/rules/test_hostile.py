@@ -1,0 +1,159 @@
+"""No file of rules makes a reader hang or crash."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.condition import expression, wildcard
+from forwarder.rules.coverage import coverage
+from forwarder.rules.kql import read_kql
+from forwarder.rules.regex import full_match
+from tests.unit.rules.helpers import judge, read, types
+
+LONG = "user." + "a" * 100
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Far below the years that backtracking takes, and far above the noise of a busy machine."""
+    started = time.process_time()
+    yield
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("text", ["*a" * 50 + "*b", "a*" * 500, "?*" * 200 + "b", "*" * 5000 + "b"])
+def test_a_wildcard_of_many_stars_is_matched_at_once(text: str) -> None:
+    with at_once():
+        assert not wildcard(text + "!", one="?").matches(LONG)
+        assert wildcard(f"*{text}*".replace("b", "a"), one="?").matches("a" * 600)
+
+
+@pytest.mark.parametrize(
+    "text", ["(a+)+!", "(.*)*" * 20 + "!", ".*a" * 30 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!", "(((a?){99}){99}){99}!"]
+)  # fmt: skip
+def test_an_evil_regular_expression_is_matched_at_once(text: str, tmp_path: Path) -> None:
+    with at_once():
+        pattern = expression(text, whole=False)
+        assert pattern is not None
+        assert not any(pattern.matches(name) for name in [*EVENT_TYPES, LONG] if "!" not in name)
+        judge(tmp_path, "esql", f'from logs-okta* | where event.action rlike "{text}"'.replace("\\", "\\\\"))
+
+
+@pytest.mark.parametrize(
+    ("text", "matching", "other"),
+    [
+        (r"user\.(session|mfa)\.[^.]+", "user.mfa.update", "user.mfa.factor.update"),
+        ("(?i)USER.*", "user.session", "group"),
+        ("(?i:USER)X", "userX", "userx"),
+        (r"a{2,3}?b{2}", "aaabb", "aaaabb"),
+        (r"\w+\d\s", "a1 ", "ab "),
+        (r"[^a-c]\D[\d_]", "dd_", "ad_"),
+        (r"^(a|bc)*$", "abca", "abb"),
+        (r"(?!user)[a-z]+\b", "group", "user"),
+        (r"a(?=b).(?<=b)c", "abc", "axc"),
+        (r"a(?>b|bc)d", "abd", "acd"),
+        (r"\Aa\Z", "a", "b"),
+        (r"a\Bb", "ab", "a-b"),
+        ("é+", "éé", "e"),
+        ("", "", "a"),
+    ],
+)
+def test_a_regular_expression_matches_as_in_python(text: str, matching: str, other: str) -> None:
+    matches = full_match(text)
+    assert (matches(matching), matches(other)) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["(", "a{9999999999}", "(?P<n>a)(?P=n)", "x" * 2000, "(" * 990 + ")" * 990])
+def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> None:
+    with pytest.raises(RuleFileError):
+        full_match(text)
+
+
+def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
+    with at_once():
+        many = judge(
+            tmp_path, "kuery", "event.action: (" + " or ".join(["user.session.start", "no.such"] * 1000) + ")"
+        )
+        assert (many.by_hooks, list(many.unknown)) == (("user.session.start",), ["no.such"])
+        names = judge(
+            tmp_path, "kuery", "event.action: (" + " or ".join(f"no.such.{n}" for n in range(2000)) + ")"
+        )
+        assert len(names.unknown) == 2000
+        judge(tmp_path, "esql", "from logs-okta* " + "/*" * 40_000)
+        with pytest.raises(RuleFileError, match="more than 100,000 characters"):
+            read_kql("a " * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yml", "date: 2024-99-99\n"),
+        ("a.yml", "date: 2024-02-30T25:61:61Z\n"),
+        ("a.yml", "number: " + "9" * 10_000),
+        ("a.yml", "number: 0x" + "f" * 10_000),
+        ("a.yml", "number: 99:99:99:99\nfloat: 1e99999\n"),
+        ("a.yml", "tagged: !!int x\nother: !!timestamp y\nown: !Ref z\nobject: !!python/object/apply:os.system [ls]\n"),
+        ("a.yml", "value: =\nalso: <<\n"),
+        ("a.json", '{"number": ' + "9" * 10_000 + "}"),
+        ("a.json", '{"number": NaN, "float": 1e99999, "surrogate": "\\ud800"}'),
+    ],
+)  # fmt: skip
+def test_odd_values_beside_a_rule_do_no_harm(name: str, text: str, tmp_path: Path) -> None:
+    rule = {
+        "title": "t",
+        "logsource": {"product": "okta"},
+        "detection": {"s": {"eventtype": "zone.create"}, "condition": "s"},
+    }
+    query = {"name": "t", "query": "okta: a and event.action: zone.create"}
+    inside = json.loads(text, parse_int=str) if name == "a.json" else {}
+    written = (
+        json.dumps(query | inside)
+        if inside
+        else "\n".join(f"{key}: {json.dumps(value)}" for key, value in rule.items())
+    )
+    (tmp_path / name).write_text(written if inside else f"{written}\n{text}")
+    rules, problems = read(tmp_path / name)
+    assert problems == []
+    named = [types(needs) for found in rules if (needs := coverage(found))]
+    assert named == [{"zone.create"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.toml", "date = 2024-99-99\n"),
+        ("a.toml", "number = " + "9" * 10_000),
+        ("a.toml", "a = " + "[" * 100_000),
+        ("a.json", "[" * 100_000),
+        ("a.json", '{"a":' * 50_000),
+        ("a.yml", "a: " + "[" * 100_000),
+        ("a.yml", "- " * 10_000 + "a"),
+        ("a.yml", "a: &a [*a]"),
+        ("a.yml", "a: &a {<<: *a}"),
+        ("a.yml", "? [a, b]\n: c"),
+        ("a.yml", "a: *nothing"),
+        ("a.yml", "a: " + "x" * (5 << 20)),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_is_a_problem(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with at_once():
+        rules, problems = read(tmp_path / name)
+    assert (rules, len(problems)) == ([], 1)
+
+
+@pytest.mark.parametrize("entry", ["[{0}]", "{{<<: [{0}]}}", "{{x: [{0}]}}"])
+def test_a_billion_laughs_are_a_problem_at_once(entry: str, tmp_path: Path) -> None:
+    levels = ["a0: &a0 {b: c}"]
+    levels += [f"a{n}: &a{n} " + entry.format(", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 12)]
+    rule = "title: t\nlogsource: {product: okta}\ndetection: {s: {eventtype: zone.create}, also: *a11, condition: s}\n"
+    (tmp_path / "a.yml").write_text("\n".join(levels) + "\n" + rule)
+    with at_once():
+        rules, problems = read(tmp_path / "a.yml")
+    assert (rules, len(problems)) == ([], 1) or (len(rules), problems) == (1, [])
