@@ -275,6 +275,19 @@ async def test_a_wish_for_another_protocol_is_ignored(upgrade: dict[str, str]) -
     assert [e.event.uuid for e in store.events] == ["1", "2", "3"]
 
 
+async def test_a_wish_for_another_protocol_in_single_bytes_is_ignored() -> None:
+    async with listening() as served, await served.connect() as client:
+        wish = {"Connection": "Upgrade", "Upgrade": "h2c", "Expect": "100-continue"}
+        for byte in post(envelope(event()), headers=wish):
+            client.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await client.answer(head=True)).status == 100
+        assert (await client.answer()).status == 200
+        client.send(post(envelope(event())))
+        with contextlib.suppress(EOFError):  # a request that asked first may end its connection
+            assert (await client.answer()).status == 200
+
+
 @pytest.mark.parametrize(
     ("version", "hosts", "status"),
     [("1.1", 0, 400), ("1.1", 1, 200), ("1.1", 2, 400), ("1.0", 0, 200), ("1.0", 1, 200), ("1.0", 2, 400)],
