@@ -126,6 +126,16 @@ def decode_leniently(
     return decode(repaired), repaired
 
 
+_MAX_ID = 256
+"""Bytes of an id or an event type. Okta's have 36 and at most 90; Elasticsearch takes 512 for an id. Longer texts would be
+stored several times for each event, beside its body."""
+
+
+def is_short(text: str) -> bool:
+    """Whether `text` may be an id or an event type."""
+    return len(text) <= _MAX_ID and (text.isascii() or len(text.encode(errors="replace")) <= _MAX_ID)
+
+
 class _Head(msgspec.Struct):
     """The three keys that every event has. Everything else may be absent or null."""
 
@@ -165,6 +175,8 @@ def read_event(
         raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
+    if not is_short(head.uuid) or not is_short(head.event_type):
+        raise NotAnEventError(f"`uuid` and `eventType` must have at most {_MAX_ID} bytes")
     published = to_micros(head.published)
     if not FIRST <= published <= LAST:  # by its zone, as in 0001-01-01T00:00:00+01:00
         raise NotAnEventError("`published` is not in the years 1 to 9999")

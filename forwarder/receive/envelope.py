@@ -13,7 +13,7 @@ import msgspec
 from forwarder import event_reader
 from forwarder.cooperative import run_in_steps
 from forwarder.core.errors import BadRequestError, ForwarderError, JsonStructureError
-from forwarder.core.event import Source
+from forwarder.core.event import Source, is_short
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.json_scanner import Scan, Scanner, check_end, scan_list, scan_object, scan_value
@@ -183,10 +183,12 @@ class _ScannedEnvelope:
 
 
 def _envelope_id(*candidates: bytes | msgspec.Raw) -> str:
-    """Return Okta's id of the POST, empty if it has none. It serves only tracing, so nothing fails here."""
+    """Return Okta's id of the POST, empty if it has none, or one too long to be one. It serves only tracing, so nothing fails here."""
     for raw in candidates:
         try:
-            return _decode_text(raw)
+            text = _decode_text(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
+        if is_short(text):
+            return text
     return ""

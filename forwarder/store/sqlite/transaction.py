@@ -23,6 +23,9 @@ of what was bound to it last."""
 _PAGE_OVERHEAD = 1.25
 """Bytes on disk per byte to store: a page is never quite full."""
 
+_WAL_BYTES = 8 * 1024 * 1024
+"""Bytes of `max_size` that are left to the WAL, but an eighth at most."""
+
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 """Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
 the event loop costs more than inserting a row."""
@@ -82,7 +85,8 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._free_bytes = max_size - _used_bytes(db)
+        self._room = max_size - min(_WAL_BYTES, max_size // 8)
+        self._free_bytes = self._room - _used_bytes(db)
 
     def commit(self) -> None:
         """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
@@ -131,17 +135,17 @@ class Transaction:
         keys = [(*self._key(event), since) for event in events]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
-        size = 0
+        size = 0  # bytes
         for event, (org, uuid, _), is_new in zip(events, keys, new, strict=True):
             if is_new:
-                size += len(event.body) + prune.ROW_BYTES
                 self.stored += 1
                 details = event.event_type, event.published, event.received_at, event.source.value
                 envelope = self._envelope_key(event.envelope_id)
+                size += len(event.body) + len(event.event_type) + 2 * len(uuid) + len(envelope)
                 rows.append((self.stored, org, uuid, *details, envelope, event.body))
         self._duplicates += len(events) - len(rows)
         if rows:
-            self.reserve_space(size)
+            self.reserve_space(size + len(rows) * prune.ROW_BYTES)
         for piece in _pieces(rows):
             small = sum(len(row[-1]) for row in piece) <= _SMALL
             for part in (piece,) if small else ([row] for row in piece):
@@ -164,7 +168,7 @@ class Transaction:
     def _add_pending(self, events: Sequence[Event]) -> None:
         """Expect the hook to deliver events that the System Log showed first."""
         if events:
-            self.reserve_space(len(events) * prune.ROW_BYTES)
+            self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
         rows = [
             (*self._key(event), event.event_type, event.published, event.received_at, None)
             for event in events
@@ -178,7 +182,7 @@ class Transaction:
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep a malformed event as a dead letter of the receiver."""
-        self.reserve_space(len(element.body) + prune.ROW_BYTES)
+        self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, "
@@ -205,7 +209,7 @@ class Transaction:
         need = int(size * _PAGE_OVERHEAD)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
-            self._free_bytes = self._max_size - _used_bytes(self.db)
+            self._free_bytes = self._room - _used_bytes(self.db)
             # Pages become free one by one, so a small drop may not show yet; the next one makes up for it.
             if self._free_bytes < need and freed < size:
                 raise StoreFullError(

@@ -120,3 +120,11 @@ def test_half_of_a_surrogate_pair_in_an_unread_field_is_accepted() -> None:
 def test_an_identity_with_half_of_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(NotAnEventError, match="surrogate"):
         read_event(HALF.replace(b'"u"', rb'"\udc00"'), org="acme", source=Source.HOOK, received_at=1)
+
+
+@pytest.mark.parametrize("key", ["uuid", "eventType"])
+def test_an_over_long_id_or_event_type_is_none(key: str) -> None:
+    read(head(**{key: f'"{"x" * 256}"'}))
+    for text in ("x" * 257, "x" * 1_000_000, "ü" * 129, "€" * 86):
+        with pytest.raises(NotAnEventError, match="at most 256 bytes"):
+            read(head(**{key: f'"{text}"'}))

@@ -153,6 +153,9 @@ async def refused(body: bytes) -> int:
         (b',"eventId":5', ""),
         (b',"eventId":{"x":[1]}', ""),
         (b',"eventId":"\xff"', ""),
+        (b',"eventId":"' + b"e" * 256 + b'"', "e" * 256),
+        (b',"eventId":"' + b"e" * 257 + b'"', ""),
+        (b',"eventId":"' + "ü".encode() * 129 + b'","eventID":"b"', "b"),
     ],
 )
 async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(

@@ -1,10 +1,12 @@
 import asyncio
 import contextlib
+import itertools
+import json
 import os
 import resource
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
+from forwarder.receive.envelope import parse
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
+from tests.fakes.clock import NOON
 from tests.integration.store.helpers import delivered, event, events, opened, rejections, settle, view
 
 
@@ -251,3 +255,48 @@ async def test_a_missing_file_is_not_created_again(path: Path) -> None:
         moved.rename(path)
         await until(lambda: store.not_ready_reason is None)
         await store.append(Batch([event()]), timeout=5)
+
+
+def _post(*elements: dict[str, object], event_id: str = "e") -> Callable[[], Awaitable[Batch]]:
+    """Return what makes the batch of a POST with these elements, each with an id of its own."""
+
+    def numbered(element: dict[str, object]) -> dict[str, object]:
+        return element | ({"uuid": f"{next(_ids)}{element['uuid']}"} if "uuid" in element else {})
+
+    async def make() -> Batch:
+        listed = [numbered(element) for element in elements]
+        body = json.dumps({"eventId": event_id, "data": {"events": listed}}).encode()
+        return await parse(body, org="acme", received_at=NOON)
+
+    return make
+
+
+_ids = itertools.count()
+_SMALL = {"uuid": "", "eventType": "user.session.start", "published": "2026-01-01T12:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        _post(_SMALL | {"uuid": "u" * 1_000_000}),
+        _post(*[_SMALL] * 600, event_id="e" * 1_000_000),
+        _post(*[_SMALL | {"uuid": "u" * 240}] * 600, event_id="e" * 256),
+        _post(*[_SMALL | {"eventType": "t" * 256}] * 600),
+        _post(*[{"x": 1}] * 600, event_id="e" * 256),
+        _post(_SMALL | {"x": "y" * 1_000_000}),
+    ],
+    ids=["long_uuid", "long_event_id", "long_ids", "long_types", "malformed", "large"],
+)
+async def test_whatever_is_posted_the_store_stays_below_max_size(
+    path: Path, post: Callable[[], Awaitable[Batch]]
+) -> None:
+    async with opened(path, max_size="16MiB") as store:
+        largest = 0
+        with contextlib.suppress(StoreFullError):
+            for _ in range(1000):
+                await store.append(await post(), timeout=5)
+                largest = max(largest, (await store.ledger()).bytes)
+            pytest.fail("the store takes events without end")
+        await until(lambda: path.with_name("store.db-wal").stat().st_size == 0)
+        assert path.stat().st_size < 16 * 1024 * 1024
+        assert largest < 1.25 * 16 * 1024 * 1024  # the WAL, until it is emptied
