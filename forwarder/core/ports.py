@@ -48,7 +48,8 @@ class EventStore(Protocol):
     """The store as a source of events uses it. Each method raises StoreError if the store cannot be used."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """Commit all of a batch or nothing. After this returns, a power cut cannot lose any of it.
+        """Commit all of a batch or nothing; but one of more than 5,000 elements in steps, of which an error leaves the
+        earlier ones. After this returns, a power cut cannot lose any of it.
 
         Raises:
             StoreFullError: there is not enough space.

@@ -2,12 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Self
 
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import StoredEvent
+from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -21,6 +21,9 @@ from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
+_ELEMENTS_AT_ONCE = (
+    5000  # of a batch in one commit: 60 ms; smaller steps rewrite the index of random ids too often
+)
 _MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long behind it
 _DEAD_LETTERS_AT_ONCE = 100  # likewise
 _REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
@@ -77,6 +80,20 @@ class SqliteStore:
         self._lock.release()
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
+        if len(batch.events) + len(batch.malformed) <= _ELEMENTS_AT_ONCE:
+            return await self._append(batch, timeout)
+        # In steps, between which the batches of others are committed. A step that fails leaves the earlier ones: nobody
+        # was told that they are stored, and the next try finds them known.
+        until = asyncio.get_running_loop().time() + timeout
+        stored: list[Event] = []
+        duplicates = 0
+        for step in _steps(batch):
+            appended = await self._append(step, until - asyncio.get_running_loop().time())
+            stored += appended.stored
+            duplicates += appended.duplicates or 0
+        return Appended(stored, duplicates)
+
+    async def _append(self, batch: Batch, timeout: float) -> Appended:
         committed = self._writer.append(batch)
         self._deadlines.watch(committed, timeout)
         return await committed
@@ -143,6 +160,20 @@ class SqliteStore:
             step = partial(operation, ids=ids[first : first + _DEAD_LETTERS_AT_ONCE])
             count += await self._writer.submit(step)
         return count
+
+
+def _steps(batch: Batch) -> Iterator[Batch]:
+    """Split a large batch; the cursor comes with the last step."""
+    length = max(len(batch.events), len(batch.malformed))
+    for first in range(0, length, _ELEMENTS_AT_ONCE):
+        last = first + _ELEMENTS_AT_ONCE
+        yield Batch(
+            batch.events[first:last],
+            batch.malformed[first:last],
+            batch.source,
+            batch.cursor if last >= length else None,
+            batch.expected_by_hook,
+        )
 
 
 class SinkLog:

@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -257,11 +257,11 @@ async def test_a_missing_file_is_not_created_again(path: Path) -> None:
         await store.append(Batch([event()]), timeout=5)
 
 
-def _post(*elements: dict[str, object], event_id: str = "e") -> Callable[[], Awaitable[Batch]]:
+def _post(*elements: Mapping[str, object], event_id: str = "e") -> Callable[[], Awaitable[Batch]]:
     """Return what makes the batch of a POST with these elements, each with an id of its own."""
 
-    def numbered(element: dict[str, object]) -> dict[str, object]:
-        return element | ({"uuid": f"{next(_ids)}{element['uuid']}"} if "uuid" in element else {})
+    def numbered(element: Mapping[str, object]) -> dict[str, object]:
+        return dict(element) | ({"uuid": f"{next(_ids)}{element['uuid']}"} if "uuid" in element else {})
 
     async def make() -> Batch:
         listed = [numbered(element) for element in elements]

@@ -19,8 +19,10 @@ from tests.integration.store.helpers import (
     delivered,
     event,
     events,
+    logged,
     malformed_event,
     opened,
+    page,
     rejections,
     settle,
     view,
@@ -247,3 +249,30 @@ async def test_a_disk_that_hangs_does_not_fill_the_memory(path: Path) -> None:
         assert 0 < len(refused) < 6
         assert "does not keep up" in str(refused[0])
         assert (await store.ledger()).stored == 6 - len(refused)
+
+
+async def test_a_post_of_90_000_elements_keeps_no_neighbour_waiting(path: Path) -> None:
+    async with opened(path) as store:
+        large = [Batch(events(20_000), [malformed_event()] * 10_000) for _ in range(3)]
+        appends = [asyncio.create_task(store.append(batch, timeout=60)) for batch in large]
+        commits = 0
+        while not any(append.done() for append in appends):
+            await store.append(Batch([event()]), timeout=5)
+            commits += 1
+        assert commits >= 4
+        assert [len((await append).stored) for append in appends] == [20_000] * 3
+        ledger = await store.ledger()
+        assert (ledger.stored, ledger.rejected) == (60_000 + commits, 30_000)
+        assert ledger.balanced
+        again = await store.append(large[0], timeout=60)
+        assert (len(again.stored), again.duplicates) == (0, 20_000)
+
+
+async def test_a_large_page_commits_its_cursor_with_its_last_step(path: Path) -> None:
+    async with opened(path, max_size="4MiB") as store:
+        with pytest.raises(StoreError):
+            await store.append(page(*[logged() for _ in range(12_000)]), timeout=5)
+        assert 0 < (await store.ledger()).stored < 12_000
+        assert await store.cursor("log/acme") is None
+        await store.append(page(logged()), timeout=5)
+        assert await store.cursor("log/acme") == "next"
