@@ -82,8 +82,8 @@ class SqliteStore:
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         if len(batch.events) + len(batch.malformed) <= _ELEMENTS_AT_ONCE:
             return await self._append(batch, timeout)
-        # In steps, between which the batches of others are committed. A step that fails leaves the earlier ones: nobody
-        # was told that they are stored, and the next try finds them known.
+        # In steps, between which the batches of others are committed. A step that fails leaves the earlier ones:
+        # the answer is 503 then, and the next try finds their events known.
         until = asyncio.get_running_loop().time() + timeout
         stored: list[Event] = []
         duplicates = 0
