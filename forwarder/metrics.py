@@ -106,6 +106,9 @@ class Metrics:
         self.delivery_retries = self._counter(
             "delivery_retries_total", "Tries that must be repeated.", "sink", "reason"
         )
+        self.sink_set_aside = self._gauge(
+            "sink_set_aside_events", "Events that fail again and again while the sink accepts others.", "sink"
+        )
         self.sink_up = self._gauge("sink_up", "1 while the last try of the sink succeeded.", "sink")
         self.sink_paused = self._gauge("sink_paused", "1 while the sink waits for an operator.", "sink")
         self.sink_last_delivery = self._gauge(

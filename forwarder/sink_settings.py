@@ -18,6 +18,8 @@ class DeliverySettings(Section):
         concurrency: batches in flight at once, so that one is prepared while another waits for its response.
         backoff_base: upper limit of the wait after the first failure; it doubles with each further failure.
         backoff_cap: upper limit of every wait.
+        lone_tries: how often an event is sent alone whose requests fail while the sink accepts others; then it
+            is a dead letter; 0 means without end.
         dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
             so that the whole store does not become dead letters; 0 means no limit.
     """
@@ -28,6 +30,7 @@ class DeliverySettings(Section):
     concurrency: int = Field(default=1, ge=1, le=8)
     backoff_base: Duration = Field(default="500ms", validate_default=True, gt=0)
     backoff_cap: Duration = Field(default="30s", validate_default=True, gt=0)
+    lone_tries: int = Field(default=10, ge=0)
     dead_letter_limit: int = Field(default=100, ge=0)
 
 

@@ -19,12 +19,23 @@ class Pending(msgspec.Struct, gc=False):
         attempt: failed tries while the sink accepted other events.
         max_batch: the most events in a batch with this one; 0 for no limit of its own. Each split halves it,
             so that one bad event is found while all other batches keep their size.
+        failed_requests: how many requests with it failed as a whole.
+        failed_after: how many batches the sink had accepted at the last of these.
+        lone_tries: how many requests with this event alone failed, while the sink accepted others.
     """
 
     stored: StoredEvent
     replay: bool = False
     attempt: int = 0
     max_batch: int = 0
+    failed_requests: int = 0
+    failed_after: int = 0
+    lone_tries: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Two requests with it failed as a whole: perhaps because of it. It shares no batch with others."""
+        return self.failed_requests > 1
 
     @property
     def kind(self) -> tuple[bool, int]:

@@ -7,6 +7,7 @@ from prometheus_client import Gauge
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
+from forwarder.core.event import Event
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
@@ -69,6 +70,7 @@ class Health:
         self._paused = False
         self._failing_since = 0.0
         self._failure_logger = logs.RateLimitedLogger(_logger, clock, _LOG_INTERVAL)
+        self._set_aside_logger = logs.RateLimitedLogger(_logger, clock)
         self._rejections = 0  # not logged yet
         self._rejections_logged = -_LOG_INTERVAL
         up.set(1)
@@ -125,6 +127,19 @@ class Health:
         """Return the seconds until single events that failed `attempt` times are sent again."""
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
+
+    def set_aside(self, event: Event, detail: str) -> None:
+        """Log that `event` fails while the sink accepts others."""
+        self._set_aside_logger.error(
+            "an event fails again and again while the sink accepts others; it waits apart and is tried again",
+            action="event_set_aside",
+            sink=self._sink,
+            org=event.org,
+            uuid=event.uuid,
+            event_type=event.event_type,
+            detail=detail[:300],
+            hint="find out what the sink or a proxy before it has against this event: the detail is its answer",
+        )
 
     def recovered(self, *, delivered: bool) -> None:
         """Note that the sink works: it accepted events, or rejected them one by one."""

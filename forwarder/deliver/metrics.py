@@ -20,6 +20,7 @@ class DeliveryMetrics:
         self._delivered = metrics.events_delivered.labels(sink)
         self._dead = {why: metrics.events_dead_lettered.labels(sink, why.value) for why in RejectReason}
         self._retries = {why: metrics.delivery_retries.labels(sink, why.value) for why in RetryReason}
+        self._set_aside = metrics.sink_set_aside.labels(sink)
         self._lag = metrics.delivery_lag.labels(sink)
         self._batch_events = metrics.batch_events.labels(sink)
         self._batch_duration = metrics.batch_duration.labels(sink)
@@ -38,6 +39,10 @@ class DeliveryMetrics:
     def retried(self, reason: RetryReason) -> None:
         """Count a try after which at least one event must be sent again."""
         self._retries[reason].inc()
+
+    def set_aside(self, events: int) -> None:
+        """Note how many events fail while the sink accepts others."""
+        self._set_aside.set(events)
 
     def settled(self, settlement: Settlement) -> None:
         """Count what the store has committed."""

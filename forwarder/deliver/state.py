@@ -1,6 +1,14 @@
 """The delivery state of one sink: what is in flight, what waits, and what may be sent next. No I/O.
 
 `worker.py` moves it: it reads the log, sends batches and settles as this state says.
+
+Whether the sink fails or one event spoils every request with it, a failed request does not say. So:
+
+- After the first failure nothing is sent but a probe: fewer events each time, and others each time.
+- Events of two failed requests are suspects. They share no batch with others, and once the sink works they
+  have a slot of their own, so that they hold up no other event. A batch of suspects that fails is halved.
+- A suspect that fails alone, though the sink accepted a batch since the event's last failure, has used one of
+  its `lone_tries`. After the last one it is a dead letter. While the sink accepts nothing, none is used.
 """
 
 import asyncio
@@ -8,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.outcome import BatchResult, RetryReason
+from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
 from forwarder.deliver.health import Health, State
@@ -24,8 +32,17 @@ WINDOW_BYTES = 4
 """Bodies of unfinished events that stay in memory, in multiples of `batch_bytes`."""
 
 PROBE_EVENTS = 20
-"""Events in a probe of a sink that failed as a whole. Mapping a full batch for every try would keep a core
-busy during an outage, when the receiver needs it most."""
+"""Events in the first probe of a sink that failed as a whole; each further probe has half as many. Mapping a
+full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
+
+_PROBES_OF_OTHERS = 3
+"""Probes in a row without suspects; the next one has suspects. Perhaps every other event spoils its request."""
+
+_TOLERATED = 10
+"""Requests with suspects that may fail in a row before the sink is probed: the search in 500 takes nine halves."""
+
+_ALARM_AFTER = 3
+"""Failed tries of an event, while others are accepted, after which the log names it."""
 
 
 class InFlightBatch(NamedTuple):
@@ -34,6 +51,10 @@ class InFlightBatch(NamedTuple):
     events: list[Pending]
     attempt: int
 
+    @property
+    def is_suspect(self) -> bool:
+        return self.events[0].is_suspect
+
 
 class DeliveryState:
     """How far one sink has come, and what may be sent next.
@@ -41,6 +62,7 @@ class DeliveryState:
     Attributes:
         in_flight: the batches that were sent and not answered yet, by their tasks.
         queue: what waits to be sent again.
+        suspects: the same, for events that perhaps spoil their requests.
     """
 
     def __init__(
@@ -58,28 +80,48 @@ class DeliveryState:
         self._metrics = metrics
         self._clock = clock
         self.queue = RetryQueue()
+        self.suspects = RetryQueue()
+        self._accepted = 0  # batches of which the sink accepted at least one event
+        self._failed_in_a_row = 0  # requests since then
+        self._probes_of_others = 0
+        self._set_aside: set[int] = set()  # events that the log has named
         self._size = AdaptiveBatchSize(settings.batch_events)
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
 
     # What may be sent
 
     @property
-    def slot_free(self) -> bool:
+    def may_send(self) -> bool:
         """One more batch may be in flight. Beside the probe of a failing sink, none may."""
-        return len(self.in_flight) < (1 if self._health.failing else self._settings.concurrency)
+        if self._health.failing:
+            return self._health.may_try and not self.in_flight
+        return sum(not batch.is_suspect for batch in self.in_flight.values()) < self._settings.concurrency
 
     @property
-    def may_send(self) -> bool:
-        return self._health.may_try and self.slot_free
+    def suspects_may_be_sent(self) -> bool:
+        """One batch of suspects may be in flight beside all others. A failing sink gets them as a probe."""
+        if self._health.failing:
+            return self.may_send
+        return not any(batch.is_suspect for batch in self.in_flight.values())
+
+    @property
+    def suspects_are_next(self) -> bool:
+        """Suspects go before all others: to their own slot, or as a probe when many of others failed."""
+        return self.suspects_may_be_sent and (
+            not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS
+        )
 
     @property
     def next_wakeup(self) -> float | None:
         """When an event may be sent again, in seconds of the monotonic clock; None if none waits for that."""
-        return self.queue.next_due if self._health.may_try else self._health.resume_at
+        if self._health.failing and not self._health.may_try:
+            return None if self.in_flight else self._health.resume_at
+        queues = [self.queue] * self.may_send + [self.suspects] * self.suspects_may_be_sent
+        return min((queue.next_due for queue in queues if queue.next_due is not None), default=None)
 
-    def take_due(self) -> list[Pending]:
-        """Remove and return the events whose retry is due, as the next batch or its beginning."""
-        return self.queue.take(
+    def take_due(self, queue: RetryQueue) -> list[Pending]:
+        """Remove and return the events of `queue` whose retry is due, as the next batch or its beginning."""
+        return queue.take(
             self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
         )
 
@@ -108,7 +150,9 @@ class DeliveryState:
     def _batch_events(self) -> int:
         if self._limit.reached:
             return 1
-        return min(self._size.current, PROBE_EVENTS) if self._health.failing else self._size.current
+        if self._health.failing:
+            return max(1, min(self._size.current, PROBE_EVENTS >> (self._health.attempt - 1)))
+        return self._size.current
 
     # Results
 
@@ -120,30 +164,37 @@ class DeliveryState:
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
         """Note that `task` sends `events`."""
-        self.in_flight[task] = InFlightBatch(events, self._health.attempt)
+        self.in_flight[task] = batch = InFlightBatch(events, self._health.attempt)
+        is_probe_of_others = self._health.failing and not batch.is_suspect
+        self._probes_of_others = self._probes_of_others + 1 if is_probe_of_others else 0
 
     def complete(self, task: asyncio.Task[BatchResult]) -> None:
         """Note the checked result of a batch, and schedule its retries."""
         batch, result = self.in_flight.pop(task), task.result()
+        result = self._give_up(batch, result)
         rejection_detail = result.rejection_detail
         result, over_limit = self._limit.apply(result, replay=batch.events[0].replay)
         self._window.finish(result)
         self._metrics.delivered(_select(batch, result.delivered), self._clock.now())
         self._health.warned(result.warning)
         self._health.rejected(len(result.rejected) + result.unattributed, rejection_detail)
+        if result.delivered:
+            self._accepted, self._failed_in_a_row = self._accepted + 1, 0
+        self._set_aside -= {*result.delivered, *(rejection.seq for rejection in result.rejected)}
         sink_failed = False
         if result.retry:
             sink_failed = self._schedule_retry(batch, result)
         else:
             self._size.succeeded(len(batch.events))
         if over_limit:  # they wait behind those that were not tried yet
-            self.queue.schedule(_select(batch, over_limit), self._clock.monotonic())
+            self._schedule(_select(batch, over_limit), self._clock.monotonic())
             reason = RetryReason.DEAD_LETTER_LIMIT
             self._metrics.retried(reason)
             if self._limit.reached:  # the sink accepted no event after them
                 self._health.failed(BatchResult(reason=reason, detail=rejection_detail, pause=True))
         if result.made_progress and not sink_failed and not self._limit.reached:
             self._health.recovered(delivered=bool(result.delivered))
+        self._metrics.set_aside(len(self._set_aside))
 
     def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
         """Queue the events to send again; return whether the sink as a whole failed."""
@@ -151,33 +202,97 @@ class DeliveryState:
         self._metrics.retried(result.reason)
         retry = _select(batch, result.retry)
         if result.split and len(batch.events) > 1:
-            self._halve(batch.events, retry, result)
+            # Only a batch of the usual size shows that this size is too large; the halves look for one bad
+            # event.
+            if result.reason is RetryReason.TOO_LARGE and not batch.events[0].max_batch:
+                self._size.too_large(len(batch.events))
+            self._halve(batch, retry)
+            self._schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
             return False
-        if result.reason is RetryReason.TIMEOUT:
+        if result.reason is RetryReason.TIMEOUT and not batch.is_suspect:
             self._size.timed_out(len(batch.events))
-        sink_failed = result.whole or result.pause
-        if not sink_failed and not result.made_progress:
+        request_failed = result.whole or result.pause
+        if not request_failed and not result.made_progress:
             # Events that failed one by one before, and fail again, must not hold up all others.
-            sink_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
-        if sink_failed:
-            self.queue.schedule(retry)
-            # Batches that were in flight together fail once: else another one has reported this already.
-            if batch.attempt >= self._health.attempt:
-                self._health.failed(result)
-            return True
-        for pending in retry:
-            pending.attempt += 1
-        delay = self._health.retry_delay(max(pending.attempt for pending in retry), result)
-        self.queue.schedule(retry, self._clock.monotonic() + delay)
+            request_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
+        if request_failed:
+            return self._retry_request(batch, retry, result)
+        self._retry_apart(retry, result)
         return False
 
-    def _halve(self, events: Sequence[Pending], retry: list[Pending], result: BatchResult) -> None:
-        # Only a batch of the usual size shows that this size is too large; the halves look for one bad event.
-        if result.reason is RetryReason.TOO_LARGE and not events[0].max_batch:
-            self._size.too_large(len(events))
+    def _retry_request(self, batch: InFlightBatch, retry: list[Pending], result: BatchResult) -> bool:
+        """Queue the events of a request that failed as a whole; return whether the sink did."""
+        fails_alone, was_suspect = self._fails_alone(batch), batch.is_suspect
+        known = any(pending.lone_tries for pending in retry)
+        too_many = self._failed_in_a_row >= _TOLERATED and not known
+        sink_failed = self._health.failing or not was_suspect or too_many
+        self._failed_in_a_row += not known
         for pending in retry:
-            pending.max_batch = (len(events) + 1) // 2
-        self.queue.schedule(retry, self._clock.monotonic() + result.wait if result.wait else 0.0)
+            pending.failed_requests += 1
+            pending.failed_after = self._accepted
+            pending.lone_tries += fails_alone and _counts(result)
+        now = self._clock.monotonic()
+        if sink_failed:
+            # Suspects take turns, so that each probe has others; the rest keeps its order.
+            for pending in retry:
+                self._schedule([pending], now if pending.is_suspect else 0.0)
+        elif len(batch.events) > 1:
+            self._halve(batch, retry)
+            self._schedule(retry, 0.0)
+        else:
+            self._retry_apart(retry, result, tries=int(fails_alone))
+        # Batches that were in flight together fail once: else another one has reported this already.
+        if sink_failed and batch.attempt >= self._health.attempt:
+            self._health.failed(result)
+        return sink_failed
+
+    def _retry_apart(self, retry: list[Pending], result: BatchResult, tries: int = 1) -> None:
+        """Queue events that failed while the sink accepts others: each waits longer after each try."""
+        for pending in retry:
+            pending.attempt += tries
+        most = max(max(pending.attempt, pending.failed_requests) for pending in retry)
+        delay = self._health.retry_delay(most, result)
+        self._schedule(retry, self._clock.monotonic() + delay)
+        if result.reason is RetryReason.THROTTLED:
+            return
+        for pending in retry:
+            if pending.attempt >= _ALARM_AFTER and pending.seq not in self._set_aside:
+                self._set_aside.add(pending.seq)
+                self._health.set_aside(pending.stored.event, result.detail)
+
+    def _halve(self, batch: InFlightBatch, retry: list[Pending]) -> None:
+        for pending in retry:
+            pending.max_batch = (len(batch.events) + 1) // 2
+
+    def _schedule(self, events: Iterable[Pending], due: float) -> None:
+        """Queue `events` until `due`, suspects apart."""
+        for pending in events:
+            (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
+
+    # Events that spoil their requests
+
+    def _fails_alone(self, batch: InFlightBatch) -> bool:
+        """Whether the failure of `batch` is its only event's: the sink accepted others since it failed before."""
+        pending = batch.events[0]
+        works = not self._health.failing and self._accepted > pending.failed_after
+        return works and pending.is_suspect and len(batch.events) == 1
+
+    def _give_up(self, batch: InFlightBatch, result: BatchResult) -> BatchResult:
+        """Reject an event that has used all its lone tries."""
+        pending, limit = batch.events[0], self._settings.lone_tries
+        if not (limit and self._fails_alone(batch) and _counts(result)) or pending.lone_tries + 1 < limit:
+            return result
+        event = pending.stored.event
+        detail = (
+            f"event {event.uuid} failed {limit} times alone, while others were delivered: {result.detail}"
+        )
+        return BatchResult(rejected=[Rejection(pending.seq, RejectReason.FAILS_ALONE, detail)])
+
+
+def _counts(result: BatchResult) -> bool:
+    """Whether a failed request uses a lone try: "too busy" means later, and so does a retry of one item."""
+    request_failed = bool(result.retry) and (result.whole or result.pause)
+    return request_failed and result.reason is not RetryReason.THROTTLED
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:

@@ -6,7 +6,8 @@ the position only over finished events. Events to send again wait in a queue unt
 - single events failed, but the sink works: they wait by themselves, and new events go on, up to
   `WINDOW_BATCHES` batches beyond the position;
 - the sink as a whole failed: nothing is sent until its next try, then one batch as a probe;
-- a batch was too large, or one event spoils it: it is sent again at once, in halves.
+- a batch was too large, or one event spoils it: it is sent again at once, in halves;
+- an event fails alone while the sink accepts others: it waits apart, and in the end is a dead letter.
 
 Only the loop touches this state; the task of a batch only returns its result. No failure of the sink or of
 the store ends the loop: only `stop` and cancellation do.
@@ -119,7 +120,7 @@ class Worker:
     @property
     def held(self) -> int:
         """How many events wait to be sent again."""
-        return len(self._state.queue)
+        return len(self._state.queue) + len(self._state.suspects)
 
     # The loop
 
@@ -143,15 +144,24 @@ class Worker:
     async def _launch(self) -> None:
         """Send as many batches as may be in flight. No batch waits to be filled: what is there goes at once,
         and more arrives while the slots are taken."""
-        while self._state.may_send and not (self._stopping.is_set() and self.health.failing):
+        state = self._state
+        if state.suspects_are_next:
+            self._start(state.take_due(state.suspects))
+        while state.may_send and not (self._stopping.is_set() and self.health.failing):
             events = await self._next_batch()
+            if not events and self.health.failing:
+                events = state.take_due(state.suspects)
             if not events:
                 return
+            self._start(events)
+
+    def _start(self, events: list[Pending]) -> None:
+        if events:
             self._state.start(asyncio.create_task(self._send(events)), events)
 
     async def _next_batch(self) -> list[Pending]:
         await self._read_replays()
-        batch = self._state.take_due()
+        batch = self._state.take_due(self._state.queue)
         events, size = self._state.capacity(batch)
         if events:
             try:
@@ -196,7 +206,7 @@ class Worker:
         waits: list[Coroutine[Any, Any, Any]] = []
         if not self._stopping.is_set():
             waits.append(self._stopping.wait())
-            if state.slot_free and (wakeup := state.next_wakeup) is not None:
+            if (wakeup := state.next_wakeup) is not None:
                 waits.append(self._clock.sleep(wakeup - self._clock.monotonic()))
             if state.may_send and state.capacity()[0]:
                 waits.append(self._log.wait(self._window.read_to, replays=self._replay_requests))

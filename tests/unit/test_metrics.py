@@ -21,6 +21,7 @@ PROMISED = {
     "events_delivered_total": "sink",
     "events_dead_lettered_total": "sink reason",
     "delivery_retries_total": "sink reason",
+    "sink_set_aside_events": "sink",
     "sink_up": "sink",
     "batch_events": "sink",
     "batch_duration_seconds": "sink",
