@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.event import replace_lone_surrogates
+from forwarder.core.event import replace_lone_surrogates, replace_lone_surrogates_in_steps
 
 LONE = [r"\ud800", r"\uDFFF", r"\ud83dx", r"\ud83d\ud83d", r"\\\ud800", r"\ud83d\\udc00", r"\\ud83d\udc00"]
 WHOLE = [
@@ -38,6 +38,18 @@ def test_text_without_a_lone_half_is_left_alone(text: str) -> None:
 def test_looking_stops_after_as_many_escapes_as_allowed() -> None:
     assert replace_lone_surrogates(rb"\ud83d\ude00\ud83d\ude00\ud800", 2) is None
     assert replace_lone_surrogates(rb"\ud800\ud800\ud800", 2) == rb"\ufffd\ufffd\ud800"
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_no_escape_is_missed_where_one_step_ends(shift: int) -> None:
+    text = b"x" * shift + rb"\\\n\ud83d\ude00\ud800\\ud800\u00e4" * 2_000
+    repaired = replace_lone_surrogates(text, None)
+    assert repaired == text.replace(rb"\ud800\\", rb"\ufffd\\")
+    assert len(list(replace_lone_surrogates_in_steps(text))) > 10
+
+
+def test_a_broken_escape_is_passed_over() -> None:
+    assert replace_lone_surrogates(rb"\ud8zz\u\ud800" + b"\\") == rb"\ud8zz\u\ufffd" + b"\\"
 
 
 @given(st.lists(st.sampled_from(["\\\\", '\\"', "\\ud83d", "\\ude00", "\\ud800", "x", "ud800", "\\u00e4"])))
