@@ -128,6 +128,7 @@ class HookReceiver:
         if keyring := self._keyrings.get(scope["path"] if b"%" not in path else ""):
             return self._serve(keyring, scope, receive, send)
         if b"//" in path or b"%2f" in path.lower():  # the router would take them for one slash
+            self._log_unknown_path(scope)
             return self._send(Answer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
@@ -144,14 +145,23 @@ class HookReceiver:
             exception_handlers={Exception: self._handle_router_error},
         )
 
-    def _handle_router_error(self, _: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    def _handle_router_error(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         """Answer what Litestar itself refuses: an unknown path, or a malformed `Host`."""
         code = getattr(error, "status_code", 503)
         code = code if code in _STATUSES else 503
         if code == 503:
             self._log_internal_error(error)
+        elif code == 404:
+            self._log_unknown_path(request.scope)
         self._metrics[""].requests[code].inc()
         return Response(b"", status_code=code, media_type="text/plain")
+
+    def _log_unknown_path(self, scope: Any) -> None:
+        if scope["method"] == "POST":  # a hook, perhaps
+            path, hint = scope["path"][:100], "compare the hook's address with orgs.*.path"
+            self._logger.warning(
+                "a POST to the path of no org: 404", action="path_refused", path=path, hint=hint
+            )
 
     async def _serve(self, keyring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -193,6 +203,8 @@ class HookReceiver:
         if method not in ("GET", "POST"):
             return Answer(keyring.default_org, 405)
         if self._closing:
+            text = "a request came while the forwarder stops; answered 503, so that its sender tries again"
+            self._logger.warning(text, action="stopping_refused")
             return Answer(keyring.default_org, 503)
         headers: Headers = scope["headers"]
         org = keyring.identify(headers)

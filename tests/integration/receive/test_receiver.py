@@ -168,7 +168,7 @@ async def test_a_path_with_another_slash_is_404(path: str) -> None:
         with structlog.testing.capture_logs() as lines:
             answer = await served.ask(post(envelope(event()), path=path))
         assert (answer.status, answer.body) == (404, b"")
-        assert not lines
+        assert [line["action"] for line in lines] == ["path_refused"]
 
 
 @pytest.mark.parametrize("path", ["/okta/events/", "/%6fkta/events", "http://x/okta/events"])
@@ -454,8 +454,10 @@ async def test_a_closed_door_answers_503_and_lets_the_connection_go() -> None:
         client.send(post(envelope(event())))
         assert (await client.answer()).status == 200
         served.receiver.close()
-        client.send(post(envelope(event("2"))))
-        assert (await client.answer()).status == 503
+        with structlog.testing.capture_logs() as lines:
+            client.send(post(envelope(event("2"))))
+            assert (await client.answer()).status == 503
+        assert [line["action"] for line in lines] == ["stopping_refused"]
         assert await client.ended() == b""
 
 
@@ -504,6 +506,7 @@ async def test_an_element_that_is_set_aside_is_a_log_line_with_org_and_reason() 
         (post(b"no json"), 400, "hook_refused"),
         (post(b"x" * 2000), 413, "hook_refused"),
         (post(b"", headers={"Content-Encoding": "br"}), 415, "hook_refused"),
+        (post(b"", path="/okta/event"), 404, "path_refused"),
         (b"junk\r\n\r\n", 400, "request_refused"),
         (request("GET", "/" + "a" * 9000, {}), 414, "request_refused"),
         (request("GET", "/", {"X": "a" * 70_000}), 431, "request_refused"),
