@@ -7,10 +7,13 @@ Invariants:
   latest before the next line is written.
 - A partial last line, left by a crash, is truncated before anything is written after it.
 - No file is ever overwritten, and only one process writes: it locks `<path>.lock` as long as it lives.
+- What the names `path` and `<path>.lock` mean is asked before each batch. A file that is no longer there, because
+  it was moved, removed or lies on another disk, is let go, whatever state it is in.
 """
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from forwarder import logs
@@ -52,36 +55,57 @@ class LineFile:
             OSError: the directory or the lock file cannot be created.
         """
         self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        if self._lock is not None:
-            return
         path = self._path.with_name(self._path.name + ".lock")
-        self._lock = lock_file(path, _FILE_MODE)
-        if self._lock is None:
+        if self._lock is not None and _is_at(path, self._lock):
+            return
+        lock = lock_file(path, _FILE_MODE)
+        if lock is None:
             raise SinkError(
                 f"another process writes {self._path} (it locked {path}); give each forwarder its own path"
             )
+        self._lock, old = lock, self._lock
+        _close(old)
 
     def open(self) -> None:
         """Lock and open the file, and truncate a partial last line. Does nothing if the file is open already.
 
         Raises:
-            SinkError: another process writes this file.
+            SinkError: another process writes this file, or it is not a regular file.
             OSError: the file cannot be opened.
         """
+        if self._file is not None and not _is_at(self._path, self._file):
+            self._let_go()  # another program, such as logrotate, moved or removed it
         self.lock()
-        if self._file is not None and self._is_at_path():
+        if self._file is not None:
             return
-        if self._file is not None:  # another program, such as logrotate, moved or removed it
-            if self._partial_write:
-                self._truncate_partial_write()
-            self._close_file()
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        self._require_regular_file()
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, _FILE_MODE)
         try:
             self._truncate_partial_line()
             sync_directory(self._path.parent)
         except OSError:
             self._close_file()  # so that the next attempt starts from the first step again
             raise
+
+    def _require_regular_file(self) -> None:
+        """Raise SinkError if `path` is something that cannot keep lines, such as a pipe or a device."""
+        if self._path.exists() and not self._path.is_file():
+            raise SinkError("it is not a regular file; move it away, or set another `path`")
+
+    def _let_go(self) -> None:
+        """Close a file that is no longer at `path`; its lines are delivered, so an error of it does not matter."""
+        if self._partial_write:
+            try:
+                self._truncate_partial_write()
+            except OSError as error:
+                _logger.warning(
+                    "the file was moved or removed after a write failed, and could not be truncated; "
+                    "its last line may be partial, and its events are written to the new file",
+                    action="file_let_go",
+                    path=str(self._path),
+                    error=str(error),
+                )
+        self._close_file()
 
     def append(self, lines: bytes) -> None:
         """Write `lines`, each with its line break, and sync them.
@@ -113,24 +137,13 @@ class LineFile:
     def close(self) -> None:
         """Close the file and unlock it. Safe to call twice."""
         self._close_file()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock, lock = None, self._lock
+        _close(lock)
 
     def _close_file(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._file = None
+        self._file, file = None, self._file
         self._partial_write = False
-
-    def _is_at_path(self) -> bool:
-        """Whether the open file is still the one at `path`."""
-        assert self._file is not None
-        try:
-            at_path = self._path.stat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(at_path, os.fstat(self._file))
+        _close(file)
 
     def _truncate_partial_line(self) -> None:
         """Take the file as it is, except for a last line without its line break, which a crash left."""
@@ -196,6 +209,21 @@ class LineFile:
             _logger.warning(
                 "an old rotated file could not be removed", action="file_removal_failed", error=str(error)
             )
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def _close(descriptor: int | None) -> None:
+    """Close `descriptor`; what it wrote is synced, so an error means nothing."""
+    if descriptor is not None:
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _write(file: int, lines: bytes, at: int) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from forwarder.core.errors import SinkError
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.sinks.file.helpers import BODY, assert_waits, batch, sink_at, stored, uuids
 
@@ -239,3 +241,92 @@ async def test_a_new_name_that_could_not_be_synced_is_synced_before_anything_is_
             assert_waits(await sink.send(batch(1, 1)), batch(1, 1))
             assert (await sink.send(batch(1, 1))).delivered == [1]
     assert disk.calls[-3:] == [("fsync", "archive"), ("pwrite", path.name), ("fsync", path.name)]
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def _link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize("make", [_fifo, _directory, _socket, _link_to_a_device])
+async def test_what_is_no_regular_file_is_refused_and_let_go_when_it_is_removed(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "o.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 2))
+        path.unlink()
+        make(path)
+        for _ in range(2):
+            outcome = await sink.send(batch(3, 2))
+            assert_waits(outcome, batch(3, 2))
+            assert str(path) in outcome.detail
+            assert "regular file" in outcome.detail
+        path.rename(tmp_path / "away")
+        assert (await sink.send(batch(3, 2))).delivered == [3, 4]
+    assert uuids(path) == ["u-3", "u-4"]
+
+
+async def test_a_file_that_cannot_be_truncated_is_let_go_when_another_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    path = tmp_path / "okta.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 1))
+        disk.failing = ["fsync", "ftruncate", "ftruncate", "ftruncate"]
+        assert_waits(await sink.send(batch(2, 1)), batch(2, 1))
+        assert_waits(await sink.send(batch(2, 1)), batch(2, 1))
+        path.unlink()
+        with structlog.testing.capture_logs() as lines:
+            assert (await sink.send(batch(2, 1))).delivered == [2]
+    assert uuids(path) == ["u-2"]
+    assert [line["action"] for line in lines] == ["file_let_go"]
+
+
+async def test_a_directory_that_is_replaced_holds_neither_the_old_file_nor_the_old_lock(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "archive" / "okta.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 1))
+        path.parent.rename(tmp_path / "old")
+        assert (await sink.send(batch(2, 1))).delivered == [2]
+        open_files = {target.resolve() for target in Path("/proc/self/fd").iterdir()}
+        assert not [found for found in open_files if (tmp_path / "old") in found.parents]
+        assert uuids(path, tmp_path / "old" / "okta.ndjson") == ["u-2", "u-1"]
+
+
+async def test_a_lock_file_that_was_removed_is_locked_again_before_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "okta.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 1))
+        (tmp_path / "okta.ndjson.lock").unlink()
+        await sink.send(batch(2, 1))
+        with pytest.raises(SinkError):
+            async with sink_at(path):
+                """Another sink on the same file is refused."""
+
+
+async def test_a_directory_that_became_a_file_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "archive" / "okta.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 1))
+        path.parent.rename(tmp_path / "old")
+        path.parent.write_text("no directory")
+        assert_waits(await sink.send(batch(2, 1)), batch(2, 1))
+        path.parent.unlink()
+        assert (await sink.send(batch(2, 1))).delivered == [2]
+    assert uuids(path) == ["u-2"]
