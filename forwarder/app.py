@@ -39,6 +39,7 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.status import Status
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
+from forwarder.store.ledger import ForgetSinkRequest
 
 FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
@@ -122,6 +123,7 @@ class Forwarder:
         handlers: dict[type[Request], Handler] = {
             ReplayRequest: lambda request, _: self.store.replay(request.selection),
             DiscardRequest: lambda request, _: self.store.discard(request.selection),
+            ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
             BackfillRequest: self._backfill,
         }
         control = ControlServer(self.settings.store.path, handlers)
@@ -132,12 +134,27 @@ class Forwarder:
         sinks = self.settings.sinks
         logs_and_positions = {name: await self.store.log(name, sinks[name].start) for name in sinks}
         await self.store.detach_except(sinks)
+        await self._warn_of_removed_sinks()
         self._stops["sinks"] = self._close_sinks
         for name in sinks:
             self._sinks[name] = registry.build(name, sinks[name], self._clock)
         self._stops["workers"] = self._stop_workers
         for name in sinks:
             self._deliver(name, sinks[name], *logs_and_positions[name])
+
+    async def _warn_of_removed_sinks(self) -> None:
+        try:
+            removed = (await self.store.ledger()).removed
+        except StoreError:
+            return  # the status says so, and everything else goes on
+        for name, waiting in removed.items():
+            _logger.warning(
+                "events wait for a sink that is no longer configured, and are dropped after store.retention; configure it "
+                "again by this name, or forget it: forwarder forget-sink NAME",
+                action="sink_removed",
+                sink=name,
+                waiting=waiting,
+            )
 
     def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
         worker = Worker(

@@ -15,7 +15,15 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
     """Set them to `status`, as `Status.gather` returned it at `now`."""
     metrics.ready.set(1 if status["ready"] else 0)
     metrics.stored_events.set(status["stored"])
-    for key in ("events", "bytes", "max_bytes", "waiting_bytes", "disk_bytes", "disk_free_bytes"):
+    for key in (
+        "events",
+        "bytes",
+        "wal_bytes",
+        "max_bytes",
+        "waiting_bytes",
+        "disk_bytes",
+        "disk_free_bytes",
+    ):
         getattr(metrics, f"store_{key}").set(status[f"store_{key}"])
     metrics.dead_letters.labels("receiver").set(status["rejected"])
     for name, sink in status["sinks"].items():

@@ -124,6 +124,9 @@ class Metrics:
 
     def _declare_store(self) -> None:
         self.store_bytes = self._gauge("store_bytes", "Size of the store on disk, with its WAL.")
+        self.store_wal_bytes = self._gauge(
+            "store_wal_bytes", "Size of its WAL; it grows while another process reads the store all the time."
+        )
         self.store_events = self._gauge("store_events", "Events whose bodies the store holds.")
         self.store_max_bytes = self._gauge("store_max_bytes", "The most that the store may hold: `max_size`.")
         self.store_waiting_bytes = self._gauge(

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from forwarder import logs
+from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.gauges import set_gauges
+from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
 from forwarder.okta.org import OktaOrgRunner
@@ -21,8 +24,10 @@ from forwarder.receive.auth import endpoint_path
 from forwarder.receive.refusals import Refusals
 from forwarder.settings import OrgSettings, Settings
 from forwarder.store.engine import Store
-from forwarder.store.ledger import SinkLedger
+from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.verdict import problems
+
+_NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, None)
 
 
 class Status:
@@ -47,6 +52,8 @@ class Status:
         self._metrics = metrics
         self._clock = clock
         self._started = clock.monotonic()
+        self._ledger = Ledger(0, 0, 0, {}, 0, 0)  # the last one that could be read
+        self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
     async def refresh_gauges(self) -> None:
         """Set the gauges that nothing else keeps up to date, before a scrape."""
@@ -55,7 +62,7 @@ class Status:
 
     async def gather(self) -> dict[str, Any]:
         """Return the state of everything, ready for JSON. Times are in seconds."""
-        ledger = await self._store.ledger()
+        ledger, unreadable = await self._read_ledger()
         disk = await asyncio.to_thread(_disk_usage, self._settings().store.path)
         now = self._clock.now()
         not_ready_reason = self._store.not_ready_reason
@@ -64,20 +71,39 @@ class Status:
             "uptime_seconds": self._clock.monotonic() - self._started,
             "ready": not_ready_reason is None,
             "not_ready_reason": not_ready_reason,
+            "store_unreadable_reason": unreadable,
             "stored": ledger.stored,
             "duplicates": ledger.duplicates,
             "rejected": ledger.rejected,
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
+            "store_wal_bytes": ledger.wal_bytes,
             "store_max_bytes": self._settings().store.max_size,
             "store_waiting_bytes": ledger.waiting_bytes,
             "store_disk_bytes": disk.total,
             "store_disk_free_bytes": disk.free,
             "okta": {name: self._org(name, org, now) for name, org in sorted(self._settings().orgs.items())},
-            "sinks": {name: self._sink(name, ledger.sinks[name], now) for name in sorted(self._workers)},
+            "sinks": {
+                name: self._sink(name, ledger.sinks.get(name, _NO_SINK), now)
+                for name in sorted(self._workers)
+            },
         }
         return {"problems": [msgspec.structs.asdict(problem) for problem in problems(status)], **status}
+
+    async def _read_ledger(self) -> tuple[Ledger, str | None]:
+        """Return the ledger and None; if the store is damaged or moved, the last ledger and the reason.
+
+        Whoever watches the forwarder needs everything else that it reports on that day above all.
+        """
+        try:
+            self._ledger = await self._store.ledger()
+        except StoreError as error:
+            reason = str(error)
+        else:
+            return self._ledger, None
+        self._logger.error("the store cannot be read", action="store_unreadable", reason=reason)
+        return self._ledger, reason
 
     def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
         requests = self._refusals.requests(name, endpoint_path(org), now)

@@ -58,6 +58,9 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
             "fix that; Okta sends each event twice at most, and `forwarder backfill` fetches what was refused"
         )
         yield Problem(Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint)
+    if status["store_unreadable_reason"] is not None and status["ready"]:
+        hint = "its numbers below are old; stop the forwarder, keep a copy of the store's files, and repair or replace them"
+        yield Problem(Level.CRITICAL, f"the store cannot be read: {status['store_unreadable_reason']}", hint)
     if not status["balanced"]:
         hint = "keep a copy of the store file and report this as a bug"
         yield Problem(Level.CRITICAL, "the ledger does not balance", hint)

@@ -90,6 +90,7 @@ def add_commands() -> None:
     commands = (
         demo.demo,
         stats.stats,
+        stats.forget_sink,
         dead_letters.dead_letters,
         hooks.hooks,
         backfill.backfill,

@@ -1,4 +1,4 @@
-"""`forwarder stats`: prints the ledger."""
+"""`forwarder stats`: prints the ledger. `forwarder forget-sink`: takes a removed sink out of it."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.event import Source
@@ -40,25 +41,57 @@ def stats(config: Path, *, as_json: bool) -> None:
     else:
         _print(ledger)
         for name, enabled in sources.items():
-            click.echo(f"{name}: {_SOURCES[enabled]}")
-    for imbalance in ledger.imbalances:
-        click.secho(imbalance, fg="red", err=True)
-    if not ledger.balanced:
-        click.secho(
-            "The ledger does not balance. Keep the store file and report this bug.", fg="red", err=True
+            terminal.echo(f"{name}: {_SOURCES[enabled]}")
+    for name, events in ledger.removed.items():
+        again = "is in the configuration again; restart the forwarder" if name in settings.sinks else ""
+        hint = (
+            again or f"is not configured; configure it again by this name, or: forwarder forget-sink {name}"
         )
+        terminal.echo(
+            f"{terminal.count(events, 'event')} kept for {name}, which {hint}", fg="yellow", err=True
+        )
+    for imbalance in ledger.imbalances:
+        terminal.echo(imbalance, fg="red", err=True)
+    if not ledger.balanced:
+        text = "The ledger does not balance. Keep the store file and report this bug."
+        terminal.echo(text, fg="red", err=True)
         raise SystemExit(1)
 
 
+@click.command("forget-sink")
+@config_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.argument("name", metavar="NAME")
+def forget_sink(config: Path, name: str, *, yes: bool) -> None:
+    """Drop what waits for a sink that you removed from the configuration or renamed, and its dead letters.
+
+    Events that other sinks wait for stay. If the sink is configured again, it begins as a new one.
+    """
+    from forwarder.store.engine import open_commands
+
+    settings = load_settings(config, secrets=False)
+    if name in settings.sinks:
+        raise click.BadParameter(f"{name} is in the configuration; remove it there first", param_hint="NAME")
+    commands = open_commands(settings.store, SystemClock())
+    ledger = commands.ledger()
+    events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
+    if not yes:
+        question = f"{name} will never get {terminal.count(events, 'event')} kept for it. Forget it?"
+        click.confirm(question, abort=True)
+    commands.forget_sink(name)
+    terminal.echo(f"The store has forgotten {name}.")
+
+
 def _print(ledger: "Ledger") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console.print(
-        f"{ledger.stored:,} events stored, {ledger.duplicates:,} duplicates dropped, "
-        f"{ledger.rejected:,} malformed events; {ledger.bytes / 1e6:,.1f} MB on disk"
+    console = terminal.console()
+    counts = (
+        terminal.count(ledger.stored, "event") + " stored",
+        terminal.count(ledger.duplicates, "duplicate") + " dropped",
+        terminal.count(ledger.rejected, "malformed event"),
     )
+    console.print(f"{', '.join(counts)}; {ledger.bytes / 1e6:,.1f} MB on disk")
     table = Table(box=None)
     for column in ("sink", "delivered", "waiting", "dead letters", "discarded", "skipped"):
         table.add_column(column, justify="left" if column == "sink" else "right")

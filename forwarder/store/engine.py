@@ -53,6 +53,9 @@ class Store(EventStore, Protocol):
     async def discard(self, which: Selection) -> int:
         """As `StoreCommands.discard`."""
 
+    async def forget_sink(self, sink: str) -> int:
+        """As `StoreCommands.forget_sink`."""
+
 
 class StoreCommands(Protocol):
     """An operator's commands, whether or not a forwarder runs on the store. They block.
@@ -84,6 +87,15 @@ class StoreCommands(Protocol):
 
     def discard(self, which: Selection) -> int:
         """Remove dead letters for good, except those being sent again; return how many events they were."""
+
+    def forget_sink(self, sink: str) -> int:
+        """Forget a sink that is no longer configured, with its dead letters; return how many these were.
+
+        Nothing waits for it any more. If it is configured again, it begins as a new one.
+
+        Raises:
+            StoreError: the store does not know it, or the running forwarder delivers to it.
+        """
 
 
 async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) -> Store:

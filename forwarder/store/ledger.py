@@ -5,11 +5,19 @@ That holds for each sink. The two sides have different origins: `stored` is a co
 exist, `waiting` the events that exist.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from forwarder.control import Request
 from forwarder.core.time import Micros
+
+
+class ForgetSinkRequest(Request, frozen=True, tag="forget_sink"):
+    """Asks the running forwarder to forget a sink that is no longer configured."""
+
+    sink: str
 
 
 class SinkLedger(msgspec.Struct, frozen=True):
@@ -44,6 +52,8 @@ class Ledger(msgspec.Struct, frozen=True):
         sinks: by name; only those that were configured when a forwarder last ran on the store.
         events: events whose bodies are held.
         bytes: on disk, including the engine's own files.
+        wal_bytes: those of them that are in the WAL.
+        removed: sinks that are no longer configured, and how many events wait for each, dead letters included.
     """
 
     stored: int
@@ -52,6 +62,8 @@ class Ledger(msgspec.Struct, frozen=True):
     sinks: dict[str, SinkLedger]
     events: int
     bytes: int
+    wal_bytes: int = 0
+    removed: Mapping[str, int] = {}
 
     @property
     def waiting_bytes(self) -> int:
@@ -85,4 +97,5 @@ class Ledger(msgspec.Struct, frozen=True):
             "balanced": self.balanced,
             "events": self.events,
             "bytes": self.bytes,
+            "removed_sinks": dict(self.removed),
         }

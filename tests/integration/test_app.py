@@ -3,7 +3,9 @@
 import asyncio
 import fcntl
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,61 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
     assert (org["api"], org["refused"], org["accepted_seconds_ago"], org["log"]) == (False, 3, None, None)
     assert (await post(forwarder, "old"))[1] == 200
     assert (await status())["problems"] == []
+
+
+async def damage_dead_letter_index(file: Path) -> None:
+    """Overwrite the page of the index by which dead letters are counted, as a bad disk does."""
+    with closing(sqlite3.connect(file)) as db:
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'dead_letters_by_state'"
+        ).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\xff" * size)
+
+
+async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    forwarder = Forwarder(settings(tmp_path), SystemClock())
+    with structlog.testing.capture_logs() as lines:
+        await forwarder.start()
+        await forwarder.stop(grace=5)
+        await damage_dead_letter_index(file)
+        forwarder = Forwarder(settings(tmp_path), SystemClock())
+        await forwarder.start()
+        try:
+            async with httpx.AsyncClient(
+                trust_env=False, base_url=f"http://{forwarder.ops.address}"
+            ) as client:
+                answers = {
+                    path: await client.get(path)
+                    for path in ("/metrics", "/api/status", "/readyz", "/livez", "/")
+                }
+        finally:
+            await forwarder.stop(grace=0)
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
+    assert "forwarder_ready 1.0" in answers["/metrics"].text
+    problem = answers["/api/status"].json()["problems"][0]
+    assert problem["level"] == "critical"
+    assert "the store cannot be read" in problem["text"]
+    assert "is damaged" in problem["text"]
+    assert "store_unreadable" in [line["action"] for line in lines]
+
+
+async def test_a_removed_sink_with_waiting_events_is_warned_of_at_the_start(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        forwarder = Forwarder(
+            settings(tmp_path, file=tmp_path), SystemClock()
+        )  # a folder: it cannot be written
+        await forwarder.start()
+        await post(forwarder, "old")
+        await forwarder.stop(grace=0)
+        renamed = settings(tmp_path)
+        renamed.sinks["renamed"] = renamed.sinks.pop("archive")
+        forwarder = Forwarder(renamed, SystemClock())
+        await forwarder.start()
+        await forwarder.stop(grace=0)
+    (line,) = [line for line in lines if line["action"] == "sink_removed"]
+    assert (line["sink"], line["waiting"]) == ("archive", 1)
+    assert "forwarder forget-sink" in line["event"]

@@ -19,6 +19,7 @@ STATUS: dict[str, Any] = {
     "rejected": 4,
     "store_events": 8,
     "store_bytes": 4096,
+    "store_wal_bytes": 512,
     "store_max_bytes": 8192,
     "store_waiting_bytes": 1024,
     "store_disk_bytes": 100_000,

@@ -26,6 +26,7 @@ PROMISED = {
     "batch_events": "sink",
     "batch_duration_seconds": "sink",
     "store_bytes": "",
+    "store_wal_bytes": "",
     "store_events": "",
     "store_commit_duration_seconds": "",
     "hook_verified": "org",

@@ -25,6 +25,7 @@ def verdict(
     whole: dict[str, Any] = {
         "ready": True,
         "not_ready_reason": None,
+        "store_unreadable_reason": None,
         "balanced": True,
         "okta": {"acme": ORG | (org or {})},
         "sinks": {"siem": SINK | (sink or {})},

@@ -17,7 +17,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
-from forwarder.store.ledger import Ledger
+from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import queries, schema
 from forwarder.store.sqlite.store import SqliteStore
@@ -51,6 +51,9 @@ class SqliteCommands:
     def discard(self, which: Selection) -> int:
         return self._write(DiscardRequest(which))
 
+    def forget_sink(self, sink: str) -> int:
+        return self._write(ForgetSinkRequest(sink))
+
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         path = self._path
         try:
@@ -59,14 +62,16 @@ class SqliteCommands:
         except sqlite3.Error as error:
             raise schema.to_store_error(path, error) from error
 
-    def _write(self, request: ReplayRequest | DiscardRequest) -> int:
+    def _write(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
         self._read(lambda _: None)  # raises a clear error if there is no store, and does not create one
         done: int | None = ask(self._path, request)
         return asyncio.run(self._write_here(request)) if done is None else done
 
-    async def _write_here(self, request: ReplayRequest | DiscardRequest) -> int:
+    async def _write_here(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
         store = await SqliteStore.open(self._settings, self._clock, Metrics())
         try:
+            if isinstance(request, ForgetSinkRequest):
+                return await store.forget_sink(request.sink, running=False)
             write = store.replay if isinstance(request, ReplayRequest) else store.discard
             return await write(request.selection)
         finally:

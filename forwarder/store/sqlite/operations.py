@@ -62,6 +62,20 @@ def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
+def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
+    """Forget a sink that is no longer configured, as `StoreCommands.forget_sink`; `running` if a forwarder runs."""
+    row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
+    if row is None:
+        raise StoreError(f"the store knows no sink {sink}; see: forwarder stats")
+    if running and row[0]:
+        raise StoreError(
+            f"the forwarder still delivers to {sink}; remove it from the configuration and restart first"
+        )
+    dead = tx.db.execute("DELETE FROM dead_letters WHERE sink = ? RETURNING count", (sink,)).fetchall()
+    tx.db.execute("DELETE FROM positions WHERE sink = ?", (sink,))
+    return sum(count for (count,) in dead)
+
+
 def settle(tx: Transaction, sink: str, done: Settlement) -> None:
     """Commit what `sink` has finished, as `core.ports.EventLog.settle`.
 

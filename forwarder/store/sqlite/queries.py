@@ -105,20 +105,24 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
                 "SELECT sink, state, SUM(count) FROM dead_letters GROUP BY sink, state"
             )
         }
-        sinks = {}
-        for name, position, delivered, discarded, skipped, oldest in db.execute(
-            "SELECT sink, seq, delivered, discarded, skipped, (SELECT received_at FROM events "
+        sinks, removed = {}, {}
+        for name, attached, position, delivered, discarded, skipped, oldest in db.execute(
+            "SELECT sink, attached, seq, delivered, discarded, skipped, (SELECT received_at FROM events "
             "WHERE events.seq > positions.seq ORDER BY events.seq LIMIT 1) "
-            "FROM positions WHERE attached ORDER BY sink"
+            "FROM positions ORDER BY sink"
         ).fetchall():
             after = 0 if last is None else max(0, last - max(position, first - 1))
             if exact:
                 after = db.execute("SELECT COUNT(*) FROM events WHERE seq > ?", (position,)).fetchone()[0]
             dead = letters.get((name, "dead"), 0)
             waiting = after + letters.get((name, "replaying"), 0)
-            sinks[name] = SinkLedger(delivered, dead, discarded, skipped, waiting, position, oldest)
+            if attached:
+                sinks[name] = SinkLedger(delivered, dead, discarded, skipped, waiting, position, oldest)
+            elif waiting + dead:
+                removed[name] = waiting + dead
     held = 0 if last is None else last - first + 1
-    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + file_bytes(wal_path(path)))
+    wal = file_bytes(wal_path(path))
+    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + wal, wal, removed)
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:

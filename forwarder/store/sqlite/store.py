@@ -153,6 +153,9 @@ class SqliteStore:
         """As `store.engine.StoreCommands.discard`, in small steps; an error undoes none of the earlier ones."""
         return await self._for_each(which, operations.discard)
 
+    async def forget_sink(self, sink: str, *, running: bool = True) -> int:
+        return await self._writer.submit(partial(operations.forget_sink, sink=sink, running=running))
+
     async def _for_each(self, which: Selection, operation: Callable[..., int]) -> int:
         ids = await self._query_reader.run(partial(queries.dead_letter_ids, which=which))
         count = 0

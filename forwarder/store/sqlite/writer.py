@@ -8,6 +8,7 @@ succeed without having written anything.
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -40,6 +41,9 @@ _PRUNE_INTERVAL = 5.0  # seconds, after a step that found nothing
 _PRUNE_PAUSE = 0.05  # seconds between steps while there is more
 _WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
 _WAL_LIMIT = 32 * 1024 * 1024  # bytes; above it a checkpoint waits for readers, so that the WAL starts over
+
+_WAL_PATIENCE = 5.0  # seconds for which other processes may keep the WAL from being emptied
+_WAL_WARNING_INTERVAL = 600.0  # seconds
 
 _logger = logs.get("store")
 
@@ -103,6 +107,7 @@ class Writer:
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
         self._moved = False  # the files are no longer those that are open
+        self._wal_warning_due = math.inf
         self._next_probe = self._next_prune = self._next_wal_check = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -272,11 +277,29 @@ class Writer:
             more = self._prune()
             self._next_prune = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
         elif idle and self._connection.dirty:
-            self._connection.checkpoint(timeout_ms=0)
+            self._checkpoint(timeout_ms=0)
         elif now >= self._next_wal_check:
             self._next_wal_check = now + _WAL_INTERVAL
             if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
-                self._connection.checkpoint(timeout_ms=20)
+                self._checkpoint(timeout_ms=20)
+
+    def _checkpoint(self, *, timeout_ms: int) -> None:
+        """Empty the WAL; warn if another process has kept that from happening for a while."""
+        self._connection.checkpoint(timeout_ms=timeout_ms)
+        now = time.monotonic()
+        if not self._connection.dirty:
+            self._wal_warning_due = math.inf
+        elif self._wal_warning_due == math.inf:
+            self._wal_warning_due = now + _WAL_PATIENCE
+        elif now >= self._wal_warning_due:
+            self._wal_warning_due = now + _WAL_WARNING_INTERVAL
+            _logger.warning(
+                "the WAL of the store cannot be emptied, and grows, because another process reads the store all the time; "
+                "end that process: `fuser -v` with the path shows it",
+                action="wal_in_use",
+                path=str(self._settings.path),
+                bytes=schema.file_bytes(self._connection.wal),
+            )
 
     def _probe(self) -> None:
         """Check whether events can be stored again, so that no POST has to fail for it."""

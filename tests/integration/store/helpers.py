@@ -16,6 +16,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import StoreCommands, open_commands
+from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.store import SinkLog, SqliteStore
@@ -147,6 +148,7 @@ async def answering(path: Path) -> AsyncIterator[SqliteStore]:
         handlers: dict[type[Request], Handler] = {
             ReplayRequest: lambda request, _: store.replay(request.selection),
             DiscardRequest: lambda request, _: store.discard(request.selection),
+            ForgetSinkRequest: lambda request, _: store.forget_sink(request.sink),
         }
         server = ControlServer(path, handlers)
         await server.start()
