@@ -94,7 +94,7 @@ class Status:
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
         """Return the ledger and None; if the store is damaged or moved, the last ledger and the reason.
 
-        Whoever watches the forwarder needs everything else that it reports on that day above all.
+        Everything else must still be reported then.
         """
         try:
             self._ledger = await self._store.ledger()
