@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--reorder", is_flag=True, help="Deliver some events late, so that they arrive out of order.")
 @click.option("--delay", default="0s", show_default=True, help="Time from an event to its delivery.")
 @click.option("--seed", type=int, help="The same seed emits the same events and faults.")
+@click.option("--quota", type=int, help="Events that hooks carry in 24 hours.  [default: 400000, as Okta]")
 @click.option("--client", "client_id", metavar="ID", help="A service app that may get access tokens.")
 @click.option("--client-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
 @click.option("--client-scopes", help="Its scopes, separated by spaces.  [default: all supported]")
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     help="Share of events whose type only the System Log has.",
+)
+@click.option(
+    "--odd-types",
+    is_flag=True,
+    help="Some events have numbers for texts and unknown results, which typed SDKs refuse.",
 )
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
 @click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret of that hook.")
@@ -51,6 +57,7 @@ def emulate_okta(
     \b
       POST /emulator/events {"count": N, "types": […]}   emit N events
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
+      POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       GET  /emulator/ledger                              all events, and what became of them
 
     Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,

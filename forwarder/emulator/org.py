@@ -18,7 +18,9 @@ from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
 from forwarder.emulator.hooks.deliverer import Deliverer
 from forwarder.emulator.hooks.hooks import Hook, Hooks
+from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
 from forwarder.emulator.hooks.queue import HookQueue
+from forwarder.emulator.hooks.quota import Quota
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.settings import EmulatorSettings
@@ -74,6 +76,7 @@ class Emulator:
         hooks: the event hooks; to create, verify or delete one, use the methods of this class.
         faults: applied from now on; may be replaced at any time.
         log_fault_random: draws the faults of the System Log's API.
+        started: when the org was made.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
@@ -81,6 +84,7 @@ class Emulator:
         self.settings = settings
         self.faults = settings.faults
         self.clock = clock
+        self.started = clock.now()
         self.authenticator = Authenticator(settings, clock)
         self.system_log = SystemLog(_HISTORY, clock.now)
         self._generator = Generator(
@@ -88,13 +92,16 @@ class Emulator:
             origin=settings.url,
             edge_case_share=settings.edge_case_share,
             log_only_share=settings.log_only_share,
+            odd_types=settings.odd_types,
         )
         # Of its own, so that a report about a hook changes no other event.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.log_fault_random = self._random("faults of the log")
         self._log_delay_random = self._random("delays of the log")
-        self._deliverer = Deliverer(settings, clock, partial(self._report, "delivery"))
+        quota = Quota(clock, settings.quota, self._report_quota)
+        self._deliverer = Deliverer(settings, clock, quota, partial(self._report, "delivery"))
+        self._preview_random = self._random("previews")
         self._uuids: list[str] = []
         self._own_uuids: list[str] = []
         self._queues: dict[str, HookQueue] = {}
@@ -165,6 +172,21 @@ class Emulator:
         self.hooks.set_verified(hook)
         self._report("verified", hook)
         return hook
+
+    async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
+        """Post an event to a hook as the Admin Console's preview does; the ledger does not count it.
+
+        Args:
+            hook_id: of a hook in any state.
+            uuid: of an event of the System Log; None generates one of the hook's types.
+        """
+        hook, now = self.hooks.get(hook_id), self.clock.now()
+        if uuid is not None:
+            event = logged_event(self.system_log, uuid, now)
+        else:
+            generator = Generator(self._preview_random, origin=self.settings.url)
+            event = generated_event(generator, self._preview_random, min(hook.spec.events.items), now)
+        return Previewed(event["uuid"], await self._deliverer.preview(hook, event))
 
     def delete_hook(self, hook_id: str) -> None:
         """Delete an INACTIVE hook and drop what still waits for it."""
@@ -264,6 +286,18 @@ class Emulator:
             outcome=outcome,
             severity="INFO" if failure is None else "WARN",
         )
+        self._own_uuids.append(event.uuid)
+        self._write(event)
+
+    def _report_quota(self, step: str, threshold: int) -> None:
+        """Write an event about the quota of hooks to the System Log. (That Okta uses these types is inferred.)"""
+        debug = {
+            "operationRateLimitType": "event_hook_delivery",
+            "operationRateLimitScopeType": "ORG",
+            "operationRateLimitThreshold": str(threshold),
+        }
+        event_type = f"system.operation.rate_limit.{step}"
+        event = self._report_generator.report(event_type, self.clock.now(), severity="WARN", debug=debug)
         self._own_uuids.append(event.uuid)
         self._write(event)
 

@@ -87,8 +87,11 @@ class EmulatorSettings(Section):
         batch: most events in one POST.
         window: how long a POST that is not full waits for more events (Okta: about 10 s).
         timeout: how long a receiver may take to answer.
+        quota: most events that all hooks carry in 24 hours; the org's log warns at 70 %, and more are lost.
         in_flight: most concurrent POSTs to one hook.
         edge_case_share: share of events with something unusual but legal in them.
+        odd_types: whether those hold numbers as `version` or `postalCode`, and results that are not in Okta's list. Okta's
+            typed SDKs lose a whole page of the System Log to one of them.
         log_only_share: share of events whose type hooks cannot carry.
         calls_per_minute: rate limit of the org; one token or app may use half of it: the 1000 of recordings.
         logs_per_minute: rate limit of the System Log, which has its own (Okta: at most 120).
@@ -106,7 +109,9 @@ class EmulatorSettings(Section):
     window: Duration = Field("50ms", validate_default=True)
     timeout: Duration = Field("3s", validate_default=True)
     in_flight: int = Field(8, ge=1)
+    quota: int = Field(400_000, ge=1)
     edge_case_share: _Share = 0.01
+    odd_types: bool = False
     log_only_share: _Share = 0.0
     calls_per_minute: int = Field(2000, ge=1)
     logs_per_minute: int = Field(2000, ge=1)

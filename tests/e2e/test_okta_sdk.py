@@ -61,9 +61,8 @@ def key() -> App:
 
 @asynccontextmanager
 async def served(key: App, **changes: Any) -> AsyncIterator[Emulator]:
-    # The client's models choke on some of what is odd and legal, as they do with Okta.
     clients = {APP: {"keys": [key.public], "scopes": SCOPES, **changes.pop("app", {})}}
-    async with okta_org(clients=clients, edge_case_share=0, **changes) as org:
+    async with okta_org(clients=clients, edge_case_share=0.5, **changes) as org:
         yield org
 
 

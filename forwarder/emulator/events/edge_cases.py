@@ -43,11 +43,8 @@ def _nested_debug_data(event: Event, _: Random) -> None:
 _EDGE_CASES: tuple[Callable[[Event, Random], None], ...] = (
     _microseconds,
     _no_address,
-    lambda event, _: event.update(version=0),
-    _number_as_postal_code,
     _unknown_keys,
     _later_step,
-    lambda event, _: event.update(outcome={"result": "PARTIAL", "reason": "A result added later"}),
     _huge_debug_data,
     _nested_debug_data,
     lambda event, _: event.update(displayMessage=""),
@@ -55,12 +52,22 @@ _EDGE_CASES: tuple[Callable[[Event, Random], None], ...] = (
 )
 
 
-def add_edge_cases(event: Event, random: Random) -> bool:
-    """Put one or two edge cases into an event of the System Log's shape, in place.
+_ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
+    lambda event, _: event.update(version=0),
+    _number_as_postal_code,
+    lambda event, _: event.update(outcome={"result": "PARTIAL", "reason": "A result added later"}),
+)
+"""Cases that Okta's typed SDKs refuse."""
+
+
+def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
+    """Put one or two edge cases into an event of the System Log's shape, in place; `odd_types` adds to the choice.
 
     Returns:
         Whether the hook's shape should keep explicit nulls too.
     """
-    for add in random.sample(_EDGE_CASES, random.choice((1, 1, 2))):
+    for add in random.sample(
+        _EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))
+    ):
         add(event, random)
     return random.random() < 0.3

@@ -73,15 +73,23 @@ class Generator:
         origin: the org's URL.
         edge_case_share: share of events with something unusual but legal in them.
         log_only_share: share of events whose type hooks cannot carry.
+        odd_types: whether edge cases hold values that Okta's typed SDKs refuse.
     """
 
     def __init__(
-        self, random: Random, *, origin: str, edge_case_share: float = 0.0, log_only_share: float = 0.0
+        self,
+        random: Random,
+        *,
+        origin: str,
+        edge_case_share: float = 0.0,
+        log_only_share: float = 0.0,
+        odd_types: bool = True,
     ) -> None:
         self._random = random
         self._origin = origin
         self._edge_case_share = edge_case_share
         self._log_only_share = log_only_share
+        self._odd_types = odd_types
         self._fixtures = Fixtures(random)
         self._weights = list(accumulate(template_of(name).weight for name in HOOK_TYPES))
 
@@ -102,7 +110,8 @@ class Generator:
         event = self._event(event_type, published)
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
-        nulls = self._random.random() < self._edge_case_share and add_edge_cases(event, self._random)
+        odd = self._random.random() < self._edge_case_share
+        nulls = odd and add_edge_cases(event, self._random, odd_types=self._odd_types)
         return _encoded(event, nulls=nulls)
 
     def report(

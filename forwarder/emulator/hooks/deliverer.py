@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -13,6 +14,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import iso
 from forwarder.emulator.events.generator import GeneratedEvent
 from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.quota import Quota
 from forwarder.emulator.settings import EmulatorSettings
 
 _HEADERS = [(b"User-Agent", b"Okta-Integrations"), (b"Accept", b"application/json")]
@@ -29,10 +31,11 @@ class Deliverer:
     """
 
     def __init__(
-        self, settings: EmulatorSettings, clock: Clock, on_failure: Callable[[Hook, str], None]
+        self, settings: EmulatorSettings, clock: Clock, quota: Quota, on_failure: Callable[[Hook, str], None]
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._quota = quota
         self._on_failure = on_failure
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
@@ -40,11 +43,10 @@ class Deliverer:
         """Deliver one envelope. Return whether the receiver accepted it; if not, Okta gives up."""
         if not hook.live:  # deactivated meanwhile; Okta documents no rule
             return False
-        header = (b"Content-Type", b"application/json")
-        body = self._envelope(hook, batch)
-        response = await self._call("POST", hook, header, body)
-        if response is None or response.is_server_error:  # the only cases in which Okta retries
-            response = await self._call("POST", hook, header, body)
+        if not self._quota.use(len(batch)):
+            return False
+        time = iso(self._clock.now(), "milliseconds")
+        response = await self._post(hook, [msgspec.Raw(event.hook) for event in batch], time)
         # Okta documents 200 and 204 as success, and nothing about other 2xx and 3xx for event hooks. Both are
         # treated as it documents them for inline hooks: any 2xx is a success, a redirect is not followed.
         if response is not None and response.is_success:
@@ -53,6 +55,11 @@ class Deliverer:
             hook, "Hook timed out" if response is None else f"HTTP status {response.status_code}"
         )
         return False
+
+    async def preview(self, hook: Hook, event: dict[str, Any]) -> bool:
+        """Deliver one event, whatever the hook's state and types are, and outside of the quota."""
+        response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
+        return response is not None and response.is_success
 
     async def verify(self, hook: Hook) -> bool:
         """Send the challenge and return whether the receiver echoed it.
@@ -72,19 +79,25 @@ class Deliverer:
         for transport in self._transports.values():
             await transport.aclose()
 
-    def _envelope(self, hook: Hook, batch: Sequence[GeneratedEvent]) -> bytes:
-        return msgspec.json.encode(
+    async def _post(self, hook: Hook, events: Sequence[Any], time: str) -> httpx.Response | None:
+        """Post an envelope, and once more in the only cases in which Okta retries: no response, or an error of the server."""
+        header = (b"Content-Type", b"application/json")
+        body = msgspec.json.encode(
             {
                 "eventType": "com.okta.event_hook",
                 "eventTypeVersion": "1.0",
                 "cloudEventsVersion": "0.1",
                 "source": f"{self._settings.url}/api/v1/eventHooks/{hook.id}",
                 "eventId": str(uuid4()),
-                "data": {"events": [msgspec.Raw(event.hook) for event in batch]},
-                "eventTime": iso(self._clock.now(), "milliseconds"),
+                "data": {"events": events},
+                "eventTime": time,
                 "contentType": "application/json",
             }
         )
+        response = await self._call("POST", hook, header, body)
+        if response is None or response.is_server_error:
+            response = await self._call("POST", hook, header, body)
+        return response
 
     async def _call(
         self, method: str, hook: Hook, header: tuple[bytes, bytes], body: bytes | None

@@ -97,13 +97,16 @@ class Hooks:
     Args:
         random: draws ids.
         on_change: gets each change (created, updated, activated, deactivated, deleted) and its hook.
+
+    Attributes:
+        created_by: id of the admin who creates hooks.
     """
 
     def __init__(self, clock: Clock, random: Random, on_change: Callable[[str, Hook], None]) -> None:
         self._clock = clock
         self._random = random
         self._on_change = on_change
-        self._created_by = okta_id("00u", random)
+        self.created_by = okta_id("00u", random)
         self._hooks: dict[str, Hook] = {}
 
     def all(self) -> list[Hook]:
@@ -119,7 +122,7 @@ class Hooks:
     def create(self, body: bytes) -> Hook:
         """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet."""
         spec = read_spec(body, self._names())
-        hook = Hook(okta_id("who", self._random), spec, self._created_by, self._clock.now())
+        hook = Hook(okta_id("who", self._random), spec, self.created_by, self._clock.now())
         self._hooks[hook.id] = hook
         self._on_change("created", hook)
         return hook
@@ -133,7 +136,7 @@ class Hooks:
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))
         active = spec.status == "ACTIVE" if spec.status else hook.active
-        verified = hook.verified and spec.channel == hook.spec.channel
+        verified = hook.verified and spec.channel.config.same_as(hook.spec.channel.config)
         return self._update(hook, "updated", spec=spec, active=active, verified=verified)
 
     def activate(self, hook_id: str) -> Hook:

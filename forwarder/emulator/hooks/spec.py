@@ -9,6 +9,7 @@ import msgspec
 from forwarder.config_types import is_loopback
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.http.errors import decode, invalid
+from forwarder.emulator.http.urls import normalized
 
 _ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300
@@ -17,7 +18,7 @@ _MAX_TYPES = 300
 class _AuthScheme(msgspec.Struct, frozen=True):
     type: Literal["HEADER"]
     key: str
-    value: str = ""  # can be written, but not read
+    value: str | None = None  # can be written, but not read
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -29,6 +30,16 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     uri: str
     headers: tuple[_Header, ...] | None = None
     auth_scheme: _AuthScheme | None = None
+
+    def same_as(self, other: "_Config") -> bool:
+        """Whether both send the same to the same address, however that is spelled."""
+        return self._plain() == other._plain()  # noqa: SLF001
+
+    def _plain(self) -> tuple[Any, ...]:
+        auth = self.auth_scheme
+        secret = (auth.key.lower(), auth.value or "") if auth else None
+        headers = sorted((header.key.lower(), header.value) for header in self.headers or ())
+        return normalized(self.uri), headers, secret
 
 
 class _Channel(msgspec.Struct, frozen=True):

@@ -7,9 +7,12 @@
 | `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
 | `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 if verification failed |
 | `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
+| `GET /api/v1/users/me` | 200, the admin who made the API token |
+| `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
 | `PUT /emulator/faults` | 200, the faults now in force |
+| `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
 
 Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
@@ -31,6 +34,7 @@ from forwarder.config_types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.hooks.api import HOOK_ROUTES
+from forwarder.emulator.hooks.preview import Previewed
 from forwarder.emulator.http.errors import ApiError, decode, invalid, oauth_error, too_many_requests
 from forwarder.emulator.http.responses import (
     OktaRequest,
@@ -45,6 +49,7 @@ from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
 from forwarder.emulator.org import Emulator, Ledger
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.api import get_logs
+from forwarder.emulator.users.api import get_user
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
@@ -58,12 +63,19 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     since: datetime | None = None
 
 
+class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /emulator/preview`."""
+
+    hook: str
+    event: str | None = None
+
+
 def create_app(emulator: Emulator) -> Litestar:
     """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
-    okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, get_logs], before_request=_admit)
-    control = Router("/emulator", route_handlers=[_emit, _set_faults, _ledger])
+    okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, get_logs, get_user], before_request=_admit)
+    control = Router("/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger])
     return Litestar(
-        [okta, control, _token],
+        [okta, control, _token, _organization],
         state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
@@ -111,6 +123,18 @@ async def _token(request: OktaRequest) -> dict[str, Any]:
     return org(request).authenticator.tokens.issue(form, request.headers.get("dpop"))
 
 
+@get("/.well-known/okta-organization")
+async def _organization(request: OktaRequest) -> dict[str, Any]:
+    """Say which engine the org runs: Terraform's provider asks."""
+    emulator = org(request)
+    return {
+        "id": f"00o{emulator.hooks.created_by[3:]}",
+        "pipeline": "idx",
+        "settings": {"analyticsCollectionEnabled": False, "bugReportingEnabled": False, "omEnabled": False},
+        "_links": {"organization": {"href": emulator.settings.url}},
+    }
+
+
 @post("/events", status_code=200)
 async def _emit(request: OktaRequest) -> dict[str, list[str]]:
     order = decode(await request.body(), _EventsOrder)
@@ -131,6 +155,12 @@ async def _set_faults(request: OktaRequest) -> dict[str, Any]:
         raise invalid("faults", *causes) from error
     org(request).faults = faults
     return faults.model_dump()
+
+
+@post("/preview", status_code=200)
+async def _preview(request: OktaRequest) -> Previewed:
+    order = decode(await request.body(), _PreviewOrder)
+    return await org(request).preview(order.hook, order.event)
 
 
 @get("/ledger")

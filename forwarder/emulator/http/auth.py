@@ -70,4 +70,6 @@ def _required_scope(method: str, path: str) -> str:
     """Return the scope that Okta's documentation names for a call."""
     if path.startswith("/api/v1/logs"):
         return "okta.logs.read"
+    if path.startswith("/api/v1/users"):
+        return "okta.users.read"
     return "okta.eventHooks.read" if method == "GET" else "okta.eventHooks.manage"

@@ -15,6 +15,7 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
 from forwarder.emulator.http.errors import ApiError, oauth_error
+from forwarder.emulator.http.urls import same_url
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """The signature algorithms that Okta accepts."""
@@ -70,7 +71,7 @@ class ProofValidator:
         key, claims = _verified(proof)
         if claims.get("htm") != method:
             raise _invalid("The DPoP proof JWT's 'htm' claim does not match the method of the request.")
-        if claims.get("htu") != url:
+        if not same_url(claims.get("htu"), url):
             raise _invalid(
                 "The DPoP proof JWT's 'htu' claim does not match the URL of the request, without its query."
             )

@@ -18,6 +18,7 @@ import msgspec
 from forwarder.core.time import SECOND, Micros, to_micros
 from forwarder.emulator.http.errors import OktaApiError, invalid
 from forwarder.emulator.system_log.filter import read_filter
+from forwarder.emulator.system_log.keywords import contains_keywords, read_keywords
 from forwarder.emulator.system_log.log import Key, LogEntry, LogRange, SystemLog
 
 _DAY = 86_400 * SECOND
@@ -46,8 +47,6 @@ class LogQuery:
         order = given.get("sortOrder", "ASCENDING").upper()
         if order not in {"ASCENDING", "DESCENDING"}:
             raise invalid("sortOrder", "sortOrder: must be ASCENDING or DESCENDING")
-        if given.get("q"):
-            raise invalid("q", "q: The emulated org does not support keyword search; use filter")
         self._descending = order == "DESCENDING"
         self._polling = not given.get("until") and not self._descending
         self._mode = "poll" if self._polling else "down" if self._descending else "up"
@@ -80,7 +79,9 @@ class LogQuery:
             raise invalid("since", "since: must not be after until")
         if "after" in given and self._polling:
             since = 0  # real links carry both, and the cursor decides
-        return LogRange(max(since, now - _RETENTION), until, _matcher(given.get("filter", "")))
+        return LogRange(
+            max(since, now - _RETENTION), until, _matcher(given.get("filter", ""), given.get("q", ""))
+        )
 
 
 def expired_cursor() -> OktaApiError:
@@ -88,11 +89,18 @@ def expired_cursor() -> OktaApiError:
     return invalid("after", "after: The cursor is invalid or has expired")
 
 
-def _matcher(text: str) -> Callable[[LogEntry], bool] | None:
-    if not text.strip():
+def _matcher(filter_text: str, search: str) -> Callable[[LogEntry], bool] | None:
+    """Return what selects entries, by a filter and keywords; None for all."""
+    is_match = read_filter(filter_text) if filter_text.strip() else None
+    keywords = read_keywords(search)
+    if is_match is None and not keywords:
         return None
-    matches = read_filter(text)
-    return lambda entry: matches(msgspec.json.decode(entry.body))
+
+    def matches(entry: LogEntry) -> bool:
+        event = msgspec.json.decode(entry.body)
+        return (is_match is None or is_match(event)) and contains_keywords(event, keywords)
+
+    return matches
 
 
 def _limit(text: str) -> int:

@@ -514,6 +514,63 @@ async def test_past_events_are_in_the_log_and_no_hook_delivers_them() -> None:
 # --- the org
 
 
+async def test_beyond_the_daily_quota_hooks_deliver_nothing_and_the_log_warns_before() -> None:
+    clock = ManualClock()
+    async with HookReceiver() as receiver, org(clock, quota=10, batch=1, in_flight=1) as emulator:
+        hook = await verified(emulator, receiver)
+
+        def warned() -> list[str]:
+            types = [event["eventType"].rpartition(".")[2] for event in logged(emulator)]
+            return [kind for kind in types if kind in {"warning", "violation"}]
+
+        await emulator.emit(6, ["user.session.start"])
+        await drained(emulator)
+        assert warned() == []
+        await emulator.emit(1, ["user.session.start"])
+        await drained(emulator)
+        assert warned() == ["warning"]
+        uuids = await emulator.emit(5, ["user.session.start"])
+        await drained(emulator)
+        assert warned() == ["warning", "violation"]
+        assert emulator.ledger().hooks[hook.id].dropped == uuids[3:]
+        assert len(receiver.uuids) == 10
+        await clock.advance(86_400)
+        (fresh,) = await emulator.emit(1, ["user.session.start"])
+        await drained(emulator)
+        assert receiver.uuids[10:] == [fresh]
+        warning = next(event for event in logged(emulator) if event["eventType"].endswith("warning"))
+        assert warning["debugContext"]["debugData"]["operationRateLimitType"] == "event_hook_delivery"
+
+
+async def test_a_preview_looks_unlike_a_delivery_and_needs_no_verified_hook() -> None:
+    async with HookReceiver() as receiver, org(ManualClock()) as emulator:
+        hook = emulator.add_hook(receiver.url, SECRET, types=["user.session.start"])
+        previewed = await emulator.preview(hook.id)
+        assert previewed.delivered
+        (call,) = receiver.posts
+        (event,) = call.envelope["data"]["events"]
+        assert event["uuid"] == previewed.event
+        assert UUID(event["uuid"]).version == 4
+        assert event["outcome"]["result"] == "Success"
+        assert event["target"] is event["debugContext"] is event["client"]["ipChain"] is None
+        assert call.envelope["eventTime"] == "2026-01-01T12:00:00.000000Z"
+        assert call.headers["authorization"] == SECRET
+        assert previewed.event not in emulator.ledger().events
+        receiver.otherwise = 401
+        assert not (await emulator.preview(hook.id)).delivered
+
+
+async def test_a_preview_of_a_logged_event_delivers_it_again() -> None:
+    async with HookReceiver() as receiver, org() as emulator:
+        hook = await verified(emulator, receiver, types=["user.session.start"])
+        (other,) = await emulator.emit(1, ["user.session.end"])
+        await emulator.preview(hook.id, other)
+        (event,) = receiver.posts[0].envelope["data"]["events"]
+        assert (event["uuid"], event["eventType"]) == (other, "user.session.end")
+        with pytest.raises(OktaApiError, match="E0000007"):
+            await emulator.preview(hook.id, "no-such-event")
+
+
 async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() -> None:
     ledgers = []
     for _ in range(2):

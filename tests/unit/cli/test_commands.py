@@ -144,6 +144,7 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--client", "0oa1", "--client-key", "/nowhere/key.pem"], "--client-key: the file"),
         (["--client", "0oa1", "--client-key", __file__], "--client-key: this is not a key"),
         (["--log-delay", "5"], "--log-delay"),
+        (["--quota", "0"], "--quota"),
     ],
 )
 def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: str) -> None:

@@ -123,7 +123,35 @@ async def test_a_body_that_is_not_json_is_refused(service: Service, path: str, b
     assert_error(await service.client.post(path, content=body), 400, "E0000003")
 
 
+async def test_terraforms_provider_can_check_its_token(service: Service) -> None:
+    answer = await service.client.get("/api/v1/users/me")
+    assert answer.status_code == 200
+    user = answer.json()
+    assert user["status"] == "ACTIVE"
+    assert user["profile"]["login"]
+    hook = await service.create()
+    assert hook["createdBy"] == user["id"]
+    assert (await service.client.get(f"/api/v1/users/{user['id']}")).json() == user
+    assert_error(await service.client.get("/api/v1/users/00unobody"), 404, "E0000007")
+    wrong = {"Authorization": "SSWS wrong"}
+    assert_error(await service.client.get("/api/v1/users/me", headers=wrong), 401, "E0000011")
+
+
+async def test_terraforms_provider_can_ask_for_the_engine(service: Service) -> None:
+    answer = await service.client.get("/.well-known/okta-organization", headers={"Authorization": ""})
+    assert answer.json()["pipeline"] == "idx"
+
+
 # --- /emulator
+
+
+async def test_a_preview_is_delivered_on_demand(service: Service) -> None:
+    async with HookReceiver() as receiver:
+        hook = await service.create(receiver.url)
+        previewed = (await service.client.post("/emulator/preview", json={"hook": hook["id"]})).json()
+        assert previewed == {"event": receiver.uuids[0], "delivered": True}
+    missing = await service.client.post("/emulator/preview", json={"hook": "who0"})
+    assert_error(missing, 404, "E0000007")
 
 
 async def test_events_happen_on_demand_and_the_ledger_accounts_for_them(service: Service) -> None:

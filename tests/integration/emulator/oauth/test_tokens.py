@@ -200,6 +200,8 @@ async def test_every_key_of_an_app_counts(caller: Caller) -> None:
         ({"iss": None}, "client_id"),
         ({"aud": "https://elsewhere.example.com/oauth2/v1/token"}, "aud"),
         ({"aud": None}, "aud"),
+        ({"aud": []}, "aud"),
+        ({"aud": {"x": "y"}}, "aud"),
         ({"exp": NOW - 100}, "expired"),
         ({"exp": None}, "expired"),
         ({"exp": NOW + 7200}, "too far"),
@@ -247,6 +249,7 @@ async def test_what_okta_does_not_give_is_refused(
 PROOFS: list[tuple[dict[str, Any], str]] = [
     ({"htm": "PUT"}, "htm"),
     ({"htu": "https://elsewhere.example.com/"}, "htu"),
+    ({"htu": ["x"]}, "htu"),
     ({"iat": NOW - 600}, "iat"),
     ({"iat": NOW + 600}, "iat"),
     ({"iat": None}, "iat"),
@@ -322,6 +325,24 @@ async def test_a_token_opens_what_its_scopes_name(caller: Caller) -> None:
     answer = await caller.get(LOGS, token, caller.api_proof(token))
     assert_error(answer, 403, "E0000006")
     assert "insufficient_scope" in answer.headers["www-authenticate"]
+
+
+async def test_users_me_needs_its_own_scope() -> None:
+    async with calling(scopes=["okta.users.read", "okta.logs.read"]) as caller:
+        path = "/api/v1/users/me"
+        token = await caller.token(scope="okta.users.read")
+        assert (await caller.get(path, token, caller.api_proof(token, path))).status_code == 200
+        other = await caller.token(scope="okta.logs.read")
+        answer = await caller.get(path, other, caller.api_proof(other, path))
+        assert_error(answer, 403, "E0000006")
+
+
+async def test_the_audience_may_be_one_of_several_and_in_another_spelling(caller: Caller) -> None:
+    endpoint = f"{caller.url}/oauth2/v1/token"
+    caller.nonce = (await caller.ask(caller.proof())).headers["dpop-nonce"]
+    for audience in (endpoint.replace("http", "HTTP"), ["https://elsewhere.example.com", endpoint]):
+        answer = await caller.ask(caller.proof(), client_assertion=caller.assertion(aud=audience))
+        assert answer.status_code == 200, answer.text
 
 
 async def test_scopes_help_nothing_without_an_admin_role() -> None:

@@ -9,7 +9,10 @@ from tests.fakes.store import MemoryStore
 
 
 async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
-    async with okta_org(log_only_share=0.5, edge_case_share=0.5) as org, PlainApi(org.settings.url) as api:
+    async with (
+        okta_org(log_only_share=0.5, edge_case_share=0.5, odd_types=True) as org,
+        PlainApi(org.settings.url) as api,
+    ):
         await org.emit(2500)
         clock = ManualClock(org.clock.now())
         log = SystemLog("acme", org.settings.url, api, clock)

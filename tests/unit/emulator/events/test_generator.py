@@ -196,6 +196,15 @@ def test_there_are_no_edge_cases_by_default() -> None:
         assert hook["displayMessage"]
 
 
+def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
+    for event in sample(edge_case_share=1.0, odd_types=False):
+        hook, _ = both(event)
+        assert isinstance(hook["version"], str)
+        place = hook["client"].get("geographicalContext") or {}
+        assert not isinstance(place.get("postalCode"), int)
+        assert hook["outcome"]["result"] != "PARTIAL"
+
+
 def test_every_edge_case_occurs() -> None:
     bodies = [hook for hook, _ in map(both, sample(edge_case_share=1.0))]
     seen = {

@@ -143,6 +143,53 @@ def test_a_replacement_with_the_same_channel_keeps_the_verification(hooks: Hooks
     assert TYPES[1] not in hook.types
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"headers": []}),
+        ({"headers": []}, {"headers": None}),
+        ({"headers": None}, {}),
+        ({"headers": [{"key": "X-Team", "value": "a"}]}, {"headers": [{"key": "x-team", "value": "a"}]}),
+        (
+            {"headers": [{"key": "A", "value": "1"}, {"key": "B", "value": "2"}]},
+            {"headers": [{"key": "B", "value": "2"}, {"key": "A", "value": "1"}]},
+        ),
+        ({}, {"method": "POST"}),
+        ({}, {"uri": "https://Receiver.example.com:443/okta/events"}),
+        ({"uri": "https://receiver.example.com"}, {"uri": "HTTPS://receiver.example.com:443/"}),
+        ({"authScheme": None}, {"authScheme": None, "headers": []}),
+        (
+            {"authScheme": {"type": "HEADER", "key": "Authorization"}},
+            {"authScheme": {"type": "HEADER", "key": "authorization", "value": None}},
+        ),
+    ],
+)
+def test_a_channel_in_another_spelling_keeps_the_verification(
+    hooks: Hooks, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    hook = hooks.create(json.dumps(with_config(**before)).encode())
+    hooks.set_verified(hook)
+    hooks.replace(hook.id, json.dumps(with_config(**after)).encode())
+    assert state(hook) == ("ACTIVE", "VERIFIED")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"headers": [{"key": "X-Team", "value": "b"}]},
+        {"uri": "https://receiver.example.com:8443/okta/events"},
+        {"uri": "https://receiver.example.com/okta/events/"},
+        {"uri": "https://receiver.example.com/okta/events?a=b"},
+        {"authScheme": {"type": "HEADER", "key": "Authorization", "value": "THE-SECRET"}},
+        {"authScheme": {"type": "HEADER", "key": "X-Secret", "value": "the-secret"}},
+    ],
+)
+def test_another_channel_drops_the_verification(hooks: Hooks, hook: Hook, after: dict[str, Any]) -> None:
+    hooks.set_verified(hook)
+    hooks.replace(hook.id, json.dumps(with_config(**after)).encode())
+    assert state(hook) == ("ACTIVE", "UNVERIFIED")
+
+
 def test_a_replacement_without_the_secret_takes_it_away(hooks: Hooks, hook: Hook) -> None:
     hooks.set_verified(hook)
     auth = {"type": "HEADER", "key": "Authorization"}

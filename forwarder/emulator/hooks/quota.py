@@ -1,0 +1,42 @@
+"""Okta's daily quota of events that hooks may carry."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from forwarder.core.ports import Clock
+
+_DAY = 86_400.0
+_WARN_AT = 0.7
+
+
+class Quota:
+    """Counts the events that all hooks of an org carry in 24 hours, from the first one on. Retries do not count.
+
+    `report` gets a warning and its threshold when most events are used up, and a violation when more are wanted.
+    """
+
+    def __init__(
+        self, clock: Clock, events: int, report: Callable[[Literal["warning", "violation"], int], None]
+    ) -> None:
+        self._clock = clock
+        self._events = events
+        self._report = report
+        self._ends = 0.0
+        self._used = 0
+        self._violated = False
+
+    def use(self, events: int) -> bool:
+        """Take events from today's; return False if too few are left."""
+        now = self._clock.monotonic()
+        if now >= self._ends:
+            self._ends, self._used, self._violated = now + _DAY, 0, False
+        if self._used + events > self._events:
+            if not self._violated:
+                self._violated = True
+                self._report("violation", self._events)
+            return False
+        warn_at = round(self._events * _WARN_AT)
+        if self._used < warn_at <= self._used + events:
+            self._report("warning", warn_at)
+        self._used += events
+        return True
