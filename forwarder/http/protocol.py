@@ -7,6 +7,7 @@ connection in service is never evicted, so a complete POST is answered, however 
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from enum import Enum
@@ -26,6 +27,9 @@ _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn its
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
 _TLS_SHUTDOWN_SECONDS = 0.5  # for a client to confirm that it has read everything
 _CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
+_is_host = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%_~-]+\])(?::[0-9]*)?"  # RFC 9110, 7.2
+).fullmatch
 
 
 class Phase(Enum):
@@ -203,9 +207,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _has_host(self) -> bool:
-        """Whether the request has one `Host`, which only HTTP/1.0 may leave out."""
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
+        """Whether the request has one valid `Host`, which only HTTP/1.0 may leave out."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts:
+            return bool(self.parser.get_http_version() == "1.0")
+        return len(hosts) == 1 and _is_host(hosts[0].strip()) is not None
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)

@@ -299,6 +299,24 @@ async def test_a_request_has_one_host(version: str, hosts: int, status: int) -> 
         assert (await served.ask(sent)).status == status
 
 
+@pytest.mark.parametrize(
+    "host", ["", "a", "A_b.example:8080", "1.2.3.4:80", "[::1]", "[fe80::1%25eth0]:80", "a:"]
+)
+async def test_a_valid_host_is_accepted(host: str) -> None:
+    async with listening() as served:
+        sent = post(envelope(event())).replace(b"Host: localhost", f"Host: {host}".encode(), 1)
+        assert (await served.ask(sent)).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "{x}", "a/b", "http://a", "a:b", "[::1", "::1", "a@b", "\xff", "a:80:80", "a,b/"]
+)
+async def test_an_invalid_host_is_400(host: str) -> None:
+    async with listening() as served:
+        sent = post(envelope(event())).replace(b"Host: localhost", b"Host: " + host.encode("latin-1"), 1)
+        assert (await served.ask(sent)).status == 400
+
+
 # Answers before the end of a request
 
 
