@@ -121,12 +121,61 @@ DERIVED: tuple[Derived, ...] = (
     Derived("(the server)", ("user_agent.*",), "`user_agent.original` taken apart, by the ingest pipeline"),
 )
 
+DIFFERENCES: dict[str, tuple[str, str]] = {
+    "server_side": (
+        "`source.geo.*`, `source.as.*`, `user_agent.*`",
+        "the server's ingest pipeline adds them, from its own databases; it parses 512 characters of a user agent",
+    ),
+    "constants": (
+        "`data_stream.*`, `event.module`, `event.dataset`, `event.created`",
+        "no agent and no package sets them, and rules filter on `data_stream.dataset` and `event.dataset`",
+    ),
+    "email": ("`user.email`", "as in the newest package, and a rule reads it; older ones have none"),
+    "whole_login": (
+        "`user.name`",
+        "the whole login, as in the newest package, so users of two domains do not collide; older ones cut it",
+    ),
+    "classes": (
+        "`event.category`, `event.type`",
+        "every event type has them, as in the newest package; a type that package does not know has them here too",
+    ),
+    "tags": ("`tags`", "those of Okta's catalogue, as in the newest package, and the agent's first two"),
+    "snake_case": (
+        "`okta.debug_context.debug_data.client_secret`, `.grant_type`, `.granted_scopes`, `.requested_scopes`",
+        "with `remove_flattened_debug` too; Elastic maps these names, but fills them in camelCase there",
+    ),
+    "as_number": (
+        "`okta.security_context.as.number`",
+        "a `long`, because numbers above 2,147,483,647 exist; Elastic's is an `integer`",
+    ),
+    "interface": (
+        "`okta.authentication_context.interface`",
+        "`authenticationContext.interface`; Elastic overwrites `authentication_provider` with it",
+    ),
+    "authenticator_context": (
+        "`okta.authentication_context.authenticator_context.*`",
+        "Elastic leaves `authenticatorContext` out",
+    ),
+    "camel_case_device": (
+        "`okta.device.*`",
+        "`platform`, `osVersion`, `deviceIntegrator` and the like of newer events go where their snake_case goes",
+    ),
+    "hook_chain": ("`okta.request.ip_chain`", "also from `client.ipChain`, where event hooks have it"),
+    "unreadable": (
+        "`okta.debug_context.debug_data.*`, `okta.device.device_integrator`, `okta.target`",
+        "what cannot be parsed stays text, and blanks around it do not matter; there, Elastic's pipeline fails",
+    ),
+    "odd_keys": ("free objects", "keys that an index refuses are changed, very many are cut, as said above"),
+}
+"""Where documents differ from Elastic's on purpose: the fields, and how or why. The first ones are those of
+`tests/unit/ecs/wanted_differences.py`."""
+
 _HEAD = f"""# Where each fact goes
 
 Made from the code by `python tools/make_mapping_table.py`; a test fails when it is out of date.
 
 An event becomes a document of the [Elastic Common Schema](https://www.elastic.co/docs/reference/ecs), the same
-that Elastic's own Okta integration writes, and a log record of OpenTelemetry with the same facts under
+that Elastic's own Okta integration writes [but for what is listed below](#where-it-differs-from-elastics-documents), and a log record of OpenTelemetry with the same facts under
 [OpenTelemetry's names](https://opentelemetry.io/docs/specs/semconv/) where it has names for them. A fact stands once
 in a record: what a document repeats under several fields has one attribute. An object becomes one attribute for
 each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`, or
@@ -149,6 +198,7 @@ def page() -> str:
     derived = [_row(row.okta, row.ecs, row.rule, row.otlp) for row in DERIVED]
     read = dict.fromkeys(row.read for row in FIELDS if row.read is not readers.text)
     legend = [f"- `{reader.__name__}`: {' '.join((reader.__doc__ or '').split())}" for reader in read]
+    differences = [f"| {fields} | {why} |" for fields, why in DIFFERENCES.values()]
     sections = (
         _HEAD,
         "## One value, copied\n",
@@ -157,6 +207,8 @@ def page() -> str:
         "\n".join(legend) + "\n",
         "## More than one value\n",
         _COLUMNS + "\n".join(derived) + "\n",
+        "## Where it differs from Elastic's documents\n",
+        "| fields | difference, and why |\n|---|---|\n" + "\n".join(differences) + "\n",
     )
     return "\n".join(sections)
 

@@ -4,11 +4,10 @@ import re
 from typing import Any
 
 from forwarder.ecs.fields import DocumentBuilder, names_under, object_at
-from forwarder.ecs.readers import MAX_DEPTH, MAX_KEYS, bounded, clean, parsed_json, text, texts
+from forwarder.ecs.readers import MAX_DEPTH, MAX_KEYS, clean, parsed_json, text, texts, with_fit_names
 
 _NAMED = names_under("debugContext.debugData")
 _NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
-_COMMA = re.compile(r",\s*")
 _NO_NAME = str.maketrans(" -", "__")
 
 
@@ -50,7 +49,7 @@ def _parse(data: dict[str, Any], keys_left: list[int]) -> None:
         parts = _NEXT_PAIR.split(_within_braces(risk))
         pairs = _pairs(risk, parts, keys_left)
         # Reasons may hold commas of their own; Elastic then keeps the string too.
-        if pairs is risk or any(", " in part for part in parts):
+        if pairs is risk or risk.count(", ") >= len(parts):
             data["risk_object"] = risk
         _put(data, "risk", pairs)
 
@@ -74,13 +73,13 @@ def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, st
         parts: what stands within the braces, split into what should be pairs.
         keys_left: as for `clean`.
     """
-    if not parts[0].strip() and len(written.strip()) > 1 and len(parts) == 1:
-        return {}
-    pairs = [[side.strip() for side in part.split("=", 1)] for part in parts]
-    if any(len(pair) == 1 for pair in pairs):
-        return written
-    found: dict[str, str] = bounded(dict(pairs), MAX_DEPTH - 1, keys_left)
-    return found
+    found: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals:
+            return {} if len(parts) == 1 and not part.strip() and len(written.strip()) > 1 else written
+        found[name.strip()] = value.strip()
+    return with_fit_names(found, MAX_DEPTH - 1, keys_left)
 
 
 def _risk(data: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +103,9 @@ def _risk(data: dict[str, Any]) -> dict[str, Any]:
 
 def _reasons(value: Any) -> list[str]:
     found = texts(value)
-    return found if isinstance(found, list) else [reason for reason in _COMMA.split(found or "") if reason]
+    if isinstance(found, list):
+        return found
+    return [reason for part in found.split(",") if (reason := part.strip())] if found else []
 
 
 def _renamed(value: Any) -> Any:

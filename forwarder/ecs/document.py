@@ -110,12 +110,15 @@ def _constants(draft: DocumentBuilder, options: DocumentOptions) -> None:
 
 def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> None:
     categories, types = classes(event.event_type)
-    draft["event"].update(created=iso(event.received_at), category=list(categories), type=list(types))
+    fields = draft["event"]
+    fields["created"] = iso(event.received_at)
+    fields["category"] = list(categories)
+    fields["type"] = list(types)
     tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
     if options.preserve_original_event:
         tags.append("preserve_original_event")
-        draft["event"]["original"] = event.body.decode(errors="replace")
-    draft[""]["tags"] = list(dict.fromkeys([*tags, *options.tags]))
+        fields["original"] = event.body.decode(errors="replace")
+    draft[""]["tags"] = list(dict.fromkeys([*tags, *options.tags])) if options.tags else tags
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:

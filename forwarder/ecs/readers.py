@@ -136,12 +136,13 @@ def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None)
         if room <= 0:
             return _json_text(value)
         keys_left = [MAX_KEYS] if keys_left is None else keys_left
-        value = _with_fit_names(value, room, keys_left)
+        value = with_fit_names(value, room, keys_left)
         # Most values need no look: asking here saves half of the time.
         return {
             key: inner
             for key, raw in value.items()
-            if (
+            if raw is not None
+            and (
                 inner := raw
                 if raw and type(raw) in _PLAIN
                 else clean(raw, room - 1 - key.count("."), keys_left)
@@ -162,8 +163,8 @@ def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
         return _json_text(value)
     if kind is dict:
         return {
-            key: bounded(inner, room - 1 - key.count("."), keys_left)
-            for key, inner in _with_fit_names(value, room, keys_left).items()
+            key: inner if type(inner) is str else bounded(inner, room - 1 - key.count("."), keys_left)
+            for key, inner in with_fit_names(value, room, keys_left).items()
             if inner is not None
         }
     if kind is list:
@@ -178,7 +179,7 @@ def _json_text(value: Any) -> str | None:
         return None
 
 
-def _with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
+def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
     """`value` with at most `keys_left` keys, each of them one that an index takes; usually `value` itself."""
     keys_left[0] -= len(value)
     if keys_left[0] >= 0 and value.keys() <= _known_names:

@@ -1,4 +1,5 @@
 import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -78,6 +79,49 @@ def test_the_interface_leaves_the_provider_alone() -> None:
     fields = mapped(sign_in())
     assert fields["okta.authentication_context.authentication_provider"] == "OKTA_AUTHENTICATION_PROVIDER"
     assert fields["okta.authentication_context.interface"] == "Outlook"
+
+
+def test_a_device_in_camel_case_gives_the_same_document_as_in_snake_case() -> None:
+    snake = {
+        "id": "guo1",
+        "name": "laptop",
+        "os_platform": "OSX",
+        "os_version": "12.6.6",
+        "managed": False,
+        "registered": True,
+        "jailbreak": False,
+        "secure_hardware_present": "true",
+        "disk_encryption_type": "ALL_INTERNAL_VOLUMES",
+        "screen_lock_type": "PASSCODE",
+        "device_integrator": '{"WSC":{}}',
+    }
+    camel = {re.sub("_([a-z])", lambda found: found[1].upper(), key): value for key, value in snake.items()}
+    for platform in ("platform", "osPlatform"):
+        newer = {platform if key == "osPlatform" else key: value for key, value in camel.items()}
+        assert _device_of(newer) == _device_of(snake)
+    assert _device_of({"deviceIntegrator": {"a": 1}})["device_integrator"] == {"a": 1}
+    both = {"os_version": "12", "osVersion": "13", "platform": None, "os_platform": "OSX"}
+    assert _device_of(both) == {"os_version": "12", "os_platform": "OSX"}
+
+
+def _device_of(device: Json) -> Any:
+    return document(event_of(bare(device=device)), DocumentOptions())["okta"]["device"]
+
+
+def test_how_an_authenticator_was_bound_and_checked_is_kept() -> None:
+    context = {
+        "bindingMethod": "LOOPBACK",
+        "binaryIdentifier": "com.okta.verify",
+        "validationStatus": "VALID",
+    }
+    made = document(
+        event_of(bare(authenticationContext={"authenticatorContext": context})), DocumentOptions()
+    )
+    assert made["okta"]["authentication_context"]["authenticator_context"] == {
+        "binding_method": "LOOPBACK",
+        "binary_identifier": "com.okta.verify",
+        "validation_status": "VALID",
+    }
 
 
 def test_okta_words_are_taken_literally() -> None:

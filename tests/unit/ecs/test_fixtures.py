@@ -12,7 +12,8 @@ from forwarder.ecs.document import DocumentOptions, document
 from tests import shared_data
 from tests.shared_data import Fixture, flat
 from tests.unit.ecs import wanted_differences
-from tests.unit.ecs.wanted_differences import ALL, OLDER, WANTED
+from tests.unit.ecs.wanted_differences import ALL, NOT_IN_FIXTURES, OLDER, WANTED
+from tools.make_mapping_table import DIFFERENCES
 
 RECEIVED: Micros = to_micros(dt.datetime(2026, 8, 21, 9, 15, 44, 913000, tzinfo=dt.UTC))
 UNORDERED = ("event.category", "event.type", "tags", "related.user", "related.ip")
@@ -48,6 +49,14 @@ def test_all_fixtures_are_here() -> None:
 @pytest.mark.parametrize("fixture", shared_data.fixtures(), ids=str)
 def test_a_fixture_becomes_elastics_document_but_for_what_we_want_otherwise(fixture: Fixture) -> None:
     assert ours(fixture) == wanted(fixture)
+
+
+def test_the_page_of_the_mapping_lists_the_wanted_differences_and_no_others() -> None:
+    names = [difference.amend.__name__.strip("_") for difference in WANTED]
+    assert [*names, *sorted(NOT_IN_FIXTURES)] == [
+        *[name for name in DIFFERENCES if name in names],
+        *sorted(name for name in DIFFERENCES if name not in names),
+    ]
 
 
 @pytest.mark.parametrize("difference", WANTED, ids=lambda difference: difference.amend.__name__.strip("_"))
