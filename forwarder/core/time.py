@@ -10,6 +10,7 @@ SECOND: Micros = 1_000_000
 """Microseconds in a second."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC: formatted without a zone, `Z` follows
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -39,7 +40,7 @@ def to_datetime(at: Micros) -> datetime:
 
 def iso(at: Micros, timespec: str = "auto") -> str:
     """Format as ISO 8601 in UTC, with `Z`; `timespec` is that of `datetime.isoformat`."""
-    return to_datetime(at).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+    return (_NAIVE_EPOCH + timedelta(microseconds=at)).isoformat(timespec=timespec) + "Z"
 
 
 def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
