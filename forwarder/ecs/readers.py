@@ -31,7 +31,6 @@ _known_names: set[str] = (
 )  # keys seen that may stay as they are: to ask the set is faster than to look again
 
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
-_PLAIN = {str, float, bool}
 _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "deny": "failure"}
 
 
@@ -133,27 +132,31 @@ def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None)
     if kind is str:
         return value or None
     if kind is dict:
-        if room <= 0:
-            return _json_text(value)
-        keys_left = [MAX_KEYS] if keys_left is None else keys_left
-        value = with_fit_names(value, room, keys_left)
-        # Most values need no look: asking here saves half of the time.
-        return {
-            key: inner
-            for key, raw in value.items()
-            if raw is not None
-            and (
-                inner := raw
-                if raw and type(raw) in _PLAIN
-                else clean(raw, room - 1 - key.count("."), keys_left)
-            )
-            is not None
-        } or None
+        return _clean_object(value, room, [MAX_KEYS] if keys_left is None else keys_left)
     if kind is list:
         if room <= 0:
             return _json_text(value)
         return [inner for raw in value if (inner := clean(raw, room - 1, keys_left)) is not None] or None
     return str(value) if kind is int and value not in INT64 else value
+
+
+def _clean_object(value: dict[str, Any], room: int, keys_left: list[int]) -> Any:
+    if room <= 0:
+        return _json_text(value)
+    kept: dict[str, Any] = {}
+    for key, raw in with_fit_names(value, room, keys_left).items():
+        # Most values need no look: asking here saves half of the time.
+        kind = type(raw)
+        if kind is str:
+            if raw:
+                kept[key] = raw
+        elif kind is float or kind is bool:
+            kept[key] = raw
+        elif raw is not None:
+            inner = clean(raw, room - 1 - key.count("."), keys_left)
+            if inner is not None:
+                kept[key] = inner
+    return kept or None
 
 
 def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
