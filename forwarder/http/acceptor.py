@@ -78,7 +78,9 @@ class Acceptor:
         for _ in range(_ACCEPTS_PER_TURN):
             if not self._limiter.has_room():
                 self._pause(listener)
-                self._limiter.log("connections wait: all others are being answered", "connections_full")
+                self._limiter.log(
+                    "new connections wait: too many are being answered or closed", "connections_full"
+                )
                 return
             try:
                 accepted, _ = listener.accept()

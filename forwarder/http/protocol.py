@@ -25,7 +25,7 @@ from forwarder.http.connections import ConnectionLimiter
 _MAX_URL = 8192
 _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
-_TLS_SHUTDOWN_SECONDS = 0.5  # for a client to confirm that it has read everything
+_TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end; what was written is with the kernel by then
 _CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
 _is_host = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%_~-]+\])(?::[0-9]*)?"  # RFC 9110, 7.2
