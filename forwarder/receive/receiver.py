@@ -237,7 +237,7 @@ class HookReceiver:
             org=keyring.default_org,
             path=keyring.path,
             client=client[0] if client else "",
-            hint=f"Okta must send one of {secrets}: forwarder hooks sync --resend-secret",
+            hint=f"have Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
         )
         return Answer(keyring.default_org, 401)
 

@@ -1,5 +1,6 @@
 """The body of a POST: received within its limit, inflated, split into events."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -333,6 +334,25 @@ async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -
     async with turns_of_others() as turns:
         events, _ = await read(body)
     assert len(events) == 100_000
+    assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
+
+
+LARGE = {
+    "half a pair in every event": envelope(*[good(1, rb',"x":"\ud800"')] * 40_000),
+    "half pairs in one event": envelope(good(1, b',"x":"' + rb"\ud800" * 500_000 + b'"')),
+    "a lone half at the end of one event": envelope(good(1, b',"x":"' + b"x" * 4_000_000 + rb'\ud800"')),
+    "elements of one byte": envelope(*[b"1"] * 2_000_000),
+    "brackets": envelope(b"[" * 2_000_000 + b"]" * 2_000_000),
+    "NaN behind many events": envelope(*[good(1)] * 40_000, b"NaN"),
+}
+
+
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
+async def test_a_large_body_of_any_kind_is_read_in_short_steps(body: bytes) -> None:
+    began = time.perf_counter()
+    async with turns_of_others() as turns:
+        with contextlib.suppress(BadRequestError):
+            await read(body)
     assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
 
 
