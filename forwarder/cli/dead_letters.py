@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import iso
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import RECEIVER, DeadLetter, Selection
 
 if TYPE_CHECKING:
     from forwarder.store.engine import StoreCommands
+
+_SHOWN = 20  # dead letters that are still malformed
 
 
 @click.group("dead-letters")
@@ -39,9 +42,9 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
     """List dead letters, newest first."""
     letters = _commands(config).dead_letters(Selection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
-        click.echo(_json(letter) if as_json else _line(letter))
+        terminal.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
-        click.echo("There are no dead letters.")
+        terminal.echo("There are no dead letters.")
 
 
 @dead_letters.command()
@@ -51,9 +54,11 @@ def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
     letter = _commands(config).dead_letter(number)
     if letter is None:
-        click.secho(f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True)
+        terminal.echo(
+            f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True
+        )
         raise SystemExit(1)
-    click.echo(_json(letter))
+    terminal.echo(_json(letter))
 
 
 @dead_letters.command()
@@ -70,8 +75,11 @@ def replay(
     they are valid by now. Events that an OTLP server rejected without saying which cannot be replayed, only
     discarded.
     """
-    done = _commands(config).replay(_selection(ids, sink, reason, everything=everything))
-    click.echo(f"{done} dead letter(s) will be sent again.")
+    selection = _selection(ids, sink, reason, everything=everything)
+    commands = _commands(config)
+    done = commands.replay(selection)
+    terminal.echo(f"{terminal.count(done, 'dead letter')} will be sent again.")
+    _report_malformed(commands, selection)
     _check_all(ids, done)
 
 
@@ -87,10 +95,15 @@ def discard(
     """Remove dead letters for good: those with these IDs, or --all. The ledger counts them as discarded."""
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config)
-    if not yes:
-        click.confirm("The sink will never get these events. Discard them?", abort=True)
+    counts = commands.count_dead_letters(selection)
+    for (of, why), number in counts.items():
+        is_malformed = of == RECEIVER
+        what = terminal.count(number, "malformed event" if is_malformed else "dead letter")
+        terminal.echo(f"{what} ({why})" if is_malformed else f"{what} of {of} ({why})")
+    if counts and not yes:
+        click.confirm("No sink will ever get these events. Discard them?", abort=True)
     done = commands.discard(selection)
-    click.echo(f"{done} dead letter(s) discarded.")
+    terminal.echo(f"{terminal.count(done, 'dead letter')} discarded.")
     _check_all(ids, done)
 
 
@@ -100,10 +113,23 @@ def _commands(config: Path) -> "StoreCommands":
     return open_commands(load_settings(config, secrets=False).store, SystemClock())
 
 
+def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
+    """Say which of the selected malformed events were read again and are still malformed."""
+    if selection.sink not in (None, RECEIVER):
+        return
+    of_receiver = Selection(selection.ids, RECEIVER, selection.reason)
+    still = sum(commands.count_dead_letters(of_receiver).values())
+    for letter in commands.dead_letters(of_receiver, limit=_SHOWN):
+        terminal.echo(f"{letter.id} is still malformed: {letter.detail}", err=True)
+    if still > _SHOWN:
+        more = f"… and {still - _SHOWN:,} more; see: forwarder dead-letters list --sink {RECEIVER}"
+        terminal.echo(more, err=True)
+
+
 def _check_all(ids: tuple[int, ...], done: int) -> None:
     """Exit with 1 if some of the given ids were skipped."""
     if len(ids) > done:
-        click.secho(
+        terminal.echo(
             f"{len(ids) - done} of {len(ids)} dead letters were skipped: not found, being sent again, "
             "still malformed, or unattributed. See: forwarder dead-letters list",
             fg="red",
@@ -119,8 +145,12 @@ def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, ev
 
 
 def _line(letter: DeadLetter) -> str:
-    what = f"{letter.event_type} {letter.uuid}" if letter.uuid else f"{letter.count} unattributed event(s)"
-    if letter.sink == "receiver":
+    what = (
+        f"{letter.event_type} {letter.uuid}"
+        if letter.uuid
+        else f"{terminal.count(letter.count, 'unattributed event')}"
+    )
+    if letter.sink == RECEIVER:
         what = f"malformed event of {letter.org}"
     state = " (being sent again)" if letter.state == "replaying" else ""
     at = iso(letter.at, "seconds")

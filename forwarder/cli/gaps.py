@@ -1,14 +1,17 @@
 """`forwarder gaps`: lists the events that the hook failed to deliver."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
+from forwarder.core.event import Source
 from forwarder.core.time import Micros, iso
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
     None of them is lost: they are stored from the System Log and delivered to every sink. The output has the
     number of each event type, then the events, newest first. An event leaves the list if the hook delivers it
-    later, or after `store.dedup_window`. Works with and without a running forwarder.
+    later, or after `store.dedup_window`. A pending one may still come in time; where the System Log of an org is no
+    longer read, that is never decided. Works with and without a running forwarder.
 
     Exit codes: 0 nothing was missed, 1 events were, or the store cannot be read, 2 wrong usage or
     configuration.
@@ -48,19 +52,22 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
         raise click.BadParameter(
             f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}", param_hint="--org"
         )
+    judged = {name for name, each in settings.orgs.items() if Source.LOG in each.sources}
     if as_json:
-        click.echo(json.dumps(_json(found), indent=2))
+        click.echo(json.dumps(_json(found, judged), indent=2))
     else:
-        _print(found)
+        _print(found, judged)
     raise SystemExit(1 if found.count else 0)
 
 
-def _json(found: "Gaps") -> dict[str, Any]:
+def _json(found: "Gaps", judged: Collection[str]) -> dict[str, Any]:
+    pending = {org: count if org in judged else 0 for org, count in found.pending.items()}
     return {
         "missed": found.count,
-        "pending": sum(found.pending.values()),
+        "pending": sum(pending.values()),
+        "undecided": sum(found.pending.values()) - sum(pending.values()),
         "orgs": {
-            org: {"missed": sum(types.values()), "pending": found.pending[org], "types": types}
+            org: {"missed": sum(types.values()), "pending": pending[org], "types": types}
             for org, types in found.missed.items()
         },
         "events": [
@@ -77,16 +84,21 @@ def _json(found: "Gaps") -> dict[str, Any]:
     }
 
 
-def _print(found: "Gaps") -> None:
+def _print(found: "Gaps", judged: Collection[str]) -> None:
     for org, types in found.missed.items():
-        click.echo(f"{org}: {sum(types.values()):,} missed, {found.pending[org]:,} pending")
+        open_now = f"{found.pending[org]:,} pending"
+        if org not in judged:
+            open_now = "none pending"
+            if found.pending[org]:
+                open_now = f"{found.pending[org]:,} never decided, because its System Log is no longer read"
+        terminal.echo(f"{org}: {sum(types.values()):,} missed, {open_now}")
         for event_type, count in types.items():
-            click.echo(f"  {count:>9,}  {event_type}")
+            terminal.echo(f"  {count:>9,}  {event_type}")
     for gap in found.events:
         published, read = iso(gap.published, "milliseconds"), iso(gap.since, "milliseconds")
-        click.echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
+        terminal.echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
     more = found.count - len(found.events)
     if more:
-        click.echo(f"… and {more:,} older; --limit or --json lists them")
+        terminal.echo(f"… and {more:,} older; --limit or --json lists them")
     if not found.count:
-        click.secho("Nothing was missed.", fg="green")
+        terminal.echo("Nothing was missed.", fg="green")

@@ -5,6 +5,9 @@ import msgspec
 from forwarder.control import Request
 from forwarder.core.time import Micros
 
+RECEIVER = "receiver"
+"""The sink name under which malformed events are dead letters. No real sink may have it."""
+
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Selects the dead letters that match every given field; all of them if none is given.

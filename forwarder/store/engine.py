@@ -1,6 +1,6 @@
 """What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from forwarder.core.ports import Clock, EventLog, EventStore, Start
@@ -74,6 +74,9 @@ class StoreCommands(Protocol):
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return the newest dead letters, newest first, without bodies."""
+
+    def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+        """Return how many events the dead letters stand for, by sink and reason; without those being sent again."""
 
     def dead_letter(self, number: int) -> DeadLetter | None:
         """Return one dead letter with its body; None if there is none with this id."""

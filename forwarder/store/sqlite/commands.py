@@ -42,6 +42,9 @@ class SqliteCommands:
     def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
         return self._read(partial(queries.dead_letters, which=which, limit=limit))
 
+    def count_dead_letters(self, which: Selection) -> dict[tuple[str, str], int]:
+        return self._read(partial(queries.count_dead_letters, which=which))
+
     def dead_letter(self, number: int) -> DeadLetter | None:
         return self._read(partial(queries.dead_letter, number=number))
 

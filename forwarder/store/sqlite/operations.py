@@ -10,7 +10,8 @@ from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Batch, Settlement, Start
 from forwarder.core.time import Micros
-from forwarder.store.sqlite.transaction import RECEIVER, Transaction, decode_uuid
+from forwarder.store.dead_letters import RECEIVER
+from forwarder.store.sqlite.transaction import Transaction, decode_uuid
 
 _COPY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,

@@ -159,6 +159,16 @@ def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[D
     return [_dead_letter(row) for row in rows]
 
 
+def count_dead_letters(db: sqlite3.Connection, which: Selection) -> dict[tuple[str, str], int]:
+    """As `store.engine.StoreCommands.count_dead_letters`."""
+    rows = db.execute(
+        f"SELECT sink, reason, SUM(count) FROM dead_letters WHERE state = 'dead' AND {_SELECTED} "
+        "GROUP BY sink, reason ORDER BY sink, reason",
+        _parameters(which),
+    )
+    return {(sink, reason): count for sink, reason, count in rows}
+
+
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
     """As `store.engine.StoreCommands.dead_letter`."""
     row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (number,)).fetchone()

@@ -11,10 +11,8 @@ from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
+from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.sqlite import prune
-
-RECEIVER = "receiver"
-"""The sink name under which malformed events are dead letters. No real sink may have it."""
 
 _SMALL = 1024 * 1024
 """Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy

@@ -18,7 +18,15 @@ from tests.integration.store.helpers import event, logged, opened, page
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     tree = {
-        "orgs": {name: {"secrets": ["planted-secret"], "path": f"/{name}"} for name in ("acme", "calm")},
+        "orgs": {
+            name: {
+                "secrets": ["planted-secret"],
+                "path": f"/{name}",
+                "url": f"https://{name}.okta.com",
+                "api": {"token": "planted-token"},
+            }
+            for name in ("acme", "calm")
+        },
         "store": {"path": str(tmp_path / "store.db")},
         "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
     }
@@ -67,6 +75,23 @@ def test_what_is_only_pending_is_not_a_failure(config: Path) -> None:
     assert done.exit_code == 0
     assert "acme: 0 missed, 2 pending" in done.output
     assert "Nothing was missed." in done.output
+
+
+@pytest.mark.parametrize("how", ["its api was removed", "it was renamed"])
+def test_what_nobody_judges_any_more_is_not_called_pending(config: Path, how: str) -> None:
+    fill(config, missed=1, pending=2)
+    tree = json.loads(config.read_text())
+    if how == "its api was removed":
+        del tree["orgs"]["acme"]["api"]
+    else:
+        tree["orgs"]["new"] = tree["orgs"].pop("acme")
+    config.write_text(json.dumps(tree))
+    done = run(config)
+    assert done.exit_code == 1
+    assert "acme: 1 missed, 2 never decided, because its System Log is no longer read" in done.output
+    whole = json.loads(run(config, "--json").output)
+    assert (whole["missed"], whole["pending"], whole["undecided"]) == (1, 0, 2)
+    assert whole["orgs"]["acme"]["pending"] == 0
 
 
 def test_json_holds_every_event_unless_it_is_limited(config: Path) -> None:

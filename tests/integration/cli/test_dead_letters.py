@@ -1,0 +1,121 @@
+"""`forwarder dead-letters`, `stats` and `forget-sink` on a store that holds something."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.core.ports import Batch, Settlement
+from tests.integration.store.helpers import attach, events, malformed_event, opened, rejections, settle
+
+LATE_EVENT = b'{"uuid":"late","eventType":"a.b","published":"2026-01-01T12:00:00.000Z"}'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "orgs": {"acme": {"secrets": ["planted-secret"]}},
+        "store": {"path": str(tmp_path / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
+    }
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+
+    async def fill() -> None:
+        async with opened(tmp_path / "store.db", sinks=()) as store:
+            await attach(store, {"siem": "oldest", "archive": "oldest"})
+            elements = [malformed_event(), malformed_event(LATE_EVENT), malformed_event(b"{}")]
+            await store.append(Batch(events(5), elements), timeout=5)
+            await settle(store, "archive", Settlement(2, delivered=1, dead=rejections(2)))
+            await settle(store, "siem", Settlement(2, dead=rejections(1, 2)))
+            await attach(store, {"archive": "oldest"})
+
+    asyncio.run(fill())
+    return file
+
+
+def run(config: Path, *words: Any, answer: str | None = None) -> Result:
+    arguments = [*map(str, words), "--config", str(config)]
+    return CliRunner().invoke(main, arguments, input=answer, catch_exceptions=False)
+
+
+def letters(config: Path, sink: str) -> list[dict[str, Any]]:
+    output = run(config, "dead-letters", "list", "--json", "--sink", sink).output
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_discard_says_how_many_of_what_before_it_asks(config: Path) -> None:
+    done = run(config, "dead-letters", "discard", "--all", answer="n\n")
+    assert done.exit_code == 1
+    before, _, after = done.output.partition("Discard them?")
+    assert before.splitlines()[:3] == [
+        "1 dead letter of archive (mapping)",
+        "3 malformed events (not_an_event)",
+        "2 dead letters of siem (mapping)",
+    ]
+    assert "discarded" not in after
+    assert len(letters(config, "receiver")) == 3
+
+
+def test_discard_without_a_question_still_says_what(config: Path) -> None:
+    done = run(config, "dead-letters", "discard", "--all", "--yes", "--sink", "receiver")
+    assert done.exit_code == 0
+    assert done.output == "3 malformed events (not_an_event)\n3 dead letters discarded.\n"
+    one = run(config, "dead-letters", "discard", "--yes", letters(config, "archive")[0]["id"])
+    assert one.output == "1 dead letter of archive (mapping)\n1 dead letter discarded.\n"
+
+
+def test_discard_of_nothing_asks_nothing(config: Path) -> None:
+    done = run(config, "dead-letters", "discard", "--all", "--reason", "nothing-like-it")
+    assert (done.exit_code, done.output) == (0, "0 dead letters discarded.\n")
+
+
+def test_a_replay_of_an_element_that_is_still_malformed_says_so(config: Path) -> None:
+    first, late, last = sorted(letters(config, "receiver"), key=lambda letter: int(letter["id"]))
+    done = run(config, "dead-letters", "replay", "--all", "--sink", "receiver")
+    assert "1 dead letter will be sent again." in done.output
+    assert f"{first['id']} is still malformed: " in done.output
+    assert f"{last['id']} is still malformed: " in done.output
+    assert f"{late['id']} is" not in done.output
+    one = run(config, "dead-letters", "replay", first["id"])
+    assert one.exit_code == 1
+    assert f"{first['id']} is still malformed: " in one.output
+    assert "0 dead letters will be sent again." in one.output
+
+
+def test_a_replay_of_a_sink_says_nothing_of_malformed_events(config: Path) -> None:
+    done = run(config, "dead-letters", "replay", "--all", "--sink", "archive")
+    assert done.output == "1 dead letter will be sent again.\n"
+
+
+def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
+    shown = run(config, "stats")
+    assert shown.exit_code == 0
+    assert "5 events kept for siem, which is not configured" in shown.output
+    assert "forwarder forget-sink siem" in shown.output
+    assert json.loads(run(config, "stats", "--json").stdout)["removed_sinks"] == {"siem": 5}
+    asked = run(config, "forget-sink", "siem", answer="n\n")
+    assert "siem will never get 5 events kept for it. Forget it?" in asked.output
+    assert "siem" in run(config, "stats").output
+    assert run(config, "forget-sink", "siem", "--yes").output == "The store has forgotten siem.\n"
+    assert "siem" not in run(config, "stats").output
+    assert letters(config, "siem") == []
+    assert run(config, "forget-sink", "siem", "--yes").exit_code == 1
+    configured = run(config, "forget-sink", "archive", "--yes")
+    assert configured.exit_code == 2
+    assert "archive is in the configuration" in configured.output
+
+
+def test_a_piped_table_does_not_wrap(config: Path) -> None:
+    name = "a-sink-with-quite-a-long-name-" * 6
+
+    async def add() -> None:
+        async with opened(config.with_name("store.db"), sinks=()) as store:
+            await attach(store, {name: "oldest", "archive": "oldest"})
+
+    asyncio.run(add())
+    assert [line for line in run(config, "stats").output.splitlines() if name in line]
