@@ -1,6 +1,19 @@
 """What an operator sets about the ops listener."""
 
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from forwarder.config_types import Listen, Section
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def _validate_host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("must be a host name without scheme and port, as in siem.example.com")
+    return value
 
 
 class OpsSettings(Section):
@@ -15,4 +28,4 @@ class OpsSettings(Section):
     """
 
     listen: Listen = Listen("127.0.0.1:9464")
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_validate_host_name)], ...] = ()
