@@ -62,7 +62,7 @@ def key() -> App:
 @asynccontextmanager
 async def served(key: App, **changes: Any) -> AsyncIterator[Emulator]:
     clients = {APP: {"keys": [key.public], "scopes": SCOPES, **changes.pop("app", {})}}
-    async with okta_org(clients=clients, edge_case_share=0.5, **changes) as org:
+    async with okta_org(clients=clients, **{"edge_case_share": 0} | changes) as org:
         yield org
 
 
@@ -173,6 +173,13 @@ async def test_the_client_pages_through_the_system_log(there: tuple[Any, Emulato
     assert read == uuids
     (late,) = await org.emit(1)
     assert [event.uuid for event in taken(await okta.list_log_events(limit=20, after=cursor))] == [late]
+
+
+async def test_the_client_reads_whole_pages_of_edge_cases(key: App) -> None:
+    async with served(key, edge_case_share=1) as org:
+        uuids = await org.emit(200)
+        page = taken(await client(org, "token", key).list_log_events(limit=1000))
+        assert [event.uuid for event in page] == uuids
 
 
 async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tuple[Any, Emulator]) -> None:
