@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import structlog
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.errors import SettingsError, SinkError
+from forwarder.core.errors import SettingsError, SinkError, StoreFormatError
 from forwarder.settings import Settings, read
 from tests.e2e.okta import envelope, happenings
+from tests.integration.store.helpers import opened, view
+from tests.integration.store.sqlite.test_moved import NAMED_CHANGES
 
 
 def settings(
@@ -192,3 +194,44 @@ async def test_a_removed_sink_with_waiting_events_is_warned_of_at_the_start(tmp_
     (line,) = [line for line in lines if line["action"] == "sink_removed"]
     assert (line["sink"], line["waiting"]) == ("archive", 1)
     assert "forwarder forget-sink" in line["event"]
+
+
+async def get(forwarder: Forwarder, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.get(f"http://{forwarder.ops.address}{path}")
+
+
+@pytest.mark.parametrize("change", NAMED_CHANGES)
+async def test_a_removed_store_file_is_answered_503_within_two_seconds_and_nothing_acknowledged_later_is_lost(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    store = tmp_path / "state" / "store.db"
+    store.parent.mkdir()
+    config = settings(store.parent, file=tmp_path)  # a folder: the sink cannot write
+    with structlog.testing.capture_logs() as lines:
+        forwarder = Forwarder(config, SystemClock())
+        await forwarder.start()
+        for seed in range(5):
+            assert (await post(forwarder, "old", seed))[1] == 200
+        change(store)
+        later = [await post(forwarder, "old", seed) for seed in range(10, 15)]
+        async with asyncio.timeout(2):
+            while (await get(forwarder, "/readyz")).status_code != 503:
+                await asyncio.sleep(0.02)
+        assert (await post(forwarder, "old", 20))[1] == 503
+        page = (await get(forwarder, "/api/status")).json()
+        assert "store.path" in page["problems"][0]["text"]
+        assert (await get(forwarder, "/metrics")).status_code == 200
+        await forwarder.stop(grace=0)
+    (line,) = [line for line in lines if line["action"] == "store_unready"]
+    assert line["log_level"] == "error"
+    assert f"{store} (store.path)" in line["reason"]
+    acknowledged = [uuid for uuid, status in later if status == 200]
+    if not store.parent.exists():
+        store.parent.mkdir()
+    try:
+        async with opened(store, sinks=("archive",)) as next_start:
+            held = await view(next_start, "archive").read(0, limit=99, max_bytes=10**9)
+    except StoreFormatError:  # it was truncated; the start refuses it
+        held = []
+    assert {*acknowledged} <= {one.event.uuid for one in held}

@@ -118,10 +118,16 @@ class OpenFiles:
             return _Change.GONE
         if now[:2] != before[:2]:
             return _Change.REPLACED
-        if now.size < before.size:
+        if now.size < before.size and not (path == self._path and self._was_vacuumed(now.size)):
             return _Change.TRUNCATED
         self._seen[path] = now
         return None
+
+    def _was_vacuumed(self, size: int) -> bool:
+        """Whether the store was made smaller by SQLite: then its header has as many pages as the file."""
+        header = os.pread(self._descriptor, 100, 0)
+        page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
+        return len(header) == 100 and page_size * pages == size
 
     def _error(self, path: Path, what: str) -> StoreMovedError:
         return StoreMovedError(

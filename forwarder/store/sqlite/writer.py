@@ -210,8 +210,8 @@ class Writer:
             else:
                 self._retry_individually(group, StoreError(f"the store refuses it: {error}"))
         except StoreMovedError as error:
-            self._abandon(error)
             self._complete([(pending, None, error) for pending in group], None)
+            self._abandon(error)
         except (OverflowError, UnicodeError) as error:  # a value that SQLite cannot hold
             self._retry_individually(group, StoreError(f"the store cannot hold the value: {error}"))
         except Exception as error:  # noqa: BLE001  # goes to the caller of this operation
@@ -237,9 +237,9 @@ class Writer:
 
     def _abandon(self, error: StoreMovedError) -> None:
         """Store nothing more until the files are put back, or until a restart."""
-        self._connection.abandon()
         self._set_not_ready(str(error), is_new=not self._moved)
         self._moved = True
+        self._connection.abandon()
 
     def _set_not_ready(self, reason: str, *, is_new: bool = False) -> None:
         if is_new or self.not_ready_reason is None:

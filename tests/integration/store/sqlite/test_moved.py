@@ -95,19 +95,15 @@ def make_unreadable(path: Path) -> None:
     path.chmod(0)
 
 
+NAMED_CHANGES = [remove_all, move_store, move_all, replace_by_copy, remove_wal_and_shm, move_directory]
 CHANGES = [
-    remove_all,
+    *NAMED_CHANGES,
     remove_store,
-    move_store,
-    move_all,
-    replace_by_copy,
     replace_wal_by_copy,
-    remove_wal_and_shm,
     remove_wal,
     remove_shm,
     truncate_store,
     shorten_store,
-    move_directory,
     remove_directory,
     another_directory,
 ]
@@ -333,3 +329,21 @@ async def test_every_file_of_a_running_store_is_known_to_be_one_by_any_name(path
         assert is_store_file(path, path.parent / "hard")
     assert not is_store_file(path, path.with_name("events.ndjson"))
     assert is_store_file(path, path.with_name("store.db-wal"))  # also while there is none
+
+
+_VACUUM = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('VACUUM'); db.close()"
+
+
+async def test_a_store_that_sqlite_made_smaller_is_still_the_same(path: Path) -> None:
+    async with opened(path, retention="1s") as store:
+        for _ in range(20):
+            await store.append(Batch([event(size=100_000)]), timeout=5)
+        await store._writer.submit(lambda tx: tx.db.execute("DELETE FROM events WHERE seq < 20"))
+        await until(lambda: path.with_name("store.db-wal").stat().st_size == 0)
+        before = path.stat().st_size
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", _VACUUM, str(path)], check=True)
+        await store.append(Batch([event()]), timeout=5)
+        await until(lambda: path.stat().st_size < before / 2)
+        await store.append(Batch([event()]), timeout=5)
+        await until(lambda: path.with_name("store.db-wal").stat().st_size == 0)
+        assert store.not_ready_reason is None
