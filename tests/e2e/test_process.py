@@ -220,6 +220,7 @@ async def test_every_log_line_is_one_json_object_with_a_stable_action(
     lines = [json.loads(line) for line in forwarder.log.read_text().splitlines()]
     assert [line["action"] for line in lines] == [
         "started",
+        "challenge",
         "hook_refused",
         "secret_refused",
         "stopping",
