@@ -7,7 +7,6 @@ connection in service is never evicted, so a complete POST is answered, however 
 """
 
 import asyncio
-import re
 import socket
 import ssl
 from enum import Enum
@@ -21,15 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from forwarder.http.connections import ConnectionLimiter
+from forwarder.http.head import has_host, without_upgrade
 
 _MAX_URL = 8192
+_MAX_HEADERS = 256  # a header of 5 bytes takes 100 in memory
 _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
 _TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end; what was written is with the kernel by then
 _CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
-_is_host = re.compile(
-    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Za-z:.%_~-]+\])(?::[0-9]*)?"  # RFC 9110, 7.2
-).fullmatch
 
 
 class Phase(Enum):
@@ -142,29 +140,25 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(status)
         elif completed != self._completed:
             self._received = 0  # most of `data` belonged to an earlier request
-        elif self._received > self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size:
-            self._refuse(431)  # an endless head or trailer, or chunks of nothing but extensions
+        elif self._is_overlong():
+            self._refuse(431)
+
+    def _is_overlong(self) -> bool:
+        """Whether an incomplete request has an endless head or trailer, or chunks of nothing but extensions."""
+        limit = self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size
+        return self._received > limit or len(self.headers or ()) > _MAX_HEADERS
 
     def _feed(self, data: bytes) -> None:
         while True:
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserUpgrade as upgrade:  # it would read no body; see `on_headers_complete`
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                data = without_upgrade(method, self.url, version, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
             else:
                 return
-
-    def _head_without_upgrade(self) -> bytes:
-        """Return the head that made the parser stop, without its wish for another protocol.
-
-        A server may ignore that wish (RFC 9110, 7.8), but the parser then reads no body.
-        """
-        version = self.parser.get_http_version().encode()
-        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
-        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
-        return b"\r\n".join([*lines, b"", b""])
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -190,9 +184,11 @@ class GuardedProtocol(HttpToolsProtocol):
         header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > _MAX_URL:
             self._error_status = 414
-        elif self._received > limit and len(self.url) + sum(header_sizes) > limit:
+        elif len(self.headers) > _MAX_HEADERS or (
+            self._received > limit and len(self.url) + sum(header_sizes) > limit
+        ):
             self._error_status = 431
-        elif not self._has_host():
+        elif not has_host(self.headers, self.parser.get_http_version()):
             self._error_status = 400
         elif len(self.pipeline) >= _MAX_PIPELINED:
             self._error_status = 400  # never sent: earlier requests are answered, then the connection ends
@@ -205,13 +201,6 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.expect_100_continue:
             # If refused early, the client may send the body or not: its next request could start anywhere.
             self.cycle.keep_alive = False
-
-    def _has_host(self) -> bool:
-        """Whether the request has one valid `Host`, which only HTTP/1.0 may leave out."""
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if not hosts:
-            return bool(self.parser.get_http_version() == "1.0")
-        return len(hosts) == 1 and _is_host(hosts[0].strip()) is not None
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -272,6 +261,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Answer an invalid or partial request, and close."""
+        if self.headers:
+            self.headers.clear()  # the connection may linger
         if self.transport.is_closing():
             return
         if self._unanswered:

@@ -167,6 +167,17 @@ async def test_headers_beyond_the_cap_are_431(where: str) -> None:
         assert (await served.post(envelope(event()))).status == 200
 
 
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\r\n"])
+async def test_many_small_headers_are_431_before_they_fill_the_memory(end: bytes) -> None:
+    many = b"\r\n".join(b"a:%d" % number for number in range(300))
+    async with listening() as served:
+        assert (await served.ask(b"POST /okta/events HTTP/1.1\r\nHost: x\r\n" + many + end)).status == 431
+        chunked = request("POST", PATH, {"Authorization": SECRET, "Transfer-Encoding": "chunked"})
+        assert (await served.ask(chunked + b"0\r\n" + many + b"\r\n")).status == 431  # in a trailer
+        few = {f"X-{number}": "y" for number in range(200)}
+        assert (await served.ask(post(envelope(event()), headers=few))).status == 200
+
+
 async def test_an_address_beyond_the_cap_is_414() -> None:
     async with listening() as served:
         assert (await served.ask(request("GET", "/" + "a" * 9000, {}))).status == 414
