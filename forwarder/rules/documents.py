@@ -13,6 +13,7 @@ from forwarder.core.errors import RuleFileError
 
 _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
+_MAX_YAML_VALUES = 100_000  # of one document, with what its anchors repeat
 _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for that
 
@@ -68,7 +69,6 @@ def yaml_documents(text: str) -> Iterator[Document]:
 def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) -> Document:
     try:
         value = decode(text)
-        _check_size(value)
     except (RecursionError, RuleFileError) as error:
         problem = str(error) if isinstance(error, RuleFileError) else "is nested too deeply"
     except json.JSONDecodeError as error:
@@ -83,7 +83,7 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
     return Document(text, line, problem=problem)
 
 
-def _check_size(value: Any) -> None:
+def _check_size(value: Any, most: int = _MAX_VALUES) -> None:
     """Refuse what is nested too deeply, or endless because of YAML's anchors."""
     found, count = [(value, 0)], 0
     while found:
@@ -91,8 +91,8 @@ def _check_size(value: Any) -> None:
         count += 1
         if depth > _MAX_DEPTH:
             raise RuleFileError("is nested too deeply")
-        if count > _MAX_VALUES:
-            raise RuleFileError(f"holds more than {_MAX_VALUES:,} values")
+        if count > most:
+            raise RuleFileError(f"holds more than {most:,} values")
         if isinstance(inner, dict):
             found += [(item, depth + 1) for item in inner.values()]
         elif isinstance(inner, list):
@@ -101,12 +101,16 @@ def _check_size(value: Any) -> None:
 
 def _toml(text: str) -> Any:
     _check_length(text)
-    return tomllib.loads(text)
+    found = tomllib.loads(text)
+    _check_size(found)
+    return found
 
 
 def _json(text: str) -> Any:
     # No rule needs the value of a number, and Python refuses an integer of many digits.
-    return json.loads(text, parse_int=float)
+    found = json.loads(text, parse_int=float)
+    _check_size(found)
+    return found
 
 
 def _yaml(text: str) -> Any:
@@ -120,6 +124,7 @@ def _yaml(text: str) -> Any:
         if depth > _MAX_DEPTH:
             raise RuleFileError("is nested too deeply")
     found = list(yaml.load_all(text, Loader=_Loader))  # a SafeLoader
+    _check_size(found, _MAX_YAML_VALUES)
     return found[0] if len(found) == 1 else found
 
 

@@ -35,7 +35,7 @@ def test_a_wildcard_of_many_stars_is_matched_at_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(a+)+!", "(.*)*" * 20 + "!", ".*a" * 30 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!", "(((a?){99}){99}){99}!"]
+    "text", ["(a+)+!", "(.*)*" * 8 + "!", ".*a" * 20 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!", "(((a?){99}){99}){99}!"]
 )  # fmt: skip
 def test_an_evil_regular_expression_is_matched_at_once(text: str, tmp_path: Path) -> None:
     with at_once():

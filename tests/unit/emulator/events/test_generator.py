@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,13 +30,20 @@ def generator(seed: int = 7, **shares: Any) -> Generator:
 
 
 @cache
-def sample(count: int = 1500, **shares: float) -> list[GeneratedEvent]:
+def sample(count: int = 6000, **shares: float) -> list[GeneratedEvent]:
     made = generator(7, **shares)
     return [made.event(made.event_type(), NOW) for _ in range(count)]
 
 
+@cache
+def hooks(count: int = 1500, **shares: float) -> list[dict[str, Any]]:
+    """The first events of the sample in the hook's shape, decoded once for all tests: change none of them."""
+    events = sample(count, **shares) if shares else sample()
+    return [msgspec.json.decode(event.hook) for event in events[:count]]
+
+
 def both(event: GeneratedEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-    return json.loads(event.hook), json.loads(event.log)
+    return msgspec.json.decode(event.hook), msgspec.json.decode(event.log)
 
 
 def known(value: Any) -> Any:
@@ -89,7 +97,7 @@ def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(
 
 
 def test_a_hook_event_has_no_nulls_but_in_change_details_and_a_log_event_spells_them_out() -> None:
-    for event in sample():
+    for event in sample()[:1500]:
         hook, log = both(event)
         for target in hook.get("target", ()):
             target.pop("changeDetails", None)
@@ -107,7 +115,7 @@ def test_the_uuid_is_of_version_1_and_holds_the_time_of_the_event(published: Mic
 
 
 def test_no_two_events_share_a_uuid() -> None:
-    events = sample(5000)
+    events = sample()
     assert len({event.uuid for event in events}) == len(events)
 
 
@@ -119,7 +127,7 @@ def test_an_event_names_the_hooks_that_should_deliver_it() -> None:
 
 
 def test_common_types_are_frequent_and_rare_ones_occur() -> None:
-    seen = Counter(event.event_type for event in sample(6000))
+    seen = Counter(event.event_type for event in sample())
     assert seen["user.authentication.sso"] > 600
     assert seen["user.authentication.sso"] > seen["user.account.lock"] > 0
     assert len(seen) > 150
@@ -133,8 +141,7 @@ def test_log_only_share_is_the_share_of_types_that_hooks_cannot_carry() -> None:
 
 def test_only_addresses_for_documentation_occur_of_both_kinds() -> None:
     kinds = set()
-    for event in sample():
-        hook, _ = both(event)
+    for hook in hooks():
         for hop in hook["client"]["ipChain"]:
             address = ipaddress.ip_address(hop["ip"])
             assert any(address in network for network in DOCUMENTATION)
@@ -145,7 +152,7 @@ def test_only_addresses_for_documentation_occur_of_both_kinds() -> None:
 
 
 def test_a_job_has_the_system_as_actor_and_almost_no_client() -> None:
-    jobs = [hook for hook, _ in map(both, sample()) if hook["transaction"]["type"] == "JOB"]
+    jobs = [hook for hook in hooks() if hook["transaction"]["type"] == "JOB"]
     assert jobs
     for job in jobs:
         assert job["actor"]["type"] == "SystemPrincipal"
@@ -172,9 +179,9 @@ def test_what_an_admin_changed_keeps_its_nulls_in_both_shapes() -> None:
 
 
 def test_a_failure_has_a_reason() -> None:
-    failed = [hook for hook, _ in map(both, sample()) if hook["outcome"]["result"] == "FAILURE"]
+    failed = [hook for hook in hooks() if hook["outcome"]["result"] == "FAILURE"]
     assert {"INVALID_CREDENTIALS", "LOCKED_OUT"} <= {hook["outcome"].get("reason") for hook in failed}
-    succeeded = [hook for hook, _ in map(both, sample()) if hook["outcome"]["result"] == "SUCCESS"]
+    succeeded = [hook for hook in hooks() if hook["outcome"]["result"] == "SUCCESS"]
     assert all("reason" not in hook["outcome"] for hook in succeeded)
 
 
@@ -189,16 +196,14 @@ def test_the_risk_of_a_sign_in_is_in_oktas_string_formats() -> None:
 
 
 def test_there_are_no_edge_cases_by_default() -> None:
-    for event in sample():
-        hook, _ = both(event)
+    for hook in hooks():
         assert hook["version"] == "0"
         assert len(hook["published"]) == len("2026-01-01T00:00:00.000Z")
         assert hook["displayMessage"]
 
 
 def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
-    for event in sample(edge_case_share=1.0, odd_types=False):
-        hook, _ = both(event)
+    for hook in hooks(500, edge_case_share=1.0, odd_types=False):
         assert isinstance(hook["version"], str)
         place = hook["client"].get("geographicalContext") or {}
         assert not isinstance(place.get("postalCode"), int)
@@ -206,7 +211,7 @@ def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
 
 
 def test_every_edge_case_occurs() -> None:
-    bodies = [hook for hook, _ in map(both, sample(edge_case_share=1.0))]
+    bodies = hooks(500, edge_case_share=1.0)
     seen = {
         "microseconds": any(len(body["published"]) == 27 for body in bodies),
         "no address": any(body["client"].get("ipAddress") == "unknown" for body in bodies),
