@@ -18,7 +18,7 @@ _LANGUAGES: dict[str, Callable[[str], list[Condition]]] = {
     "eql": read_eql,
     "esql": lambda query: [read_esql(query)],
 }
-_WITHOUT_QUERY = {"machine_learning"}
+_WITHOUT_QUERY = ("machine_learning",)
 _SQL = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(?:select|with)\b", re.IGNORECASE | re.DOTALL)
 _PRODUCT = ("integration", "index", "tags")
 _WRAPPERS = ("rule", "hunt", "attributes", "params")
