@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+_LINK = "it is a link to another file, or not a file; remove it"
+
 
 def lock_file(path: Path, mode: int = 0o600) -> int | None:
     """Create `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
@@ -17,7 +19,14 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
     Raises:
         OSError: the file cannot be created, opened or locked; or it is a link, which may lead to any file.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    try:
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode
+        )
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.EMLINK, _LINK) from None
+        raise
     try:
         _refuse_link(os.fstat(descriptor))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,7 +40,7 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
 
 def _refuse_link(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise OSError(errno.EMLINK, "it is a link to another file, or not a file; remove it")
+        raise OSError(errno.EMLINK, _LINK)
 
 
 def sync_directory(directory: Path) -> None:

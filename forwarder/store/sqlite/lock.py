@@ -35,7 +35,7 @@ class FileLock:
                     )
                 time.sleep(_POLL_INTERVAL)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EMLINK):
+            if error.errno == errno.EMLINK:
                 raise StoreError(
                     f"the lock file {path} is a link to another file, or not a file; remove it"
                 ) from error

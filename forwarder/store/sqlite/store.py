@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Self
 
-from forwarder.core.errors import StoreError, StoreTimeoutError
+from forwarder import logs
+from forwarder.core.errors import StoreError, StoreFormatError, StoreTimeoutError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros
@@ -28,6 +29,8 @@ _MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long b
 _DEAD_LETTERS_AT_ONCE = 100  # likewise
 _REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
 _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the most that a timeout is late
+
+_logger = logs.get("store")
 
 
 class SqliteStore:
@@ -192,9 +195,22 @@ class SinkLog:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least."""
+        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least.
+
+        None if the dead letters are damaged: the log may be sound, and goes on being delivered.
+        """
         query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
-        return await self._reader.run(query)
+        try:
+            return await self._reader.run(query)
+        except StoreFormatError as error:
+            reason = str(error)
+        _logger.error(
+            "dead letters cannot be sent again; other events are delivered",
+            action="replay_failed",
+            sink=self._sink,
+            error=reason,
+        )
+        return []
 
     async def settle(self, settlement: Settlement) -> None:
         await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
