@@ -21,7 +21,8 @@ SWEEP_BATCH = 20
 """Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
 
 CLOSING_ROOM = 64
-"""Sockets beyond the hard limit: of connections that are evicted, or cannot be, because they are in service."""
+"""Sockets beyond the hard limit, or `max_connections` of them if that is less: of connections that are evicted, or cannot
+be because they are in service."""
 
 
 class Connection(Protocol):
@@ -67,8 +68,8 @@ class ConnectionLimiter:
 
     def has_room(self) -> bool:
         """Whether a connection may be accepted."""
-        limit = HARD_LIMIT_FACTOR * self.limits.max_connections + CLOSING_ROOM
-        return len(self.connections) + len(self.closing) < limit
+        most = self.limits.max_connections
+        return len(self.connections) + len(self.closing) < HARD_LIMIT_FACTOR * most + min(CLOSING_ROOM, most)
 
     def add(self, connection: Connection) -> None:
         """Track a new connection. Above the hard limit it evicts another one at once, never this one.

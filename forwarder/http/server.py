@@ -91,7 +91,7 @@ class Server:
     def reload(self, limits: ListenerLimits) -> None:
         """Take new limits, also for open connections."""
         files = raise_open_files_limit(HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES)
-        possible = max((files - min(_RESERVED_FILES, files // 2)) // HARD_LIMIT_FACTOR, 1)
+        possible = most_connections(files)
         if possible < limits.max_connections:
             self._logger.warning(
                 "the limit of open files allows fewer connections than `max_connections`",
@@ -149,6 +149,11 @@ class Server:
                 self._logger.exception(
                     "the sweep of connections failed; it goes on", action="connection_sweep_failed"
                 )
+
+
+def most_connections(files: int) -> int:
+    """Return how many connections one listener may have if the process may open so many files."""
+    return max((files - min(_RESERVED_FILES, files * 3 // 4)) // HARD_LIMIT_FACTOR, 1)
 
 
 def raise_open_files_limit(wanted: int) -> int:

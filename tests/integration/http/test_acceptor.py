@@ -14,6 +14,7 @@ import structlog
 
 from forwarder.clock import SystemClock
 from forwarder.http.connections import CLOSING_ROOM, HARD_LIMIT_FACTOR
+from forwarder.http.server import most_connections
 from forwarder.http.settings import TlsSettings, tls_context
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock, settle
@@ -85,7 +86,7 @@ async def test_half_tls_handshakes_are_counted_and_evicted_so_that_a_post_is_ans
         for number in range(5):
             assert await post_by_tls(served, trust, str(number)) == 200
             sockets = len(served.limiter.connections) + len(served.limiter.closing)
-            assert sockets <= HARD_LIMIT_FACTOR * 8 + CLOSING_ROOM
+            assert sockets <= HARD_LIMIT_FACTOR * 8 + min(CLOSING_ROOM, 8)
     assert len(store.events) == 5
     if first.startswith(b"GET"):
         assert "tls_handshake_failed" in actions(lines)
@@ -140,6 +141,13 @@ def open_files_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.parametrize("files", [256, 512, 1024, 2048, 4096])
+def test_two_listeners_leave_descriptors_for_the_store_and_the_sinks(files: int) -> None:
+    receiver, ops = (min(most, most_connections(files)) for most in (1000, 100))
+    sockets = sum(HARD_LIMIT_FACTOR * most + min(CLOSING_ROOM, most) for most in (receiver, ops))
+    assert files - sockets >= 64
+
+
 def lowest_free_descriptor() -> int:
     descriptor = os.dup(0)
     os.close(descriptor)
@@ -179,7 +187,7 @@ async def test_connections_wait_while_all_others_are_being_answered(lines: list[
     store = MemoryStore()
     store.stall()
     clock = ManualClock()
-    most = HARD_LIMIT_FACTOR * 8 + CLOSING_ROOM
+    most = HARD_LIMIT_FACTOR * 8 + min(CLOSING_ROOM, 8)
     async with listening(store, clock=clock, max_connections=8, commit_timeout="1m") as served:
         clients = []
         for number in range(most):
