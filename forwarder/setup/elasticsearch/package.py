@@ -1,7 +1,6 @@
 """Elastic's own Okta integration: if its assets are installed, its templates own the data stream."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -75,13 +74,26 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
     return lines
 
 
-@lru_cache(maxsize=4096)
 def patterns_overlap(one: str, other: str) -> bool:
-    """Whether some name matches both patterns, in which `*` stands for any characters."""
-    if not one or not other:
-        return not (one + other).strip("*")
-    if one[0] == "*":
-        return patterns_overlap(one[1:], other) or patterns_overlap(one, other[1:])
-    if other[0] == "*":
-        return patterns_overlap(one, other[1:]) or patterns_overlap(one[1:], other)
-    return one[0] == other[0] and patterns_overlap(one[1:], other[1:])
+    """Whether some name matches both patterns, in which `*` stands for any characters.
+
+    Walks the pairs of places that a name can reach in both, each once: a hostile pattern costs the product of the lengths.
+    """
+    places = [(0, 0)]
+    seen: set[tuple[int, int]] = set()
+    while places:
+        place = places.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        at, there = place
+        mine, theirs = one[at : at + 1], other[there : there + 1]
+        if not mine and not theirs:
+            return True
+        if mine == "*":
+            places += [(at + 1, there), *([(at, there + 1)] if theirs else [])]
+        elif theirs == "*":
+            places += [(at, there + 1), *([(at + 1, there)] if mine else [])]
+        elif mine == theirs:
+            places.append((at + 1, there + 1))
+    return False

@@ -57,3 +57,8 @@ def test_only_what_wins_or_ties_is_in_our_way() -> None:
     assert [name in lines[number] for number, name in enumerate(("tie", "winner", "okta-forwarder"))] == [
         True
     ] * 3
+
+
+def test_a_hostile_pattern_takes_no_time_and_no_recursion() -> None:
+    assert not patterns_overlap("*a" * 200 + "b", "a*" * 200 + "c")
+    assert patterns_overlap("*a" * 200, "a" * 1_200)
