@@ -23,7 +23,7 @@ def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
     return (parts.path or "/") + (f"?{joined}" if joined else "")
 
 
-_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*=\s*(?:"[^"]*"|[^",;]*))*)')
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[^\s=;,]+\s*=\s*(?:"[^"]*"|[^",;]*))*)')
 _REL = re.compile(r'(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))')
 
 
