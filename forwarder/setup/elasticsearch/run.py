@@ -45,12 +45,12 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
         SinkError: no response.
     """
     cluster = Cluster(api)
+    await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
     about = await cluster.get("/")
     report(
         "info",
         f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
     )
-    await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
     templates = await _templates(cluster)
     found = package(templates, target.data_stream)
     if found:

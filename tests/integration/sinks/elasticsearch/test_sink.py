@@ -117,12 +117,16 @@ async def test_a_path_before_the_api_is_kept(server: FakeElasticsearch) -> None:
 
 async def test_a_uuid_too_long_for_elasticsearch_gets_a_short_id(server: FakeElasticsearch) -> None:
     long = "u" * 600
-    outcome = await send_once(server, stored(1, uuid=long), stored(2))
+    body = stored(1).event.body.replace(b"uuid-1", long.encode())
+    event = StoredEvent(
+        1, msgspec.structs.replace(stored(1).event, uuid=long, body=body)
+    )  # stored by an older version
+    outcome = await send_once(server, event, stored(2))
     assert outcome.delivered == [1, 2]
     (first, second) = await server.received()
     assert (first.startswith("sha256-"), second) == (True, "uuid-2")
     assert server.data_streams["logs-okta.system-default"][first]["okta"]["uuid"] == long
-    again = await send_once(server, stored(1, uuid=long))
+    again = await send_once(server, event)
     assert (again.delivered, len(await server.received())) == ([1], 2)
 
 
