@@ -54,7 +54,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     FILE is a file or a folder; the suffix decides the format:
       .toml           Elastic's detection rules and hunts
       .json .ndjson   the same as JSON: one, a list, or what Kibana exports
-      .yml .yaml      Sigma rules
+      .yml .yaml      Sigma rules, and rules of Okta's catalogue of detections
       any other       a System Log filter on each line (eventType eq "user.session.start")
 
     Rules about other products than Okta, and in query languages that the command does not read, are left out and

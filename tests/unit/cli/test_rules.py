@@ -118,6 +118,43 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert told["summary"]["left_out"] == 2
 
 
+CHECKOUTS = {
+    "elastic/rules/windows/a.toml": '[rule]\nname = "a"\nindex = ["winlogbeat-*"]\nlanguage = "eql"\nquery = "x where (("\n',
+    "elastic/rules/okta/b.toml": '[rule]\nname = "b"\nindex = ["logs-okta*"]\nquery = "event.action: zone.create"\n',
+    "elastic/hunting/c.toml": '[hunt]\nname = "c"\nintegration = ["okta"]\nlanguage = ["SQL"]\nquery = ["SELECT 1"]\n',
+    "elastic/etc/schema.json": '{"properties": {"query": {"type": "string"}}}',
+    "elastic/hunting/c.md": "# c",
+    "sigma/windows/d.yml": "title: d\nlogsource: {product: windows}\ndetection: {condition: a near b}\n",
+    "sigma/okta/e.yml": "title: e\nlogsource: {service: okta}\ndetection: {s: {eventtype: zone.delete}, condition: s}\n",
+    "sigma/correlations/f.yml": "title: f\ncorrelation: {type: event_count, rules: [e], group-by: [user]}\n",
+    "okta/hunts/g.yml": "title: g\ndetection: {okta_systemlog: {OIE: 'eventType in [\"zone.update\"]'}}\n",
+    "okta/hunts/h.yml": "title: h\ndetection: {splunk: index=main eventType=zone.create}\n",
+    "okta/osquery/i.yml": "title: i\nauthor: i@okta.com\nquery: SELECT 1\n",
+    "panther/rules/j.yml": "AnalysisType: rule\nFilename: j.py\nLogTypes: [Okta.SystemLog]\n",
+    "panther/rules/j.py": "def rule(event):\n    return True\n",
+    "panther/queries/k.yml": "AnalysisType: scheduled_query\nQuery: SELECT * FROM okta\n",
+}  # fmt: skip
+
+
+def test_whole_checkouts_of_public_rules_exit_0_and_name_what_they_left_out(tmp_path: Path) -> None:
+    for name, text in CHECKOUTS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for folder in ("elastic", "sigma", "okta", "panther"):
+        assert run(tmp_path / folder).exit_code == 0, folder
+    result = run(tmp_path, "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["problems"]) == (0, [])
+    assert sorted(rule["name"] for rule in told["rules"]) == ["b", "e", "g"]
+    assert told["left_out"] == {
+        "other_product": 2,
+        "other_language": 5,
+        "reference": 1,
+        "no_rule": 1,
+        "other_format": 2,
+    }
+
+
 def test_a_name_of_the_old_events_api_is_told_with_its_type(tmp_path: Path) -> None:
     path = written(tmp_path / "rules.json", "event.action: (core.user_auth.login_failed or core.nothing)")
     output = run(path).output
