@@ -85,6 +85,8 @@ class DeliveryState:
         self._failed_in_a_row = 0  # requests since then
         self._probes_of_others = 0
         self._set_aside: set[int] = set()  # events that the log has named
+        self._window_events = WINDOW_BATCHES * settings.batch_events
+        self._window_bytes = WINDOW_BYTES * settings.batch_bytes
         self._size = AdaptiveBatchSize(settings.batch_events)
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
 
@@ -130,10 +132,9 @@ class DeliveryState:
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window
-        events = min(self._batch_events - len(batch), WINDOW_BATCHES * settings.batch_events - window.events)
+        events = min(self._batch_events - len(batch), self._window_events - window.events)
         size = min(
-            settings.batch_bytes - sum(pending.size for pending in batch),
-            WINDOW_BYTES * settings.batch_bytes - window.bytes,
+            settings.batch_bytes - sum(pending.size for pending in batch), self._window_bytes - window.bytes
         )
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
@@ -231,6 +232,8 @@ class DeliveryState:
             pending.failed_requests += 1
             pending.failed_after = self._accepted
             pending.lone_tries += fails_alone and _counts(result)
+        if was_suspect:
+            self._extend_window()
         now = self._clock.monotonic()
         if sink_failed:
             # Suspects take turns, so that each probe has others; the rest keeps its order.
@@ -270,6 +273,15 @@ class DeliveryState:
             (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
 
     # Events that spoil their requests
+
+    def _extend_window(self) -> None:
+        """Let more events be read, if suspects fill the window: only others that are accepted prove them."""
+        events, size = (
+            WINDOW_BATCHES * self._settings.batch_events,
+            WINDOW_BYTES * self._settings.batch_bytes,
+        )
+        self._window_events = min(2 * events, max(events, self._window.events + PROBE_EVENTS))
+        self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
         """Whether the failure of `batch` is its only event's: the sink accepted others since it failed before."""

@@ -17,7 +17,7 @@ from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 from tests.contract.sinks import SINKS, Factory, Running, stored_events
-from tests.fakes.peer import Fault
+from tests.fakes.peer import SPOILED, Fault
 from tests.fakes.store import MemoryStore
 
 pytestmark = [pytest.mark.parametrize("factory", SINKS), pytest.mark.timeout(120)]
@@ -67,6 +67,13 @@ class Pipe:
         """Wait until nothing waits for the sink any more."""
         await self.until(lambda: self.store.waiting(NAME) == 0)
 
+    async def all_but(self, spoiling: Collection[str], events: Sequence[Event]) -> None:
+        """Wait until the other side has each of `events` that is not `spoiling`."""
+        expected = {event.uuid for event in events} - set(spoiling)
+        async with asyncio.timeout(DEADLINE):
+            while not expected <= set(await self.running.peer.received()):
+                await asyncio.sleep(0.005)
+
     async def until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
             while not reached():
@@ -95,6 +102,7 @@ async def pipe(factory: Factory, tmp_path: Path) -> AsyncIterator[Pipe]:
             "backoff_base": "10ms",
             "backoff_cap": "20ms",
             "dead_letter_limit": 0,
+            "lone_tries": 2,
         }
     )
     with structlog.testing.capture_logs():
@@ -190,6 +198,38 @@ async def test_rejected_events_are_dead_letters_until_they_are_sent_again(pipe: 
         await pipe.drained()
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 30
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+async def test_events_that_spoil_their_requests_hold_up_no_other_and_become_dead_letters(
+    pipe: Pipe, fault: Fault
+) -> None:
+    events = await pipe.append(31)
+    spoiling = {events[4].uuid, events[20].uuid}
+    await pipe.fail(fault, spoiling)
+    async with pipe.worker():
+        await pipe.all_but(spoiling, events)
+        while pipe.store.waiting(NAME):  # others go on to arrive, which is what proves it
+            events += await pipe.append(1)
+            await pipe.all_but(spoiling, events)
+    assert pipe.dead == spoiling
+    await pipe.assert_all_accounted(events)
+
+
+@pytest.mark.parametrize("fault", SPOILED.values())
+async def test_in_an_outage_no_event_becomes_a_dead_letter(pipe: Pipe, fault: Fault) -> None:
+    events = await pipe.append(12)
+    await pipe.fail(fault)
+    async with pipe.worker() as worker:
+        await pipe.until(lambda: worker.health.attempt >= 2)
+        events += await pipe.append(12)
+        attempt = worker.health.attempt
+        await pipe.until(lambda: worker.health.attempt > attempt)
+        assert pipe.store.positions.get(NAME, 0) == 0
+        await pipe.running.peer.recover()
+        await pipe.drained()
+    await pipe.assert_all_accounted(events)
+    assert pipe.dead == set()
 
 
 async def test_a_worker_killed_in_the_middle_loses_nothing(pipe: Pipe) -> None:

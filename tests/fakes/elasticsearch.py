@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httptools
 
-from tests.fakes.peer import RETRY_AFTER, Fault
+from tests.fakes.peer import RETRY_AFTER, SPOILED, Fault
 
 _PRODUCT = {"X-elastic-product": "Elasticsearch"}
 
@@ -95,6 +95,7 @@ _FAULTS = {
     ),
     Fault.NOT_FOUND: Reply(404, "404 page not found"),
 }
+_SPOILED = {Fault.REFUSED: Reply(status=None), **_FAULTS}
 _FAULTY_ITEM = {Fault.REJECTED: MAPPING, Fault.THROTTLED_SOME: THROTTLED}
 
 
@@ -107,6 +108,7 @@ class FakeElasticsearch:
         replies: what to do with the next requests, before anything else; each is used once.
         always: what to do with every request.
         items: what to answer for the documents with these ids.
+        spoiled: what to do with a request that holds a document with one of these ids.
         failure_store: ids whose documents go to the failure store.
         templates: whether an index template matches, so that a write makes the data stream.
         pipelines: those that run on a document; None for a server that cannot tell.
@@ -123,6 +125,7 @@ class FakeElasticsearch:
         self.replies: deque[Reply] = deque()
         self.always: Reply | None = None
         self.items: dict[str, ItemError] = {}
+        self.spoiled: dict[str, Reply] = {}
         self.failure_store: set[str] = set()
         self.templates = True
         self.pipelines: list[str] | None = ["okta-forwarder"]
@@ -176,6 +179,8 @@ class FakeElasticsearch:
             await self.hang_up()
         elif fault is Fault.TOO_LARGE:
             self.largest_batch = 1
+        elif fault in SPOILED:
+            self.spoiled = dict.fromkeys(uuids, _SPOILED[SPOILED[fault]])
         elif fault in _FAULTY_ITEM:
             self.items.update(dict.fromkeys(uuids, _FAULTY_ITEM[fault]))
         else:
@@ -188,6 +193,7 @@ class FakeElasticsearch:
             await self.listen()
         self.always, self.largest_batch = None, None
         self.items.clear()
+        self.spoiled.clear()
 
     def joined(self, connection: "_Connection") -> None:
         self.connections += 1
@@ -209,7 +215,8 @@ class FakeElasticsearch:
         if len(request.body) > self.max_content_length:
             return Reply(413, "")
         if request.path.endswith("/_bulk"):
-            return self._bulk(request)
+            spoiled = (self.spoiled[id_] for id_, _ in request.documents if id_ in self.spoiled)
+            return next(spoiled, None) or self._bulk(request)
         return Reply(200, {"version": {"number": "9.4.3"}, "tagline": "You Know, for Search"})
 
     def _bulk(self, request: Request) -> Reply:

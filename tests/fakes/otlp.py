@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
 )
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from tests.fakes.peer import RETRY_AFTER, Fault
+from tests.fakes.peer import RETRY_AFTER, SPOILED, Fault
 
 _PROTOBUF = "application/x-protobuf"
 _TOO_LARGE = "grpc: received message larger than max (5000000 vs. 4194304)"
@@ -83,6 +83,7 @@ class Answer:
         wait: seconds that it asks to wait; None for not asking.
         refused: records that it does not take although it takes the request (partial_success).
         silent: there is no answer, and the connection stays open.
+        reset: HTTP only; the connection is reset instead.
         headers: HTTP only; added to the answer's.
         body: HTTP only; in place of the answer's own.
     """
@@ -93,12 +94,13 @@ class Answer:
     wait: float | None = None
     refused: int = 0
     silent: bool = False
+    reset: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
 
     @property
     def takes(self) -> bool:
-        return self.status == 200 and self.code is grpc.StatusCode.OK and not self.silent
+        return self.status == 200 and self.code is grpc.StatusCode.OK and not (self.silent or self.reset)
 
     @property
     def message(self) -> ExportLogsServiceResponse:
@@ -119,6 +121,7 @@ _FAULTS = {
     Fault.NOT_FOUND: Answer(404, grpc.StatusCode.UNIMPLEMENTED, "unknown service"),
 }
 _MALFORMED = Answer(400, grpc.StatusCode.INVALID_ARGUMENT, "a record cannot be read")
+_RESET = Answer(reset=True)
 _LARGE = Answer(413, grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_LARGE)
 
 
@@ -130,7 +133,8 @@ class _FakeOtlp(ABC):
         taken: the uids of the records that were taken, in order.
         answers: what to do with the next requests, before anything else; each is used once.
         always: what to do with every request.
-        poison: uids for which a request is malformed.
+        poison: uids that spoil each request with them.
+        spoiled: the answer to such a request.
         largest_batch: records of a request; more is refused as too large.
     """
 
@@ -142,6 +146,7 @@ class _FakeOtlp(ABC):
         self.answers: deque[Answer] = deque()
         self.always: Answer | None = None
         self.poison: set[str] = set()
+        self.spoiled = _MALFORMED
         self.largest_batch: int | None = None
         self.port = 0
 
@@ -172,7 +177,7 @@ class _FakeOtlp(ABC):
         elif self.always is not None:
             answer = self.always
         elif self.poison.intersection(request.uids):
-            answer = _MALFORMED
+            answer = self.spoiled
         elif self.largest_batch is not None and len(request.records) > self.largest_batch:
             answer = _LARGE
         else:
@@ -188,7 +193,9 @@ class _FakeOtlp(ABC):
         if fault is Fault.REFUSED:
             await self.hang_up()
         elif fault is Fault.REJECTED:
-            self.poison = set(uuids)
+            self.poison, self.spoiled = set(uuids), _MALFORMED
+        elif fault in SPOILED:
+            self.poison, self.spoiled = set(uuids), _FAULTS.get(SPOILED[fault], _RESET)
         elif fault is Fault.TOO_LARGE:
             self.largest_batch = 1
         else:
@@ -250,6 +257,9 @@ class FakeOtlpHttp(_FakeOtlp):
         plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
         path = first.split()[1]
         answer = self.answer(Request(path, headers, len(body), ExportLogsServiceRequest.FromString(plain)))
+        if answer.reset:
+            writer.transport.abort()
+            raise ConnectionResetError
         if answer.silent:
             await reader.read()  # until the other side hangs up
             raise ConnectionResetError
@@ -270,7 +280,7 @@ def _http(answer: Answer) -> bytes:
 class FakeOtlpGrpc(_FakeOtlp):
     """An OTLP server over gRPC."""
 
-    cannot = (Fault.THROTTLED_SOME, Fault.REDIRECT)
+    cannot = (Fault.THROTTLED_SOME, Fault.REDIRECT, Fault.SPOILED_RESET)
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         super().__init__()

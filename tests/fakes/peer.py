@@ -21,7 +21,20 @@ class Fault(Enum):
     FORBIDDEN = "every request is refused for its rights (403)"
     NOT_FOUND = "the target of the requests does not exist (404)"
     REJECTED = "the given events are rejected (400), the others are accepted"
+    SPOILED_SILENT = "a request with one of the given events is read and never answered"
+    SPOILED_RESET = "the connection of a request with one of the given events is reset"
+    SPOILED_ERROR = "a request with one of the given events fails on the server's side (503)"
+    SPOILED_FORBIDDEN = "a request with one of the given events is refused (403)"
     TOO_LARGE = "a request with more than one event is too large (413)"
+
+
+SPOILED = {
+    Fault.SPOILED_SILENT: Fault.SILENT,
+    Fault.SPOILED_RESET: Fault.REFUSED,
+    Fault.SPOILED_ERROR: Fault.SERVER_ERROR,
+    Fault.SPOILED_FORBIDDEN: Fault.FORBIDDEN,
+}
+"""How a request fails that one event spoils: as every request does in the fault that it is mapped to."""
 
 
 class Peer(Protocol):

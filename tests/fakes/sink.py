@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
-from tests.fakes.peer import RETRY_AFTER, Fault
+from tests.fakes.peer import RETRY_AFTER, SPOILED, Fault
 
 _WHOLE = {
     Fault.THROTTLED: BatchResult(reason=RetryReason.THROTTLED, wait=RETRY_AFTER, whole=True),
@@ -39,10 +39,14 @@ class MemorySink:
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         self.tries.append(len(batch))
         await asyncio.sleep(0)
-        if self._fault is Fault.SILENT:
+        fault = self._fault
+        if fault in SPOILED:
+            spoiled = any(stored.event.uuid in self._named for stored in batch)
+            fault = SPOILED[fault] if spoiled else None
+        if fault is Fault.SILENT:
             await asyncio.get_running_loop().create_future()
-        if self._fault in _WHOLE and not (self._fault is Fault.TOO_LARGE and len(batch) == 1):
-            return _with_retry(_WHOLE[self._fault], [stored.seq for stored in batch])
+        if fault in _WHOLE and not (fault is Fault.TOO_LARGE and len(batch) == 1):
+            return _with_retry(_WHOLE[fault], [stored.seq for stored in batch])
         named = [stored.seq for stored in batch if stored.event.uuid in self._named]
         taken = [stored for stored in batch if stored.event.uuid not in self._named]
         self._held.update(dict.fromkeys(stored.event.uuid for stored in taken))

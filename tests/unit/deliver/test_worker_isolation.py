@@ -315,6 +315,20 @@ async def test_a_dead_letter_that_fails_alone_again_is_a_dead_letter_again_and_h
     assert rig.store.delivered[SINK] == 27
 
 
+@silent_or_forbidden
+async def test_an_event_that_fails_alone_is_given_up_although_the_window_behind_it_is_full(
+    failure: BatchResult,
+) -> None:
+    rig, sink, _ = spoiled(failure, 1)
+    rig.settings = rig.settings.model_copy(update={"batch_events": 2, "lone_tries": 3})
+    await rig.append(200)
+    with structlog.testing.capture_logs():
+        async with running(rig.worker(sink, random=lambda: 0.5)):
+            for _ in range(5):
+                await rig.clock.advance(60)
+    assert (rig.position, rig.dead) == (200, [1])
+
+
 async def test_others_get_through_a_stream_in_which_every_fourth_event_spoils_its_request() -> None:
     rig, sink, worker = spoiled(FAILURES["reset"], *range(1, 200, 4), tries=4)
     with structlog.testing.capture_logs():
