@@ -14,7 +14,7 @@ from forwarder.rules.rule import Rule
 _MAX_SUGGESTIONS = 50
 """Per rule: each takes some milliseconds."""
 _MAX_NAME = 200
-_MAX_CHECKED = 500
+_MAX_CHECKED = 100
 """Names per condition: each is looked for in all of it."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
@@ -84,10 +84,15 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
     """Return the types that `condition` names and does not exclude: those that exist, and the texts of patterns that match
     no type."""
     patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
+    by_lower: dict[str, list[str]] = {}
+    for name in catalogue:
+        by_lower.setdefault(name.lower(), []).append(name)
     matched: set[str] = set()
     missing: set[str] = set()
     for pattern in patterns.values():
-        found = [name for name in catalogue if pattern.matches(name)]
+        # A rule may list thousands of names, and a name can match none but itself in another case.
+        candidates = by_lower.get(pattern.text.lower(), ()) if pattern.literal else catalogue
+        found = [name for name in candidates if pattern.matches(name)]
         matched.update(found)
         if not found and (len(missing) >= _MAX_CHECKED or not _excluded(condition, pattern)):
             missing.add(pattern.text)

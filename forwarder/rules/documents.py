@@ -13,7 +13,7 @@ from forwarder.core.errors import RuleFileError
 
 _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
-_MAX_YAML_VALUES = 100_000  # of one document, with what its anchors repeat
+_MAX_YAML_VALUES = 20_000  # of one document, with what its anchors repeat
 _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for that
 

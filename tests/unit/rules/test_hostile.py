@@ -90,6 +90,19 @@ def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
             read_kql("a " * 200_000)
 
 
+def test_a_long_list_of_types_is_judged_at_once(tmp_path: Path) -> None:
+    names = [*EVENT_TYPES, *(f"no.such.{n}" for n in range(5_000))]
+    detection = {"s": {"eventtype": names}, "condition": "s"}
+    (tmp_path / "a.yml").write_text(
+        json.dumps({"title": "t", "logsource": {"product": "okta"}, "detection": detection})
+    )
+    with at_once():
+        ((rule,), problems) = read(tmp_path / "a.yml")
+        needs = coverage(rule)
+    assert needs is not None
+    assert (problems, types(needs), len(needs.unknown)) == ([], set(EVENT_TYPES), 5_000)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
