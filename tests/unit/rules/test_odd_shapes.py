@@ -27,7 +27,7 @@ VALUES = st.recursive(
 DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6), min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(documents=DOCUMENTS, suffix=st.sampled_from([".yml", ".json", ".ndjson"]))
 def test_an_odd_document_is_read_left_out_or_a_problem(
     documents: list[object], suffix: str, tmp_path: Path
