@@ -39,7 +39,11 @@ SEMANTIC_NAMES = {
 out. Okta gives regions and countries by name, where OpenTelemetry's attributes want ISO codes."""
 
 _BODY = "okta.display_message"
+_ROOTS = {"okta", *(field.partition(".")[0] for field in SEMANTIC_NAMES)}
+"""Objects of a document that have an attribute; the others are not looked at."""
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
+_MOST_NAMES = 4_096  # some contain keys of the events, so there is no end of them
+_SCALARS = {str, bool, int, float}
 _MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 
@@ -68,7 +72,8 @@ def log_view(event: Event) -> LogView:
     """
     raw = decoded(event)
     try:
-        fields = _flat(mapped(raw, event, _OPTIONS))
+        made = mapped(raw, event, _OPTIONS)
+        fields = _flat({root: value for root, value in made.items() if root in _ROOTS})
     except RecursionError as error:
         raise UnmappableError("the event is nested too deeply") from error
     severity = text(raw.get("severity")) or ""
@@ -76,7 +81,7 @@ def log_view(event: Event) -> LogView:
         body=text(raw.get("displayMessage")) or event.event_type,
         severity_text=severity,
         severity_number=_SEVERITIES.get(severity.upper(), 0),
-        attributes={name: value for field, value in fields.items() if (name := attribute_name(field))},
+        attributes={name: value for field, value in fields.items() if (name := _names[field])},
     )
 
 
@@ -85,6 +90,19 @@ def attribute_name(field: str) -> str | None:
     if field == _BODY:
         return None
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
+
+
+class _Names(dict[str, str | None]):
+    """Results of `attribute_name`, which an event needs a hundred times."""
+
+    def __missing__(self, field: str) -> str | None:
+        name = attribute_name(field)
+        if len(self) < _MOST_NAMES:
+            self[field] = name
+        return name
+
+
+_names = _Names()
 
 
 def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
@@ -106,10 +124,14 @@ def _flatten(value: dict[str, Any], path: str, found: dict[str, AttributeValue])
 
 def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]) -> None:
     """A list of objects becomes one list for each of their fields, in step: "" where an object lacks it."""
-    if not all(type(item) is dict for item in values):
+    kinds = {*map(type, values)}
+    if kinds - {dict}:
         found[name] = _of_one_type(values)
         return
     rows = [_flat(item) for item in values]
+    if len(rows) == 1:  # as most are
+        found.update({f"{name}.{key}": _of_one_type([value]) for key, value in rows[0].items()})
+        return
     keys = dict.fromkeys(key for row in rows for key in row)
     if len(rows) * len(keys) > _MOST_CELLS:
         found[name] = encode(values)
@@ -119,7 +141,7 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
 
 
 def _of_one_type(values: list[Any]) -> AttributeValue:
-    kinds = {type(item) for item in values}
-    if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+    kinds = {*map(type, values)}
+    if len(kinds) == 1 and kinds <= _SCALARS:
         return values
     return [item if type(item) is str else encode(item) for item in values]

@@ -1,11 +1,10 @@
-"""OTLP over gRPC: the SDK's exporter with an interceptor that reads the response, which the exporter hides.
+"""OTLP over gRPC: the SDK's exporter with a stub of our own that reads the response, which the exporter hides.
 
 The exporter returns success or failure without a code, never reads partial_success, and retries by itself
-until its timeout. An interceptor is gRPC's own way to see each call. The only place to add one is the method
-in which the exporter creates its channel.
+until its timeout. The stub sees each call first, and sends the request as it is encoded already. The only place
+to put it is the method in which the exporter creates its channel.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,18 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no types
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RetryReason
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, Exporter, ExportResult
+from forwarder.sinks.otlp import advice
+from forwarder.sinks.otlp.exporter import (
+    NO_RESPONSE,
+    RESPONSE_LIMIT,
+    Exporter,
+    ExportResult,
+    decoded_response,
+)
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
@@ -30,22 +34,27 @@ _CHANNEL = (
     ("grpc.enable_retries", 0),  # the worker retries
     ("grpc.use_local_subchannel_pool", 1),  # a new channel does not inherit the old one's wait to connect
     ("grpc.primary_user_agent", _AGENT),
+    ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
 _NEVER = (grpc.StatusCode.OK,)
 """Codes that the exporter retries by itself: none that is an error. Empty would mean its default."""
 
+_METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+_OURS = "CLIENT: "
+"""How gRPC's text begins about a message that this side does not take. The server's own begin otherwise."""
+
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
-class GrpcExporter(Exporter, grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """The exporter over gRPC; it intercepts its own calls."""
+class GrpcExporter(Exporter):
+    """The exporter over gRPC."""
 
     def connect(self) -> LogRecordExporter:
         settings = self.settings
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"
         # Every argument is given and none is empty, because the SDK reads the environment for the others.
-        return _InterceptedExporter(
+        return _ExporterWithStub(
             self,
             endpoint=settings.url,
             insecure=not settings.uses_tls,
@@ -58,37 +67,61 @@ class GrpcExporter(Exporter, grpc.UnaryUnaryClientInterceptor):  # type: ignore[
             meter_provider=NoOpMeterProvider(),
         )
 
-    def intercept_unary_unary(
-        self, proceed: Callable[..., Any], details: grpc.ClientCallDetails, request: ExportLogsServiceRequest
-    ) -> grpc.Call:
-        """Make the call, record its response, and return it."""
-        self.result = NO_RESPONSE  # whatever happens from here on, a request was started
-        call = proceed(details, request)
-        self.result = self._read(call)
-        return call
+    def accepted(self, content: bytes) -> ExportResult:
+        """Return what a call means that ended with OK and `content`."""
+        message = decoded_response(content)
+        if message is None:
+            return ExportResult(outcomes.REFUSED, f"{self.settings.url}: not the response of an OTLP server")
+        partial = message.partial_success
+        refused = max(partial.rejected_log_records, 0)
+        return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
 
-    def _read(self, call: Any) -> ExportResult:
-        if call.code() is grpc.StatusCode.OK:
-            partial = call.result().partial_success
-            refused = max(partial.rejected_log_records, 0)
-            return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
+    def failed(self, call: Any) -> ExportResult:
+        """Return what a call means that ended with another status."""
         code, text = call.code().name, call.details() or ""
+        if text.startswith(_OURS):
+            detail = f"{self.settings.url}: not the response of an OTLP server: {text.removeprefix(_OURS)}"
+            return ExportResult(outcomes.REFUSED, detail, answered=False)
         verdict = outcomes.grpc_verdict(code, self.records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
-        return ExportResult(verdict, f"{code}: {text}" if text else code, _wait(call), answered=answered)
+        detail = f"{code}: {text}" if text else code
+        detail = advice.grpc_status(self.settings.url, detail, uses_tls=self.settings.uses_tls)
+        return ExportResult(verdict, detail, _wait(call), answered=answered)
 
 
-class _InterceptedExporter(OTLPLogExporter):
-    """The SDK's exporter with an interceptor on its channel."""
+class _Stub:
+    """In place of the generated stub: sends and returns bytes."""
 
-    def __init__(self, interceptor: grpc.UnaryUnaryClientInterceptor, **settings: Any) -> None:
-        self._interceptor = interceptor  # the base class creates its channel in its constructor
+    def __init__(self, channel: grpc.Channel, exporter: GrpcExporter) -> None:
+        self._exporter = exporter
+        self._call = channel.unary_unary(_METHOD)
+
+    def Export(self, request: object, metadata: Any, timeout: float) -> None:  # noqa: ARG002, N802  # the stub's
+        """Make the call with `Exporter.request`, and record its response.
+
+        Raises:
+            grpc.RpcError: the server did not accept it.
+        """
+        exporter = self._exporter
+        exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
+        try:
+            content = self._call(exporter.request, timeout=timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            exporter.result = exporter.failed(error)
+            raise
+        exporter.result = exporter.accepted(content)
+
+
+class _ExporterWithStub(OTLPLogExporter):
+    """The SDK's exporter with our stub on its channel."""
+
+    def __init__(self, owner: GrpcExporter, **settings: Any) -> None:
+        self._owner = owner  # the base class creates its channel in its constructor
         super().__init__(**settings)
 
     def _initialize_channel_and_stub(self) -> None:
         super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
-        channel = grpc.intercept_channel(self._channel, self._interceptor)
-        self._client = LogsServiceStub(channel)  # type: ignore[no-untyped-call,assignment]  # as above
+        self._client = _Stub(self._channel, self._owner)  # type: ignore[assignment]  # it takes the place of
 
 
 def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:

@@ -7,6 +7,7 @@ response first: it records what the response means, and raises an exception for 
 acceptance, which the exporter does not retry.
 """
 
+import json
 from typing import Any
 
 import requests
@@ -19,18 +20,28 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.sdk._logs.export import LogRecordExporter
+from urllib3.exceptions import HTTPError
 
+from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
-from forwarder.sinks.otlp.exporter import NO_RESPONSE, Exporter, ExportResult
-
-_BODY_LIMIT = 64 * 1024
-"""Bytes of a response that are read. A real one has a few hundred at most."""
-
-_CHUNK = 8 * 1024
+from forwarder.sinks.otlp import advice
+from forwarder.sinks.otlp.connection import AbortableAdapter
+from forwarder.sinks.otlp.exporter import (
+    NO_RESPONSE,
+    RESPONSE_LIMIT,
+    Exporter,
+    ExportResult,
+    decoded_response,
+)
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 
 class HttpExporter(Exporter):
     """The exporter over HTTP with protobuf."""
+
+    def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
+        super().__init__(settings, clock)
+        self.adapter = AbortableAdapter()
 
     def connect(self) -> LogRecordExporter:
         settings = self.settings
@@ -49,6 +60,9 @@ class HttpExporter(Exporter):
         session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
         return exporter
 
+    def abort(self) -> None:
+        self.adapter.abort()
+
 
 class _NotAcceptedError(Exception):
     """Stops the exporter. The reason is in `Exporter.result`."""
@@ -57,88 +71,115 @@ class _NotAcceptedError(Exception):
 class _Session(requests.Session):
     """Sends exactly what the settings say, and gives the response to `exporter`."""
 
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: HttpExporter) -> None:
         super().__init__()
         self._exporter = exporter
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
+        self.mount("http://", exporter.adapter)
+        self.mount("https://", exporter.adapter)
         self.headers.clear()
         self._gzip = exporter.settings.compression == "gzip"
         self._request_headers = {
             "user-agent": "okta-forwarder",
+            "accept-encoding": "identity",
             **{name: value.reveal() for name, value in exporter.settings.headers.items()},
             "content-type": "application/x-protobuf",
             **({"content-encoding": "gzip"} if self._gzip else {}),
         }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
-        """Send the exporter's request, without its headers, which include those of the environment.
+        """Send `Exporter.request` in place of the exporter's own, without its headers, which include those of
+        the environment.
 
         Raises:
             _NotAcceptedError: the server did not accept it.
         """
-        self._exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
-        body: bytes = options["data"]
+        exporter = self._exporter
+        exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
         try:
             response = super().request(
                 method,
                 url,
-                data=igzip.compress(body, 1) if self._gzip else body,
+                data=igzip.compress(exporter.request, 1) if self._gzip else exporter.request,
                 headers=self._request_headers,
                 timeout=options["timeout"],
                 allow_redirects=False,
                 stream=True,
             )
-            content = _body(response)
-        except OSError as error:  # requests' own errors are OSErrors
-            timed_out = isinstance(error, requests.Timeout)
+            # As it was sent: a few bytes of gzip, which was not asked for, can become gigabytes.
+            content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
+            response.close()
+        except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
+            causes = list(outcomes.error_chain(error))
+            timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
             verdict = outcomes.TIMEOUT if timed_out else outcomes.error_verdict(error)
-            self._exporter.result = ExportResult(verdict, _root_text(error), answered=False)
+            if verdict == outcomes.UNKNOWN:
+                verdict = outcomes.CONNECTION
+            detail = advice.no_response(exporter.settings.url, causes)
+            exporter.result = ExportResult(verdict, detail, answered=False)
             raise _NotAcceptedError from error
-        self._exporter.result = result = self._read(response, content)
+        exporter.result = result = self._read(response, content)
         if result.verdict != outcomes.DELIVERED:
             raise _NotAcceptedError
         return response
 
     def _read(self, response: requests.Response, content: bytes) -> ExportResult:
-        verdict = outcomes.request_verdict(response.status_code, self._exporter.records)
+        settings, status = self._exporter.settings, response.status_code
+        detail = _detail(response, content)
+        verdict = outcomes.request_verdict(status, self._exporter.records)
+        wait = outcomes.retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
+        if not settings.uses_tls and advice.is_plain_http_to_tls(status, content):
+            hint = "this port expects TLS; write `https://` in `endpoint`"
+            return ExportResult(outcomes.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")
+        if verdict.pause:
+            hint = advice.http_status(settings, status)
+            return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
         if verdict != outcomes.DELIVERED:
-            wait = outcomes.retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
-            return ExportResult(verdict, _detail(response, content), wait)
+            return ExportResult(verdict, detail, wait)
         message = _decode(response, content)
         if message is None:
             # A web server that answers 200 to everything would lose every event.
-            detail = f"not the response of an OTLP server: {_detail(response, content)}"
-            return ExportResult(outcomes.REFUSED, detail)
+            hint = advice.http_status(settings, status)
+            text = (
+                f"{advice.posted(settings.url)}: not the response of an OTLP server: {detail[:500]}; {hint}"
+            )
+            return ExportResult(outcomes.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
 
 
-def _root_text(error: BaseException) -> str:
-    """Return the text of the innermost cause: the libraries wrap it three times, in words for programmers."""
-    *_, root = outcomes.error_chain(error)
-    return str(root) or type(root).__name__
+def _kind(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _body(response: requests.Response) -> bytes:
-    content = b""
-    for chunk in response.iter_content(_CHUNK):
-        content += chunk
-        if len(content) > _BODY_LIMIT:
-            break
-    response.close()
-    return content
+def _is_readable(response: requests.Response, content: bytes) -> bool:
+    """Whether all of `content` was read, and it is not compressed."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    return len(content) <= RESPONSE_LIMIT and encoding in ("", "identity")
 
 
 def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
-    """Return the message of an OTLP server, which may be empty or JSON; None if it is something else."""
-    kind = response.headers.get("Content-Type", "")
-    if "html" in kind or (content and kind.startswith("text/")):
-        return None  # "It works!" can be decoded: as one field that the message does not have
+    """Return the message of an OTLP server, which may be empty or JSON; None if it is something else.
+
+    Servers of other kinds answer 200 too, often with JSON that says what is wrong.
+    """
+    kind = _kind(response)
+    if not content:
+        return None if "html" in kind else ExportLogsServiceResponse()
+    if not _is_readable(response, content):
+        return None
+    if kind in ("application/x-protobuf", "application/protobuf"):
+        return decoded_response(content)
+    if kind != "application/json":
+        return None
     try:
-        if "json" in kind and content:
-            return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)
-        return ExportLogsServiceResponse.FromString(content)
-    except (json_format.ParseError, DecodeError, ValueError, RecursionError):
+        written = json.loads(content)
+        if type(written) is not dict or (
+            written and not {"partialSuccess", "partial_success"} & written.keys()
+        ):
+            return None
+        return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, RecursionError):
         return None
 
 
@@ -147,11 +188,12 @@ def _detail(response: requests.Response, content: bytes) -> str:
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"
-    if "protobuf" in response.headers.get("Content-Type", ""):
+    text = ""
+    if "protobuf" in _kind(response):
         try:
             text = Status.FromString(content).message
         except DecodeError:
             text = ""
-    else:
+    elif _is_readable(response, content):
         text = content.decode(errors="replace")
     return f"{status}: {text.strip()}" if text.strip() else status

@@ -11,13 +11,14 @@
 | Resource               | `service.name` = `okta`, `okta.org.name` = the org's name in the configuration    |
 """
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+import msgspec
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
@@ -27,58 +28,103 @@ from forwarder.ecs.attributes import log_view
 UID = "log.record.uid"
 """OpenTelemetry's name of the attribute that identifies a record. A second copy has the same value."""
 
-_SCOPE = InstrumentationScope("okta-forwarder", version("okta-forwarder"))
-_INT64 = range(-(2**63), 2**63)
+_SCOPE = InstrumentationScope(name="okta-forwarder", version=version("okta-forwarder"))
 _MAX_NANOS = 2**64 - 1
 
 
-def record(event: Event) -> ReadableLogRecord:
-    """Convert an event to the record that the SDK's exporter takes. The exporter can encode all of it.
+class EncodedRecord(msgspec.Struct, frozen=True):
+    """A LogRecord in protobuf, and the org to whose resource it belongs."""
+
+    org: str
+    data: bytes
+
+
+def record(event: Event) -> EncodedRecord:
+    """Convert an event to a log record in protobuf. It is encoded here, so that each event yields to the loop,
+    and in place: the SDK's own records and encoder take three times as long.
 
     Raises:
         UnmappableError: a record cannot hold a value of the event; the text says which.
     """
     view = log_view(event)
-    attributes = {**view.attributes, UID: event.uuid}
-    # The SDK drops an attribute that it cannot encode, with only a log line, and drops the whole batch for
-    # anything else that it cannot encode. So each value is checked before it gets there.
-    for name, value in attributes.items():
-        if not name.isascii():
-            _check(name, name)
-        if type(value) is not str or not value.isascii():  # most are ASCII text
-            _check(name, value)
-    for name, text in (("body", view.body), ("severity", view.severity_text), ("type", event.event_type)):
-        _check(name, text)
-    return ReadableLogRecord(
-        LogRecord(
-            timestamp=_nanos(event.published),
-            observed_timestamp=_nanos(event.received_at),
-            severity_text=view.severity_text,
-            severity_number=SeverityNumber(view.severity_number),
-            body=view.body,
-            attributes=attributes,
-            event_name=event.event_type,
-        ),
-        # Not Resource.create, which adds OTEL_RESOURCE_ATTRIBUTES.
-        Resource({"service.name": "okta", "okta.org.name": event.org}),
-        _SCOPE,
+    message = LogRecord(
+        time_unix_nano=_nanos(event.published),
+        observed_time_unix_nano=_nanos(event.received_at),
+        severity_number=view.severity_number,  # type: ignore[arg-type]  # an open enum
     )
+    texts = {"type": event.event_type, "severity": view.severity_text, "body": view.body, UID: event.uuid}
+    name = ""
+    try:
+        for name, text in texts.items():  # noqa: B007  # the name is for the error
+            text.encode()
+        message.event_name = event.event_type
+        message.severity_text = view.severity_text
+        message.body.string_value = view.body
+        view.attributes[UID] = event.uuid
+        add = message.attributes.add
+        for name, value in view.attributes.items():
+            pair = add()
+            pair.key = name
+            _set(pair.value, value)
+    except UnicodeEncodeError:
+        raise UnmappableError(f"{name!a} contains half of a surrogate pair") from None
+    except ValueError:
+        raise UnmappableError(f"{name} is a number that needs more than 64 bits") from None
+    except TypeError as error:
+        raise UnmappableError(f"{name} is of a type that OTLP does not carry: {error}") from None
+    return EncodedRecord(event.org, message.SerializeToString())
 
 
-def _check(name: str, value: Any) -> None:
-    """Raise UnmappableError if OTLP cannot carry `value`."""
-    for item in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(item, str):
-            try:
-                item.encode()
-            except UnicodeEncodeError:
-                raise UnmappableError(f"{name!a} contains half of a surrogate pair") from None
-        elif isinstance(item, bool | float):
-            continue
-        elif not isinstance(item, int):
-            raise UnmappableError(f"{name} is of type {type(item).__name__}, which OTLP does not carry")
-        elif item not in _INT64:
-            raise UnmappableError(f"{name} is {item}, which needs more than 64 bits")
+def _set(target: AnyValue, value: Any) -> None:
+    kind = type(value)
+    if kind is str:
+        target.string_value = value
+    elif kind is list or kind is tuple:
+        add = target.array_value.values.add
+        for item in value:
+            _set(add(), item)
+    elif kind is bool:
+        target.bool_value = value
+    elif kind is int:
+        target.int_value = value
+    else:
+        target.double_value = value
+
+
+def request(records: Sequence[EncodedRecord]) -> bytes:
+    """Return an ExportLogsServiceRequest with `records`, in protobuf: a resource for each org.
+
+    The records are put into their fields as they are: three tags and lengths around bytes that are encoded once.
+    """
+    by_org: dict[str, list[bytes]] = {}
+    for made in records:
+        by_org.setdefault(made.org, []).append(made.data)
+    return b"".join(_resource_logs(org, encoded) for org, encoded in by_org.items())
+
+
+def _resource_logs(org: str, records: list[bytes]) -> bytes:
+    written = {"service.name": "okta", "okta.org.name": org}
+    attributes = [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in written.items()]
+    resource = ResourceLogs(resource=Resource(attributes=attributes)).SerializeToString()
+    scope = ScopeLogs(scope=_SCOPE).SerializeToString() + b"".join(
+        _field(_LOG_RECORDS, data) for data in records
+    )
+    return _field(_RESOURCE_LOGS, resource + _field(_SCOPE_LOGS, scope))
+
+
+_RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = b"\x0a", b"\x12", b"\x12"
+"""Tags of the fields ExportLogsServiceRequest.resource_logs, ResourceLogs.scope_logs, ScopeLogs.log_records."""
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    """Return a field of a message that is encoded already: its tag, its length as a varint, its bytes."""
+    size = bytearray()
+    rest = len(content)
+    while rest > 0x7F:  # seven bits of a byte
+        size.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    size.append(rest)
+    return tag + size + content
 
 
 def _nanos(at: Micros) -> int:

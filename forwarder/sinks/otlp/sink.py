@@ -7,12 +7,11 @@ A second copy of a record has the same `log.record.uid`, so readers of the logs 
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
-
-from opentelemetry.sdk._logs import ReadableLogRecord
 
 from forwarder import logs
 from forwarder.core.event import StoredEvent
@@ -21,7 +20,7 @@ from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.otlp.exporter import Exporter, ExportResult
-from forwarder.sinks.otlp.record import record
+from forwarder.sinks.otlp.record import EncodedRecord, record, request
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _T = TypeVar("_T")
@@ -33,6 +32,7 @@ class OtlpSink:
     def __init__(self, name: str, settings: OtlpSinkSettings, clock: Clock) -> None:
         self._name = name
         self._connect = _exporter_factory(settings, clock)
+        self._timeout = settings.delivery.timeout
         self._idle: list[Exporter] = []
         self._limited_logger = logs.RateLimitedLogger(logs.get("sinks"), clock, interval=60.0)
 
@@ -43,8 +43,8 @@ class OtlpSink:
         while self._idle:
             self._idle.pop().close()
 
-    async def _send_records(self, seqs: list[int], records: list[ReadableLogRecord]) -> BatchResult:
-        result = await self._export(records)
+    async def _send_records(self, seqs: list[int], records: list[EncodedRecord]) -> BatchResult:
+        result = await self._export(request(records), len(records))
         if result.verdict != outcomes.DELIVERED:
             return outcomes.batch_outcome(seqs, result.verdict, result.detail, result.wait)
         if result.refused >= len(seqs):
@@ -61,16 +61,18 @@ class OtlpSink:
         # The server does not say which records it refused, and OTLP forbids sending the batch again.
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
-    async def _export(self, records: Sequence[ReadableLogRecord]) -> ExportResult:
-        # The worker cancels a `send` after `delivery.timeout`; the exporter uses the same timeout, which ends
-        # the thread that then remains. An exporter belongs to one call at a time. It is used again only if
-        # the server answered: otherwise, also if this call is cancelled, its thread may still run, or its
-        # connection may be dead.
+    async def _export(self, encoded: bytes, records: int) -> ExportResult:
+        # An exporter belongs to one call at a time. It is used again only if the server answered: otherwise,
+        # also if this call is cancelled or out of time, closing it ends its thread.
         exporter = self._idle.pop() if self._idle else self._connect()
         answered = False
         try:
-            result = await _in_daemon_thread(lambda: exporter.export(records))
+            async with asyncio.timeout(self._timeout):
+                result = await _in_daemon_thread(lambda: exporter.export(encoded, records))
             answered = result.answered
+        except TimeoutError:
+            text = f"no whole response within {self._timeout:g} s"
+            result = ExportResult(outcomes.TIMEOUT, text, answered=False)
         except Exception as error:  # noqa: BLE001  # whatever a library raises, the events must be sent again
             text = f"{type(error).__name__}: {error}"
             result = ExportResult(outcomes.error_verdict(error), text, answered=False)
@@ -85,6 +87,8 @@ class OtlpSink:
 def _exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
     """Return what creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
     if settings.protocol == "grpc":
+        # Read when gRPC is loaded. Else it writes lines of its own to stderr, among ours.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
 
         return lambda: GrpcExporter(settings, clock)

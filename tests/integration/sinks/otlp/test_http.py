@@ -10,8 +10,6 @@ import grpc  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
-from forwarder.sinks.otlp.http import HttpExporter
-from forwarder.sinks.otlp.record import record
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.otlp.sink import OtlpSink
 from tests.certificates import Certificate
@@ -154,18 +152,6 @@ async def test_a_send_can_be_cancelled_during_a_response_that_never_ends() -> No
     enough.set()
     await ended.wait()
     dripping.close()
-
-
-async def test_a_record_that_cannot_be_encoded_is_found_by_halves(server: FakeOtlpHttp) -> None:
-    exporter = HttpExporter(OtlpSinkSettings(endpoint=server.url), ManualClock())
-    good, bad = (record(stored.event) for stored in stored_events(2))
-    bad.log_record.timestamp = -1
-    pair = await asyncio.to_thread(exporter.export, [good, bad])
-    alone = await asyncio.to_thread(exporter.export, [bad])
-    exporter.close()
-    assert (pair.verdict.split, pair.verdict.retry) == (True, RetryReason.UNKNOWN)
-    assert alone.verdict.reject is RejectReason.UNMAPPABLE
-    assert server.requests == []
 
 
 def _server_of(protocol: str, certificate: Certificate, *, mutual: bool) -> FakeOtlpHttp | FakeOtlpGrpc:

@@ -7,12 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
 from forwarder.core.time import to_micros
-from forwarder.sinks.otlp.record import UID, record
+from forwarder.ecs.attributes import log_view
+from forwarder.sinks.otlp.record import UID, record, request
 from tests.fakes.otlp import attributes
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
@@ -35,6 +37,10 @@ def event(body: bytes, uuid: str = "u-1", published: int = 1_767_268_800_000_000
     return Event("acme", uuid, "user.session.start", published, published + 1, Source.HOOK, "", body)
 
 
+def made(from_event: Event) -> LogRecord:
+    return LogRecord.FromString(record(from_event).data)
+
+
 @pytest.mark.parametrize(
     ("severity", "number", "text"),
     [
@@ -48,22 +54,19 @@ def event(body: bytes, uuid: str = "u-1", published: int = 1_767_268_800_000_000
     ],
 )
 def test_the_severity_comes_from_okta(severity: object, number: int, text: str | None) -> None:
-    made = record(event(msgspec.json.encode({"severity": severity}))).log_record
-    assert made.severity_number is not None
-    assert made.severity_number.value == number
-    assert text is None or made.severity_text == text
+    record = made(event(msgspec.json.encode({"severity": severity})))
+    assert record.severity_number == number
+    assert text is None or record.severity_text == text
 
 
 @pytest.mark.parametrize("message", [None, "", 7])
 def test_the_event_type_replaces_a_missing_message(message: object) -> None:
-    made = record(event(msgspec.json.encode({"displayMessage": message}))).log_record
-    assert made.body in ("user.session.start", "7")
+    record = made(event(msgspec.json.encode({"displayMessage": message})))
+    assert record.body.string_value in ("user.session.start", "7")
 
 
 def test_the_uid_comes_from_the_event_not_from_its_body() -> None:
-    made = record(event(b'{"uuid": "another"}', uuid="u-7")).log_record
-    assert made.attributes is not None
-    assert made.attributes[UID] == "u-7"
+    assert attributes(made(event(b'{"uuid": "another"}', uuid="u-7")))[UID] == "u-7"
 
 
 # How deep is too deep depends on the version of Python; the last one is for all.
@@ -84,8 +87,25 @@ def test_a_uuid_that_is_not_text_is_unmappable() -> None:
 
 @given(values=st.dictionaries(st.sampled_from(PLACES), JSON), published=st.datetimes())
 def test_every_value_of_okta_can_be_encoded(values: dict[str, object], published: datetime) -> None:
-    made = record(event(json.dumps(values).encode(), published=to_micros(published)))
-    encoded = encode_logs([made]).resource_logs[0].scope_logs[0].log_records[0]
-    assert made.log_record.attributes is not None
-    assert set(attributes(encoded)) == set(made.log_record.attributes)
-    assert attributes(encoded)[UID] == "u-1"
+    original = event(json.dumps(values).encode(), published=to_micros(published))
+    carried = attributes(made(original))
+    wanted = log_view(original).attributes
+    assert carried.keys() == wanted.keys() | {UID}
+    assert carried[UID] == "u-1"
+    for name, value in wanted.items():
+        assert name == UID or carried[name] == value
+
+
+def test_a_request_has_one_resource_for_each_org_and_keeps_the_order() -> None:
+    made = [
+        record(msgspec.structs.replace(event(b"{}", uuid=f"u-{number}"), org=org))
+        for number, org in enumerate(["acme", "other", "acme", "acme"])
+    ]
+    message = ExportLogsServiceRequest.FromString(request(made * 100))
+    found = {
+        resource.resource.attributes[1].value.string_value: [
+            attributes(each)[UID] for each in resource.scope_logs[0].log_records
+        ]
+        for resource in message.resource_logs
+    }
+    assert found == {"acme": ["u-0", "u-2", "u-3"] * 100, "other": ["u-1"] * 100}

@@ -1,0 +1,101 @@
+"""What the operator should do about a request that an OTLP server did not accept, in one sentence."""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from http.client import BadStatusLine
+from urllib.parse import urlsplit
+
+from urllib3.exceptions import ProtocolError
+
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+
+_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+_PATH = "/v1/logs"
+
+_CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
+_NO_TLS = "this port does not speak TLS; write `http://` in `endpoint`, or use the TLS port"
+_CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set `cert_file` and `key_file`"
+_NAME = "the host name cannot be resolved; check `endpoint`"
+_NOTHING = "nothing listens there; check `endpoint`, and that the server runs"
+
+_GRPC = (
+    ("certificate_verify_failed", _CA_FILE),
+    ("wrong_version_number", _NO_TLS),
+    ("tlsv1_alert_unknown_ca", _CLIENT_CERTIFICATE),
+    ("certificate_required", _CLIENT_CERTIFICATE),
+    (
+        "http1.x server",
+        "this port speaks HTTP/1.1; set `protocol: http/protobuf`, or use the gRPC port, often 4317",
+    ),
+    ("dns resolution failed", _NAME),
+    ("name resolution", _NAME),
+    ("connection refused", _NOTHING),
+)
+"""Signs in the details of a gRPC status."""
+
+
+def posted(url: str) -> str:
+    """Return `url` without what may be secret in it."""
+    return url.partition("?")[0]
+
+
+def no_response(url: str, causes: Sequence[BaseException]) -> str:
+    """Say why the HTTP server at `url` gave no response: `causes` is the chain of the exception."""
+    return f"{posted(url)}: {_reason(url, causes)}"
+
+
+def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
+    """Add to a gRPC status and its `text` what to do about it."""
+    lower = text.lower()
+    found = next((advice for sign, advice in _GRPC if sign in lower), "")
+    if not found and not uses_tls and "socket closed" in lower:
+        found = "if this port expects TLS, write `https://` in `endpoint`"
+    return f"{posted(url)}: {found} ({text})" if found else text
+
+
+def http_status(settings: OtlpSinkSettings, status: int) -> str:
+    """Say what to do about an HTTP `status` that no second try will change; empty if nothing is known."""
+    if status in (401, 403, 407):
+        return "check `headers`: the server refused what they say"
+    path = urlsplit(settings.url).path
+    if path.endswith(_PATH):
+        return "check `endpoint`"
+    base = posted(settings.url).rstrip("/")
+    return f"`endpoint` with a path is used as it is; OTLP servers usually take logs at {base}{_PATH}"
+
+
+def is_plain_http_to_tls(status: int, content: bytes) -> bool:
+    """Whether a TLS server said in plain HTTP that it wants TLS: to Go, nginx, Apache or Tomcat, a malformed request."""
+    text = content.lower()
+    return status == 400 and b"http" in text and (b"https" in text or b"tls" in text or b"ssl" in text)
+
+
+def _reason(url: str, causes: Sequence[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{_certificate(cause.verify_code)} (certificate verify failed: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            said = cause.reason or str(cause)
+            alert = "CERTIFICATE_REQUIRED" in said or "UNKNOWN_CA" in said or "BAD_CERTIFICATE" in said
+            return f"{_CLIENT_CERTIFICATE if alert else _NO_TLS} (TLS failed: {said})"
+        if isinstance(cause, socket.gaierror):
+            return f"{_NAME} ({cause.strerror})"
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{_NOTHING} (connection refused)"
+        if type(cause) is BadStatusLine:
+            return "this port does not answer in HTTP/1.1; if it is a gRPC port, set `protocol: grpc`"
+    root = causes[-1]
+    text = str(root) or type(root).__name__
+    if url.startswith("http:") and any(isinstance(cause, ProtocolError) for cause in causes):
+        return f"{text}; if this port expects TLS, write `https://` in `endpoint`"
+    return text
+
+
+def _certificate(code: int) -> str:
+    if code in _OTHER_NAMES:
+        return "its certificate is for another name; write a name that it has in `endpoint`"
+    if code in _OUTDATED:
+        return "its certificate is not valid now; renew it, or correct the clock"
+    return _CA_FILE
