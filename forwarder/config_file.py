@@ -22,10 +22,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: it cannot be read, or is not a YAML mapping.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a SafeLoader
+        tree = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         hint = "name another file with --config or FORWARDER_CONFIG"
         raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
+    except RecursionError:
+        raise SettingsError([f"{path}: is nested too deeply"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: {_one_line(error)}"]) from None
     if tree is None:
@@ -36,23 +38,39 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses a key that is written twice, where YAML would silently take the last one."""
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice, where YAML would silently take the last one; its errors have a place."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
+        """As in YAML's loader, which fails without a place for a date or a number that does not exist."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # an escape can be half a character
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _error(f"cannot be read: {error}", node) from None
+        return value
 
 
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+def _error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise _error("a key must be a text; put a value with `{` or `[` into quotes", key_node)
+        if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be there several times
+            continue
         key = loader.construct_object(key_node)
         if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is written twice", key_node.start_mark
-            )
+            raise _error(f"the key {key!r} is written twice", key_node)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def _one_line(error: Exception) -> str:

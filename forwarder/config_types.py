@@ -23,7 +23,7 @@ from pydantic_core import core_schema
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_QUANTITY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
+_QUANTITY = re.compile(r"^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]+)\s*$")
 
 # Not pydantic's ByteSize and timedelta: these accept a number without a unit, and their errors show no
 # example.
@@ -33,10 +33,15 @@ def _written(*examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": _QUANTITY.pattern, "examples": list(examples)})
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 def _bytes(value: Any) -> int:
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2].upper() not in _SIZES:
-        raise ValueError(f"{value!r} is not a size; write a number with a unit, as in 10MiB or 2GB")
+        raise ValueError(f"{_shown(value)} is not a size; write a number with a unit, as in 10MiB or 2GB")
     return int(float(match[1]) * _SIZES[match[2].upper()])
 
 
@@ -46,7 +51,7 @@ def _seconds(value: Any) -> float:
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2] not in _TIMES:
         raise ValueError(
-            f"{value!r} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
+            f"{_shown(value)} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
         )
     return float(match[1]) * _TIMES[match[2]]
 
@@ -58,13 +63,27 @@ Duration = Annotated[float, BeforeValidator(_seconds), _written("500ms", "2s", "
 """Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
 
 
+def split_url(url: str) -> SplitResult:
+    """Split a URL whose port is a number.
+
+    Raises:
+        ValueError: it is not one. The text does not show it, because it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # it is parsed here
+    except ValueError:
+        raise ValueError("is not a URL; write one like https://host:9200") from None
+    return parts
+
+
 def split_http_url(url: str, credentials: str) -> SplitResult:
     """Split the http or https URL of a server. `credentials` names the keys where credentials belong.
 
     Raises:
         ValueError: it is not one, or it has credentials, which would appear in logs, a query or a fragment.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"a URL appears in logs; remove the credentials, and write them as {credentials}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
@@ -80,6 +99,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_host(text: str) -> bool:
+    """Whether `text` is an IP address, an IPv6 one in brackets, or a name."""
+    if text.startswith("[") or re.fullmatch(r"[0-9.]+", text):
+        try:
+            address = ip_address(text.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return text.startswith("[") == (address.version == 6)
+    return re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})", text) is not None
 
 
 class Listen(str):
@@ -115,7 +145,7 @@ class Listen(str):
             ValueError: it is not one.
         """
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError(f"{value!r} is not an address; write host:port, as in 127.0.0.1:8080")
         return cls(value)
 
@@ -167,7 +197,9 @@ class Secret:
         if isinstance(written, str):
             if not written:
                 raise ValueError("the secret is empty")
-            return cls(written)
+            if re.fullmatch(r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", written):
+                raise ValueError("variables are not replaced in a text; write {env: NAME}")
+            return cls(_encodable(written))
         if (
             not isinstance(written, dict)
             or len(written) != 1
@@ -175,21 +207,10 @@ class Secret:
         ):
             raise ValueError("a secret is a string, {env: NAME} or {file: path}")
         kind, name = next(iter(written.items()))
-        if kind == "env":
-            value = os.environ.get(name)
-            if value is None:
-                raise ValueError(f"the environment has no variable {name}; set it or name another")
-        elif kind == "file":
-            try:
-                value = Path(name).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not text"
-                raise ValueError(f"the file {name} cannot be read: {reason}") from None
-        else:
-            raise ValueError("a secret is a string, {env: NAME} or {file: path}")
+        value = _read_source(kind, name)
         if not value:
             raise ValueError(f"{kind} {name} is empty")
-        return cls(value, written)
+        return cls(_encodable(value), written)
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -222,7 +243,39 @@ class Secret:
         return {"anyOf": [text, *named]}
 
 
-PathStr = Annotated[Path, PlainSerializer(str)]
+def _read_source(kind: str, name: str) -> str:
+    if kind == "env":
+        if name not in os.environ:
+            raise ValueError(f"the environment has no variable {name}; set it or name another")
+        return os.environ[name]
+    if kind != "file":
+        raise ValueError("a secret is a string, {env: NAME} or {file: path}")
+    try:
+        # Some editors begin a file with a byte order mark, which is not a part of the secret.
+        return Path(name).read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"the file {name} cannot be read: {reason}") from None
+
+
+def _encodable(secret: str) -> str:
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the secret has a character that cannot be sent") from None
+    return secret
+
+
+def _path(written: Any) -> Any:
+    if isinstance(written, str):
+        if not written.strip() or "\0" in written:
+            raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
+        if written.startswith("~"):
+            raise ValueError("`~` is not replaced; write the whole path")
+    return written
+
+
+PathStr = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
 
 
 class Section(BaseModel):

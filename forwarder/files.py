@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 _LINK = "it is a link to another file, or not a file; remove it"
@@ -41,6 +42,15 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
 def _refuse_link(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise OSError(errno.EMLINK, _LINK)
+
+
+def can_create_in(folder: Path) -> bool:
+    """Whether this user can create a file in `folder`. Permissions alone do not say it: a file system can be read-only."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # it has no name where the file system knows such files
+            return True
+    except OSError:
+        return False
 
 
 def sync_directory(directory: Path) -> None:

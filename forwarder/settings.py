@@ -13,16 +13,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
 from forwarder.config_problems import Describer
-from forwarder.config_types import Secret, Section
+from forwarder.config_types import Listen, Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import tls_context
+from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.settings import StoreSettings
+from forwarder.store.settings import StoreSettings, is_store_file, real_path
 
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
@@ -140,6 +141,8 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     """
     try:
         settings = Settings(**tree)
+    except UnicodeEncodeError:
+        raise SettingsError(["a FORWARDER__ variable holds bytes that are not text in UTF-8"]) from None
     except ValidationError as error:
         errors = error.errors(include_input=False)
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
@@ -175,6 +178,7 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     """Check what no section can see alone, and the certificates that the settings name."""
     if files:
         yield from _file_problems(settings)
+        yield from _rule_problems(settings.orgs)
     yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
@@ -182,12 +186,41 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     paths: dict[Path, str] = {}
     for name, sink in settings.sinks.items():
         if isinstance(sink, FileSinkSettings):
-            other = paths.setdefault(Path(sink.path).absolute(), name)
+            other = paths.setdefault(real_path(sink.path), name)
             if other != name:
                 yield f"sinks.{name}.path: sinks.{other} writes the same file; give each its own"
-    if settings.receiver.listen == settings.ops.listen and settings.ops.listen.port:
+            if is_store_file(settings.store.path, sink.path):
+                yield f"sinks.{name}.path: is a file of the store; name another file"
+            if real_path(sink.path) in _files_read(settings):
+                yield f"sinks.{name}.path: the configuration reads this file; name another one"
+    if _collide(settings.receiver.listen, settings.ops.listen):
         yield "ops.listen: the receiver listens there; give each its own port"
     yield from _org_problems(settings.orgs)
+
+
+def _files_read(settings: Settings) -> set[Path]:
+    """Return the secrets, certificates and rules that the settings name, by their real paths."""
+    files = [secret.file for secret in settings.secrets()]
+    if settings.receiver.tls:
+        files += [settings.receiver.tls.cert, settings.receiver.tls.key]
+    for sink in settings.sinks.values():
+        files += [getattr(sink, key, None) for key in ("ca_file", "cert_file", "key_file")]
+    for org in settings.orgs.values():
+        files += org.hook.rules if org.hook else ()
+    return {real_path(file) for file in files if file}
+
+
+def _collide(one: Listen, other: Listen) -> bool:
+    """Whether both cannot listen: the same port, and the same address or all addresses."""
+    if not one.port or one.port != other.port:
+        return False
+    return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
+
+
+def _rule_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
+    for name, org in orgs.items():
+        if org.hook and org.hook.rules:
+            yield from (f"orgs.{name}.hook.{problem}" for problem in desired_types(org.hook)[2])
 
 
 def _file_problems(settings: Settings) -> Iterator[str]:
@@ -206,5 +239,9 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
             yield f"orgs.{name}.url: is required for `api` and `hook`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
             yield f"orgs.{name}.secrets: at least one is required for a hook, or `api` to read the System Log"
+        if org.hook and not org.api:
+            yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
+        if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):
+            yield f"orgs.{name}.api.scopes: lacks {missing}, which `hook` needs; grant it to the app, and add it here"
         if not org.secrets and org.hook:
             yield f"orgs.{name}.secrets: at least one is required, because the org has a `hook`"

@@ -1,9 +1,9 @@
 """What an operator sets about every sink, whatever its kind."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from forwarder.config_types import Duration, Section, Size
 
@@ -31,7 +31,13 @@ class DeliverySettings(Section):
     backoff_base: Duration = Field(default="500ms", validate_default=True, gt=0)
     backoff_cap: Duration = Field(default="30s", validate_default=True, gt=0)
     lone_tries: int = Field(default=10, ge=0)
-    dead_letter_limit: int = Field(default=100, ge=0)
+    dead_letter_limit: int = Field(default=100, ge=0, le=1_000_000_000)
+
+    @model_validator(mode="after")
+    def _base_below_cap(self) -> Self:
+        if self.backoff_base > self.backoff_cap:
+            raise ValueError("`backoff_base` is longer than `backoff_cap`, the longest wait")
+        return self
 
 
 class SinkSettings(Section):

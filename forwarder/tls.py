@@ -2,6 +2,8 @@
 
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 
 
@@ -20,6 +22,17 @@ def file_problems(
         yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
 
 
+def expiry(path: Path) -> datetime | None:
+    """Return when the first certificate of a PEM file ends: that of the server or client; None if none can be read."""
+    x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
+    try:
+        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    end: datetime = certificates[0].not_valid_after_utc
+    return end
+
+
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
     try:
         if key:
@@ -29,6 +42,8 @@ def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = Non
             context.load_verify_locations(certificates)
     except ssl.SSLError:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
         return f"{key or certificates} cannot be used"
+    except FileNotFoundError:
+        return f"there is no file {key or certificates}"
     except OSError as error:
         return f"{key or certificates} cannot be read: {error.strerror}"
     return None

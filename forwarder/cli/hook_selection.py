@@ -13,7 +13,6 @@ from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError
 from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.hooks.desired import DesiredHook
-from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
 from forwarder.settings import OrgSettings
 
 
@@ -56,7 +55,7 @@ def load_desired_hook(
     Raises:
         SettingsError: it lacks what a command needs, or Okta would refuse the hook; every problem at once.
     """
-    from forwarder.okta.hooks.rule_types import read_rule_types
+    from forwarder.okta.hooks.rule_types import desired_types
 
     selection = _select(config, name, hook_id)
     problems = _missing(selection, hook=True)
@@ -64,7 +63,7 @@ def load_desired_hook(
     if settings is None:
         raise SettingsError(problems)
     path = f"orgs.{selection.name}.hook"
-    rules = read_rule_types(settings.rules)
+    rules, types, found = desired_types(settings)
     if rules.only_system_log:
         click.secho(
             f"{len(rules.only_system_log)} of the event types that your rules need are only in the System Log; "
@@ -72,12 +71,7 @@ def load_desired_hook(
             fg="yellow",
             err=True,
         )
-    types = resolve(settings.events, rules.by_hook)
-    problems += [f"{path}.rules: {problem}" for problem in rules.problems]
-    if not rules.problems or types:
-        problems += [
-            f"{path}.events: {problem}" for problem in event_type_problems(types, settings.filters or ())
-        ]
+    problems += [f"{path}.{problem}" for problem in found]
     if problems:
         raise SettingsError(problems)
     # The newest of several valid secrets is the last one: a rotation adds it there. The receiver ignores blanks around

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import count, echo
 from forwarder.core.errors import ForwarderError, SettingsError
 
 
@@ -52,12 +52,14 @@ def run(config: Path) -> None:
     Okta posts to `receiver.listen` (default 127.0.0.1:8080, path /okta/events); `ops.listen` (default
     127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.
     """
-    from forwarder import logs
+    from forwarder import config_check, logs
     from forwarder.process import run_until_signal
     from forwarder.settings import load
 
     settings = load(config)
     logs.setup(settings.log.level, json={"auto": None, "json": True, "text": False}[settings.log.format])
+    for warning in config_check.warnings(settings):
+        logs.get("config").warning(warning, action="config_warning")
     run_until_signal(settings, lambda: load(config))
 
 
@@ -66,21 +68,26 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration; print all problems at once and exit with 2 if there are any.
 
-    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets and certificates. Opens no connection
-    and no store.
+    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets, certificates and rules, and looks at the
+    folders. Warns about what works and is unwise. Opens no connection, and changes nothing.
     """
+    from forwarder import config_check
     from forwarder.core.event import Source
 
     settings = load_settings(config)
-    click.secho("The configuration is valid.", fg="green")
+    if problems := config_check.problems(settings):
+        raise SettingsError(problems)
+    echo("The configuration is valid.", fg="green")
+    for warning in config_check.warnings(settings):
+        echo(f"  warning: {warning}", fg="yellow", err=True)
     for name, org in settings.orgs.items():
         for source in org.sources:
-            hook = f"hook at {org.path}, {len(org.secrets)} valid secret(s) in {org.header}"
-            click.echo(f"  org {name}: " + (hook if source is Source.HOOK else f"System Log of {org.url}"))
+            hook = f"hook at {org.path}, {count(len(org.secrets), 'secret')} in {org.header}"
+            echo(f"  org {name}: " + (hook if source is Source.HOOK else f"System Log of {org.url}"))
     for name, sink in settings.sinks.items():
-        click.echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
-    click.echo(f"  store: {settings.store.path}")
-    click.echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
+        echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
+    echo(f"  store: {settings.store.path}")
+    echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
 
 
 def add_commands() -> None:

@@ -4,6 +4,7 @@ import ssl
 
 from pydantic import Field
 
+from forwarder import tls
 from forwarder.config_types import Duration, PathStr, Section, Size
 from forwarder.core.errors import SettingsError
 
@@ -34,7 +35,7 @@ class ListenerLimits(Section):
         grace: how long requests in progress may take when the forwarder stops.
     """
 
-    max_connections: int = Field(default=1000, ge=8)
+    max_connections: int = Field(default=1000, ge=8, le=1_000_000)
     header_timeout: Duration = Field(default="5s", validate_default=True, gt=0)
     body_timeout: Duration = Field(default="10s", validate_default=True, gt=0)
     keep_alive: Duration = Field(default="30s", validate_default=True, gt=0)
@@ -51,16 +52,9 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        # Without a password, OpenSSL would ask the terminal for one and hang there.
-        context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
-    except FileNotFoundError:
-        name, path = ("key", settings.key) if settings.cert.exists() else ("cert", settings.cert)
-        problem = f"receiver.tls.{name}: there is no file {path}; give the path of a PEM file"
-        raise SettingsError([problem]) from None
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror or type(error).__name__
-        hint = "give a PEM certificate and its own key, unencrypted and readable"
-        problem = f"receiver.tls: {settings.cert} and {settings.key} cannot be used: {reason}; {hint}"
-        raise SettingsError([problem]) from None
+    for key, problem in tls.file_problems(None, settings.cert, settings.key):
+        name = key.removesuffix("_file")
+        raise SettingsError([f"receiver.tls.{name}: {problem.replace('`cert_file`', '`cert`')}"])
+    # Without a password, OpenSSL would ask the terminal for one and hang there.
+    context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
     return context

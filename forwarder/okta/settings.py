@@ -1,8 +1,9 @@
 """What the operator sets for Okta's API: credentials, the event hook, and how the System Log is polled."""
 
+import difflib
 import re
+from importlib import import_module
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -13,8 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback
+from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_url
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
+
+_SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
+"""All that the forwarder calls."""
 
 
 def org_origin(url: str) -> str:
@@ -23,9 +27,11 @@ def org_origin(url: str) -> str:
     Raises:
         ValueError: credentials must not be sent there.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     host = parts.hostname or ""
-    if not host or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
+    if parts.username is not None:
+        raise ValueError("has a user or a password; write credentials under `api`")
+    if not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is not an org's address; write it as in https://acme.okta.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError(f"{url!r} must begin with https://, because credentials are sent there")
@@ -61,8 +67,13 @@ class ApiSettings(Section):
     client_id: str | None = None
     private_key: Secret | None = None
     key_id: str | None = None
-    scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
+    scopes: tuple[str, ...] = _SCOPES
     dpop: bool = True
+
+    @property
+    def scopes_missing_for_hook(self) -> str:
+        """The scopes that a hook needs and that are not requested; empty if there are none."""
+        return " and ".join(scope for scope in _SCOPES if scope not in self.scopes)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -78,14 +89,42 @@ class ApiSettings(Section):
             raise ValueError(
                 "`private_key` is neither PEM nor JWK; PEM begins with -----BEGIN PRIVATE KEY-----"
             )
-        if self.private_key and not self.scopes:
-            raise ValueError("`scopes` is empty, but a service app needs at least one")
+        if self.private_key:
+            _check_private_key(self.private_key.reveal())
+            _check_scopes(self.scopes)
         return self
+
+
+def _check_private_key(text: str) -> None:
+    """Refuse what the official SDK cannot sign with. The text of the error has nothing of the key."""
+    primitives = "cryptography.hazmat.primitives"  # imported only for a service app
+    rsa, pem = import_module(f"{primitives}.asymmetric.rsa"), import_module(f"{primitives}.serialization")
+    try:
+        key = import_module("jwt").PyJWK.from_json(text).key if text.lstrip().startswith("{") else None
+        key = key or pem.load_pem_private_key(text.strip().encode(), password=None)
+    except Exception:  # noqa: BLE001  # two libraries read it, each with its own errors; some show the key
+        key = None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError(  # noqa: TRY004  # pydantic reports only this one
+            "`private_key` is not an RSA private key without a password; create one under Applications > (the app) >"
+            " General > Client Credentials"
+        )
+
+
+def _check_scopes(scopes: tuple[str, ...]) -> None:
+    if not scopes:
+        raise ValueError("`scopes` is empty, but a service app needs at least one")
+    for scope in scopes:
+        near = difflib.get_close_matches(scope, _SCOPES, n=1, cutoff=0.85)
+        if scope not in _SCOPES and near:
+            raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
+    if "okta.logs.read" not in scopes:
+        raise ValueError("`scopes` lacks okta.logs.read, without which the System Log cannot be read")
 
 
 def _uri(written: str) -> str:
     """Check a hook's URI. Okta accepts https only; plain http is for a receiver on this machine, as in the demo."""
-    parts = urlsplit(written)  # raises ValueError itself for text that it cannot split
+    parts = split_url(written)
     if not parts.hostname or parts.port == 0 or any(char.isspace() for char in written):
         raise ValueError("is not an address; write one as in https://hooks.example.com/okta/events")
     if parts.username is not None or parts.fragment:

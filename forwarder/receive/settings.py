@@ -33,7 +33,7 @@ class ReceiverSettings(ListenerLimits):
 
 
 def _validate_path(value: str) -> str:
-    if not _PATH.fullmatch(value):
+    if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
         raise ValueError("must begin with `/` and hold only what a URL's path may, as in /okta/events")
     return value
 

@@ -1,6 +1,7 @@
 """What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from forwarder.core.ports import Clock, EventLog, EventStore, Start
@@ -10,6 +11,7 @@ from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 
@@ -116,3 +118,12 @@ async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) ->
 def open_commands(settings: StoreSettings, clock: Clock) -> StoreCommands:
     """Return an operator's commands on the configured store."""
     return SqliteCommands(settings, clock)
+
+
+def check_path(path: Path) -> None:
+    """Check, without changing anything, what opening the store at `path` would refuse at once.
+
+    Raises:
+        StoreError: its folder is missing or not writable, or there is something else in its place.
+    """
+    schema.check_path(path)

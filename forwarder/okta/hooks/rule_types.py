@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
+from forwarder.okta.settings import HookSettings
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
 from forwarder.rules.rule import Problem, Rule
@@ -22,6 +24,19 @@ class RuleTypes(msgspec.Struct, frozen=True):
     by_hook: frozenset[str]
     only_system_log: frozenset[str]
     problems: Sequence[str]
+
+
+def desired_types(hook: HookSettings) -> tuple[RuleTypes, frozenset[str], list[str]]:
+    """Return what the hook's rules need, the event types that it should have, and the problems, each with its key.
+
+    Reads the files of `rules`.
+    """
+    rules = read_rule_types(hook.rules)
+    types = resolve(hook.events, rules.by_hook)
+    problems = [f"rules: {problem}" for problem in rules.problems]
+    if not rules.problems or types:
+        problems += [f"events: {problem}" for problem in event_type_problems(types, hook.filters or ())]
+    return rules, types, problems
 
 
 def read_rule_types(paths: Sequence[Path]) -> RuleTypes:

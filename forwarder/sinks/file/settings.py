@@ -26,4 +26,4 @@ class FileSinkSettings(SinkSettings):
     format: Literal["ecs", "raw"] = "ecs"
     rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
     rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)
-    max_files: int | None = Field(default=None, ge=0)
+    max_files: int | None = Field(default=None, ge=0, le=1_000_000)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.files import sync_directory
+from forwarder.files import can_create_in, sync_directory
 from forwarder.store.settings import real_path
 from forwarder.store.sqlite.open_files import OpenFiles
 
@@ -239,6 +239,23 @@ def _check(path: Path, newest: int) -> None:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
                 raise
             raise StoreFormatError(f"the store {path} is damaged: {error}. {_UNCHANGED}") from error
+
+
+def check_path(path: Path) -> None:
+    """Check, without changing anything, what opening the store at `path` would refuse at once.
+
+    Raises:
+        StoreError: its folder is missing or not writable, or there is something else in its place.
+    """
+    folder = real_path(path).parent
+    if not folder.is_dir():
+        raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")
+    if not can_create_in(folder):
+        raise StoreError(
+            f"this user cannot write to the folder {folder}; let the forwarder's user write to it"
+        )
+    if os.path.lexists(path):
+        _check_header(path, version_of(STEPS))
 
 
 def _check_header(path: Path, newest: int) -> None:

@@ -198,7 +198,7 @@ async def test_all_that_okta_would_refuse_is_told_at_once_before_anything_is_sen
     assert "hooks do not carry zone.create, only the System Log does" in output
     assert "no event type no.such.type" in output
     code, output = await there.run("sync", drop=("api",))
-    assert (code, "orgs.acme.api: is needed here" in output) == (2, True), output
+    assert (code, "orgs.acme.api: is required for `hook`" in output) == (2, True), output
     assert there.receiver.calls == []
 
 

@@ -42,7 +42,7 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"uri": "hooks.example.com/x"}, "is not an address"),
         ({"uri": "https:///x"}, "is not an address"),
         ({"uri": "https://hooks.example.com/a b"}, "is not an address"),
-        ({"uri": "https://hooks.example.com:99999/x"}, "Port out of range"),
+        ({"uri": "https://hooks.example.com:99999/x"}, "is not a URL"),
         ({"uri": "https://user@hooks.example.com/x"}, "neither a user nor a fragment"),
         ({"uri": "https://hooks.example.com/x#y"}, "neither a user nor a fragment"),
         ({"events": "everything"}, "must be all-eligible, security, rules, or a list"),

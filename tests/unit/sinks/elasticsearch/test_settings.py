@@ -18,7 +18,7 @@ PASSWORD = "correct horse battery staple"
         ({"hosts": ["es.internal:9200"]}, "write one like https://host:9200"),
         ({"hosts": ["ftp://es:9200"]}, "is not a URL"),
         ({"hosts": ["https://"]}, "is not a URL"),
-        ({"hosts": ["https://es:99999"]}, "Port out of range"),
+        ({"hosts": ["https://es:99999"]}, "is not a URL"),
         ({"hosts": ["https://es/?pretty"]}, "may have only scheme"),
         ({"hosts": ["https://elastic:topsecret@es:9200"]}, "write them as `basic_auth` or `api_key`"),
         ({"hosts": ["ftp://elastic:topsecret@es:9200"]}, "write them as `basic_auth` or `api_key`"),

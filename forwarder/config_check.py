@@ -1,0 +1,189 @@
+"""What a configuration meets on this machine: what would keep the forwarder from starting, and what is unwise.
+
+Opens no connection and changes nothing.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from forwarder import tls
+from forwarder.config_types import Listen, Secret, is_loopback
+from forwarder.core.errors import StoreError
+from forwarder.files import can_create_in
+from forwarder.settings import Settings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.store.engine import check_path
+
+_SOON = timedelta(days=14)
+_SHORTEST_SECRET = 20
+"""Characters. A secret of fewer, or of few different ones, can be guessed."""
+
+_OKTA_WAITS = 3.0  # seconds
+_OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return what would keep a forwarder with these settings from starting here, a line each: path, problem, hint."""
+    return [
+        *_store_problems(settings),
+        *_archive_problems(settings),
+        *(line for key, listen in _listeners(settings) for line in _listen_problems(key, listen)),
+        *(line for key, path in _certificates(settings) for line in _expired(key, path)),
+    ]
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return what works and is unwise, a line each: path, what, hint."""
+    return [
+        *(line for key, path in _certificates(settings) for line in _expires_soon(key, path)),
+        *_secret_warnings(settings),
+        *_org_warnings(settings),
+        *_listener_warnings(settings),
+        *_sink_warnings(settings),
+    ]
+
+
+def _store_problems(settings: Settings) -> Iterator[str]:
+    try:
+        check_path(settings.store.path)
+    except StoreError as error:
+        yield f"store.path: {error}"
+    except OSError as error:
+        yield f"store.path: {settings.store.path} cannot be read: {error.strerror}"
+
+
+def _archive_problems(settings: Settings) -> Iterator[str]:
+    for name, sink in settings.sinks.items():
+        if not isinstance(sink, FileSinkSettings):
+            continue
+        key, path = f"sinks.{name}.path", Path(os.path.realpath(sink.path))
+        if path.exists() and not path.is_file():
+            yield f"{key}: {sink.path} is not a file; name the file to write, as in {sink.path}/okta.ndjson"
+            continue
+        folder = next(parent for parent in path.parents if parent.exists())
+        if (
+            not folder.is_dir()
+            or not can_create_in(folder)
+            or (path.exists() and not os.access(path, os.W_OK))
+        ):
+            target = path if path.exists() else folder
+            yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:
+    yield "receiver.listen", settings.receiver.listen
+    yield "ops.listen", settings.ops.listen
+
+
+def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
+    """Only an address can be checked without asking a name server."""
+    if not listen.port:
+        return
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind((address[0], 0, *address[2:]))
+    except socket.gaierror:
+        return
+    except OSError as error:
+        yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all of them"
+
+
+def _certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield each certificate that a peer checks."""
+    if settings.receiver.tls:
+        yield "receiver.tls.cert", settings.receiver.tls.cert
+    for name, sink in settings.sinks.items():
+        if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
+            yield f"sinks.{name}.cert_file", sink.cert_file
+        if isinstance(sink, OtlpSinkSettings | ElasticsearchSinkSettings) and sink.ca_file:
+            yield f"sinks.{name}.ca_file", sink.ca_file
+
+
+def _expired(key: str, path: Path) -> Iterator[str]:
+    end = tls.expiry(path)
+    if end and end <= datetime.now(UTC):
+        yield f"{key}: the certificate in {path} has expired on {end:%Y-%m-%d}; renew it"
+
+
+def _expires_soon(key: str, path: Path) -> Iterator[str]:
+    end, now = tls.expiry(path), datetime.now(UTC)
+    if end and now < end < now + _SOON:
+        yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
+
+
+def _secret_warnings(settings: Settings) -> Iterator[str]:
+    for name, org in settings.orgs.items():
+        for number, secret in enumerate(org.secrets):
+            if _is_weak(secret):
+                yield (
+                    f"orgs.{name}.secrets[{number}]: is short or simple enough to be guessed; "
+                    "make one with: openssl rand -base64 32"
+                )
+    readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
+    if settings.receiver.tls and _is_open(settings.receiver.tls.key):
+        readable.add(settings.receiver.tls.key)
+    for file in sorted(readable):
+        yield f"{file}: every user of this machine can read this secret; run: chmod 600 {file}"
+
+
+def _is_weak(secret: Secret) -> bool:
+    value = secret.reveal().strip()
+    return len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 2
+
+
+def _is_open(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
+
+
+def _org_warnings(settings: Settings) -> Iterator[str]:
+    for name, org in settings.orgs.items():
+        if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
+            yield (
+                f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}); "
+                "without a proxy that changes it, every request is answered 404"
+            )
+
+
+def _listener_warnings(settings: Settings) -> Iterator[str]:
+    if settings.receiver.commit_timeout >= _OKTA_WAITS:
+        yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
+    if not is_loopback(settings.receiver.listen.host) and not settings.receiver.tls:
+        yield (
+            "receiver.listen: other machines reach it by plain HTTP, which shows the hook's secret to the network; "
+            "set receiver.tls, or listen on 127.0.0.1 behind a TLS proxy"
+        )
+    if not is_loopback(settings.ops.listen.host):
+        yield (
+            "ops.listen: other machines reach it, and it asks for no password; "
+            "let only Prometheus and the operators through, or listen on 127.0.0.1"
+        )
+
+
+def _sink_warnings(settings: Settings) -> Iterator[str]:
+    for name, sink in settings.sinks.items():
+        if isinstance(sink, ElasticsearchSinkSettings):
+            remote = [host for host in sink.hosts if not is_loopback(urlsplit(host).hostname or "")]
+            if remote and not sink.uses_tls:
+                yield f"sinks.{name}.hosts: events and credentials cross the network in clear; use https://"
+            if not sink.verify_certificate and sink.uses_tls:
+                yield f"sinks.{name}.verify_certificate: anyone on the way can read the events; set ca_file instead"
+        elif isinstance(sink, OtlpSinkSettings):
+            parts = urlsplit(sink.endpoint)
+            if not sink.uses_tls and not is_loopback(parts.hostname or ""):
+                yield f"sinks.{name}.endpoint: events and headers cross the network in clear; use https://"
+            expected = _OTLP_PORTS.get(parts.port or 0, sink.protocol)
+            if expected != sink.protocol:
+                yield f"sinks.{name}.endpoint: port {parts.port} is usually {expected}; check `protocol`"

@@ -1,0 +1,331 @@
+"""`forwarder check` refuses every natural mistake that can be known offline, and warns about what is unwise."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from forwarder.cli.main import main
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+STRONG = base64.b64encode(bytes(range(100, 132))).decode()
+
+GOOD = """
+orgs:
+  acme:
+    url: https://acme.okta.com
+    path: /okta/events
+    header: Authorization
+    secrets: [{env: ACME_SECRET}]
+    api: {token: {file: HERE/token}}
+    hook: {uri: https://hooks.acme.com/okta/events, events: security}
+receiver: {listen: 127.0.0.1:8080}
+store: {path: HERE/store/forwarder.db}
+sinks:
+  siem: {kind: elasticsearch, hosts: [https://es.internal:9200], api_key: {env: ES_KEY}}
+  traces: {kind: otlp, endpoint: "http://127.0.0.1:4318"}
+  archive: {kind: file, path: HERE/archive/okta.ndjson}
+ops: {listen: 127.0.0.1:9464}
+"""
+
+RECEIVER = "listen: 127.0.0.1:8080"
+URL = "https://acme.okta.com"
+ES = "https://es.internal:9200"
+KEY = "api_key: {env: ES_KEY}"
+OTLP = '"http://127.0.0.1:4318"'
+ARCHIVE = "HERE/archive/okta.ndjson"
+STORE = "HERE/store/forwarder.db"
+SECRET = "{env: ACME_SECRET}"
+TOKEN = "{token: {file: HERE/token}}"
+EVENTS = "events: security"
+OPS = "ops: {listen: 127.0.0.1:9464}"
+
+
+def tls(cert: str, key: str) -> str:
+    return f"{RECEIVER}, tls: {{cert: HERE/{cert}, key: HERE/{key}}}"
+
+
+# What is written, what is written by mistake, and how the refusal begins.
+MISTAKES = {
+    "no scheme": (URL, "acme.okta.com", "orgs.acme.url: 'acme.okta.com' is not an org's address"),
+    "the admin console": (URL, "https://acme-admin.okta.com", "orgs.acme.url: "),
+    "plain http to Okta": (URL, "http://acme.okta.com", "orgs.acme.url: "),
+    "an issuer as url": (URL, "https://acme.okta.com/oauth2/default", "orgs.acme.url: "),
+    "a port too high": (URL, "https://acme.okta.com:99999", "orgs.acme.url: is not a URL"),
+    "half a bracket": (URL, '"https://[::1"', "orgs.acme.url: is not a URL"),
+    "a password in the url": (URL, "https://me:hunter2@acme.okta.com", "orgs.acme.url: has a user or a password"),
+    "an event type with a typo": (EVENTS, "events: [user.session.strat]", "orgs.acme.hook.events: there is no event type"),
+    "an ineligible type": (EVENTS, "events: [user.session.impersonation.grant]", "orgs.acme.hook.events: hooks do not carry"),
+    "rules without files": (EVENTS, "events: rules", "orgs.acme.hook: `events: rules` needs the files"),
+    "rules that are not there": (EVENTS, "events: rules, rules: [HERE/nothing]", "orgs.acme.hook.rules: HERE/nothing"),
+    "an empty folder of rules": (EVENTS, "events: rules, rules: [HERE/rules]", "orgs.acme.hook.rules: HERE/rules: contains no rule"),
+    "a hook without api": (f"    api: {TOKEN}\n", "", "orgs.acme.api: is required for `hook`"),
+    "a hook by plain http": ("https://hooks.acme", "http://hooks.acme", "orgs.acme.hook.uri: must begin with https://"),
+    "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text cannot be used"),
+    "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key cannot be used"),
+    "certificate and key exchanged": (RECEIVER, tls("key.pem", "cert.pem"), "receiver.tls.cert: "),
+    "an encrypted key": (RECEIVER, tls("cert.pem", "locked.key"), "receiver.tls.key: HERE/locked.key cannot be used"),
+    "an expired certificate": (RECEIVER, tls("old.pem", "old.key"), "receiver.tls.cert: the certificate in HERE/old.pem has expired"),
+    "folders for files": (RECEIVER, tls("rules", "rules"), "receiver.tls.cert: HERE/rules cannot be read"),
+    "no path": (RECEIVER, f"{RECEIVER}, tls: {{cert: '', key: ''}}", "receiver.tls.cert: is not a path"),
+    "a path with NUL": (RECEIVER, f'{RECEIVER}, tls: {{cert: "a\\0", key: b}}', "receiver.tls.cert: is not a path"),
+    "a home folder": (STORE, "~/forwarder.db", "store.path: `~` is not replaced"),
+    "text for a CA": (KEY, f"{KEY}, ca_file: HERE/text", "sinks.siem.ca_file: HERE/text cannot be used"),
+    "an empty CA": (KEY, f"{KEY}, ca_file: HERE/empty", "sinks.siem.ca_file: HERE/empty cannot be used"),
+    "an expired CA": (KEY, f"{KEY}, ca_file: HERE/old.pem", "sinks.siem.ca_file: the certificate in HERE/old.pem has expired"),
+    "a key for a CA": (KEY, f"{KEY}, ca_file: HERE/key.pem", "sinks.siem.ca_file: "),
+    "a client certificate alone": (OTLP, "https://c:4318, cert_file: HERE/cert.pem", "sinks.traces: `cert_file` and `key_file`"),
+    "an expired client certificate": (OTLP, "https://c:4318, cert_file: HERE/old.pem, key_file: HERE/old.key", "sinks.traces.cert_file: "),
+    "a folder that is not there": (STORE, "HERE/nothing/forwarder.db", "store.path: there is no folder HERE/nothing"),
+    "a folder that nobody can write to": (STORE, "/proc/forwarder.db", "store.path: this user cannot write to the folder /proc"),
+    "a folder as store": (STORE, "HERE/store", "store.path: HERE/store is not a file"),
+    "another file as store": (STORE, "HERE/text", "store.path: HERE/text is not a store of the forwarder"),
+    "the WAL as archive": (ARCHIVE, "HERE/store/forwarder.db-wal", "sinks.archive.path: is a file of the store"),
+    "the shared memory as archive": (ARCHIVE, "HERE/store/forwarder.db-shm", "sinks.archive.path: is a file of the store"),
+    "the lock as archive": (ARCHIVE, "HERE/store/forwarder.db.lock", "sinks.archive.path: is a file of the store"),
+    "the socket as archive": (ARCHIVE, "HERE/store/forwarder.db.control", "sinks.archive.path: is a file of the store"),
+    "the store as archive, by another way": (ARCHIVE, "HERE/rules/../link/forwarder.db", "sinks.archive.path: is a file of the store"),
+    "a folder as archive": (ARCHIVE, "HERE/rules", "sinks.archive.path: HERE/rules is not a file"),
+    "an archive where nobody can write": (ARCHIVE, "/proc/x/okta.ndjson", "sinks.archive.path: this user cannot write"),
+    "a secret as archive": (ARCHIVE, "HERE/token", "sinks.archive.path: the configuration reads this file"),
+    "one archive twice": ("  archive:", "  again: {kind: file, path: HERE/rules/../archive/okta.ndjson}\n  archive:", "sinks.archive.path: sinks.again writes the same file"),
+    "a variable that is not set": (SECRET, "{env: NOT_SET}", "orgs.acme.secrets[0]: the environment has no variable NOT_SET"),
+    "an empty variable": (SECRET, "{env: EMPTY}", "orgs.acme.secrets[0]: env EMPTY is empty"),
+    "a variable of the shell": (SECRET, '"${ACME_SECRET}"', "orgs.acme.secrets[0]: variables are not replaced"),
+    "a secret that cannot be sent": (SECRET, '"\\ud800x"', "HERE/forwarder.yaml: line "),
+    "a secret that is no text": (TOKEN, "{token: {file: HERE/binary}}", "orgs.acme.api.token: the file HERE/binary cannot be read"),
+    "a folder as secret": (TOKEN, "{token: {file: HERE/rules}}", "orgs.acme.api.token: the file HERE/rules cannot be read"),
+    "a template": (OPS, "log: {{ level }}", "HERE/forwarder.yaml: line "),
+    "a list as key": (OPS, "? [a, b]", "HERE/forwarder.yaml: line "),
+    "a date that does not exist": (OPS, "x: 2024-99-99", "HERE/forwarder.yaml: line "),
+    "a tab": (OPS, "\tops: {}", "HERE/forwarder.yaml: line "),
+    "a key twice": (OPS, f"{OPS}\n{OPS}", "HERE/forwarder.yaml: line "),
+    "lists without end": (OPS, "x: " + "[" * 5000, "HERE/forwarder.yaml: is nested too deeply"),
+    "a key with a typo": (RECEIVER, "lisen: 127.0.0.1:8080", "receiver.lisen: unknown key; did you mean `listen`?"),
+    "a size without a unit": (RECEIVER, f"{RECEIVER}, max_body: 10", "receiver.max_body: 10 is not a size"),
+    "a size of 400 digits": (RECEIVER, f"{RECEIVER}, max_body: {'9' * 400}MiB", "receiver.max_body: "),
+    "a time without a unit": (KEY, f"{KEY}, retention: 90", "sinks.siem.retention: 90 is not a time"),
+    "a negative limit": (RECEIVER, f"{RECEIVER}, max_connections: -96", "receiver.max_connections: "),
+    "a limit beyond all bounds": (RECEIVER, f"{RECEIVER}, max_connections: 99999999999999999999", "receiver.max_connections: "),
+    "a wait that never grows": (KEY, f"{KEY}, delivery: {{backoff_base: 10m, backoff_cap: 1s}}", "sinks.siem.delivery: `backoff_base`"),
+    "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
+    "one port of all addresses": (OPS, "ops: {listen: 0.0.0.0:8080}", "ops.listen: the receiver listens there"),
+    "an address of another machine": (OPS, "ops: {listen: 192.0.2.1:9464}", "ops.listen: 192.0.2.1 is not an address of this machine"),
+    "no port": (OPS, "ops: {listen: 127.0.0.1}", "ops.listen: '127.0.0.1' is not an address"),
+    "a URL to listen on": (OPS, 'ops: {listen: "http://127.0.0.1:9464"}', "ops.listen: 'http://127.0.0.1:9464' is not an address"),
+    "an address that does not exist": (OPS, "ops: {listen: 300.0.0.1:9464}", "ops.listen: '300.0.0.1:9464' is not an address"),
+    "a host without a scheme": (ES, "es.internal:9200", "sinks.siem.hosts[0]: "),
+    "a password in a host": (ES, "https://elastic:hunter2@es.internal:9200", "sinks.siem.hosts[0]: a URL appears in logs"),
+    "a blank after a host": (ES, f'"{ES} "', "sinks.siem.hosts[0]: "),
+    "http and https": (ES, f"{ES}, http://es2.internal:9200", "sinks.siem: `hosts` must be all http or all https"),
+    "a blank in a key": (KEY, 'api_key: "my key"', "sinks.siem: `api_key` has a character"),
+    "two ways to sign in": (KEY, f"{KEY}, basic_auth: {{username: a, password: b}}", "sinks.siem: write `api_key` or `basic_auth`"),
+    "a kind with a typo": ("kind: elasticsearch", "kind: elastic", "sinks.siem.kind: must be one of"),
+    "a blank in a name": ("siem:", '"my siem":', "sinks.my siem: a name has letters"),
+    "a header with a colon": ("header: Authorization", 'header: "Authorization:"', "orgs.acme.header: "),
+    "a relative path": ("path: /okta/events", "path: okta/events", "orgs.acme.path: must begin with `/`"),
+    "a path with dots": ("path: /okta/events", "path: /okta/../events", "orgs.acme.path: "),
+    "a secret that is no list": (f"[{SECRET}]", SECRET, "orgs.acme.secrets: write a list"),
+    "no secret": (f"[{SECRET}]", "[]", "orgs.acme.secrets: at least one is required"),
+    "half a service app": (TOKEN, "{client_id: x}", "orgs.acme.api: set `token`, or `client_id` with `private_key`"),
+    "a certificate as private key": (TOKEN, "{client_id: x, private_key: {file: HERE/cert.pem}}", "orgs.acme.api: `private_key` is neither"),
+    "an encrypted private key": (TOKEN, "{client_id: x, private_key: {file: HERE/locked.key}}", "orgs.acme.api: `private_key` is not an RSA"),
+    "a scope with a typo": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.log.read]}", "orgs.acme.api: `scopes`: there is no scope"),
+    "a scope that the hook needs": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: lacks okta.eventHooks.read"),
+    "orgs as a list": ("orgs:\n  acme:", "orgs:\n  - acme:", "orgs: write keys with values"),
+    "a header with a blank": (OTLP, f"{OTLP}, headers: {{'a b': c}}", "sinks.traces.headers: 'a b' is not a valid header name"),
+    "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces: `endpoint`: a gRPC endpoint has no path"),
+}  # fmt: skip
+
+WARNINGS = {
+    "a short secret": (SECRET, "hunter2", "orgs.acme.secrets[0]: is short or simple"),
+    "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is short or simple"),
+    "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
+    "plain http for all": (RECEIVER, "listen: 0.0.0.0:8080", "receiver.listen: other machines reach it by plain HTTP"),
+    "metrics for all": (OPS, "ops: {listen: 0.0.0.0:9464}", "ops.listen: other machines reach it"),
+    "a certificate of three days": (RECEIVER, tls("soon.pem", "soon.key"), "receiver.tls.cert: the certificate in HERE/soon.pem expires"),
+    "an answer that Okta does not wait for": (RECEIVER, f"{RECEIVER}, commit_timeout: 5s", "receiver.commit_timeout: Okta waits 3 s"),
+    "another path in Okta": ("acme.com/okta/events", "acme.com/okta/event", "orgs.acme.hook.uri: its path differs"),
+    "events in clear": (ES, "http://es.internal:9200", "sinks.siem.hosts: events and credentials cross the network in clear"),
+    "any certificate": (KEY, f"{KEY}, verify_certificate: false", "sinks.siem.verify_certificate: "),
+    "the port of gRPC": (OTLP, '"http://127.0.0.1:4317"', "sinks.traces.endpoint: port 4317 is usually grpc"),
+    "the port of HTTP": (OTLP, f"{OTLP}, protocol: grpc", "sinks.traces.endpoint: port 4318 is usually http/protobuf"),
+}  # fmt: skip
+
+SOUND = {
+    "as it is": ("", ""),
+    "a merge key": (OPS, "ops: &o {listen: 127.0.0.1:9464}\nlog: {<<: {level: info}}"),
+    "a byte order mark in a secret": (TOKEN, "{token: {file: HERE/bom}}"),
+    "a service app": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}}"),
+    "TLS": (RECEIVER, tls("cert.pem", "key.pem")),
+    "IPv6": (OPS, 'ops: {listen: "[::1]:9464"}'),
+    "a name to listen on": (OPS, "ops: {listen: localhost:9464}"),
+    "one port, two addresses": (OPS, "ops: {listen: 127.0.0.2:8080}"),
+}
+
+
+def certificate(folder: Path, name: str, start: datetime, end: datetime) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    builder = x509.CertificateBuilder(
+        subject, subject, key.public_key(), x509.random_serial_number(), start, end
+    )
+    (folder / f"{name}.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    lock: KeySerializationEncryption = NoEncryption()
+    (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+    if name == "cert":
+        (folder / "key.pem").write_bytes((folder / "cert.key").read_bytes())
+        lock = BestAvailableEncryption(b"x")
+        (folder / "locked.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the configurations name."""
+    folder = tmp_path_factory.mktemp("check").resolve()
+    for name in ("rules", "store"):
+        (folder / name).mkdir()
+    (folder / "link").symlink_to(folder / "store")
+    certificate(folder, "cert", NOW - DAY, NOW + 300 * DAY)
+    certificate(folder, "soon", NOW - DAY, NOW + 3 * DAY)
+    certificate(folder, "old", NOW - 20 * DAY, NOW - DAY)
+    for name, content in {
+        "token": b"00" + STRONG.encode(),
+        "open": STRONG.encode(),
+        "bom": b"\xef\xbb\xbf" + STRONG.encode(),
+        "binary": b"\xff\xfe\x00",
+        "text": b"hello " * 50,
+        "empty": b"",
+    }.items():
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o644 if name == "open" else 0o600)
+    for key in (folder / "key.pem", *folder.glob("*.key")):
+        key.chmod(0o600)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_SECRET", STRONG)
+    monkeypatch.setenv("ES_KEY", "id:key")
+    monkeypatch.setenv("EMPTY", "")
+
+
+def check(here: Path, text: str) -> Result:
+    config = here / "forwarder.yaml"
+    config.write_text(text.replace("HERE", str(here)), encoding="utf-8", errors="surrogatepass")
+    return CliRunner().invoke(main, ["check", "--config", str(config)])
+
+
+def changed(right: str, wrong: str) -> str:
+    assert right in GOOD
+    return GOOD.replace(right, wrong, 1) if right else GOOD
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_natural_mistake_is_refused_with_its_place(here: Path, mistake: str) -> None:
+    right, wrong, expected = MISTAKES[mistake]
+    done = check(here, changed(right, wrong))
+    assert done.exit_code == 2, done.output
+    lines = [line.strip() for line in done.output.splitlines()]
+    assert [line for line in lines if line.startswith(expected.replace("HERE", str(here)))], done.output
+    assert "Traceback" not in done.output
+    assert "hunter2" not in done.output
+    assert STRONG not in done.output
+
+
+@pytest.mark.parametrize("case", WARNINGS)
+def test_what_works_and_is_unwise_is_a_warning(here: Path, case: str) -> None:
+    right, wrong, expected = WARNINGS[case]
+    done = check(here, changed(right, wrong))
+    assert done.exit_code == 0, done.output
+    (warning,) = (line.strip() for line in done.output.splitlines() if "warning:" in line)
+    assert warning.startswith("warning: " + expected.replace("HERE", str(here)))
+    assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_a_sound_configuration_is_shown_with_what_it_means(here: Path, case: str) -> None:
+    done = check(here, changed(*SOUND[case]))
+    assert (done.exit_code, "warning" in done.output) == (0, False), done.output
+    assert "org acme: hook at /okta/events, 1 secret in Authorization" in done.output
+    assert STRONG not in done.output
+
+
+def paths(tree: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    if path:
+        yield path
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from paths(value, (*path, key))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            yield from paths(value, (*path, number))
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.sampled_from(["", " ", "~", "/", ".", "\0", "-1", "1e999", "9" * 400, "https://[", "{{ x }}", "\ud800", "https://é", "=", "*"]),
+    st.lists(st.text(), max_size=2),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(number=st.integers(0, 200), value=VALUES)
+@example(number=3, value="9" * 400)
+def test_no_value_of_any_key_ends_with_a_traceback(here: Path, number: int, value: object) -> None:
+    tree = yaml.safe_load(GOOD.replace("HERE", str(here)))
+    places = list(paths(tree))
+    *parents, last = places[number % len(places)]
+    section = tree
+    for key in parents:
+        section = section[key]
+    section[last] = value
+    done = check(here, json.dumps(tree))
+    assert done.exit_code in (0, 2), (places[number % len(places)], value, done.output)
+    assert isinstance(done.exception, SystemExit | None), done.exception
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text() | st.text(alphabet="{}[]?:,&*!|>-'\"%@` \n\ta0"))
+def test_no_text_ends_with_a_traceback(here: Path, text: str) -> None:
+    done = check(here, text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+    assert done.exit_code == 2
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_run_refuses_what_check_refuses_with_the_same_line(here: Path) -> None:
+    for mistake in ("no scheme", "a hook without api", "an empty folder of rules", "the WAL as archive"):
+        right, wrong, _ = MISTAKES[mistake]
+        refused = check(here, changed(right, wrong))
+        done = subprocess.run(
+            [sys.executable, "-m", "forwarder", "run", "--config", here / "forwarder.yaml"],
+            capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (2, refused.output)
