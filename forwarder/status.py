@@ -136,6 +136,7 @@ class Status:
             "oldest_waiting_seconds": _oldest_age(sink, now),
             "in_flight": worker.in_flight,
             "held": worker.held,
+            "set_aside": worker.set_aside,
             "attempt": health.attempt,
             "last_error": health.last_failure,
             "warning": health.warning,

@@ -96,6 +96,10 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
+    if set_aside := sink.get("set_aside"):
+        events = "1 event fails" if set_aside == 1 else f"{set_aside:,} events fail"
+        text = f"{events} again and again, while {name} accepts others"
+        yield Problem(Level.WARNING, text, f"see `event_set_aside` in the log: {sink['last_error']}")
     if sink.get("warning"):
         yield Problem(Level.WARNING, f"{name} accepts events, but not as it should", sink["warning"])
     if sink["state"] not in ("running", "idle"):

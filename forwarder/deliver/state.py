@@ -163,6 +163,11 @@ class DeliveryState:
         idle = self._health.state is State.RUNNING and not self.in_flight
         return State.IDLE if idle else self._health.state
 
+    @property
+    def set_aside(self) -> int:
+        """How many events fail again and again while the sink accepts others."""
+        return len(self._set_aside)
+
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
         """Note that `task` sends `events`."""
         self.in_flight[task] = batch = InFlightBatch(events, self._health.attempt)
@@ -195,7 +200,7 @@ class DeliveryState:
                 self._health.failed(BatchResult(reason=reason, detail=rejection_detail, pause=True))
         if result.made_progress and not sink_failed and not self._limit.reached:
             self._health.recovered(delivered=bool(result.delivered))
-        self._metrics.set_aside(len(self._set_aside))
+        self._metrics.set_aside(self.set_aside)
 
     def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
         """Queue the events to send again; return whether the sink as a whole failed."""

@@ -122,6 +122,11 @@ class Worker:
         """How many events wait to be sent again."""
         return len(self._state.queue) + len(self._state.suspects)
 
+    @property
+    def set_aside(self) -> int:
+        """How many events fail again and again while the sink accepts others."""
+        return self._state.set_aside
+
     # The loop
 
     async def _turn(self) -> bool:

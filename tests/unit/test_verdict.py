@@ -108,3 +108,9 @@ def test_the_worst_comes_first() -> None:
     )
     assert [problem.level.value for problem in found] == ["critical", "critical", "warning", "warning"]
     assert "full" in found[0].text
+
+
+def test_events_that_fail_while_a_sink_accepts_others_are_a_problem() -> None:
+    (problem,) = verdict(sink={"set_aside": 2, "last_error": "HTTP 403"})
+    assert problem.text == "2 events fail again and again, while siem accepts others"
+    assert "HTTP 403" in problem.hint
