@@ -280,12 +280,9 @@ class DeliveryState:
     # Events that spoil their requests
 
     def _extend_window(self) -> None:
-        """Let more events be read, if suspects fill the window: only others that are accepted prove them."""
-        events, size = (
-            WINDOW_BATCHES * self._settings.batch_events,
-            WINDOW_BYTES * self._settings.batch_bytes,
-        )
-        self._window_events = min(2 * events, max(events, self._window.events + PROBE_EVENTS))
+        """Let one more event be read, if suspects fill the window: only others that are accepted prove them."""
+        size = WINDOW_BYTES * self._settings.batch_bytes
+        self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
         self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
