@@ -176,7 +176,7 @@ class Forwarder:
         ops = self.settings.ops
         app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason, ops.allowed_hosts)
         self.ops = Server(app, ops.listen, self._limiter(ListenerLimits(max_connections=100)))
-        await self.ops.start()
+        await self.ops.start("ops.listen")
         self._stops["ops"] = self.ops.stop
 
     async def _start_receiver(self) -> None:
@@ -186,7 +186,7 @@ class Forwarder:
             self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
         )
         self.server = Server(self.receiver.app, settings.listen, self._limiter(settings), tls)
-        await self.server.start()
+        await self.server.start("receiver.listen")
         self._stops["receiver"] = self._stop_receiver
 
     def _limiter(self, limits: ListenerLimits) -> ConnectionLimiter:

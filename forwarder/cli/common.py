@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from forwarder.cli.terminal import echo
 from forwarder.settings import OrgSettings, Settings, load
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
@@ -31,7 +32,7 @@ def load_settings(config: Path, *, secrets: bool = True) -> Settings:
         secrets: as in `settings.load`.
     """
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
-        click.echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
+        echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
         config = DEMO_CONFIG
     return load(config, secrets=secrets)
 

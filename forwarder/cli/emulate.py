@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forwarder.cli.terminal import echo
+
 if TYPE_CHECKING:
     from forwarder.config_types import Listen
     from forwarder.emulator.org import Emulator
@@ -92,7 +94,7 @@ async def _serve(listen: "Listen", settings: "EmulatorSettings", hook: tuple[str
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(settings, listen, SystemClock()) as (emulator, address):
-        click.echo(f"The emulated Okta org listens on http://{address} (Ctrl-C stops it).", err=True)
+        echo(f"The emulated Okta org listens on http://{address} (Ctrl-C stops it).", err=True)
         verifying = asyncio.create_task(_verify(emulator, *hook)) if hook else None
         await stop.wait()
         if verifying is not None:
@@ -149,8 +151,8 @@ async def _verify(emulator: "Emulator", uri: str, secret: str, header: str) -> N
         try:
             await emulator.verify(hook.id)
         except OktaApiError:
-            click.echo(f"{uri} did not answer the challenge; the next attempt is in 2 s", err=True)
+            echo(f"{uri} did not answer the challenge; the next attempt is in 2 s", err=True)
             await emulator.clock.sleep(2)
         else:
-            click.echo(f"{uri} is verified; hook {hook.id} delivers events to it", err=True)
+            echo(f"{uri} is verified; hook {hook.id} delivers events to it", err=True)
             return

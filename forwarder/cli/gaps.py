@@ -9,6 +9,7 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.event import Source
@@ -54,7 +55,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
         )
     judged = {name for name, each in settings.orgs.items() if Source.LOG in each.sources}
     if as_json:
-        click.echo(json.dumps(_json(found, judged), indent=2))
+        echo(json.dumps(_json(found, judged), indent=2))
     else:
         _print(found, judged)
     raise SystemExit(1 if found.count else 0)

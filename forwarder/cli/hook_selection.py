@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from forwarder.cli.common import choose_org, load_settings
+from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError
@@ -65,7 +64,7 @@ def load_desired_hook(
     path = f"orgs.{selection.name}.hook"
     rules, types, found = desired_types(settings)
     if rules.only_system_log:
-        click.secho(
+        echo(
             f"{len(rules.only_system_log)} of the event types that your rules need are only in the System Log; "
             "hooks do not carry them.",
             fg="yellow",

@@ -8,6 +8,7 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
 from forwarder.core.event import Source
 
@@ -37,7 +38,7 @@ def stats(config: Path, *, as_json: bool) -> None:
     ledger = open_commands(settings.store, SystemClock()).ledger()
     sources = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
-        click.echo(json.dumps(ledger.as_json() | {"orgs": sources}, indent=2))
+        echo(json.dumps(ledger.as_json() | {"orgs": sources}, indent=2))
     else:
         _print(ledger)
         for name, enabled in sources.items():

@@ -26,7 +26,7 @@ class BoundedBody:
         """
         encoding = content_encoding.strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and gzip was requested")
+            raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and only gzip is read")
         self._limit = limit
         self._is_gzip = encoding in ("gzip", "x-gzip")
         self._inflater = zlib.decompressobj(_GZIP) if self._is_gzip else None

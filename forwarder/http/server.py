@@ -67,8 +67,8 @@ class Server:
         host, port = self._acceptor.address
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, key: str = "--listen") -> None:
+        """Listen. `key` names the setting or option of the address.
 
         Raises:
             SettingsError: it cannot listen on the address.
@@ -81,7 +81,7 @@ class Server:
             number = error.errno or 0  # negative if the host has no address
             reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             hint = "choose another address or stop what uses it"
-            raise SettingsError([f"{self._listen}: cannot listen there: {reason}; {hint}"]) from None
+            raise SettingsError([f"{key}: cannot listen on {self._listen}: {reason}; {hint}"]) from None
         self._limiter.listener = str(self.address)
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
 

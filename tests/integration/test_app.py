@@ -259,3 +259,17 @@ async def test_a_damaged_index_of_the_dead_letters_leaves_delivery_going(tmp_pat
         await forwarder.stop(grace=5)
     (line,) = [line for line in lines if line["action"] == "replay_failed"]
     assert "is damaged" in line["error"]
+
+
+@pytest.mark.parametrize("key", ["receiver", "ops"])
+async def test_a_port_in_use_is_named_with_its_key(forwarder: Forwarder, tmp_path: Path, key: str) -> None:
+    taken = {"receiver": forwarder.server, "ops": forwarder.ops}[key].address
+    other = tmp_path / "other"
+    other.mkdir()
+    free = settings(other)
+    section = getattr(free, key).model_copy(update={"listen": taken})
+    second = Forwarder(free.model_copy(update={key: section}), SystemClock())
+    with pytest.raises(
+        SettingsError, match=rf"{key}\.listen: cannot listen on {taken}: Address already in use"
+    ):
+        await second.start()

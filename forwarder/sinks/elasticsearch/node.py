@@ -12,20 +12,18 @@ The library's own nodes are not used, because for security events they do too mu
 """
 
 import asyncio
-import zlib
 from typing import Any, NamedTuple
 
 import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.sinks.elasticsearch.unreachable import unreachable
 
 LIMIT = 3 * 1024 * 1024
 """Bytes of a response, inflated. 5,000 items with an error each have about 2 MiB. Decoded, the worst JSON takes
 25 times as much memory."""
-
-_INFLATED = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -108,21 +106,13 @@ class Node(elastic_transport.BaseAsyncNode):
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """Read the body, and inflate it if it has one content coding that we know."""
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    inflate = None
-    if coding not in ("", "identity"):
-        if coding not in _INFLATED:
-            raise elastic_transport.TransportError(f"the response has the content coding {coding[:100]!r}")
-        inflate = zlib.decompressobj(_INFLATED[coding])
-    content = bytearray()
-    received = 0
-    async for chunk in response.aiter_raw():
-        received += len(chunk)
-        try:
-            content += inflate.decompress(chunk, LIMIT + 1 - len(content)) if inflate else chunk
-        except zlib.error as error:
-            raise elastic_transport.TransportError(f"the response is no {coding}: {error}") from error
-        if max(received, len(content)) > LIMIT:
-            raise TooLargeError(f"the response is larger than {LIMIT // 1024**2} MiB")
-    return bytes(content)
+    """Read the body, and inflate it if it is gzip."""
+    try:
+        body = BoundedBody(response.headers.get("content-encoding", ""), LIMIT)
+        async for piece in response.aiter_raw():
+            body.feed(piece)
+        return body.finish()
+    except BodyTooLargeError as error:
+        raise TooLargeError(f"the response cannot be read: {error}") from None
+    except BodyEncodingError as error:
+        raise elastic_transport.TransportError(f"the response cannot be read: {error}") from None

@@ -218,7 +218,7 @@ async def test_closing_twice_or_before_the_first_call_is_fine(server: OktaServer
     [
         ("http://acme.okta.com", "https"),
         ("acme.okta.com", "not an org's address"),
-        ("https://user:word@acme.okta.com", "not an org's address"),
+        ("https://user:word@acme.okta.com", "has a user or a password"),
         ("https://acme.okta.com/admin", "not an org's address"),
         ("https://acme-admin.okta.com", "-admin"),
     ],
@@ -291,9 +291,7 @@ async def test_what_is_encoded_twice_or_unasked_is_no_response(
 ) -> None:
     twice = Reply(status, gzip.compress(gzip.compress(b"[]")), (("content-encoding", "gzip, gzip"),))
     server.answers.extend([twice] * PATIENCE.attempts)
-    with pytest.raises(
-        OktaUnreachableError, match="content encoding is 'gzip, gzip', and gzip was requested"
-    ):
+    with pytest.raises(OktaUnreachableError, match="content encoding is 'gzip, gzip', and only gzip is read"):
         await passing(clock_of(server), client.call("GET", LOGS))
     assert {call.headers["accept-encoding"] for call in server.calls} == {"gzip"}
 

@@ -6,7 +6,6 @@ import gzip
 import logging
 import os
 import ssl
-import zlib
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
 from typing import Any
@@ -467,12 +466,7 @@ def _twice_compressed(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "coding"),
-    [
-        (b" " * (LIMIT + 1), ""),
-        (gzip.compress(b" " * (LIMIT + 1)), "gzip"),
-        (zlib.compress(b" " * (LIMIT + 1)), "deflate"),
-    ],
+    ("body", "coding"), [(b" " * (LIMIT + 1), ""), (gzip.compress(b" " * (LIMIT + 1)), "gzip")]
 )
 async def test_a_response_beyond_the_limit_is_not_read_to_its_end_and_the_batch_is_halved(
     server: FakeElasticsearch, sink: ElasticsearchSink, body: bytes, coding: str
@@ -487,14 +481,14 @@ async def test_a_response_beyond_the_limit_is_not_read_to_its_end_and_the_batch_
     assert (await sink.send([stored(1), stored(2)])).delivered == [1, 2]
 
 
-@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "gzip;q=1", "x" * 10_000])
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "deflate", "gzip;q=1", "x" * 10_000])
 async def test_a_coding_that_was_not_asked_for_is_not_inflated(
     server: FakeElasticsearch, sink: ElasticsearchSink, coding: str
 ) -> None:
     server.replies.append(Reply(200, _twice_compressed(1_000), {"content-encoding": coding}))
     outcome = await sink.send([stored(1)])
     assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
-    assert "content coding" in outcome.detail
+    assert "content encoding" in outcome.detail
 
 
 async def test_a_proxy_that_compresses_unasked_costs_nothing(
@@ -506,11 +500,10 @@ async def test_a_proxy_that_compresses_unasked_costs_nothing(
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_body_that_cannot_be_inflated_is_sent_again(
-    server: FakeElasticsearch, sink: ElasticsearchSink, coding: str
+    server: FakeElasticsearch, sink: ElasticsearchSink
 ) -> None:
-    server.replies.append(Reply(200, b'{"errors":false}', {"content-encoding": coding}))
+    server.replies.append(Reply(200, b'{"errors":false}', {"content-encoding": "gzip"}))
     outcome = await sink.send([stored(1)])
     assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
 
