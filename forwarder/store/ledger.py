@@ -97,5 +97,4 @@ class Ledger(msgspec.Struct, frozen=True):
             "balanced": self.balanced,
             "events": self.events,
             "bytes": self.bytes,
-            "removed_sinks": dict(self.removed),
-        }
+        } | ({"removed_sinks": dict(self.removed)} if self.removed else {})

@@ -20,7 +20,7 @@ def real_path(path: Path) -> Path:
 def store_files(path: Path) -> frozenset[Path]:
     """Return every file that belongs to the store at `path`, by its real path. No other part may write to one."""
     real = real_path(path)
-    return frozenset(real.with_name(real.name + suffix) for suffix in _SUFFIXES)
+    return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
 def is_store_file(path: Path, file: Path) -> bool:

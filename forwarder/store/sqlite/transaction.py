@@ -22,7 +22,9 @@ _PAGE_OVERHEAD = 1.25
 """Bytes on disk per byte to store: a page is never quite full."""
 
 _WAL_BYTES = 8 * 1024 * 1024
-"""Bytes of `max_size` that are left to the WAL, but an eighth at most."""
+"""Bytes of `max_size` that are left to the WAL, but at most an eighth of what is above `_TINY`."""
+
+_TINY = 4 * 1024 * 1024
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 """Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
@@ -83,7 +85,7 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._room = max_size - min(_WAL_BYTES, max_size // 8)
+        self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8)
         self._free_bytes = self._room - _used_bytes(db)
 
     def commit(self) -> None:
