@@ -40,32 +40,38 @@ class AbortableAdapter(HTTPAdapter):
 
     def _opened(self, connected: socket.socket) -> None:
         with self._lock:
-            self._socket = connected
+            if self._socket is not None:
+                self._socket.close()
+            # A copy, because TLS takes the descriptor out of the original before its handshake.
+            self._socket = connected.dup()
             if self._aborted:
                 self._end()
 
     def _end(self) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                # Not the method of an SSLSocket, which takes the TLS state away from the thread that reads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the server has ended it already
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
 
 
 class _HttpConnection(HTTPConnection):
-    def __init__(self, *args: Any, opened: Callable[[Any], None], **options: Any) -> None:
+    def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
         super().__init__(*args, **options)
         self._opened = opened
 
-    def connect(self) -> None:
-        super().connect()
-        self._opened(self.sock)
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        self._opened(connected)
+        return connected
 
 
 class _HttpsConnection(HTTPSConnection):
-    def __init__(self, *args: Any, opened: Callable[[Any], None], **options: Any) -> None:
+    def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
         super().__init__(*args, **options)
         self._opened = opened
 
-    def connect(self) -> None:
-        super().connect()
-        self._opened(self.sock)
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        self._opened(connected)
+        return connected

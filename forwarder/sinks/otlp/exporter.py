@@ -41,7 +41,7 @@ _NO_REQUEST = ExportResult(outcomes.UNKNOWN, "the exporter made no request", ans
 class Exporter(ABC):
     """Sends requests by the SDK's exporter, and sees the response, which that reduces to success or failure.
 
-    The exporter is given an empty batch, and the request takes the place of the one that it encodes of that,
+    The exporter is given an empty batch. Our request takes the place of the one that it encodes of that,
     in the session or the stub beneath it, which are ours: its encoder takes three times as long as `record`.
 
     Attributes:

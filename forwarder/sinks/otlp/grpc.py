@@ -40,8 +40,10 @@ _NEVER = (grpc.StatusCode.OK,)
 """Codes that the exporter retries by itself: none that is an error. Empty would mean its default."""
 
 _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-_OURS = "CLIENT: "
-"""How gRPC's text begins about a message that this side does not take. The server's own begin otherwise."""
+_RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"
+"""In gRPC's text about a response. About a request, it says SERVER."""
+_EITHER_TOO_LARGE = "Decompressed message larger than max"
+"""gRPC's text about a response, and that of a server in C++ or Python about a request."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -79,9 +81,10 @@ class GrpcExporter(Exporter):
     def failed(self, call: Any) -> ExportResult:
         """Return what a call means that ended with another status."""
         code, text = call.code().name, call.details() or ""
-        if text.startswith(_OURS):
-            detail = f"{self.settings.url}: not the response of an OTLP server: {text.removeprefix(_OURS)}"
-            return ExportResult(outcomes.REFUSED, detail, answered=False)
+        if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
+            # Never a rejection: the server may have accepted the event, and its next response may be shorter.
+            detail = f"{self.settings.url}: the response is larger than {RESPONSE_LIMIT >> 10} KiB ({text})"
+            return ExportResult(outcomes.UNKNOWN, detail, answered=False)
         verdict = outcomes.grpc_verdict(code, self.records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
         detail = f"{code}: {text}" if text else code

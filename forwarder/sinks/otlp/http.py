@@ -174,9 +174,9 @@ def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceRes
         return None
     try:
         written = json.loads(content)
-        if type(written) is not dict or (
-            written and not {"partialSuccess", "partial_success"} & written.keys()
-        ):
+        if type(written) is not dict:
+            return None
+        if written and type(written.get("partialSuccess", written.get("partial_success"))) is not dict:
             return None
         return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, RecursionError):
