@@ -48,6 +48,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.declared: list[Declared] = []
+        self._gauges: dict[str, Gauge] = {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._declare_receive()
@@ -183,11 +184,20 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         self._declare(name, "gauge", labels, meaning)
-        return Gauge(f"forwarder_{name}", meaning, labels, registry=self.registry)
+        gauge = Gauge(f"forwarder_{name}", meaning, labels, registry=self.registry)
+        self._gauges[f"forwarder_{name}"] = gauge
+        return gauge
 
     def _histogram(self, name: str, meaning: str, buckets: Iterable[float], *labels: str) -> Histogram:
         self._declare(name, "histogram", labels, meaning)
         return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
+
+    def forget(self, **label: str) -> None:
+        """Remove the gauges of a sink, or of an org's API, that no longer runs; what is counted stays."""
+        for metric in self.declared:
+            gauge = self._gauges.get(metric.name)
+            if gauge is not None and gauge is not self.last_event and label.keys() <= set(metric.labels):
+                gauge.remove_by_labels(label)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the scrape and its content type, as `accept` asks. Slow with many series: call it in a

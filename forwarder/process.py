@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 
@@ -17,8 +19,8 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.settings import Settings
 
-SECRETS_INTERVAL = 2.0
-"""Seconds between two checks of the files that secrets come from."""
+FILES_INTERVAL = 2.0
+"""Seconds between two looks at the files that the settings name."""
 
 SWITCH_INTERVAL = 0.0002
 """Seconds until a computing thread releases the GIL. A commit needs about 20 switches, each of which takes
@@ -32,55 +34,115 @@ _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of gl
 _logger = logs.get("app")
 
 
-def _secret_changed(settings: Settings) -> bool:
-    """Whether a file holds another secret now; one that cannot be read counts as unchanged."""
-    for secret in settings.secrets():
-        with suppress(ValueError):
-            if secret.file is not None and secret.reread() != secret:
-                return True
-    return False
+def _contents(settings: Settings) -> dict[Path, bytes]:
+    """Return the content of each file that the settings name: secrets, certificates, keys. One that cannot be read is
+    left out: it may be about to be replaced."""
+    files = {path for secret in settings.secrets() if (path := secret.file)}
+    files.update(path for sink in settings.sinks.values() for path in sink.files)
+    if settings.receiver.tls:
+        files.update((settings.receiver.tls.cert, settings.receiver.tls.key))
+    contents = {}
+    for path in files:
+        with suppress(OSError):
+            contents[path] = path.read_bytes()
+    return contents
 
 
-async def _reload_on_change(
-    forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event
-) -> None:
-    """Reload on SIGHUP, and when a file that holds a secret has changed."""
-    while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(hangup.wait(), SECRETS_INTERVAL)
-        if not hangup.is_set() and not await asyncio.to_thread(_secret_changed, forwarder.settings):
-            continue
-        hangup.clear()
+class _Reloads:
+    """Reloads on SIGHUP, and when a file that the settings name has another content.
+
+    A configuration that cannot be used is tried again when one of them has changed once more, or after the next SIGHUP.
+    """
+
+    def __init__(self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
+        """Make it before the forwarder starts, so that no change meanwhile is missed."""
+        self._seen = _contents(forwarder.settings)
+        self._forwarder = forwarder
+        self._reread = reread
+        self._hangup = hangup
+
+    async def run(self) -> None:
+        """Watch until cancelled. No error ends it: without it, a rotated secret would be refused."""
+        seen = self._seen
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hangup.wait(), FILES_INTERVAL)
+            found = seen | await asyncio.to_thread(_contents, self._forwarder.settings)
+            if not self._hangup.is_set() and found == seen:
+                continue
+            self._hangup.clear()
+            await self._reload()
+            # What changed during the reload is seen at the next look; files that are named only now are known.
+            seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
+
+    async def _reload(self) -> None:
         try:
-            await forwarder.reload(await asyncio.to_thread(reread))
+            await self._forwarder.reload(await asyncio.to_thread(self._reread))
         except ForwarderError as error:
-            _logger.exception(
-                "the reload failed; the old configuration stays in force",
-                action="reload_failed",
-                error=str(error),
-            )
+            _log_failure(str(error))
+        except Exception as error:  # noqa: BLE001  # a defect must not end the reloads
+            _log_failure(f"{type(error).__name__}: {error}", exc_info=error)
 
 
-async def _run(settings: Settings, reread: Callable[[], Settings], clock: Clock) -> None:
-    stop, hangup = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+def _log_failure(error: str, **more: object) -> None:
+    _logger.error(
+        "the reload failed; the old configuration stays in force",
+        action="reload_failed",
+        error=error,
+        hint="run `forwarder check`, correct the configuration, and send SIGHUP again",
+        **more,
+    )
+
+
+async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Signals", clock: Clock) -> None:
+    signals.listen(asyncio.get_running_loop())
     forwarder = Forwarder(settings, clock)
-    await forwarder.start()
+    reloads = _Reloads(forwarder, reread, signals.hangup)
+    starting = asyncio.create_task(forwarder.start(), name="start")
+    stopping = asyncio.create_task(signals.stop.wait(), name="stop")
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()  # it stops again what it has started
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    stopping.cancel()
+    await starting
     # Every garbage collection skips what lives until the end, so the event loop pauses less.
     gc.collect()
     gc.freeze()
-    reloading = asyncio.create_task(_reload_on_change(forwarder, reread, hangup), name="reload")
+    reloading = asyncio.create_task(reloads.run(), name="reload")
     try:
-        await stop.wait()
+        await signals.stop.wait()
     finally:
         _logger.info("the forwarder is stopping", action="stopping")
         reloading.cancel()
         await asyncio.gather(reloading, return_exceptions=True)
         await forwarder.stop()
         _logger.info("the forwarder has stopped", action="stopped")
+
+
+class _Signals:
+    """SIGTERM and SIGINT stop, a second one ends the process at once; SIGHUP reloads. Taken before anything else starts:
+    by default SIGHUP ends a process."""
+
+    def __init__(self) -> None:
+        self.stop, self.hangup = asyncio.Event(), asyncio.Event()
+        signal.signal(signal.SIGHUP, lambda *_: self.hangup.set())
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the signals in `loop`."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, self.hangup.set)
+
+    def _end(self, number: int) -> None:
+        if self.stop.is_set():
+            # What was acknowledged is on disk; the rest of the stop only spares work after the next start.
+            _logger.warning(
+                "a second signal: ending at once", action="ended", signal=signal.Signals(number).name
+            )
+            os._exit(128 + number)
+        self.stop.set()
 
 
 def _tune_malloc() -> None:
@@ -105,4 +167,4 @@ def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     _tune_malloc()
-    uvloop.run(_run(settings, reread, SystemClock()))
+    uvloop.run(_run(settings, reread, _Signals(), SystemClock()))

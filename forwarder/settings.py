@@ -204,7 +204,7 @@ def _files_read(settings: Settings) -> set[Path]:
     if settings.receiver.tls:
         files += [settings.receiver.tls.cert, settings.receiver.tls.key]
     for sink in settings.sinks.values():
-        files += [getattr(sink, key, None) for key in ("ca_file", "cert_file", "key_file")]
+        files += sink.files
     for org in settings.orgs.values():
         files += org.hook.rules if org.hook else ()
     return {real_path(file) for file in files if file}

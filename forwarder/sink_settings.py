@@ -1,6 +1,7 @@
 """What an operator sets about every sink, whatever its kind."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -61,6 +62,12 @@ class SinkSettings(Section):
     def note_orgs(self, orgs: int) -> None:
         """Note how many orgs the configuration has. It counts in a comparison, so a reload builds the sink again."""
         self._several_orgs = orgs > 1
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that these settings name to be read."""
+        named = (getattr(self, key, None) for key in ("ca_file", "cert_file", "key_file"))
+        return [path for path in named if path]
 
     def file_problems(self) -> Iterator[tuple[str, str]]:
         """Check the files that the settings name. Yields the key and what is wrong for each file that cannot

@@ -28,7 +28,7 @@ import msgspec
 from litestar import Litestar, Request, Response, asgi
 
 from forwarder import logs
-from forwarder.core.errors import BadRequestError, SettingsError, StoreError, StoreTimeoutError
+from forwarder.core.errors import BadRequestError, StoreError, StoreTimeoutError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.event_reader import describe_malformed
@@ -78,6 +78,15 @@ class ReceiveMetrics:
             self.stored = StoredEventMetrics(metrics, org, Source.HOOK)
 
 
+class Endpoints(NamedTuple):
+    """What serves the paths of the orgs: keyrings by path, the settings in force, metrics of new orgs, and the router."""
+
+    keyrings: dict[str, Keyring]
+    settings: ReceiverSettings
+    metrics: Mapping[str, ReceiveMetrics]
+    router: Litestar
+
+
 class HookReceiver:
     """The ASGI app of the receiver's listener."""
 
@@ -101,21 +110,24 @@ class HookReceiver:
         self._logger = RateLimitedLogger(logs.get("receive"), clock)
         self._bodies = BodyBudget(budget_for(settings.max_body))
         self._closing = False
-        self._router = self._build_router()
+        self._router = self._build_router(self._keyrings)
 
-    def reload(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> None:
-        """Take new secrets and limits. A request in progress keeps the old ones.
-
-        Raises:
-            SettingsError: the paths differ, which takes a restart. Nothing is changed then.
-        """
-        new = keyrings(orgs)
-        if new.keys() != self._keyrings.keys():
-            raise SettingsError(["orgs: the set of paths has changed; restart the forwarder for that"])
+    def build(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> "Endpoints":
+        """Build what serves `orgs`, for `apply`. Changes nothing."""
+        keys = keyrings(orgs)
         added = orgs.keys() - self._metrics.keys()
-        self._metrics |= {name: ReceiveMetrics(self._all_metrics, name) for name in added}
-        self._keyrings, self._settings = new, settings
-        self._bodies.limit = budget_for(settings.max_body)
+        metrics = {name: ReceiveMetrics(self._all_metrics, name) for name in added}
+        return Endpoints(keys, settings, metrics, self._build_router(keys))
+
+    def apply(self, endpoints: "Endpoints") -> None:
+        """Take new paths, secrets and limits. A request in progress keeps the old ones."""
+        self._metrics |= endpoints.metrics
+        self._keyrings, self._settings, self._router = (
+            endpoints.keyrings,
+            endpoints.settings,
+            endpoints.router,
+        )
+        self._bodies.limit = budget_for(endpoints.settings.max_body)
 
     def close(self) -> None:
         """Answer 503 to every request that begins from now on, so that Okta tries again."""
@@ -132,11 +144,11 @@ class HookReceiver:
             return self._send(Answer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
-    def _build_router(self) -> Litestar:
-        @asgi(sorted(self._keyrings), copy_scope=False)
+    def _build_router(self, keyrings: Mapping[str, Keyring]) -> Litestar:
+        @asgi(sorted(keyrings), copy_scope=False)
         async def hook(scope: Any, receive: Any, send: Any) -> None:
             path = scope["path"].rstrip("/") or "/"
-            await self._serve(self._keyrings[path], scope, receive, send)
+            await self._serve(keyrings[path], scope, receive, send)
 
         return Litestar(
             [hook],

@@ -219,6 +219,7 @@ async def test_every_log_line_is_one_json_object_with_a_stable_action(
     await asyncio.to_thread(forwarder.stop)
     lines = [json.loads(line) for line in forwarder.log.read_text().splitlines()]
     assert [line["action"] for line in lines] == [
+        "config_warning",  # of the short secret
         "started",
         "challenge",
         "hook_refused",

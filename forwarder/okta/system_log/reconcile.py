@@ -126,7 +126,7 @@ class Reconciler:
         self._clock = clock
         self._metrics = StoredEventMetrics(metrics, log.org, Source.LOG)
         self._missed_events = metrics.events_missed.labels(log.org)
-        metrics.reconcile_lag.labels(log.org).set_function(self.lag)
+        self._lag_gauge = metrics.reconcile_lag
         self._cursor: Cursor | None = None
         self._tries = 0
         self._failure: object = None
@@ -137,6 +137,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Poll at each interval, until cancelled. Errors of Okta or of the store never end it."""
+        self._lag_gauge.labels(self._log.org).set_function(self.lag)
         while True:
             begun = self._clock.monotonic()
             try:

@@ -50,7 +50,7 @@ async def test_no_secret_and_no_body_is_found_in_logs_metrics_errors_or_reprs(lo
                     await served.ask(request("GET", PATH, shown))
                     await served.ask(request("GET", f"/{secret}", shown | {"Host": f"{{{secret}}}"}))
         await served.ask(b"POST / HTTP/1.1\r\nAuthorization " + RIGHT.encode() + b"\r\n\r\n")
-        served.receiver.reload({"acme": org(secrets=[RIGHT, WRONG])}, settings())
+        served.receiver.apply(served.receiver.build({"acme": org(secrets=[RIGHT, WRONG])}, settings()))
         render = served.metrics.render
         pages = [(await asyncio.to_thread(render, form))[0] for form in ("", "application/openmetrics-text")]
         seen = log.getvalue() + b"".join(pages).decode()

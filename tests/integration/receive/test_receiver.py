@@ -9,13 +9,7 @@ import struct
 import pytest
 import structlog
 
-from forwarder.core.errors import (
-    SettingsError,
-    StoreError,
-    StoreFormatError,
-    StoreFullError,
-    StoreTimeoutError,
-)
+from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError, StoreTimeoutError
 from tests import shared_data
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.store import MemoryStore
@@ -126,20 +120,22 @@ async def test_each_org_answers_on_its_own_path_only_to_its_own_secret() -> None
 
 async def test_a_reload_swaps_secrets_and_limits_without_a_restart() -> None:
     async with listening() as served:
-        served.receiver.reload(
-            {"acme": org(secrets=["new"]), "fresh": org(secrets=["f"])}, settings(max_body="1KiB")
-        )
+        orgs = {"acme": org(secrets=["new"]), "fresh": org(secrets=["f"])}
+        served.receiver.apply(served.receiver.build(orgs, settings(max_body="1KiB")))
         assert (await served.post(envelope(event()))).status == 401
         assert (await served.ask(post(envelope(event()), secret="new"))).status == 200
         assert (await served.ask(post(envelope(event()), secret="f"))).status == 200
         assert (await served.ask(post(envelope(event(pad="x" * 2000)), secret="new"))).status == 413
 
 
-async def test_a_reload_that_moves_a_path_is_refused_and_changes_nothing() -> None:
+async def test_a_reload_moves_a_path() -> None:
     async with listening() as served:
-        with pytest.raises(SettingsError, match="restart"):
-            served.receiver.reload({"acme": org(secrets=["new"], path="/elsewhere")}, settings())
-        assert (await served.post(envelope(event()))).status == 200
+        moved = served.receiver.build({"acme": org(path="/elsewhere")}, settings())
+        assert (await served.post(envelope(event("1")))).status == 200
+        served.receiver.apply(moved)
+        assert (await served.post(envelope(event("2")))).status == 404
+        for path in ("/elsewhere", "/elsewhere/", "/%65lsewhere"):
+            assert (await served.ask(post(envelope(event()), path=path))).status == 200
 
 
 # Paths and methods

@@ -1,0 +1,174 @@
+"""The sinks of one forwarder and their workers: started, exchanged by a reload, stopped."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from forwarder import logs
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import ForwarderError, StoreError
+from forwarder.core.ports import Clock, EventLog, Sink
+from forwarder.deliver.worker import Worker
+from forwarder.metrics import Metrics
+from forwarder.sink_settings import SinkSettings
+from forwarder.sinks import registry
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.store.engine import Store
+
+RELOAD_GRACE = 5.0
+"""Seconds that a sink has to answer what is in flight before it is replaced."""
+
+_logger = logs.get("app")
+
+BuiltSinks = Mapping[str, Sink | None]
+"""New sinks by name, for those that a reload adds or changes. None: built once the old one has let go of its file."""
+
+
+class Delivery:
+    """The sinks and workers. `workers` are those that run, by name of their sink."""
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self.workers: dict[str, Worker] = {}
+        self._sinks: dict[str, Sink] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._settings: dict[str, SinkSettings] = {}
+        self._files: dict[str, object] = {}
+
+    async def start(self, sinks: Mapping[str, SinkSettings]) -> None:
+        """Start every sink.
+
+        Raises:
+            ForwarderError: a sink cannot be built, or the store does not give its position.
+        """
+        logs_and_positions = {name: await self._store.log(name, sinks[name].start) for name in sinks}
+        await self._store.detach_except(sinks)
+        await self._warn_of_removed_sinks()
+        for name in sinks:
+            self._sinks[name] = self._build(name, sinks[name])
+        for name in sinks:
+            self._deliver(name, sinks[name], *logs_and_positions[name])
+
+    async def build(self, sinks: Mapping[str, SinkSettings]) -> BuiltSinks:
+        """Build what differs from what runs: the settings of a sink, or the content of a file that they name.
+
+        Raises:
+            ForwarderError: a sink cannot be built. None is left behind.
+        """
+        built: dict[str, Sink | None] = {}
+        async with AsyncExitStack() as unused:
+            for name in sorted(sinks):
+                new, old = sinks[name], self._settings.get(name)
+                if new == old and _content(new) == self._files.get(name):
+                    continue
+                built[name] = None
+                if not _same_file(old, new):
+                    built[name] = sink = registry.build(name, new, self._clock)
+                    unused.push_async_callback(sink.close)
+            unused.pop_all()
+        return built
+
+    async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
+        """Exchange the sinks for those that `build` made for `sinks`, and stop those that are not among them."""
+        removed = self._settings.keys() - sinks.keys()
+        await asyncio.gather(*(self._stop_sink(name) for name in removed))
+        await asyncio.gather(*(self._exchange(name, sinks[name], sink) for name, sink in built.items()))
+        if removed:
+            try:
+                await self._store.detach_except(sinks)
+            except StoreError as error:
+                _logger.warning(
+                    "a removed sink still holds events back; restart the forwarder to let them go",
+                    action="sink_not_detached",
+                    error=str(error),
+                )
+            await self._warn_of_removed_sinks()
+
+    async def stop(self, grace: float) -> None:
+        """Let the workers deliver what waits for `grace` seconds, then end them."""
+        await asyncio.gather(*(worker.stop(grace) for worker in self.workers.values()))
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the sinks."""
+        await asyncio.gather(*(sink.close() for sink in self._sinks.values()))
+
+    def _build(self, name: str, settings: SinkSettings) -> Sink:
+        self._settings[name], self._files[name] = settings, _content(settings)
+        return registry.build(name, settings, self._clock)
+
+    def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
+        worker = Worker(
+            name,
+            self._sinks[name],
+            log,
+            position,
+            settings.delivery,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        self.workers[name] = worker
+        self._tasks[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
+
+    async def _stop_sink(self, name: str) -> None:
+        await self.workers.pop(name).stop(RELOAD_GRACE)
+        await self._sinks.pop(name).close()
+        del self._tasks[name], self._settings[name], self._files[name]
+        self._metrics.forget(sink=name)
+
+    async def _exchange(self, name: str, settings: SinkSettings, new: Sink | None) -> None:
+        """Start a sink in place of the one of this name, if there is one.
+
+        The new sink sends batches again that have no result by then. Nothing ends this: without a worker, the sink
+        would stand still until the next start."""
+        if name in self.workers:
+            await self.workers[name].stop(RELOAD_GRACE)
+            await self._sinks[name].close()
+        self._settings[name], self._files[name] = settings, _content(settings)
+        attempt = 0
+        while True:
+            try:
+                new = new or registry.build(name, settings, self._clock)
+                self._sinks[name] = new
+                # Only the store knows the position: the last settlement may have landed after its worker ended.
+                log, position = await self._store.log(name, settings.start)
+                break
+            except ForwarderError as error:
+                attempt += 1
+                if attempt == 1:
+                    _logger.error(  # noqa: TRY400  # an operator acts on the text
+                        "the reloaded sink waits", action="reload_waits", sink=name, error=str(error)
+                    )
+                await self._clock.sleep(Backoff().delay(attempt))
+        self._deliver(name, settings, log, position)
+
+    async def _warn_of_removed_sinks(self) -> None:
+        try:
+            removed = (await self._store.ledger()).removed
+        except StoreError:
+            return  # the status says so, and everything else goes on
+        for name, waiting in removed.items():
+            _logger.warning(
+                "events wait for a sink that is no longer configured, and are dropped after store.retention; configure it "
+                "again by this name, or forget it: forwarder forget-sink NAME",
+                action="sink_removed",
+                sink=name,
+                waiting=waiting,
+            )
+
+
+def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
+    """Whether both write one file, which only one of them can lock at a time."""
+    return isinstance(old, FileSinkSettings) and isinstance(new, FileSinkSettings) and old.path == new.path
+
+
+def _content(settings: SinkSettings) -> tuple[str, ...]:
+    """A digest of each file that the settings name, so that a certificate that was renewed in place is noticed."""
+    return tuple(
+        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in settings.files
+    )

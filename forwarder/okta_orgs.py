@@ -1,0 +1,109 @@
+"""What uses the API of each org: built from the settings, exchanged by a reload, stopped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from forwarder.control import Report
+from forwarder.core.errors import OktaError
+from forwarder.core.event import Source
+from forwarder.core.ports import Clock, EventStore
+from forwarder.metrics import Metrics
+from forwarder.okta.api.client import OktaClient
+from forwarder.okta.hooks.watch import HookWatch
+from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress
+from forwarder.okta.system_log.pages import PATH, SystemLog
+from forwarder.okta.system_log.reconcile import Reconciler
+from forwarder.settings import Settings
+
+BuiltOrgs = Mapping[str, OktaOrgRunner | None]
+"""New runners by org, for those that a reload adds, changes or removes. None: the org has none any more."""
+
+
+class OktaOrgs:
+    """The runners of the orgs that have an `api`. `runners` are those that run, by name of their org."""
+
+    def __init__(
+        self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        """Read into `store`; `backlog` returns why a backfill must wait, as `Backfill` asks it."""
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._backlog = backlog
+        self.runners: dict[str, OktaOrgRunner] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._built_from: dict[str, object] = {}
+
+    def build(self, settings: Settings) -> BuiltOrgs:
+        """Build what differs from what runs.
+
+        Raises:
+            ForwarderError: credentials or a URL cannot be used.
+        """
+        changed = [
+            name
+            for name in settings.orgs.keys() | self._built_from.keys()
+            if _inputs(settings, name) != self._built_from.get(name)
+        ]
+        return {name: self._build(name, settings) for name in sorted(changed)}
+
+    async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
+        """Exchange the runners for those that `build` made for `settings`."""
+        await self._end([name for name in built if name in self._tasks])
+        for name, runner in built.items():
+            self._metrics.forget(org=name)
+            self._built_from.pop(name, None)
+            if name in settings.orgs:
+                self._built_from[name] = _inputs(settings, name)
+            if runner is not None:
+                self.runners[name] = runner
+                self._tasks[name] = asyncio.create_task(runner.run(), name=f"okta {name}")
+        for name, org in settings.orgs.items():
+            for source in Source:
+                enabled = 1 if source in org.sources else 0
+                self._metrics.org_source_enabled.labels(name, source.value).set(enabled)
+
+    async def stop(self) -> None:
+        """End every runner."""
+        await self._end(list(self._tasks))
+
+    async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
+        """Run a backfill in the runner of its org.
+
+        Raises:
+            OktaError, StoreError: as `OktaOrgRunner.backfill`; or the org has no runner.
+        """
+        runner = self.runners.get(request.org)
+        if runner is None:
+            raise OktaError(
+                f"the running forwarder does not read the System Log of {request.org}; if its configuration "
+                "has changed, reload or restart it"
+            )
+        return await runner.backfill(request, report)
+
+    async def _end(self, names: list[str]) -> None:
+        for name in names:
+            self._tasks[name].cancel()
+            self.runners.pop(name)
+        await asyncio.gather(*(self._tasks.pop(name) for name in names), return_exceptions=True)
+
+    def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
+        """Build the watch of the org's hook and the polling of its System Log; None if it has no `api`."""
+        org = settings.orgs.get(name)
+        if org is None or org.api is None or org.url is None:
+            return None
+        api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock)
+        watch = HookWatch(name, api, org.hook, self._metrics, self._clock) if org.hook else None
+        log = SystemLog(name, org.url, api, self._clock)
+        reconciler = Reconciler(log, self._store, settings.reconcile, watch, self._metrics, self._clock)
+        backfills = Backfill(
+            log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH)
+        )
+        return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
+
+
+def _inputs(settings: Settings, name: str) -> object:
+    """What the runner of an org is built from; None if the org does not exist."""
+    org = settings.orgs.get(name)
+    return org and (org.url, org.api, org.hook, settings.reconcile)

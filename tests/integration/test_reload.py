@@ -1,0 +1,326 @@
+"""A reload applies all or nothing, and compares with what runs."""
+
+import asyncio
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+import structlog
+import yaml
+
+from forwarder.app import Forwarder
+from forwarder.clock import SystemClock
+from forwarder.core.errors import ForwarderError
+from forwarder.settings import Settings, read
+from tests.certificates import Certificate, make_certificate
+from tests.e2e.okta import envelope, happenings
+from tests.fakes.okta_server import TOKEN, OktaServer
+
+POLL = "1s"
+
+
+def config(directory: Path, **changes: Any) -> dict[str, Any]:
+    """A configuration with one org and one sink."""
+    return {
+        "orgs": {"acme": {"secrets": [{"file": str(directory / "secret")}]}},
+        "receiver": {"listen": "127.0.0.1:0"},
+        "ops": {"listen": "127.0.0.1:0"},
+        "store": {"path": str(directory / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(directory / "archive.ndjson")}},
+        "reconcile": {"poll": POLL},
+    } | changes
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Forwarder]:
+    forwarder = Forwarder(settings, SystemClock())
+    await forwarder.start()
+    try:
+        yield forwarder
+    finally:
+        await forwarder.stop(grace=0)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_text("old-secret")
+    return tmp_path
+
+
+@pytest.fixture
+def lines() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+async def post(address: object, secret: str, seed: int = 1) -> int:
+    _, body = next(happenings(1, seed=seed))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        response = await client.post(
+            f"http://{address}/okta/events", content=envelope([body]), headers={"Authorization": secret}
+        )
+    return response.status_code
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+# --- all or nothing
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"sinks": {"archive": {"kind": "file", "path": "HERE"}, "siem": {"kind": "elasticsearch", "hosts": ["https://es"], "ca_file": "HERE/secret"}}},
+        {"orgs": {"acme": {"secrets": ["new-secret"], "url": "https://acme.okta.com/path", "api": {"token": "t"}}}},
+        {"orgs": {"acme": {"secrets": ["new-secret"], "api": {"token": "t"}}}},
+        {"orgs": {"acme": {"secrets": [{"file": "HERE/nothing"}]}}},
+        {"orgs": {}},
+        {"sinks": {}},
+        {"ops": {"listen": "nowhere"}},
+    ],
+)  # fmt: skip
+async def test_a_refused_reload_changes_nothing_under_load(here: Path, broken: dict[str, Any]) -> None:
+    async with running(read(config(here))) as forwarder:
+        before = forwarder.settings
+        statuses: list[int] = []
+
+        async def load_it() -> None:
+            statuses.extend([await post(forwarder.server.address, "old-secret", seed) for seed in range(40)])
+
+        loading = asyncio.create_task(load_it())
+        for _ in range(3):
+            text = yaml.safe_dump(config(here) | broken).replace("HERE", str(here))
+            with pytest.raises(ForwarderError):
+                await forwarder.reload(read(yaml.safe_load(text)))
+            await asyncio.sleep(0.01)
+        await loading
+        assert set(statuses) == {200}
+        assert await post(forwarder.server.address, "new-secret") == 401
+        assert forwarder.settings is before
+        await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) == 40)
+
+
+async def test_after_the_repair_a_refused_reload_is_applied(here: Path, certificate: Certificate) -> None:
+    async with running(read(config(here))) as forwarder:
+        ca = here / "ca.pem"
+        ca.write_text("broken")
+        siem = {"kind": "elasticsearch", "hosts": ["https://127.0.0.1:1"], "ca_file": str(ca)}
+        changed = config(here, sinks={"siem": siem}, orgs={"acme": {"secrets": ["new-secret"]}})
+        with pytest.raises(ForwarderError):
+            await forwarder.reload(read(changed, files=False))
+        ca.write_bytes(certificate.cert.read_bytes())
+        await forwarder.reload(read(changed))
+        assert await post(forwarder.server.address, "new-secret") == 200
+        assert list((await forwarder.status.gather())["sinks"]) == ["siem"]
+
+
+async def test_a_reload_adds_and_removes_sinks(here: Path, lines: list[Any]) -> None:
+    more = {"second": {"kind": "file", "path": str(here / "second.ndjson"), "start": "oldest"}}
+    sinks = config(here)["sinks"]
+    async with running(read(config(here))) as forwarder:
+        await post(forwarder.server.address, "old-secret", 1)
+        await forwarder.reload(read(config(here, sinks=sinks | more)))
+        await post(forwarder.server.address, "old-secret", 2)
+        await until(lambda: len((here / "second.ndjson").read_text().splitlines()) == 2)
+        await forwarder.reload(read(config(here, sinks=more)))
+        await post(forwarder.server.address, "old-secret", 3)
+        await until(lambda: len((here / "second.ndjson").read_text().splitlines()) == 3)
+        status = await forwarder.status.gather()
+        assert (list(status["sinks"]), status["balanced"]) == (["second"], True)
+        assert "archive" not in forwarder.metrics.render("")[0].decode().partition("sink_up")[2][:200]
+    assert len((here / "archive.ndjson").read_text().splitlines()) == 2
+    assert "restart_needed" not in [line["action"] for line in lines]
+
+
+async def test_a_file_sink_keeps_its_file_through_a_reload(here: Path) -> None:
+    raw = {"kind": "file", "path": str(here / "archive.ndjson"), "format": "raw"}
+    async with running(read(config(here))) as forwarder:
+        await post(forwarder.server.address, "old-secret", 1)
+        await until((here / "archive.ndjson").read_text)
+        await forwarder.reload(read(config(here, sinks={"archive": raw})))
+        await post(forwarder.server.address, "old-secret", 2)
+        await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) == 2)
+    assert "eventType" in (here / "archive.ndjson").read_text().splitlines()[1]
+
+
+# --- an org that is gone
+
+
+async def test_an_org_that_is_taken_out_is_polled_no_more_and_not_in_the_status(here: Path) -> None:
+    async with OktaServer() as okta:
+        polled = {"url": okta.url, "api": {"token": TOKEN}, "secrets": ["other-secret"], "path": "/other"}
+        acme = config(here)["orgs"]
+        async with running(read(config(here, orgs=acme | {"other": polled}))) as forwarder:
+            await okta.called(1)
+            assert "other" in (await forwarder.status.gather())["okta"]
+            await forwarder.reload(read(config(here)))
+            calls = len(okta.calls)
+            status = await forwarder.status.gather()
+            assert list(status["okta"]) == ["acme"]
+            assert 'reconcile_lag_seconds{org="other"}' not in forwarder.metrics.render("")[0].decode()
+            assert await post(forwarder.server.address, "old-secret") == 200
+            await asyncio.sleep(1.5)  # one poll and a half
+            assert len(okta.calls) == calls
+
+
+async def test_a_refused_reload_leaves_the_polling_alone(here: Path) -> None:
+    async with OktaServer() as okta:
+        org = {"url": okta.url, "api": {"token": TOKEN}, "secrets": ["old-secret"]}
+        async with running(read(config(here, orgs={"acme": org}))) as forwarder:
+            await okta.called(1)
+            taken = {"kind": "file", "path": str(here / "nothing" / "..")}
+            with suppress(ForwarderError):
+                await forwarder.reload(
+                    read(config(here, orgs={"acme": org | {"url": "https://x/y"}}, sinks={"a": taken}))
+                )
+            calls = len(okta.calls)
+            await okta.called(calls + 1)
+
+
+# --- files that change in place
+
+
+async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(here: Path) -> None:
+    tls = make_certificate(here)
+    receiver = {"listen": "127.0.0.1:0", "tls": {"cert": str(tls.cert), "key": str(tls.key)}}
+
+    async def serial() -> str:
+        address = forwarder.server.address
+        return await asyncio.to_thread(ssl.get_server_certificate, (address.host, address.port))
+
+    async with running(read(config(here, receiver=receiver))) as forwarder:
+        before = await serial()
+        (here / "again").mkdir()
+        again = make_certificate(here / "again")
+        tls.cert.write_bytes(again.cert.read_bytes())
+        tls.key.write_bytes(again.key.read_bytes())
+        await forwarder.reload(read(config(here, receiver=receiver)))
+        assert await serial() == again.cert.read_text()
+        assert before != again.cert.read_text()
+
+
+async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
+    here: Path, certificate: Certificate
+) -> None:
+    ca = here / "ca.pem"
+    ca.write_bytes(certificate.cert.read_bytes())
+    siem = {"kind": "elasticsearch", "hosts": ["https://127.0.0.1:1"], "ca_file": str(ca)}
+    async with running(read(config(here, sinks={"siem": siem}))) as forwarder:
+        worker = forwarder._delivery.workers["siem"]  # whether it is another one cannot be seen outside
+        await forwarder.reload(read(config(here, sinks={"siem": siem})))
+        assert forwarder._delivery.workers["siem"] is worker
+        (here / "again").mkdir()
+        ca.write_bytes(make_certificate(here / "again").cert.read_bytes())
+        await forwarder.reload(read(config(here, sinks={"siem": siem})))
+        assert forwarder._delivery.workers["siem"] is not worker
+
+
+# --- the process
+
+
+class Process:
+    """A forwarder as a process, with its log lines."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self.config = here / "forwarder.yaml"
+        self.lines: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> Self:
+        self.write(config(self.here))
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "forwarder", "run", "--config", self.config, stderr=asyncio.subprocess.PIPE
+        )
+        self.reading = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        await self.reading
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(
+                yaml.safe_load(line) if line.startswith(b"{") else {"action": "", "text": line.decode()}
+            )
+
+    def write(self, tree: dict[str, Any] | str) -> None:
+        self.config.write_text(tree if isinstance(tree, str) else yaml.safe_dump(tree))
+
+    def actions(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["action"] == name]
+
+    async def started(self) -> str:
+        await until(lambda: self.actions("started"))
+        return str(self.actions("started")[0]["receiver"])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["log: {{ level }}", "? [a, b]", "x: 2024-99-99", 'orgs: {a: {secrets: ["\\ud800x"]}}', 'orgs: {a: {url: "https://[::1"}}', "[" * 5000, "\t"],
+)  # fmt: skip
+async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str) -> None:
+    async with Process(here) as there:
+        address = await there.started()
+        there.write(broken)
+        there.process.send_signal(signal.SIGHUP)
+        await until(lambda: there.actions("reload_failed"))
+        (line,) = there.actions("reload_failed")
+        assert "exception" not in line
+        assert "forwarder check" in line["hint"]
+        there.write(config(here))
+        (here / "secret").write_text("new-secret")
+        await until(lambda: there.actions("reloaded"))
+        assert await post(address, "new-secret") == 200
+        assert await post(address, "old-secret") == 401
+
+
+async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Path) -> None:
+    async with Process(here) as there:
+        await there.started()
+        there.write("log: {{ level }}")
+        (here / "secret").write_text("new-secret")
+        await until(lambda: there.actions("reload_failed"))
+        await asyncio.sleep(4.5)  # two more looks at the files
+        assert len(there.actions("reload_failed")) == 1
+
+
+async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:
+    async with Process(here) as there:
+        await asyncio.sleep(0.3)  # the interpreter has started, and imports
+        for _ in range(20):
+            there.process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.05)
+        await there.started()
+        assert there.process.returncode is None
+
+
+async def test_a_second_sigterm_ends_it_at_once(here: Path) -> None:
+    async with Process(here) as there:
+        address = await there.started()
+        host, _, port = address.rpartition(":")
+        # A request that never ends keeps the first stop waiting for `receiver.grace`.
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /okta/events HTTP/1.1\r\nhost: x\r\nauthorization: old-secret\r\ncontent-length: 9\r\n\r\n{"
+        )
+        await writer.drain()
+        there.process.send_signal(signal.SIGTERM)
+        await until(lambda: there.actions("stopping"))
+        there.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(2):
+            assert await there.process.wait() == 128 + signal.SIGTERM
+        writer.close()
