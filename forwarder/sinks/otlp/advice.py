@@ -20,6 +20,14 @@ _CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set
 _NAME = "the host name cannot be resolved; check `endpoint`"
 _NOTHING = "nothing listens there; check `endpoint`, and that the server runs"
 
+_WANTS_TLS = (
+    b"Client sent an HTTP request to an HTTPS server",
+    b"The plain HTTP request was sent to HTTPS port",
+    b"speaking plain HTTP to an SSL-enabled server port",
+    b"This combination of host and port requires TLS",
+)
+"""How servers in Go, nginx, Apache and Tomcat say it. Whole phrases, because a 400 may quote an event."""
+
 _GRPC = (
     ("certificate_verify_failed", _CA_FILE),
     ("wrong_version_number", _NO_TLS),
@@ -67,9 +75,8 @@ def http_status(settings: OtlpSinkSettings, status: int) -> str:
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Whether a TLS server said in plain HTTP that it wants TLS: to Go, nginx, Apache or Tomcat, a malformed request."""
-    text = content.lower()
-    return status == 400 and b"http" in text and (b"https" in text or b"tls" in text or b"ssl" in text)
+    """Whether a TLS server said in plain HTTP that it wants TLS. Else the 400 would mean malformed events."""
+    return status == 400 and any(text in content for text in _WANTS_TLS)
 
 
 def _reason(url: str, causes: Sequence[BaseException]) -> str:

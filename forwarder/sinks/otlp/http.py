@@ -22,6 +22,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from urllib3.exceptions import HTTPError
 
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp import advice
@@ -106,7 +107,7 @@ class _Session(requests.Session):
                 allow_redirects=False,
                 stream=True,
             )
-            # As it was sent: a few bytes of gzip, which was not asked for, can become gigabytes.
+            # As it was sent: a few bytes of gzip can become gigabytes.
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
         except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
@@ -123,12 +124,13 @@ class _Session(requests.Session):
             raise _NotAcceptedError
         return response
 
-    def _read(self, response: requests.Response, content: bytes) -> ExportResult:
+    def _read(self, response: requests.Response, received: bytes) -> ExportResult:
         settings, status = self._exporter.settings, response.status_code
+        content = _plain(response, received)
         detail = _detail(response, content)
         verdict = outcomes.request_verdict(status, self._exporter.records)
         wait = outcomes.retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
-        if not settings.uses_tls and advice.is_plain_http_to_tls(status, content):
+        if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
             return ExportResult(outcomes.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")
         if verdict.pause:
@@ -152,22 +154,26 @@ def _kind(response: requests.Response) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _is_readable(response: requests.Response, content: bytes) -> bool:
-    """Whether all of `content` was read, and it is not compressed."""
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    return len(content) <= RESPONSE_LIMIT and encoding in ("", "identity")
+def _plain(response: requests.Response, content: bytes) -> bytes | None:
+    """Return `content` without its encoding; None if it is longer than the limit, or cannot be decoded."""
+    try:
+        body = BoundedBody(response.headers.get("Content-Encoding", ""), RESPONSE_LIMIT)
+        body.feed(content)
+        return body.finish()
+    except (BodyTooLargeError, BodyEncodingError):
+        return None
 
 
-def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceResponse | None:
+def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
     """Return the message of an OTLP server, which may be empty or JSON; None if it is something else.
 
     Servers of other kinds answer 200 too, often with JSON that says what is wrong.
     """
     kind = _kind(response)
+    if content is None:
+        return None
     if not content:
         return None if "html" in kind else ExportLogsServiceResponse()
-    if not _is_readable(response, content):
-        return None
     if kind in ("application/x-protobuf", "application/protobuf"):
         return decoded_response(content)
     if kind != "application/json":
@@ -183,17 +189,17 @@ def _decode(response: requests.Response, content: bytes) -> ExportLogsServiceRes
         return None
 
 
-def _detail(response: requests.Response, content: bytes) -> str:
+def _detail(response: requests.Response, content: bytes | None) -> str:
     """Return the status and the server's own text; for a redirect, the target."""
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"
-    text = ""
+    content = content or b""
     if "protobuf" in _kind(response):
         try:
             text = Status.FromString(content).message
         except DecodeError:
             text = ""
-    elif _is_readable(response, content):
+    else:
         text = content.decode(errors="replace")
     return f"{status}: {text.strip()}" if text.strip() else status

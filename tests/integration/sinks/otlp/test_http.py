@@ -1,6 +1,7 @@
 """What is OTLP's over HTTP alone: what counts as an acceptance, where requests go, TLS."""
 
 import asyncio
+import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -68,6 +69,14 @@ async def test_a_json_response_is_read(server: FakeOtlpHttp, body: object, refus
     assert outcome.detail == ("late" if refused else "")
 
 
+async def test_a_response_in_gzip_is_read(server: FakeOtlpHttp) -> None:
+    body = {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "late"}}
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    server.always = Answer(headers=headers, body=gzip.compress(json.dumps(body).encode()))
+    outcome = await send(server.url)
+    assert (outcome.delivered, outcome.unattributed, outcome.detail) == ([1, 2], 1, "late")
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
@@ -116,6 +125,30 @@ async def test_a_malformed_event_is_rejected_with_the_servers_text(
     (rejection,) = (await send(server.url, events=1)).rejected
     assert rejection.reason is RejectReason.MALFORMED
     assert rejection.detail == "HTTP 400: the third is malformed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
+        "<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br /></p>",
+        "Bad Request\nThis combination of host and port requires TLS.\n",
+    ],
+    ids=["go", "nginx", "apache", "tomcat"],
+)
+async def test_plain_http_to_a_tls_port_rejects_no_event_and_says_so(server: FakeOtlpHttp, text: str) -> None:
+    server.always = Answer(400, headers={"Content-Type": "text/plain"}, body=text.encode())
+    outcome = await send(server.url, events=1)
+    assert (list(outcome.retry), list(outcome.rejected), outcome.pause) == ([1], [], True)
+    assert f"{server.url}/v1/logs: this port expects TLS; write `https://`" in outcome.detail
+
+
+async def test_a_400_that_quotes_an_address_rejects_its_event(server: FakeOtlpHttp) -> None:
+    body = b"malformed: 'https://acme.test, http request to TLS and SSL'"
+    server.always = Answer(400, headers={"Content-Type": "text/plain"}, body=body)
+    outcome = await send(server.url, events=1)
+    assert [rejection.reason for rejection in outcome.rejected] == [RejectReason.MALFORMED]
 
 
 async def test_a_truncated_response_is_a_retry(server: FakeOtlpHttp) -> None:
