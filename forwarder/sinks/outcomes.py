@@ -99,6 +99,8 @@ _GRPC_NO_CONNECTION = (
 )
 """How the details of gRPC itself begin if it reached no server."""
 
+_GRPC_UNTRUSTED = ("certificate_verify_failed", "hostname verification check failed")
+
 _GRPC = {
     "OK": DELIVERED,
     "ABORTED": SERVER,
@@ -157,7 +159,7 @@ def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
     if code == "INVALID_ARGUMENT":
         return SPLIT_MALFORMED if events > 1 else MALFORMED
     if code == "UNAVAILABLE" and text.startswith(_GRPC_NO_CONNECTION):
-        return TLS_UNTRUSTED if "certificate_verify_failed" in text else CONNECTION
+        return TLS_UNTRUSTED if any(sign in text for sign in _GRPC_UNTRUSTED) else CONNECTION
     return _GRPC.get(code, UNKNOWN)
 
 

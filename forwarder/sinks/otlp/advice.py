@@ -17,6 +17,8 @@ _PATH = "/v1/logs"
 _CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
 _NO_TLS = "this port does not speak TLS; write `http://` in `endpoint`, or use the TLS port"
 _CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set `cert_file` and `key_file`"
+_OTHER_NAME = "its certificate is for another name; write a name that it has in `endpoint`"
+_HTTP1 = "this port speaks HTTP/1.1; set `protocol: http/protobuf`, or use the gRPC port, often 4317"
 _NAME = "the host name cannot be resolved; check `endpoint`"
 _NOTHING = "nothing listens there; check `endpoint`, and that the server runs"
 
@@ -30,15 +32,14 @@ _WANTS_TLS = (
 
 _GRPC = (
     ("certificate_verify_failed", _CA_FILE),
+    ("hostname verification check failed", _OTHER_NAME),
     ("wrong_version_number", _NO_TLS),
     ("tlsv1_alert_unknown_ca", _CLIENT_CERTIFICATE),
     ("certificate_required", _CLIENT_CERTIFICATE),
-    (
-        "http1.x server",
-        "this port speaks HTTP/1.1; set `protocol: http/protobuf`, or use the gRPC port, often 4317",
-    ),
+    ("http1.x server", _HTTP1),
+    ("expected settings frame", _HTTP1),
+    ("errors resolving", _NAME),
     ("dns resolution failed", _NAME),
-    ("name resolution", _NAME),
     ("connection refused", _NOTHING),
 )
 """Signs in the details of a gRPC status."""
@@ -58,8 +59,9 @@ def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
     """Add to a gRPC status and its `text` what to do about it."""
     lower = text.lower()
     found = next((advice for sign, advice in _GRPC if sign in lower), "")
-    if not found and not uses_tls and "socket closed" in lower:
-        found = "if this port expects TLS, write `https://` in `endpoint`"
+    if not found and "socket closed" in lower:
+        client = "if the server wants a client certificate, set `cert_file` and `key_file`"
+        found = client if uses_tls else "if this port expects TLS, write `https://` in `endpoint`"
     return f"{posted(url)}: {found} ({text})" if found else text
 
 
@@ -102,7 +104,7 @@ def _reason(url: str, causes: Sequence[BaseException]) -> str:
 
 def _certificate(code: int) -> str:
     if code in _OTHER_NAMES:
-        return "its certificate is for another name; write a name that it has in `endpoint`"
+        return _OTHER_NAME
     if code in _OUTDATED:
         return "its certificate is not valid now; renew it, or correct the clock"
     return _CA_FILE
