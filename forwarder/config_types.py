@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from forwarder.core import redaction
+
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -151,7 +153,8 @@ class Listen(str):
 
 
 class Secret:
-    """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value.
+    """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value, and wherever else it comes
+    up, it is redacted.
 
     It is written as a string, as `{env: NAME}` or as `{file: path}`; the line break at the end of a file is
     dropped.
@@ -160,6 +163,7 @@ class Secret:
     __slots__ = ("_source", "_value")
 
     def __init__(self, value: str, source: dict[str, str] | None = None) -> None:
+        redaction.add(value)
         self._value = value
         self._source = source
 

@@ -22,6 +22,7 @@ import msgspec
 from forwarder import logs
 from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
+from forwarder.core.redaction import redact_all
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel takes 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's ids is at most 2 MiB
@@ -56,6 +57,10 @@ class _Reply(msgspec.Struct, omit_defaults=True):
 
 def _line(message: msgspec.Struct) -> bytes:
     return msgspec.json.encode(message) + b"\n"
+
+
+def _reply_line(reply: _Reply) -> bytes:
+    return msgspec.json.encode(redact_all(msgspec.to_builtins(reply))) + b"\n"
 
 
 def socket_path(store: Path) -> Path:
@@ -126,8 +131,10 @@ class ControlServer:
             if self._server is None:  # the client connected just before the end
                 return
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                reply = await self._answer(reader, lambda progress: writer.write(_line(_Reply(progress))))
-                writer.write(_line(reply))
+                reply = await self._answer(
+                    reader, lambda progress: writer.write(_reply_line(_Reply(progress)))
+                )
+                writer.write(_reply_line(reply))
                 await writer.drain()
         finally:
             writer.close()

@@ -14,6 +14,7 @@ import structlog
 
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable, printable_line
+from forwarder.core.redaction import redact_all
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -46,6 +47,8 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    # A line that cannot be written would else be printed as it is, with every secret in it.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -53,6 +56,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
+                _redact,
                 *renderers,
             ],
         )
@@ -64,6 +68,11 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     # These log each failed try; the worker logs once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+
+def _redact(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    redacted: structlog.typing.EventDict = redact_all(line)
+    return redacted
 
 
 def _make_printable(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -12,6 +12,7 @@ import msgspec
 from forwarder import logs
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
+from forwarder.core.redaction import redact_all
 from forwarder.core.time import Micros, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.gauges import set_gauges
@@ -89,7 +90,9 @@ class Status:
                 for name in sorted(self._workers)
             },
         }
-        return {"problems": [msgspec.structs.asdict(problem) for problem in problems(status)], **status}
+        found = [msgspec.structs.asdict(problem) for problem in problems(status)]
+        redacted: dict[str, Any] = redact_all({"problems": found, **status})
+        return redacted
 
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
         """Return the ledger and None; if the store is damaged or moved, the last ledger and the reason.

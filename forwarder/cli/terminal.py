@@ -1,4 +1,5 @@
-"""How commands print. Nothing that comes from outside can steer the terminal, and NO_COLOR (no-color.org) holds."""
+"""How commands print. Nothing that comes from outside can steer the terminal, no secret is shown, and NO_COLOR
+(no-color.org) holds."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -6,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.core.printable import printable
+from forwarder.core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
     """Print `text` and a newline, to stderr if `err`; in the colour `fg` on a terminal."""
-    click.secho(printable(text), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
+    click.secho(printable(redact(text)), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
 def count(number: int, noun: str) -> str:
@@ -35,7 +37,7 @@ def console(*, stderr: bool = False) -> "Console":
     class SafeConsole(Console):
         # Before the width of a table's cell is measured.
         def render_str(self, text: str, **options: Any) -> "Text":
-            return super().render_str(printable(text), **options)
+            return super().render_str(printable(redact(text)), **options)
 
         def render(self, *renderable: Any) -> "Iterable[Segment]":
             for segment in super().render(*renderable):

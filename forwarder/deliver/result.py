@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from forwarder import logs
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Sink
+from forwarder.core.redaction import redact
 from forwarder.deliver.batching import Pending
 
 _logger = logs.get("deliver")
@@ -39,7 +40,7 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
             action="sink_exception",
             sink=name,
         )
-        return _retry_all(batch, RetryReason.UNKNOWN, f"{type(error).__name__}: {error}")
+        return _retry_all(batch, RetryReason.UNKNOWN, redact(f"{type(error).__name__}: {error}"))
     if errors:
         _logger.error(
             "the sink's result does not match its batch; events in doubt are sent again. "

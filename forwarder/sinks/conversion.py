@@ -9,7 +9,7 @@ from forwarder.cooperative import Cooperative
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
-from forwarder.sinks.outcomes import DETAIL_LIMIT
+from forwarder.sinks.outcomes import kept
 
 _T = TypeVar("_T")
 
@@ -37,7 +37,7 @@ async def send_converted(
             detail = str(error)
             if not isinstance(error, UnmappableError):
                 detail = f"the event cannot be converted: {type(error).__name__}: {error}"
-            rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, detail[:DETAIL_LIMIT]))
+            rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(detail)))
         await cooperative.yield_if_due()
     result = await send(seqs, converted) if seqs else BatchResult()
     return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result

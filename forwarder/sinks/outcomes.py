@@ -27,15 +27,22 @@ is not.
 
 import ssl
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import msgspec
 from msgspec.structs import replace
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
+from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND, Micros, from_http_date
 
 DETAIL_LIMIT = 1_000
 """Characters kept of a sink's own text: some servers quote the whole request."""
+
+
+def kept(detail: str) -> str:
+    """Return what is kept of a sink's own text. No secret is in it, not even the beginning of one at the end."""
+    return redact(detail[: 4 * DETAIL_LIMIT])[:DETAIL_LIMIT]
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -213,16 +220,17 @@ def item_outcomes(
     retry: list[int] = []
     rejected: list[Rejection] = []
     worst = DELIVERED, ""
+    keep = cache(kept)  # a rejected batch has one text
     missing = [(UNKNOWN, "the response does not name this event")] * (len(seqs) - len(items))
     for seq, (verdict, detail) in zip(seqs, [*items, *missing], strict=False):
         if verdict.reject is not None:
-            rejected.append(Rejection(seq, verdict.reject, detail[:DETAIL_LIMIT]))
+            rejected.append(Rejection(seq, verdict.reject, keep(detail)))
         elif verdict.retry is None:
             delivered.append(seq)
         else:
             retry.append(seq)
             if worst[0] is DELIVERED or (verdict.pause and not worst[0].pause):
-                worst = verdict, detail[:DETAIL_LIMIT]
+                worst = verdict, kept(detail)
     if not retry:
         return BatchResult(delivered=delivered, rejected=rejected)
     verdict, detail = worst

@@ -17,6 +17,7 @@ from forwarder.config_types import Secret
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock
+from forwarder.core.redaction import redact
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.addresses import links_of, target_of
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
@@ -207,12 +208,8 @@ class OktaClient:
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
             return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}")
-        secrets = (self._credentials.token or "", self._credentials.private_key)
-        clean = msgspec.structs.replace(
-            failure,
-            code=errors.redact(failure.code, secrets),
-            summary=errors.redact(failure.summary, secrets),
-        )
+        # Okta, or a proxy that poses as it, may echo our request.
+        clean = msgspec.structs.replace(failure, code=redact(failure.code), summary=redact(failure.summary))
         call = request.method, self._origin, request.path
         return errors.refused(call, clean, app=self._credentials.token is None)
 

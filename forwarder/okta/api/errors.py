@@ -1,6 +1,5 @@
 """What Okta's error responses mean, and what an operator does about them."""
 
-import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -170,23 +169,3 @@ def _token_hint(response: ErrorResponse) -> str:
         return _hint("POST", "", response, app=True)
     code = "invalid_dpop_proof" if "dpop" in response.code else response.code
     return _TOKEN_HINTS.get(code, "")
-
-
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+(\.[\w-]*)*")
-_AUTHORIZATION = re.compile(r"(?i)\b(SSWS|Bearer|DPoP) +[\w.~+/=-]{8,}")
-_KEY = re.compile(r"-----BEGIN[^-]*PRIVATE KEY-----.*?(-----END[^-]*-----|\Z)", re.DOTALL)
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Remove secrets from an error's text: Okta, or a proxy that poses as it, may echo our request.
-
-    Args:
-        text: of an error.
-        secrets: in clear.
-    """
-    for secret in secrets:
-        if len(secret) > 7:  # anything shorter is not a secret, and may be part of any word
-            text = text.replace(secret, "***")
-    for pattern in (_KEY, _JWT, _AUTHORIZATION):
-        text = pattern.sub("***", text)
-    return text

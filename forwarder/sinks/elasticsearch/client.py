@@ -1,5 +1,6 @@
 """The client of an Elasticsearch cluster: for events, and for `forwarder setup`."""
 
+import base64
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -82,5 +83,7 @@ def _credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
         name, colon, rest = key.partition(":")
         return {"api_key": (name, rest) if colon else key}
     if settings.basic_auth:
-        return {"basic_auth": (settings.basic_auth.username, settings.basic_auth.password.reveal())}
+        # Encoded here, because the client takes only ASCII.
+        pair = f"{settings.basic_auth.username}:{settings.basic_auth.password.reveal()}"
+        return {"basic_auth": base64.b64encode(pair.encode()).decode()}
     return {}

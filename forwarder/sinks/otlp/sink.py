@@ -50,7 +50,7 @@ class OtlpSink:
         if result.refused >= len(seqs):
             rejected = outcomes.Verdict(reject=RejectReason.PARTIAL_SUCCESS)
             return outcomes.batch_outcome(seqs, rejected, result.detail)
-        detail = result.detail[: outcomes.DETAIL_LIMIT]
+        detail = outcomes.kept(result.detail)
         if detail and not result.refused:
             self._limited_logger.warning(
                 "the OTLP server accepted the events with a warning",

@@ -1,0 +1,179 @@
+"""Keeps secrets out of everything that leaves the process: log lines, status, replies, commands' output, dead letters.
+
+A server may echo our request in its error, and a library may put it into an exception. So each secret is registered
+where it is read (`config_types.Secret`), and every room that stores or shows a text from outside redacts it. The
+register belongs to the process, as its log does; a secret that a reload replaced stays in it.
+"""
+
+import base64
+import html
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "***"
+
+_STRONG = 8
+"""A secret shorter than this may be an ordinary word, and one of words shorter than `_PASSPHRASE` a name. It is hidden
+only where it stands as a value, as in `"password": "test"`."""
+_PASSPHRASE = 16
+_WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
+_SHORTEST = 3
+_CORE = 6
+"""Characters of base64 that identify a secret."""
+_MOST = 1000
+"""Secrets that are kept, the latest: files that change for years must not fill the memory."""
+
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
+_URLSAFE = str.maketrans("+/", "-_")
+_SEPARATORS = re.compile(r"[\s\"',:{}]+")
+_SCHEME = r"(?:(?:Basic|Bearer|ApiKey|SSWS|DPoP)\s+)?"
+
+_PATTERNS = (
+    (
+        "PRIVATE KEY",
+        re.compile(r"-----BEGIN[^-]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]{0,40}-----|\Z)", re.DOTALL),
+        "",
+    ),
+    ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*"), ""),  # a JSON Web Token
+    (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
+    # The user and the password of a URL, and of one that lacks its scheme.
+    (
+        "@",
+        re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}:(?!\d+[/?#])[^\s\"'@]{0,999})(?=@)"),
+        "",
+    ),
+    ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
+    ("=", re.compile(r"(?i)([?&](?:token|access_token|api_?key|secret|password)=)[^&\s\"']+"), r"\1"),
+)
+"""What is a secret by its form, such as a token that a server has just made: a text without which the pattern cannot
+match (to look for it takes a fiftieth of the time), the pattern, and what of it stays."""
+
+
+class Redactor:
+    """Hides secrets in texts, in every form in which one may come back."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, None] = {}
+        self._patterns: list[tuple[re.Pattern[str], str]] = []
+        self._cores: re.Pattern[str] | None = None
+        self._is_current = True
+        self._lock = threading.Lock()  # libraries log in their own threads
+
+    def add(self, secret: str) -> None:
+        """Hide `secret` from now on."""
+        with self._lock:
+            self._is_current = self._is_current and secret in self._secrets
+            self._secrets.pop(secret, None)
+            self._secrets[secret] = None  # as the latest
+            if len(self._secrets) > _MOST:
+                del self._secrets[next(iter(self._secrets))]
+
+    def redact(self, text: str) -> str:
+        """Return `text` without any secret."""
+        if not self._is_current:
+            with self._lock:
+                self._compile()
+        for pattern, instead in self._patterns:
+            text = pattern.sub(instead, text)
+        text = self._without_base64(text)
+        for needed, pattern, stays in _PATTERNS:
+            if needed in text:
+                text = pattern.sub(stays + HIDDEN, text)
+        return text
+
+    def redact_all(self, value: Any) -> Any:
+        """Return `value` with all its texts redacted; what JSON does not know becomes text."""
+        if value is None or isinstance(value, int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {key: self.redact_all(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact_all(item) for item in value]
+        return self.redact(str(value))
+
+    def _compile(self) -> None:
+        strong: set[str] = set()
+        weak: set[str] = set()
+        cores: set[str] = set()
+        for secret in self._secrets:
+            cores.update(_base64_cores(secret))
+            for part in {secret, secret.strip(), *_SEPARATORS.split(secret)}:
+                if _is_strong(part):
+                    strong.update(_forms(part))
+                elif part == secret and len(part) >= _SHORTEST:
+                    weak.update(_forms(part))
+        self._cores = _any_of(cores) if cores else None
+        patterns = [(_any_of(strong), HIDDEN)] if strong else []
+        if weak:
+            words = _any_of(weak).pattern
+            name = r"(?:auth|key|token|secret|passw)[\w-]{0,40}[\"'\\]*\s*[:=]\s*[\"'\\]*"
+            patterns += [
+                (re.compile(rf"(?i:({name}{_SCHEME}))(?:{words})(?!\w)"), rf"\1{HIDDEN}"),
+                (
+                    re.compile(rf"([:=]\s?[\"'\\]*{_SCHEME})(?:{words})(?=[\"'\\,;}}&@\]\r\n])"),
+                    rf"\1{HIDDEN}",
+                ),
+            ]
+        self._patterns, self._is_current = patterns, True
+
+    def _without_base64(self, text: str) -> str:
+        """Hide each base64 text that a secret is in, whatever stands before and after it, as in `user:password`."""
+        if self._cores is None:
+            return text
+        kept: list[str] = []
+        done = 0
+        for found in self._cores.finditer(text):
+            start, end = found.span()
+            if start < done:
+                continue
+            while start > done and text[start - 1] in _BASE64:
+                start -= 1
+            while end < len(text) and text[end] in _BASE64:
+                end += 1
+            kept += [text[done:start], HIDDEN]
+            done = end
+        return "".join([*kept, text[done:]])
+
+
+def _is_strong(text: str) -> bool:
+    return len(text) >= (_PASSPHRASE if _WORDS.fullmatch(text) else _STRONG)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield `secret` as it stands in text, in JSON, in a URL, in HTML and in a Python string."""
+    yield secret
+    for escaped in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
+        yield escaped[1:-1]
+    yield html.escape(secret)
+    data = secret.encode(errors="surrogatepass")
+    for encoded in (quote(data), quote(data, safe=""), quote_plus(data)):
+        yield encoded
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+
+
+def _base64_cores(secret: str) -> Iterator[str]:
+    """Yield what the base64 of any text with `secret` in it contains: the characters that no neighbour changes."""
+    data = secret.encode(errors="surrogatepass")
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        first = (before * 8 + 5) // 6
+        last = (before + len(data)) * 8 // 6
+        if last - first >= _CORE:
+            yield encoded[first:last]
+            yield encoded[first:last].translate(_URLSAFE)
+
+
+def _any_of(texts: set[str]) -> re.Pattern[str]:
+    return re.compile(
+        "|".join(re.escape(text) for text in sorted(texts, key=lambda text: (-len(text), text)))
+    )
+
+
+_redactor = Redactor()
+add = _redactor.add
+redact = _redactor.redact
+redact_all = _redactor.redact_all

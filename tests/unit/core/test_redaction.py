@@ -1,0 +1,142 @@
+"""No secret comes back in any form, and ordinary words stay."""
+
+import base64
+import html
+import json
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forwarder.core.redaction import Redactor
+
+KEY = "VnVhQ2ZHY0JDZGJrU:ui2lp2axTNmsyakw9tvNnw"
+PASSWORD = 'p&ss/w"ord+1 ü'
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSj\n-----END PRIVATE KEY-----\n"
+JWK = '{"kty": "RSA", "d": "X4cTteJY_gn4FYPsXB8rdXix5vwsg1FL", "n": "0vx7agoebGcQSuuPiLJXZ"}'
+
+
+def redactor(*secrets: str) -> Redactor:
+    made = Redactor()
+    for secret in secrets:
+        made.add(secret)
+    return made
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        PASSWORD,
+        json.dumps(PASSWORD),
+        json.dumps(PASSWORD, ensure_ascii=False),
+        quote(PASSWORD),
+        quote(PASSWORD, safe=""),
+        quote(PASSWORD, safe="").lower(),
+        quote_plus(PASSWORD),
+        html.escape(PASSWORD),
+        repr(PASSWORD),
+        base64.b64encode(f"elastic:{PASSWORD}".encode()).decode(),
+        base64.b64encode(f"an:{PASSWORD}:other".encode()).decode(),
+        base64.urlsafe_b64encode(f"u:{PASSWORD}".encode()).decode(),
+    ],
+)
+def test_a_secret_is_hidden_in_every_form_that_a_server_may_echo(echo: str) -> None:
+    assert redactor(PASSWORD).redact(f"bad request <{echo}> here") in (
+        "bad request <***> here",
+        'bad request <"***"> here',
+        "bad request <'***'> here",
+    )
+
+
+@given(st.text(min_size=8, max_size=60), st.text(max_size=5), st.text(max_size=5))
+def test_base64_of_a_secret_is_hidden_whatever_stands_before_and_after_it(
+    secret: str, before: str, after: str
+) -> None:
+    encoded = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
+    if len(secret.encode()) >= 8:
+        assert redactor(secret).redact(f"got {encoded}!") == "got ***!"
+
+
+@pytest.mark.parametrize("secret", [KEY, PEM, JWK, "Bearer abc123def456"])
+def test_the_parts_of_a_secret_are_hidden_too(secret: str) -> None:
+    collapsed = " ".join(secret.split())
+    for echo in (collapsed, collapsed.replace(" ", ""), json.dumps(secret), collapsed.split(":")[-1]):
+        shown = redactor(secret).redact(f"echo {echo}")
+        assert not any(part in shown for part in ("tvNnw", "MIIEv", "AQEFAA", "X4cTte", "def456")), shown
+
+
+@pytest.mark.parametrize(
+    "secret", ["a", "old", "test", "secret", "password", "changeme", "acme-prod", "1234"]
+)
+def test_a_short_secret_blanks_no_ordinary_word(secret: str) -> None:
+    text = (
+        "the old configuration stays in force: a test of acme-prod; no valid secret (401), error: old index, "
+        "check the password, changeme is in use, 1234 events, 12345"
+    )
+    assert redactor(secret).redact(text) == text
+
+
+@pytest.mark.parametrize("secret", ["old", "test", "changeme", "acme-prod", "1234"])
+def test_a_short_secret_is_hidden_where_it_stands_as_a_value(secret: str) -> None:
+    for echo in (
+        f'{{"authorization": "{secret}", "x": 1}}',
+        f"Authorization: {secret} Host: es",
+        f"api_key={secret}&x=1",
+        f"X-Token: {secret}\r\nHost: es",
+        f"'x-scope': '{secret}'",
+        f"https://elastic:{secret}@es:9200",
+    ):
+        assert secret not in redactor(secret).redact(echo), echo
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://elastic:pa/ss@es:9200/x", "https://***@es:9200/x"),
+        ("'https://u:p@ss@acme.okta.com' is not", "'https://***@acme.okta.com' is not"),
+        ("https://token@host/x", "https://***@host/x"),
+        ("elastic:changeme@es:9200 is no URL", "***@es:9200 is no URL"),
+        ("https://h/x?token=abc&y=1", "https://h/x?token=***&y=1"),
+        ("Authorization: Basic ZWxhc3RpYzphYmM= x", "Authorization: *** x"),
+        ("SSWS 00abcDEFghiJKLmno", "***"),
+        ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.sig", "***"),
+        (
+            "say Basic authentication, Bearer authentication",
+            "say Basic authentication, Bearer authentication",
+        ),
+        ("http://127.0.0.1:8080/okta@events", "http://127.0.0.1:8080/okta@events"),
+        ("user alice@acme.com, id a:b", "user alice@acme.com, id a:b"),
+    ],
+)
+def test_what_is_a_secret_by_its_form_is_hidden_without_being_known(text: str, shown: str) -> None:
+    assert Redactor().redact(text) == shown
+
+
+def test_a_secret_that_was_replaced_stays_hidden() -> None:
+    made = redactor("first-value-1")
+    assert made.redact("first-value-1 second-value-2") == "*** second-value-2"
+    made.add("second-value-2")
+    assert made.redact("first-value-1 second-value-2") == "*** ***"
+
+
+def test_secrets_that_change_for_years_do_not_fill_the_memory() -> None:
+    made = redactor("the-first-one-0", *(f"value-{number:06}" for number in range(2000)))
+    assert made.redact("value-001999 the-first-one-0") == "*** the-first-one-0"
+
+
+def test_every_text_of_a_decoded_json_is_redacted() -> None:
+    made = redactor("value-0001")
+    before = {"a": ["value-0001", 1, None, ("x value-0001",)], "b": {"c": "value-0001"}}
+    assert made.redact_all(before) == {"a": ["***", 1, None, ["x ***"]], "b": {"c": "***"}}
+
+
+@pytest.mark.parametrize(
+    "text", ["A" * 200_000, "https://" + "a:" * 100_000, "key" * 70_000, "Basic " * 40_000]
+)
+def test_a_long_text_takes_no_longer_per_character(text: str) -> None:
+    made = redactor(PASSWORD, "test")
+    began = time.process_time()
+    made.redact(text)
+    assert time.process_time() - began < 2
