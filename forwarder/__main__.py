@@ -1,5 +1,6 @@
 """`python -m forwarder`, and the command `forwarder`."""
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -10,7 +11,30 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         # By default SIGHUP ends a process, and the libraries take most of a second to import.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    import_module("forwarder.cli.main").main()
+    _open_standard_streams()
+    try:
+        import_module("forwarder.cli.main").main()
+    except OSError as error:  # such as a full disk behind `>`
+        _say(f"the output cannot be written: {error.strerror or error}")
+        os._exit(1)  # the interpreter would try to write it once more, and fail with a traceback
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed: a file of the store would get its number, and whatever is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _say(text: str) -> None:
+    try:
+        os.write(2, f"{text}\n".encode())
+    except OSError:
+        return
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def _contents(settings: Settings) -> dict[Path, bytes]:
 class _Reloads:
     """Reloads on SIGHUP, and when a file that the settings name has another content.
 
-    A configuration that cannot be used is tried again when one of them has changed once more, or after the next SIGHUP.
+    A configuration that cannot be used is tried again until it can, and logged again when another thing is wrong.
     """
 
     def __init__(self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
@@ -60,6 +60,7 @@ class _Reloads:
         self._forwarder = forwarder
         self._reread = reread
         self._hangup = hangup
+        self._failure: str | None = None
 
     async def run(self) -> None:
         """Watch until cancelled. No error ends it: without it, a rotated secret would be refused."""
@@ -68,9 +69,11 @@ class _Reloads:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hangup.wait(), FILES_INTERVAL)
             found = seen | await asyncio.to_thread(_contents, self._forwarder.settings)
-            if not self._hangup.is_set() and found == seen:
+            if self._hangup.is_set():
+                self._hangup.clear()
+                self._failure = None  # who asks gets an answer
+            elif found == seen and self._failure is None:
                 continue
-            self._hangup.clear()
             await self._reload()
             # What changed during the reload is seen at the next look; files that are named only now are known.
             seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
@@ -79,19 +82,22 @@ class _Reloads:
         try:
             await self._forwarder.reload(await asyncio.to_thread(self._reread))
         except ForwarderError as error:
-            _log_failure(str(error))
+            self._failed(str(error))
         except Exception as error:  # noqa: BLE001  # a defect must not end the reloads
-            _log_failure(f"{type(error).__name__}: {error}", exc_info=error)
+            self._failed(f"{type(error).__name__}: {error}", exc_info=error)
+        else:
+            self._failure = None
 
-
-def _log_failure(error: str, **more: object) -> None:
-    _logger.error(
-        "the reload failed; the old configuration stays in force",
-        action="reload_failed",
-        error=error,
-        hint="run `forwarder check`, correct the configuration, and send SIGHUP again",
-        **more,
-    )
+    def _failed(self, error: str, **more: object) -> None:
+        if error != self._failure:
+            _logger.error(
+                "the reload failed; the old configuration stays in force",
+                action="reload_failed",
+                error=error,
+                hint="run `forwarder check`, and correct the configuration",
+                **more,
+            )
+        self._failure = error
 
 
 async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Signals", clock: Clock) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from forwarder import logs
 from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.terminal import count, echo
 from forwarder.core.errors import ForwarderError, SettingsError
@@ -42,6 +43,7 @@ def main() -> None:
 
     Start with `forwarder demo`: it needs no configuration and shows the whole pipeline.
     """
+    logs.setup("warning", json=False)  # a command's own output goes to stdout; `run` sets up its log
 
 
 @main.command()
@@ -52,7 +54,7 @@ def run(config: Path) -> None:
     Okta posts to `receiver.listen` (default 127.0.0.1:8080, path /okta/events); `ops.listen` (default
     127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.
     """
-    from forwarder import config_check, logs
+    from forwarder import config_check
     from forwarder.process import run_until_signal
     from forwarder.settings import load
 

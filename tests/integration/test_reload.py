@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import socket
 import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -290,12 +292,15 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
 
 async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Path) -> None:
     async with Process(here) as there:
-        await there.started()
+        address = await there.started()
         there.write("log: {{ level }}")
         (here / "secret").write_text("new-secret")
         await until(lambda: there.actions("reload_failed"))
         await asyncio.sleep(4.5)  # two more looks at the files
         assert len(there.actions("reload_failed")) == 1
+        there.write(config(here))
+        await until(lambda: there.actions("reloaded"))
+        assert await post(address, "new-secret") == 200
 
 
 async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:
@@ -324,3 +329,42 @@ async def test_a_second_sigterm_ends_it_at_once(here: Path) -> None:
         async with asyncio.timeout(2):
             assert await there.process.wait() == 128 + signal.SIGTERM
         writer.close()
+
+
+@pytest.mark.parametrize("command", ["check --help", "check --config nowhere.yaml", "--version"])
+def test_an_output_that_cannot_be_written_is_one_line_and_ends_with_1(command: str) -> None:
+    done = subprocess.run(  # a shell redirects
+        f"{sys.executable} -m forwarder {command} >/dev/full 2>&1", shell=True, check=False
+    )
+    assert done.returncode == 1
+    shown = subprocess.run(
+        f"{sys.executable} -m forwarder --version >/dev/full",
+        shell=True,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (shown.returncode, shown.stderr) == (1, "the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+async def test_without_its_streams_it_runs_all_the_same(here: Path, streams: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = here / "forwarder.yaml"
+    path.write_text(yaml.safe_dump(config(here, receiver={"listen": f"127.0.0.1:{port}"})))
+    process = await asyncio.create_subprocess_shell(
+        f"exec {sys.executable} -m forwarder run --config {path} {streams}"
+    )
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(httpx.ConnectError):
+                    assert await post(f"127.0.0.1:{port}", "old-secret") == 200
+                    break
+                await asyncio.sleep(0.1)
+    finally:
+        process.terminate()
+    assert await process.wait() == 0
+    assert (here / "store.db").read_bytes()[:15] == b"SQLite format 3"
