@@ -72,12 +72,13 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
         plural = "requests" if refused > 1 else "request"
         text = f"{refused:,} {plural} to {name} had no valid secret (401) and {accepted}; Okta never repeats them"
-        send = (
-            f"`forwarder hooks sync --org {name} --resend-secret`"
-            if org["hook"]
-            else "the hook in Okta's console"
+        change = "edit the hook in Okta's console"
+        if org["hook"]:
+            change = f"run `forwarder hooks sync --org {name} --resend-secret`"
+        hint = (
+            f"{change}, so that Okta sends one of `orgs.{name}.secrets`; "
+            "if Okta was not the sender, see `secret_refused` in the log"
         )
-        hint = f"make Okta send one of `orgs.{name}.secrets`: {send}; if Okta was not the sender, see `secret_refused` in the log"
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
         yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint)
     hook, log = org["hook"], org["log"]

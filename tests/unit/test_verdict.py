@@ -53,7 +53,7 @@ def test_without_an_api_the_hook_is_changed_in_oktas_console() -> None:
         org={"refused": 1, "accepted_seconds_ago": None, "api": False, "log": None, "hook": None}
     )
     assert problem.level is Level.CRITICAL
-    assert "`orgs.acme.secrets`: the hook in Okta's console" in problem.hint
+    assert "edit the hook in Okta's console, so that Okta sends one of `orgs.acme.secrets`" in problem.hint
 
 
 @pytest.mark.parametrize(("refused", "level"), [(1, Level.WARNING), (2, Level.WARNING), (3, Level.CRITICAL)])
