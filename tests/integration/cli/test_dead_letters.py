@@ -1,7 +1,12 @@
 """`forwarder dead-letters`, `stats` and `forget-sink` on a store that holds something."""
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from tests.integration.store.helpers import attach, events, malformed_event, opened, rejections, settle
 
@@ -119,3 +125,37 @@ def test_a_piped_table_does_not_wrap(config: Path) -> None:
 
     asyncio.run(add())
     assert [line for line in run(config, "stats").output.splitlines() if name in line]
+
+
+ODD = "\x1b]0;owned\x07\x1b[2J\r\x08\x9b31m\u202egnp.exe"
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "1"), ("discard", "--all"), ("list", "--json")])
+def test_nothing_of_an_event_or_a_sink_steers_a_terminal(
+    tmp_path: Path, config: Path, words: tuple[str, ...]
+) -> None:
+    async def add() -> None:
+        async with opened(tmp_path / "store.db", sinks=()) as store:
+            await attach(store, {"archive": "oldest"})
+            odd = [Rejection(seq, RejectReason.MAPPING, ODD) for seq in (3, 4)]
+            await settle(store, "archive", Settlement(4, dead=odd))
+
+    asyncio.run(add())
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "forwarder", "dead-letters", *words, "--config", config],
+        stdin=end, stdout=end, stderr=end, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(end)
+    os.write(terminal, b"n\n")
+    shown = b""
+    with contextlib.suppress(OSError):  # its end
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    process.wait(10)
+    os.close(terminal)
+    text = shown.decode()
+    assert "gnp.exe" in text or words[0] != "list"
+    assert not {"\x07", "\x08", "\x9b", "\u202e"}.intersection(text)
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
