@@ -35,7 +35,10 @@ def event_type_label(event_type: str) -> str:
 
 
 class Declared(NamedTuple):
-    """One metric, for its page and to check alerts and dashboards: `kind` is counter, gauge, histogram or info."""
+    """One metric. docs/metrics.md is made from these, and alerts are checked against them.
+
+    `kind` is counter, gauge, histogram or info.
+    """
 
     name: str
     kind: str

@@ -38,7 +38,7 @@ def load_settings(config: Path, *, secrets: bool = True) -> Settings:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the org that a command is for: `name`, or the only one that exists or that `fit` accepts.
+    """Return the org that a command is for: `name`; without a name, the only org, or the only one that `fit` accepts.
 
     Raises:
         click.UsageError: `--org` is missing, or does not exist.

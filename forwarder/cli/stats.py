@@ -80,7 +80,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
         question = f"{name} will never get {terminal.count(events, 'event')} kept for it. Forget it?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)
-    terminal.echo(f"The store has forgotten {name}.")
+    terminal.echo(f"Removed the sink {name} from the store; nothing waits for it any more.")
 
 
 def _print(ledger: "Ledger") -> None:

@@ -60,10 +60,10 @@ class BoundedBody:
         """Return the body.
 
         Raises:
-            BodyEncodingError: it is incomplete.
+            BodyEncodingError: it ends too early.
         """
         if self._inflater is not None and self._received and not self._inflater.eof:
-            raise BodyEncodingError("its content encoding is gzip, and it is incomplete")
+            raise BodyEncodingError("it is compressed with gzip, and ends too early")
         return bytes(self._body)
 
     def _too_large(self) -> BodyTooLargeError:

@@ -144,7 +144,7 @@ without checking that the object exists. `draft[""]` is the document itself."""
 
 
 def new_builder() -> DocumentBuilder:
-    """Make a draft with every object, all empty."""
+    """Make the draft of a document: it has every object of the document, each without fields."""
     draft: DocumentBuilder = {path: {} for path, _, _ in _NESTING}
     draft[""] = {}
     return draft

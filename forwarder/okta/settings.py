@@ -128,7 +128,9 @@ def _uri(written: str) -> str:
     if not parts.hostname or parts.port == 0 or any(char.isspace() for char in written):
         raise ValueError("is not an address; write one as in https://hooks.example.com/okta/events")
     if parts.username is not None or parts.fragment:
-        raise ValueError("must contain neither a user nor a fragment; the secret goes into `secrets`")
+        raise ValueError(
+            "must not contain a user, a password or a #fragment; write the secret under `secrets`"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written
@@ -165,7 +167,7 @@ def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, 
     if events and not _needs_rules(events):
         types = resolve(events)
         if unknown := sorted(set(written or ()) - types):
-            raise ValueError(f"there is a filter of {unknown[0]}, which is not among the events")
+            raise ValueError(f"a filter is set for {unknown[0]}, which is not among the events")
     return written
 
 

@@ -52,7 +52,7 @@ Test = Callable[[str], Pattern | None]
 
 
 class Language(msgspec.Struct, frozen=True):
-    """How one of the two languages compares.
+    """The comparisons of one query language, and how they are written.
 
     Attributes:
         operators: after a field: `event.action like "user.*"`.

@@ -117,7 +117,7 @@ def is_type_field(field: str) -> bool:
 
 
 def compared(field: str, pattern: Pattern | None) -> Condition:
-    """Make the test that `field` matches `pattern`. A pattern that matches everything names nothing."""
+    """Make the test that `field` matches `pattern`. A pattern that matches everything limits nothing."""
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
     if is_type_field(field):

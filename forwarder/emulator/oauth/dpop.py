@@ -88,7 +88,7 @@ class ProofValidator:
         return key, claims.get("nonce")
 
     def require_nonce(self, nonce: Any) -> None:
-        """Check that a proof repeats one of our nonces: a new one each day, each valid for three.
+        """Check that a proof contains a nonce that we issued: a new one each day, valid for three days.
 
         Raises:
             ApiError: it does not; the error carries the current nonce.

@@ -61,7 +61,7 @@ def event_type_problems(
     if len(types) > MAX_TYPES:
         problems.append(f"{len(types)} event types are too many for one hook; Okta allows {MAX_TYPES}")
     problems += [
-        f"there is a filter of {name}, which is not among the events"
+        f"a filter is set for {name}, which is not among the events"
         for name in sorted(set(filters) - set(types))
     ]
     return problems

@@ -64,7 +64,7 @@ class Cursor(
         polled_until: everything that Okta had stored by then, by our clock, is read; 0 if the end of the log
             was never reached.
         newest: the latest `published` that was read; at first, when to start.
-        hook_id: id of our last hook, for as long as it is not known after a start.
+        hook_id: id of our hook before a restart; used until Okta has said it again.
     """
 
     next_link: str

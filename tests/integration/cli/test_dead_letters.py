@@ -107,7 +107,9 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     asked = run(config, "forget-sink", "siem", answer="n\n")
     assert "siem will never get 5 events kept for it. Forget it?" in asked.output
     assert "siem" in run(config, "stats").output
-    assert run(config, "forget-sink", "siem", "--yes").output == "The store has forgotten siem.\n"
+    assert run(config, "forget-sink", "siem", "--yes").output == (
+        "Removed the sink siem from the store; nothing waits for it any more.\n"
+    )
     assert "siem" not in run(config, "stats").output
     assert letters(config, "siem") == []
     assert run(config, "forget-sink", "siem", "--yes").exit_code == 1

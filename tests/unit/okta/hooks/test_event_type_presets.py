@@ -42,7 +42,7 @@ def test_all_that_okta_takes_has_no_fault() -> None:
         (["user.sesion.start"], (), "did you mean user.session.start?"),
         (["zone.create"], (), "hooks do not carry zone.create, only the System Log does"),
         ([], (), "no event type is left"),
-        (["user.account.lock"], ["user.session.start"], "filter of user.session.start"),
+        (["user.account.lock"], ["user.session.start"], "filter is set for user.session.start"),
     ],
 )
 def test_what_okta_would_refuse_is_told_before(types: list[str], filters: list[str], words: str) -> None:
