@@ -5,6 +5,7 @@ marked `real` by that. Where the server cannot be had, the test is skipped with 
 """
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from tests.certificates import Certificate, make_certificate
@@ -82,6 +84,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             or name == "FORWARDER_CONFIG"
         ):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a command or the forwarder sets up for its process: a later test may look at log lines."""
+    handlers, level, raises = logging.root.handlers[:], logging.root.level, logging.raiseExceptions
+    yield
+    logging.root.handlers[:], logging.raiseExceptions = handlers, raises
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ def test_each_file_that_cannot_be_used_is_named(certificate: Certificate, tmp_pa
     locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
     absent = tmp_path / "absent"
     for arguments, key, problem in (
-        ((absent,), "ca_file", f"{absent} cannot be read: No such file or directory"),
+        ((absent,), "ca_file", f"there is no file {absent}"),
         ((tmp_path,), "ca_file", f"{tmp_path} cannot be "),
         ((certificate.key,), "ca_file", f"{certificate.key} cannot be used"),
-        ((None, absent, other.key), "cert_file", f"{absent} cannot be read"),
-        ((None, other.cert, absent), "key_file", f"{absent} cannot be read"),
+        ((None, absent, other.key), "cert_file", f"there is no file {absent}"),
+        ((None, other.cert, absent), "key_file", f"there is no file {absent}"),
         ((None, certificate.cert, other.key), "key_file", f"{other.key} cannot be used"),
         ((None, locked.cert, locked.key), "key_file", f"{locked.key} cannot be used"),
     ):

@@ -296,7 +296,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.integers(0, 200), value=VALUES)
 @example(number=3, value="9" * 400)
 def test_no_value_of_any_key_ends_with_a_traceback(here: Path, number: int, value: object) -> None:

@@ -15,10 +15,10 @@ def test_tls_files_that_cannot_be_used_are_a_clear_fault(certificate: Certificat
     for cert, key, what in [
         (tmp_path / "absent", one.key, "receiver.tls.cert: there is no file"),
         (one.cert, tmp_path / "absent", "receiver.tls.key: there is no file"),
-        (one.cert, two.key, "receiver.tls: "),
-        (tmp_path / "junk", one.key, "receiver.tls: "),
-        (locked.cert, locked.key, "receiver.tls: "),
-        (tmp_path, one.key, "receiver.tls: "),
+        (one.cert, two.key, "receiver.tls.key: "),
+        (tmp_path / "junk", one.key, "receiver.tls.cert: "),
+        (locked.cert, locked.key, "receiver.tls.key: "),
+        (tmp_path, one.key, "receiver.tls.cert: "),
     ]:
         with pytest.raises(SettingsError) as caught:
             tls_context(TlsSettings(cert=cert, key=key))

@@ -271,8 +271,8 @@ async def test_a_post_of_90_000_elements_keeps_no_neighbour_waiting(path: Path) 
 async def test_a_large_page_commits_its_cursor_with_its_last_step(path: Path) -> None:
     async with opened(path, max_size="4MiB") as store:
         with pytest.raises(StoreError):
-            await store.append(page(*[logged() for _ in range(12_000)]), timeout=5)
-        assert 0 < (await store.ledger()).stored < 12_000
+            await store.append(page(*[logged() for _ in range(30_000)]), timeout=5)
+        assert 0 < (await store.ledger()).stored < 30_000
         assert await store.cursor("log/acme") is None
         await store.append(page(logged()), timeout=5)
         assert await store.cursor("log/acme") == "next"
