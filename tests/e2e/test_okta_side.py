@@ -205,7 +205,7 @@ def test_every_event_is_stored_once_though_hooks_drop_double_and_delay_and_the_f
         return {gap["uuid"] for gap in gaps(forwarder)}
 
     with contextlib.suppress(AssertionError):
-        until(lambda: told() == missed, "what was really dropped is missed", 2 * POLL + GRACE + 5)
+        until(lambda: told() == missed, "what was really dropped is missed", 2 * POLL + GRACE + 30)
     assert told() == missed
     assert len(missed) > 0.2 * len(happened)
 
