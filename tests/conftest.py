@@ -17,6 +17,7 @@ import pytest
 import structlog
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from forwarder.core import redaction
 from tests.certificates import Certificate, make_certificate
 from tests.stack import collector as collector_part
 from tests.stack import elasticsearch as elasticsearch_part
@@ -94,6 +95,7 @@ def _logging_as_it_was() -> Iterator[None]:
     logging.root.handlers[:], logging.raiseExceptions = handlers, raises
     logging.root.setLevel(level)
     structlog.reset_defaults()
+    redaction.clear()
 
 
 @pytest.fixture
