@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
@@ -21,8 +22,17 @@ RELOAD_GRACE = 5.0
 
 _logger = logs.get("app")
 
-BuiltSinks = Mapping[str, Sink | None]
-"""New sinks by name, for those that a reload adds or changes. None: built once the old one has let go of its file."""
+
+class BuiltSink(NamedTuple):
+    """A new sink, and the content of its files when it was built; `sink` is None if it is built once the old one has let
+    go of its file."""
+
+    content: tuple[str, ...]
+    sink: Sink | None
+
+
+BuiltSinks = Mapping[str, BuiltSink]
+"""Those that a reload adds or changes, by name."""
 
 
 class Delivery:
@@ -47,8 +57,9 @@ class Delivery:
         logs_and_positions = {name: await self._store.log(name, sinks[name].start) for name in sinks}
         await self._store.detach_except(sinks)
         await self._warn_of_removed_sinks()
-        for name in sinks:
-            self._sinks[name] = self._build(name, sinks[name])
+        for name, settings in sinks.items():
+            self._settings[name], self._files[name] = settings, _content(settings)
+            self._sinks[name] = registry.build(name, settings, self._clock)
         for name in sinks:
             self._deliver(name, sinks[name], *logs_and_positions[name])
 
@@ -58,16 +69,17 @@ class Delivery:
         Raises:
             ForwarderError: a sink cannot be built. None is left behind.
         """
-        built: dict[str, Sink | None] = {}
+        built: dict[str, BuiltSink] = {}
         async with AsyncExitStack() as unused:
             for name in sorted(sinks):
-                new, old = sinks[name], self._settings.get(name)
-                if new == old and _content(new) == self._files.get(name):
+                new, old, content = sinks[name], self._settings.get(name), _content(sinks[name])
+                if new == old and content == self._files.get(name):
                     continue
-                built[name] = None
+                sink = None
                 if not _same_file(old, new):
-                    built[name] = sink = registry.build(name, new, self._clock)
+                    sink = registry.build(name, new, self._clock)
                     unused.push_async_callback(sink.close)
+                built[name] = BuiltSink(content, sink)
             unused.pop_all()
         return built
 
@@ -75,7 +87,7 @@ class Delivery:
         """Exchange the sinks for those that `build` made for `sinks`, and stop those that are not among them."""
         removed = self._settings.keys() - sinks.keys()
         await asyncio.gather(*(self._stop_sink(name) for name in removed))
-        await asyncio.gather(*(self._exchange(name, sinks[name], sink) for name, sink in built.items()))
+        await asyncio.gather(*(self._exchange(name, sinks[name], new) for name, new in built.items()))
         if removed:
             try:
                 await self._store.detach_except(sinks)
@@ -98,10 +110,6 @@ class Delivery:
         """Close the sinks."""
         await asyncio.gather(*(sink.close() for sink in self._sinks.values()))
 
-    def _build(self, name: str, settings: SinkSettings) -> Sink:
-        self._settings[name], self._files[name] = settings, _content(settings)
-        return registry.build(name, settings, self._clock)
-
     def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
         worker = Worker(
             name,
@@ -121,7 +129,7 @@ class Delivery:
         del self._tasks[name], self._settings[name], self._files[name]
         self._metrics.forget(sink=name)
 
-    async def _exchange(self, name: str, settings: SinkSettings, new: Sink | None) -> None:
+    async def _exchange(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
         """Start a sink in place of the one of this name, if there is one.
 
         The new sink sends batches again that have no result by then. Nothing ends this: without a worker, the sink
@@ -129,8 +137,8 @@ class Delivery:
         if name in self.workers:
             await self.workers[name].stop(RELOAD_GRACE)
             await self._sinks[name].close()
-        self._settings[name], self._files[name] = settings, _content(settings)
-        attempt = 0
+        self._settings[name], self._files[name] = settings, built.content
+        new, attempt = built.sink, 0
         while True:
             try:
                 new = new or registry.build(name, settings, self._clock)
