@@ -6,9 +6,7 @@ from typing import Any
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import Condition
-
-PLACES = ("delivered", "dead", "discarded", "skipped", "waiting")
-"""Where a stored event can be, for a sink."""
+from forwarder.store.ledger import PLACES
 
 
 def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None:

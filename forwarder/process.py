@@ -37,12 +37,8 @@ _logger = logs.get("app")
 def _contents(settings: Settings) -> dict[Path, bytes]:
     """Return the content of each file that the settings name: secrets, certificates, keys. One that cannot be read is
     left out: it may be about to be replaced."""
-    files = {path for secret in settings.secrets() if (path := secret.file)}
-    files.update(path for sink in settings.sinks.values() for path in sink.files)
-    if settings.receiver.tls:
-        files.update((settings.receiver.tls.cert, settings.receiver.tls.key))
     contents = {}
-    for path in files:
+    for path in settings.files():
         with suppress(OSError):
             contents[path] = path.read_bytes()
     return contents
@@ -166,7 +162,7 @@ def _tune_malloc() -> None:
 def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Run a forwarder until SIGTERM or SIGINT; a second signal ends it at once.
 
-    `reread` is called after SIGHUP or a change of a secret's file.
+    `reread` is called after SIGHUP, and after a change of a file that the settings name.
 
     Raises:
         ForwarderError: the forwarder cannot start.

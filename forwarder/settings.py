@@ -103,6 +103,14 @@ class Settings(BaseSettings):
         """Yield every secret of the configuration, to watch its file and to redact its value."""
         yield from _secrets(self)
 
+    def files(self) -> set[Path]:
+        """Return the files of secrets, certificates and keys, to notice when their content changes."""
+        files = {secret.file for secret in self.secrets() if secret.file}
+        files.update(path for sink in self.sinks.values() for path in sink.files)
+        if self.receiver.tls:
+            files.update((self.receiver.tls.cert, self.receiver.tls.key))
+        return files
+
 
 def _secrets(value: Any) -> Iterator[Secret]:
     if isinstance(value, Secret):
@@ -200,14 +208,8 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
 
 def _files_read(settings: Settings) -> set[Path]:
     """Return the secrets, certificates and rules that the settings name, by their real paths."""
-    files = [secret.file for secret in settings.secrets()]
-    if settings.receiver.tls:
-        files += [settings.receiver.tls.cert, settings.receiver.tls.key]
-    for sink in settings.sinks.values():
-        files += sink.files
-    for org in settings.orgs.values():
-        files += org.hook.rules if org.hook else ()
-    return {real_path(file) for file in files if file}
+    rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
+    return {real_path(file) for file in settings.files() | rules}
 
 
 def _collide(one: Listen, other: Listen) -> bool:

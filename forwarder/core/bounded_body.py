@@ -28,8 +28,7 @@ class BoundedBody:
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and only gzip is read")
         self._limit = limit
-        self._is_gzip = encoding in ("gzip", "x-gzip")
-        self._inflater = zlib.decompressobj(_GZIP) if self._is_gzip else None
+        self._inflater = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
         self._received = 0
         self._body = bytearray()
 

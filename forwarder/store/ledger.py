@@ -20,6 +20,10 @@ class ForgetSinkRequest(Request, frozen=True, tag="forget_sink"):
     sink: str
 
 
+PLACES = ("delivered", "dead", "discarded", "skipped", "waiting")
+"""Where a stored event can be, for a sink. The attributes of `SinkLedger` of these names add up to `stored`."""
+
+
 class SinkLedger(msgspec.Struct, frozen=True):
     """Where the stored events are for one sink.
 
@@ -77,8 +81,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return [
             f"{name}: {total} accounted for, {self.stored} stored"
             for name, sink in self.sinks.items()
-            if (total := sink.delivered + sink.dead + sink.discarded + sink.skipped + sink.waiting)
-            != self.stored
+            if (total := sum(getattr(sink, place) for place in PLACES)) != self.stored
         ]
 
     @property
@@ -88,12 +91,13 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def as_json(self) -> dict[str, Any]:
         """Return what `stats --json` prints."""
-        keys = ("delivered", "dead", "discarded", "skipped", "waiting")
         return {
             "stored": self.stored,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "sinks": {name: {key: getattr(sink, key) for key in keys} for name, sink in self.sinks.items()},
+            "sinks": {
+                name: {place: getattr(sink, place) for place in PLACES} for name, sink in self.sinks.items()
+            },
             "balanced": self.balanced,
             "events": self.events,
             "bytes": self.bytes,

@@ -1,7 +1,8 @@
 from typing import Any
 
-from forwarder.gauges import PLACES, set_gauges
+from forwarder.gauges import set_gauges
 from forwarder.metrics import Metrics
+from forwarder.store.ledger import PLACES
 
 SINK: dict[str, Any] = {
     "state": "running",

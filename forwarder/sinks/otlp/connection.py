@@ -34,7 +34,7 @@ class AbortableAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, *args: Any, **options: Any
     ) -> Any:
         pool: Any = super().get_connection_with_tls_context(request, *args, **options)
-        kind = _HttpsConnection if pool.scheme == "https" else _HttpConnection
+        kind = _AnnouncedTls if pool.scheme == "https" else _Announced
         pool.ConnectionCls = functools.partial(kind, opened=self._opened)
         return pool
 
@@ -55,7 +55,9 @@ class AbortableAdapter(HTTPAdapter):
             self._socket = None
 
 
-class _HttpConnection(HTTPConnection):
+class _Announced(HTTPConnection):
+    """Gives each socket to `opened`, before anything is sent and before a TLS handshake."""
+
     def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
         super().__init__(*args, **options)
         self._opened = opened
@@ -66,12 +68,5 @@ class _HttpConnection(HTTPConnection):
         return connected
 
 
-class _HttpsConnection(HTTPSConnection):
-    def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._opened = opened
-
-    def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        self._opened(connected)
-        return connected
+class _AnnouncedTls(_Announced, HTTPSConnection):
+    """The same, for TLS."""
