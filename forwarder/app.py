@@ -7,13 +7,16 @@ Start, from the inside out, so that Okta can post only when everything behind th
 Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from forwarder import logs
 from forwarder.control import ControlServer, Handler, Request
 from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
 from forwarder.delivery import Delivery
+from forwarder.gauges import count_connections, set_certificates
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits, tls_context
@@ -56,7 +59,7 @@ class Forwarder:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(logs.lines_written)
         self.metrics.build_info.info({"version": version("okta-forwarder")})
         self._clock = clock
         self._refusals = Refusals()
@@ -77,6 +80,7 @@ class Forwarder:
         except BaseException:
             await self.stop(grace=0)
             raise
+        await self._record_configuration()
         _logger.info(
             "the forwarder has started",
             action="started",
@@ -129,7 +133,7 @@ class Forwarder:
         )
         ops = self.settings.ops
         app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason, ops.allowed_hosts)
-        self.ops = Server(app, ops.listen, self._limiter(ListenerLimits(max_connections=100)))
+        self.ops = Server(app, ops.listen, self._limiter("ops", ListenerLimits(max_connections=100)))
         await self.ops.start("ops.listen")
         self._stops["ops"] = self.ops.stop
 
@@ -139,14 +143,16 @@ class Forwarder:
         self.receiver = HookReceiver(
             self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
         )
-        self.server = Server(self.receiver.app, settings.listen, self._limiter(settings), tls)
+        self.server = Server(self.receiver.app, settings.listen, self._limiter("receiver", settings), tls)
         await self.server.start("receiver.listen")
         self._stops["receiver"] = self._stop_receiver
 
-    def _limiter(self, limits: ListenerLimits) -> ConnectionLimiter:
-        return ConnectionLimiter(
+    def _limiter(self, listener: str, limits: ListenerLimits) -> ConnectionLimiter:
+        limiter = ConnectionLimiter(
             limits, self._clock, lambda reason: self.metrics.connections_evicted.labels(reason).inc()
         )
+        count_connections(self.metrics, listener, limiter)
+        return limiter
 
     async def _start_okta(self) -> None:
         self._stops["okta"] = self._orgs.stop
@@ -185,10 +191,17 @@ class Forwarder:
         self.receiver.apply(endpoints)
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
+        await self._record_configuration()
         for section in _needs_restart(old, settings):
             text = "the changed section takes effect after a restart"
             _logger.warning(text, action="restart_needed", section=section)
         _logger.info("the configuration is reloaded", action="reloaded")
+
+    async def _record_configuration(self) -> None:
+        """Record that the settings are applied."""
+        await asyncio.to_thread(set_certificates, self.metrics, self.settings)
+        self.metrics.config_reload_successful.set(1)
+        self.metrics.config_reloaded_at.set(self._clock.now() / SECOND)
 
 
 def _needs_restart(old: Settings, new: Settings) -> list[str]:

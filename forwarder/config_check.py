@@ -35,14 +35,14 @@ def problems(settings: Settings) -> list[str]:
         *_store_problems(settings),
         *_archive_problems(settings),
         *(line for key, listen in _listeners(settings) for line in _listen_problems(key, listen)),
-        *(line for key, path in _certificates(settings) for line in _expired(key, path)),
+        *(line for key, path in certificates(settings) for line in _expired(key, path)),
     ]
 
 
 def warnings(settings: Settings) -> list[str]:
     """Return what works and is unwise, a line each: path, what, hint."""
     return [
-        *(line for key, path in _certificates(settings) for line in _expires_soon(key, path)),
+        *(line for key, path in certificates(settings) for line in _expires_soon(key, path)),
         *_secret_warnings(settings),
         *_org_warnings(settings),
         *_listener_warnings(settings),
@@ -98,7 +98,7 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
         yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all of them"
 
 
-def _certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
+def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield each certificate that a peer checks."""
     if settings.receiver.tls:
         yield "receiver.tls.cert", settings.receiver.tls.cert

@@ -1,11 +1,15 @@
-"""Sets the gauges that repeat the status, before each scrape. Counters and histograms are moved where things happen."""
+"""Sets the gauges that repeat the status or the settings. Counters and histograms are moved where things happen."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from forwarder import tls
+from forwarder.config_check import certificates
 from forwarder.core.time import SECOND, Micros
+from forwarder.http.connections import ConnectionLimiter
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import Condition
+from forwarder.settings import Settings
 from forwarder.store.ledger import PLACES
 
 
@@ -31,6 +35,20 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
             for condition in Condition:
                 is_it = condition.value == org["hook"]["condition"]
                 metrics.hook_state.labels(name, condition.value).set(1 if is_it else 0)
+
+
+def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimiter) -> None:
+    """Let the gauges of a listener follow its connections."""
+    metrics.connections.labels(listener).set_function(lambda: len(limiter.connections))
+    metrics.connections_limit.labels(listener).set_function(lambda: limiter.limits.max_connections)
+
+
+def set_certificates(metrics: Metrics, settings: Settings) -> None:
+    """Set when each certificate that `settings` name ends. Reads their files."""
+    metrics.certificate_expiry.clear()
+    for setting, path in certificates(settings):
+        if (end := tls.expiry(path)) is not None:
+            metrics.certificate_expiry.labels(setting).set(end.timestamp())
 
 
 def _set_sink(metrics: Metrics, name: str, sink: Mapping[str, Any], now: Micros) -> None:

@@ -1,15 +1,17 @@
-"""Log lines: one JSON object each on stderr, readable text on a terminal.
+"""Log lines: one JSON object each on stderr, in the fields of ECS; readable text on a terminal.
 
-Each line has `message`, `level`, `timestamp`, `logger` (the room) and a stable `action`. ERROR means that
-data is lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line
-per event, and never an event's body.
+Each line has a text, a level, the room and a stable `action`; docs/logs.md lists them. ERROR means that data is
+lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line per event,
+and never an event's body.
 """
 
 import logging
 import os
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Any, cast
 
+import ecs_logging
 import structlog
 
 from forwarder.core.ports import Clock
@@ -17,6 +19,28 @@ from forwarder.core.printable import printable, printable_line
 from forwarder.core.redaction import redact_all
 
 Logger = structlog.typing.FilteringBoundLogger
+
+ECS_VERSION = "8.11.0"
+
+lines_written = dict.fromkeys(("debug", "info", "warning", "error", "critical"), 0)
+"""The number of lines that this process has written, by level."""
+
+_SAME_IN_EACH = {
+    "event.dataset": "okta_forwarder.log",
+    "service.name": "okta-forwarder",
+    "service.version": version("okta-forwarder"),
+}
+
+_ECS_FIELDS = {
+    "action": "event.action",
+    "logger": "log.logger",
+    "org": "labels.org",
+    "sink": "labels.sink",
+    "error": "error.message",
+    "exception": "error.stack_trace",
+    "timestamp": "@timestamp",
+}
+"""The fields of a line that ECS has a name for. All others go below `okta_forwarder`."""
 
 
 def setup(level: str = "info", *, json: bool | None = None) -> None:
@@ -36,9 +60,13 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     ]
     # JSON escapes what could steer a terminal.
     renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.JSONRenderer()]
+        [_to_ecs, cast("structlog.typing.Processor", _EcsFormatter())]
         if as_json
-        else [_make_printable, structlog.dev.ConsoleRenderer(event_key="message", colors=_has_colors())]
+        else [
+            structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
+            _make_printable,
+            structlog.dev.ConsoleRenderer(event_key="message", colors=_has_colors()),
+        ]
     )
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -55,7 +83,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
+                _count,
                 _redact,
                 *renderers,
             ],
@@ -68,6 +96,31 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     # These log each failed try; the worker logs once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+
+def _count(_: Any, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if level in lines_written:
+        lines_written[level] += 1
+    return line
+
+
+class _EcsFormatter(ecs_logging.StructlogFormatter):
+    """Elastic's formatter, which would call every line one of ECS 1.6."""
+
+    def format_to_ecs(self, event_dict: dict[str, Any]) -> dict[str, Any]:
+        return super().format_to_ecs({**event_dict, "ecs.version": ECS_VERSION})
+
+
+def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Give the fields of a line their names in ECS."""
+    ecs: dict[str, Any] = {
+        "event": line.pop("event"),
+        **_SAME_IN_EACH,
+    }  # `event` is the text, to the formatter
+    line.pop("level", None)  # given to the formatter beside the line
+    for name in _ECS_FIELDS.keys() & line.keys():
+        ecs[_ECS_FIELDS[name]] = line.pop(name)
+    return ecs | ({"okta_forwarder": dict(line)} if line else {})
 
 
 def _redact(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

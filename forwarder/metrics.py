@@ -4,14 +4,17 @@ Label values come from the configuration (orgs, sinks), from enums, or from Okta
 (anything else counts as `other`), so the number of series is bounded whatever a sender writes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from forwarder.cooperative import Cooperative
 from forwarder.core.catalogue import EVENT_TYPES
@@ -49,7 +52,8 @@ class Declared(NamedTuple):
 class Metrics:
     """All metrics of one forwarder, in a registry of its own; `declared` lists them."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_lines: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Args: `log_lines` are those that the process has written, by level."""
         self.declared: list[Declared] = []
         self._gauges: dict[str, Gauge] = {}
         self.registry = CollectorRegistry()
@@ -58,6 +62,21 @@ class Metrics:
         self._declare_deliver()
         self._declare_store()
         self._declare_okta()
+        self._declare_process(log_lines)
+
+    def _declare_process(self, log_lines: Mapping[str, int]) -> None:
+        self.config_reload_successful = self._gauge(
+            "config_last_reload_successful", "1 if the last reload was applied, 0 if it was refused."
+        )
+        self.config_reloaded_at = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "When the configuration in force was applied."
+        )
+        self.certificate_expiry = self._gauge(
+            "certificate_expiry_timestamp_seconds", "When the certificate of this setting ends.", "setting"
+        )
+        meaning = "Log lines written, by level."
+        self._declare("log_lines_total", "counter", ("level",), meaning)
+        self.registry.register(_LogLines("forwarder_log_lines", meaning, log_lines))
         self._declare("build_info", "info", (), meaning := "Version of the forwarder.")
         self.build_info = Info("forwarder_build", meaning, registry=self.registry)
 
@@ -91,6 +110,10 @@ class Metrics:
         )
         for reason in ("idle", "half_sent", "deadline"):
             self.connections_evicted.labels(reason)
+        self.connections = self._gauge("connections", "Open connections.", "listener")
+        self.connections_limit = self._gauge(
+            "connections_limit", "The most connections: `max_connections`.", "listener"
+        )
         self.last_event = self._gauge(
             "last_event_timestamp_seconds", "When the newest event received was published.", "org", "via"
         )
@@ -171,6 +194,24 @@ class Metrics:
         self.hook_quota_warnings = self._counter(
             "hook_quota_warnings_total", "Okta's warnings about its daily quota of hook deliveries.", "org"
         )
+        self.okta_requests = self._counter(
+            "okta_requests_total",
+            "Calls of Okta's API, by family of endpoints; `code` is `none` without a response.",
+            "org",
+            "operation",
+            "code",
+        )
+        self.okta_rate_limit_remaining = self._gauge(
+            "okta_rate_limit_remaining_ratio",
+            "What is left of the rate limit of these endpoints.",
+            "org",
+            "bucket",
+        )
+        self.clock_offset = self._gauge(
+            "clock_offset_seconds",
+            "How far this machine's clock is ahead of Okta's; negative if behind.",
+            "org",
+        )
         self.reconcile_lag = self._gauge(
             "reconcile_lag_seconds", "Age of the newest time up to which the System Log is stored.", "org"
         )
@@ -208,6 +249,21 @@ class Metrics:
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
+
+
+class _LogLines(Collector):
+    """The lines that the process has logged; `logs` counts them, because it is there before any metric."""
+
+    def __init__(self, name: str, meaning: str, lines: Mapping[str, int]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._lines = lines
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(self._name, self._meaning, labels=["level"])
+        for level, lines in self._lines.items():
+            family.add_metric([level], lines)
+        return [family]
 
 
 class StoredEventMetrics:

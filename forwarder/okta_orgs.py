@@ -9,6 +9,7 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
+from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.hooks.watch import HookWatch
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress
@@ -93,7 +94,8 @@ class OktaOrgs:
         org = settings.orgs.get(name)
         if org is None or org.api is None or org.url is None:
             return None
-        api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock)
+        metrics = ApiMetrics(self._metrics, name, self._clock)
+        api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock, metrics=metrics)
         watch = HookWatch(name, api, org.hook, self._metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
         reconciler = Reconciler(log, self._store, settings.reconcile, watch, self._metrics, self._clock)

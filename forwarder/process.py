@@ -85,6 +85,7 @@ class _Reloads:
             self._failure = None
 
     def _failed(self, error: str, **more: object) -> None:
+        self._forwarder.metrics.config_reload_successful.set(0)
         if error != self._failure:
             _logger.error(
                 "the reload failed; the old configuration stays in force",

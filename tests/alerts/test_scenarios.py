@@ -34,6 +34,13 @@ def requests(code: int) -> str:
     return series("forwarder_hook_requests_total", org="acme", code=str(code))
 
 
+POLL = "GET /api/v1/logs"
+
+
+def calls(operation: str, code: str) -> str:
+    return series("forwarder_okta_requests_total", org="acme", operation=operation, code=code)
+
+
 def refused(reason: str) -> str:
     return series("forwarder_auth_failures_total", org="acme", reason=reason)
 
@@ -63,6 +70,13 @@ def sound() -> dict[str, str]:
         series("forwarder_store_disk_bytes"): "100000000000",
         series("forwarder_stored_events"): "0+60",
         sink("dead_letters", "receiver"): "0",
+        series("forwarder_clock_offset_seconds", org="acme"): "0.2",
+        series("forwarder_config_last_reload_successful"): "1",
+        series("forwarder_certificate_expiry_timestamp_seconds", setting="receiver.tls.cert"): "2000000",
+    }
+    found |= {calls(POLL, code): "0+1" if code == "200" else "0" for code in ("200", "401", "429", "none")}
+    found |= {
+        calls("GET /api/v1/eventHooks", code): "0+1" if code == "200" else "0" for code in ("200", "401")
     }
     found |= {requests(code): "0+30" if code == 200 else "0" for code in (200, 400, 401, 404, 413, 415, 503)}
     found |= {refused(reason): "0" for reason in ("missing", "wrong", "duplicate")}
@@ -171,6 +185,42 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         {series("forwarder_hook_quota_warnings_total", org="acme"): "0x60 1"},
         "65m",
         [("ForwarderHookQuota", "warning")],
+    ),
+    "the token may no longer read the System Log": (
+        {calls(POLL, "200"): "0+1x60 60", calls(POLL, "401"): "0x60 0+1"},
+        "95m",
+        [("ForwarderOktaApiFailing", "warning")],
+    ),
+    "Okta's API does not respond": (
+        {calls(POLL, "200"): "0+1x60 60", calls(POLL, "none"): "0x60 0+1"},
+        "95m",
+        [("ForwarderOktaApiFailing", "warning")],
+    ),
+    "a call is refused once": ({calls(POLL, "401"): "0x60 1"}, "75m", []),
+    "another client uses up the rate limit": (
+        {calls(POLL, "429"): "0x60 0+1"},
+        "120m",
+        [("ForwarderOktaRateLimited", "warning")],
+    ),
+    "the clock is a minute behind": (
+        {series("forwarder_clock_offset_seconds", org="acme"): "0.2x60 -60"},
+        "75m",
+        [("ForwarderClockSkew", "warning")],
+    ),
+    "a reload is refused": (
+        {series("forwarder_config_last_reload_successful"): "1x60 0"},
+        "65m",
+        [("ForwarderConfigReloadFailed", "warning")],
+    ),
+    "a certificate ends in ten days": (
+        {series("forwarder_certificate_expiry_timestamp_seconds", setting="receiver.tls.cert"): "900000"},
+        "60m",
+        [("ForwarderCertificateExpiring", "warning")],
+    ),
+    "a certificate has ended": (
+        {series("forwarder_certificate_expiry_timestamp_seconds", setting="receiver.tls.cert"): "1800"},
+        "60m",
+        [("ForwarderCertificateExpiring", "critical")],
     ),
     "nothing comes": (ALL_SILENT, "8h", [("ForwarderNoEvents", "warning")]),
     "the hook loses a third": (

@@ -218,7 +218,7 @@ async def test_every_log_line_is_one_json_object_with_a_stable_action(
     assert (await client.post(forwarder.url, content=b"{}")).status_code == 401
     await asyncio.to_thread(forwarder.stop)
     lines = [json.loads(line) for line in forwarder.log.read_text().splitlines()]
-    assert [line["action"] for line in lines] == [
+    assert [line["event"]["action"] for line in lines] == [
         "config_warning",  # of the short secret
         "started",
         "challenge",

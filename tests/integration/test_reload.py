@@ -16,6 +16,7 @@ import pytest
 import structlog
 import yaml
 
+from forwarder import tls as tls_files
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
@@ -209,6 +210,11 @@ async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(
         await forwarder.reload(read(config(here, receiver=receiver)))
         assert await serial() == again.cert.read_text()
         assert before != again.cert.read_text()
+        end = tls_files.expiry(again.cert)
+        assert end is not None
+        labels = {"setting": "receiver.tls.cert"}
+        name = "forwarder_certificate_expiry_timestamp_seconds"
+        assert forwarder.metrics.registry.get_sample_value(name, labels) == end.timestamp()
 
 
 async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
@@ -228,6 +234,12 @@ async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
 
 
 # --- the process
+
+
+def flat(line: bytes) -> dict[str, Any]:
+    """A log line with its action and its own fields on top."""
+    found: dict[str, Any] = yaml.safe_load(line)
+    return {**found, **found.get("okta_forwarder", {}), "action": found["event"].get("action", "")}
 
 
 class Process:
@@ -255,15 +267,19 @@ class Process:
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:
-            self.lines.append(
-                yaml.safe_load(line) if line.startswith(b"{") else {"action": "", "text": line.decode()}
-            )
+            self.lines.append(flat(line) if line.startswith(b"{") else {"action": "", "text": line.decode()})
 
     def write(self, tree: dict[str, Any] | str) -> None:
         self.config.write_text(tree if isinstance(tree, str) else yaml.safe_dump(tree))
 
     def actions(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["action"] == name]
+
+    async def metric(self, name: str) -> float:
+        ops = self.actions("started")[0]["ops"]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            text = (await client.get(f"http://{ops}/metrics")).text
+        return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
     async def started(self) -> str:
         await until(lambda: self.actions("started"))
@@ -280,12 +296,14 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
         there.write(broken)
         there.process.send_signal(signal.SIGHUP)
         await until(lambda: there.actions("reload_failed"))
+        assert await there.metric("forwarder_config_last_reload_successful") == 0
         (line,) = there.actions("reload_failed")
-        assert "exception" not in line
+        assert "stack_trace" not in line["error"]
         assert "forwarder check" in line["hint"]
         there.write(config(here))
         (here / "secret").write_text("new-secret")
         await until(lambda: there.actions("reloaded"))
+        assert await there.metric("forwarder_config_last_reload_successful") == 1
         assert await post(address, "new-secret") == 200
         assert await post(address, "old-secret") == 401
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 import structlog
@@ -21,22 +22,46 @@ def _logging_as_it_was() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_logging_as_it_was")
-def test_a_line_is_a_json_object_with_its_text_its_logger_and_its_action(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_line_is_a_json_object_in_the_fields_of_ecs(capsys: pytest.CaptureFixture[str]) -> None:
     logs.setup(json=True)
-    logs.get("receive").warning("the secret is wrong", action="secret_refused", org="acme")
+    before = logs.lines_written.copy()
+    logs.get("receive").warning("the secret is wrong", action="secret_refused", org="acme", attempts=3)
     logging.getLogger("library").error("it %s", "failed")
     ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    del ours["timestamp"], theirs["timestamp"]
-    assert ours == {
-        "message": "the secret is wrong",
-        "level": "warning",
-        "logger": "receive",
-        "action": "secret_refused",
-        "org": "acme",
+    assert ours.pop("@timestamp").endswith("Z")
+    del theirs["@timestamp"]
+    same = {
+        "ecs.version": logs.ECS_VERSION,
+        "service": {"name": "okta-forwarder", "version": version("okta-forwarder")},
     }
-    assert theirs == {"message": "it failed", "level": "error", "logger": "library"}
+    assert ours == same | {
+        "message": "the secret is wrong",
+        "log.level": "warning",
+        "log": {"logger": "receive"},
+        "event": {"action": "secret_refused", "dataset": "okta_forwarder.log"},
+        "labels": {"org": "acme"},
+        "okta_forwarder": {"attempts": 3},
+    }
+    assert theirs == same | {
+        "message": "it failed",
+        "log.level": "error",
+        "log": {"logger": "library"},
+        "event": {"dataset": "okta_forwarder.log"},
+    }
+    written = {level: count - before[level] for level, count in logs.lines_written.items()}
+    assert written == {"debug": 0, "info": 0, "warning": 1, "error": 1, "critical": 0}
+
+
+@pytest.mark.usefixtures("_logging_as_it_was")
+def test_an_error_and_its_traceback_stand_where_ecs_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup(json=True)
+    try:
+        int("odd")
+    except ValueError as error:
+        logs.get("app").error("it failed", action="reload_failed", error=str(error), exc_info=error)
+    line = json.loads(capsys.readouterr().err)
+    assert "invalid literal" in line["error"]["message"]
+    assert "ValueError: invalid literal" in line["error"]["stack_trace"]
 
 
 @pytest.mark.usefixtures("_logging_as_it_was")

@@ -50,6 +50,15 @@ PROMISED = {
     "hook_state": "org condition",
     "hook_deliveries_failed_total": "org",
     "hook_quota_warnings_total": "org",
+    "connections": "listener",
+    "connections_limit": "listener",
+    "okta_requests_total": "org operation code",
+    "okta_rate_limit_remaining_ratio": "org bucket",
+    "clock_offset_seconds": "org",
+    "config_last_reload_successful": "",
+    "config_last_reload_success_timestamp_seconds": "",
+    "certificate_expiry_timestamp_seconds": "setting",
+    "log_lines_total": "level",
 }
 
 
@@ -101,3 +110,12 @@ def test_the_types_that_matter_are_okta_s() -> None:
 
 def test_the_process_is_measured() -> None:
     assert b"process_resident_memory_bytes" in Metrics().render("")[0]
+
+
+def test_log_lines_are_counted_by_level() -> None:
+    lines = {"error": 2, "info": 0}
+    metrics = Metrics(lines)
+    lines["info"] += 1
+    text = metrics.render("")[0]
+    assert b'forwarder_log_lines_total{level="error"} 2.0' in text
+    assert b'forwarder_log_lines_total{level="info"} 1.0' in text

@@ -21,6 +21,7 @@ from forwarder.core.redaction import redact
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.addresses import links_of, target_of
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
+from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.port import Response
 from forwarder.okta.api.rate_limits import RateLimiter, RateLimits
 from forwarder.okta.api.transport import TOKEN_PATH, RawResponse, Transport
@@ -65,13 +66,14 @@ _Failure = ErrorResponse | NoResponseError
 class OktaClient:
     """The `Api` of a real org."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # three that tests choose have defaults
         self,
         url: str,
         settings: ApiSettings,
         rate_share: float,
         clock: Clock,
         *,
+        metrics: ApiMetrics | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -84,7 +86,7 @@ class OktaClient:
         self._settings = settings
         self._credentials = _credentials(settings)
         self._limits = RateLimits(rate_share, clock)
-        self._transport = Transport(self._limits, retry.timeout)
+        self._transport = Transport(self._limits, retry.timeout, metrics)
         self._retry = retry
         self._clock = clock
         self._random = random

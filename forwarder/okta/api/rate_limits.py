@@ -42,9 +42,9 @@ class RateLimiter:
     """One limit. Hold `lock` from `acquire` until the response, or two callers could both spend the last call."""
 
     def __init__(self, family: str, share: float, clock: Clock) -> None:
-        """Start with an unknown limit; `family` is the common path, for the log."""
+        """Start with an unknown limit; `family` is the common path."""
         self.lock = asyncio.Lock()
-        self._family = family
+        self.family = family
         self._share = share
         self._clock = clock
         self._limit: int | None = None
@@ -59,7 +59,7 @@ class RateLimiter:
                 _logger.info(
                     "waiting for Okta's rate limit",
                     action="rate_limited",
-                    family=self._family,
+                    family=self.family,
                     seconds=round(wait),
                 )
             await self._clock.sleep(wait)

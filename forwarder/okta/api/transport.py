@@ -13,6 +13,7 @@ import msgspec
 
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.okta.api.errors import NoResponseError
+from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.rate_limits import RateLimits
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # an address
@@ -51,14 +52,16 @@ class RawResponse(msgspec.Struct, frozen=True):
 class Transport:
     """Speaks HTTP for the SDK, which calls `send_request`."""
 
-    def __init__(self, limits: RateLimits, timeout: float) -> None:
+    def __init__(self, limits: RateLimits, timeout: float, metrics: ApiMetrics | None) -> None:
         """Count calls in `limits`: here, because the SDK also sends requests of its own (tokens, nonces).
 
         Args:
             limits: of the org.
             timeout: seconds for one call.
+            metrics: None in a command.
         """
         self._limits = limits
+        self._metrics = metrics
         self._timeout = timeout
         self._session: Any = None
 
@@ -77,12 +80,19 @@ class Transport:
         try:
             response = await self._exchange(request)
         except NoResponseError as error:
+            self._record(request, limiter.family, None)
             return None, None, None, error
+        self._record(request, limiter.family, response)
         limiter.update_from_headers(response.headers)
         # The SDK decodes every body that it can, a whole page of the log included, for a cache that is off. It needs
         # the tokens and the errors.
         readable = path == TOKEN_PATH or response.status >= 300
         return None, response, response.content.decode(errors="replace") if readable else "", None
+
+    def _record(self, request: dict[str, Any], family: str, response: RawResponse | None) -> None:
+        if self._metrics is not None:
+            status, headers = (response.status, response.headers) if response else (None, {})
+            self._metrics.record(request["method"], family, status, headers)
 
     async def close(self) -> None:
         """Close the connections."""

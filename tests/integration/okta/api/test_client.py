@@ -13,7 +13,9 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
 from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
+from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient, RetryPolicy
+from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.settings import ApiSettings
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
@@ -49,6 +51,33 @@ async def test_an_answer_holds_the_bytes_as_they_came(server: OktaServer, client
     assert server.calls[0].target == f"{LOGS}?since=2026-01-01T00%3A00%3A00.000Z&limit=5"
     assert server.calls[0].headers["authorization"] == f"SSWS {TOKEN}"
     assert server.calls[0].headers["user-agent"].startswith("okta-sdk-python/")
+
+
+async def test_calls_are_counted_with_those_that_get_no_response(server: OktaServer) -> None:
+    metrics = Metrics()
+    client = OktaClient(
+        server.url,
+        ApiSettings(token=Secret(TOKEN)),
+        1.0,
+        server.clock,
+        metrics=ApiMetrics(metrics, "acme", server.clock),
+        retry=RetryPolicy(attempts=1, timeout=5.0),
+    )
+
+    def counted(code: str) -> float | None:
+        labels = {"org": "acme", "operation": f"GET {LOGS}", "code": code}
+        return metrics.registry.get_sample_value("forwarder_okta_requests_total", labels)
+
+    server.answers.append(Reply(200, b"[]"))
+    await client.call("GET", LOGS)
+    server.answers.append(BUSY)
+    with pytest.raises(OktaRefusedError):
+        await client.call("GET", LOGS)
+    server.answers.append(Reply(hang_up=True))
+    with pytest.raises(OktaUnreachableError):
+        await client.call("GET", LOGS)
+    await client.close()
+    assert [counted(code) for code in ("200", "503", "none")] == [1, 1, 1]
 
 
 async def test_a_body_goes_out_whole_with_what_is_empty_in_it(server: OktaServer, client: OktaClient) -> None:

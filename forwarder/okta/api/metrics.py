@@ -1,0 +1,36 @@
+"""Counts the calls of one org's API, and what each response says about the rate limit and the time."""
+
+from collections.abc import Mapping
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, from_http_date
+from forwarder.metrics import Metrics
+
+
+class ApiMetrics:
+    """The metrics of one org's API."""
+
+    def __init__(self, metrics: Metrics, org: str, clock: Clock) -> None:
+        self._metrics = metrics
+        self._org = org
+        self._clock = clock
+
+    def record(self, method: str, family: str, status: int | None, headers: Mapping[str, str]) -> None:
+        """Count a call that is over.
+
+        Args:
+            method: of HTTP.
+            family: the path that the endpoints of one rate limit share.
+            status: None if there was no response.
+            headers: of the response; names in lower case, unless the mapping ignores case.
+        """
+        code = "none" if status is None else str(status)
+        self._metrics.okta_requests.labels(self._org, f"{method} {family}", code).inc()
+        if (sent := from_http_date(headers.get("date", ""))) is not None:
+            # Okta cuts its time to whole seconds: on average, it is half a second later.
+            offset = (self._clock.now() - sent) / SECOND - 0.5
+            self._metrics.clock_offset.labels(self._org).set(offset)
+        limit, left = (headers.get(f"x-rate-limit-{name}", "") for name in ("limit", "remaining"))
+        if all(text.isdecimal() and len(text) < 10 for text in (limit, left)) and int(limit):
+            ratio = int(left) / int(limit)
+            self._metrics.okta_rate_limit_remaining.labels(self._org, family).set(ratio)
