@@ -27,7 +27,7 @@ from forwarder.ops import listener
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.settings import Settings
-from forwarder.status import Status
+from forwarder.status import Status, log_hourly
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 from forwarder.store.ledger import ForgetSinkRequest
@@ -40,6 +40,7 @@ _STOP_ORDER = (
     "receiver",  # requests in flight are committed and answered; later ones get 503
     "workers",  # deliver what waits, for a bounded time; the rest stays in the store
     "sinks",
+    "hourly line",
     "ops",  # until here an operator can watch the stop
     "control",
     "store",
@@ -136,6 +137,8 @@ class Forwarder:
         self.ops = Server(app, ops.listen, self._limiter("ops", ListenerLimits(max_connections=100)))
         await self.ops.start("ops.listen")
         self._stops["ops"] = self.ops.stop
+        self._hourly = asyncio.create_task(log_hourly(self.status.gather, self._clock), name="hourly line")
+        self._stops["hourly line"] = self._stop_hourly_line
 
     async def _start_receiver(self) -> None:
         settings = self.settings.receiver
@@ -161,6 +164,10 @@ class Forwarder:
     async def _backlog(self) -> str | None:
         ledger = await self.store.ledger()
         return backlog({name: sink.waiting for name, sink in ledger.sinks.items()})
+
+    async def _stop_hourly_line(self) -> None:
+        self._hourly.cancel()
+        await asyncio.gather(self._hourly, return_exceptions=True)
 
     async def _stop_receiver(self) -> None:
         self.receiver.close()

@@ -58,16 +58,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    # JSON escapes what could steer a terminal.
-    renderers: list[structlog.typing.Processor] = (
-        [_to_ecs, cast("structlog.typing.Processor", _EcsFormatter())]
-        if as_json
-        else [
-            structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
-            _make_printable,
-            structlog.dev.ConsoleRenderer(event_key="message", colors=_has_colors()),
-        ]
-    )
+    renderers = _ecs_renderers() if as_json else _text_renderers()
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -96,6 +87,19 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     # These log each failed try; the worker logs once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+
+def _ecs_renderers() -> list[structlog.typing.Processor]:
+    # JSON escapes what could steer a terminal.
+    return [_to_ecs, cast("structlog.typing.Processor", _EcsFormatter())]
+
+
+def _text_renderers() -> list[structlog.typing.Processor]:
+    return [
+        structlog.processors.EventRenamer("message"),  # "event" means an Okta event in this product
+        _make_printable,
+        structlog.dev.ConsoleRenderer(event_key="message", colors=_has_colors()),
+    ]
 
 
 def _count(_: Any, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ from forwarder.settings import OrgSettings, Settings
 from forwarder.store.engine import Store
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.verdict import problems
+
+_logger = logs.get("app")
 
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, None)
 
@@ -146,6 +148,29 @@ class Status:
             "last_success_seconds_ago": seconds_between(health.last_success, now),
             "next_try_in_seconds": health.seconds_to_next_try,
         }
+
+
+async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
+    """Log each hour that the forwarder runs, and with what numbers: silence in a log means nothing otherwise.
+
+    Args:
+        gather: as `Status.gather`.
+        clock: that the hours pass on.
+    """
+    while True:
+        await clock.sleep(3600)
+        status = await gather()
+        sinks = status["sinks"]
+        _logger.info(
+            "the forwarder runs",
+            action="heartbeat",
+            uptime_seconds=round(status["uptime_seconds"]),
+            ready=status["ready"],
+            problems=[problem["text"] for problem in status["problems"]],
+            stored=status["stored"],
+            waiting={name: sink["waiting"] for name, sink in sinks.items()},
+            dead={name: sink["dead"] for name, sink in sinks.items()},
+        )
 
 
 def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -11,6 +12,7 @@ import structlog
 from forwarder import logs
 from forwarder.logs import RateLimitedLogger
 from tests.fakes.clock import ManualClock
+from tools.make_log_page import PAGE, page
 
 
 @pytest.fixture
@@ -87,3 +89,17 @@ async def test_one_line_of_a_key_per_interval_with_the_number_of_suppressed_ones
         ("warning", 2),
     ]
     assert {line["action"] for line in lines} == {"a"}
+
+
+def test_the_page_of_the_log_lines_is_what_the_code_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_log_page"
+
+
+def test_every_action_of_the_code_is_on_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    sources = "".join(
+        file.read_text(encoding="utf-8") for file in (PAGE.parent.parent / "forwarder").rglob("*.py")
+    )
+    actions = set(re.findall(r'\baction="([a-z_]+)"', sources)) - {"ignore"}  # of a warnings filter
+    assert len(actions) > 50
+    assert [action for action in actions if f"`{action}`" not in text] == []

@@ -38,13 +38,14 @@ class Condition(StrEnum):
     """Okta has not answered yet."""
 
 
-_MESSAGES = {
+MESSAGES = {
     Condition.LIVE: "the hook is active and verified",
     Condition.UNVERIFIED: "Okta sends nothing to the hook, because it is not verified: run `forwarder hooks verify`",
     Condition.INACTIVE: "Okta sends nothing to the hook, because it was deactivated: "
     "run `forwarder hooks sync` if that was not intended",
     Condition.MISSING: "the org has no such hook: run `forwarder hooks sync`, which creates it",
 }
+"""What a log line says when our hook has come into this condition."""
 
 
 class HookState(msgspec.Struct, frozen=True):
@@ -160,7 +161,7 @@ class HookWatch:
             self._failure = None
             log = _logger.info if condition is Condition.LIVE else _logger.warning
             log(
-                _MESSAGES[condition],
+                MESSAGES[condition],
                 action=f"hook_{condition}",
                 org=self._org,
                 hook=self.state.hook_id or self._settings.name,
