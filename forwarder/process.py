@@ -17,6 +17,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
+from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 
 FILES_INTERVAL = 2.0
@@ -50,12 +51,19 @@ class _Reloads:
     A configuration that cannot be used is tried again until it can, and logged again when another thing is wrong.
     """
 
-    def __init__(self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        reread: Callable[[], Settings],
+        hangup: asyncio.Event,
+        manager: ServiceManager,
+    ) -> None:
         """Make it before the forwarder starts, so that no change meanwhile is missed."""
         self._seen = _contents(forwarder.settings)
         self._forwarder = forwarder
         self._reread = reread
         self._hangup = hangup
+        self._manager = manager
         self._failure: str | None = None
 
     async def run(self) -> None:
@@ -68,6 +76,7 @@ class _Reloads:
             if self._hangup.is_set():
                 self._hangup.clear()
                 self._failure = None  # who asks gets an answer
+                self._manager.reloading()
             elif found == seen and self._failure is None:
                 continue
             await self._reload()
@@ -83,6 +92,11 @@ class _Reloads:
             self._failed(f"{type(error).__name__}: {error}", exc_info=error)
         else:
             self._failure = None
+        self._manager.ready(
+            "the reload failed, and the old configuration stays in force; run `forwarder check`"
+            if self._failure
+            else _state(self._forwarder)
+        )
 
     def _failed(self, error: str, **more: object) -> None:
         self._forwarder.metrics.config_reload_successful.set(0)
@@ -97,10 +111,15 @@ class _Reloads:
         self._failure = error
 
 
+def _state(forwarder: Forwarder) -> str:
+    """Return the line that `systemctl status` shows while all is as it should be."""
+    return f"receives on {forwarder.server.address}; status page on {forwarder.ops.address}"
+
+
 async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Signals", clock: Clock) -> None:
     signals.listen(asyncio.get_running_loop())
-    forwarder = Forwarder(settings, clock)
-    reloads = _Reloads(forwarder, reread, signals.hangup)
+    forwarder, manager = Forwarder(settings, clock), ServiceManager(os.environ)
+    reloads = _Reloads(forwarder, reread, signals.hangup, manager)
     starting = asyncio.create_task(forwarder.start(), name="start")
     stopping = asyncio.create_task(signals.stop.wait(), name="stop")
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -113,14 +132,18 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     # Every garbage collection skips what lives until the end, so the event loop pauses less.
     gc.collect()
     gc.freeze()
+    manager.ready(_state(forwarder))
+    alive = asyncio.create_task(manager.keep_alive(), name="watchdog")  # until the event loop ends
     reloading = asyncio.create_task(reloads.run(), name="reload")
     try:
         await signals.stop.wait()
     finally:
         _logger.info("the forwarder is stopping", action="stopping")
+        manager.stopping()
         reloading.cancel()
         await asyncio.gather(reloading, return_exceptions=True)
         await forwarder.stop()
+        alive.cancel()
         _logger.info("the forwarder has stopped", action="stopped")
 
 
