@@ -71,7 +71,10 @@ class Describer:
                 model = self._kinds[part]
             elif _is_section(model) and part in model.model_fields:
                 model = _section_of(model.model_fields[part])
-        return path, list(model.model_fields) if _is_section(model) else []
+        keys = (
+            [field.alias or name for name, field in model.model_fields.items()] if _is_section(model) else []
+        )
+        return path, keys
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:

@@ -119,6 +119,7 @@ class Delivery:
             settings.delivery,
             metrics=self._metrics,
             clock=self._clock,
+            accepts=settings.accepts,
         )
         self.workers[name] = worker
         self._tasks[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")

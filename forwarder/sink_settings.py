@@ -1,12 +1,60 @@
 """What an operator sets about every sink, whatever its kind."""
 
-from collections.abc import Iterator
+import difflib
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from forwarder.config_types import Duration, Section, Size
+from forwarder.core.event_types import EventTypes, unknown_event_type
+
+_ROOTS = (
+    "actor",
+    "authenticationContext",
+    "client",
+    "debugContext",
+    "device",
+    "displayMessage",
+    "legacyEventType",
+    "outcome",
+    "request",
+    "securityContext",
+    "severity",
+    "target",
+    "transaction",
+    "version",
+)
+"""Keys of an Okta event that may be redacted; the others (uuid, eventType, published) identify it."""
+
+_FIELD = re.compile(r"[^.\s]+(\.[^.\s]+)*")
+
+
+def _types(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if written is not None and not written:
+        raise ValueError("at least one event type is needed, as in [user.session.start, user.mfa.*]")
+    problems = [problem for name in written or () if (problem := unknown_event_type(name))]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return written
+
+
+def _field(name: str) -> str:
+    root = name.partition(".")[0]
+    if not _FIELD.fullmatch(name):
+        raise ValueError(f"{name!r} is not a field; write one as in actor.alternateId")
+    if root in {"uuid", "eventType", "published"}:
+        raise ValueError(f"{root} identifies the event and cannot be redacted")
+    if root not in _ROOTS:
+        near = difflib.get_close_matches(root, _ROOTS, n=1)
+        hint = f"did you mean {near[0]}{name[len(root) :]}?" if near else f"known: {', '.join(_ROOTS)}"
+        raise ValueError(f"an Okta event has no {root}; {hint} Fields have Okta's names")
+    return name
+
+
+_EventTypes = Annotated[tuple[str, ...] | None, AfterValidator(_types)]
 
 
 class DeliverySettings(Section):
@@ -46,13 +94,38 @@ class SinkSettings(Section):
 
     Attributes:
         start: what a new sink gets: `oldest` for every event in the store, `now` for new events only.
+        only: the event types that the sink gets; `*` stands for any part of a name, as in `user.session.*`. The others are
+            `filtered` in the ledger. The store keeps them.
+        except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`.
+        redact: fields whose values the sink does not get, by Okta's names, as in `actor.alternateId` or
+            `debugContext.debugData.requestUri`; within lists, in each item. It gets `[redacted]` instead, or no value
+            where that does not fit, as for an address. Texts that repeat a value elsewhere in the event stay.
         delivery: how events are delivered, see `sinks.NAME.delivery`.
     """
 
     kind: str
     start: Literal["oldest", "now"] = "oldest"
+    only: _EventTypes = None
+    except_: _EventTypes = Field(default=None, alias="except")
+    redact: tuple[Annotated[str, AfterValidator(_field)], ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     _several_orgs: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="after")
+    def _one_filter(self) -> Self:
+        if self.only is not None and self.except_ is not None:
+            raise ValueError("set `only` or `except`, not both; `only` lists all that the sink gets")
+        return self
+
+    @property
+    def accepts(self) -> Callable[[str], bool] | None:
+        """Whether the sink gets events of a type, as a function; None if it gets all."""
+        if self.only is None and self.except_ is None:
+            return None
+        types = EventTypes(self.only or self.except_ or ())
+        if self.only is not None:
+            return types.__contains__
+        return lambda event_type: event_type not in types
 
     @property
     def several_orgs(self) -> bool:

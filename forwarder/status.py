@@ -30,7 +30,7 @@ from forwarder.verdict import problems
 
 _logger = logs.get("app")
 
-_NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, None)
+_NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
 class Status:
@@ -138,6 +138,7 @@ class Status:
             "dead": sink.dead,
             "discarded": sink.discarded,
             "skipped": sink.skipped,
+            "filtered": sink.filtered,
             "oldest_waiting_seconds": _oldest_age(sink, now),
             "in_flight": worker.in_flight,
             "held": worker.held,

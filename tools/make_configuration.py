@@ -76,7 +76,7 @@ def page() -> str:
         parts.append(f"## `{name}`\n\n{meaning}\n\n| key | default | meaning |\n|---|---|---|\n")
         meanings = _meanings(model)
         parts += [
-            f"| `{key}` | {_default(field)} | {meanings.get(key, '')} |\n"
+            f"| `{field.alias or key}` | {_default(field)} | {meanings.get(field.alias or key, '')} |\n"
             for key, field in model.model_fields.items()
             if key != "kind"
         ]

@@ -29,7 +29,7 @@ _SOURCES = {
 def stats(config: Path, *, as_json: bool) -> None:
     """Show the ledger: where every stored event is. Works whether or not a forwarder runs on the store.
 
-    For each sink, delivered + dead + discarded + skipped + waiting = stored; if not, the exit code is 1.
+    For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored; if not, the exit code is 1.
     `rejected` counts malformed events; they are dead letters of the receiver.
     """
     from forwarder.store.engine import open_commands
@@ -94,9 +94,9 @@ def _print(ledger: "Ledger") -> None:
     )
     console.print(f"{', '.join(counts)}; {ledger.bytes / 1e6:,.1f} MB on disk")
     table = Table(box=None)
-    for column in ("sink", "delivered", "waiting", "dead letters", "discarded", "skipped"):
+    for column in ("sink", "delivered", "waiting", "dead letters", "discarded", "skipped", "filtered"):
         table.add_column(column, justify="left" if column == "sink" else "right")
     for name, sink in ledger.sinks.items():
-        numbers = (sink.delivered, sink.waiting, sink.dead, sink.discarded, sink.skipped)
+        numbers = (sink.delivered, sink.waiting, sink.dead, sink.discarded, sink.skipped, sink.filtered)
         table.add_row(name, *(f"{number:,}" for number in numbers))
     console.print(table)

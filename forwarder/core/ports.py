@@ -71,16 +71,18 @@ class Settlement(msgspec.Struct, frozen=True):
 
     A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead
     letters that an operator sends again). In the log, `position` moves only over finished events, so it moves
-    by exactly `delivered + len(dead)`.
+    by exactly `delivered + len(dead) + len(filtered)`.
 
     Attributes:
         position: every event of the log up to here is finished.
         delivered: how many of the events that the position passes were delivered, `unattributed` included.
-        dead: the others, with their reasons.
+        dead: those that were rejected, with their reasons.
+        filtered: seqs of the others: the sink's settings keep them from it.
         unattributed: how many of `delivered` the sink rejected without saying which; they count as dead.
         unattributed_detail: the sink's message about them.
         replayed: seqs of replays that were delivered.
         dead_again: replays that were rejected again.
+        filtered_replays: seqs of replays that the sink's settings keep from it by now.
     """
 
     position: int
@@ -90,6 +92,8 @@ class Settlement(msgspec.Struct, frozen=True):
     unattributed_detail: str = ""
     replayed: Sequence[int] = ()
     dead_again: Sequence[Rejection] = ()
+    filtered: Sequence[int] = ()
+    filtered_replays: Sequence[int] = ()
 
 
 class EventLog(Protocol):

@@ -138,14 +138,16 @@ class DeliveryState:
         )
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
-    def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> None:
-        """Add the next events of the log, read as `capacity` allows, to the window and to `batch`."""
+    def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> bool:
+        """Add the next events of the log, read as `capacity` allows, to the window and to `batch`. Return whether `batch`
+        should get more, because some of them were filtered."""
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
             self.queue.schedule(new)  # a read returns at least one event, however large: it goes alone
-        else:
-            batch.extend(new)
+            return False
+        batch.extend(new)
+        return len(new) < len(events)
 
     @property
     def _batch_events(self) -> int:

@@ -2,19 +2,30 @@
 
 Three invariants are the reason why nothing is lost:
 
-- An event that was read is unfinished until it is delivered or rejected; a retry does not finish it.
+- An event that was read is unfinished until it is delivered, rejected or filtered; a retry does not finish it.
 - The position moves only over finished events, in the order of the log, and only after the store has
   committed the move. So a crash loses outcomes, never events: everything in the window is sent again.
 - A settlement is built once, and offered unchanged until the store has taken it. A store that committed it
   but could not say so recognises it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.ports import Settlement
 from forwarder.deliver.batching import Pending
+
+
+class _Finished(Enum):
+    """How an event ended that was not rejected. A text instead: delivered, perhaps as an unattributed rejection."""
+
+    DELIVERED = auto()
+    FILTERED = auto()
+
+
+_Outcome = Rejection | str | _Finished
 
 
 class Window:
@@ -27,14 +38,15 @@ class Window:
         replaying: seqs of the replays that are not settled yet.
     """
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
+        """Begin at `position`. Events of types that the sink does not accept are filtered."""
         self.position = position
+        self._accepts = accepts
         self.read_to = position
         self.bytes = 0
         self.replaying: set[int] = set()
         self._sizes: dict[int, int] = {}  # of unfinished events
-        # Not settled: a rejection, the sink's text about an unattributed one, or None for a delivery.
-        self._finished: dict[int, Rejection | str | None] = {}
+        self._finished: dict[int, _Outcome] = {}  # not settled
         self._unsettled: Settlement | None = None
 
     @property
@@ -43,16 +55,26 @@ class Window:
         return self.read_to - self.position
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add the next events of the log."""
+        """Add the next events of the log; return those to send."""
         if events:
             self.read_to = events[-1].seq
-        return self._measure([Pending(stored) for stored in events])
+        return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add dead letters to send again, except those that are in the window already."""
-        new = [Pending(stored, replay=True) for stored in events if stored.seq not in self.replaying]
-        self.replaying.update(pending.seq for pending in new)
-        return self._measure(new)
+        """Add dead letters to send again, except those that are in the window already; return those to send."""
+        new = [stored for stored in events if stored.seq not in self.replaying]
+        self.replaying.update(stored.seq for stored in new)
+        return self._measure([Pending(stored, replay=True) for stored in self._filter(new)])
+
+    def _filter(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the events that the sink accepts; the others are finished."""
+        if self._accepts is None:
+            return events
+        wanted = [stored for stored in events if self._accepts(stored.event.event_type)]
+        if len(wanted) < len(events):
+            kept = {stored.seq for stored in wanted}
+            self._finished |= {stored.seq: _Finished.FILTERED for stored in events if stored.seq not in kept}
+        return wanted
 
     def _measure(self, added: list[Pending]) -> list[Pending]:
         self._sizes |= {pending.seq: pending.size for pending in added}
@@ -61,7 +83,7 @@ class Window:
 
     def finish(self, result: BatchResult) -> None:
         """Note which events of a batch are delivered or rejected."""
-        outcomes: dict[int, Rejection | str | None] = dict.fromkeys(result.delivered)
+        outcomes: dict[int, _Outcome] = dict.fromkeys(result.delivered, _Finished.DELIVERED)
         outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}
         self.bytes -= sum(self._sizes.pop(seq) for seq in outcomes)
@@ -71,24 +93,35 @@ class Window:
         """Return what the store should commit next; None if nothing has moved."""
         if self._unsettled is not None:
             return self._unsettled
-        position, delivered, unattributed, detail = self.position, 0, 0, ""
+        position, detail = self.position, ""
         dead: list[Rejection] = []
+        filtered: list[int] = []
+        unattributed = 0
         while position + 1 in self._finished:  # the store counts without a gap
             position += 1
             outcome = self._finished.pop(position)
             if isinstance(outcome, Rejection):
                 dead.append(outcome)
-                continue
-            delivered += 1
-            if outcome is not None:
+            elif outcome is _Finished.FILTERED:
+                filtered.append(position)
+            elif isinstance(outcome, str):
                 unattributed, detail = unattributed + 1, outcome
         # The position has passed a replay long ago, so no event of the log has its seq.
         replays = {seq: self._finished.pop(seq) for seq in sorted(self.replaying & self._finished.keys())}
         if position > self.position or replays:
-            replayed = [seq for seq, outcome in replays.items() if not isinstance(outcome, Rejection)]
+            filtered_replays = [seq for seq, outcome in replays.items() if outcome is _Finished.FILTERED]
             dead_again = [outcome for outcome in replays.values() if isinstance(outcome, Rejection)]
+            ended = {*filtered_replays, *(rejection.seq for rejection in dead_again)}
             self._unsettled = Settlement(
-                position, delivered, dead, unattributed, detail, replayed, dead_again
+                position,
+                position - self.position - len(dead) - len(filtered),
+                dead,
+                unattributed,
+                detail,
+                [seq for seq in replays if seq not in ended],
+                dead_again,
+                filtered,
+                filtered_replays,
             )
         return self._unsettled
 
@@ -97,5 +130,7 @@ class Window:
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position
-        self.replaying.difference_update(settlement.replayed, [one.seq for one in settlement.dead_again])
+        self.replaying.difference_update(
+            settlement.replayed, settlement.filtered_replays, [one.seq for one in settlement.dead_again]
+        )
         return settlement

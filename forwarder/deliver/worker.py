@@ -54,9 +54,11 @@ class Worker:
         *,
         metrics: Metrics,
         clock: Clock,
+        accepts: Callable[[str], bool] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Args: `position` is how far the sink has come in `log`; `random` returns numbers from [0, 1)."""
+        """Args: `position` is how far the sink has come in `log`; `accepts` says whether it gets events of a type, None
+        means all; `random` returns numbers from [0, 1)."""
         self._name = name
         self._sink = sink
         self._log = log
@@ -66,7 +68,7 @@ class Worker:
         self._metrics = DeliveryMetrics(name, metrics)
         backoff = Backoff(settings.backoff_base, settings.backoff_cap)
         self.health = Health(name, backoff, clock, random, self._metrics.up)
-        self._window = Window(position)
+        self._window = Window(position, accepts)
         self._state = DeliveryState(settings, self._window, self.health, self._metrics, clock)
         # The store never counts to this number, so the first turn reads the replays.
         self._replay_requests = -1
@@ -167,15 +169,17 @@ class Worker:
     async def _next_batch(self) -> list[Pending]:
         await self._read_replays()
         batch = self._state.take_due(self._state.queue)
-        events, size = self._state.capacity(batch)
-        if events:
+        while True:
+            events, size = self._state.capacity(batch)
+            if not events:
+                return batch
             try:
                 new = await self._log.read(self._window.read_to, limit=events, max_bytes=size)
             except Exception:
                 self._state.queue.schedule(batch)
                 raise
-            self._state.add(batch, new)
-        return batch
+            if not self._state.add(batch, new):
+                return batch
 
     async def _read_replays(self) -> None:
         """Read dead letters that an operator sends again: some at a time, more when those are settled."""

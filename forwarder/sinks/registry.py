@@ -60,4 +60,9 @@ def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
     """
     for key, problem in settings.file_problems():  # a file may have changed since the configuration was read
         raise SinkError(f"sinks.{name}.{key}: {problem}")
-    return _BUILDERS[settings.kind](name, settings, clock)
+    sink = _BUILDERS[settings.kind](name, settings, clock)
+    if not settings.redact:
+        return sink
+    from forwarder.sinks.redacted_fields import RedactingSink
+
+    return RedactingSink(sink, settings.redact)

@@ -1,7 +1,7 @@
-"""The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + waiting`.
+"""The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + filtered + waiting`.
 
 That holds for each sink. The two sides have different origins: `stored` is a counter that each commit moves;
-`delivered`, `discarded` and `skipped` are counted with the sink's position; `dead` are the dead letters that
+`delivered`, `discarded`, `skipped` and `filtered` are counted with the sink's position; `dead` are the dead letters that
 exist, `waiting` the events that exist.
 """
 
@@ -20,7 +20,7 @@ class ForgetSinkRequest(Request, frozen=True, tag="forget_sink"):
     sink: str
 
 
-PLACES = ("delivered", "dead", "discarded", "skipped", "waiting")
+PLACES = ("delivered", "dead", "discarded", "skipped", "filtered", "waiting")
 """Where a stored event can be, for a sink. The attributes of `SinkLedger` of these names add up to `stored`."""
 
 
@@ -32,6 +32,7 @@ class SinkLedger(msgspec.Struct, frozen=True):
         dead: rejected by the sink, and kept as dead letters.
         discarded: dead letters that an operator removed.
         skipped: never meant for the sink, or dropped before it was attached.
+        filtered: kept from the sink by its settings (`only`, `except`).
         waiting: still to be sent, including dead letters that are sent again.
         position: every event up to here is finished.
         oldest: when the oldest waiting event of the log was received; None if none waits.
@@ -41,6 +42,7 @@ class SinkLedger(msgspec.Struct, frozen=True):
     dead: int
     discarded: int
     skipped: int
+    filtered: int
     waiting: int
     position: int
     oldest: Micros | None

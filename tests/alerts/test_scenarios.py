@@ -98,7 +98,9 @@ def sound() -> dict[str, str]:
             sink("events_dead_lettered_total", name, reason=why): "0" for why in ("mapping", "too_large")
         }
         found |= {sink("delivery_lag_seconds_bucket", name, le=le): "0+60" for le in ("60.0", "+Inf")}
-        places = {"delivered": "0+60", "dead": "0", "discarded": "0", "skipped": "0", "waiting": "0"}
+        places = {"delivered": "0+60"} | dict.fromkeys(
+            ("dead", "discarded", "skipped", "filtered", "waiting"), "0"
+        )
         found |= {sink("ledger_events", name, place=place): shown for place, shown in places.items()}
     return found
 

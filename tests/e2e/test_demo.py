@@ -39,7 +39,14 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path) -> None:
     assert stats.returncode == 0, stats.stderr
     ledger = json.loads(stats.stdout)
     assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 2002
-    assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "waiting"}
+    assert set(ledger["sinks"]["archive"]) == {
+        "delivered",
+        "dead",
+        "discarded",
+        "skipped",
+        "filtered",
+        "waiting",
+    }
 
 
 def test_a_demo_whose_usual_ports_are_taken_takes_others(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class MemoryStore:
         delivered: how many events each sink has accepted, without unattributed ones.
         unattributed: how many events each sink rejected without saying which.
         dead: dead letters of each sink, by seq.
+        filtered: seqs that the settings of each sink kept from it.
         settlements: every settlement that was committed, in order.
         uncommitted: the appends that are still being committed.
         cursors: the last value, by name.
@@ -45,6 +46,7 @@ class MemoryStore:
         self.delivered: defaultdict[str, int] = defaultdict(int)
         self.unattributed: defaultdict[str, int] = defaultdict(int)
         self.dead: defaultdict[str, dict[int, Rejection]] = defaultdict(dict)
+        self.filtered: defaultdict[str, list[int]] = defaultdict(list)
         self.settlements: list[Settlement] = []
         self.cursors: dict[str, str] = {}
         self.pending: dict[tuple[str, str], Event] = {}
@@ -159,7 +161,8 @@ class MemoryStore:
         self.positions[sink] = settlement.position
         self.delivered[sink] += settlement.delivered - settlement.unattributed + len(settlement.replayed)
         self.unattributed[sink] += settlement.unattributed
-        for seq in settlement.replayed:
+        self.filtered[sink] += [*settlement.filtered, *settlement.filtered_replays]
+        for seq in (*settlement.replayed, *settlement.filtered_replays):
             self._replaying[sink].remove(seq)
         for rejection in settlement.dead_again:
             self._replaying[sink].remove(rejection.seq)
@@ -169,13 +172,17 @@ class MemoryStore:
 
     def _check(self, sink: str, settlement: Settlement) -> None:
         before = self.positions.get(sink, 0)
-        dead = [rejection.seq for rejection in settlement.dead]
-        again = [*settlement.replayed, *(rejection.seq for rejection in settlement.dead_again)]
+        named = [*(rejection.seq for rejection in settlement.dead), *settlement.filtered]
+        again = [
+            *settlement.replayed,
+            *settlement.filtered_replays,
+            *(rejection.seq for rejection in settlement.dead_again),
+        ]
         if (
-            settlement.position - before != settlement.delivered + len(dead)
+            settlement.position - before != settlement.delivered + len(named)
             or not before <= settlement.position <= len(self.events)
-            or len(set(dead)) != len(dead)
-            or any(not before < seq <= settlement.position for seq in dead)
+            or len(set(named)) != len(named)
+            or any(not before < seq <= settlement.position for seq in named)
             or not 0 <= settlement.unattributed <= settlement.delivered
             or len(set(again)) != len(again)
             or not set(again) <= set(self._replaying[sink])

@@ -19,6 +19,7 @@ class Sink:
     attached: bool = True
     delivered: int = 0
     discarded: int = 0
+    filtered: int = 0
     unattributed: int = 0
     letters: dict[int, bool] = field(default_factory=dict)
 

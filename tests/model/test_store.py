@@ -173,10 +173,11 @@ class StoreMachine(RuleBasedStateMachine):
         count = data.draw(st.integers(0, len(self.model.log) - sink.position))
         seqs = range(sink.position + 1, sink.position + count + 1)
         dead = data.draw(st.sets(st.sampled_from(seqs))) if count else set()
-        delivered = count - len(dead)
+        filtered = data.draw(st.sets(st.sampled_from(seqs))) - dead if count else set()
+        delivered = count - len(dead) - len(filtered)
         unattributed = data.draw(st.integers(0, delivered)) if data.draw(st.booleans()) else 0
         replaying = [seq for seq, again in sink.letters.items() if again]
-        fates = {seq: data.draw(st.sampled_from(("wait", "taken", "dead"))) for seq in replaying}
+        fates = {seq: data.draw(st.sampled_from(("wait", "taken", "dead", "filtered"))) for seq in replaying}
         settlement = Settlement(
             sink.position + count,
             delivered,
@@ -185,6 +186,8 @@ class StoreMachine(RuleBasedStateMachine):
             "too old",
             tuple(seq for seq, fate in fates.items() if fate == "taken"),
             self.rejections(seq for seq, fate in fates.items() if fate == "dead"),
+            tuple(filtered),
+            tuple(seq for seq, fate in fates.items() if fate == "filtered"),
         )
         self.run(settle(self.store, name, settlement))
         sink.position += count
@@ -192,7 +195,8 @@ class StoreMachine(RuleBasedStateMachine):
         sink.unattributed += unattributed
         sink.letters |= dict.fromkeys(dead, False)
         sink.letters |= {seq: False for seq, fate in fates.items() if fate == "dead"}
-        for seq in settlement.replayed:
+        sink.filtered += len(filtered) + len(settlement.filtered_replays)
+        for seq in (*settlement.replayed, *settlement.filtered_replays):
             del sink.letters[seq]
 
     @staticmethod
@@ -291,7 +295,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         assert inside.events == len(model.log) - model.gone
         assert {
-            name: (sink.delivered, sink.dead, sink.discarded, sink.skipped, sink.waiting)
+            name: (sink.delivered, sink.dead, sink.discarded, sink.skipped, sink.filtered, sink.waiting)
             for name, sink in inside.sinks.items()
         } == {name: self.expected(sink) for name, sink in model.sinks.items() if sink.attached}
         assert inside.balanced, inside.imbalances
@@ -312,13 +316,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert gaps.pending.get(org, 0) == sum(one.org == org for one in self.model.pending.values())
             assert self.run(self.store.cursor(f"log/{org}")) == self.model.cursors.get(f"log/{org}")
 
-    def expected(self, sink: Sink) -> tuple[int, int, int, int, int]:
+    def expected(self, sink: Sink) -> tuple[int, ...]:
         replaying = sum(sink.letters.values())
         return (
             sink.delivered,
             len(sink.letters) - replaying + sink.unattributed,
             sink.discarded,
             sink.skipped,
+            sink.filtered,
             len(self.model.log) - sink.position + replaying,
         )
 

@@ -83,6 +83,7 @@ class ForwarderProcess(ServerProcess):
         """What `stats --json` prints; it exits 1 where the ledger does not balance, and so does the test."""
         ledger: dict[str, Any] = json.loads(self.run("stats", "--json").stdout)
         for name, sink in ledger["sinks"].items():
-            total = sum(sink[key] for key in ("delivered", "dead", "discarded", "skipped", "waiting"))
+            places = ("delivered", "dead", "discarded", "skipped", "filtered", "waiting")
+            total = sum(sink[key] for key in places)
             assert total == ledger["stored"], (name, ledger)
         return ledger

@@ -10,6 +10,7 @@ SINK: dict[str, Any] = {
     "dead": 1,
     "discarded": 2,
     "skipped": 0,
+    "filtered": 0,
     "waiting": 2,
     "oldest_waiting_seconds": 7.5,
     "last_success_seconds_ago": 3.0,

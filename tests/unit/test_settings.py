@@ -290,3 +290,52 @@ def test_the_configuration_has_a_json_schema() -> None:
         "object",
         "null",
     ]
+
+
+# --- filters
+
+
+def filtered(**keys: Any) -> dict[str, Any]:
+    return smallest(sinks={"archive": {"kind": "file", "path": "/tmp/x.ndjson", **keys}})
+
+
+def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
+    (sink,) = read(
+        filtered(only=["user.session.*"], redact=["actor.alternateId", "displayMessage"])
+    ).sinks.values()
+    assert sink.accepts is not None
+    assert [sink.accepts(name) for name in ("user.session.end", "zone.create")] == [True, False]
+    (sink,) = read(filtered(**{"except": ["user.session.*", "user.mfa.factor.activate"]})).sinks.values()
+    assert sink.accepts is not None
+    assert [sink.accepts(name) for name in ("user.session.end", "zone.create")] == [False, True]
+    (sink,) = read(filtered()).sinks.values()
+    assert sink.accepts is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"only": ["user.session.strat"]}, "sinks.archive.only: there is no event type user.session.strat in Okta's catalogue"),
+        ({"only": ["user.session.strat"]}, "did you mean user.session.start?"),
+        ({"except": ["user.sesion.*"]}, "sinks.archive.except: no event type is like user.sesion.* in Okta's"),
+        ({"only": "user.session.start"}, "sinks.archive.only: write a list"),
+        ({"only": [7]}, "sinks.archive.only[0]: input should be a valid string"),
+        ({"only": []}, "sinks.archive.only: at least one event type is needed"),
+        ({"only": ["user.*"], "except": ["zone.*"]}, "sinks.archive: set `only` or `except`, not both"),
+        ({"exept": ["zone.*"]}, "sinks.archive.exept: unknown key; did you mean `except`?"),
+        ({"except_": ["zone.*"]}, "sinks.archive.except_: unknown key; did you mean `except`?"),
+        ({"redact": ["actr.id"]}, "sinks.archive.redact[0]: an Okta event has no actr; did you mean actor.id?"),
+        ({"redact": ["user.name"]}, "sinks.archive.redact[0]: an Okta event has no user; known: actor,"),
+        ({"redact": ["uuid"]}, "sinks.archive.redact[0]: uuid identifies the event and cannot be redacted"),
+        ({"redact": ["actor..id"]}, "sinks.archive.redact[0]: 'actor..id' is not a field"),
+    ],
+)  # fmt: skip
+def test_a_wrong_filter_is_refused_with_a_hint(keys: dict[str, Any], expected: str) -> None:
+    assert expected in "\n".join(problems_of(filtered(**keys)))
+
+
+def test_a_filter_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDER__SINKS__ARCHIVE__EXCEPT", '["zone.create"]')
+    (sink,) = read(filtered()).sinks.values()
+    assert sink.accepts is not None
+    assert not sink.accepts("zone.create")

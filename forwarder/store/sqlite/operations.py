@@ -43,7 +43,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     row = tx.db.execute("SELECT seq, attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         first = tx.stored if start == "now" else gone
-        tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1)", (sink, first, first))
+        tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1, 0)", (sink, first, first))
         return int(first)
     position, attached = row
     if attached:
@@ -98,28 +98,35 @@ def settle(tx: Transaction, sink: str, done: Settlement) -> None:
         )
     _settle_replays(tx, sink, done)
     tx.db.execute(
-        "UPDATE positions SET seq = ?, delivered = delivered + ? WHERE sink = ?",
-        (done.position, done.delivered - done.unattributed + len(done.replayed), sink),
+        "UPDATE positions SET seq = ?, delivered = delivered + ?, filtered = filtered + ? WHERE sink = ?",
+        (
+            done.position,
+            done.delivered - done.unattributed + len(done.replayed),
+            len(done.filtered) + len(done.filtered_replays),
+            sink,
+        ),
     )
 
 
 def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
-    dead = {rejection.seq for rejection in done.dead}
+    dead = [rejection.seq for rejection in done.dead]
+    named = {*dead, *done.filtered}
     if (
-        len(dead) != len(done.dead)
-        or done.position - before != done.delivered + len(dead)
+        len(named) != len(dead) + len(done.filtered)
+        or done.position - before != done.delivered + len(named)
         or not before <= done.position <= last
         or not 0 <= done.unattributed <= done.delivered
-        or not all(before < seq <= done.position for seq in dead)
+        or not all(before < seq <= done.position for seq in named)
     ):
         raise ValueError(
             f"the sink {sink} at {before} of {last} cannot move to {done.position} with {done.delivered} "
-            f"delivered ({done.unattributed} of them unattributed) and the dead {sorted(dead)}"
+            f"delivered ({done.unattributed} of them unattributed), the dead {sorted(dead)} and "
+            f"{len(done.filtered)} filtered"
         )
 
 
 def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
-    for seq in done.replayed:
+    for seq in (*done.replayed, *done.filtered_replays):
         deleted = tx.db.execute(
             "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
         )

@@ -106,8 +106,8 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
             )
         }
         sinks, removed = {}, {}
-        for name, attached, position, delivered, discarded, skipped, oldest in db.execute(
-            "SELECT sink, attached, seq, delivered, discarded, skipped, (SELECT received_at FROM events "
+        for name, attached, position, delivered, discarded, skipped, filtered, oldest in db.execute(
+            "SELECT sink, attached, seq, delivered, discarded, skipped, filtered, (SELECT received_at FROM events "
             "WHERE events.seq > positions.seq ORDER BY events.seq LIMIT 1) "
             "FROM positions ORDER BY sink"
         ).fetchall():
@@ -117,7 +117,9 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
             dead = letters.get((name, "dead"), 0)
             waiting = after + letters.get((name, "replaying"), 0)
             if attached:
-                sinks[name] = SinkLedger(delivered, dead, discarded, skipped, waiting, position, oldest)
+                sinks[name] = SinkLedger(
+                    delivered, dead, discarded, skipped, filtered, waiting, position, oldest
+                )
             elif waiting + dead:
                 removed[name] = waiting + dead
     held = 0 if last is None else last - first + 1

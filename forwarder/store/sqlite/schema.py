@@ -34,6 +34,7 @@ STEPS: Sequence[str] = (
     CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
     UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
     """,
+    "ALTER TABLE positions ADD COLUMN filtered INTEGER NOT NULL DEFAULT 0",
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 

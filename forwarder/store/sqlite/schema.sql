@@ -1,4 +1,4 @@
--- The store, version 2; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 3; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -54,14 +54,15 @@ CREATE TABLE counters (
 );
 INSERT INTO counters VALUES (1, 0, 0, 0);
 
--- The position of each sink. For each row: stored = delivered + dead + discarded + skipped + waiting.
+-- The position of each sink. For each row: stored = delivered + dead + discarded + skipped + filtered + waiting.
 CREATE TABLE positions (
   sink TEXT PRIMARY KEY,             -- its name in the configuration
   seq INTEGER NOT NULL,              -- every event up to here is finished
   delivered INTEGER NOT NULL,        -- events that the sink accepted, including replays
   discarded INTEGER NOT NULL,        -- dead letters that an operator removed
   skipped INTEGER NOT NULL,          -- events that were never meant for it, or dropped before it was attached
-  attached INTEGER NOT NULL          -- 1 while it is configured; only then it holds bodies back
+  attached INTEGER NOT NULL,         -- 1 while it is configured; only then it holds bodies back
+  filtered INTEGER NOT NULL DEFAULT 0 -- events that its settings kept from it
 ) WITHOUT ROWID;
 
 -- Events that a sink rejected, and malformed events (sink `receiver`). Each has its own copy of the body.

@@ -19,10 +19,12 @@ from tests.fakes.store import MemoryStore
 SINK = "siem"
 
 
-def events(count: int, first: int = 1, size: int = 100) -> list[Event]:
+def events(
+    count: int, first: int = 1, size: int = 100, event_type: str = "user.session.start"
+) -> list[Event]:
     """Events that happened 3 s before noon, with bodies of `size` bytes."""
     return [
-        Event("acme", f"uuid-{n}", "user.session.start", NOON - 3_000_000, NOON, Source.HOOK, "", b"x" * size)
+        Event("acme", f"uuid-{n}", event_type, NOON - 3_000_000, NOON, Source.HOOK, "", b"x" * size)
         for n in range(first, first + count)
     ]
 
@@ -32,6 +34,7 @@ class Rig:
     """Everything around one worker; `sink` is scripted unless another is given."""
 
     settings: DeliverySettings = field(default_factory=DeliverySettings)
+    accepts: Callable[[str], bool] | None = None
     sink: ScriptedSink = field(default_factory=ScriptedSink)
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: ManualClock = field(default_factory=ManualClock)
@@ -46,6 +49,7 @@ class Rig:
             self.settings,
             metrics=self.metrics,
             clock=self.clock,
+            accepts=self.accepts,
             random=random,
         )
 
@@ -60,8 +64,8 @@ class Rig:
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"forwarder_{name}", {"sink": SINK, **labels})
 
-    async def append(self, count: int, *, size: int = 100) -> None:
-        new = events(count, first=len(self.store.events) + 1, size=size)
+    async def append(self, count: int, *, size: int = 100, event_type: str = "user.session.start") -> None:
+        new = events(count, len(self.store.events) + 1, size, event_type)
         await self.store.append(Batch(new), timeout=1)
 
     async def called(self) -> Call:

@@ -72,7 +72,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (foreign, "another program"),
         (text, "not a store of the forwarder"),
         (empty, "is empty"),
-        (newer, "has version 7, this forwarder needs 2; run the newer forwarder"),
+        (newer, "has version 7, this forwarder needs 3; run the newer forwarder"),
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
@@ -189,7 +189,7 @@ async def test_a_store_of_version_1_is_migrated_with_everything_in_it(path: Path
         assert (late.event.uuid, late.event.source, late.event.received_at) == ("late", Source.HOOK, 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (2, 0, True)
-    assert path.read_bytes()[60:64] == (2).to_bytes(4, "big")
+    assert path.read_bytes()[60:64] == schema.version_of(schema.STEPS).to_bytes(4, "big")
 
 
 def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from forwarder.core.ports import Batch, Settlement
 from forwarder.okta.system_log.backfill import Checkpoint
 from forwarder.okta.system_log.reconcile import Cursor
 from forwarder.store.dead_letters import Selection
+from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import attach, commands, opened, settle, view
@@ -51,6 +52,7 @@ EVENTS = [
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "store.db"
     path.write_bytes(gzip.decompress(Path(__file__).with_name("version2.db.gz").read_bytes()))
+    schema.open_writer(path).close()  # as the first start of this forwarder does
     return path
 
 

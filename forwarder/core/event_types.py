@@ -1,0 +1,40 @@
+"""Names of event types, with `*` for any part of a name, as in `user.session.*`."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from forwarder.core.catalogue import EVENT_TYPES, RELEASE
+
+_MOST = 4_096
+"""Event types whose result is kept; a sender may invent any number of them."""
+
+
+class EventTypes:
+    """A set of event types, given by names and patterns."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        names = tuple(names)
+        self._pattern = re.compile(
+            "|".join(".*".join(map(re.escape, name.split("*"))) for name in names) or r"(?!)", re.DOTALL
+        )
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, event_type: str) -> bool:
+        found = self._known.get(event_type)
+        if found is None:
+            found = self._pattern.fullmatch(event_type) is not None
+            if len(self._known) < _MOST:
+                self._known[event_type] = found
+        return found
+
+
+def unknown_event_type(name: str) -> str | None:
+    """Return what is wrong with a name or a pattern that fits no event type of Okta's catalogue; None if it fits one."""
+    types = EventTypes([name])
+    if any(each in types for each in EVENT_TYPES):
+        return None
+    near = difflib.get_close_matches(name.replace("*", ""), EVENT_TYPES, n=1)
+    hint = f"did you mean {near[0]}?" if near else "write one as in user.session.start or user.session.*"
+    what = "no event type is like" if "*" in name else "there is no event type"
+    return f"{what} {name} in Okta's catalogue (release {RELEASE}); {hint}"

@@ -1,0 +1,71 @@
+"""Keeps the fields of `redact` from a sink, whatever its kind and format: it gets events that lack their values."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from forwarder.core.event import Event, StoredEvent
+from forwarder.core.outcome import BatchResult
+from forwarder.core.ports import Sink
+from forwarder.ecs.decode import encode
+from forwarder.ecs.document import decoded
+from forwarder.sinks.conversion import send_converted
+
+REDACTED = "[redacted]"
+
+
+class FieldRedactor:
+    """Replaces the values of fields of an event, by their dotted names."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._paths = [field.split(".") for field in fields]
+
+    def redact(self, event: Event) -> Event:
+        """Return `event` without the values.
+
+        Raises:
+            UnmappableError: the event cannot be read, so nothing of it may be sent.
+        """
+        raw = decoded(event)
+        found = False
+        for path in self._paths:
+            found = _redact(raw, path) or found
+        return replace(event, body=encode(raw).encode()) if found else event
+
+
+def _redact(value: Any, path: Sequence[str]) -> bool:
+    """Replace what is at `path` below `value`; return whether there was anything."""
+    found = False
+    if isinstance(value, list):
+        for item in value:
+            found = _redact(item, path) or found
+    if not isinstance(value, dict):
+        return found
+    for parts in range(1, len(path) + 1):  # a key of Okta's debug data may have dots
+        key, rest = ".".join(path[:parts]), path[parts:]
+        inner = value.get(key)
+        if inner is None:
+            continue
+        if not rest or isinstance(inner, str):  # a text may be JSON with the field in it
+            value[key], found = REDACTED, True
+        else:
+            found = _redact(inner, rest) or found
+    return found
+
+
+class RedactingSink:
+    """`core.ports.Sink` that gives `sink` redacted events."""
+
+    def __init__(self, sink: Sink, fields: Iterable[str]) -> None:
+        self._sink = sink
+        self._redact = FieldRedactor(fields).redact
+
+    async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
+        return await send_converted(batch, self._redact, self._send)
+
+    async def _send(self, seqs: list[int], events: list[Event]) -> BatchResult:
+        return await self._sink.send(list(map(StoredEvent, seqs, events)))
+
+    async def close(self) -> None:
+        await self._sink.close()

@@ -1,0 +1,149 @@
+"""What `redact` names never reaches a sink, whatever its kind and format."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from forwarder.core.event import Event, Source, StoredEvent, read_event
+from forwarder.core.outcome import RejectReason
+from forwarder.core.ports import Sink
+from forwarder.sinks import registry
+from forwarder.sinks.redacted_fields import REDACTED, FieldRedactor
+from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.otlp import FakeOtlpGrpc, FakeOtlpHttp
+
+FIELDS = (
+    "actor.alternateId",
+    "actor.displayName",
+    "client.ipAddress",
+    "client.geographicalContext.geolocation",
+    "request.ipChain.ip",
+    "target.alternateId",
+    "debugContext.debugData.requestUri",
+    "debugContext.debugData.risk.reasons",
+    "debugContext.debugData.url.path",
+    "displayMessage",
+    "device.not.there",
+)
+PLANTED = (
+    *("planted-login@acme.test", "planted-name", "192.0.2.77", "48.123", "198.51.100.88"),
+    *("planted-target", "planted-uri", "planted-reason", "planted-path", "planted-message"),
+)
+EVENT = {
+    "uuid": "11111111-ea09-11ef-9cf1-ad97f4a9f2f5",
+    "eventType": "user.session.start",
+    "published": "2026-01-01T11:59:58.123Z",
+    "displayMessage": "planted-message",
+    "actor": {"id": "00u1", "alternateId": "planted-login@acme.test", "displayName": "planted-name"},
+    "client": {
+        "ipAddress": "192.0.2.77",
+        "zone": "kept-zone",
+        "geographicalContext": {"city": "kept-city", "geolocation": {"lat": 48.123, "lon": 11.5}},
+    },
+    "request": {"ipChain": [{"ip": "198.51.100.88", "version": "V4"}, {"ip": None}]},
+    "target": [{"id": "kept-id", "alternateId": "planted-target"}, "odd", {"alternateId": None}],
+    "debugContext": {
+        "debugData": {
+            "requestUri": "/planted-uri",
+            "risk": '{"reasons": "planted-reason", "level": "LOW"}',
+            "url.path": "/planted-path",
+            "kept": "kept-debug",
+        }
+    },
+}
+KEPT = ("kept-city", "kept-id", "kept-debug", "00u1")
+
+
+def stored(seq: int = 1, **changes: Any) -> StoredEvent:
+    body = msgspec.json.encode(EVENT | changes)
+    return StoredEvent(seq, read_event(body, org="acme", source=Source.HOOK, received_at=NOON))
+
+
+Received = Callable[[], Sequence[str]]
+
+
+@asynccontextmanager
+async def file(directory: Path, written: str) -> AsyncIterator[tuple[Sink, Received]]:
+    path = directory / "okta.ndjson"
+    yield build(kind="file", path=str(path), format=written), lambda: path.read_text().splitlines()
+
+
+@asynccontextmanager
+async def elasticsearch(_: Path, written: str) -> AsyncIterator[tuple[Sink, Received]]:
+    async with FakeElasticsearch() as server:
+        options = {"document_format": written, "preserve_original_event": True, "okta_geo": True}
+        yield (
+            build(kind="elasticsearch", hosts=[server.url], **options),
+            lambda: [str(document) for request in server.requests for _, document in request.documents],
+        )
+
+
+@asynccontextmanager
+async def otlp(_: Path, protocol: str) -> AsyncIterator[tuple[Sink, Received]]:
+    async with FakeOtlpGrpc() if protocol == "grpc" else FakeOtlpHttp() as server:
+        yield (
+            build(kind="otlp", endpoint=server.url, protocol=protocol),
+            lambda: [str(record) for request in server.requests for record in request.records],
+        )
+
+
+def build(**written: Any) -> Sink:
+    settings = registry.SETTINGS[written["kind"]].model_validate({"redact": list(FIELDS), **written})
+    return registry.build("siem", settings, ManualClock())
+
+
+@pytest.mark.parametrize(
+    ("started", "how"),
+    [
+        (file, "ecs"),
+        (file, "raw"),
+        (elasticsearch, "ecs"),
+        (elasticsearch, "raw"),
+        (otlp, "http/protobuf"),
+        (otlp, "grpc"),
+    ],
+)
+async def test_no_kind_of_sink_gets_the_value_of_a_redacted_field(
+    started: Any, how: str, tmp_path: Path
+) -> None:
+    async with started(tmp_path, how) as (sink, received):
+        result = await sink.send([stored(1), stored(2, actor=None, target="odd", debugContext=[])])
+        assert (sorted(result.delivered), list(result.rejected)) == ([1, 2], [])
+        await sink.close()
+        texts = received()
+    assert len(texts) == 2
+    assert not [value for value in PLANTED if any(value in text for text in texts)]
+    assert all(value in texts[0] for value in KEPT)
+    assert REDACTED in texts[0]
+    assert EVENT["uuid"] in texts[0]
+
+
+def test_everything_else_stays_as_it_is_and_the_event_in_the_store_keeps_its_values() -> None:
+    event = stored().event
+    before = event.body
+    redacted = msgspec.json.decode(FieldRedactor(["actor.alternateId"]).redact(event).body)
+    assert redacted == EVENT | {"actor": EVENT["actor"] | {"alternateId": REDACTED}}  # type: ignore[operator]
+    assert event.body is before
+
+
+def test_an_event_without_the_field_is_passed_on_byte_for_byte() -> None:
+    event = stored().event
+    assert FieldRedactor(["device.id", "actor.detailEntry.x"]).redact(event) is event
+
+
+async def test_an_event_that_cannot_be_read_is_a_dead_letter_and_nothing_of_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    deep = b'{"a":' * 20_000 + b'"planted-name"' + b"}" * 20_000
+    odd = StoredEvent(2, Event("acme", "2", "user.session.start", NOON, NOON, Source.HOOK, "", deep))
+    async with file(tmp_path, "raw") as (sink, received):
+        result = await sink.send([stored(1), odd, stored(3)])
+        await sink.close()
+        assert sorted(result.delivered) == [1, 3]
+        assert [(one.seq, one.reason) for one in result.rejected] == [(2, RejectReason.UNMAPPABLE)]
+        assert len(received()) == 2
