@@ -1,12 +1,12 @@
 """What a configuration meets on this machine: what would keep the forwarder from starting, and what is unwise.
 
-Opens no connection and changes nothing.
+Opens no connection and changes nothing. `check`, the start and the offline part of `doctor` run the two tables at the end.
 """
 
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,33 +21,14 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.engine import check_path
 
-_SOON = timedelta(days=14)
+SOON = timedelta(days=14)
+"""A certificate or a key that ends within this time should be renewed now."""
+
 _SHORTEST_SECRET = 20
 """Characters. A secret of fewer, or of few different ones, can be guessed."""
 
 _OKTA_WAITS = 3.0  # seconds
 _OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
-
-
-def problems(settings: Settings) -> list[str]:
-    """Return what would keep a forwarder with these settings from starting here, a line each: path, problem, hint."""
-    return [
-        *_store_problems(settings),
-        *_archive_problems(settings),
-        *(line for key, listen in _listeners(settings) for line in _listen_problems(key, listen)),
-        *(line for key, path in certificates(settings) for line in _expired(key, path)),
-    ]
-
-
-def warnings(settings: Settings) -> list[str]:
-    """Return what works and is unwise, a line each: path, what, hint."""
-    return [
-        *(line for key, path in certificates(settings) for line in _expires_soon(key, path)),
-        *_secret_warnings(settings),
-        *_org_warnings(settings),
-        *_listener_warnings(settings),
-        *_sink_warnings(settings),
-    ]
 
 
 def _store_problems(settings: Settings) -> Iterator[str]:
@@ -59,7 +40,7 @@ def _store_problems(settings: Settings) -> Iterator[str]:
         yield f"store.path: {settings.store.path} cannot be read: {error.strerror}"
 
 
-def _archive_problems(settings: Settings) -> Iterator[str]:
+def _file_sink_problems(settings: Settings) -> Iterator[str]:
     for name, sink in settings.sinks.items():
         if not isinstance(sink, FileSinkSettings):
             continue
@@ -77,9 +58,15 @@ def _archive_problems(settings: Settings) -> Iterator[str]:
             yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
 
 
-def _listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:
+def listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:
+    """Yield the key and the address of each listener."""
     yield "receiver.listen", settings.receiver.listen
     yield "ops.listen", settings.ops.listen
+
+
+def _address_problems(settings: Settings) -> Iterator[str]:
+    for key, listen in listeners(settings):
+        yield from _listen_problems(key, listen)
 
 
 def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
@@ -109,16 +96,18 @@ def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"sinks.{name}.ca_file", sink.ca_file
 
 
-def _expired(key: str, path: Path) -> Iterator[str]:
-    end = tls.expiry(path)
-    if end and end <= datetime.now(UTC):
-        yield f"{key}: the certificate in {path} has expired on {end:%Y-%m-%d}; renew it"
+def _expired(settings: Settings) -> Iterator[str]:
+    for key, path in certificates(settings):
+        end = tls.expiry(path)
+        if end and end <= datetime.now(UTC):
+            yield f"{key}: the certificate in {path} has expired on {end:%Y-%m-%d}; renew it"
 
 
-def _expires_soon(key: str, path: Path) -> Iterator[str]:
-    end, now = tls.expiry(path), datetime.now(UTC)
-    if end and now < end < now + _SOON:
-        yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
+def _expires_soon(settings: Settings) -> Iterator[str]:
+    for key, path in certificates(settings):
+        end, now = tls.expiry(path), datetime.now(UTC)
+        if end and now < end < now + SOON:
+            yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
 
 
 def _secret_warnings(settings: Settings) -> Iterator[str]:
@@ -129,6 +118,9 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
                     f"orgs.{name}.secrets[{number}]: is short or simple enough to be guessed; "
                     "make one with: openssl rand -base64 32"
                 )
+
+
+def _readable_secrets(settings: Settings) -> Iterator[str]:
     readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
     if settings.receiver.tls and _is_open(settings.receiver.tls.key):
         readable.add(settings.receiver.tls.key)
@@ -187,3 +179,35 @@ def _sink_warnings(settings: Settings) -> Iterator[str]:
             expected = _OTLP_PORTS.get(parts.port or 0, sink.protocol)
             if expected != sink.protocol:
                 yield f"sinks.{name}.endpoint: port {parts.port} is usually {expected}; check `protocol`"
+
+
+Finder = Callable[[Settings], Iterator[str]]
+"""Yields a line for each finding: path, what, hint."""
+
+PROBLEMS: Mapping[str, Finder] = {
+    "store.path": _store_problems,
+    "file.path": _file_sink_problems,
+    "listener.address": _address_problems,
+    "certificate.expiry": _expired,
+}
+"""What would keep a forwarder with these settings from starting here, by the ids of `doctor`."""
+
+WARNINGS: Mapping[str, Finder] = {
+    "certificate.expiry": _expires_soon,
+    "secret.strength": _secret_warnings,
+    "secret.rights": _readable_secrets,
+    "hook.path": _org_warnings,
+    "listener.exposure": _listener_warnings,
+    "sink.transport": _sink_warnings,
+}
+"""What works and is unwise, by the ids of `doctor`."""
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return what would keep a forwarder with these settings from starting here, a line each: path, problem, hint."""
+    return [line for find in PROBLEMS.values() for line in find(settings)]
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return what works and is unwise, a line each: path, what, hint."""
+    return [line for find in WARNINGS.values() for line in find(settings)]

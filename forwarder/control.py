@@ -171,6 +171,30 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def is_running(store: Path) -> bool:
+    """Whether a forwarder runs on `store`.
+
+    Raises:
+        StoreError: this user may not ask it.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_REQUEST_TIMEOUT)
+        return _connect(connection, socket_path(store))
+
+
+def _connect(connection: socket.socket, path: Path) -> bool:
+    """Connect to the running forwarder; return False if none runs. Raises StoreError if this user may not."""
+    try:
+        with _short_address(path) as address:
+            connection.connect(address)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError as error:
+        text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
+        raise StoreError(f"{text}; run this command as the user that runs the forwarder") from error
+    return True
+
+
 def ask(
     store: Path,
     request: Request,
@@ -194,14 +218,8 @@ def ask(
         raise StoreError(f"the request cannot be sent: {error}") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
-        try:
-            with _short_address(path) as address:
-                connection.connect(address)
-        except (FileNotFoundError, ConnectionRefusedError):
+        if not _connect(connection, path):
             return None
-        except OSError as error:
-            text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
-            raise StoreError(f"{text}; run this command as the user that runs the forwarder") from error
         try:
             reply = _exchange(connection, line, on_progress)
         except TimeoutError as error:

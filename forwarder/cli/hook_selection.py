@@ -8,10 +8,9 @@ from pathlib import Path
 from forwarder.cli.common import choose_org, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError
 from forwarder.okta.hooks.admin import HookAdmin
-from forwarder.okta.hooks.desired import DesiredHook
+from forwarder.okta.hooks.desired import DesiredHook, desired_hook
 from forwarder.settings import OrgSettings
 
 
@@ -73,11 +72,7 @@ def load_desired_hook(
     problems += [f"{path}.{problem}" for problem in found]
     if problems:
         raise SettingsError(problems)
-    # The newest of several valid secrets is the last one: a rotation adds it there. The receiver ignores blanks around
-    # it, Okta sends it byte for byte.
-    secret = Secret(selection.org.secrets[-1].reveal().strip(" \t"))
-    header = selection.org.header
-    return selection, DesiredHook(settings.name, settings.uri, types, header, secret, settings.filters)
+    return selection, desired_hook(settings, types, selection.org.header, selection.org.secrets)
 
 
 @asynccontextmanager

@@ -94,12 +94,13 @@ def check(config: Path) -> None:
 
 def add_commands() -> None:
     """Add the commands that have a file of their own."""
-    from forwarder.cli import backfill, dead_letters, demo, emulate, gaps, hooks, rules, setup, stats
+    from forwarder.cli import backfill, dead_letters, demo, doctor, emulate, gaps, hooks, rules, setup, stats
 
     commands = (
         demo.demo,
         stats.stats,
         stats.forget_sink,
+        doctor.doctor,
         dead_letters.dead_letters,
         hooks.hooks,
         backfill.backfill,

@@ -98,12 +98,13 @@ class OktaError(ForwarderError):
 
 class OktaRefusedError(OktaError):
     """Okta refused a call, with an HTTP `status`. `code` is Okta's `errorCode`, as in E0000006, or the `error`
-    of its token endpoint; empty if there is none."""
+    of its token endpoint; empty if there is none. `hint` is the part of the message that says what to do."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.hint = hint
 
 
 class HookUnverifiedError(OktaRefusedError):

@@ -68,6 +68,9 @@ class StoreCommands(Protocol):
     def ledger(self) -> Ledger:
         """Count where every event is; waiting events one by one, which reads all of their bodies."""
 
+    def damage(self, timeout: float) -> Sequence[str] | None:
+        """Read the whole store and return what is damaged, a line each; None if `timeout` seconds are not enough."""
+
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         """Return missed and pending events: of one org, published at `since` or later, if given.
 

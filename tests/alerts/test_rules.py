@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from forwarder.cli.main import main
+from forwarder.doctor.table import CHECKS
 from forwarder.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -103,10 +104,11 @@ def test_an_alert_compares_and_says_what_to_do(alert: dict[str, Any]) -> None:
     assert f"\n## {name}\n" in RUNBOOK
 
 
-def test_every_section_of_the_runbook_is_an_alert() -> None:
-    assert re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE) == list(
-        dict.fromkeys(each["alert"] for each in ALERTS)
-    )
+def test_every_section_of_the_runbook_is_an_alert_or_of_the_doctor() -> None:
+    sections = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
+    alerts = list(dict.fromkeys(each["alert"] for each in ALERTS))
+    assert sections[: len(alerts)] == alerts
+    assert set(sections[len(alerts) :]) == {check.heading for check in CHECKS} - set(alerts)
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`forwarder ([^`]+)`", RUNBOOK))))

@@ -133,7 +133,7 @@ class HookReceiver:
             return False
         body = b""
         if call.method == "GET":
-            challenge = call.headers["x-okta-verification-challenge"]
+            challenge = call.headers.get("x-okta-verification-challenge", "")
             body = json.dumps({"verification": challenge}).encode() if self.echo is None else self.echo
         else:
             await self.hold.wait()

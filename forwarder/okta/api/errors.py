@@ -101,7 +101,7 @@ def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -
     reason += f": {response.summary}" if response.summary else ""
     hint = _token_hint(response) if token else _hint(method, path, response, app=app)
     text = f"Okta refuses {where} ({reason})" + (f". {hint}" if hint else "")
-    return OktaRefusedError(response.status, response.code, text)
+    return OktaRefusedError(response.status, response.code, text, hint)
 
 
 def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:

@@ -1,12 +1,13 @@
 """An event hook as Okta has it, as the operator wants it, and the difference between the two. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 import msgspec
 
 from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError
+from forwarder.okta.settings import HookSettings
 
 MAX_LIVE = 25
 """Okta's limit of hooks in one org that are ACTIVE and VERIFIED."""
@@ -22,6 +23,16 @@ class DesiredHook(msgspec.Struct, frozen=True):
     header: str
     secret: Secret
     filters: Mapping[str, str] | None = None
+
+
+def desired_hook(
+    settings: HookSettings, types: frozenset[str], header: str, secrets: Sequence[Secret]
+) -> DesiredHook:
+    """Return the hook of an org that has these settings, sends these event types, and has at least one secret."""
+    # The newest of several valid secrets is the last one: a rotation adds it there. The receiver ignores blanks around
+    # it, Okta sends it byte for byte.
+    newest = Secret(secrets[-1].reveal().strip(" \t"))
+    return DesiredHook(settings.name, settings.uri, types, header, newest, settings.filters)
 
 
 class _AuthScheme(msgspec.Struct):

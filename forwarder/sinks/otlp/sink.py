@@ -8,10 +8,7 @@ A second copy of a record has the same `log.record.uid`, so readers of the logs 
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import TypeVar
 
 from forwarder import logs
 from forwarder.core.event import StoredEvent
@@ -22,8 +19,7 @@ from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.otlp.exporter import Exporter, ExportResult
 from forwarder.sinks.otlp.record import EncodedRecord, record, request
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-
-_T = TypeVar("_T")
+from forwarder.threads import in_daemon_thread
 
 
 class OtlpSink:
@@ -31,7 +27,7 @@ class OtlpSink:
 
     def __init__(self, name: str, settings: OtlpSinkSettings, clock: Clock) -> None:
         self._name = name
-        self._connect = _exporter_factory(settings, clock)
+        self._connect = exporter_factory(settings, clock)
         self._timeout = settings.delivery.timeout
         self._idle: list[Exporter] = []
         self._limited_logger = logs.RateLimitedLogger(logs.get("sinks"), clock, interval=60.0)
@@ -68,7 +64,7 @@ class OtlpSink:
         answered = False
         try:
             async with asyncio.timeout(self._timeout):
-                result = await _in_daemon_thread(lambda: exporter.export(encoded, records))
+                result = await in_daemon_thread(lambda: exporter.export(encoded, records), "otlp")
             answered = result.answered
         except TimeoutError:
             text = f"no whole response within {self._timeout:g} s"
@@ -84,7 +80,7 @@ class OtlpSink:
         return result
 
 
-def _exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
+def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
     """Return what creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
     if settings.protocol == "grpc":
         # Read when gRPC is loaded. Else it writes lines of its own to stderr, among ours.
@@ -95,21 +91,3 @@ def _exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], 
     from forwarder.sinks.otlp.http import HttpExporter  # noqa: PLC0415  # as above
 
     return lambda: HttpExporter(settings, clock)
-
-
-async def _in_daemon_thread(call: Callable[[], _T]) -> _T:
-    """Run `call` in a new daemon thread: a stuck one of an executor would block the end of the process."""
-    future: Future[_T] = Future()
-
-    def work() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = call()
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, name="otlp", daemon=True).start()
-    return await asyncio.wrap_future(future)

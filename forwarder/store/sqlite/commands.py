@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from forwarder.control import ask
+from forwarder.core.errors import StoreFormatError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -35,6 +36,12 @@ class SqliteCommands:
 
     def ledger(self) -> Ledger:
         return self._read(partial(queries.ledger, path=self._path, exact=True))
+
+    def damage(self, timeout: float) -> list[str] | None:
+        try:
+            return self._read(partial(queries.damage, timeout=timeout))
+        except StoreFormatError as error:  # too damaged to be read at all
+            return [str(error)]
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))

@@ -2,6 +2,7 @@
 """Everything that is read from the store, each as a function of a connection."""
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +126,21 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     held = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
     return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + wal, wal, removed)
+
+
+def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
+    """As `store.engine.StoreCommands.damage`."""
+    until = time.monotonic() + timeout
+    db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    try:
+        lines = [line for (line,) in db.execute("PRAGMA quick_check(10)")]
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            return None
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
+    return [] if lines == ["ok"] else lines
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:

@@ -1,0 +1,159 @@
+"""`forwarder doctor`: checks the configuration, this machine and every other side, and says what fixes what is wrong."""
+
+import asyncio
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import count, echo
+from forwarder.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from forwarder.doctor.check import Check, Row
+
+_SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
+
+
+def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from forwarder.config_types import Duration
+
+    try:
+        seconds: float = TypeAdapter(Duration).validate_python(value)
+    except ValidationError as error:
+        raise click.BadParameter(
+            error.errors()[0]["msg"].removeprefix("Value error, "), param=param
+        ) from None
+    if seconds <= 0:
+        raise click.BadParameter("must be longer than 0s", param=param)
+    return seconds
+
+
+@click.command()
+@config_option
+@click.argument("checks", nargs=-1, metavar="[CHECK]...")
+@click.option("--list", "listed", is_flag=True, help="List the checks and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group.")
+@click.option("--offline", is_flag=True, help="Open no connection: what `forwarder check` looks at.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
+@click.option(
+    "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
+)
+@click.option("--quiet", is_flag=True, help="Print only what needs attention.")
+def doctor(  # noqa: PLR0913  # as many as it has options
+    config: Path,
+    checks: tuple[str, ...],
+    skipped: tuple[str, ...],
+    timeout: float,
+    *,
+    listed: bool,
+    as_json: bool,
+    offline: bool,
+    strict: bool,
+    quiet: bool,
+) -> None:
+    """Check the configuration, this machine, Okta and every sink; say what fixes what is wrong.
+
+    A CHECK is an id, as in hook.state, or a group, as in hook; without one, everything is checked. Changes nothing.
+    docs/doctor.md lists the checks.
+
+    Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
+    """
+    from forwarder.doctor import offline as offline_part
+    from forwarder.doctor.check import Kind
+    from forwarder.doctor.runner import select, with_needs
+    from forwarder.doctor.table import CHECKS
+
+    _refuse_unknown((*checks, *skipped), CHECKS)
+    kinds = {Kind.OFFLINE} | ({Kind.ONLINE} if not offline else set())
+    selected = select(CHECKS, checks, skipped, kinds)
+    if listed:
+        _list(selected, as_json=as_json)
+        return
+    try:
+        settings = load_settings(config)
+    except SettingsError as error:
+        _print(offline_part.refused(error.problems), as_json=as_json, quiet=quiet)
+        raise SystemExit(2) from None
+    chosen = with_needs(CHECKS, selected, select(CHECKS, (), skipped, kinds))
+    rows = asyncio.run(_run(chosen, settings, timeout))
+    shown = {check.id for check in selected}
+    rows = [row for row in rows if row.id in shown]
+    _print(rows, as_json=as_json, quiet=quiet)
+    bad = {"fail", "warn"} if strict else {"fail"}
+    if any(row.verdict in bad for row in rows):
+        raise SystemExit(1)
+
+
+async def _run(checks: "Sequence[Check]", settings: object, timeout: float) -> "list[Row]":
+    from forwarder.clock import SystemClock
+    from forwarder.doctor.context import Context
+    from forwarder.doctor.runner import run
+    from forwarder.settings import Settings
+
+    assert isinstance(settings, Settings)
+    context = Context(settings, SystemClock(), timeout)
+    if any(check.kind != "offline" for check in checks):
+        await context.prepare()
+    try:
+        return await run(checks, context)
+    finally:
+        await context.close()
+
+
+def _refuse_unknown(names: Sequence[str], checks: "Sequence[Check]") -> None:
+    known = {check.id for check in checks} | {check.group for check in checks}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`forwarder doctor --list` lists them"
+            raise click.UsageError(f"there is no check {name}; {hint}")
+
+
+def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
+    if as_json:
+        listed = [
+            {"id": check.id, "group": check.group, "what": check.what, "kind": check.kind, "url": check.url}
+            for check in checks
+        ]
+        echo(json.dumps(listed, indent=2))
+        return
+    width = max((len(check.id) for check in checks), default=0)
+    for check in checks:
+        echo(f"{check.id:<{width}}  {check.what}")
+
+
+def _print(rows: "Sequence[Row]", *, as_json: bool, quiet: bool) -> None:
+    is_ok = not any(row.verdict == "fail" for row in rows)
+    if as_json:
+        echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))
+        return
+    signs = (
+        _SIGNS if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() and sys.stdout.isatty() else {}
+    )
+    width = max((len(row.id) for row in rows), default=0)
+    group, order = "", list(dict.fromkeys(row.group for row in rows))
+    for row in sorted(rows, key=lambda row: order.index(row.group)):
+        if quiet and row.verdict in {"ok", "skip"}:
+            continue
+        if row.group != group:
+            group = row.group
+            echo(group)
+        sign = f"{signs[row.verdict]} " if signs else ""
+        echo(f"  {sign}{row.verdict:<4}  {row.id:<{width}}  {row.seen}", fg=_COLOURS[row.verdict])
+        if row.verdict in {"warn", "fail"}:
+            for line in (f"to fix it: {row.fix}", f"more: {row.url}"):
+                echo(f"{'':{width + 10}}{line}")
+    totals = [(verdict, sum(row.verdict == verdict for row in rows)) for verdict in _SIGNS]
+    text = ", ".join(f"{number} {verdict}" for verdict, number in totals if number)
+    echo(f"{count(len(rows), 'check')}: {text}", fg="green" if is_ok else "red")

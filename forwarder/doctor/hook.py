@@ -1,0 +1,193 @@
+"""Checks of the event hook: as Okta has it, and its public address as Okta sees it."""
+
+import secrets
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from forwarder.doctor.check import Check, Found, Verdict, fail, ok, warn
+from forwarder.doctor.context import Context
+from forwarder.doctor.network import Answer, explain, request, until
+from forwarder.doctor.okta import with_hook
+from forwarder.okta.hooks.admin import find_own
+from forwarder.okta.hooks.desired import DesiredHook, Difference, Hook, desired_hook, plan
+from forwarder.okta.hooks.rule_types import desired_types
+from forwarder.okta.settings import HookSettings
+
+_HEADING = "Hook address"
+OKTA_WAITS = 3.0
+"""Seconds until Okta gives up."""
+
+
+def hook_settings(context: Context, name: str) -> HookSettings:
+    """Return the settings of the hook of an org that has one."""
+    settings = context.org(name).hook
+    assert settings is not None
+    return settings
+
+
+def wanted(context: Context, name: str) -> DesiredHook:
+    """Return the hook that the configuration asks for."""
+    org, settings = context.org(name), hook_settings(context, name)
+    return desired_hook(settings, desired_types(settings)[1], org.header, org.secrets)
+
+
+def _own(context: Context, name: str) -> Hook | None:
+    settings = hook_settings(context, name)
+    return find_own(context.hooks[name], settings.name, settings.uri)
+
+
+async def _exists(context: Context, name: str) -> Found:
+    hook = _own(context, name)
+    if hook is None:
+        called = hook_settings(context, name).name
+        return fail(f"the org has no event hook {called}", f"run `forwarder hooks sync --org {name}`")
+    return ok(f"{hook.name} ({hook.id})")
+
+
+async def _state(context: Context, name: str) -> Found:
+    hook = _own(context, name)
+    assert hook is not None
+    if not hook.active:
+        return fail(
+            "the hook is inactive: Okta sends nothing to it",
+            f"run `forwarder hooks sync --org {name}`, if it was not deactivated on purpose",
+        )
+    if not hook.verified:
+        return fail(
+            "the hook is not verified: Okta sends nothing to it", f"run `forwarder hooks verify --org {name}`"
+        )
+    return ok("active and verified")
+
+
+async def _uri(context: Context, name: str) -> Found:
+    found = [each for each in _differences(context, name) if each.what in {"URL", "authentication field"}]
+    if found:
+        return fail(_listed(found), f"run `forwarder hooks sync --org {name}`")
+    return ok("Okta posts to `hook.uri`, with the configured header")
+
+
+async def _events(context: Context, name: str) -> Found:
+    found = [each for each in _differences(context, name) if each.what in {"events", "filters", "name"}]
+    if found:
+        return warn(_listed(found), f"run `forwarder hooks sync --org {name}`")
+    return ok(f"{len(wanted(context, name).types)} event types, as configured")
+
+
+def _differences(context: Context, name: str) -> tuple[Difference, ...]:
+    return plan(wanted(context, name), _own(context, name)).differences
+
+
+def _listed(differences: list[Difference]) -> str:
+    texts = []
+    for each in differences:
+        parts = [f"has {_some(each.has)}"] * bool(each.has) + [f"lacks {_some(each.wants)}"] * bool(
+            each.wants
+        )
+        texts.append(f"{each.what}: the hook in Okta {', '.join(parts)}")
+    return "; ".join(texts)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+async def _reachable(context: Context, name: str) -> Found:
+    """Reach the public address without the secret, as anyone can; any answer will do."""
+    settings = hook_settings(context, name)
+    parts = urlsplit(settings.uri)
+    root = f"{parts.scheme}://{parts.netloc}/"
+    try:
+        answer = await request("GET", root, timeout=context.timeout)
+    except (httpx.HTTPError, OSError) as error:
+        finding = explain(root, error, f"`orgs.{name}.hook.uri`")
+        fix = f"{finding.fix}; if only Okta can reach it, `forwarder doctor --skip hook.reachable`"
+        return fail(finding.seen, fix)
+    ended = until(
+        answer.certificate_end, f"the certificate of {root}", "renew it; Okta accepts no expired one"
+    )
+    return ok(f"{root} answers") if ended.verdict is Verdict.OK else ended
+
+
+async def _challenge(context: Context, name: str) -> Found:
+    desired = wanted(context, name)
+    challenge = secrets.token_urlsafe(30)
+    headers = {
+        "accept": "application/json",
+        "x-okta-verification-challenge": challenge,
+        desired.header: desired.secret.reveal(),
+    }
+    began = context.clock.monotonic()
+    try:
+        answer = await request("GET", desired.uri, headers=headers, timeout=context.timeout)
+    except (httpx.HTTPError, OSError) as error:
+        return explain(desired.uri, error, f"`orgs.{name}.hook.uri`")
+    seconds = context.clock.monotonic() - began
+    if answer.status == 200 and _echo(answer) == challenge:
+        seen = f"{desired.uri} returns the challenge"
+        if seconds >= OKTA_WAITS:
+            fix = "find what is slow between the internet and the forwarder: Okta gives up after 3 s"
+            return fail(f"{seen}, but only after {seconds:.1f} s", fix)
+        return ok(seen)
+    return _not_echoed(name, desired, answer.status)
+
+
+def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
+    seen = f"{desired.uri} answers {status}, and does not return the challenge"
+    if status == 401:
+        return fail(
+            f"{desired.uri} answers 401 to the newest of `orgs.{name}.secrets`",
+            "reload the forwarder there (SIGHUP), so that it knows the secret; then run "
+            f"`forwarder hooks sync --org {name} --resend-secret`; if a proxy is in front, let it pass the header "
+            f"{desired.header} on",
+        )
+    if status == 404:
+        return fail(
+            seen,
+            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the proxy in front",
+        )
+    if status in {502, 503, 504}:
+        return fail(
+            seen,
+            "start the forwarder with `forwarder run`, or correct where the proxy in front sends requests",
+        )
+    return fail(
+        seen,
+        f"let `orgs.{name}.hook.uri` lead to the forwarder's receiver, without a login or cache on the way",
+    )
+
+
+def _echo(answer: Answer) -> object:
+    try:
+        body = msgspec.json.decode(answer.body)
+    except msgspec.DecodeError:
+        return None
+    return body.get("verification") if isinstance(body, dict) else None
+
+
+CHECKS = (
+    Check("hook.exists", "the org has our hook", "ForwarderHookDown", _exists, with_hook, ("okta.hooks",)),
+    Check(
+        "hook.state", "it is active and verified", "ForwarderHookDown", _state, with_hook, ("hook.exists",)
+    ),
+    Check("hook.uri", "it posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
+    Check(
+        "hook.events",
+        "it has the configured event types and filters",
+        "ForwarderEventsMissed",
+        _events,
+        with_hook,
+        ("hook.exists",),
+    ),
+    Check("hook.reachable", "its public address: DNS, TLS, certificate", _HEADING, _reachable, with_hook),
+    Check(
+        "hook.challenge",
+        "its public address returns Okta's challenge",
+        _HEADING,
+        _challenge,
+        with_hook,
+        ("hook.reachable",),
+    ),
+)

@@ -1,0 +1,147 @@
+"""One HTTP request of a check, and why it got no response."""
+
+import socket
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+
+import httpx
+import msgspec
+
+from forwarder.config_check import SOON
+from forwarder.doctor.check import Finding, fail, ok, warn
+from forwarder.sinks.outcomes import error_chain
+from forwarder.threads import in_daemon_thread
+
+_LIMIT = 64 * 1024
+"""Bytes of a response that are read."""
+
+_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A response of any status; `certificate_end` is None without TLS, or if the certificate is not checked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    certificate_end: datetime | None
+
+
+async def request(  # as in HTTP
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    timeout: float,
+    verify: bool = True,
+) -> Answer:
+    """Send one request, past a proxy of the environment if there is one; follow no redirect.
+
+    Raises:
+        httpx.HTTPError, OSError: no response; `explain` says why.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    async with (
+        httpx.AsyncClient(verify=context, timeout=timeout) as client,
+        client.stream(method, url, headers=encoded, content=body) as response,
+    ):
+        tls = response.extensions["network_stream"].get_extra_info("ssl_object")
+        content = b""
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > _LIMIT:
+                break
+    end = _end(tls.getpeercert().get("notAfter")) if tls is not None else None
+    return Answer(response.status_code, response.headers, content, end)
+
+
+def _end(text: str | None) -> datetime | None:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC) if text else None
+
+
+async def resolve(host: str, port: int) -> None:
+    """Look `host` up.
+
+    Raises:
+        OSError: it is not found.
+    """
+    await in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
+
+
+async def certificate_end(host: str, port: int) -> datetime | None:
+    """Return when the certificate of a TLS server ends, whichever authority signed it; None if it cannot be read.
+
+    Raises:
+        OSError: no TLS connection.
+    """
+
+    def look() -> bytes | None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection((host, port), timeout=30) as plain,
+            context.wrap_socket(plain, server_hostname=host) as tls,
+        ):
+            return tls.getpeercert(binary_form=True)
+
+    der = await in_daemon_thread(look, "certificate")
+    if not der:
+        return None
+    end: datetime = import_module("cryptography.x509").load_der_x509_certificate(der).not_valid_after_utc
+    return end
+
+
+def until(end: datetime | None, what: str, fix: str) -> Finding:
+    """Judge a certificate or a key that ends at `end`; None: never, or not known."""
+    now = datetime.now(UTC)
+    if end is None:
+        return ok(f"{what} has no end that is known here")
+    if end <= now:
+        return fail(f"{what} has expired on {end:%Y-%m-%d}", fix)
+    if end < now + SOON:
+        return warn(f"{what} expires on {end:%Y-%m-%d %H:%M} UTC", fix)
+    return ok(f"{what} is valid until {end:%Y-%m-%d}")
+
+
+def explain(url: str, error: BaseException, key: str) -> Finding:
+    """Say why `url`, which the configuration has in `key`, gave no response, and what to do."""
+    seen, fix = _reason(list(error_chain(error)), key)
+    return fail(f"{url}: {seen}", fix)
+
+
+def _reason(causes: list[BaseException], key: str) -> tuple[str, str]:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate(cause, key)
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})", f"check the scheme and the port in {key}"
+        if isinstance(cause, socket.gaierror):
+            return (
+                f"the host name cannot be resolved ({cause.strerror})",
+                f"check {key}, and this machine's DNS",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens there (connection refused)", f"check {key}, and that the server runs"
+        if isinstance(cause, httpx.TimeoutException | TimeoutError):
+            return "no response in time", f"check {key}, and the firewalls on the way"
+    texts = [text for cause in causes if (text := str(cause))]
+    return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
+
+
+def _certificate(error: ssl.SSLCertVerificationError, key: str) -> tuple[str, str]:
+    said = f"(certificate verify failed: {error.verify_message})"
+    if error.verify_code in _OTHER_NAMES:
+        return f"its certificate is for another name {said}", f"write a name that it has in {key}"
+    if error.verify_code in _OUTDATED:
+        return f"its certificate is not valid now {said}", "renew it, or correct this machine's clock"
+    return (
+        f"its certificate is not from a CA that this machine trusts {said}",
+        "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA",
+    )

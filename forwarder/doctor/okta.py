@@ -1,0 +1,133 @@
+"""Checks of an org: its address, the clock, the credentials, how far its System Log was read."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import httpx
+
+from forwarder.core.errors import OktaError, OktaRefusedError
+from forwarder.core.time import from_http_date, iso
+from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, ok, skip, warn
+from forwarder.doctor.context import Context
+from forwarder.doctor.network import explain, request, until
+from forwarder.okta.hooks.admin import HookAdmin
+from forwarder.okta.system_log.pages import PATH
+from forwarder.settings import Settings
+
+_KNOWN_TO_ALL = "/.well-known/okta-organization"
+"""Okta answers it without credentials."""
+
+_SKEW = 5.0  # seconds; Okta's own proofs of possession allow a few more
+_MUCH = 60.0
+_BEHIND = 900.0  # seconds, as the alert ForwarderReconcileBehind
+_HEADING = "Okta API"
+
+
+async def _reachable(context: Context, name: str) -> Found:
+    url = (context.org(name).url or "").rstrip("/")
+    try:
+        answer = await request("GET", url + _KNOWN_TO_ALL, timeout=context.timeout)
+    except (httpx.HTTPError, OSError) as error:
+        return explain(url, error, f"`orgs.{name}.url`")
+    date = from_http_date(answer.headers.get("date", ""))
+    if date is not None:
+        context.ahead[name] = (context.clock.now() - date) / 1e6
+    if 300 <= answer.status < 400:
+        host = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        return fail(f"{url} redirects to {host}", f"set `orgs.{name}.url` to the org's own address")
+    ended = until(
+        answer.certificate_end,
+        f"the certificate of {url}",
+        "if a proxy on the way inspects TLS, renew its certificate",
+    )
+    return ok(f"{url} answers") if ended.verdict is Verdict.OK else ended
+
+
+async def _clock(context: Context, name: str) -> Found:
+    if name not in context.ahead:
+        return skip("the answer had no date")
+    ahead = context.ahead[name]
+    # Okta's date is in whole seconds, and its answer took a while.
+    if abs(ahead) < _SKEW:
+        return ok("this machine's clock agrees with Okta's")
+    seen = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
+    fix = (
+        "synchronize it: `timedatectl set-ntp true`, and `chronyc tracking` or `timedatectl timesync-status`"
+    )
+    return fail(seen, fix) if abs(ahead) >= _MUCH else warn(seen, fix)
+
+
+async def _log(context: Context, name: str) -> Found:
+    now = iso(context.clock.now(), "milliseconds")
+    try:
+        await context.okta(name).call("GET", PATH, query={"since": now, "limit": "1"})
+    except OktaError as error:
+        return _refused(name, error)
+    return ok("the credentials may read the System Log")
+
+
+async def _hooks(context: Context, name: str) -> Found:
+    try:
+        context.hooks[name] = await HookAdmin(context.okta(name)).all()
+    except OktaError as error:
+        return _refused(name, error)
+    return ok(f"the credentials may read event hooks; the org has {len(context.hooks[name])}")
+
+
+def _refused(name: str, error: OktaError) -> Finding:
+    hint = error.hint if isinstance(error, OktaRefusedError) else ""
+    seen = str(error).removesuffix(hint).removesuffix(". ")
+    return fail(seen, hint or f"check `orgs.{name}.url` and `orgs.{name}.api`")
+
+
+async def _polling(context: Context, name: str) -> Found:
+    org = (context.status or {}).get("okta", {}).get(name) or {}
+    log = org.get("log")
+    if not log:
+        return skip("the running forwarder does not poll this org; restart it if its configuration is new")
+    behind = log["complete_up_to_seconds_ago"]
+    if behind is None:
+        return ok("polling has just begun")
+    if behind > _BEHIND:
+        fix = log["error"] or "lower the load on the org's rate limit, or raise `reconcile.rate_share`"
+        return warn(f"the System Log is read only up to {behind:,.0f} s ago", fix)
+    return ok(
+        f"the System Log is read up to {behind:,.0f} s ago; {log['missed']:,} events were missed by the hook"
+    )
+
+
+def with_url(settings: Settings) -> Iterable[str]:
+    """Return the orgs whose address is known."""
+    return [name for name, org in settings.orgs.items() if org.url]
+
+
+def with_api(settings: Settings) -> Iterable[str]:
+    """Return the orgs that have credentials."""
+    return [name for name, org in settings.orgs.items() if org.api]
+
+
+def with_hook(settings: Settings) -> Iterable[str]:
+    """Return the orgs whose hook the forwarder keeps."""
+    return [name for name, org in settings.orgs.items() if org.hook]
+
+
+CHECKS = (
+    Check("okta.reachable", "the org's address: DNS, TLS, certificate", _HEADING, _reachable, with_url),
+    Check(
+        "okta.clock", "this machine's clock against Okta's", "Clock", _clock, with_url, ("okta.reachable",)
+    ),
+    Check(
+        "okta.log", "the credentials may read the System Log", _HEADING, _log, with_api, ("okta.reachable",)
+    ),
+    Check(
+        "okta.hooks", "the credentials may read event hooks", _HEADING, _hooks, with_hook, ("okta.reachable",)
+    ),
+    Check(
+        "okta.polling",
+        "how far the System Log was read",
+        "ForwarderReconcileBehind",
+        _polling,
+        with_api,
+        ("forwarder.problems",),
+    ),
+)

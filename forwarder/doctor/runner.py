@@ -1,0 +1,101 @@
+"""Runs checks side by side: each bounded in time, each after those that it needs."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+
+from forwarder.core.errors import ForwarderError
+from forwarder.core.redaction import redact
+from forwarder.doctor.check import Check, Finding, Kind, Row, Verdict, fail, from_line, skip
+from forwarder.doctor.context import Context
+
+_Rows = asyncio.Task[list[Row]]
+_BLOCKED = "because "
+
+
+def select(
+    checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[Kind]
+) -> list[Check]:
+    """Return the checks of these ids or groups (empty: all), without the skipped ones, of these kinds."""
+    return [
+        check
+        for check in checks
+        if check.kind in kinds
+        and (not wanted or check.id in wanted or check.group in wanted)
+        and not {check.id, check.group}.intersection(skipped)
+    ]
+
+
+def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
+    """Return the selected checks with all that they need of the usable ones, in the order of the table."""
+    needed = {check.id for check in selected}
+    for check in reversed(checks):
+        if check.id in needed:
+            needed.update(check.needs)
+    allowed = {check.id for check in (*selected, *usable)}
+    return [check for check in checks if check.id in needed & allowed]
+
+
+async def run(checks: Sequence[Check], context: Context) -> list[Row]:
+    """Run the checks and return their rows in the order of the table. A check that a check needs comes before it."""
+    tasks: dict[tuple[str, str], _Rows] = {}
+    for check in checks:
+        for subject in check.subjects(context.settings):
+            before = [(need, list(_of(tasks, need, subject))) for need in check.needs]
+            tasks[check.id, subject] = asyncio.create_task(_run(check, subject, before, context))
+    return [row for task in tasks.values() for row in await task]
+
+
+def _of(tasks: dict[tuple[str, str], _Rows], need: str, subject: str) -> Iterable[_Rows]:
+    """The tasks of a needed check: the one about the same subject, else all of them."""
+    if (need, subject) in tasks:
+        return (tasks[need, subject],)
+    return (task for (check, _), task in tasks.items() if check == need)
+
+
+async def _run(
+    check: Check, subject: str, before: Sequence[tuple[str, Sequence[_Rows]]], context: Context
+) -> list[Row]:
+    blocked = await _blocked(before)
+    began = context.clock.monotonic()
+    found = [blocked] if blocked else await _look(check, subject, context)
+    seconds = round(context.clock.monotonic() - began, 3)
+    prefix = f"{subject}: " if subject else ""
+    return [
+        Row(
+            check.id, check.group, one.verdict, redact(prefix + one.seen), redact(one.fix), check.url, seconds
+        )
+        for one in found
+    ]
+
+
+async def _blocked(before: Sequence[tuple[str, Sequence[_Rows]]]) -> Finding | None:
+    """Wait for the needed checks; return why the check cannot run, if so."""
+    for need, tasks in before:
+        if not tasks:
+            return skip(f"{_BLOCKED}{need} was not run")
+        for task in tasks:
+            for row in await task:
+                if row.verdict is Verdict.FAIL:
+                    return skip(f"{_BLOCKED}{need} failed")
+                if row.verdict is Verdict.SKIP:
+                    return skip(_BLOCKED + _reason(row.seen))
+    return None
+
+
+def _reason(seen: str) -> str:
+    """Why a needed check was skipped, in one link however long the chain is."""
+    return seen.rpartition(_BLOCKED)[2]
+
+
+async def _look(check: Check, subject: str, context: Context) -> Sequence[Finding]:
+    try:
+        async with asyncio.timeout(context.timeout):
+            found = await check.run(context, subject)
+    except TimeoutError:
+        seen = f"not finished within {context.timeout:g} s"
+        return (Finding(check.late, seen, f"try `forwarder doctor {check.id} --timeout 60s`"),)
+    except ForwarderError as error:
+        return (from_line(Verdict.FAIL, str(error), f"see {check.url}"),)
+    except Exception as error:  # noqa: BLE001  # one broken check must not hide what the others found
+        return (fail(f"the check itself failed ({type(error).__name__}: {error})", "report this as a bug"),)
+    return (found,) if isinstance(found, Finding) else found

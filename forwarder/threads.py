@@ -1,0 +1,27 @@
+"""Blocking work beside the event loop that must not hold up the end of the process."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
+    """Run `call` in a new daemon thread called `name`: a stuck one of an executor would block the end of the process."""
+    future: Future[_T] = Future()
+
+    def work() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,57 @@
+"""Writes docs/doctor.md from the code: `python -m tools.make_doctor_page`."""
+
+from pathlib import Path
+
+from forwarder.doctor.check import Check, Kind
+from forwarder.doctor.table import CHECKS
+
+PAGE = Path(__file__).parent.parent / "docs" / "doctor.md"
+_HEAD = """# forwarder doctor
+
+For the day on which something does not work, and for the hour before the first start. One command checks the
+configuration, this machine, Okta and every sink, side by side, and prints what it saw, what fixes it, and where the
+[runbook](runbook.md) says more. Made from `forwarder/doctor/` by `python -m tools.make_doctor_page`.
+
+```sh
+forwarder doctor                          # everything; changes nothing
+forwarder doctor hook sink.waiting        # a group, and one check
+forwarder doctor --skip hook.reachable    # without one
+forwarder doctor --offline                # what `forwarder check` looks at
+forwarder doctor --json --strict          # for a script: a warning is a failure
+```
+
+| exit code | meaning |
+|---|---|
+| 0 | nothing fails; there may be warnings |
+| 1 | a check fails; with `--strict`, or warns |
+| 2 | wrong usage, or a configuration that cannot be loaded |
+
+Each check has `--timeout` (5s). A check that needs another one is skipped if that fails: `because okta.reachable
+failed`. `--json` prints `{"ok", "checks": [{"id", "group", "verdict", "seen", "mend", "url", "seconds"}]}`; `ok` is false
+if a check fails. Ids are stable; a check of several orgs or sinks has a row for each, and `seen` begins with its name.
+A verdict is `ok`, `warn`, `fail` or `skip` (not checked; `seen` says why).
+
+"""
+_SECTIONS = {
+    Kind.OFFLINE: "## Offline\n\nThese open no connection; `forwarder check` says the same.\n",
+    Kind.ONLINE: "## Online\n\nThese ask the other side, and change nothing.\n",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    return _HEAD + "\n".join(
+        f"{intro}\n| check | what it looks at | needs | runbook |\n|---|---|---|---|\n"
+        + "".join(_row(check) for check in CHECKS if check.kind is kind)
+        for kind, intro in _SECTIONS.items()
+    )
+
+
+def _row(check: Check) -> str:
+    needs = ", ".join(f"`{need}`" for need in check.needs)
+    link = check.url.removeprefix("docs/")
+    return f"| `{check.id}` | {check.what} | {needs} | [{check.heading}]({link}) |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
