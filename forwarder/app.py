@@ -23,7 +23,7 @@ from forwarder.http.settings import ListenerLimits, tls_context
 from forwarder.metrics import Metrics
 from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
-from forwarder.ops import listener
+from forwarder.ops.listener import OpsListener
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.settings import Settings
@@ -133,10 +133,20 @@ class Forwarder:
             self._clock,
         )
         ops = self.settings.ops
-        app = listener.app(self.metrics, self.status, lambda: self.store.not_ready_reason, ops.allowed_hosts)
-        self.ops = Server(app, ops.listen, self._limiter("ops", ListenerLimits(max_connections=100)))
+        self._listener = OpsListener(
+            self.metrics,
+            self.status,
+            self.store.view,
+            lambda: self.store.not_ready_reason,
+            token=lambda: self.settings.ops.token,
+            allowed_hosts=ops.allowed_hosts,
+            clock=self._clock,
+        )
+        # A page in a tab that sleeps reads nothing for a while, and catches up when it wakes.
+        limits = ListenerLimits(max_connections=100, body_timeout="60s")
+        self.ops = Server(self._listener.app, ops.listen, self._limiter("ops", limits))
         await self.ops.start("ops.listen")
-        self._stops["ops"] = self.ops.stop
+        self._stops["ops"] = self._stop_ops
         self._hourly = asyncio.create_task(log_hourly(self.status.gather, self._clock), name="hourly line")
         self._stops["hourly line"] = self._stop_hourly_line
 
@@ -172,6 +182,10 @@ class Forwarder:
     async def _stop_receiver(self) -> None:
         self.receiver.close()
         await self.server.stop()
+
+    async def _stop_ops(self) -> None:
+        self._listener.close_streams()  # else the listener waits for every page that is open
+        await self.ops.stop()
 
     async def reload(self, settings: Settings) -> None:
         """Apply new settings, all or none, without dropping a request.
@@ -213,7 +227,9 @@ class Forwarder:
 
 def _needs_restart(old: Settings, new: Settings) -> list[str]:
     """The changed sections that a reload does not apply."""
-    sections = [name for name in ("store", "ops", "log") if getattr(old, name) != getattr(new, name)]
+    sections = [name for name in ("store", "log") if getattr(old, name) != getattr(new, name)]
+    if (old.ops.listen, old.ops.allowed_hosts) != (new.ops.listen, new.ops.allowed_hosts):
+        sections.append("ops")
     if old.receiver.listen != new.receiver.listen or (old.receiver.tls is None) != (new.receiver.tls is None):
         sections.append("receiver")
     return sections

@@ -173,6 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["began"] = self._now
+        self.scope["state"]["abort"] = self.transport.abort  # for a response without end
         self._phase = Phase.HEAD
         self._body_size = 0
 

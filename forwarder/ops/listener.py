@@ -1,22 +1,23 @@
-"""The ops listener: liveness, readiness, metrics, status page.
-
-It only reads and offers nothing that changes anything, so a scraper needs no secret.
+"""The ops listener: liveness, readiness, metrics, status page and its API.
 
     GET /livez        200 while the process serves
     GET /readyz       200, or 503 with the reason if a POST from Okta could not be stored;
                       a sink that is down leaves it 200: events are safe in the store
     GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
+    GET /             the status page, which reads /api
     GET /api/status   the ledger and the state of every part, as JSON
-    GET /             the same as a page
+    GET /api/events   the live tail; parameters and events as docs/status-page.md says
 
-HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403.
+HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403. What
+is below /api shows personal data, so `access.py` decides who may read it; a scraper needs no secret.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
+import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -24,25 +25,15 @@ from litestar.types import ASGIApp, Receive, Scope
 
 from forwarder import logs
 from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
+from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
+from forwarder.ops.access import Access
+from forwarder.ops.api import Handlers, live_routes
 from forwarder.ops.hosts import KnownHosts
-
-
-class Status(Protocol):
-    """The state of the whole forwarder."""
-
-    async def gather(self) -> dict[str, Any]:
-        """Return it, ready for JSON."""
-        ...
-
-    async def refresh_gauges(self) -> None:
-        """Set the gauges of the metrics."""
-        ...
-
-
-NotReadyReason = Callable[[], str | None]
-"""Returns why a POST could not be stored; None if it could."""
+from forwarder.ops.ports import Events, NotReadyReason, Status
+from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")
 
@@ -56,19 +47,48 @@ _PAGE_HEADERS = {
 
 
 _PROBES = ("/livez", "/readyz")
+_API = "/api/"
+_OPEN_API = "/api/access"
 _UNKNOWN_HOST = (
     b"this host name is unknown here: request an address instead, or add it to ops.allowed_hosts\n"
 )
 
 
-def app(
-    metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, allowed_hosts: Iterable[str] = ()
-) -> ASGIApp:
-    """Make the ASGI app of the ops listener. `allowed_hosts` is that of its settings."""
-    return _guarded(_routes(metrics, status, not_ready_reason), KnownHosts(allowed_hosts))
+class OpsListener:
+    """The app of the ops listener.
+
+    Attributes:
+        app: the ASGI app.
+    """
+
+    def __init__(  # noqa: PLR0913  # it shows every part
+        self,
+        metrics: Metrics,
+        status: Status,
+        events: Events,
+        not_ready_reason: NotReadyReason,
+        *,
+        token: Callable[[], Secret | None] = lambda: None,
+        allowed_hosts: Iterable[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        """Args: `token` returns the one in force; `allowed_hosts` is that of the settings."""
+        self._streams = Streams(events, status, clock or SystemClock())
+        self._access = Access(token)
+        routes = _routes(metrics, status, not_ready_reason, live_routes(status, self._streams, self._access))
+        self.app: ASGIApp = _guarded(routes, KnownHosts(allowed_hosts), self._access)
+
+    @property
+    def clients(self) -> int:
+        """How many live streams are open."""
+        return self._streams.clients
+
+    def close_streams(self) -> None:
+        """End every live stream, so that the stop of the listener does not wait for them."""
+        self._streams.close()
 
 
-def _guarded(routes: ASGIApp, known_hosts: KnownHosts) -> ASGIApp:
+def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIApp:
     logger = RateLimitedLogger(_logger, SystemClock())
 
     async def serve(scope: Any, receive: Receive, send: Any) -> None:
@@ -77,18 +97,31 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts) -> ASGIApp:
             text = "a request for an unknown host name was refused"
             hint = "if the name is yours, add it to ops.allowed_hosts"
             logger.warning(text, action="ops_host_refused", host=hosts[0][:100], hint=hint)
-            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_UNKNOWN_HOST))]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": _UNKNOWN_HOST, "more_body": False})
+            await _answer(send, 403, b"text/plain", _UNKNOWN_HOST)
             return
+        if scope["path"].startswith(_API) and scope["path"] != _OPEN_API:
+            refusal = access.refusal(scope)
+            if refusal is not None:
+                body = msgspec.json.encode({"error": refusal.text})
+                await _answer(send, refusal.status, b"application/json", body)
+                return
         if scope["method"] == "HEAD":
             scope = scope | {"method": "GET"}  # the server sends no body all the same
+            scope.setdefault("state", {})["head"] = True
         await routes(scope, receive, send)
 
     return serve
 
 
-def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) -> Litestar:
+async def _answer(send: Any, status: int, content_type: bytes, body: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="okta-forwarder"'))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, api: Handlers) -> Litestar:
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:
@@ -107,16 +140,12 @@ def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason) 
         body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
-    @get("/api/status")
-    async def status_json() -> Response[dict[str, Any]]:
-        return Response(await status.gather(), headers={"Cache-Control": "no-store"})
-
     @get("/", media_type=MediaType.HTML)
     async def page() -> Response[str]:
         return Response(_PAGE, headers=_PAGE_HEADERS)
 
     return Litestar(
-        [livez, readyz, scrape, status_json, page],
+        [livez, readyz, scrape, page, *api],
         after_exception=[_log_error],
         openapi_config=None,
         # Litestar's own would reconfigure logging for the whole process, and its lines are not JSON.

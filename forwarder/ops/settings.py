@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from forwarder.config_types import Listen, Section
+from forwarder.config_types import Listen, Secret, Section
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -20,12 +20,15 @@ class OpsSettings(Section):
     """The ops listener: health, metrics, status page.
 
     Attributes:
-        listen: `host:port`. The listener is read-only and shows no events, but has no authentication: do not
-            expose it to the internet.
+        listen: `host:port`. Health and metrics need no secret; the page shows events only to this machine, and
+            elsewhere to who has `token`. Do not expose it to the internet.
+        token: a secret, for the page from other machines and for its changes, such as the replay of dead letters.
+            Without one, neither is possible.
         allowed_hosts: public names by which the page and the metrics may be requested, as in `siem.example.com`.
             Addresses, names without a dot and names of private networks always may; `/livez` and `/readyz` answer to
             every name. Against DNS rebinding.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")
+    token: Secret | None = None
     allowed_hosts: tuple[Annotated[str, AfterValidator(_validate_host_name)], ...] = ()

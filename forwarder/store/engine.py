@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock, EventLog, EventStore, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -16,8 +17,38 @@ from forwarder.store.sqlite.commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 
 
+class StoreView(Protocol):
+    """What an operator sees of the store of a running forwarder. Queries raise StoreError if it cannot be read."""
+
+    @property
+    def newest(self) -> int:
+        """The `seq` of the newest event; 0 if there is none."""
+
+    async def wait(self, after: int) -> None:
+        """Return when there is an event with `seq > after`, or earlier."""
+
+    async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """As `core.ports.EventLog.read`."""
+
+    async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
+        """As `StoreCommands.dead_letters`."""
+
+    async def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+        """As `StoreCommands.count_dead_letters`."""
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        """As `StoreCommands.dead_letter`."""
+
+    async def gaps(self, *, limit: int) -> Gaps:
+        """As `StoreCommands.gaps`, of every org."""
+
+
 class Store(EventStore, Protocol):
     """The store of one running forwarder, used on its event loop."""
+
+    @property
+    def view(self) -> StoreView:
+        """What an operator sees of it."""
 
     async def close(self) -> None:
         """Commit what waits, then release everything. Safe to call twice."""

@@ -19,6 +19,7 @@ from forwarder.store.sqlite import operations, queries, schema
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
+from forwarder.store.sqlite.view import SqliteView
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
@@ -55,6 +56,8 @@ class SqliteStore:
         self._writer = Writer(connection, settings, metrics, self._news.committed)
         self._log_reader = Reader(self._path, files, "store-log")
         self._query_reader = Reader(self._path, files, "store-query")  # so that a long query delays no sink
+        self._view_reader = Reader(self._path, files, "store-view")
+        self.view = SqliteView(self._view_reader, self._news)
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
@@ -78,6 +81,7 @@ class SqliteStore:
     async def close(self) -> None:
         await self._log_reader.close()
         await self._query_reader.close()
+        await self._view_reader.close()
         await self._writer.close()
         self._files.close()
         self._lock.release()

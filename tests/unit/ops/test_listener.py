@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from typing import Any
 
@@ -5,8 +6,21 @@ import httpx
 import pytest
 import structlog
 
+from forwarder.core.event import StoredEvent
 from forwarder.metrics import Metrics
-from forwarder.ops import listener
+from forwarder.ops.listener import OpsListener
+
+
+class NoEvents:
+    """A store without events."""
+
+    newest = 0
+
+    async def wait(self, after: int) -> None:
+        await asyncio.Event().wait()
+
+    async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return []
 
 
 class FakeStatus:
@@ -28,8 +42,11 @@ class FakeStatus:
         self.metrics.sink_backlog.labels("siem").set(41)
 
     def client(self, *allowed_hosts: str) -> httpx.AsyncClient:
-        app = listener.app(self.metrics, self, lambda: self.not_ready_reason, allowed_hosts)
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ops")  # type: ignore[arg-type]
+        ops = OpsListener(
+            self.metrics, self, NoEvents(), lambda: self.not_ready_reason, allowed_hosts=allowed_hosts
+        )
+        transport = httpx.ASGITransport(ops.app)  # type: ignore[arg-type]
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 async def test_it_is_alive_and_ready() -> None:
@@ -71,7 +88,7 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
 async def test_everything_else_is_not_found_or_not_allowed() -> None:
     async with FakeStatus().client() as client:
         assert (await client.get("/nope")).status_code == 404
-        assert (await client.post("/api/status")).status_code == 405
+        assert (await client.post("/metrics")).status_code == 405
 
 
 async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +137,7 @@ async def test_a_request_for_an_unknown_host_is_refused_and_logged(path: str, ho
 @pytest.mark.parametrize("host", [*KNOWN, *PRIVATE, "siem.example.com", "SIEM.example.com:9464"])
 async def test_a_known_host_is_answered(host: str) -> None:
     async with FakeStatus().client("siem.example.com") as client:
-        assert (await client.get("/api/status", headers={"Host": host})).status_code == 200
+        assert (await client.get("/metrics", headers={"Host": host})).status_code == 200
 
 
 async def test_probes_answer_to_every_name() -> None:

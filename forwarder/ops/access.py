@@ -1,0 +1,118 @@
+"""Decides who may use the API of the ops listener.
+
+    read     a person on this machine, or who has `ops.token`
+    change   who has `ops.token`: `Authorization: Bearer …`, never a cookie, so that no other web page can act for them
+
+On this machine means: the connection comes from it, no proxy says that it forwards for another machine, and the request is
+for `localhost` or a loopback address. Another web page cannot fake the last one (DNS rebinding).
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from forwarder import logs
+from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
+from forwarder.logs import RateLimitedLogger
+
+Scope = Any
+
+_FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
+_NO_TOKEN = (
+    "set `ops.token` in the configuration first; from this machine, `forwarder` has the same as commands"  # noqa: S105
+)
+_READ = (
+    "this needs the token of `ops.token`; without it, the page can be read from the forwarder's own machine"
+)
+_CHANGE = "this needs the token of `ops.token`"
+
+
+class Refusal(NamedTuple):
+    """Why a request may not be served: a status and a text for a person."""
+
+    status: int
+    text: str
+
+
+class Access:
+    """Checks requests against the token in force, which `token` returns."""
+
+    def __init__(self, token: Callable[[], Secret | None]) -> None:
+        self._token = token
+        self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Return why a request to the API is refused; None if it may be served."""
+        if scope["method"] in ("GET", "HEAD"):
+            return None if _is_local(scope) else self._without_token(scope, _READ)
+        return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
+
+    def rights(self, scope: Scope) -> dict[str, bool]:
+        """Return what the sender of this request may do."""
+        has_token = self._without_token(scope, "", log=False) is None
+        return {
+            "may_read": has_token or _is_local(scope),
+            "may_change": has_token,
+            "token_configured": self._token() is not None,
+        }
+
+    def _without_token(self, scope: Scope, need: str, *, log: bool = True) -> Refusal | None:
+        token = self._token()
+        scheme, _, given = _header(scope, b"authorization").partition(b" ")
+        if token is None:
+            return Refusal(401, f"{need}: {_NO_TOKEN}")
+        if scheme.lower() == b"bearer" and given:
+            if hmac.compare_digest(given.strip(), token.reveal().encode()):
+                return None
+            if log:
+                client = scope.get("client")
+                self._logger.warning(
+                    "a request with a wrong token was refused",
+                    action="ops_token_refused",
+                    client=client[0] if client else "",
+                    hint="compare it with ops.token",
+                )
+            return Refusal(401, "the token is wrong")
+        return Refusal(401, need)
+
+
+def _is_local(scope: Scope) -> bool:
+    client = scope.get("client")
+    names = {name for name, _ in scope["headers"]}
+    forwarded = names & _FORWARDED or any(name.startswith(b"x-forwarded-") for name in names)
+    host = _header(scope, b"host").decode("latin-1").lower()
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return bool(client) and not forwarded and _is_loopback(client[0]) and _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    if name.rstrip(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _cross_site(scope: Scope) -> Refusal | None:
+    """Refuse what another web page sends. Browsers send `Sec-Fetch-Site` only over TLS and to this machine, `Origin` always."""
+    site = _header(scope, b"sec-fetch-site")
+    origin = _header(scope, b"origin").partition(b"://")[2]
+    hosts = {_header(scope, b"host"), _header(scope, b"x-forwarded-host")}
+    if site not in (b"", b"same-origin") or (origin and origin not in hosts):
+        return Refusal(403, "a change must come from this page itself, not from another site")
+    return None
+
+
+def _not_json(scope: Scope) -> Refusal | None:
+    if _header(scope, b"content-type").partition(b";")[0].strip().lower() != b"application/json":
+        return Refusal(415, "send application/json")
+    return None
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")

@@ -1,0 +1,48 @@
+"""The routes below /api. Whether a request may use them is decided before, by `access.py`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.types import ASGIApp
+
+from forwarder.ops.access import Access
+from forwarder.ops.ports import Status
+from forwarder.ops.query import QueryError, stream_query
+from forwarder.ops.streams import MAX_CLIENTS, Streams
+
+Handlers = list[Any]
+AnyRequest = Request[Any, Any, State]
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def live_routes(status: Status, streams: Streams, access: Access) -> Handlers:
+    """Return the routes of the status, of the live stream, and of what the sender of a request may do."""
+
+    @get("/api/status")
+    async def status_json() -> Response[dict[str, Any]]:
+        return Response(await status.gather(), headers=_NO_STORE)
+
+    @get("/api/events")
+    async def events(request: AnyRequest) -> ASGIApp:
+        if streams.full:
+            text = f"{MAX_CLIENTS} live streams are open already; close a page or a tail"
+            return _error(request, 503, text, {"Retry-After": "5"})
+        try:
+            query = stream_query(request.scope["query_string"], request.headers.get("last-event-id"))
+        except QueryError as error:
+            return _error(request, 400, str(error))
+        return streams.open(query)
+
+    @get("/api/access")
+    async def rights(request: AnyRequest) -> Response[dict[str, bool]]:
+        return Response(access.rights(request.scope), headers=_NO_STORE)
+
+    return [status_json, events, rights]
+
+
+def _error(request: AnyRequest, status: int, text: str, headers: Mapping[str, str] = {}) -> ASGIApp:
+    response = Response({"error": text}, status_code=status, headers=headers)
+    return response.to_asgi_response(None, request)

@@ -1,0 +1,127 @@
+"""One event as an operator sees it: a line of the live tail, and its raw, ECS and OTLP forms. Pure."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import ForwarderError
+from forwarder.core.event import Event, StoredEvent
+from forwarder.core.time import iso
+from forwarder.ecs.attributes import log_view
+from forwarder.ecs.decode import decode
+from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.fields import object_at
+from forwarder.ecs.readers import objects, text
+
+_RAISED = (ForwarderError, ValueError, RecursionError)
+_OPTIONS = DocumentOptions()
+
+
+class Form(StrEnum):
+    """In which form the whole event comes along with its line."""
+
+    RAW = "raw"
+    ECS = "ecs"
+    OTLP = "otlp"
+
+
+class EventFilter(msgspec.Struct, frozen=True):
+    """Selects events that match every given field.
+
+    Attributes:
+        types: patterns of event types, as in `user.session.*`; one must match.
+        actor: a part of the actor's id, login or name; case does not matter.
+        outcome: as in SUCCESS; case does not matter.
+    """
+
+    types: tuple[str, ...] = ()
+    actor: str = ""
+    outcome: str = ""
+    org: str = ""
+    source: str = ""
+
+    def may_match(self, event: Event) -> bool:
+        """Whether the event matches as far as is known without decoding its body."""
+        return (
+            (not self.org or event.org == self.org)
+            and (not self.source or event.source.value == self.source)
+            and (not self.types or any(fnmatchcase(event.event_type, pattern) for pattern in self.types))
+        )
+
+    def matches(self, line: Mapping[str, Any]) -> bool:
+        """Whether a line of an event that `may_match` matches."""
+        if self.outcome and (line["outcome"] or "").casefold() != self.outcome.casefold():
+            return False
+        actor = self.actor.casefold()
+        return not actor or any(
+            actor in (line[key] or "").casefold() for key in ("actor", "actor_name", "actor_id")
+        )
+
+
+def line(stored: StoredEvent) -> dict[str, Any]:
+    """Return what a line of the live tail says; a field that the event does not have is None."""
+    event = stored.event
+    try:
+        raw = decode(event.body)
+    except (ValueError, RecursionError):
+        raw = {}
+    raw = raw if isinstance(raw, dict) else {}
+    actor, outcome = object_at(raw, "actor"), object_at(raw, "outcome")
+    targets = objects(raw.get("target"))
+    target = targets[0] if targets else {}
+    return {
+        "seq": stored.seq,
+        "org": event.org,
+        "uuid": event.uuid,
+        "event_type": event.event_type,
+        "published": iso(event.published, "milliseconds"),
+        "received_at": iso(event.received_at, "milliseconds"),
+        "source": event.source.value,
+        "severity": text(raw.get("severity")),
+        "outcome": text(outcome.get("result")),
+        "reason": text(outcome.get("reason")),
+        "actor": text(actor.get("alternateId")),
+        "actor_name": text(actor.get("displayName")),
+        "actor_id": text(actor.get("id")),
+        "target": text(target.get("displayName")) or text(target.get("alternateId")),
+        "client_ip": text(object_at(raw, "client").get("ipAddress")),
+        "user_agent": text(object_at(raw, "client", "userAgent").get("rawUserAgent")),
+        "message": text(raw.get("displayMessage")),
+    }
+
+
+def forms(event: Event) -> dict[str, Any]:
+    """Return the event in every form; one that cannot be made is an object with an `error`."""
+    return {form.value: in_form(event, form) for form in Form}
+
+
+def in_form(event: Event, form: Form) -> Any:
+    """Return the event in one form, for JSON; an object with an `error` if it cannot be made."""
+    try:
+        return _MAKERS[form](event)
+    except _RAISED as error:
+        return {"error": str(error)}
+
+
+def _otlp(event: Event) -> dict[str, Any]:
+    view = log_view(event)
+    return {
+        "time": iso(event.published),
+        "observed_time": iso(event.received_at),
+        "severity_text": view.severity_text,
+        "severity_number": view.severity_number,
+        "event_name": event.event_type,
+        "body": view.body,
+        "resource": {"service.name": "okta", "okta.org.name": event.org},
+        "attributes": {"log.record.uid": event.uuid, **view.attributes},
+    }
+
+
+_MAKERS: Mapping[Form, Callable[[Event], Any]] = {
+    Form.RAW: lambda event: msgspec.Raw(event.body),
+    Form.ECS: lambda event: document(event, _OPTIONS),
+    Form.OTLP: _otlp,
+}

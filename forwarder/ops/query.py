@@ -1,0 +1,81 @@
+"""Reads the parameters of the API's URLs."""
+
+from typing import TypeVar
+from urllib.parse import parse_qs
+
+from forwarder.ops.event_view import EventFilter, Form
+from forwarder.ops.streams import MOST_BEHIND, StreamQuery
+
+T = TypeVar("T")
+
+MAX_BACKLOG = 10_000_000
+_STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "status", "view"}
+
+
+class QueryError(ValueError):
+    """A parameter cannot be used; the text says which and why."""
+
+
+def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
+    """Return the values of each parameter.
+
+    Raises:
+        QueryError: one is unknown.
+    """
+    found = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
+    for name in sorted(found.keys() - known):
+        raise QueryError(f"{name[:50]!r} is not a parameter here; use {', '.join(sorted(known))}")
+    return found
+
+
+def number(values: dict[str, list[str]], name: str, default: T, low: int, high: int) -> int | T:
+    """Return the whole number of a parameter.
+
+    Raises:
+        QueryError: it is not one, or not between `low` and `high`.
+    """
+    if not (written := values.get(name, [""])[-1]):
+        return default
+    try:
+        value = int(written)
+    except ValueError:
+        value = high + 1
+    if not low <= value <= high:
+        raise QueryError(f"{name}: {written[:50]!r} is not a whole number from {low} to {high}")
+    return value
+
+
+def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:
+    """Read what a client of the live stream asks for. `Last-Event-ID` goes before `since`.
+
+    Raises:
+        QueryError: a parameter cannot be used.
+    """
+    values = parameters(query_string, _STREAM)
+
+    def last(name: str) -> str:
+        return values.get(name, [""])[-1]
+
+    since: int | None = number(values, "since", None, -MAX_BACKLOG, 2**62)
+    if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
+        since = min(int(last_event_id[:19]), 2**62)
+    if last("view") not in ("", *Form):
+        raise QueryError(f"view: use one of {', '.join(Form)}")
+    if last("status") not in ("", "true", "false"):
+        raise QueryError("status: use true or false")
+    if last("source") not in ("", "hook", "log"):
+        raise QueryError("source: use hook or log")
+    found = EventFilter(
+        types=tuple(pattern for pattern in values.get("type", []) if pattern),
+        actor=last("actor"),
+        outcome=last("outcome"),
+        org=last("org"),
+        source=last("source"),
+    )
+    return StreamQuery(
+        filter=found,
+        since=since,
+        backlog=number(values, "backlog", max(MOST_BEHIND, -(since or 0)), 0, MAX_BACKLOG),
+        status=last("status") != "false",
+        form=Form(last("view")) if last("view") else None,
+    )

@@ -1,0 +1,238 @@
+"""The live stream of the ops listener: the status each second, and the events as they come (server-sent events).
+
+    id: 4711                       the position in the store; `Last-Event-ID` resumes there
+    event: event                   one event as JSON, as `event_view.line`
+    event: status                  what /api/status returns
+    event: skipped                 {"events": 250}: the client reads too slowly, or these were dropped from the store
+
+Each client has a position in the store and reads on from there when it can take more, as a sink does. So nothing is queued
+for it: what waits for a slow client is in the store, and a client that is too far behind is moved forward. Nothing runs
+while there is no client.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from forwarder import logs
+from forwarder.cooperative import Cooperative
+from forwarder.core.errors import ForwarderError
+from forwarder.core.ports import Clock
+from forwarder.ops.event_view import EventFilter, Form, in_form, line
+from forwarder.ops.ports import Events, Status
+
+MAX_CLIENTS = 32
+MOST_BEHIND = 1_000
+"""Events that a client may be behind before it is moved to the newest ones."""
+_RESUMED = 100
+"""How many of the newest ones it gets then."""
+STATUS_INTERVAL = 1.0
+_PING_INTERVAL = 15.0
+_PACE = 0.25
+"""Seconds between two reads: with 200 events/s, one read for each event would cost five times as much."""
+_MOST_EVENTS = 1_000  # of one read
+_MOST_BYTES = 4 * 1024 * 1024  # likewise
+_END_TIMEOUT = 0.2
+"""Seconds for a client to take the end of its stream when the forwarder stops."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+    (b"x-content-type-options", b"nosniff"),
+]
+
+_logger = logs.get("ops")
+
+
+class StreamQuery(msgspec.Struct, frozen=True):
+    """What a client asks for.
+
+    Attributes:
+        since: send events after this `seq`; a negative number: so many of the newest; None: only new ones.
+        backlog: the most events to begin with; earlier ones are skipped.
+        status: also send the status each second.
+        form: also send the whole event, in this form.
+    """
+
+    filter: EventFilter = EventFilter()
+    since: int | None = None
+    backlog: int = MOST_BEHIND
+    status: bool = True
+    form: Form | None = None
+
+
+class StatusFeed:
+    """The status as JSON, gathered at most once a second however many clients there are."""
+
+    def __init__(self, status: Status, clock: Clock) -> None:
+        self._status = status
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._gathered_at = -STATUS_INTERVAL
+        self._encoded = b"{}"
+
+    async def encoded(self) -> bytes:
+        async with self._lock:
+            if self._clock.monotonic() - self._gathered_at >= STATUS_INTERVAL * 0.9:
+                self._encoded = msgspec.json.encode(await self._status.gather())
+                self._gathered_at = self._clock.monotonic()
+            return self._encoded
+
+
+class Streams:
+    """The streams of all clients."""
+
+    def __init__(self, events: Events, status: Status, clock: Clock) -> None:
+        self._events = events
+        self._feed = StatusFeed(status, clock)
+        self._clock = clock
+        self._closing = asyncio.Event()
+        self.clients = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no further client is served."""
+        return self.clients >= MAX_CLIENTS
+
+    def close(self) -> None:
+        """End every stream; those to come end at once."""
+        self._closing.set()
+
+    def open(self, query: StreamQuery) -> "StreamResponse":
+        """Return the response that streams to one client."""
+        return StreamResponse(self, query)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[None]:
+        """Count a client."""
+        self.clients += 1
+        try:
+            yield
+        finally:
+            self.clients -= 1
+
+    async def closed(self) -> None:
+        """Return when the streams must end."""
+        await self._closing.wait()
+
+    async def produce(self, query: StreamQuery, send: Any) -> None:
+        """Send to one client without end."""
+        position, skipped = self._begin(query)
+        if skipped:
+            await send(_skipped(skipped, position))
+        status_at = ping_at = self._clock.monotonic()
+        while True:
+            now = self._clock.monotonic()
+            frames: list[bytes] = []
+            if query.status and now >= status_at:
+                frames.append(_frame("status", await self._feed.encoded(), position))
+                status_at = max(status_at + STATUS_INTERVAL, now)
+                ping_at = now + _PING_INTERVAL
+            if now >= ping_at:
+                frames.append(b"id: %d\n: ping\n\n" % position)
+                ping_at = now + _PING_INTERVAL
+            position, more = await self._read_on(position, query, frames)
+            if frames:
+                await send(b"".join(frames))
+            if more:
+                continue
+            until = min(status_at if query.status else ping_at, ping_at) - self._clock.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._events.wait(position), max(until, 0.0))
+                await self._clock.sleep(_PACE)  # what comes meanwhile is sent together
+
+    def _begin(self, query: StreamQuery) -> tuple[int, int]:
+        """Return where the client begins, and how many of the events that it asked for are skipped."""
+        newest = self._events.newest
+        if query.since is None:
+            return newest, 0
+        wanted = max(newest + query.since, 0) if query.since < 0 else min(query.since, newest)
+        position = max(wanted, newest - query.backlog)
+        return position, position - wanted
+
+    async def _read_on(self, position: int, query: StreamQuery, frames: list[bytes]) -> tuple[int, bool]:
+        """Append what follows `position` to `frames`; return the new position, and whether there is more to read now."""
+        newest = self._events.newest
+        if newest - position > max(query.backlog, MOST_BEHIND):
+            frames.append(_skipped(newest - _RESUMED - position, newest - _RESUMED))
+            position = newest - _RESUMED
+        if newest <= position:
+            return position, False
+        try:
+            stored = await self._events.events(position, limit=_MOST_EVENTS, max_bytes=_MOST_BYTES)
+        except ForwarderError as error:
+            _logger.debug("the live stream cannot read the store", action="stream_unread", error=str(error))
+            return position, False
+        cooperative = Cooperative()
+        if stored and stored[0].seq > position + 1:
+            frames.append(_skipped(stored[0].seq - position - 1, stored[0].seq - 1))
+        for each in stored:
+            position = each.seq
+            if query.filter.may_match(each.event) and query.filter.matches(found := line(each)):
+                if query.form is not None:
+                    found[query.form.value] = in_form(each.event, query.form)
+                frames.append(_frame("event", msgspec.json.encode(found), position))
+            await cooperative.yield_if_due()
+        return position, self._events.newest > position and len(stored) > 0
+
+
+def _skipped(events: int, position: int) -> bytes:
+    return _frame("skipped", b'{"events":%d}' % events, position)
+
+
+def _frame(kind: str, data: bytes, position: int) -> bytes:
+    # A raw event may hold line breaks between its tokens; within a JSON string they are always escaped.
+    data = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (position, kind.encode(), data)
+
+
+class StreamResponse:
+    """One stream as an ASGI app."""
+
+    def __init__(self, streams: Streams, query: StreamQuery) -> None:
+        self._streams = streams
+        self._query = query
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        if not scope["state"].get("head"):
+            with self._streams.client():
+                await self._stream(scope, receive, send)
+        with contextlib.suppress(TimeoutError):
+            end = {"type": "http.response.body", "body": b"", "more_body": False}
+            await asyncio.wait_for(send(end), _END_TIMEOUT)
+            return
+        scope["state"]["abort"]()  # the client does not read, so its stream cannot end in order
+
+    async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send until the client has gone or the forwarder stops."""
+
+        async def send_chunk(chunk: bytes) -> None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+        tasks = [
+            asyncio.create_task(self._streams.produce(self._query, send_chunk)),
+            asyncio.create_task(_disconnected(receive)),
+            asyncio.create_task(self._streams.closed()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            _logger.error(
+                "a live stream failed", action="ops_failed", path=scope["path"], exc_info=results[0]
+            )
+
+
+async def _disconnected(receive: Any) -> None:
+    """Return when the client has gone. After the request is complete, our server says anything only then."""
+    while (await receive()).get("more_body"):
+        pass
+    await receive()

@@ -1,0 +1,53 @@
+"""What an operator sees of the store of a running forwarder."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from forwarder.core.event import StoredEvent
+from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.gaps import Gaps
+from forwarder.store.sqlite import queries
+from forwarder.store.sqlite.connection import Reader
+
+
+class News(Protocol):
+    """As `store.News`, which says when something was stored."""
+
+    stored: int
+    replay_requests: int
+
+    async def wait(self, after: int, replays: int) -> None: ...
+
+
+class SqliteView:
+    """`store.engine.StoreView` on an SQLite file; that says what each method does.
+
+    Its connection is its own, so that no query of an operator delays a sink or the status.
+    """
+
+    def __init__(self, reader: Reader, news: News) -> None:
+        self._reader = reader
+        self._news = news
+
+    @property
+    def newest(self) -> int:
+        return self._news.stored
+
+    async def wait(self, after: int) -> None:
+        await self._news.wait(after, self._news.replay_requests)
+
+    async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
+
+    async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
+        return await self._reader.run(partial(queries.dead_letters, which=which, limit=limit))
+
+    async def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+        return await self._reader.run(partial(queries.count_dead_letters, which=which))
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        return await self._reader.run(partial(queries.dead_letter, number=number))
+
+    async def gaps(self, *, limit: int) -> Gaps:
+        return await self._reader.run(partial(queries.gaps, org=None, since=None, limit=limit))
