@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
-from forwarder import logs
+from forwarder import logs, tls
 from forwarder.control import ControlServer, Handler, Request
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
@@ -65,6 +65,7 @@ class Forwarder:
         self._clock = clock
         self._refusals = Refusals()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as last read
 
     async def start(self) -> None:
         """Start every part; when it returns, Okta can post.
@@ -152,11 +153,11 @@ class Forwarder:
 
     async def _start_receiver(self) -> None:
         settings = self.settings.receiver
-        tls = tls_context(settings.tls) if settings.tls else None
+        context = tls_context(settings.tls) if settings.tls else None
         self.receiver = HookReceiver(
             self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
         )
-        self.server = Server(self.receiver.app, settings.listen, self._limiter("receiver", settings), tls)
+        self.server = Server(self.receiver.app, settings.listen, self._limiter("receiver", settings), context)
         await self.server.start("receiver.listen")
         self._stops["receiver"] = self._stop_receiver
 
@@ -197,7 +198,7 @@ class Forwarder:
         """
         old = self.settings
         # First everything that can fail; each part compares with what it runs, not with what was last asked for.
-        tls = (
+        context = (
             tls_context(settings.receiver.tls)
             if self.server.tls and settings.receiver.tls
             else self.server.tls
@@ -207,7 +208,7 @@ class Forwarder:
         sinks = await self._delivery.build(settings.sinks)
         # Then the exchange, which cannot.
         self.settings = settings
-        self.server.tls = tls
+        self.server.tls = context
         self.server.reload(settings.receiver)
         self.receiver.apply(endpoints)
         await self._orgs.apply(settings, orgs)
@@ -220,7 +221,17 @@ class Forwarder:
 
     async def _record_configuration(self) -> None:
         """Record that the settings are applied."""
-        await asyncio.to_thread(set_certificates, self.metrics, self.settings)
+        found = await asyncio.to_thread(set_certificates, self.metrics, self.settings)
+        for setting, certificate in found.items():
+            if self._certificates.get(setting, certificate).serial != certificate.serial:
+                _logger.info(
+                    "a certificate was replaced; new connections use the new one",
+                    action="certificate_replaced",
+                    setting=setting,
+                    serial=certificate.serial,
+                    valid_until=certificate.end.isoformat(),
+                )
+        self._certificates = found
         self.metrics.config_reload_successful.set(1)
         self.metrics.config_reloaded_at.set(self._clock.now() / SECOND)
 

@@ -43,12 +43,14 @@ def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimite
     metrics.connections_limit.labels(listener).set_function(lambda: limiter.limits.max_connections)
 
 
-def set_certificates(metrics: Metrics, settings: Settings) -> None:
-    """Set when each certificate that `settings` name ends. Reads their files."""
+def set_certificates(metrics: Metrics, settings: Settings) -> dict[str, tls.Certificate]:
+    """Set when each certificate that `settings` name ends, and return them by the setting. Reads their files."""
     metrics.certificate_expiry.clear()
-    for setting, path in certificates(settings):
-        if (end := tls.expiry(path)) is not None:
-            metrics.certificate_expiry.labels(setting).set(end.timestamp())
+    found = {setting: tls.read(path) for setting, path in certificates(settings)}
+    readable = {setting: certificate for setting, certificate in found.items() if certificate}
+    for setting, certificate in readable.items():
+        metrics.certificate_expiry.labels(setting).set(certificate.end.timestamp())
+    return readable
 
 
 def _set_sink(metrics: Metrics, name: str, sink: Mapping[str, Any], now: Micros) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 
 def file_problems(
@@ -22,15 +23,33 @@ def file_problems(
         yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
 
 
-def expiry(path: Path) -> datetime | None:
-    """Return when the first certificate of a PEM file ends: that of the server or client; None if none can be read."""
+class Certificate(NamedTuple):
+    """The certificate of a server or client, or the first authority of a `ca_file`.
+
+    Attributes:
+        serial: its serial number, as `openssl x509 -serial` writes it.
+        end: after this moment, no peer accepts it.
+    """
+
+    serial: str
+    end: datetime
+
+
+def read(path: Path) -> Certificate | None:
+    """Return the first certificate of a PEM file; None if none can be read."""
     x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+        first = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError):
         return None
-    end: datetime = certificates[0].not_valid_after_utc
-    return end
+    digits = f"{first.serial_number:X}"
+    return Certificate(digits.zfill(len(digits) + len(digits) % 2), first.not_valid_after_utc)
+
+
+def expiry(path: Path) -> datetime | None:
+    """Return when the first certificate of a PEM file ends; None if none can be read."""
+    certificate = read(path)
+    return certificate.end if certificate else None
 
 
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:

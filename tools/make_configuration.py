@@ -35,7 +35,7 @@ variables override it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; lists and map
 are refused. `forwarder check` reports all problems at once.
 
 - A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds; so does a changed
-  certificate, key or `ca_file`. SIGHUP reloads everything else, except the addresses of the listeners, the store and the
+  certificate, key or `ca_file` (the log line `certificate_replaced` names it). SIGHUP reloads everything else, except the addresses of the listeners, the store and the
   log, which need a restart. A reload with a problem changes nothing.
 - A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`.
 

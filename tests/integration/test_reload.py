@@ -217,6 +217,51 @@ async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(
         assert forwarder.metrics.registry.get_sample_value(name, labels) == end.timestamp()
 
 
+async def test_a_renewed_certificate_is_served_without_a_signal_and_named(here: Path) -> None:
+    def issue(name: str) -> Certificate:
+        (here / name).mkdir()
+        return make_certificate(here / name)
+
+    def switch(name: str) -> None:
+        # As Kubernetes does for a Secret: both files are reached by one link, which is replaced in one step.
+        (here / "next").symlink_to(here / name)
+        (here / "next").rename(here / "live")
+
+    async def served() -> str:
+        host, _, port = address.rpartition(":")
+        return await asyncio.to_thread(ssl.get_server_certificate, (host, int(port)))
+
+    async def serves(cert: Path) -> None:
+        async with asyncio.timeout(20):
+            while await served() != cert.read_text():
+                await asyncio.sleep(0.05)
+
+    first, second, third = issue("first"), issue("second"), issue("third")
+    switch("first")
+    live = Certificate(here / "live" / first.cert.name, here / "live" / first.key.name)
+    receiver = {"listen": "127.0.0.1:0", "tls": {"cert": str(live.cert), "key": str(live.key)}}
+    async with Process(here, receiver=receiver) as there:
+        address = await there.started()
+        assert await served() == first.cert.read_text()
+        switch("second")
+        await serves(second.cert)
+        await until(lambda: there.actions("certificate_replaced"))
+        (line,) = there.actions("certificate_replaced")
+        shown = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", second.cert], capture_output=True, text=True, check=True)  # fmt: skip
+        assert line["serial"] == shown.stdout.strip().removeprefix("serial=")
+        assert line["setting"] == "receiver.tls.cert"
+        assert line["valid_until"] == str(tls_files.expiry(second.cert)).replace(" ", "T")
+        # As certbot does, one file after the other: until both fit, the old one is served.
+        before = await served()
+        live.cert.write_bytes(third.cert.read_bytes())
+        await until(lambda: there.actions("reload_failed"))
+        assert await served() == before
+        live.key.write_bytes(third.key.read_bytes())
+        await serves(third.cert)
+        await until(lambda: len(there.actions("certificate_replaced")) == 2)
+        assert len(there.actions("reload_failed")) == 1
+
+
 async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
     here: Path, certificate: Certificate
 ) -> None:
@@ -245,13 +290,14 @@ def flat(line: bytes) -> dict[str, Any]:
 class Process:
     """A forwarder as a process, with its log lines."""
 
-    def __init__(self, here: Path) -> None:
+    def __init__(self, here: Path, **changes: Any) -> None:
         self.here = here
+        self.changes = changes
         self.config = here / "forwarder.yaml"
         self.lines: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
-        self.write(config(self.here))
+        self.write(config(self.here, **self.changes))
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "forwarder", "run", "--config", self.config, stderr=asyncio.subprocess.PIPE
         )
