@@ -35,7 +35,7 @@ def test_a_wildcard_of_many_stars_is_matched_at_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(a+)+!", "(.*)*" * 8 + "!", ".*a" * 20 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!", "(((a?){99}){99}){99}!"]
+    "text", ["(a+)+!", "(.*)*" * 8 + "!", ".*a" * 20 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!"]
 )  # fmt: skip
 def test_an_evil_regular_expression_is_matched_at_once(text: str, tmp_path: Path) -> None:
     with at_once():
@@ -55,21 +55,21 @@ def test_an_evil_regular_expression_is_matched_at_once(text: str, tmp_path: Path
         (r"\w+\d\s", "a1 ", "ab "),
         (r"[^a-c]\D[\d_]", "dd_", "ad_"),
         (r"^(a|bc)*$", "abca", "abb"),
-        (r"(?!user)[a-z]+\b", "group", "user"),
-        (r"a(?=b).(?<=b)c", "abc", "axc"),
-        (r"a(?>b|bc)d", "abd", "acd"),
-        (r"\Aa\Z", "a", "b"),
+        (r"\Aa\z", "a", "b"),
         (r"a\Bb", "ab", "a-b"),
         ("é+", "éé", "e"),
         ("", "", "a"),
     ],
 )
-def test_a_regular_expression_matches_as_in_python(text: str, matching: str, other: str) -> None:
+def test_a_regular_expression_matches_the_whole_text(text: str, matching: str, other: str) -> None:
     matches = full_match(text)
     assert (matches(matching), matches(other)) == (True, False)
 
 
-@pytest.mark.parametrize("text", ["(", "a{9999999999}", "(?P<n>a)(?P=n)", "x" * 2000, "(" * 990 + ")" * 990])
+@pytest.mark.parametrize(
+    "text",
+    ["(", "a{9999}", "(((a?){99}){99}){99}!", "(?P<n>a)(?P=n)", "(?!user)[a-z]+", "x" * 20_000, "\ud800"],
+)
 def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> None:
     with pytest.raises(RuleFileError):
         full_match(text)
