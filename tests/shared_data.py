@@ -16,6 +16,8 @@ CATEGORIES = SHARED / "data" / "elastic" / "event-category-type.json"
 FIELDS = SHARED / "data" / "elastic" / "fields.json"
 RULES = SHARED / "data" / "elastic" / "rules.json"
 PAYLOADS = SHARED / "data" / "okta" / "payloads"
+DETECTIONS = SHARED / "data" / "okta" / "detections"
+SIGMA = SHARED / "data" / "sigma" / "okta"
 EVENT_TYPES = SHARED / "data" / "okta" / "event-types.json"
 
 

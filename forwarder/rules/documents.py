@@ -137,20 +137,48 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-_NULL, _MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
+class Mapping(dict[Any, Any]):
+    """A mapping of YAML.
+
+    Attributes:
+        line: where it begins, from 0 within its document.
+        lines: where each key stands.
+        repeated: keys that stand in it more than once; the last one counts.
+    """
+
+    __slots__ = ("line", "lines", "repeated")
+
+    def __init__(self, node: yaml.MappingNode) -> None:
+        super().__init__()
+        self.line: int = node.start_mark.line
+        keys = [(key.value, key.start_mark.line) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        self.lines: dict[str, int] = dict(keys)
+        self.repeated = sorted({key for key, line in keys if line != self.lines[key]} - {"<<"})
+
+
+class Plain(str):
+    """A scalar that stands without quotes where YAML reads a number or a boolean; `tag` is "int", "float" or "bool"."""
+
+    __slots__ = ("tag",)
+    tag: str
+
+
+_PREFIX = "tag:yaml.org,2002:"
+_NULL, _MERGE, _MAP = _PREFIX + "null", _PREFIX + "merge", _PREFIX + "map"
+_TYPED = (_PREFIX + "int", _PREFIX + "float", _PREFIX + "bool")
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Loads every scalar as text: a rule may hold impossible dates, huge numbers and tags of its own."""
+    """Loads every scalar as text: a rule may hold impossible dates, huge numbers and tags of its own. A text that YAML reads
+    as a number or a boolean is marked as such."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
-        first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE)]
+        first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE, *_TYPED)]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     yaml_constructors = {  # noqa: RUF012
-        tag: yaml.SafeLoader.yaml_constructors[tag]
-        for tag in (_NULL, "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
+        tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (_NULL, _PREFIX + "seq")
     }
     _merged = 0
 
@@ -175,4 +203,19 @@ def _plain(loader: Any, node: yaml.Node) -> Any:
     return loader.construct_mapping(node, deep=True)
 
 
+def _mapping(loader: Any, node: yaml.MappingNode) -> Iterator[Mapping]:
+    found = Mapping(node)
+    yield found  # first, because an anchor inside may name it
+    found.update(loader.construct_mapping(node))
+
+
+def _typed(loader: Any, node: yaml.ScalarNode) -> Plain:
+    found = Plain(loader.construct_scalar(node))
+    found.tag = node.tag.removeprefix(_PREFIX)
+    return found
+
+
 _Loader.add_constructor(None, _plain)
+_Loader.add_constructor(_MAP, _mapping)
+for _tag in _TYPED:
+    _Loader.add_constructor(_tag, _typed)

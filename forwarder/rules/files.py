@@ -45,7 +45,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
 
 def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
     rules = False
-    files, problems = _walk(folder)
+    files, problems = walk(folder)
     yield from ((folder, problem) for problem in problems)
     for file in files:
         for found in _read_inside(file):
@@ -56,7 +56,7 @@ def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
         yield folder, Problem(str(folder), text)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Problem]]:
+def walk(folder: Path) -> tuple[list[Path], list[Problem]]:
     """Return the files below `folder`, sorted. Follows links to files only, so that no loop of links is endless."""
     files: list[Path] = []
     errors: list[OSError] = []
@@ -91,11 +91,11 @@ def _read_inside(file: Path) -> Iterator[Found]:
 
 def _read(path: Path) -> Iterator[Found | _Broken]:
     try:
-        text, problem = _decoded(_contents(path))
-    except (OSError, ValueError, RuleFileError) as error:
-        yield Problem(str(path), getattr(error, "strerror", None) or str(error))
+        text, problem = read_text(path)
+    except RuleFileError as error:
+        yield Problem(str(path), str(error))
         return
-    decode, rules = _FORMATS.get(path.suffix.lower(), (_filter_lines, _filters))
+    decode, rules = _FORMATS.get(path.suffix.lower(), (filter_lines, _filters))
     documents = []
     for document in decode(text):
         place = f"{path}:{document.line}" if document.line else str(path)
@@ -113,6 +113,18 @@ def _mode_and_size(path: Path) -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return found.st_mode, found.st_size
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Return a file's text, and why it is not text in UTF-8, or nothing.
+
+    Raises:
+        RuleFileError: it cannot be read.
+    """
+    try:
+        return _decoded(_contents(path))
+    except (OSError, ValueError) as error:
+        raise RuleFileError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def _contents(path: Path) -> bytes:
@@ -160,7 +172,8 @@ def _yaml(documents: Documents) -> Iterator[Found]:
             yield from _made(place, value.get("title"), make)
 
 
-def _filter_lines(text: str) -> Iterator[Document]:
+def filter_lines(text: str) -> Iterator[Document]:
+    """Read a System Log filter on each line; lines with `#` are comments."""
     if "\0" in text:
         yield Document(text, problem="is a binary file")
         return

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from forwarder.rules.elastic import elastic_rule, has_reader
 from forwarder.rules.okta_filter import read_okta_filter
 from forwarder.rules.rule import LeftOut, Reason, Rule, mentions_okta
 from forwarder.rules.sigma import sigma_rule
+
+Place = TypeVar("Place")
 
 _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
 
@@ -29,7 +31,7 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
     return None
 
 
-def collected(documents: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+def collected(documents: Iterable[tuple[Place, Any]]) -> Iterator[tuple[Place, Any]]:
     """Resolve the collections of older Sigma rules: `action: global` is part of each document behind it, `repeat` changes
     the document before, and `reset` ends what is global."""
     shared: dict[Any, Any] = {}
@@ -58,7 +60,7 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     """Read a rule of Okta's public catalogue, which keeps a query in each of several languages."""
-    queries = list(_filters(found["detection"].get("okta_systemlog")))
+    queries = list(okta_filters(found["detection"]))
     if not queries:
         return _without_reader(found)
     return Rule(
@@ -69,8 +71,12 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     )
 
 
+def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
+    """Yield the System Log filters of a rule of Okta's catalogue: one, or one for each of Okta's engines."""
+    return _filters(detection.get("okta_systemlog"))
+
+
 def _filters(found: Any) -> Iterator[str]:
-    """Yield the System Log filters: one, or one for each of Okta's engines."""
     if isinstance(found, str):
         lines = [line for line in found.splitlines() if not line.lstrip().startswith(("#", "//"))]
         if query := "\n".join(lines).strip():

@@ -1,0 +1,309 @@
+"""Loads the rules that the forwarder runs: strict, because a rule that is misread alerts on the wrong events, or never.
+
+Nothing is loaded unless everything is right. All problems are found at once, each with its file and line.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.condition import Condition, Or
+from forwarder.rules.correlation import Correlation, read_correlation
+from forwarder.rules.described import KEYS, Described, description_of, made_id, report_unknown_keys
+from forwarder.rules.documents import Document, yaml_documents
+from forwarder.rules.evaluation import compiled
+from forwarder.rules.exception import RuleException, read_exception
+from forwarder.rules.files import filter_lines, read_text, walk
+from forwarder.rules.okta_filter import parse_filter
+from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
+from forwarder.rules.sigma import Report, about_okta, detection_tree, line_of
+from forwarder.rules.sigma_modifiers import Lists
+from forwarder.rules.yaml_rules import collected, okta_filters
+
+_SUFFIXES = (".yml", ".yaml", ".txt")
+TESTS = (".tests.yml", ".tests.yaml")
+"""Files beside a rule that hold its tests."""
+
+_SOURCE_KEYS = ("category", "product", "service", "definition")
+_TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
+_MAX_TITLE = 100
+
+
+class RulesError(RuleFileError):
+    """The rules cannot be loaded, because of `problems`."""
+
+    def __init__(self, problems: Sequence[RuleProblem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None = None) -> Ruleset:
+    """Load the rules in files and folders.
+
+    Args:
+        paths: `.yml` files with Sigma's rules, correlations and filters, or Okta's detections; `.txt` files with a System
+            Log filter on each line; folders of both.
+        lists: what `%name%` stands for in a rule.
+        today: exceptions whose `until` is before it do not apply; the present day in UTC if not given.
+
+    Raises:
+        RulesError: with every problem.
+    """
+    found, problems = read_rules(paths, lists, today)
+    if problems:
+        raise RulesError(problems)
+    return found
+
+
+def read_rules(
+    paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
+) -> tuple[Ruleset, list[RuleProblem]]:
+    """Read as `load`, but return what can be used, and the problems."""
+    loading = _Loading(lists or {})
+    for path in dict.fromkeys(paths):
+        loading.read(path)
+    ruleset = loading.finished(today or datetime.now(UTC).date())
+    return ruleset, sorted(set(loading.problems))
+
+
+class _Loading:
+    """What the files hold so far."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self.problems: list[RuleProblem] = []
+        self.rules: list[DetectionRule] = []
+        self.correlations: list[Correlation] = []
+        self.exceptions: list[RuleException] = []
+        self._other_products: set[str] = set()
+        self._left_out = 0
+
+    def read(self, path: Path) -> None:
+        """Read a file, or the files of a folder, at any depth."""
+        if not path.is_dir():
+            self._read_file(path)
+            return
+        files, problems = walk(path)
+        self.problems += [RuleProblem(Path(problem.place), 0, problem.text) for problem in problems]
+        files = [file for file in files if file.name.endswith(_SUFFIXES) and not file.name.endswith(TESTS)]
+        if not files:
+            self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in files .yml and .txt"))
+        for file in files:
+            self._read_file(file)
+
+    def _read_file(self, file: Path) -> None:
+        if not file.name.endswith(_SUFFIXES):
+            text = (
+                "is not a file of rules that can be run; write Sigma in .yml, or System Log filters in .txt"
+            )
+            self.problems.append(RuleProblem(file, 0, text))
+            return
+        try:
+            text, problem = read_text(file)
+        except RuleFileError as error:
+            self.problems.append(RuleProblem(file, 0, str(error)))
+            return
+        if problem:
+            self.problems.append(RuleProblem(file, 0, problem))
+            return
+        self._read_documents(file, list((filter_lines if file.suffix == ".txt" else yaml_documents)(text)))
+
+    def _read_documents(self, file: Path, documents: Sequence[Document]) -> None:
+        if not documents:
+            self.problems.append(RuleProblem(file, 0, "holds no rule"))
+        broken = [document for document in documents if document.problem]
+        self.problems += [RuleProblem(file, document.line, document.problem) for document in broken]
+        sound = [(document.line, document.value) for document in documents if not document.problem]
+        for line, value in collected(sound) if file.suffix != ".txt" else sound:
+            self._read_document(file, line, value)
+
+    def _read_document(self, file: Path, line: int, value: Any) -> None:
+        def report(text: str, at: int) -> None:
+            self.problems.append(RuleProblem(file, line + at, text))
+
+        found: Described | None = None
+        try:
+            if isinstance(value, str):
+                found = _filter_rule(value, file, line)
+            elif not isinstance(value, dict):
+                report("is not a rule; a rule is a mapping with a title, a logsource and a detection", 0)
+            elif "correlation" in value:
+                found = read_correlation(value, file, line, report)
+            elif "filter" in value or "detection" in value:
+                found = self._read_rule(value, file, line, report)
+            else:
+                report("is not a rule that can be run; it has no `detection`, `correlation` or `filter`", 0)
+        except RuleFileError as error:
+            report(str(error), 0)
+        except RecursionError:
+            report("is nested too deeply", 0)
+        self._keep(found)
+
+    def _keep(self, found: Described | None) -> None:
+        if isinstance(found, DetectionRule):
+            self.rules.append(found)
+        elif isinstance(found, Correlation):
+            self.correlations.append(found)
+        elif isinstance(found, RuleException):
+            self.exceptions.append(found)
+
+    def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
+        """Read a rule or an exception; one about another product is only counted."""
+        section = found.get("detection", found.get("filter"))
+        if not isinstance(section, dict):
+            report("`detection` must hold selections and a condition", line_of(found, "detection"))
+            return None
+        if "detection" in found and "logsource" not in found and "condition" not in section:
+            if not (queries := list(okta_filters(section))):
+                self._left_out += 1  # Okta's catalogue has rules in other languages only
+                return None
+            return _okta_detection(found, queries, file, line, report)
+        source = found.get("logsource")
+        if not isinstance(source, dict):
+            report("`logsource` is required: {product: okta, service: okta}", line_of(found, "logsource"))
+            return None
+        report_unknown_keys(source, _SOURCE_KEYS, report, "`logsource`")
+        if not about_okta(source):
+            self._left_out += 1
+            self._other_products.update(str(found[key]) for key in ("id", "name") if found.get(key))
+            return None
+        if "filter" in found:
+            return read_exception(found, self._lists, file, line, report)
+        return self._sigma_rule(found, file, line, report)
+
+    def _sigma_rule(
+        self, found: dict[str, Any], file: Path, line: int, report: Report
+    ) -> DetectionRule | None:
+        report_unknown_keys(found, (*KEYS, "logsource", "detection"), report, "a rule")
+        described = description_of(found, report)
+        before = len(self.problems)
+        try:
+            condition = detection_tree(found["detection"], self._lists, report)
+        except RuleFileError as error:
+            report(str(error), line_of(found["detection"], "condition"))
+            return None
+        if len(self.problems) > before:
+            return None
+        return DetectionRule(
+            **described, file=file, line=line, language="sigma", condition=condition, test=compiled(condition)
+        )
+
+    def finished(self, today: date) -> Ruleset:
+        """Resolve the names, and return what can be used."""
+        named = self._named()
+        correlations = [each for each in (self._resolved(each, named) for each in self.correlations) if each]
+        correlations = self._in_order(correlations)
+        exceptions = [each for each in (self._about(each, named) for each in self.exceptions) if each]
+        fed = {rule for each in correlations if not each.generate for rule in each.rules}
+        fed -= {rule for each in correlations if each.generate for rule in each.rules}
+        return Ruleset(
+            [_silent(rule) if rule.id in fed else rule for rule in self.rules],
+            [_silent(each) if each.id in fed else each for each in correlations],
+            [each for each in exceptions if each.applies_on(today.isoformat())],
+            [each for each in exceptions if not each.applies_on(today.isoformat())],
+            self._left_out,
+        )
+
+    def _problem(self, about: Described, text: str) -> None:
+        self.problems.append(RuleProblem(about.file, about.line, text))
+
+    def _named(self) -> dict[str, str]:
+        """Return the IDs of rules and correlations by ID and by name; report what is there twice."""
+        named: dict[str, Described] = {}
+        for each in [*self.rules, *self.correlations, *self.exceptions]:
+            for key in dict.fromkeys((each.id, each.name)):
+                other = named.setdefault(key, each) if key else each
+                if other is not each:
+                    text = f"{key!r} is also the id or name of {other.title!r} in {other.file}; give each its own"
+                    self._problem(each, text)
+        exceptions = {each.id for each in self.exceptions}
+        return {key: each.id for key, each in named.items() if each.id not in exceptions}
+
+    def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
+        """Report names of rules that are not loaded; those about another product are left out."""
+        missing = [rule for rule in rules if rule not in named]
+        for rule in missing:
+            if rule not in self._other_products:
+                near = difflib.get_close_matches(rule, named, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "add its file to `rules.files`"
+                self._problem(about, f"there is no rule with the id or name {rule!r}; {hint}")
+        return bool(missing)
+
+    def _resolved(self, found: Correlation, named: Mapping[str, str]) -> Correlation | None:
+        if self._missing(found, found.rules, named):
+            self._left_out += set(found.rules) <= self._other_products
+            return None
+        aliases = {
+            alias: {named.get(rule, rule): field for rule, field in fields.items()}
+            for alias, fields in found.aliases.items()
+        }
+        return msgspec.structs.replace(found, rules=with_ids(named, found.rules), aliases=aliases)
+
+    def _about(self, found: RuleException, named: Mapping[str, str]) -> RuleException | None:
+        if found.rules is None:
+            return found
+        correlations = {each.id for each in self.correlations}
+        self._missing(found, found.rules, named)
+        ids = with_ids(named, [rule for rule in found.rules if rule in named])
+        for each in ids:
+            if each in correlations:
+                text = f"an exception is about rules, and {each!r} is a correlation; name the rules that it counts"
+                self._problem(found, text)
+        return msgspec.structs.replace(found, rules=ids) if ids else None
+
+    def _in_order(self, correlations: Sequence[Correlation]) -> list[Correlation]:
+        """Put each correlation behind those that it names; report those that name themselves."""
+        ordered: dict[str, Correlation] = {}
+        waiting = list(correlations)
+        while waiting:
+            left = {each.id for each in waiting}
+            ready = [each for each in waiting if left.isdisjoint(each.rules)]
+            if not ready:
+                for each in waiting:
+                    self._problem(each, "a chain of correlations leads back to it; remove one of its `rules`")
+                break
+            ordered.update({each.id: each for each in ready})
+            waiting = [each for each in waiting if each.id not in ordered]
+        return list(ordered.values())
+
+
+def _silent(found: Any) -> Any:
+    return msgspec.structs.replace(found, alerts=False)
+
+
+def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
+    condition = parse_filter(query)
+    title = query if len(query) <= _MAX_TITLE else query[: _MAX_TITLE - 1] + "…"
+    return DetectionRule(
+        id=made_id(query),
+        title=title,
+        file=file,
+        line=line,
+        language="filter",
+        condition=condition,
+        test=compiled(condition),
+    )
+
+
+def _okta_detection(
+    found: dict[str, Any], queries: Sequence[str], file: Path, line: int, report: Report
+) -> DetectionRule:
+    """Read a rule of Okta's catalogue of detections, which keeps a query in each of several languages."""
+    described = description_of(found, report)
+    parts: list[Condition] = [parse_filter(query) for query in queries]
+    condition = parts[0] if len(parts) == 1 else Or(tuple(parts))
+    techniques = dict.fromkeys(_TECHNIQUE.findall(str(found.get("threat"))))
+    false_positives = found.get("false_positives")
+    described |= {
+        "tags": described["tags"] or tuple(f"attack.{technique.lower()}" for technique in techniques),
+        "falsepositives": tuple(map(str, false_positives)) if isinstance(false_positives, list) else (),
+    }
+    return DetectionRule(
+        **described, file=file, line=line, language="filter", condition=condition, test=compiled(condition)
+    )
