@@ -158,6 +158,17 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         "95m",
         [("ForwarderSecretRefused", "critical")],
     ),
+    "Okta has had another secret for eleven minutes": (
+        {
+            requests(200): "0+30x60 1800",
+            requests(401): "0x60 0+30",
+            refused("wrong"): "0x60 0+30",
+            received("hook"): "0+30x60 1800",
+            series("forwarder_events_missed_total", org="acme"): "0x65 0+30",
+        },
+        "71m",
+        [("ForwarderSecretRefused", "critical")],
+    ),
     "Okta has another secret, and its deliveries are missed": (
         {
             requests(200): "0+30x60 1800",
