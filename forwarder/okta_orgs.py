@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from forwarder.control import Report
 from forwarder.core.errors import OktaError
-from forwarder.core.event import Source
+from forwarder.core.event import OKTA_SOURCES
 from forwarder.core.ports import Clock, EventStore
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
@@ -61,7 +61,7 @@ class OktaOrgs:
                 self.runners[name] = runner
                 self._tasks[name] = asyncio.create_task(runner.run(), name=f"okta {name}")
         for name, org in settings.orgs.items():
-            for source in Source:
+            for source in OKTA_SOURCES:
                 enabled = 1 if source in org.sources else 0
                 self._metrics.org_source_enabled.labels(name, source.value).set(enabled)
 

@@ -189,6 +189,44 @@ in `{REST}`.
 `transaction.detail` and `securityContext` are left out, as in Elastic's documents.
 """
 
+_ALERTS = """\
+An alert of a rule is an event of the store with the source `alert` and the type `forwarder.alert`. Its JSON repeats who and
+from where of the Okta event that completed it; what the rule found is below `forwarder.alert`:
+
+```json
+{"uuid": "…", "eventType": "forwarder.alert", "published": "2026-01-01T12:00:00.000Z", "displayMessage": "Password spray",
+ "severity": "ERROR", "actor": {}, "client": {}, "device": {}, "target": [], "outcome": {}, "transaction": {},
+ "securityContext": {}, "authenticationContext": {},
+ "forwarder": {"alert": {
+   "rule": {"id": "…", "title": "Password spray", "level": "high", "kind": "value_count", "tags": ["attack.t1110.003"],
+            "references": ["https://…"], "ruleset": "password_spray.yml"},
+   "group": {"client.ipAddress": "203.0.113.9"},
+   "window": {"start": "…", "end": "…", "seconds": 600}, "events": ["uuid", "…"],
+   "count": 12, "matched": 40, "heldBack": 0, "late": false, "mode": "alert",
+   "trigger": {"uuid": "…", "eventType": "user.session.start"}}}}
+```
+
+`uuid` is made of org, rule, group and first event, so the same alert has the same one. `count` is what the rule's condition
+compares (events, values or rules in the window), `matched` all events since the last alert of this rule and group, `heldBack`
+the alerts in between that came within `rules.again`; `events` are the last 100 of the window.
+
+In Elasticsearch it is a document of `logs-okta_forwarder.alert-<namespace>`, without any field of `okta.*`; the log record has
+the attributes of its user and source, and these fields under the same names.
+
+| alert | document |
+|---|---|
+| (constants) | `event.kind` = `alert`, `event.module` = `okta_forwarder`, `event.action` = `rule-match` |
+| `published`, `window` | `@timestamp`, `event.start`, `event.end`, `okta_forwarder.window.*` |
+| (time of the alert) | `event.created` |
+| `rule.title` | `message`, `rule.name` |
+| `rule.level` | `event.severity`: informational and low 21, medium 47, high 73, critical 99; `okta_forwarder.level` |
+| `rule.id`, first of `rule.references`, `rule.ruleset`, `rule.kind` | `rule.id`, `rule.reference`, `rule.ruleset`, `okta_forwarder.kind` |
+| `rule.tags` of ATT&CK | `threat.framework`, `threat.tactic.*`, `threat.technique.*`, `threat.technique.subtechnique.*` |
+| `actor`, `client`, `target` | `user.*`, `source.*`, `client.*`, `user_agent.*`, `related.*`, as of an event |
+| `matched`, `count`, `events`, `mode`, `heldBack`, `late`, `group` | `okta_forwarder.matched`, `.count`, `.events`, `.mode`, `.held_back`, `.late`, `.group` |
+| `trigger`, org | `okta_forwarder.trigger.id`, `.trigger.action`, `okta_forwarder.org`; its type gives `event.category`, `event.type` |
+"""
+
 _COLUMNS = "| Okta | document | rule | log record |\n|---|---|---|---|\n"
 
 
@@ -207,6 +245,8 @@ def page() -> str:
         "\n".join(legend) + "\n",
         "## More than one value\n",
         _COLUMNS + "\n".join(derived) + "\n",
+        "## Alerts of rules\n",
+        _ALERTS,
         "## Where it differs from Elastic's documents\n",
         "| fields | difference, and why |\n|---|---|\n" + "\n".join(differences) + "\n",
     )

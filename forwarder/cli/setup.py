@@ -38,7 +38,7 @@ def setup() -> None:
 def elasticsearch_command(
     config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str
 ) -> None:
-    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*.
+    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and those of alerts.
 
     Uses the hosts and the credentials of the sink, checks which features the server has, and reports what it does
     differently without them. The exit code is 1 if events of this sink would not be readable. docs/elasticsearch.md

@@ -88,7 +88,8 @@ def _print(ledger: "Ledger") -> None:
 
     console = terminal.console()
     counts = (
-        terminal.count(ledger.stored, "event") + " stored",
+        terminal.count(ledger.stored - ledger.alerts, "event") + " stored",
+        *([terminal.count(ledger.alerts, "alert")] if ledger.alerts else []),
         terminal.count(ledger.duplicates, "duplicate") + " dropped",
         terminal.count(ledger.rejected, "malformed event"),
     )

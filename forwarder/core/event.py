@@ -13,10 +13,15 @@ from forwarder.core.time import FIRST, LAST, Micros, to_micros
 
 
 class Source(StrEnum):
-    """Where an event came from: an event hook or the System Log."""
+    """Where an event came from: an event hook, the System Log, or a rule of the forwarder's own."""
 
     HOOK = "hook"
     LOG = "log"
+    ALERT = "alert"
+
+
+OKTA_SOURCES = (Source.HOOK, Source.LOG)
+"""Where Okta's own events come from."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,7 @@ class RejectReason(StrEnum):
     FAILURE_STORE = "failure_store"  # Elasticsearch keeps it, but in the failure store
     PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
     UNMAPPABLE = "unmappable"  # we could not make a document of it
+    ALERT_STREAM = "alert_stream"  # the data stream of alerts does not take them; events go on
     FAILS_ALONE = "fails_alone"  # every request with it failed, while the sink accepted others
     NOT_AN_EVENT = "not_an_event"  # the receiver's: a malformed event
 

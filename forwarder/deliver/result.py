@@ -97,10 +97,10 @@ class DeadLetterLimit:
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
         """Take the rejections over the limit out of a checked `result`; return it and their seqs: these events
-        wait. Rejections of a `replay` do not count; a delivery of one does."""
+        wait. Rejections of a `replay` do not count, nor those of a stream that only alerts use; a delivery does."""
         if not self._limit:
             return result, []
-        rejected = set() if replay else {rejection.seq for rejection in result.rejected}
+        rejected = set() if replay else {rejection.seq for rejection in result.rejected if _counts(rejection)}
         over_limit: list[int] = []
         for seq in sorted([*rejected, *result.delivered]):
             if seq not in rejected:
@@ -113,3 +113,7 @@ class DeadLetterLimit:
         removed = set(over_limit)
         kept = [rejection for rejection in result.rejected if rejection.seq not in removed]
         return replace(result, rejected=kept), over_limit
+
+
+def _counts(rejection: Rejection) -> bool:
+    return rejection.reason is not RejectReason.ALERT_STREAM

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event
+from forwarder.core.event import Event, Source
+from forwarder.ecs.alert import ALERT_MODULE, alert_fields
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import DocumentOptions, decoded, mapped
 from forwarder.ecs.readers import text
@@ -46,6 +47,8 @@ _MOST_NAMES = 4_096  # some contain keys of the events, so there is no end of th
 _SCALARS = {str, bool, int, float}
 _MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
+_LEVELS = {"informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 21}
+"""Sigma's level of an alert to OpenTelemetry's number."""
 
 
 class LogView(msgspec.Struct, frozen=True):
@@ -74,6 +77,8 @@ def log_view(event: Event) -> LogView:
     try:
         made = mapped(raw, event, _OPTIONS)
         fields = _flat({root: value for root, value in made.items() if root in _ROOTS})
+        if event.source is Source.ALERT:
+            return _alert_view(raw, made, event, fields)
     except RecursionError as error:
         raise UnmappableError("the event is nested too deeply") from error
     severity = text(raw.get("severity")) or ""
@@ -82,6 +87,23 @@ def log_view(event: Event) -> LogView:
         severity_text=severity,
         severity_number=_SEVERITIES.get(severity.upper(), 0),
         attributes={name: value for field, value in fields.items() if (name := _names[field])},
+    )
+
+
+def _alert_view(
+    raw: dict[str, Any], made: dict[str, Any], event: Event, fields: dict[str, AttributeValue]
+) -> LogView:
+    """The log record of an alert: the attributes of its event, and under their names in the document what the rule found."""
+    alert = alert_fields(raw, made, event, _OPTIONS)
+    level = alert[ALERT_MODULE].get("level", "")
+    found = _flat({root: alert[root] for root in ("rule", "threat", ALERT_MODULE) if root in alert})
+    return LogView(
+        body=alert["message"],
+        severity_text=level,
+        severity_number=_LEVELS.get(level, 0),
+        attributes={name: value for field, value in fields.items() if (name := _names[field])}
+        | {"event.kind": "alert", "event.severity": alert["event"]["severity"]}
+        | found,
     )
 
 

@@ -41,3 +41,25 @@ async def send_converted(
         await cooperative.yield_if_due()
     result = await send(seqs, converted) if seqs else BatchResult()
     return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result
+
+
+async def send_beside(
+    events: BatchResult,
+    alerts: Sequence[StoredEvent],
+    send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
+) -> BatchResult:
+    """Send the alerts of a batch whose other events had the result `events`; return both results as one.
+
+    Alerts are not tried if the sink fails as a whole; and what happens to them is never a failure of the whole while
+    an event was accepted.
+    """
+    if events.whole or events.pause:
+        return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])
+    result = await send(alerts)
+    both = replace(
+        events if events.retry else result,
+        delivered=[*events.delivered, *result.delivered],
+        retry=[*events.retry, *result.retry],
+        rejected=[*events.rejected, *result.rejected],
+    )
+    return both if not events.made_progress and not events.retry else replace(both, whole=False, pause=False)

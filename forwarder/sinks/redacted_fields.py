@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from forwarder.core.event import Event, StoredEvent
+from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Sink
 from forwarder.ecs.decode import encode
@@ -31,6 +31,8 @@ class FieldRedactor:
         found = False
         for path in self._paths:
             found = _redact(raw, path) or found
+            if event.source is Source.ALERT:  # its group has the values under the dotted names
+                found = _redact(raw, ["forwarder", "alert", "group", *path]) or found
         return replace(event, body=encode(raw).encode()) if found else event
 
 

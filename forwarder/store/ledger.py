@@ -52,7 +52,7 @@ class Ledger(msgspec.Struct, frozen=True):
     """Where every event is.
 
     Attributes:
-        stored: events ever stored.
+        stored: events ever stored, alerts of rules included.
         duplicates: copies of events that were stored already.
         rejected: malformed events; dead letters of the receiver.
         sinks: by name; only those that were configured when a forwarder last ran on the store.
@@ -60,6 +60,7 @@ class Ledger(msgspec.Struct, frozen=True):
         bytes: on disk, including the engine's own files.
         wal_bytes: those of them that are in the WAL.
         removed: sinks that are no longer configured, and how many events wait for each, dead letters included.
+        alerts: those of `stored` that are alerts of rules.
     """
 
     stored: int
@@ -70,6 +71,7 @@ class Ledger(msgspec.Struct, frozen=True):
     bytes: int
     wal_bytes: int = 0
     removed: Mapping[str, int] = {}
+    alerts: int = 0
 
     @property
     def waiting_bytes(self) -> int:
@@ -95,6 +97,7 @@ class Ledger(msgspec.Struct, frozen=True):
         """Return what `stats --json` prints."""
         return {
             "stored": self.stored,
+            "alerts": self.alerts,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
             "sinks": {

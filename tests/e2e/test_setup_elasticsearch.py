@@ -28,8 +28,11 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 OURS = (
     "/_index_template/okta-forwarder",
     "/_component_template/okta-forwarder@mappings",
+    "/_index_template/okta-forwarder-alerts",
+    "/_component_template/okta-forwarder-alerts@mappings",
     "/_ingest/pipeline/okta-forwarder",
 )
+COMPONENT = "/_component_template/okta-forwarder@mappings"
 USERS = {"tester": "the-password-of-the-tests"}
 
 
@@ -81,18 +84,18 @@ BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": USERS[
 async def test_a_second_run_changes_nothing_and_says_so(server: Elasticsearch) -> None:
     first = await prepare(server, **BASIC)
     assert first.fine
-    assert len(first.of("done")) == 3
+    assert len(first.of("done")) == len(OURS)
     before = [server.call("GET", path) for path in OURS]
     second = await prepare(server, **BASIC)
     assert (second.fine, second.of("done"), second.of("diff")) == (True, [], [])
-    assert len(second.of("same")) == 3
+    assert len(second.of("same")) == len(OURS)
     assert [server.call("GET", path) for path in OURS] == before
 
 
 async def test_a_dry_run_shows_everything_and_makes_nothing(server: Elasticsearch) -> None:
     told = await prepare(server, dry_run=True, **BASIC)
     assert told.fine
-    assert len(told.of("diff")) == 3
+    assert len(told.of("diff")) == len(OURS)
     assert "okta.target.changeDetails.from.*" in told.text
     assert there(server) == []
 
@@ -113,7 +116,10 @@ async def test_what_was_changed_by_hand_is_shown_and_mended(server: Elasticsearc
 async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch) -> None:
     await prepare(server, **BASIC)
     told = await prepare(server, retention=Retention(keep="90d"), **BASIC)
-    assert told.of("done") == ["index template okta-forwarder: changed"]
+    assert told.of("done") == [
+        "index template okta-forwarder: changed",
+        "index template okta-forwarder-alerts: changed",
+    ]
     template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]["template"]
     assert template["lifecycle"]["data_retention"] == "90d"
 
@@ -135,7 +141,7 @@ async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
 ) -> None:
     bodies: dict[str, dict[str, Any]] = {
         OURS[0]: {"index_patterns": ["elsewhere-*"], "priority": 3},
-        OURS[1]: {"template": {}},
+        COMPONENT: {"template": {}},
         OURS[2]: {"processors": []},
     }
     server.call("PUT", path, bodies[path])
@@ -249,7 +255,12 @@ async def test_raw_events_without_its_pipeline_are_refused_before_one_is_sent(se
 
 NEEDED: dict[str, Any] = {
     "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
-    "indices": [{"names": ["logs-okta.system-*"], "privileges": ["view_index_metadata"]}],
+    "indices": [
+        {
+            "names": ["logs-okta.system-*", "logs-okta_forwarder.alert-*"],
+            "privileges": ["view_index_metadata"],
+        }
+    ],
 }
 """As docs/elasticsearch.md lists them."""
 
@@ -263,7 +274,7 @@ def key(server: Elasticsearch, role: dict[str, Any]) -> str:
 async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -> None:
     told = await prepare(server, api_key=key(server, NEEDED))
     assert told.fine
-    assert len(told.of("done")) == 3
+    assert len(told.of("done")) == len(OURS)
     assert (await prepare(server, api_key=key(server, NEEDED))).of("done") == []
 
 
@@ -300,10 +311,10 @@ async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollove
     await deliver(stream, of_every_type("hook")[:20], api_key=key(server, writing))
     seen = await prepare(server, namespace=stream.namespace, api_key=key(server, NEEDED))
     assert f"data stream {stream.name}: its current index has this mapping" in seen.of("same")
-    older = server.call("GET", OURS[1])["component_templates"][0]["component_template"]
+    older = server.call("GET", COMPONENT)["component_templates"][0]["component_template"]
     older["template"]["mappings"]["_meta"]["okta-forwarder"]["fingerprint"] = "older"
     kept = {name: value for name, value in older.items() if not name.endswith("_millis")}
-    server.call("PUT", OURS[1], kept)
+    server.call("PUT", COMPONENT, kept)
     server.call("POST", f"/{stream.name}/_rollover")
     managing = {**NEEDED, "indices": [{"names": ["logs-okta.system-*"], "privileges": ["manage"]}]}
     managing["indices"][0]["privileges"] += NEEDED["indices"][0]["privileges"]

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET
 from forwarder.setup.elasticsearch import fields
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
 
 Body = dict[str, Any]
 
-VERSION = 2
+VERSION = 3
 """Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
 operator."""
 
@@ -58,11 +59,17 @@ class Retention(msgspec.Struct, frozen=True):
 
 class Target(msgspec.Struct, frozen=True):
     """The settings of the sink that matter here. `documents` is `ecs`, or `raw` for Elastic's own pipeline; `pipeline` is
-    the one that every request names, None for the index's default."""
+    the one that every request names, None for the index's default. Without `alerts`, their data stream is not looked at."""
 
     data_stream: str
     documents: Literal["ecs", "raw"] = "ecs"
     pipeline: str | None = None
+    alerts: bool = True
+
+    @property
+    def alert_stream(self) -> str:
+        """The data stream of alerts, of the same namespace; no namespace has a hyphen."""
+        return f"logs-{ALERT_DATASET}-{self.data_stream.rpartition('-')[2]}"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -156,6 +163,11 @@ _RECORD_FAILURE = _copy("_ingest.on_failure_message", "error.message")
 
 def component_template(has: Capabilities, retention: Retention) -> Body:
     """Build the mapping and the settings of every backing index."""
+    return component_body(fields.mappings(has.missing_types), has, retention)
+
+
+def component_body(fields_mapping: Body, has: Capabilities, retention: Retention) -> Body:
+    """Build a component template with this mapping and the settings that every backing index of ours has."""
     settings = {
         "index.codec": "best_compression",
         "index.default_pipeline": NAME,
@@ -166,17 +178,22 @@ def component_template(has: Capabilities, retention: Retention) -> Body:
     if retention.ilm_policy:
         settings |= {"index.lifecycle.name": retention.ilm_policy}
         settings.pop("index.lifecycle.prefer_ilm", None)
-    mappings = {"date_detection": False, **fields.mappings(has.missing_types)}
+    mappings = {"date_detection": False, **fields_mapping}
     if STACK_AFTER not in has.components:
-        mappings["dynamic_templates"].append(fields.STRINGS)
+        mappings["dynamic_templates"] = [*mappings.get("dynamic_templates", ()), fields.STRINGS]
     mappings["_meta"] = {OWNER: {"version": VERSION, "fingerprint": digest([settings, mappings])}}
     return {"version": VERSION, "_meta": META, "template": {"settings": settings, "mappings": mappings}}
 
 
 def index_template(has: Capabilities, retention: Retention) -> Body:
     """Build the template that creates `logs-okta.system-*` data streams with that mapping."""
-    optional = ["logs@custom", CUSTOM]
-    composed = [*(name for name in STACK_BEFORE if name in has.components), COMPONENT, *optional]
+    return template_body(PATTERN, COMPONENT, CUSTOM, has, retention)
+
+
+def template_body(pattern: str, component: str, custom: str, has: Capabilities, retention: Retention) -> Body:
+    """Build an index template for data streams of this pattern, with the component template `component`."""
+    optional = ["logs@custom", custom]
+    composed = [*(name for name in STACK_BEFORE if name in has.components), component, *optional]
     if STACK_AFTER in has.components:
         composed.append(STACK_AFTER)
     template: Body = {}
@@ -185,7 +202,7 @@ def index_template(has: Capabilities, retention: Retention) -> Body:
         if retention.keep:
             template["lifecycle"]["data_retention"] = retention.keep
     return {
-        "index_patterns": [PATTERN],
+        "index_patterns": [pattern],
         "priority": PRIORITY,
         "version": VERSION,
         "_meta": META,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch import alerts, bodies
 from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
@@ -17,10 +17,11 @@ _PROBE = f"{bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
 
 
-async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> None:
+async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> bool:
     """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
 
-    `rollover`: a rollover may follow. `ilm`: a policy is looked up.
+    `rollover`: a rollover may follow. `ilm`: a policy is looked up. Return whether the data stream of alerts may be looked
+    at as well; its templates need no other privilege than those of the events.
 
     Raises:
         SetupError: privileges are missing, all of which it names, or the credentials are wrong.
@@ -29,17 +30,25 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> No
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
             {
-                "names": [bodies.PATTERN],
+                "names": [bodies.PATTERN, alerts.PATTERN],
                 "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
             }
         ],
     }
     answer = await cluster.offer("POST", "/_security/user/_has_privileges", wanted)
     if not isinstance(answer, dict) or answer.get("has_all_requested") is not False:
-        return
+        return True
     missing = [f"cluster privilege `{name}`" for name, has in answer.get("cluster", {}).items() if not has]
-    for names, rights in answer.get("index", {}).items():
-        missing += [f"index privilege `{right}` on `{names}`" for right, has in rights.items() if not has]
+    of_indices = {
+        names: [right for right, has in rights.items() if not has]
+        for names, rights in answer.get("index", {}).items()
+    }
+    of_alerts = of_indices.pop(alerts.PATTERN, [])
+    missing += [
+        f"index privilege `{right}` on `{names}`" for names in of_indices for right in of_indices[names]
+    ]
+    if not missing:
+        return not of_alerts
     raise SetupError(
         f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs."
     )

@@ -161,14 +161,20 @@ def mappings(missing: Iterable[str]) -> Mapping:
     Args:
         missing: types that the server does not have; each must be in `FALLBACKS`.
     """
+    root = mapped(types(), missing, _VALUES, _FREE_OBJECTS)
+    return {"dynamic_templates": _dynamic_templates(), **root}
+
+
+def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterable[str] = ()) -> Mapping:
+    """`properties` for fields of these types, with the constant `values`; `free` objects take any key."""
     root: Mapping = {"properties": {}}
-    for path in _FREE_OBJECTS:
+    for path in free:
         _object(root, path.split(".")).update(type="object", subobjects=False)
     lacking = frozenset(missing)
-    for name, kind in sorted(types().items()):
+    for name, kind in sorted(kinds.items()):
         *parents, last = name.split(".")
-        _object(root, parents)["properties"][last] = _field(name, kind, lacking)
-    return {"dynamic_templates": _dynamic_templates(), **root}
+        _object(root, parents)["properties"][last] = _field(name, kind, lacking, values)
+    return root
 
 
 def _object(root: Mapping, path: list[str]) -> Mapping:
@@ -179,14 +185,14 @@ def _object(root: Mapping, path: list[str]) -> Mapping:
     return root
 
 
-def _field(name: str, kind: str, lacking: frozenset[str]) -> Mapping:
+def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Mapping:
     entry: Mapping = {"type": FALLBACKS[kind] if kind in lacking else kind}
     if name == "@timestamp":
         entry["ignore_malformed"] = False  # a data stream insists on it
     elif name == "event.original":
         entry.update(index=False, doc_values=False)  # kept, never searched
     elif entry["type"] == "constant_keyword":
-        entry.update({"value": _VALUES[name]} if name in _VALUES else {})  # the namespace is the stream's own
+        entry.update({"value": values[name]} if name in values else {})  # the namespace is the stream's own
     elif entry["type"] in {"keyword", "flattened"}:
         entry["ignore_above"] = IGNORE_ABOVE  # a term of more than 32 kB would refuse the document
     if name in _SEARCHED_BY_WORD:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch import alerts, bodies
 from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, Target
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
@@ -45,7 +45,16 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
         SinkError: no response.
     """
     cluster = Cluster(api)
-    await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
+    sees_alerts = await check_privileges(
+        cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy)
+    )
+    if not sees_alerts:
+        report(
+            "note",
+            f"the credentials lack index privileges on {alerts.PATTERN}: the templates of alerts are written, but a data"
+            " stream of alerts that exists is not updated; docs/elasticsearch.md lists the privileges",
+        )
+        target = msgspec.structs.replace(target, alerts=False)
     about = await cluster.get("/")
     report(
         "info",
@@ -83,13 +92,10 @@ async def _setup_beside_fleet(
         f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
         f" and its pipeline {found.pipeline or '(none)'} runs on every document. None of it is changed.",
     )
-    if target.documents == "raw":
-        if target.pipeline is None:
-            report("same", "this sink sends raw events, and that pipeline turns them into documents: correct")
-            return True
+    if target.documents == "raw" and target.pipeline is not None:
         report("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink")
         return False
-    if target.pipeline is None:
+    if target.documents == "ecs" and target.pipeline is None:
         report(
             "fault",
             "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink set"
@@ -98,11 +104,13 @@ async def _setup_beside_fleet(
             " unchanged)",
         )
         return False
-    if target.pipeline == bodies.NAME:
-        step = await _pipeline_step(cluster, await find_capabilities(cluster))
-        await step.take(cluster, options, report)
-    report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
-    return True
+    if target.documents == "raw":
+        report("same", "this sink sends raw events, and that pipeline turns them into documents: correct")
+    else:
+        report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
+    has = await find_capabilities(cluster)
+    await (await _pipeline_step(cluster, has)).take(cluster, options, report)  # for alerts too
+    return await _setup_alerts(cluster, has, target, options, report)
 
 
 async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
@@ -116,7 +124,28 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
         await step.take(cluster, options, report)
     report("info", _kept(options.retention))
     wanted = bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
-    return await sync_data_stream(cluster, target.data_stream, bodies.fingerprint(wanted), options, report)
+    readable = await sync_data_stream(
+        cluster, target.data_stream, bodies.fingerprint(wanted), options, report
+    )
+    return await _setup_alerts(cluster, has, target, options, report) and readable
+
+
+async def _setup_alerts(
+    cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
+) -> bool:
+    """Prepare the data stream of alerts, whose documents are always ours; return whether it can be written."""
+    component = alerts.component_template(has, options.retention)
+    for step in (
+        await _template_step(cluster, "component_template", alerts.COMPONENT, component),
+        await _template_step(
+            cluster, "index_template", alerts.NAME, alerts.index_template(has, options.retention)
+        ),
+    ):
+        await step.take(cluster, options, report)
+    if not target.alerts:
+        return True
+    wanted = bodies.fingerprint(component["template"]["mappings"]["_meta"])
+    return await sync_data_stream(cluster, target.alert_stream, wanted, options, report)
 
 
 def _kept(retention: Retention) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.outcome import RejectReason
+from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
 from forwarder.sinks.outcomes import Verdict
@@ -51,6 +52,11 @@ _CREDENTIALS = {
     401: "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`",
     403: "the credentials may not write here; give the key `create_doc` and `auto_configure` on logs-okta.system-*",
 }
+_NO_ALERT_STREAM = Verdict(reject=RejectReason.ALERT_STREAM)
+_ALERT_HINT = (
+    f"alerts cannot be written; give the key `create_doc` and `auto_configure` on logs-{ALERT_DATASET}-*, and {SETUP};"
+    " then: forwarder dead-letters replay --all --reason alert_stream"
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -138,6 +144,14 @@ def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
     verdict = outcomes.request_verdict(status, events)
     # The client takes some 2xx for an error. Only its items could say what was delivered.
     return outcomes.UNKNOWN if verdict == outcomes.DELIVERED else verdict, detail
+
+
+def of_alert(verdict: Verdict, detail: str) -> tuple[Verdict, str]:
+    """Return what a verdict about an alert means: what only an operator can repair about its data stream is a rejection, so
+    that events go on. Wrong credentials concern events as well."""
+    if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
+        return verdict, detail
+    return _NO_ALERT_STREAM, f"{_ALERT_HINT} ({detail})"
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:

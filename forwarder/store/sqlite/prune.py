@@ -36,8 +36,13 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
         if freed >= at_least:
             break
     rows.close()
-    db.execute("DELETE FROM events WHERE seq <= ?", (last,))
+    _drop(db, last)
     return freed
+
+
+def _drop(db: sqlite3.Connection, last: int) -> None:
+    db.execute("DELETE FROM events WHERE seq <= ?", (last,))
+    db.execute("DELETE FROM alerts WHERE seq <= ?", (last,))
 
 
 class Pruner:
@@ -65,7 +70,7 @@ class Pruner:
                 break
             last = seq
         if last is not None:
-            db.execute("DELETE FROM events WHERE seq <= ?", (last,))
+            _drop(db, last)
         return bool(rows) and last == rows[-1][0]
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:

@@ -94,8 +94,8 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     the first and the last `seq`: instant, but blind to a hole between them.
     """
     with _snapshot(db):
-        stored, duplicates, rejected = db.execute(
-            "SELECT stored, duplicates, rejected FROM counters"
+        stored, duplicates, rejected, alerts = db.execute(
+            "SELECT stored, duplicates, rejected, alerts FROM counters"
         ).fetchone()
         first, last = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"
@@ -125,7 +125,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
                 removed[name] = waiting + dead
     held = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
-    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + wal, wal, removed)
+    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + wal, wal, removed, alerts)
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:

@@ -35,6 +35,10 @@ STEPS: Sequence[str] = (
     UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
     """,
     "ALTER TABLE positions ADD COLUMN filtered INTEGER NOT NULL DEFAULT 0",
+    """
+    ALTER TABLE counters ADD COLUMN alerts INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE alerts (seq INTEGER PRIMARY KEY)
+    """,
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 

@@ -1,4 +1,4 @@
--- The store, version 3; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 4; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -16,7 +16,7 @@ CREATE TABLE events (
   event_type TEXT NOT NULL,          -- Okta's dotted name
   published INTEGER NOT NULL,        -- when it happened, by Okta's clock
   received_at INTEGER NOT NULL,      -- when it reached us, by our clock
-  via TEXT NOT NULL,                 -- its source: hook or log
+  via TEXT NOT NULL,                 -- its source: hook or log; alert for an alert of a rule
   envelope_id BLOB NOT NULL,         -- Okta's `eventId` of the POST, encoded; '' if there was none
   body BLOB NOT NULL                 -- the JSON object, byte for byte as received
 );
@@ -50,9 +50,15 @@ CREATE TABLE counters (
   id INTEGER PRIMARY KEY CHECK (id = 1), -- there is only one row
   stored INTEGER NOT NULL,           -- events ever stored; also the last `seq`
   duplicates INTEGER NOT NULL,       -- copies of known events
-  rejected INTEGER NOT NULL          -- malformed events, without those that became events when read again
+  rejected INTEGER NOT NULL,         -- malformed events, without those that became events when read again
+  alerts INTEGER NOT NULL DEFAULT 0  -- those of `stored` that are alerts
 );
-INSERT INTO counters VALUES (1, 0, 0, 0);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0);
+
+-- Which rows of `events` are alerts of rules.
+CREATE TABLE alerts (
+  seq INTEGER PRIMARY KEY            -- events.seq
+);
 
 -- The position of each sink. For each row: stored = delivered + dead + discarded + skipped + filtered + waiting.
 CREATE TABLE positions (

@@ -80,8 +80,8 @@ class Transaction:
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
-        counters = db.execute("SELECT stored, duplicates, rejected FROM counters WHERE id = 1").fetchone()
-        self.stored, self._duplicates, self.rejected = self._before = counters
+        counters = db.execute("SELECT stored, duplicates, rejected, alerts FROM counters").fetchone()
+        self.stored, self._duplicates, self.rejected, self._alerts = self._before = counters
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
@@ -90,10 +90,10 @@ class Transaction:
 
     def commit(self) -> None:
         """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
-        counters = (self.stored, self._duplicates, self.rejected)
+        counters = (self.stored, self._duplicates, self.rejected, self._alerts)
         if counters != self._before:
             self.db.execute(
-                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ? WHERE id = 1", counters
+                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ?, alerts = ?", counters
             )
         self.db.execute("COMMIT")
 
@@ -142,6 +142,9 @@ class Transaction:
                 details = event.event_type, event.published, event.received_at, event.source.value
                 envelope = self._envelope_key(event.envelope_id)
                 size += len(event.body) + len(event.event_type) + 2 * len(uuid) + len(envelope)
+                if event.source is Source.ALERT:
+                    self._alerts += 1
+                    self.db.execute("INSERT INTO alerts VALUES (?)", (self.stored,))
                 rows.append((self.stored, org, uuid, *details, envelope, event.body))
         self._duplicates += len(events) - len(rows)
         if rows:

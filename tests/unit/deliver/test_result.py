@@ -168,3 +168,10 @@ def test_replays_that_are_rejected_do_not_count() -> None:
     limit = DeadLetterLimit(1)
     assert applied(limit, BatchResult(rejected=rejections(1, 2, 3)), replay=True)[1] == []
     assert not limit.reached
+
+
+def test_alerts_that_their_stream_does_not_take_never_stop_the_events() -> None:
+    limit = DeadLetterLimit(1)
+    rejected = [Rejection(seq, RejectReason.ALERT_STREAM, "no right") for seq in range(1, 9)]
+    result, over_limit = limit.apply(BatchResult(rejected=rejected), replay=False)
+    assert (len(result.rejected), over_limit, limit.reached) == (8, [], False)

@@ -16,6 +16,7 @@ PIPELINE, COMPONENT, TEMPLATE = (
     "/_component_template/okta-forwarder@mappings",
     "/_index_template/okta-forwarder",
 )
+ALERTS = ["/_component_template/okta-forwarder-alerts@mappings", "/_index_template/okta-forwarder-alerts"]
 
 
 async def run(cluster: FakeCluster, target: Target | None = None, **options: Any) -> list[Message]:
@@ -37,7 +38,7 @@ async def test_a_full_elasticsearch_gets_elastics_types_and_the_stacks_own_parts
     cluster = FakeCluster()
     lines = await run(cluster)
     assert kinds(lines, "note") == []
-    assert [path for _, path, _ in cluster.written] == [PIPELINE, COMPONENT, TEMPLATE]
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, COMPONENT, TEMPLATE, *ALERTS]
     fields = body(cluster, COMPONENT)["template"]["mappings"]["properties"]
     dataset = fields["event"]["properties"]["dataset"]
     assert dataset == {"type": "constant_keyword", "value": "okta.system"}
@@ -64,7 +65,7 @@ async def test_a_second_run_writes_nothing() -> None:
     cluster.written.clear()
     lines = await run(cluster)
     assert cluster.written == []
-    assert len(kinds(lines, "same")) == 3
+    assert len(kinds(lines, "same")) == 5
 
 
 async def test_with_geoip_the_pipeline_fills_the_place_and_the_network_of_an_address() -> None:
@@ -151,7 +152,7 @@ async def test_a_data_stream_that_is_there_gets_the_new_retention_as_well() -> N
     await run(cluster, retention=options, dry_run=True)
     assert cluster.written == []
     lines = await run(cluster, retention=options)
-    assert cluster.written[-1] == ("PUT", f"/_data_stream/{STREAM}/_lifecycle", {"data_retention": "90d"})
+    assert ("PUT", f"/_data_stream/{STREAM}/_lifecycle", {"data_retention": "90d"}) in cluster.written
     assert f"data stream {STREAM}: now keeps events for 90d instead of an unlimited time" in kinds(
         lines, "done"
     )
@@ -167,6 +168,21 @@ async def test_a_retention_that_somebody_else_gave_the_data_stream_stays_and_is_
     lines = await run(cluster)
     assert any("keeps events for 7d" in note for note in kinds(lines, "note"))
     assert not [path for _, path, _ in cluster.written if "_data_stream" in path]
+
+
+async def test_alerts_get_a_mapping_of_their_own_with_the_pipeline_of_the_events() -> None:
+    cluster = FakeCluster()
+    await run(cluster, retention=Retention(keep="90d"))
+    component, template = (body(cluster, path) for path in ALERTS)
+    fields = component["template"]["mappings"]["properties"]
+    assert fields["event"]["properties"]["dataset"]["value"] == "okta_forwarder.alert"
+    assert fields["event"]["properties"]["severity"]["type"] == "long"
+    assert fields["okta_forwarder"]["properties"]["window"]["properties"]["start"]["type"] == "date"
+    assert "okta" not in fields
+    assert component["template"]["settings"]["index.default_pipeline"] == "okta-forwarder"
+    assert template["index_patterns"] == ["logs-okta_forwarder.alert-*"]
+    assert "okta-forwarder-alerts@mappings" in template["composed_of"]
+    assert template["template"]["lifecycle"]["data_retention"] == "90d"
 
 
 # --- rights and Elastic's own
@@ -199,9 +215,10 @@ async def test_elastics_integration_is_left_alone() -> None:
     assert not await setup(cluster, Target(STREAM), Options(), into(lines))
     assert "pipeline: _none" in kinds(lines, "fault")[0]
     assert not await setup(cluster, Target(STREAM, "raw", "mine"), Options(), into(lines))
+    assert cluster.written == []
     assert await setup(cluster, Target(STREAM, "raw"), Options(), into(lines))
     assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), into(lines))
-    assert cluster.written == []
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, *ALERTS]  # nothing of the integration
 
 
 async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_names_it() -> None:
@@ -211,13 +228,13 @@ async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_
     await run(cluster, target, dry_run=True)
     assert cluster.written == []
     await run(cluster, target)
-    assert [path for _, path, _ in cluster.written] == [PIPELINE]
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, *ALERTS]
     await run(cluster, target)
-    assert len(cluster.written) == 1
+    assert len(cluster.written) == 3
 
 
 async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration("something_else")
     await run(cluster)
-    assert len(cluster.written) == 3
+    assert len(cluster.written) == 5
