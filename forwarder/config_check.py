@@ -15,6 +15,7 @@ from forwarder import tls
 from forwarder.config_types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
+from forwarder.rules.load import read_rules
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -181,6 +182,21 @@ def _sink_warnings(settings: Settings) -> Iterator[str]:
                 yield f"sinks.{name}.endpoint: port {parts.port} is usually {expected}; check `protocol`"
 
 
+def _rule_warnings(settings: Settings) -> Iterator[str]:
+    ruleset, _ = read_rules(settings.rules.files, settings.rules.lists)
+    for exception in ruleset.expired:
+        yield (
+            f"rules.files: {exception.file}: the exception {exception.title!r} has ended on {exception.until}; "
+            "remove it, or give it a later day"
+        )
+    for correlation in ruleset.correlations:
+        if correlation.timespan > settings.store.retention:
+            yield (
+                f"store.retention: is shorter than the timespan of the correlation {correlation.title!r} in "
+                f"{correlation.file}, which counts too few events after a restart; keep events for longer"
+            )
+
+
 Finder = Callable[[Settings], Iterator[str]]
 """Yields a line for each finding: path, what, hint."""
 
@@ -199,6 +215,7 @@ WARNINGS: Mapping[str, Finder] = {
     "hook.path": _org_warnings,
     "listener.exposure": _listener_warnings,
     "sink.transport": _sink_warnings,
+    "rules.state": _rule_warnings,
 }
 """What works and is unwise, by the ids of `doctor`."""
 

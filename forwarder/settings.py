@@ -21,6 +21,7 @@ from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
+from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings, is_store_file, real_path
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     sinks: dict[Name, registry.AnySinkSettings] = Field(min_length=1)
     reconcile: ReconcileSettings = ReconcileSettings()
+    rules: RulesSettings = RulesSettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
 
@@ -86,6 +88,15 @@ class Settings(BaseSettings):
     def _note_orgs(self) -> Self:
         for sink in self.sinks.values():
             sink.note_orgs(len(self.orgs))
+        return self
+
+    @model_validator(mode="after")
+    def _let_hooks_read_the_rules(self) -> Self:
+        """`events: rules` means the rules that the forwarder runs, unless the hook names others."""
+        for name, org in self.orgs.items():
+            if org.hook and org.hook.needs_rules and not org.hook.rules:
+                hook = org.hook.model_copy(update={"rules": self.rules.files})
+                self.orgs[name] = org.model_copy(update={"hook": hook})
         return self
 
     @classmethod
@@ -186,7 +197,7 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     """Check what no section can see alone, and the certificates that the settings name."""
     if files:
         yield from _file_problems(settings)
-        yield from _rule_problems(settings.orgs)
+        yield from _rule_problems(settings)
     yield from validate_endpoints(settings.orgs)
     for name in settings.sinks:
         if name in RESERVED_SINKS:
@@ -204,11 +215,14 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     if _collide(settings.receiver.listen, settings.ops.listen):
         yield "ops.listen: the receiver listens there; give each its own port"
     yield from _org_problems(settings.orgs)
+    unknown = sorted(set(settings.rules.orgs or ()) - set(settings.orgs))
+    yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
 
 
 def _files_read(settings: Settings) -> set[Path]:
     """Return the secrets, certificates and rules that the settings name, by their real paths."""
     rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
+    rules |= set(settings.rules.files)
     return {real_path(file) for file in settings.files() | rules}
 
 
@@ -219,9 +233,11 @@ def _collide(one: Listen, other: Listen) -> bool:
     return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
 
 
-def _rule_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
-    for name, org in orgs.items():
-        if org.hook and org.hook.rules:
+def _rule_problems(settings: Settings) -> Iterator[str]:
+    problems = settings.rules.problems()
+    yield from (f"rules.files: {problem}" for problem in problems)
+    for name, org in settings.orgs.items():
+        if org.hook and org.hook.rules and not (problems and org.hook.rules == settings.rules.files):
             yield from (f"orgs.{name}.hook.{problem}" for problem in desired_types(org.hook)[2])
 
 
@@ -241,6 +257,8 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
             yield f"orgs.{name}.url: is required for `api` and `hook`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
             yield f"orgs.{name}.secrets: at least one is required for a hook, or `api` to read the System Log"
+        if org.hook and org.hook.needs_rules and not org.hook.rules:
+            yield f"orgs.{name}.hook: `events: rules` needs the files, as in rules: [rules/okta], or the section `rules`"
         if org.hook and not org.api:
             yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
         if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):

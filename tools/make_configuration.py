@@ -18,6 +18,7 @@ from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.receive.settings import ReceiverSettings
+from forwarder.rules.settings import RulesSettings
 from forwarder.sink_settings import DeliverySettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -63,6 +64,7 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ),
     ("sinks.NAME, kind: file", "A file of JSON lines.", FileSinkSettings),
     ("sinks.NAME.delivery", DELIVERY, DeliverySettings),
+    ("rules", "The rules that the forwarder runs on every event: see docs/rules.md.", RulesSettings),
     ("reconcile", "Polling of the System Log, for each org with `api`.", ReconcileSettings),
     ("ops", "The listener for operators: health, metrics, status page.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),

@@ -88,6 +88,12 @@ CHECKS = (
         CONFIGURATION,
         "nothing crosses it in clear",
     ),
+    _offline(
+        "rules.state",
+        "exceptions that have ended, correlations that look back further than the store",
+        CONFIGURATION,
+        "none has ended, and the store keeps enough",
+    ),
 )
 
 

@@ -179,7 +179,8 @@ class HookSettings(Section):
         uri: where Okta posts, as seen from the internet: https, or http to a loopback address.
         events: `all-eligible` (everything that hooks can carry), `security` (a selection for detection), `rules` (what the
             files of `rules` need), or a list of event types, which may contain these three.
-        rules: files and folders of detection rules, in the formats of docs/rules.md; for `events: rules`.
+        rules: files and folders of detection rules, in the formats of docs/rules.md; for `events: rules`. Default: those
+            that the forwarder runs, `rules.files`.
         filters: event type → Okta expression; Okta then sends events of that type only if it is true. If this is not
             set, filters that the hook has in Okta stay; `{}` removes them.
         check_interval: time between two checks that the hook is ACTIVE and VERIFIED.
@@ -196,11 +197,14 @@ class HookSettings(Section):
     check_interval: Duration = Field(default="60s", validate_default=True, ge=1)
     auto_verify: bool = False
 
+    @property
+    def needs_rules(self) -> bool:
+        """Whether the files of `rules` decide the events."""
+        return _needs_rules(self.events)
+
     @model_validator(mode="after")
     def _rules_belong_together(self) -> Self:
-        if _needs_rules(self.events) and not self.rules:
-            raise ValueError("`events: rules` needs the files, as in rules: [rules/okta]")
-        if self.rules and not _needs_rules(self.events):
+        if self.rules and not self.needs_rules:
             raise ValueError("`rules` is set, but `events` does not name it; write events: rules")
         return self
 

@@ -142,7 +142,11 @@ def plain_value(written: Any) -> Value:
 
 def _typed(written: Plain) -> Value:
     if written.tag == "bool":
-        return Truth(written.lower() in ("yes", "true", "on", "y"))
+        if written.lower() not in ("true", "false"):  # as the code of Norway
+            raise RuleFileError(
+                f"YAML reads {str(written)!r} as a boolean; write it in quotes, or true or false"
+            )
+        return Truth(written.lower() == "true")
     digits = written.replace("_", "").lower()
     try:
         return Number(float(digits) if written.tag == "float" else _integer(digits))

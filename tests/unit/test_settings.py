@@ -339,3 +339,22 @@ def test_a_filter_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     (sink,) = read(filtered()).sinks.values()
     assert sink.accepts is not None
     assert not sink.accepts("zone.create")
+
+
+def test_a_hook_reads_the_rules_that_run_unless_it_names_others(secrets: Path, tmp_path: Path) -> None:
+    hook = {"uri": "https://hooks.acme.com/x", "events": "rules"}
+    for name in ("run.txt", "own.txt"):
+        (tmp_path / name).write_text('eventType eq "user.session.start"')
+    orgs = {
+        name: {
+            "secrets": ["s"],
+            "path": f"/{name}",
+            "url": "https://acme.okta.com",
+            "api": {"token": "t"},
+            "hook": hook | more,
+        }
+        for name, more in {"acme": {}, "other": {"rules": [str(tmp_path / "own.txt")]}}.items()
+    }
+    settings = read(smallest(orgs=orgs, rules={"files": [str(tmp_path / "run.txt")]}))
+    rules = {name: org.hook and [path.name for path in org.hook.rules] for name, org in settings.orgs.items()}
+    assert rules == {"acme": ["run.txt"], "other": ["own.txt"]}

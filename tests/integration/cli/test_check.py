@@ -62,6 +62,27 @@ EVENTS = "events: security"
 OPS = "ops: {listen: 127.0.0.1:9464}"
 
 
+OKTA_RULE = """title: Sessions
+id: 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d
+logsource: {product: okta, service: okta}
+detection:
+  selection: {eventType|startswith: user.session}
+  condition: selection
+"""
+
+
+ENDED = """---
+title: On holiday
+logsource: {product: okta, service: okta}
+filter: {rules: any, selection: {actor.type: User}, condition: not selection}
+until: 2026-01-31
+"""
+LONG = """---
+title: Many sessions
+correlation: {type: event_count, rules: 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, timespan: 8d, condition: {gte: 3}}
+"""
+
+
 def tls(cert: str, key: str) -> str:
     return f"{RECEIVER}, tls: {{cert: HERE/{cert}, key: HERE/{key}}}"
 
@@ -129,6 +150,13 @@ MISTAKES = {
     "a negative limit": (RECEIVER, f"{RECEIVER}, max_connections: -96", "receiver.max_connections: "),
     "a limit beyond all bounds": (RECEIVER, f"{RECEIVER}, max_connections: 99999999999999999999", "receiver.max_connections: "),
     "a wait that never grows": (KEY, f"{KEY}, delivery: {{backoff_base: 10m, backoff_cap: 1s}}", "sinks.siem.delivery: `backoff_base`"),
+    "a rule with an unknown modifier": (OPS, "rules: {files: [HERE/okta.yml]}", "rules.files: HERE/okta.yml:5: eventType|startwith: there is no modifier 'startwith'; did you mean 'startswith'?"),
+    "a rule for two uses": (EVENTS, "events: rules}\nrules: {files: [HERE/okta.yml]", "rules.files: HERE/okta.yml:5: "),
+    "rules that nothing holds": (OPS, "rules: {files: [HERE/rules]}", "rules.files: HERE/rules: holds no rule"),
+    "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
+    "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False where YAML has read a word"),
+    "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
+    "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),
     "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
     "one port of all addresses": (OPS, "ops: {listen: 0.0.0.0:8080}", "ops.listen: the receiver listens there"),
     "an address of another machine": (OPS, "ops: {listen: 192.0.2.1:9464}", "ops.listen: 192.0.2.1 is not an address of this machine"),
@@ -159,6 +187,8 @@ MISTAKES = {
 }  # fmt: skip
 
 WARNINGS = {
+    "an exception that has ended": (OPS, "rules: {files: [HERE/ended.yml]}", "rules.files: HERE/ended.yml: the exception 'On holiday' has ended on 2026-01-31"),
+    "a store that forgets too early": (OPS, "rules: {files: [HERE/long.yml]}", "store.retention: is shorter than the timespan of the correlation 'Many sessions'"),
     "a short secret": (SECRET, "hunter2", "orgs.acme.secrets[0]: is short or simple"),
     "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is short or simple"),
     "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
@@ -179,6 +209,8 @@ SOUND = {
     "a byte order mark in a secret": (TOKEN, "{token: {file: HERE/bom}}"),
     "a service app": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}}"),
     "TLS": (RECEIVER, tls("cert.pem", "key.pem")),
+    "rules": (OPS, "rules: {files: [HERE/good.yml], lists: {ports: [22, 443]}, again: 30m, orgs: [acme]}"),
+    "a hook for the rules that run": (EVENTS, "events: rules}\nrules: {files: [HERE/good.yml]"),
     "IPv6": (OPS, 'ops: {listen: "[::1]:9464"}'),
     "a name to listen on": (OPS, "ops: {listen: localhost:9464}"),
     "one port, two addresses": (OPS, "ops: {listen: 127.0.0.2:8080}"),
@@ -216,6 +248,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bom": b"\xef\xbb\xbf" + STRONG.encode(),
         "binary": b"\xff\xfe\x00",
         "text": b"hello " * 50,
+        "okta.yml": OKTA_RULE.replace("startswith", "startwith").encode(),
+        "good.yml": OKTA_RULE.encode(),
+        "ended.yml": (OKTA_RULE + ENDED).encode(),
+        "long.yml": (OKTA_RULE + LONG).encode(),
         "empty": b"",
     }.items():
         (folder / name).write_bytes(content)
