@@ -44,13 +44,12 @@ def elasticsearch_command(
     differently without them. The exit code is 1 if events of this sink would not be readable. docs/elasticsearch.md
     lists the privileges that it needs.
     """
-    from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+    from forwarder.setup.elasticsearch.bodies import Options, retention_of, target_of
     from forwarder.setup.elasticsearch.run import setup as prepare
 
     sink = _sink(load_settings(config), name, override)
-    target = Target(sink.data_stream, sink.document_format, sink.pipeline)
-    retention = Retention(elastic_time(sink.retention) if sink.retention else None, sink.ilm_policy)
-    options = Options(retention, dry_run=dry_run, rollover=rollover)
+    target = target_of(sink)
+    options = Options(retention_of(sink), dry_run=dry_run, rollover=rollover)
 
     async def run() -> bool:
         from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
@@ -85,15 +84,6 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         return ElasticsearchSinkSettings.model_validate({**kept, **chosen})
     except ValidationError as error:
         raise click.UsageError(_message(error.errors(include_input=False, include_url=False)[0])) from None
-
-
-def elastic_time(seconds: float) -> str:
-    """Write a time as Elasticsearch does, in the largest unit that gives a whole number."""
-    whole = round(seconds)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if whole % size == 0:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
 
 
 def _secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:

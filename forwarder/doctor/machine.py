@@ -18,7 +18,7 @@ from forwarder.doctor.network import request
 from forwarder.settings import Settings
 from forwarder.store.dead_letters import Selection
 from forwarder.store.engine import StoreCommands, open_commands
-from forwarder.store.settings import real_path
+from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
 _LEAST_FREE = 1_000_000_000  # bytes, as the alert ForwarderDiskFilling
@@ -30,7 +30,10 @@ _NO_FORWARDER = "because no forwarder runs on this store"
 
 
 async def _disk(context: Context, _: str) -> Found:
-    settings = context.settings.store
+    return await in_daemon_thread(lambda: _room(context.settings.store), "disk")
+
+
+def _room(settings: StoreSettings) -> Finding:
     folder = real_path(settings.path).parent
     total, _used, free = shutil.disk_usage(folder)
     seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free in {folder}"

@@ -6,6 +6,7 @@ from forwarder import config_check
 from forwarder.doctor.check import Check, Finding, Found, Kind, Row, Verdict, from_line, ok
 from forwarder.doctor.context import Context
 from forwarder.settings import Settings
+from forwarder.threads import in_daemon_thread
 
 CONFIGURATION = "Configuration"
 _CORRECT = "correct the configuration, then run `forwarder check`"
@@ -22,12 +23,14 @@ async def _valid(context: Context, _: str) -> Found:
 def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
     """Make the check of the lines that `config_check` has for an id; without any, it says `sound`."""
 
-    async def run(context: Context, _: str) -> Found:
-        found = [
-            *_findings(config_check.PROBLEMS, id_, Verdict.FAIL, context.settings),
-            *_findings(config_check.WARNINGS, id_, Verdict.WARN, context.settings),
+    def look(settings: Settings) -> list[Finding]:
+        return [
+            *_findings(config_check.PROBLEMS, id_, Verdict.FAIL, settings),
+            *_findings(config_check.WARNINGS, id_, Verdict.WARN, settings),
         ]
-        return found or ok(sound)
+
+    async def run(context: Context, _: str) -> Found:
+        return await in_daemon_thread(lambda: look(context.settings), id_) or ok(sound)
 
     return Check(id_, what, heading, run, kind=Kind.OFFLINE)
 

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 
-from forwarder.doctor import hook, machine, offline, okta
+from forwarder.doctor import elasticsearch, hook, machine, offline, okta, sinks
 from forwarder.doctor.check import Check
 
-CHECKS: Sequence[Check] = (*offline.CHECKS, *machine.CHECKS, *okta.CHECKS, *hook.CHECKS)
-
-GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
+CHECKS: Sequence[Check] = (
+    *offline.CHECKS,
+    *machine.CHECKS,
+    *okta.CHECKS,
+    *hook.CHECKS,
+    *elasticsearch.CHECKS,
+    *sinks.CHECKS,
+)

@@ -116,6 +116,7 @@ class FakeElasticsearch:
         max_content_length: bytes of an inflated body; more is refused with an empty 413.
         largest_batch: documents of a request; more is refused in the same way.
         connections: how many were opened.
+        answers: what to answer to a method and a path, as "GET /_security/_authenticate".
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -133,6 +134,7 @@ class FakeElasticsearch:
         self.max_content_length = 100 * 1024 * 1024
         self.largest_batch: int | None = None
         self.connections = 0
+        self.answers: dict[str, Reply] = {}
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -214,6 +216,8 @@ class FakeElasticsearch:
             return error(401, "security_exception", "missing authentication credentials")
         if len(request.body) > self.max_content_length:
             return Reply(413, "")
+        if (answer := self.answers.get(f"{request.method} {request.path}")) is not None:
+            return answer
         if request.path.endswith("/_bulk"):
             spoiled = (self.spoiled[id_] for id_, _ in request.documents if id_ in self.spoiled)
             return next(spoiled, None) or self._bulk(request)

@@ -15,7 +15,7 @@ import msgspec
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET
 from forwarder.setup.elasticsearch import fields
-from forwarder.sinks.elasticsearch.settings import SETUP_NAME
+from forwarder.sinks.elasticsearch.settings import SETUP_NAME, ElasticsearchSinkSettings
 
 Body = dict[str, Any]
 
@@ -70,6 +70,25 @@ class Target(msgspec.Struct, frozen=True):
     def alert_stream(self) -> str:
         """The data stream of alerts, of the same namespace; no namespace has a hyphen."""
         return f"logs-{ALERT_DATASET}-{self.data_stream.rpartition('-')[2]}"
+
+
+def elastic_time(seconds: float) -> str:
+    """Write a time as Elasticsearch does, in the largest unit that gives a whole number."""
+    whole = round(seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if whole % size == 0:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def target_of(sink: ElasticsearchSinkSettings) -> Target:
+    """Return what of a sink's settings matters here."""
+    return Target(sink.data_stream, sink.document_format, sink.pipeline)
+
+
+def retention_of(sink: ElasticsearchSinkSettings) -> Retention:
+    """Return how long a sink wants its events to stay."""
+    return Retention(elastic_time(sink.retention) if sink.retention else None, sink.ilm_policy)
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -60,10 +60,10 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
         "info",
         f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
     )
-    templates = await _templates(cluster)
+    templates = await read_templates(cluster)
     found = package(templates, target.data_stream)
     if found:
-        return await _setup_beside_fleet(cluster, found, target, options, report)
+        return await setup_beside_fleet(cluster, found, target, options, report)
     if target.documents == "raw":
         raise SetupError(
             "`document_format: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
@@ -77,13 +77,14 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
     return await _prepare(cluster, target, options, report)
 
 
-async def _templates(cluster: Cluster) -> list[Template]:
+async def read_templates(cluster: Cluster) -> list[Template]:
+    """Read every index template."""
     answer = await cluster.get("/_index_template?flat_settings=true")
     found = answer.get("index_templates", [])
     return [Template(entry["name"], entry["index_template"]) for entry in found]
 
 
-async def _setup_beside_fleet(
+async def setup_beside_fleet(
     cluster: Cluster, found: Package, target: Target, options: Options, report: Reporter
 ) -> bool:
     """Report how the sink fits beside Elastic's own integration, which owns the data stream, and change nothing of it."""
@@ -119,7 +120,7 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
         report("note", line)
     if options.retention.ilm_policy:
         await _policy_exists(cluster, options.retention.ilm_policy)
-    steps = await _steps(cluster, has, options.retention)
+    steps = await read_steps(cluster, has, options.retention)
     for step in steps:
         await step.take(cluster, options, report)
     report("info", _kept(options.retention))
@@ -161,7 +162,7 @@ async def _policy_exists(cluster: Cluster, name: str) -> None:
         raise SetupError(f"there is no index lifecycle policy {name!r}; nothing was changed")
 
 
-class _Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True):
     """An object to write: what it is, its path, its present body (None if there is none) and the wanted one."""
 
     what: str
@@ -169,12 +170,17 @@ class _Step(msgspec.Struct, frozen=True):
     stored: Body | None
     wanted: Body
 
+    @property
+    def differs(self) -> bool:
+        """Whether it must be written."""
+        return _comparable(self.stored or {}) != _comparable(self.wanted)
+
     async def take(self, cluster: Cluster, options: Options, report: Reporter) -> None:
         """Write it if it differs."""
-        before, after = _comparable(self.stored or {}), _comparable(self.wanted)
-        if before == after:
+        if not self.differs:
             report("same", f"{self.what}: up to date")
             return
+        before, after = _comparable(self.stored or {}), _comparable(self.wanted)
         verb = "create" if self.stored is None else "change"
         if self.stored is not None or options.dry_run:  # a new object is long, and replaces nothing
             report("diff", _difference(self.what, before, after))
@@ -185,7 +191,7 @@ class _Step(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def _steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[_Step]:
+async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
     """Return the objects to write, in order.
 
     Raises:
@@ -200,22 +206,22 @@ async def _steps(cluster: Cluster, has: Capabilities, retention: Retention) -> l
     ]
 
 
-async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> _Step:
+async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> Step:
     found = await cluster.find(f"/_{kind}/{name}?flat_settings=true")
     stored = found[f"{kind}s"][0][kind] if found else None
     return _own_step(f"{kind.replace('_', ' ')} {name}", f"/_{kind}/{name}", stored, wanted)
 
 
-async def _pipeline_step(cluster: Cluster, has: Capabilities) -> _Step:
+async def _pipeline_step(cluster: Cluster, has: Capabilities) -> Step:
     path = f"/_ingest/pipeline/{bodies.NAME}"
     found = await cluster.find(path)
     stored = found[bodies.NAME] if found else None
     return _own_step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
 
 
-def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> _Step:
+def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> Step:
     _check_owner(what, stored)
-    return _Step(what, path, stored, wanted)
+    return Step(what, path, stored, wanted)
 
 
 def _check_owner(what: str, stored: Body | None) -> None:

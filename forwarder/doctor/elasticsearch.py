@@ -1,0 +1,214 @@
+"""Checks of an Elasticsearch sink: its hosts, credentials, rights, and who shapes its data stream."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from forwarder.core.errors import SetupError, SinkError
+from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, from_line, ok, skip, warn
+from forwarder.doctor.context import Context
+from forwarder.doctor.network import certificate_end, until
+from forwarder.settings import Settings
+from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch.capabilities import check_privileges
+from forwarder.setup.elasticsearch.cluster import Cluster, Response, reason
+from forwarder.setup.elasticsearch.inspect import Deviation, find_deviations, find_wrong_types
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+
+if TYPE_CHECKING:
+    from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
+
+_HEADING = "Elasticsearch"
+_RIGHTS = ("create_doc", "auto_configure")
+_SETUP_KEY = (
+    "run `forwarder doctor elasticsearch` once with a key that may, in FORWARDER__SINKS__NAME__API_KEY; "
+    "docs/elasticsearch.md has its rights"
+)
+
+
+def sinks(settings: Settings) -> Iterable[str]:
+    """Return the sinks of this kind."""
+    return [name for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)]
+
+
+def _with_tls(settings: Settings) -> Iterable[str]:
+    return [name for name in sinks(settings) if _sink(settings, name).uses_tls]
+
+
+def _sink(settings: Settings, name: str) -> ElasticsearchSinkSettings:
+    sink = settings.sinks[name]
+    assert isinstance(sink, ElasticsearchSinkSettings)
+    return sink
+
+
+def admin(context: Context, name: str, hosts: tuple[str, ...] = ()) -> "ElasticsearchAdmin":
+    """Return a connection to the cluster of a sink, or only to these of its hosts."""
+    from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin  # noqa: PLC0415  # its library takes a second
+
+    sink = _sink(context.settings, name)
+    return ElasticsearchAdmin(sink.model_copy(update={"hosts": hosts}) if hosts else sink, context.timeout)
+
+
+async def _reachable(context: Context, name: str) -> Found:
+    hosts = _sink(context.settings, name).hosts
+    answers = await asyncio.gather(*(_ask(context, name, host) for host in hosts))
+    broken = [answer for answer in answers if answer.verdict is not Verdict.OK]
+    if broken and len(broken) < len(hosts):
+        return [warn(each.seen, each.fix) for each in broken]
+    return broken or answers[0]
+
+
+async def _ask(context: Context, name: str, host: str) -> Finding:
+    try:
+        async with admin(context, name, (host,)) as cluster:
+            answer = await cluster.call("GET", "/")
+    except SinkError as error:
+        return from_line(Verdict.FAIL, str(error), f"check `sinks.{name}.hosts`")
+    if answer.status in {401, 403}:  # the next checks say more
+        return ok(f"{host} answers")
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        fix = f"check `sinks.{name}.hosts`: is it a proxy, or another server?"
+        return fail(f"{host} answers {answer.status}: {reason(answer)[:200]}", fix)
+    return ok(f"{host} is Elasticsearch {answer.body.get('version', {}).get('number', '?')}")
+
+
+async def _certificate(context: Context, name: str) -> Found:
+    found = []
+    for host in _sink(context.settings, name).hosts:
+        parts = urlsplit(host)
+        end = await certificate_end(parts.hostname or "", parts.port or 443)
+        found.append(until(end, f"the certificate of {host}", "renew it on that server"))
+    return found
+
+
+async def _credentials(context: Context, name: str) -> Found:
+    async with admin(context, name) as cluster:
+        answer = await cluster.call("GET", "/_security/_authenticate")
+    if answer.status == 401:
+        return fail(
+            f"Elasticsearch does not accept the credentials (401: {reason(answer)[:200]})",
+            f"set `sinks.{name}.api_key` or `basic_auth` to valid ones; docs/elasticsearch.md creates a key",
+        )
+    if answer.status != 200 or not isinstance(answer.body, dict) or "username" not in answer.body:
+        return ok("this server has no security, so it asks for no credentials")
+    key = answer.body.get("api_key")
+    if isinstance(key, dict):
+        return ok(f"the API key {key.get('name') or key.get('id')} is valid")
+    return ok(f"the user {answer.body['username']} is known")
+
+
+async def _key(context: Context, name: str) -> Found:
+    """Look when the sink's API key ends; a key may always ask about itself."""
+    async with admin(context, name) as cluster:
+        answer = await cluster.call("GET", "/_security/_authenticate")
+        about = answer.body.get("api_key") if isinstance(answer.body, dict) else None
+        if not isinstance(about, dict) or not about.get("id"):
+            return skip("the sink uses no API key")
+        answer = await cluster.call("GET", f"/_security/api_key?id={about['id']}")
+    return _judge_key(answer, name)
+
+
+def _judge_key(answer: Response, name: str) -> Finding:
+    keys: Any = answer.body.get("api_keys") if isinstance(answer.body, dict) else None
+    if answer.status != 200 or not keys:
+        return skip("this server does not say when the key ends")
+    expiration = keys[0].get("expiration")
+    if expiration is None:
+        return ok("the API key does not expire")
+    end = datetime.fromtimestamp(expiration / 1000, UTC)
+    return until(
+        end,
+        "the API key",
+        f"create a new key (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`",
+    )
+
+
+async def _rights(context: Context, name: str) -> Found:
+    stream = _sink(context.settings, name).data_stream
+    wanted = {"index": [{"names": [stream], "privileges": list(_RIGHTS)}]}
+    async with admin(context, name) as cluster:
+        answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", wanted)
+    if not isinstance(answer, dict) or "has_all_requested" not in answer:
+        return ok("this server has no security, so everything is allowed")
+    has = answer.get("index", {}).get(stream, {})
+    missing = [right for right in _RIGHTS if not has.get(right)]
+    if missing:
+        lacking = " and ".join(f"`{right}`" for right in missing)
+        return fail(
+            f"the credentials lack {lacking} on {stream}",
+            "create a key with both (docs/elasticsearch.md, Privileges), and put it into "
+            f"`sinks.{name}.api_key`",
+        )
+    return ok(f"the credentials may write to {stream}")
+
+
+async def _templates(context: Context, name: str) -> Found:
+    sink = _sink(context.settings, name)
+    async with admin(context, name) as cluster:
+        try:
+            await check_privileges(Cluster(cluster), rollover=False, ilm=False)
+        except SetupError as error:
+            return skip(f"templates cannot be read: {error}", _SETUP_KEY)
+        try:
+            found = await find_deviations(cluster, bodies.target_of(sink), bodies.retention_of(sink))
+        except SetupError as error:
+            return fail(str(error), f"then run `forwarder setup elasticsearch --sink {name}`")
+    return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(
+        f"templates and pipeline are those of version {bodies.VERSION}"
+    )
+
+
+async def _mapping(context: Context, name: str) -> Found:
+    stream = _sink(context.settings, name).data_stream
+    async with admin(context, name) as cluster:
+        try:
+            found = await find_wrong_types(cluster, stream)
+        except SetupError:
+            return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY)
+    if found is None:
+        return ok(f"{stream} is created with the first event")
+    fix = f"run `forwarder setup elasticsearch --sink {name} --rollover`; reindex what is in the older index"
+    return [_judged(each, fix) for each in found] or ok("addresses, times and names have the right types")
+
+
+def _judged(deviation: Deviation, fix: str) -> Finding:
+    return (fail if deviation.severe else warn)(deviation.text, fix)
+
+
+_REACHED = ("elasticsearch.reachable",)
+_KNOWN = ("elasticsearch.credentials",)
+
+CHECKS = (
+    Check("elasticsearch.reachable", "each host answers, and is Elasticsearch", _HEADING, _reachable, sinks),
+    Check(
+        "elasticsearch.certificate",
+        "the hosts' certificates",
+        "ForwarderCertificateExpiring",
+        _certificate,
+        _with_tls,
+        _REACHED,
+    ),
+    Check(
+        "elasticsearch.credentials", "the credentials are accepted", _HEADING, _credentials, sinks, _REACHED
+    ),
+    Check("elasticsearch.key", "when the API key ends", _HEADING, _key, sinks, _KNOWN),
+    Check("elasticsearch.rights", "the credentials may write events", _HEADING, _rights, sinks, _KNOWN),
+    Check(
+        "elasticsearch.templates",
+        "our templates and pipeline are there, current, and no other template takes the data stream",
+        _HEADING,
+        _templates,
+        sinks,
+        _KNOWN,
+    ),
+    Check(
+        "elasticsearch.mapping",
+        "the fields of the data stream have our types",
+        _HEADING,
+        _mapping,
+        sinks,
+        _KNOWN,
+    ),
+)

@@ -1,0 +1,97 @@
+"""Checks of the other sinks: an OTLP server, a file."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from forwarder.doctor.check import Check, Found, Verdict, fail, from_line, ok, warn
+from forwarder.doctor.context import Context
+from forwarder.doctor.network import certificate_end, until
+from forwarder.settings import Settings
+from forwarder.sinks import outcomes
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.threads import in_daemon_thread
+
+_LITTLE = 1_000_000_000  # bytes
+_LITTLE_SHARE = 0.05
+
+
+def _otlp(settings: Settings) -> Iterable[str]:
+    return [name for name, sink in settings.sinks.items() if isinstance(sink, OtlpSinkSettings)]
+
+
+def _otlp_with_tls(settings: Settings) -> Iterable[str]:
+    return [name for name in _otlp(settings) if _endpoint(settings, name).uses_tls]
+
+
+def _files(settings: Settings) -> Iterable[str]:
+    return [name for name, sink in settings.sinks.items() if isinstance(sink, FileSinkSettings)]
+
+
+def _endpoint(settings: Settings, name: str) -> OtlpSinkSettings:
+    sink = settings.sinks[name]
+    assert isinstance(sink, OtlpSinkSettings)
+    return sink
+
+
+async def _export(context: Context, name: str) -> Found:
+    """Send a request without a record, which every OTLP server accepts."""
+    from forwarder.sinks.otlp.sink import exporter_factory  # noqa: PLC0415  # its libraries take a second
+
+    settings = _endpoint(context.settings, name)
+    exporter = exporter_factory(settings, context.clock)()
+    try:
+        result = await in_daemon_thread(lambda: exporter.export(b"", 0), "otlp")
+    finally:
+        exporter.close()
+    if result.verdict == outcomes.DELIVERED:
+        return ok(f"{settings.endpoint} accepts an empty request")
+    detail = outcomes.kept(result.detail)
+    return from_line(Verdict.FAIL, detail, f"check `sinks.{name}.endpoint`, and the log of that server")
+
+
+async def _certificate(context: Context, name: str) -> Found:
+    parts = urlsplit(_endpoint(context.settings, name).endpoint)
+    end = await certificate_end(parts.hostname or "", parts.port or 443)
+    return until(end, f"the certificate of {parts.netloc}", "renew it on that server")
+
+
+async def _room(context: Context, name: str) -> Found:
+    sink = context.settings.sinks[name]
+    assert isinstance(sink, FileSinkSettings)
+    total, free = await in_daemon_thread(lambda: _space(sink.path), "disk")
+    seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free for {sink.path}"
+    fix = f"remove old files there, or set `sinks.{name}.max_files`"
+    if not free:
+        return fail(seen, fix)
+    return warn(seen, fix) if free < _LITTLE or free / total < _LITTLE_SHARE else ok(seen)
+
+
+def _space(path: Path) -> tuple[int, int]:
+    """Return the size of the file system that will hold `path`, and what is free there."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    total, _, free = shutil.disk_usage(folder)
+    return total, free
+
+
+CHECKS = (
+    Check("otlp.export", "the server accepts an empty request", "OpenTelemetry", _export, _otlp),
+    Check(
+        "otlp.certificate",
+        "the server's certificate",
+        "ForwarderCertificateExpiring",
+        _certificate,
+        _otlp_with_tls,
+        ("otlp.export",),
+    ),
+    Check(
+        "file.disk",
+        "room for the files that sinks write",
+        "ForwarderDiskFilling",
+        _room,
+        _files,
+        ("file.path",),
+    ),
+)

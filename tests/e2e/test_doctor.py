@@ -1,0 +1,102 @@
+"""`forwarder doctor` against a real Elasticsearch with its security on."""
+
+import base64
+import json
+import shutil
+import urllib.error
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import require
+from tests.stack import elasticsearch as elasticsearch_part
+from tests.stack.elasticsearch import Elasticsearch
+from tests.stack.forwarder import ForwarderProcess
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+USERS = {"tester": "the-password-of-the-tests"}
+BASIC = {"basic_auth": {"username": "tester", "password": USERS["tester"]}}
+WRITES = {"indices": [{"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}]}
+READS = {"indices": [{"names": ["logs-okta.system-*"], "privileges": ["read"]}]}
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    require(elasticsearch_part.missing())
+    server = Elasticsearch(tmp_path_factory.mktemp("doctor"), users=USERS)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.data_dir)
+
+
+def api_key(server: Elasticsearch, role: dict[str, Any], **more: Any) -> str:
+    made = server.call("POST", "/_security/api_key", {"name": "made", "role_descriptors": {"r": role}} | more)
+    return base64.b64encode(f"{made['id']}:{made['api_key']}".encode()).decode()
+
+
+def doctor(
+    folder: Path, server: Elasticsearch, namespace: str, sink: dict[str, Any], *words: str
+) -> dict[str, Any]:
+    """The rows of the Elasticsearch checks by their ids; the last of several."""
+    siem = {"kind": "elasticsearch", "hosts": [server.url], "namespace": namespace} | sink
+    forwarder = ForwarderProcess(folder, {"siem": siem})
+    said = forwarder.run("doctor", "elasticsearch", "--json", "--timeout", "30s", *words, expect=None).stdout
+    return {row["id"].removeprefix("elasticsearch."): row for row in json.loads(said)["checks"]}
+
+
+def verdicts(rows: dict[str, Any]) -> dict[str, str]:
+    return {name: row["verdict"] for name, row in rows.items()}
+
+
+def test_before_and_after_setup(tmp_path: Path, secured: Elasticsearch) -> None:
+    rows = doctor(tmp_path, secured, "doctor1", BASIC)
+    assert (rows["reachable"]["verdict"], rows["rights"]["verdict"]) == ("ok", "ok")
+    assert (rows["templates"]["verdict"], rows["mapping"]["verdict"]) == ("fail", "ok")
+    sink = {"kind": "elasticsearch", "hosts": [secured.url], "namespace": "doctor1", **BASIC}
+    ForwarderProcess(tmp_path / "setup", {"siem": sink}).run("setup", "elasticsearch")
+    rows = doctor(tmp_path, secured, "doctor1", BASIC)
+    assert verdicts(rows) == {
+        "reachable": "ok", "credentials": "ok", "key": "skip", "rights": "ok", "templates": "ok", "mapping": "ok",
+    }  # fmt: skip
+
+
+def test_the_key_of_a_sink_may_write_and_cannot_read_templates(
+    tmp_path: Path, secured: Elasticsearch
+) -> None:
+    rows = doctor(tmp_path, secured, "doctor2", {"api_key": api_key(secured, WRITES, expiration="3d")})
+    assert verdicts(rows) == {
+        "reachable": "ok", "credentials": "ok", "key": "warn", "rights": "ok", "templates": "skip", "mapping": "skip",
+    }  # fmt: skip
+    assert "expires on" in rows["key"]["seen"]
+    rows = doctor(tmp_path, secured, "doctor2", {"api_key": api_key(secured, READS)})
+    assert "`create_doc` and `auto_configure`" in rows["rights"]["seen"]
+    rows = doctor(tmp_path, secured, "doctor2", {"api_key": "wrong:key"})
+    assert verdicts(rows)["credentials"] == "fail"
+
+
+def test_a_template_of_another_owner_and_what_it_made_are_named(
+    tmp_path: Path, secured: Elasticsearch
+) -> None:
+    stream = "logs-okta.system-doctor3"
+    other = {
+        "index_patterns": [stream],
+        "priority": 900,
+        "data_stream": {},
+        "template": {"mappings": {"properties": {"source": {"properties": {"ip": {"type": "keyword"}}}}}},
+    }
+    secured.call("PUT", "/_index_template/other", other)
+    try:
+        document = '{"create":{}}\n{"@timestamp":"2026-01-01T00:00:00Z","source":{"ip":"192.0.2.1"}}\n'
+        secured.call("POST", f"/{stream}/_bulk?refresh=true", document)
+        rows = doctor(tmp_path, secured, "doctor3", BASIC)
+    finally:
+        with suppress(urllib.error.HTTPError):
+            secured.call("DELETE", "/_index_template/other")
+    assert "other (priority 900" in rows["templates"]["seen"]
+    assert "source.ip has the type keyword" in rows["mapping"]["seen"]
+    assert (rows["templates"]["verdict"], rows["mapping"]["verdict"]) == ("fail", "fail")
