@@ -25,18 +25,27 @@ help: ## print the targets
 	@echo '  make unit     run the pure tests, in seconds: the one to run all the time'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / && $$1 != "unit" {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.complete ## make .venv from the locked dependencies
+setup: .venv/.complete ## make .venv from the locked dependencies, with the command .venv/bin/forwarder
 
-# The stamp holds every step: a set-up that was interrupted starts again.
-.venv/.complete: requirements-dev.lock pyproject.toml
+dev: .venv/.complete-dev ## add what the checks and the tests need
+
+# Each stamp holds every step: a set-up that was interrupted starts again. The locks hold every dependency, so pip need not
+# resolve them (--no-deps); of the modules, Python compiles those that are imported, when they are (--no-compile).
+.venv/.complete: requirements.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "okta-forwarder needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv);"; \
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true). Name another one by: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
 	  exit 1; } >&2
 	rm -f $@
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(PIP) --require-hashes -r requirements-dev.lock
-	$(PIP) --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes --no-deps --no-compile -r requirements.lock
+	$(PIP) --require-hashes --no-deps --no-compile --upgrade --target .cache/build -r requirements-build.lock
+	PYTHONPATH=.cache/build $(PIP) --no-deps --no-compile --no-build-isolation --editable .
+	touch $@
+
+.venv/.complete-dev: .venv/.complete requirements-dev.lock
+	rm -f $@
+	$(PIP) --require-hashes --no-deps --no-compile -r requirements-dev.lock
 	touch $@
 
 run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and what happens to its events
@@ -52,26 +61,26 @@ test: ## set up and run all checks and all tests, the real servers included
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clients fuzz chaos
 	@$(MAKE) --no-print-directory slow
 
-unit: setup ## the pure tests
+unit: dev ## the pure tests
 	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
 
-quick: setup ## run every test that needs no real server, in about a minute
+quick: dev ## run every test that needs no real server, in about a minute
 	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)
 
-coverage: setup ## the quick tests, with the coverage of the package held to its floor
+coverage: dev ## the quick tests, with the coverage of the package held to its floor
 	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
 	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
 
-fuzz chaos: setup
+fuzz chaos: dev
 	$(BIN)/pytest -q tests/$@
 
-slow: setup
+slow: dev
 	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 --numprocesses=2 --dist=loadfile
 
-check: setup ## format, lint, types, layers, lock files
+check: dev ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/ruff check --quiet $(CODE)
 	mkdir -p .cache
@@ -84,22 +93,22 @@ servers:
 	@tests/stack/fetch.sh
 
 # A PYTHONPATH of this folder selects the older major; its dependencies are those of the project.
-$(CLIENT8)/.complete: tests/stack/elasticsearch8.lock | setup
+$(CLIENT8)/.complete: tests/stack/elasticsearch8.lock | dev
 	rm -rf $(@D)
 	$(PIP) --require-hashes --no-deps --target $(@D) -r $<
 	touch $@
 
-bench: setup stack ## print the figures of the README: throughput, answers, memory, disk
+bench: dev stack ## print the figures of the README: throughput, answers, memory, disk
 	$(BIN)/python -m tests.bench
 
 image: ## build the container image
 	docker build --tag okta-forwarder .
 
-lock: setup ## resolve the dependencies again and write the lock files
+lock: dev ## resolve the dependencies again and write the lock files
 	tools/lock.sh
 
 clean: ## remove everything that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find forwarder tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup run test unit quick coverage clients fuzz chaos slow check stack servers bench image lock clean
+.PHONY: help setup dev run test unit quick coverage clients fuzz chaos slow check stack servers bench image lock clean

@@ -78,3 +78,11 @@ def test_the_parser_of_kql_has_its_hashes_and_no_address() -> None:
     assert packages
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert not [name for name, package in packages.items() if "resolved" in package]
+
+
+def test_a_user_gets_no_tools_of_developers() -> None:
+    tools = _asked("dev").keys() - _asked().keys()
+    assert {"pytest", "mypy", "ruff", "hypothesis"} <= tools
+    assert not tools & _pins(_PRODUCT).keys()
+    steps = (ROOT / "Makefile").read_text().partition("\n.venv/.complete:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"-r (\S+)", steps)) == {_PRODUCT, _BUILD}
