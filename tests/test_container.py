@@ -1,5 +1,6 @@
 """The container's files fit together. There is no Docker engine where the tests run, so this is what can be known."""
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -80,8 +81,10 @@ def test_what_a_service_mounts_and_waits_for_is_there(compose: Any, service: str
     for mount in parts.get("volumes", []):
         source = mount.partition(":")[0]
         if source.startswith("./"):
-            assert (ROOT / source).is_file(), source
-            assert stat.S_IMODE((ROOT / source).stat().st_mode) & stat.S_IROTH, source
+            place = ROOT / source
+            assert place.exists(), source
+            for path in (place, *(place.iterdir() if place.is_dir() else ())):
+                assert stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH, path
         else:
             assert source in compose["volumes"]
     for other, wish in parts.get("depends_on", {}).items():
@@ -116,6 +119,25 @@ def test_the_addresses_of_compose_meet(compose: Any, monkeypatch: pytest.MonkeyP
     assert protocols["http"]["endpoint"] == "0.0.0.0:4318"
     assert {sink.kind for sink in settings.sinks.values()} == {"elasticsearch", "otlp", "file"}
     assert Path(settings.store.path).parent == Path("/var/lib/forwarder")
+
+
+def test_the_grafana_of_compose_finds_its_dashboards_and_their_data(compose: Any) -> None:
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"]["grafana"]["volumes"])
+    (provider,) = _yaml("config/grafana/dashboards.yaml")["providers"]
+    assert mounts["./dashboards/grafana"] == provider["options"]["path"]
+    assert mounts["./config/grafana/dashboards.yaml"].startswith("/etc/grafana/provisioning/dashboards/")
+    sources = _yaml("config/grafana/datasources.yaml")["datasources"]
+    assert mounts["./config/grafana/datasources.yaml"].startswith("/etc/grafana/provisioning/datasources/")
+    for source in sources:
+        address = urlsplit(source["url"])
+        assert f"127.0.0.1:{address.port}:{address.port}" in compose["services"][address.hostname]["ports"]
+    wanted = {
+        variable["query"]
+        for path in (ROOT / "dashboards" / "grafana").iterdir()
+        for variable in json.loads(path.read_text())["templating"]["list"]
+        if variable["type"] == "datasource"
+    }
+    assert wanted <= {source["type"] for source in sources}
 
 
 def test_the_example_configuration_is_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
