@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forwarder.core.ports import Clock
 from forwarder.okta.hooks.desired import Hook
@@ -13,6 +13,14 @@ from forwarder.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from forwarder.okta.api.client import OktaClient
+
+
+class Sent(NamedTuple):
+    """A marked event: its uuid, and when it was sent, by the monotonic clock."""
+
+    uuid: str
+    at: float
+
 
 _LIBRARIES = {"elasticsearch": "elasticsearch", "otlp": "forwarder.sinks.otlp.exporter"}
 
@@ -29,6 +37,7 @@ class Context:
         runs: whether a forwarder runs on the store.
         ledger: where every event is.
         hooks: the event hooks of each org.
+        sent: the marked event of each org.
         ahead: by how many seconds this machine's clock is ahead of Okta's, by org.
     """
 
@@ -39,6 +48,7 @@ class Context:
     runs: bool = False
     ledger: Ledger | None = None
     hooks: dict[str, list[Hook]] = field(default_factory=dict)
+    sent: dict[str, Sent] = field(default_factory=dict)
     ahead: dict[str, float] = field(default_factory=dict)
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 

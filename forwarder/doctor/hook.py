@@ -137,26 +137,25 @@ async def _challenge(context: Context, name: str) -> Found:
 def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
     seen = f"{desired.uri} answers {status}, and does not return the challenge"
     if status == 401:
-        return fail(
-            f"{desired.uri} answers 401 to the newest of `orgs.{name}.secrets`",
+        seen = f"{desired.uri} answers 401 to the newest of `orgs.{name}.secrets`"
+    return fail(seen, answered(name, desired.header, status))
+
+
+def answered(name: str, header: str, status: int) -> str:
+    """Return what to do about an unexpected `status` of the address of an org's hook."""
+    if status == 401:
+        return (
             "reload the forwarder there (SIGHUP), so that it knows the secret; then run "
             f"`forwarder hooks sync --org {name} --resend-secret`; if a proxy is in front, let it pass the header "
-            f"{desired.header} on",
+            f"{header} on"
         )
     if status == 404:
-        return fail(
-            seen,
-            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the proxy in front",
+        return (
+            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the proxy in front"
         )
     if status in {502, 503, 504}:
-        return fail(
-            seen,
-            "start the forwarder with `forwarder run`, or correct where the proxy in front sends requests",
-        )
-    return fail(
-        seen,
-        f"let `orgs.{name}.hook.uri` lead to the forwarder's receiver, without a login or cache on the way",
-    )
+        return "start the forwarder with `forwarder run`, or correct where the proxy in front sends requests"
+    return f"let `orgs.{name}.hook.uri` lead to the forwarder's receiver, without a login or cache on the way"
 
 
 def _echo(answer: Answer) -> object:

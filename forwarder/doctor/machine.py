@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -143,25 +144,30 @@ def _owner(control_socket: Path) -> str:
         return "unknown"
 
 
-async def _own_word(context: Context, _: str) -> Found:
-    """Ask the running forwarder what is wrong, as its status page shows it."""
+async def _answers(context: Context, _: str) -> Found:
     if not context.runs:
         return skip(_NO_FORWARDER)
-    url = f"http://{reachable(context.settings.ops.listen)}"
+    url = f"http://{reachable(context.settings.ops.listen)}/api/status"
     try:
-        answer = await request("GET", f"{url}/api/status", timeout=context.timeout)
-        context.status = msgspec.json.decode(answer.body)
-        problems = context.status["problems"] if context.status else []
-    except (httpx.HTTPError, OSError, msgspec.MsgspecError, KeyError, TypeError):
-        return fail(
-            f"the forwarder does not answer at {url}/api/status",
-            "if `ops.listen` was changed since its start, restart the forwarder",
-        )
+        answer = await request("GET", url, timeout=context.timeout)
+        status = msgspec.json.decode(answer.body, type=dict[str, Any])
+    except (httpx.HTTPError, OSError, msgspec.MsgspecError):
+        status = {}
+    if "problems" not in status:
+        fix = "if `ops.listen` was changed since its start, restart the forwarder"
+        return fail(f"the forwarder does not answer at {url}", fix)
+    context.status = status
+    return ok(f"version {status['version']}, up for {status['uptime_seconds']:,.0f} s")
+
+
+async def _problems(context: Context, _: str) -> Found:
+    """Say what the running forwarder says is wrong, as its status page shows it."""
+    assert context.status is not None
     return [
         Finding(
             Verdict.FAIL if problem["level"] == "critical" else Verdict.WARN, problem["text"], problem["hint"]
         )
-        for problem in problems
+        for problem in context.status["problems"]
     ] or ok("the forwarder reports no problem")
 
 
@@ -282,11 +288,14 @@ CHECKS = (
     ),
     Check("forwarder.running", "a forwarder runs on the store", "ForwarderDown", _running),
     Check(
+        "forwarder.status", "the running forwarder answers", "Ports", _answers, needs=("forwarder.running",)
+    ),
+    Check(
         "forwarder.problems",
         "what the running forwarder reports",
         "ForwarderNotReady",
-        _own_word,
-        needs=("forwarder.running",),
+        _problems,
+        needs=("forwarder.status",),
     ),
     Check(
         "listener.port",

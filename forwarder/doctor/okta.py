@@ -128,6 +128,6 @@ CHECKS = (
         "ForwarderReconcileBehind",
         _polling,
         with_api,
-        ("forwarder.problems",),
+        ("forwarder.status",),
     ),
 )

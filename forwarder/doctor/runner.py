@@ -1,7 +1,7 @@
 """Runs checks side by side: each bounded in time, each after those that it needs."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
@@ -38,22 +38,31 @@ def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Seque
 async def run(checks: Sequence[Check], context: Context) -> list[Row]:
     """Run the checks and return their rows in the order of the table. A check that a check needs comes before it."""
     tasks: dict[tuple[str, str], _Rows] = {}
+    ran = {check.id for check in checks}
     for check in checks:
-        for subject in check.subjects(context.settings):
-            before = [(need, list(_of(tasks, need, subject))) for need in check.needs]
+        subjects = tuple(check.subjects(context.settings))
+        for subject in subjects:
+            before = [
+                (need, _of(tasks, need, subject, subjects) if need in ran else None) for need in check.needs
+            ]
             tasks[check.id, subject] = asyncio.create_task(_run(check, subject, before, context))
     return [row for task in tasks.values() for row in await task]
 
 
-def _of(tasks: dict[tuple[str, str], _Rows], need: str, subject: str) -> Iterable[_Rows]:
-    """The tasks of a needed check: the one about the same subject, else all of them."""
-    if (need, subject) in tasks:
-        return (tasks[need, subject],)
-    return (task for (check, _), task in tasks.items() if check == need)
+def _of(
+    tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
+) -> Sequence[_Rows]:
+    """Return the tasks of a needed check: the one about the same subject, or about the whole. None if it is about the peers
+    of the subject; all if it is about something else, as an org for a sink."""
+    for key in ((need, subject), (need, "")):
+        if key in tasks:
+            return (tasks[key],)
+    others = {of: task for (check, of), task in tasks.items() if check == need}
+    return () if others.keys() & set(peers) else tuple(others.values())
 
 
 async def _run(
-    check: Check, subject: str, before: Sequence[tuple[str, Sequence[_Rows]]], context: Context
+    check: Check, subject: str, before: Sequence[tuple[str, Sequence[_Rows] | None]], context: Context
 ) -> list[Row]:
     blocked = await _blocked(before)
     began = context.clock.monotonic()
@@ -68,17 +77,23 @@ async def _run(
     ]
 
 
-async def _blocked(before: Sequence[tuple[str, Sequence[_Rows]]]) -> Finding | None:
-    """Wait for the needed checks; return why the check cannot run, if so."""
+async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
+    """Wait for the needed checks; return why the check cannot run, if so. One of several subjects is enough."""
     for need, tasks in before:
-        if not tasks:
+        if tasks is None:
             return skip(f"{_BLOCKED}{need} was not run")
-        for task in tasks:
-            for row in await task:
-                if row.verdict is Verdict.FAIL:
-                    return skip(f"{_BLOCKED}{need} failed")
-                if row.verdict is Verdict.SKIP:
-                    return skip(_BLOCKED + _reason(row.seen))
+        reasons = [_blocking(need, await task) for task in tasks]
+        if reasons and all(reasons):
+            return reasons[0]
+    return None
+
+
+def _blocking(need: str, rows: Sequence[Row]) -> Finding | None:
+    for row in rows:
+        if row.verdict is Verdict.FAIL:
+            return skip(f"{_BLOCKED}{need} failed")
+        if row.verdict is Verdict.SKIP:
+            return skip(_BLOCKED + _reason(row.seen))
     return None
 
 

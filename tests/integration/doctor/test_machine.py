@@ -103,7 +103,7 @@ async def test_a_listener_that_a_reload_did_not_move_is_named(there: Scene) -> N
     async with there.forwarder():
         there.ops_port = Scene(there.folder, "").ops_port
         found = await there.doctor("listener", "forwarder")
-    assert found.bad == {"listener.port": "fail", "forwarder.problems": "fail"}
+    assert found.bad == {"listener.port": "fail", "forwarder.status": "fail"}
     assert "restart" in found.of("listener.port", "ops.listen")["mend"]
 
 

@@ -69,6 +69,23 @@ async def test_only_the_same_org_is_skipped() -> None:
     ]
 
 
+async def test_a_check_without_the_subject_of_its_need_does_not_wait_for_its_peers() -> None:
+    first = check("a.one", fail("no", "x"), subjects=lambda _: ["acme"])
+    found = await rows(first, check("a.two", ok("fine"), "a.one", subjects=orgs))
+    assert [row.verdict for row in found] == ["fail", "skip", "ok"]
+
+
+async def test_of_several_orgs_one_is_enough_for_a_sink() -> None:
+    first = check("a.one", lambda org: fail("no", "x") if org == "acme" else ok("yes"), subjects=orgs)
+    found = await rows(first, check("b.one", ok("fine"), "a.one", subjects=lambda _: ["archive"]))
+    assert found[-1].verdict is Verdict.OK
+    found = await rows(
+        check("a.one", fail("no", "x"), subjects=orgs),
+        check("b.one", ok(""), "a.one", subjects=lambda _: ["archive"]),
+    )
+    assert found[-1].seen == "archive: because a.one failed"
+
+
 async def test_checks_run_side_by_side() -> None:
     both = asyncio.Barrier(2)
 
