@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forwarder.cli.rule_check import check
+from forwarder.cli.rule_test import test
 from forwarder.cli.terminal import console, count, echo
 
 if TYPE_CHECKING:
@@ -36,7 +38,11 @@ _LEFT_OUT = {
 
 @click.group()
 def rules() -> None:
-    """Analyse detection rules."""
+    """Check, test and analyse detection rules."""
+
+
+rules.add_command(check)
+rules.add_command(test)
 
 
 @rules.command()

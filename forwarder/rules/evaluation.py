@@ -143,7 +143,7 @@ def _field(field: str, value: Value) -> Test:
                 return _over(_texts(field, value), text_matcher(value))
             return _in(_texts(field, value), frozenset({_folded(only, value)}))
         case Expression():
-            return _over(event_fields.texts(field), _expression(value))
+            return _over(event_fields.encoded_texts(field), _expression(value))
         case Network(cidr):
             network = ipaddress.ip_network(cidr)
             return _over(event_fields.addresses(field), lambda address: address in network)
@@ -198,14 +198,14 @@ def _keyword(value: Value) -> Test:
             inner = Text((Wild.MANY, *parts, Wild.MANY), cased)
             return _over(_texts(None, value), text_matcher(inner))
         case Expression():
-            return _over(event_fields.ALL_TEXTS, _expression(value))
+            return _over(event_fields.ALL_ENCODED_TEXTS, _expression(value))
         case Number() | Truth():
             written = value.number if isinstance(value, Number) else value.value
             return _over(event_fields.ALL_LOWER_TEXTS, lambda text: event_fields.text_of(written) in text)
     raise RuleFileError("a keyword must be a text, a number or a regular expression")
 
 
-def _expression(value: Expression) -> Callable[[str], bool]:
+def _expression(value: Expression) -> Callable[[bytes], bool]:
     source = f"(?:{value.source})"
     source = (r"\A" if value.at_start else "") + source + (r"\z" if value.at_end else "")
     return search(source if value.at_start or value.at_end else value.source, flags=value.flags)

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from forwarder.rules.regex import encoded
+
 Event = Mapping[str, object]
 """A decoded LogEvent of Okta, and what was derived from it below `forwarder`."""
 
@@ -119,6 +121,13 @@ def lower_texts(field: str) -> Reader:
 
 
 @lru_cache(maxsize=10_000)
+def encoded_texts(field: str) -> Reader:
+    """Read the values of a field as texts in UTF-8, for regular expressions."""
+    found = texts(field)
+    return Reader(lambda reading: tuple([encoded(text) for text in reading[found]]))
+
+
+@lru_cache(maxsize=10_000)
 def numbers(field: str) -> Reader:
     """Read the values of a field that are numbers, or texts of a number."""
     found = values(field)
@@ -166,6 +175,7 @@ def _words(value: Any) -> Iterator[str]:
 ALL_TEXTS = Reader(lambda reading: tuple(_words(reading.root)))
 """Every value of the event as text, for keywords."""
 
+ALL_ENCODED_TEXTS = Reader(lambda reading: tuple([encoded(text) for text in reading[ALL_TEXTS]]))
 ALL_LOWER_TEXTS = Reader(lambda reading: tuple([text.lower() for text in reading[ALL_TEXTS]]))
 
 

@@ -81,6 +81,7 @@ class _Loading:
         self.rules: list[DetectionRule] = []
         self.correlations: list[Correlation] = []
         self.exceptions: list[RuleException] = []
+        self._files: set[Path] = set()
         self._other_products: set[str] = set()
         self._left_out = 0
 
@@ -98,6 +99,9 @@ class _Loading:
             self._read_file(file)
 
     def _read_file(self, file: Path) -> None:
+        if file.resolve() in self._files:
+            return
+        self._files.add(file.resolve())
         if not file.name.endswith(_SUFFIXES):
             text = (
                 "is not a file of rules that can be run; write Sigma in .yml, or System Log filters in .txt"

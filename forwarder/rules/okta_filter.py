@@ -66,7 +66,7 @@ def read_okta_filter(query: str) -> Condition:
     Raises:
         RuleFileError: the query is not a filter.
     """
-    return _about_types(parse_filter(query))
+    return filter_types(parse_filter(query))
 
 
 def filter_rule(query: str) -> Rule:
@@ -118,16 +118,17 @@ def _compared(attribute: str, operator: str, value: Token) -> Comparison:
     return Comparison(attribute=attribute, operator=operator, value=value.text, quoted=value.kind == "text")
 
 
-def _about_types(condition: Condition) -> Condition:
+def filter_types(condition: Condition) -> Condition:
+    """Return what the tree of a filter says about event types."""
     match condition:
         case And(parts):
-            return And(tuple(_about_types(part) for part in parts))
+            return And(tuple(filter_types(part) for part in parts))
         case Or(parts):
-            return Or(tuple(_about_types(part) for part in parts))
+            return Or(tuple(filter_types(part) for part in parts))
         case Not(part):
-            return Not(_about_types(part))
+            return Not(filter_types(part))
         case ValueSet(any_of=parts):
-            alike = tuple(_about_types(part) for part in parts)
+            alike = tuple(filter_types(part) for part in parts)
             return And(alike) if all(part.operator == "ne" for part in parts) else Or(alike)
         case Comparison(operator="ne"):
             return Not(compared(condition.attribute, same(condition.value)))

@@ -14,13 +14,15 @@ _MAX_EXPRESSION = 10_000
 """Characters; RE2 also refuses what would need more than 8 MiB."""
 
 
-def search(source: str, *, flags: str = "") -> Callable[[str], bool]:
-    """Return a function that tells whether an expression matches any part of a text. `flags` are those of RE2: i, m, s.
+def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
+    """Return a function that tells whether an expression matches any part of a text in UTF-8: see `encoded`. `flags` are
+    those of RE2: i, m, s.
 
     Raises:
         RuleFileError: it cannot be read, or is too long.
     """
-    return _compiled(f"(?{flags}){source}" if flags else source, source).search
+    found = _compiled(f"(?{flags}){source}" if flags else source, source)
+    return lambda text: found.search(text) is not None
 
 
 def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
@@ -29,7 +31,13 @@ def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
     Raises:
         RuleFileError: it cannot be read, or is too long.
     """
-    return _compiled(f"(?{'is' if any_case else 's'}){source}", source).fullmatch
+    found = _compiled(f"(?{'is' if any_case else 's'}){source}", source)
+    return lambda text: found.fullmatch(encoded(text)) is not None
+
+
+def encoded(text: str) -> bytes:
+    """Return a text in UTF-8. JSON can hold lone surrogates, which UTF-8 cannot; they become question marks."""
+    return text.encode("utf-8", "replace")
 
 
 def escape(text: str) -> str:
@@ -38,37 +46,15 @@ def escape(text: str) -> str:
     return found
 
 
-def _compiled(expression: str, source: str) -> "_Expression":
+def _compiled(expression: str, source: str) -> "re2._Regexp":
     if len(source) > _MAX_EXPRESSION:
         raise RuleFileError(f"a regular expression has more than {_MAX_EXPRESSION:,} characters")
     options = re2.Options()
     options.log_errors = False  # they would go to stderr, past the log
     options.never_capture = True  # finding the groups in 1 MB takes 140 ms, without them it takes 2 ms
     try:
-        return _Expression(re2.compile(expression, options))
+        # As bytes in UTF-8, because RE2's binding counts the characters of a text before each match.
+        return re2.compile(expression.encode(), options)
     except (re2.error, UnicodeEncodeError) as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason = error.args[0].decode() if isinstance(error, re2.error) else "it holds a lone surrogate"
         raise RuleFileError(f"cannot read the regular expression {source[:50]!r}: {reason}") from None
-
-
-class _Expression:
-    """An expression that matches texts with lone surrogates too, which JSON can hold and UTF-8 cannot."""
-
-    def __init__(self, compiled: "re2._Regexp") -> None:
-        self._compiled = compiled
-
-    def search(self, text: str) -> bool:
-        try:
-            return self._compiled.search(text) is not None
-        except UnicodeEncodeError:
-            return self._compiled.search(_encodable(text)) is not None
-
-    def fullmatch(self, text: str) -> bool:
-        try:
-            return self._compiled.fullmatch(text) is not None
-        except UnicodeEncodeError:
-            return self._compiled.fullmatch(_encodable(text)) is not None
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

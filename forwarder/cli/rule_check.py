@@ -1,0 +1,162 @@
+"""`forwarder rules check`: what is wrong with the rules that the forwarder runs, and what feeds them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forwarder.cli.common import DEFAULT_CONFIG, config_option, load_settings
+from forwarder.cli.terminal import console, count, echo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from forwarder.rules.review import Reviewed
+    from forwarder.rules.ruleset import RuleProblem, Ruleset
+    from forwarder.rules.settings import RulesSettings
+
+FED_BY = {
+    "hooks": "hook",
+    "partly": "hook, and in part only the System Log",
+    "system_log": "System Log",
+    "unknown": "any type",
+    "no_such_type": "neither",
+}
+"""What carries the events of a rule; "any type" for one that names none, "neither" for one whose types do not exist."""
+
+
+def rules_section(config: Path, files: "Sequence[Path]") -> "RulesSettings":
+    """Return the section `rules`; with `files` in place of those of the configuration, which then need not exist.
+
+    Raises:
+        click.UsageError: there are neither.
+    """
+    from forwarder.rules.settings import RulesSettings
+
+    if files and config == DEFAULT_CONFIG and not config.exists():
+        return RulesSettings(files=tuple(files))
+    section = load_settings(config, secrets=False).rules
+    if not files and not section.files:
+        raise click.UsageError("name files or folders of rules, or set `rules.files` in the configuration")
+    return section.model_copy(update={"files": tuple(files)}) if files else section
+
+
+@click.command()
+@click.argument("files", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
+    """Check the rules that the forwarder runs: all problems at once, each with its file and line.
+
+    FILE is a file (.yml: Sigma rules, correlations and filters; .txt: a System Log filter on each line) or a folder of
+    them; without FILE, those of `rules.files`. The lists of `rules.lists` come from the configuration.
+
+    Shows for each rule whether event hooks carry its events, only the System Log has them, or neither; and warns of event
+    types and fields that do not exist, and of exceptions that have ended.
+
+    Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used; the forwarder would
+    refuse all of them.
+    """
+    from forwarder.rules.load import read_rules
+    from forwarder.rules.review import reviewed, warnings
+
+    section = rules_section(config, files)
+    ruleset, problems = read_rules(section.files, section.lists)
+    found = reviewed(ruleset)
+    doubts = warnings(ruleset, found)
+    if as_json:
+        _print_json(ruleset, found, doubts, problems)
+    else:
+        _print_table(ruleset, found)
+    for doubt in doubts:
+        echo(f"warning: {doubt}", fg="yellow", err=True)
+    for problem in problems:
+        echo(str(problem), fg="red", err=True)
+    raise SystemExit(2 if problems else 1 if doubts else 0)
+
+
+def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in ("rule", "level", "fed by", "alerts"):
+        table.add_column(column, overflow="fold", no_wrap=column == "level")
+    titles = {each.id: each.title for each in (*ruleset.rules, *ruleset.correlations)}
+    for each in found:
+        table.add_row(
+            each.rule.title, each.rule.level, FED_BY[each.needs.fed_by], _alerts(alerts=each.rule.alerts)
+        )
+    for rule in ruleset.correlations:
+        fed_by = ", ".join(titles[name] for name in rule.rules)
+        table.add_row(rule.title, rule.level, fed_by, _alerts(alerts=rule.alerts))
+    if found:
+        terminal = console()
+        terminal.print(table)
+        terminal.print()
+    kinds = (
+        ("rule", ruleset.rules),
+        ("correlation", ruleset.correlations),
+        ("exception", ruleset.exceptions),
+    )
+    echo(", ".join(count(len(each), noun) for noun, each in kinds))
+    if ruleset.left_out:
+        echo(f"{ruleset.left_out} left out: about another product than Okta, or without a System Log filter")
+
+
+def _alerts(*, alerts: bool) -> str:
+    return "yes" if alerts else "by correlations"
+
+
+def _print_json(
+    ruleset: "Ruleset",
+    found: "Sequence[Reviewed]",
+    doubts: "Sequence[RuleProblem]",
+    problems: "Sequence[RuleProblem]",
+) -> None:
+    result = {
+        "rules": [
+            {
+                "id": each.rule.id,
+                "title": each.rule.title,
+                "level": each.rule.level,
+                "file": str(each.rule.file),
+                "line": each.rule.line,
+                "alerts": each.rule.alerts,
+                "fed_by": str(each.needs.fed_by),
+                "by_hooks": list(each.needs.by_hooks),
+                "only_system_log": list(each.needs.only_system_log),
+                "unknown_event_types": dict(each.needs.unknown),
+            }
+            for each in found
+        ],
+        "correlations": [
+            {
+                "id": each.id,
+                "title": each.title,
+                "level": each.level,
+                "file": str(each.file),
+                "line": each.line,
+                "alerts": each.alerts,
+                "rules": list(each.rules),
+            }
+            for each in ruleset.correlations
+        ],
+        "exceptions": [
+            {
+                "id": each.id,
+                "title": each.title,
+                "file": str(each.file),
+                "until": each.until and str(each.until),
+            }
+            for each in (*ruleset.exceptions, *ruleset.expired)
+        ],
+        "left_out": ruleset.left_out,
+        "warnings": [_as_json(each) for each in doubts],
+        "problems": [_as_json(each) for each in problems],
+    }
+    echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
+
+
+def _as_json(problem: "RuleProblem") -> dict[str, object]:
+    return {"file": str(problem.file), "line": problem.line, "text": problem.text}

@@ -1,0 +1,64 @@
+"""`forwarder rules test`: runs the tests that stand beside rules."""
+
+import json
+from pathlib import Path
+
+import click
+
+from forwarder.cli.common import config_option
+from forwarder.cli.rule_check import rules_section
+from forwarder.cli.terminal import count, echo
+
+
+@click.command()
+@click.argument("files", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
+    """Run the tests beside rules: those of name.yml are in name.tests.yml.
+
+    A test has Name, ExpectedResult (true: the rule matches) and Log (an event), as Panther's tests have, or Logs (several
+    events, one of which must match). Rule chooses one of several rules in the file. FILE is a file of rules or of tests, or a folder;
+    without FILE, those of `rules.files`. A test that fails shows the first field that differs.
+
+    Exit codes: 0 all pass, 1 some fail, 2 a file cannot be read, or there is no test.
+    """
+    from forwarder.rules.rule_tests import run_tests
+
+    section = rules_section(config, files)
+    results, problems, untested = run_tests(section.files, section.lists)
+    failed = [result for result in results if result.failure]
+    if as_json:
+        echo(
+            json.dumps(
+                {
+                    "tests": [
+                        {
+                            "file": str(result.test.file),
+                            "line": result.test.line,
+                            "name": result.test.name,
+                            "passed": not result.failure,
+                            "failure": result.failure,
+                        }
+                        for result in results
+                    ],
+                    "rules_without_tests": [rule.title for rule in untested],
+                    "problems": [str(problem) for problem in problems],
+                },
+                indent=2,
+            ).replace("\x7f", "\\u007f")
+        )
+    for result in failed:
+        text = f"{result.test.file}:{result.test.line}: {result.test.name}: {result.failure}"
+        echo(text, fg="red", err=True)
+    for problem in problems:
+        echo(str(problem), fg="red", err=True)
+    if not as_json:
+        echo(f"{count(len(results) - len(failed), 'test')} passed, {len(failed)} failed")
+        if untested:
+            echo(
+                f"{count(len(untested), 'rule')} without tests: {', '.join(rule.title for rule in untested)}"
+            )
+    if not results and not problems:
+        echo("there is no test; tests of name.yml are in name.tests.yml beside it", fg="red", err=True)
+    raise SystemExit(2 if problems or not results else 1 if failed else 0)

@@ -1,0 +1,94 @@
+"""What is doubtful about rules that can be loaded: event types and fields that do not exist, exceptions that have ended."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from forwarder.rules.condition import And, Condition, Not, Or
+from forwarder.rules.coverage import Coverage, coverage
+from forwarder.rules.okta_filter import Comparison, ValueSet, filter_types
+from forwarder.rules.rule import Rule
+from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
+from forwarder.rules.sigma import about_types
+from forwarder.rules.sigma_values import FieldReference, FieldTest
+
+EVENT_FIELDS = (
+    "actor", "authenticationContext", "client", "debugContext", "device", "displayMessage", "eventType", "forwarder",
+    "legacyEventType", "outcome", "published", "request", "result", "securityContext", "severity", "target", "transaction",
+    "uuid", "version",
+)  # fmt: skip
+"""The fields of Okta's LogEvent, `result` (how filters may write `outcome.result`), and `forwarder` (what is derived)."""
+
+_LOWER = {name.lower(): name for name in EVENT_FIELDS}
+
+
+class Reviewed(msgspec.Struct, frozen=True):
+    """A rule with the event types that it needs."""
+
+    rule: DetectionRule
+    needs: Coverage
+
+
+def reviewed(ruleset: Ruleset) -> list[Reviewed]:
+    """Return what each rule needs."""
+    found = []
+    for rule in ruleset.rules:
+        types = (filter_types if rule.language == "filter" else about_types)(rule.condition)
+        needs = coverage(Rule(name=rule.title, language=rule.language, conditions=(types,), id=rule.id))
+        if needs:
+            found.append(Reviewed(rule, needs))
+    return found
+
+
+def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
+    """Return what can be loaded and is probably a mistake."""
+    fields = chain.from_iterable(_field_warnings(each.rule) for each in rules)
+    ended = (
+        RuleProblem(
+            each.file,
+            each.line,
+            f"the exception {each.title!r} has ended on {each.until}; remove it, or give it a later day",
+        )
+        for each in ruleset.expired
+    )
+    return sorted({*chain.from_iterable(_type_warnings(each) for each in rules), *fields, *ended})
+
+
+def _type_warnings(found: Reviewed) -> Iterator[RuleProblem]:
+    for name, near in found.needs.unknown.items():
+        hint = f"; did you mean {near}?" if near else ""
+        yield _about(found.rule, f"there is no event type {name}{hint}")
+
+
+def _field_warnings(rule: DetectionRule) -> Iterator[RuleProblem]:
+    for field in dict.fromkeys(fields_of(rule.condition)):
+        first = field.partition(".")[0]
+        if first.lower() not in _LOWER:
+            near = difflib.get_close_matches(first.lower(), _LOWER, n=1)
+            hint = f"; did you mean {_LOWER[near[0]]}?" if near else ""
+            yield _about(rule, f"Okta's events have no field {first!r}, so {field} is never there{hint}")
+
+
+def _about(rule: DetectionRule, text: str) -> RuleProblem:
+    return RuleProblem(Path(rule.file), rule.line, f"{rule.title}: {text}")
+
+
+def fields_of(condition: Condition) -> Iterator[str]:
+    """Yield the fields that a condition reads."""
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from fields_of(part)
+        case Not(part):
+            yield from fields_of(part)
+        case FieldTest(field=str(field), value=value):
+            yield field
+            if isinstance(value, FieldReference):
+                yield value.field
+        case ValueSet(any_of=[first, *_]):
+            yield first.attribute
+        case Comparison():
+            yield condition.attribute

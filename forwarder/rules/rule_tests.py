@@ -1,0 +1,214 @@
+"""Tests beside rules: events, and whether a rule matches them, in the format of Panther's tests.
+
+`name.tests.yml` tests the rules of `name.yml` or `name.txt`. It holds a list of tests, or a mapping with `Tests` and `Lists`;
+the lists stand for those of the configuration while these tests run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.documents import Mapping as YamlMapping
+from forwarder.rules.documents import yaml_documents
+from forwarder.rules.event_fields import Reading
+from forwarder.rules.explanation import explanation
+from forwarder.rules.files import read_text, walk
+from forwarder.rules.load import TESTS, read_rules
+from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
+from forwarder.rules.sigma_modifiers import Lists
+
+_RULE_SUFFIXES = (".yml", ".yaml", ".txt")
+_KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule")
+
+
+class RuleTest(msgspec.Struct, frozen=True):
+    """One test.
+
+    Attributes:
+        file: that holds it.
+        line: where it begins.
+        expected: whether the rule, or the correlation, says something.
+        logs: decoded events; one for a rule.
+        several: it was written with `Logs`, so it is for correlations.
+        rule: id, name or title of the rule; empty for all of the file.
+    """
+
+    file: Path
+    line: int
+    name: str
+    expected: bool
+    logs: tuple[Mapping[str, Any], ...]
+    several: bool
+    rule: str = ""
+
+
+class TestFile(msgspec.Struct, frozen=True):
+    """A file of tests with what it tests."""
+
+    __test__ = False  # pytest would collect it
+
+    file: Path
+    rules: Path
+    tests: tuple[RuleTest, ...]
+    lists: Lists
+
+
+class TestResult(msgspec.Struct, frozen=True):
+    """What a test showed: nothing for one that passed, else the first field that differs."""
+
+    __test__ = False
+
+    test: RuleTest
+    failure: str = ""
+
+
+def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of tests beside rules: of a folder all of them, for a file of rules its own."""
+    for path in dict.fromkeys(paths):
+        if path.is_dir():
+            yield from (file for file in walk(path)[0] if file.name.endswith(TESTS))
+        elif path.name.endswith(TESTS):
+            yield path
+        else:
+            yield from (
+                path.with_name(path.stem + suffix)
+                for suffix in TESTS
+                if path.with_name(path.stem + suffix).exists()
+            )
+
+
+def rules_of(file: Path) -> Path:
+    """Return the file of rules that a file of tests is about.
+
+    Raises:
+        RuleFileError: there is none beside it.
+    """
+    stem = file.name.removesuffix(file.suffix).removesuffix(".tests")
+    for suffix in _RULE_SUFFIXES:
+        if (rules := file.with_name(stem + suffix)).exists():
+            return rules
+    raise RuleFileError(f"there is no {stem}.yml or {stem}.txt beside it to test")
+
+
+def read_tests(file: Path) -> TestFile:
+    """Read a file of tests.
+
+    Raises:
+        RuleFileError: it cannot be read, or a test in it is not one.
+    """
+    text, problem = read_text(file)
+    documents = list(yaml_documents(text))
+    if problem or not documents:
+        raise RuleFileError(problem or "holds no test")
+    tests: list[RuleTest] = []
+    lists: dict[str, Sequence[str]] = {}
+    for document in documents:
+        if document.problem:
+            raise RuleFileError(f"line {document.line}: {document.problem}")
+        value = document.value
+        if isinstance(value, dict) and "Tests" in value:
+            lists |= _lists(value.get("Lists"))
+            value = value["Tests"]
+        items = value if isinstance(value, list) else [value]
+        tests += [_test(file, document.line, item) for item in items]
+    return TestFile(file, rules_of(file), tuple(tests), lists)
+
+
+def _lists(written: Any) -> dict[str, Sequence[str]]:
+    if not isinstance(written, dict | None) or not all(
+        isinstance(each, list) for each in (written or {}).values()
+    ):
+        raise RuleFileError("`Lists` must name lists, as in {embargo: [IR, KP]}")
+    return {str(name): [str(value) for value in values] for name, values in (written or {}).items()}
+
+
+def _test(file: Path, line: int, item: Any) -> RuleTest:
+    line += item.line if isinstance(item, YamlMapping) else 0
+    if (
+        not isinstance(item, dict)
+        or not {"Name", "ExpectedResult"} <= set(item)
+        or ("Log" in item) == ("Logs" in item)
+    ):
+        raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and Log or Logs")
+    if unknown := sorted(set(item) - set(_KEYS)):
+        raise RuleFileError(
+            f"line {line}: there is no key {unknown[0]!r} in a test; known: {', '.join(_KEYS)}"
+        )
+    expected = str(item["ExpectedResult"]).lower()
+    logs = item["Logs"] if "Logs" in item else [item["Log"]]
+    if (
+        expected not in ("true", "false")
+        or not isinstance(logs, list)
+        or not logs
+        or not all(isinstance(log, dict) for log in logs)
+    ):
+        raise RuleFileError(
+            f"line {line}: ExpectedResult must be true or false, Log an event, Logs a list of events"
+        )
+    return RuleTest(
+        file,
+        line,
+        str(item["Name"]),
+        expected == "true",
+        tuple(logs),
+        "Logs" in item,
+        str(item.get("Rule") or ""),
+    )
+
+
+def run_tests(
+    paths: Sequence[Path], lists: Lists
+) -> tuple[list[TestResult], list[RuleProblem], list[DetectionRule]]:
+    """Run the tests of rules; return the results, what cannot be read, and the rules that no test is about.
+
+    The tests of one file see the exceptions of that file only: those of the operator are about other events.
+    """
+    problems: list[RuleProblem] = []
+    found: list[TestFile] = []
+    for file in files_of_tests(paths):
+        try:
+            found.append(read_tests(file))
+        except RuleFileError as error:
+            problems.append(RuleProblem(file, 0, str(error)))
+    all_paths = [*(path for path in paths if not path.name.endswith(TESTS)), *(each.rules for each in found)]
+    defaults = {name: values for each in found for name, values in each.lists.items()} | dict(lists)
+    shared, faults = read_rules(all_paths, defaults)
+    results: list[TestResult] = []
+    for each in found:
+        ruleset = read_rules(all_paths, defaults | dict(each.lists))[0] if each.lists else shared
+        results += _results(each, ruleset)
+    tested = {each.rules.resolve() for each in found}
+    untested = [rule for rule in shared.rules if rule.file.resolve() not in tested]
+    return results, sorted({*problems, *faults}), untested
+
+
+def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
+    own = found.rules.resolve()
+    rules = [rule for rule in ruleset.rules if rule.file.resolve() == own]
+    exceptions = [each for each in (*ruleset.exceptions, *ruleset.expired) if each.file.resolve() == own]
+    for test in found.tests:
+        chosen = [rule for rule in rules if test.rule in ("", rule.id, rule.name, rule.title)]
+        if not chosen:
+            yield TestResult(test, f"there is no rule {test.rule!r} in {found.rules}")
+        else:
+            yield TestResult(test, _failure(test, Ruleset(chosen, exceptions=exceptions)))
+
+
+def _failure(test: RuleTest, ruleset: Ruleset) -> str:
+    """Return why a test fails, or nothing."""
+    found = [(log, match) for log in test.logs for match in ruleset.matches(log)]
+    said = [(match.rule, log) for log, match in found if not match.exception]
+    if bool(said) is test.expected:
+        return ""
+    for rule, log in said:
+        return f"{rule.title!r} matches: " + explanation(rule.condition, Reading(log), wanted=False)
+    for _, match in found:
+        if match.exception:
+            return f"the exception {match.exception.title!r} holds it back"
+    rule = ruleset.rules[0]
+    return f"{rule.title!r} does not match: " + explanation(
+        rule.condition, Reading(test.logs[0]), wanted=True
+    )
