@@ -18,6 +18,7 @@ forwarder doctor hook sink.waiting        # a group, and one check
 forwarder doctor --skip hook.reachable    # without one
 forwarder doctor --offline                # what `forwarder check` looks at
 forwarder doctor --json --strict          # for a script: a warning is a failure
+forwarder doctor --bundle bundle.tar.gz   # for a bug report
 ```
 
 | exit code | meaning |
@@ -30,6 +31,10 @@ Each check has `--timeout` (5s). A check that needs another one is skipped if th
 failed`. `--json` prints `{"ok", "checks": [{"id", "group", "verdict", "seen", "mend", "url", "seconds"}]}`; `ok` is false
 if a check fails. Ids are stable; a check of several orgs or sinks has a row for each, and `seen` begins with its name.
 A verdict is `ok`, `warn`, `fail` or `skip` (not checked; `seen` says why).
+
+The bundle has the table, the configuration in force with `***` for each secret, the ledger's counts, the status and
+metrics of the running forwarder, and versions. It has no event and no secret; read it before you send it, because it has
+host names and error texts of servers.
 
 """
 _SECTIONS = {

@@ -17,6 +17,7 @@ from forwarder.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from forwarder.doctor.check import Check, Row
+    from forwarder.settings import Settings
 
 _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
@@ -49,12 +50,19 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
 @click.option(
     "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
 )
+@click.option(
+    "--bundle",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a bundle for a bug report, as a .tar.gz, without events and secrets.",
+)
 @click.option("--quiet", is_flag=True, help="Print only what needs attention.")
 def doctor(  # noqa: PLR0913  # as many as it has options
     config: Path,
     checks: tuple[str, ...],
     skipped: tuple[str, ...],
     timeout: float,
+    bundle: Path | None,
     *,
     listed: bool,
     as_json: bool,
@@ -75,6 +83,8 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     from forwarder.doctor.table import CHECKS
 
     _refuse_unknown((*checks, *skipped), CHECKS)
+    if bundle is not None and bundle.exists():
+        raise click.UsageError(f"--bundle: {bundle} exists already; choose another name")
     kinds = {Kind.OFFLINE} | ({Kind.ONLINE} if not offline else set())
     selected = select(CHECKS, checks, skipped, kinds)
     if listed:
@@ -86,7 +96,7 @@ def doctor(  # noqa: PLR0913  # as many as it has options
         _print(offline_part.refused(error.problems), as_json=as_json, quiet=quiet)
         raise SystemExit(2) from None
     chosen = with_needs(CHECKS, selected, select(CHECKS, (), skipped, kinds))
-    rows = asyncio.run(_run(chosen, settings, timeout))
+    rows = asyncio.run(_run(chosen, settings, timeout, bundle))
     shown = {check.id for check in selected}
     rows = [row for row in rows if row.id in shown]
     _print(rows, as_json=as_json, quiet=quiet)
@@ -95,18 +105,23 @@ def doctor(  # noqa: PLR0913  # as many as it has options
         raise SystemExit(1)
 
 
-async def _run(checks: "Sequence[Check]", settings: object, timeout: float) -> "list[Row]":
+async def _run(
+    checks: "Sequence[Check]", settings: "Settings", timeout: float, bundle: Path | None
+) -> "list[Row]":
     from forwarder.clock import SystemClock
+    from forwarder.doctor import bundle as bundles
     from forwarder.doctor.context import Context
     from forwarder.doctor.runner import run
-    from forwarder.settings import Settings
 
-    assert isinstance(settings, Settings)
     context = Context(settings, SystemClock(), timeout)
     if any(check.kind != "offline" for check in checks):
         await context.prepare()
     try:
-        return await run(checks, context)
+        rows = await run(checks, context)
+        if bundle is not None:
+            bundles.write(bundle, await bundles.collect(context, rows))
+            echo(f"wrote {bundle}", err=True)
+        return rows
     finally:
         await context.close()
 

@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True):
     certificate_end: datetime | None
 
 
-async def request(  # as in HTTP
+async def request(  # noqa: PLR0913  # as in HTTP
     method: str,
     url: str,
     *,
@@ -38,8 +38,9 @@ async def request(  # as in HTTP
     body: bytes | None = None,
     timeout: float,
     verify: bool = True,
+    limit: int = _LIMIT,
 ) -> Answer:
-    """Send one request, past a proxy of the environment if there is one; follow no redirect.
+    """Send one request, past a proxy of the environment if there is one; follow no redirect, read up to `limit` bytes.
 
     Raises:
         httpx.HTTPError, OSError: no response; `explain` says why.
@@ -56,7 +57,7 @@ async def request(  # as in HTTP
         content = b""
         async for piece in response.aiter_bytes():
             content += piece
-            if len(content) > _LIMIT:
+            if len(content) > limit:
                 break
     end = _end(tls.getpeercert().get("notAfter")) if tls is not None else None
     return Answer(response.status_code, response.headers, content, end)
