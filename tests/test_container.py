@@ -50,8 +50,16 @@ def test_the_image_does_not_run_as_root() -> None:
     assert int(user.partition(":")[0]) > 0
 
 
+def test_the_base_of_the_image_is_pinned_by_its_digest() -> None:
+    bases = [rest.split()[0] for word, rest in _instructions() if word == "FROM"]
+    assert set(bases) == {"${PYTHON}"}
+    (base,) = [rest for word, rest in _instructions() if word == "ARG" and rest.startswith("PYTHON=")]
+    assert re.fullmatch(r"PYTHON=[a-z0-9.:-]+@sha256:[0-9a-f]{64}", base)
+
+
 def test_the_image_installs_nothing_that_no_hash_holds() -> None:
     (step,) = [rest for word, rest in _instructions() if word == "RUN" and ".lock" in rest]
+    assert step.count("--only-binary :all:") == 2
     assert step.count("--require-hashes") == step.count("pip install") == 2
     others = [
         rest for word, rest in _instructions() if word == "RUN" and "pip install" in rest and rest != step

@@ -3,9 +3,12 @@
 import ast
 import graphlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import grimp
+import pytest
 
 from tests.stack.process import ROOT
 
@@ -40,9 +43,23 @@ def _functions(path: Path) -> list[tuple[str, int]]:
     ]
 
 
-def test_actions_are_pinned_by_commit_and_one_job_is_required() -> None:
-    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-    used = re.findall(r"uses: (\S+)@(\S+)", workflow)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.name
+)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    used = re.findall(r"uses: (\S+)@(\S+)", path.read_text())
     assert used
     assert [name for name, ref in used if not re.fullmatch(r"[0-9a-f]{40}", ref)] == []
+
+
+def test_one_job_of_the_checks_is_required() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert re.search(r"^  required:$", workflow, re.MULTILINE)
+
+
+def test_the_workflows_are_safe() -> None:
+    tool = Path(sys.executable).parent / "zizmor"
+    done = subprocess.run(
+        [tool, "--offline", "--quiet", ROOT / ".github"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

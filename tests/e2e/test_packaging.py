@@ -1,6 +1,7 @@
 """What is shipped works as installed, not only in the source tree."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sysconfig
 import venv
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pytest
@@ -68,12 +69,68 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.rmtree(place)
 
 
+@pytest.fixture(scope="module")
+def slim(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the same with the dependencies that are in the image: without those that its Dockerfile takes out."""
+    (unused,) = re.findall(r'^ARG UNUSED="(.*)"$', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    left_out = {
+        Path(file).parts[0]
+        for name in unused.split()
+        for file in distribution(name).files or ()
+        if ".." not in str(file)
+    }
+    assert {"faker", "polyfactory", "pygments"} <= left_out
+    place = tmp_path_factory.mktemp("slim")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if entry.name not in left_out and entry.suffix != ".pth":
+            (place / entry.name).symlink_to(entry)
+    (packages,) = (installed.parent / "lib").glob("python*/site-packages")
+    dependencies = packages / "dependencies.pth"
+    before = dependencies.read_text()
+    dependencies.write_text(f"{place}\n")
+    yield installed
+    dependencies.write_text(before)
+
+
+_IMPORT_ALL = """
+import importlib, importlib.util, pkgutil, forwarder
+for name in ("faker", "polyfactory", "pygments", "tzdata"):
+    assert importlib.util.find_spec(name) is None, name
+for module in pkgutil.walk_packages(forwarder.__path__, "forwarder."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+import okta.client
+"""
+
+
+def test_the_product_runs_with_what_the_image_holds(slim: Path, tmp_path: Path) -> None:
+    _run(slim / "python", "-c", _IMPORT_ALL, cwd=tmp_path)
+    _run(slim / "forwarder", "demo", "--events", "50", "--exit", cwd=tmp_path)
+    assert "acme" in _run(slim / "forwarder", "check", "-c", _config(tmp_path), cwd=tmp_path)
+
+
+def _config(folder: Path) -> Path:
+    """Write a configuration with a sink of each kind."""
+    config = folder / "forwarder.yaml"
+    config.write_text(
+        f"""
+orgs: {{acme: {{secrets: [a-secret-for-this-test-0123456789]}}}}
+store: {{path: {folder}/store.db}}
+sinks:
+  siem: {{kind: elasticsearch, hosts: [http://127.0.0.1:9200]}}
+  traces: {{kind: otlp, endpoint: http://127.0.0.1:4318}}
+  grpc: {{kind: otlp, endpoint: http://127.0.0.1:4317, protocol: grpc}}
+  archive: {{kind: file, path: {folder}/okta.ndjson}}
+"""
+    )
+    return config
+
+
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("forwarder/")}
     source = (path for path in (ROOT / "forwarder").rglob("*") if path.is_file() and path.suffix != ".pyc")
-    shipped = {
-        f"forwarder/dashboards/kibana/{path.name}" for path in (ROOT / "dashboards" / "kibana").iterdir()
-    }
+    dashboards = (path for path in (ROOT / "dashboards").glob("*/*") if path.is_file())
+    shipped = {f"forwarder/dashboards/{path.parent.name}/{path.name}" for path in dashboards}
     assert in_wheel == {str(path.relative_to(ROOT)) for path in source} | shipped
     assert {"forwarder/py.typed", "forwarder/store/sqlite/schema.sql"} <= in_wheel
 
