@@ -1,10 +1,9 @@
 """Reads what the operator wrote: a YAML file, and the environment over it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -80,19 +79,15 @@ def _one_line(error: Exception) -> str:
     return "is not YAML text in UTF-8"
 
 
-def without_secrets(tree: Any) -> Any:
-    """Return `tree` with the name of each secret's source in place of the secret."""
+def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
+    """Return `tree` with what `unread` makes of each source of a secret, as in `{env: NAME}`, in its place."""
     if isinstance(tree, list):
-        return [without_secrets(item) for item in tree]
+        return [without_secrets(item, unread) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    if (
-        len(tree) == 1
-        and tree.keys() <= {"env", "file"}
-        and isinstance(name := next(iter(tree.values())), str)
-    ):
-        return quote(name)
-    return {key: without_secrets(value) for key, value in tree.items()}
+    if len(tree) == 1 and tree.keys() <= {"env", "file"} and isinstance(next(iter(tree.values())), str):
+        return unread(tree)
+    return {key: without_secrets(value, unread) for key, value in tree.items()}
 
 
 class Environment(EnvSettingsSource):

@@ -1,12 +1,14 @@
 """The types of the configuration: sizes and times with a unit, addresses, secrets."""
 
+import inspect
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,12 +29,23 @@ _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]+)\s*$")
 
-# Not pydantic's ByteSize and timedelta: these accept a number without a unit, and their errors show no
-# example.
+# Not pydantic's ByteSize and timedelta: they accept a number without a unit, and their errors show no example.
 
 
-def _written(*examples: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": _QUANTITY.pattern, "examples": list(examples)})
+def _written(units: str, *examples: str) -> WithJsonSchema:
+    pattern = _QUANTITY.pattern.replace("[A-Za-z]+", units)
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
+    """Writes an amount as an operator does: with the largest unit in which it is a whole number, else with the smallest."""
+
+    def write(amount: float) -> str:
+        whole = (unit for unit in units if amount and not amount % units[unit])
+        unit = max(whole, key=units.__getitem__, default=min(units, key=units.__getitem__))
+        return f"{amount / units[unit]:.15g}{unit.replace('I', 'i')}"
+
+    return PlainSerializer(write, when_used="json")
 
 
 def _shown(value: Any) -> str:
@@ -58,10 +71,14 @@ def _seconds(value: Any) -> float:
     return float(match[1]) * _TIMES[match[2]]
 
 
-Size = Annotated[int, BeforeValidator(_bytes), _written("10MiB", "2GB")]
+Size = Annotated[
+    int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")
+]
 """Bytes, written with a unit: `10MiB`. Defaults are strings too, and are validated."""
 
-Duration = Annotated[float, BeforeValidator(_seconds), _written("500ms", "2s", "7d")]
+Duration = Annotated[
+    float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
+]
 """Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
 
 
@@ -137,7 +154,7 @@ class Listen(str):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "examples": ["127.0.0.1:8080"]}
+        return {"type": "string", "pattern": "^.+:[0-9]{1,5}$", "examples": ["127.0.0.1:8080"]}
 
     @classmethod
     def read(cls, value: Any) -> Self:
@@ -156,25 +173,36 @@ class Secret:
     """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value, and wherever else it comes
     up, it is redacted.
 
-    It is written as a string, as `{env: NAME}` or as `{file: path}`; the line break at the end of a file is
-    dropped.
+    It is written as a string, as `{env: NAME}` or as `{file: path}`, whose last line break is dropped.
     """
 
-    __slots__ = ("_source", "_value")
+    __slots__ = ("_source", "_value", "is_read")
 
-    def __init__(self, value: str, source: dict[str, str] | None = None) -> None:
-        redaction.add(value)
+    def __init__(self, value: str, source: dict[str, str] | None = None, *, is_read: bool = True) -> None:
+        if is_read:
+            redaction.add(value)
         self._value = value
         self._source = source
+        self.is_read = is_read
 
     def reveal(self) -> str:
         """Return the value. Callers must keep it out of logs, metrics and errors."""
         return self._value
 
+    @classmethod
+    def unread(cls, source: dict[str, str]) -> "Secret":
+        """Return a secret whose source is not read: for a command that needs no secret. Its value stands for nothing."""
+        return cls(quote(next(iter(source.values()))), source, is_read=False)
+
     @property
     def source(self) -> str:
         """The source as an operator reads it: `file /run/secrets/x`, `env X` or `config`."""
         return " ".join(next(iter(self._source.items()))) if self._source else "config"
+
+    @property
+    def shown(self) -> dict[str, str] | str:
+        """The source as it is written, as in `{env: NAME}`; `***` for a secret that stands in the configuration."""
+        return self._source or redaction.HIDDEN
 
     @property
     def file(self) -> Path | None:
@@ -232,7 +260,8 @@ class Secret:
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            cls.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: "***")
+            cls.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda secret: secret.shown),
         )
 
     @classmethod
@@ -282,6 +311,17 @@ def _path(written: Any) -> Any:
 PathStr = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
 
 
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return key → meaning, as sentences, from the `Attributes:` of the docstrings of a section and of its bases."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
+        for match in re.finditer(r"^    (\w+): (.+?)(?=^    \w|\Z|^\S)", listed, re.MULTILINE | re.DOTALL):
+            text = " ".join(match[2].split())
+            found[match[1]] = text[0].upper() + text[1:].removesuffix(".") + "."
+    return found
+
+
 class Section(BaseModel):
     """Base of every section of the configuration: frozen, without unknown keys, with validated defaults."""
 
@@ -292,3 +332,19 @@ class Section(BaseModel):
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """As an editor wants it: each key with its meaning, and `kind` required, which alone tells the kinds of sinks apart."""
+        described = handler(schema)
+        section = handler.resolve_ref_schema(described)
+        section["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]
+        for key, value in section.get("properties", {}).items():
+            value.pop("default" if "$ref" in value else "title", None)  # the keys of a section have defaults
+            if text := meanings(cls).get(key):
+                value["description"] = text
+            if "const" in value:
+                section.setdefault("required", []).append(key)
+        return described

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
@@ -84,6 +93,19 @@ class Settings(BaseSettings):
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The schema for editors: see `forwarder config schema`."""
+        whole = handler.resolve_ref_schema(handler(schema))
+        whole["description"] = "The configuration of okta-forwarder: docs/configuration.md."
+        for section in whole["properties"].values():
+            section.pop("default", None)  # each key has its own
+            if "patternProperties" in section:
+                section["additionalProperties"] = False  # else any name would be valid
+        return whole
+
     @model_validator(mode="after")
     def _note_orgs(self) -> Self:
         for sink in self.sinks.values():
@@ -149,7 +171,7 @@ def load(path: Path, *, secrets: bool = True) -> Settings:
         SettingsError: with every problem, each with its path and a hint. Never shows a secret.
     """
     tree = read_yaml(path)
-    return read(tree if secrets else without_secrets(tree), files=secrets)
+    return read(tree if secrets else without_secrets(tree, Secret.unread), files=secrets)
 
 
 def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:

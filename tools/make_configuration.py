@@ -4,8 +4,6 @@ Usage: python tools/make_configuration.py
 The meaning of a key is in the docstring of its section, under `Attributes:`.
 """
 
-import inspect
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from forwarder import settings
+from forwarder import config_types, settings
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
@@ -33,7 +31,9 @@ This page is generated from the code (tools/make_configuration.py).
 
 The configuration is a YAML file: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. Environment
 variables override it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; lists and mappings are written as JSON. Unknown keys
-are refused. `forwarder check` reports all problems at once.
+are refused. `forwarder check` reports all problems at once, `forwarder config show` every key with its value in force and
+where that comes from. An editor completes and checks the file by `config/forwarder.schema.json`, which its first line names
+(`forwarder config schema` prints it).
 
 - A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds; so does a changed
   certificate, key or `ca_file` (the log line `certificate_replaced` names it). SIGHUP reloads everything else, except the addresses of the listeners, the store and the
@@ -76,9 +76,9 @@ def page() -> str:
     parts = [HEAD]
     for name, meaning, model in SECTIONS:
         parts.append(f"## `{name}`\n\n{meaning}\n\n| key | default | meaning |\n|---|---|---|\n")
-        meanings = _meanings(model)
+        texts = config_types.meanings(model)
         parts += [
-            f"| `{field.alias or key}` | {_default(field)} | {meanings.get(field.alias or key, '')} |\n"
+            f"| `{field.alias or key}` | {_default(field)} | {texts.get(field.alias or key, '')} |\n"
             for key, field in model.model_fields.items()
             if key != "kind"
         ]
@@ -99,17 +99,6 @@ def _default(field: FieldInfo) -> str:
         value = str(value)
     text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n")
     return f"`{text.strip()}`"
-
-
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Key → meaning, as sentences, from the docstrings of the section and of its bases."""
-    found: dict[str, str] = {}
-    for cls in reversed(model.__mro__):
-        _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
-        for match in re.finditer(r"^    (\w+): (.+?)(?=^    \w|\Z|^\S)", listed, re.MULTILINE | re.DOTALL):
-            text = " ".join(match[2].split())
-            found[match[1]] = text[0].upper() + text[1:].removesuffix(".") + "."
-    return found
 
 
 if __name__ == "__main__":

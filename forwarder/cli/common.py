@@ -24,17 +24,21 @@ config_option = click.option(
 
 
 def load_settings(config: Path, *, secrets: bool = True) -> Settings:
-    """Load the settings at `config`; if that is the default and only a demo's configuration exists, load
-    that.
+    """Load the settings at `config`, as `find_config`.
 
     Args:
         config: the file.
         secrets: as in `settings.load`.
     """
+    return load(find_config(config), secrets=secrets)
+
+
+def find_config(config: Path) -> Path:
+    """Return `config`; if that is the default and only a demo's configuration exists, return that."""
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
         echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
-        config = DEMO_CONFIG
-    return load(config, secrets=secrets)
+        return DEMO_CONFIG
+    return config
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:

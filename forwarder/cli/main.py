@@ -94,7 +94,19 @@ def check(config: Path) -> None:
 
 def add_commands() -> None:
     """Add the commands that have a file of their own."""
-    from forwarder.cli import backfill, dead_letters, demo, doctor, emulate, gaps, hooks, rules, setup, stats
+    from forwarder.cli import (
+        backfill,
+        config,
+        dead_letters,
+        demo,
+        doctor,
+        emulate,
+        gaps,
+        hooks,
+        rules,
+        setup,
+        stats,
+    )
 
     commands = (
         demo.demo,
@@ -107,6 +119,7 @@ def add_commands() -> None:
         gaps.gaps,
         rules.rules,
         setup.setup,
+        config.config,
         emulate.emulate_okta,
     )
     for command in commands:

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -83,15 +84,15 @@ class ApiSettings(Section):
             raise ValueError("set `token`, or `client_id` with `private_key`")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
             raise ValueError("`token` contains a blank, a line break, or a character that is not ASCII")
-        if self.private_key and not re.match(
-            r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()
-        ):
+        if self.private_key:
+            _check_scopes(self.scopes)
+        if not self.private_key or not self.private_key.is_read:
+            return self
+        if not re.match(r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()):
             raise ValueError(
                 "`private_key` is neither PEM nor JWK; PEM begins with -----BEGIN PRIVATE KEY-----"
             )
-        if self.private_key:
-            _check_private_key(self.private_key.reveal())
-            _check_scopes(self.scopes)
+        _check_private_key(self.private_key.reveal())
         return self
 
 
@@ -171,6 +172,9 @@ def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, 
     return written
 
 
+_LIST = {"type": "array", "items": {"type": "string", "pattern": r"^[\w.-]+$"}, "minItems": 1}
+
+
 class HookSettings(Section):
     """The event hook that the org should have.
 
@@ -189,9 +193,12 @@ class HookSettings(Section):
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"
     uri: Annotated[str, AfterValidator(_uri)]
-    events: Annotated[str | tuple[str, ...], BeforeValidator(_events), AfterValidator(_known_events)] = (
-        "all-eligible"
-    )
+    events: Annotated[
+        str | tuple[str, ...],
+        BeforeValidator(_events),
+        AfterValidator(_known_events),
+        WithJsonSchema({"anyOf": [{"enum": list(PRESETS)}, _LIST]}),
+    ] = "all-eligible"
     rules: tuple[PathStr, ...] = ()
     filters: Annotated[dict[str, str] | None, AfterValidator(_filters)] = None
     check_interval: Duration = Field(default="60s", validate_default=True, ge=1)

@@ -1,5 +1,6 @@
 """What is accepted, and that every problem is reported at once, with its path and no secret."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +359,16 @@ def test_a_hook_reads_the_rules_that_run_unless_it_names_others(secrets: Path, t
     settings = read(smallest(orgs=orgs, rules={"files": [str(tmp_path / "run.txt")]}))
     rules = {name: org.hook and [path.name for path in org.hook.rules] for name, org in settings.orgs.items()}
     assert rules == {"acme": ["run.txt"], "other": ["own.txt"]}
+
+
+def test_a_command_without_secrets_needs_none_of_a_service_app_either(tmp_path: Path) -> None:
+    file = tmp_path / "forwarder.yaml"
+    org = {
+        "url": "https://acme.okta.com",
+        "secrets": [{"env": "NOT_SET_HERE"}],
+        "api": {"client_id": "0oa1", "private_key": {"file": "/nowhere/key.pem"}},
+    }
+    file.write_text(json.dumps(smallest(orgs={"acme": org})))
+    assert load(file, secrets=False).orgs["acme"].api
+    with pytest.raises(SettingsError):
+        load(file)

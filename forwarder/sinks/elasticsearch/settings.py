@@ -38,7 +38,12 @@ def _namespace(name: str) -> str:
 
 
 class BasicAuth(Section):
-    """A user of Elasticsearch."""
+    """A user of Elasticsearch.
+
+    Attributes:
+        username: the user's name.
+        password: the user's password.
+    """
 
     username: str = Field(min_length=1)
     password: Secret
