@@ -7,7 +7,7 @@ import click
 
 
 @click.command()
-@click.option("--events", type=click.IntRange(1, 1_000_000), help="Emit this many events at once.")
+@click.option("--events", type=click.IntRange(3, 1_000_000), help="Let this many events happen at once.")
 @click.option(
     "--exit", "leave", is_flag=True, help="End when all --events are accounted for; 0 if they are, else 1."
 )
@@ -33,12 +33,12 @@ def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: floa
     The demo creates and verifies the hook over the org's API; nothing leaves the machine. Of the events that
     hooks carry, one in twenty is delivered twice and one in fifty never; one in ten events is of a type that
     only the System Log has. The forwarder reads from the System Log what the hook did not deliver;
-    `forwarder gaps` lists these events.
+    `forwarder gaps` lists these events. On a terminal, the key u unplugs the sink and p plugs it in again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")
     from forwarder import logs
-    from forwarder.demo import prepare, run
+    from forwarder.demo.run import prepare, run
 
     logs.setup("error")
     try:

@@ -1,0 +1,35 @@
+"""Single keys from the terminal."""
+
+import asyncio
+import os
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def listening(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+    """Call what `keys` names when its key is pressed; do nothing where stdin is not a terminal.
+
+    The terminal is as it was when the block ends. Ctrl-C stays a signal.
+    """
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(terminal)
+
+    def read() -> None:
+        for key in os.read(terminal, 64).decode(errors="replace"):
+            if key in keys:
+                keys[key]()
+
+    tty.setcbreak(terminal)
+    loop.add_reader(terminal, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

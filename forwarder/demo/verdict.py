@@ -1,0 +1,61 @@
+"""Whether every event of a demo is where it should be."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from forwarder.app import Forwarder
+from forwarder.demo.snapshot import SINK
+from forwarder.demo.view import program
+from forwarder.emulator.org import Emulator
+from forwarder.store.engine import open_commands
+
+_LISTED = 5
+"""Missed events that are listed; `forwarder gaps` lists all."""
+
+
+async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, config: Path) -> int:
+    """Print whether every event was found where it should be; return 0 if so, else 1."""
+    status, ledger = await forwarder.status.gather(), emulator.ledger()
+    happened = [*ledger.events, *ledger.own]
+    gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()
+    file = config.parent / SINK / "events.ndjson"
+    problems = await asyncio.to_thread(_problems, status, happened, file)
+    if {gap.uuid for gap in gaps.events} != ledger.dropped:
+        problems.append(
+            f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} are marked as missed"
+        )
+    if gaps.count:
+        console.print(f"{gaps.count:,} events never arrived by the hook; they were read from the System Log:")
+    for gap in gaps.events[:_LISTED]:
+        console.print(f"  [yellow]missed[/] {gap.uuid} {gap.event_type}", soft_wrap=True)
+    if gaps.count > _LISTED:
+        more = f"  … and {gaps.count - _LISTED:,} more: {program()} gaps -c {config}"
+        console.print(more, soft_wrap=True)
+    for problem in problems:
+        console.print(f"[red]{problem}[/]")
+    if problems:
+        return 1
+    console.print(f"[green]All {len(happened):,} events are accounted for.[/]")
+    return 0
+
+
+def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[str]:
+    """Return where the forwarder's counts, or the lines of its file, differ from the uuids of the events."""
+    problems = []
+    stored = status["stored"]
+    if stored != len(happened):
+        problems.append(f"{len(happened):,} events happened, but {stored:,} are stored")
+    if not status["balanced"]:
+        problems.append("the ledger does not balance: what became of the events does not add up to `stored`")
+    for name, sink in status["sinks"].items():
+        if sink["delivered"] + sink["dead"] != stored:
+            problems.append(f"sink {name}: {sink['delivered']:,} of {stored:,} events are delivered")
+    with file.open(encoding="utf-8") as lines:
+        written = [json.loads(line)["event"]["id"] for line in lines]
+    if not status["sinks"][SINK]["dead"] and sorted(written) != sorted(happened):
+        problems.append(f"{len(happened):,} events happened, but the file has {len(written):,} lines")
+    return problems
