@@ -44,6 +44,21 @@ def _refuse_link(status: os.stat_result) -> None:
         raise OSError(errno.EMLINK, _LINK)
 
 
+def lock_owner(path: Path) -> int | None:
+    """Return the pid of the process that holds the lock of `lock_file`, without taking it; None if none does, or if the
+    kernel does not say."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    for line in lines:  # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+        _, kind, _, _, pid, file, *_ = line.split()
+        if kind == "FLOCK" and file.rpartition(":")[2] == str(inode) and int(pid) > 0:
+            return int(pid)
+    return None
+
+
 def can_create_in(folder: Path) -> bool:
     """Whether this user can create a file in `folder`. Permissions alone do not say it: a file system can be read-only."""
     try:

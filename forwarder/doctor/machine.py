@@ -1,11 +1,9 @@
 """Checks of this machine: the store, its disk, the running forwarder, the ports."""
 
-import asyncio
 import contextlib
 import shutil
 import socket
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,10 +14,11 @@ from forwarder.config_types import Listen
 from forwarder.doctor.check import Check, Finding, Found, Verdict, count, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import request
+from forwarder.files import lock_owner
 from forwarder.settings import Settings
 from forwarder.store.dead_letters import Selection
 from forwarder.store.engine import StoreCommands, open_commands
-from forwarder.store.settings import StoreSettings, real_path
+from forwarder.store.settings import StoreSettings, lock_path, real_path
 from forwarder.threads import in_daemon_thread
 
 _LEAST_FREE = 1_000_000_000  # bytes, as the alert ForwarderDiskFilling
@@ -128,31 +127,34 @@ async def _waiting(context: Context, sink: str) -> Found:
 
 
 async def _running(context: Context, _: str) -> Found:
-    path = control.socket_path(context.settings.store.path)
-    context.runs = await asyncio.to_thread(control.is_running, context.settings.store.path)
+    path = context.settings.store.path
+    context.runs = await in_daemon_thread(lambda: control.is_running(path), "control")
+    owner = await in_daemon_thread(lambda: lock_owner(lock_path(path)), "lock")
     if context.runs:
-        return ok(f"a forwarder runs on this store (pid {_owner(path)})")
+        return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))
+    if owner:
+        return warn(
+            f"the process with pid {owner} holds the store, and no forwarder answers",
+            "if it is a `backfill` or `replay`, wait for its end; else stop it, then start `forwarder run`",
+        )
     return warn("no forwarder runs on this store", "start it with `forwarder run`")
-
-
-def _owner(control_socket: Path) -> str:
-    """Read which process holds the store's lock."""
-    lock = control_socket.with_name(control_socket.name.removesuffix(".control") + ".lock")
-    try:
-        return lock.read_text(errors="replace").strip() or "unknown"
-    except OSError:
-        return "unknown"
 
 
 async def _answers(context: Context, _: str) -> Found:
     if not context.runs:
         return skip(_NO_FORWARDER)
-    url = f"http://{reachable(context.settings.ops.listen)}/api/status"
+    ops = context.settings.ops
+    url = f"http://{reachable(ops.listen)}/api/status"
+    headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        answer = await request("GET", url, timeout=context.timeout)
+        answer = await request("GET", url, headers=headers, timeout=context.timeout)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):
         status = {}
+    else:
+        if answer.status in {401, 403}:
+            fix = "set `ops.token`, or let `ops.listen` be a loopback address; then restart the forwarder"
+            return fail(f"{url} shows its state only to a loopback address or with `ops.token`", fix)
     if "problems" not in status:
         fix = "if `ops.listen` was changed since its start, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)

@@ -17,6 +17,12 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def lock_path(path: Path) -> Path:
+    """Return the file that the process locks that writes to the store at `path`."""
+    real = real_path(path)
+    return real.with_name(real.name + ".lock")
+
+
 def store_files(path: Path) -> frozenset[Path]:
     """Return every file that belongs to the store at `path`, by its real path. No other part may write to one."""
     real = real_path(path)

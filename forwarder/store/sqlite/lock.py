@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.files import lock_file
-from forwarder.store.settings import real_path
+from forwarder.store.settings import lock_path
 
 _POLL_INTERVAL = 0.02  # seconds
 
@@ -22,8 +22,7 @@ class FileLock:
             StoreLockedError: another process holds it; names its pid.
             StoreError: the directory is missing or not writable.
         """
-        real = real_path(store)
-        path = real.with_name(real.name + ".lock")
+        path = lock_path(store)
         until = time.monotonic() + timeout
         try:
             while (descriptor := lock_file(path)) is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from forwarder.cli.main import main
+from forwarder.clock import SystemClock
+from forwarder.doctor.check import Finding
+from forwarder.doctor.context import Context
+from forwarder.doctor.table import CHECKS
+from forwarder.settings import read
+from forwarder.store.sqlite.lock import FileLock
+from tests.conftest import require
 from tests.fakes.hook_receiver import HookReceiver
 from tests.integration.doctor.scene import SECRET, Scene
 from tests.integration.store.helpers import commands
@@ -66,9 +74,10 @@ async def test_a_store_that_is_too_large_for_the_time_is_skipped_and_not_called_
         await post(there, *(f"e-{number}" for number in range(3000)))
     assert commands(there.store).damage(timeout=-1) is None
     assert commands(there.store).damage(timeout=60) == []
-    row = (await there.doctor("store.sound", "--timeout", "1ms")).of("store.sound")
-    assert row["verdict"] == "skip"
-    assert "--timeout" in row["mend"]
+    (sound,) = (check for check in CHECKS if check.id == "store.sound")
+    finding = await sound.run(Context(read(there.tree()), SystemClock(), timeout=-1), "")
+    assert isinstance(finding, Finding)
+    assert (finding.verdict, "--timeout" in finding.fix) == ("skip", True)
 
 
 async def test_a_disk_that_is_smaller_than_the_store_may_grow_is_a_warning(settled: Scene) -> None:
@@ -182,6 +191,39 @@ async def test_the_offline_part_opens_no_connection_and_says_what_check_says(the
     said = CliRunner().invoke(main, ["check", "-c", str(config)]).output
     row = found.of("secret.strength")
     assert f"warning: {row['seen']}; {row['mend']}" in said
+
+
+async def test_a_process_that_holds_the_store_and_is_no_forwarder_is_named(settled: Scene) -> None:
+    lock = FileLock(settled.store)
+    try:
+        row = (await settled.doctor("forwarder.running")).of("forwarder.running")
+    finally:
+        lock.release()
+    assert (row["verdict"], f"pid {os.getpid()} holds the store" in row["seen"]) == ("warn", True)
+    assert (
+        (await settled.doctor("forwarder.running")).of("forwarder.running")["seen"].startswith("no forwarder")
+    )
+
+
+async def test_the_state_of_a_forwarder_that_asks_for_its_token_is_read_with_it(there: Scene) -> None:
+    address = next(iter(_own_addresses()), None)
+    require(None if address else "needs an address of this machine that is not loopback")
+    there.sections["ops"] = {"listen": f"{address}:{there.ops_port}"}
+    async with there.forwarder():
+        row = (await there.doctor("forwarder.status")).of("forwarder.status")
+        assert (row["verdict"], "set `ops.token`" in row["mend"]) == ("fail", True)
+    there.sections["ops"]["token"] = "planted-token-of-the-page-4a7d"
+    async with there.forwarder():
+        assert (await there.doctor("forwarder.status")).verdict("forwarder.status") == "ok"
+
+
+def _own_addresses() -> list[str]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only chooses an address
+        except OSError:
+            return []
+        return [probe.getsockname()[0]]
 
 
 def test_a_wrong_name_is_a_wrong_usage_with_the_nearest_one() -> None:
