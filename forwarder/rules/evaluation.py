@@ -145,8 +145,7 @@ def _field(field: str, value: Value) -> Test:
         case Expression():
             return _over(event_fields.encoded_texts(field), _expression(value))
         case Network(cidr):
-            network = ipaddress.ip_network(cidr)
-            return _over(event_fields.addresses(field), lambda address: address in network)
+            return _over(event_fields.addresses(field), _within(cidr))
         case Bound(name, number):
             compare = _COMPARE[name]
             return _over(event_fields.numbers(field), lambda found: compare(found, number))
@@ -158,6 +157,13 @@ def _field(field: str, value: Value) -> Test:
             return _presence(field, value)
         case FieldReference():
             return _reference(event_fields.lower_texts(field), value)
+
+
+def _within(cidr: str) -> Callable[[bytes], bool]:
+    network = ipaddress.ip_network(cidr)
+    size, mask = network.network_address.max_prefixlen // 8, int(network.netmask)
+    start = int(network.network_address)
+    return lambda address: len(address) == size and int.from_bytes(address) & mask == start
 
 
 def _presence(field: str, value: Null | Exists) -> Test:

@@ -3,10 +3,10 @@
 What one rule has read, the next one finds: a `Reading` remembers it for one event.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from forwarder.rules.regex import encoded
 Event = Mapping[str, object]
 """A decoded LogEvent of Okta, and what was derived from it below `forwarder`."""
 
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
@@ -52,22 +53,38 @@ def text_of(value: object) -> str:
 
 
 @lru_cache(maxsize=10_000)
+def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """Return what finds the values at a path, in each element of a list; nulls are among them."""
+    first, *rest = _path(field)
+    steps = [(part, tuple(rest[place + 1 :])) for place, part in enumerate(rest)]
+
+    def walk(root: dict[str, Any]) -> tuple[Any, ...]:
+        value = root.get(first)
+        for part, further in steps:
+            if isinstance(value, dict):
+                if part not in value:
+                    return ()
+                value = value[part]
+            elif type(value) is not list:
+                return ()
+            elif further or part.isdecimal():
+                return tuple(_flat(_found(value, (part, *further))))
+            else:  # as target.displayName
+                return tuple(
+                    _flat([item[part] for item in _flat(value) if isinstance(item, dict) and part in item])
+                )
+        if type(value) is list:
+            return tuple(_flat(value))
+        return (value,) if value is not None or steps or first in root else ()
+
+    return walk
+
+
+@lru_cache(maxsize=10_000)
 def values(field: str) -> Reader:
-    """Read the values at a path, in each element of a list. Nulls are among them; a missing field has none."""
-    path = _path(field)
-    first, rest = path[0], path[1:]
-
-    def read(reading: Reading) -> tuple[Any, ...]:
-        value = reading.root.get(first)  # the path of most fields leads through objects only
-        for part in rest:
-            if type(value) is not dict or part not in value:
-                return tuple(_flat(_found(reading.root, path)))
-            value = value[part]
-        if value is None or type(value) is list:
-            return tuple(_flat(_found(reading.root, path)))
-        return (value,)
-
-    return Reader(read)
+    """Read the values at a path. Nulls are among them; a missing field has none."""
+    walk = _walk(field)
+    return Reader(lambda reading: walk(reading.root))
 
 
 @lru_cache(maxsize=10_000)
@@ -101,7 +118,7 @@ def _element(value: Any, part: str) -> list[Any]:
 
 def _flat(found: list[Any]) -> list[Any]:
     """Replace lists by their elements, at any depth and in order."""
-    while any(type(item) is list for item in found):
+    while list in map(type, found):
         found = [each for item in found for each in (item if type(item) is list else (item,))]
     return found
 
@@ -109,15 +126,29 @@ def _flat(found: list[Any]) -> list[Any]:
 @lru_cache(maxsize=10_000)
 def texts(field: str) -> Reader:
     """Read the values of a field as texts, without nulls and objects."""
-    found = values(field)
-    return Reader(lambda reading: tuple([text_of(value) for value in reading[found] if _is_scalar(value)]))
+    walk = _walk(field)
+
+    def read(reading: Reading) -> tuple[str, ...]:
+        found = walk(reading.root)
+        if len(found) == 1 and type(found[0]) is str:  # most are
+            return found
+        return tuple([text_of(value) for value in found if _is_scalar(value)])
+
+    return Reader(read)
 
 
 @lru_cache(maxsize=10_000)
 def lower_texts(field: str) -> Reader:
     """Read the values of a field as texts in lower case."""
-    found = texts(field)
-    return Reader(lambda reading: tuple([text.lower() for text in reading[found]]))
+    walk = _walk(field)
+
+    def read(reading: Reading) -> tuple[str, ...]:
+        found = walk(reading.root)
+        if len(found) == 1 and type(found[0]) is str:
+            return (found[0].lower(),)
+        return tuple([text_of(value).lower() for value in found if _is_scalar(value)])
+
+    return Reader(read)
 
 
 @lru_cache(maxsize=10_000)
@@ -136,13 +167,13 @@ def numbers(field: str) -> Reader:
 
 @lru_cache(maxsize=10_000)
 def addresses(field: str) -> Reader:
-    """Read the values of a field that are IP addresses."""
+    """Read the values of a field that are IP addresses, as bytes; IPv4 in IPv6 is IPv4."""
     found = texts(field)
     return Reader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))
 
 
 def _is_scalar(value: Any) -> bool:
-    return value is not None and type(value) is not dict
+    return value is not None and not isinstance(value, dict)
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -152,12 +183,12 @@ def _numbers(value: Any) -> Iterator[float]:
         yield float(value)
 
 
-def _addresses(text: str) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _addresses(text: str) -> Iterator[bytes]:
     try:
-        address = ipaddress.ip_address(text.strip())
-    except ValueError:
+        packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text.strip())  # a tenth of ipaddress's time
+    except (OSError, ValueError):
         return
-    yield getattr(address, "ipv4_mapped", None) or address
+    yield packed.removeprefix(_IPV4_MAPPED) if len(packed) == 16 else packed
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -30,6 +30,9 @@ _SUFFIXES = (".yml", ".yaml", ".txt")
 TESTS = (".tests.yml", ".tests.yaml")
 """Files beside a rule that hold its tests."""
 
+EMPTY_LISTS: Lists = {"embargo": ()}
+"""Lists of the rules in config/rules: empty unless the operator sets them, so that those rules match nothing."""
+
 _SOURCE_KEYS = ("category", "product", "service", "definition")
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
 _MAX_TITLE = 100
@@ -65,7 +68,7 @@ def read_rules(
     paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
 ) -> tuple[Ruleset, list[RuleProblem]]:
     """Read as `load`, but return what can be used, and the problems."""
-    loading = _Loading(lists or {})
+    loading = _Loading({**EMPTY_LISTS, **(lists or {})})
     for path in dict.fromkeys(paths):
         loading.read(path)
     ruleset = loading.finished(today or datetime.now(UTC).date())

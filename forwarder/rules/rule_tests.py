@@ -180,21 +180,26 @@ def run_tests(
     for each in found:
         ruleset = read_rules(all_paths, defaults | dict(each.lists))[0] if each.lists else shared
         results += _results(each, ruleset)
-    tested = {each.rules.resolve() for each in found}
-    untested = [rule for rule in shared.rules if rule.file.resolve() not in tested]
+    tested = {rule.id for each in found for test in each.tests for rule in _chosen(test, each, shared)}
+    untested = [rule for rule in shared.rules if rule.id not in tested]
     return results, sorted({*problems, *faults}), untested
 
 
 def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
     own = found.rules.resolve()
-    rules = [rule for rule in ruleset.rules if rule.file.resolve() == own]
     exceptions = [each for each in (*ruleset.exceptions, *ruleset.expired) if each.file.resolve() == own]
     for test in found.tests:
-        chosen = [rule for rule in rules if test.rule in ("", rule.id, rule.name, rule.title)]
-        if not chosen:
-            yield TestResult(test, f"there is no rule {test.rule!r} in {found.rules}")
+        if not (chosen := _chosen(test, found, ruleset)):
+            about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
+            yield TestResult(test, f"there is no {about} in {found.rules}")
         else:
             yield TestResult(test, _failure(test, Ruleset(chosen, exceptions=exceptions)))
+
+
+def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> list[DetectionRule]:
+    """Return the rules that a test is about."""
+    own = [rule for rule in ruleset.rules if rule.file.resolve() == found.rules.resolve()]
+    return [rule for rule in own if test.rule in ("", rule.id, rule.name, rule.title)]
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:

@@ -198,6 +198,8 @@ def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) 
 def about_types(condition: Condition) -> Condition:
     """Return what a condition says about event types."""
     match condition:
+        case Or(()):  # a list of the operator that is empty today
+            return Unknown()
         case And(parts):
             return And(tuple(about_types(part) for part in parts))
         case Or(parts):

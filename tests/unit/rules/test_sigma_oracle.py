@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from sigma.correlations import SigmaCorrelationCondition
 
-from forwarder.rules.load import load
+from forwarder.rules.load import RulesError, load
 from tests import shared_data
-from tests.unit.rules.oracle import our_tree, their_rules, written
+from tests.unit.rules.oracle import our_tree, their_correlations, their_rules, written
 
 LISTS = {
     "corp": ["corp.example", "*.lab.example", "c:\\\\x"],
@@ -124,3 +125,133 @@ def test_our_trees_of_generated_rules_are_those_of_pysigma(start: int, tmp_path:
         text = rule(detection)
         (found,) = load([written(tmp_path, text)], LISTS).rules
         assert [our_tree(found.condition)] == their_rules(text, LISTS), text
+
+
+BASES = """
+title: Single failed login
+id: 53ba33fd-3a50-4468-a5ef-c583635cfa92
+name: failed_login
+logsource: {product: okta, service: okta}
+detection:
+  selection: {EventID: [529, 4625]}
+  condition: selection
+---
+title: Successful login
+id: 4d0a2c83-c62c-4ed4-b475-c7e23a9269b8
+name: successful_login
+logsource: {product: okta, service: okta}
+detection:
+  selection: {EventID: [528, 4624]}
+  condition: selection
+---
+"""
+CORRELATIONS = {
+    "a chain": """
+title: Failed logins followed by a success
+correlation:
+  type: temporal_ordered
+  rules: [many_failed_logins, successful_login]
+  group-by: [User]
+  timespan: 10m
+level: high
+---
+title: Many failed logins
+name: many_failed_logins
+correlation:
+  type: event_count
+  rules: [failed_login]
+  group-by: [User]
+  timespan: 10m
+  condition: {gte: 10}
+""",
+    "an event count": """
+title: Many failed logins
+id: 0e95725d-7320-415d-80f7-004da920fc11
+correlation:
+  type: event_count
+  rules: [53ba33fd-3a50-4468-a5ef-c583635cfa92]
+  group-by: [ComputerName]
+  timespan: 1h
+  condition: {gte: 100}
+""",
+    "a value count": """
+title: Failed login
+id: 0e95725d-7320-415d-80f7-004da920fc12
+correlation:
+  type: value_count
+  rules: 53ba33fd-3a50-4468-a5ef-c583635cfa92
+  group-by: [ComputerName, WorkstationName]
+  timespan: 1d
+  condition: {field: User, gt: 100}
+  generate: true
+""",
+    "aliases": """
+title: Internal error after a connection
+correlation:
+  type: temporal
+  rules: [failed_login, successful_login]
+  group-by: [internal_ip, remote_ip]
+  timespan: 10s
+  aliases:
+    internal_ip: {failed_login: destination.ip, successful_login: source.ip}
+    remote_ip: {failed_login: source.ip, successful_login: destination.ip}
+""",
+}
+
+
+@pytest.mark.parametrize("name", CORRELATIONS)
+def test_a_correlation_of_the_specification_is_read_as_pysigma_reads_it(name: str, tmp_path: Path) -> None:
+    text = BASES + CORRELATIONS[name]
+    found = load([written(tmp_path, text)])
+    ids = {rule.name or rule.title: rule.id for rule in (*found.rules, *found.correlations)}
+    theirs = {rule.title: rule for rule in their_correlations(text)}
+    assert {rule.title for rule in found.correlations} == set(theirs)
+    for ours in found.correlations:
+        reference = theirs[ours.title]
+        condition = reference.condition
+        assert isinstance(condition, SigmaCorrelationCondition)
+        assert ours.type == str(reference.type)
+        assert ours.rules == tuple(ids.get(each.reference, each.reference) for each in reference.rules or ())
+        assert ours.group_by == tuple(reference.group_by or ())
+        assert ours.timespan == reference.timespan.seconds
+        assert ours.generate == reference.generate
+        assert (ours.operator, ours.value) == (condition.op.name.lower(), condition.count)
+        assert ours.field == condition.fieldref
+        aliases = {
+            alias.alias: {ids[rule.reference]: field for rule, field in alias.mapping.items()}
+            for alias in reference.aliases
+        }
+        assert ours.aliases == aliases
+
+
+EXCEPTION = """
+title: Filter administrator accounts
+description: Their names start with adm_
+logsource: {product: okta, service: okta}
+filter:
+  rules: [53ba33fd-3a50-4468-a5ef-c583635cfa92, successful_login]
+  selection: {User|startswith: adm_}
+  condition: CONDITION
+"""
+
+
+@pytest.mark.parametrize(
+    "condition", ["not selection", "not 1 of sel*", "not (selection or selection)", "not all of them"]
+)
+def test_an_exception_joined_to_its_rules_is_what_pysigma_makes_of_them(
+    condition: str, tmp_path: Path
+) -> None:
+    text = BASES + EXCEPTION.replace("CONDITION", condition)
+    found = load([written(tmp_path, text)])
+    (exception,) = found.exceptions
+    joined = [("and", our_tree(rule.condition), our_tree(exception.condition)) for rule in found.rules]
+    assert joined == their_rules(text)
+
+
+def test_the_specifications_exception_is_refused_because_pysigma_would_make_it_a_trigger(
+    tmp_path: Path,
+) -> None:
+    text = BASES + EXCEPTION.replace("CONDITION", "selection")
+    with pytest.raises(RulesError, match="write `not selection`"):
+        load([written(tmp_path, text)])
+    assert all(tree[0] == "and" and tree[2][0] == "test" for tree in their_rules(text))

@@ -1,0 +1,107 @@
+"""A System Log filter as a rule has the results that the emulated org gives for `filter=`."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.emulator.http.errors import OktaApiError
+from forwarder.emulator.system_log.filter import read_filter
+from forwarder.rules.documents import yaml_documents
+from forwarder.rules.load import load
+from forwarder.rules.yaml_rules import okta_filters
+from tests import shared_data
+
+EVENTS: list[dict[str, Any]] = [
+    {"eventType": "user.session.start", "outcome": {"result": "FAILURE", "reason": None}, "securityContext": {"isProxy": True}},
+    {"eventType": "user.session.start", "outcome": {"result": "SUCCESS"}, "actor": {"alternateId": "Ada@corp.example"}},
+    {"eventType": "user.account.privilege.grant", "target": [{"displayName": "Ada"}, {"displayName": "Reset passwords"}]},
+    {"eventType": "zone.delete", "target": [], "actor": {"alternateId": "system@okta.com", "id": None}},
+    {"eventType": "user.risk.detect", "debugContext": {"debugData": {"risk": "{level=HIGH}", "score": 80}}},
+]  # fmt: skip
+ATTRIBUTES = ["eventType", "outcome.result", "outcome.reason", "securityContext.isProxy", "actor.alternateId", "actor.id",
+              "target.displayName", "target.1.displayName", "debugContext.debugData.score"]  # fmt: skip
+VALUES = [
+    '"user.session.start"',
+    '"user."',
+    '"FAILURE"',
+    '"true"',
+    "true",
+    "null",
+    '"Ada"',
+    '"passwords"',
+    "80",
+    '"SYSTEM"',
+]
+
+
+def comparison(chance: random.Random) -> str:
+    operator = chance.choice(["eq", "ne", "co", "sw", "ew", "gt", "le", "pr"])
+    value = "" if operator == "pr" else f" {chance.choice(VALUES)}"
+    return f"{chance.choice(ATTRIBUTES)} {operator}{value}"
+
+
+def query(chance: random.Random) -> str:
+    parts = [chance.choice(["", "not "]) + comparison(chance) for _ in range(chance.randint(1, 3))]
+    return f"({parts[0]})" + "".join(f" {chance.choice(['and', 'or', 'AND'])} {part}" for part in parts[1:])
+
+
+def test_generated_filters_agree(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    queries = sorted({query(chance) for _ in range(300)})
+    path = tmp_path / "rules.txt"
+    path.write_text("\n".join(["# generated", "", *queries]))
+    found = load([path])
+    by_line = {rule.line: number for number, rule in enumerate(found.rules)}
+    assert len(by_line) == len(queries)
+    for event in EVENTS:
+        matched = {by_line[match.rule.line] for match in found.matches(event)}
+        assert matched == {number for number, each in enumerate(queries) if read_filter(each)(event)}
+
+
+@shared_data.needs(shared_data.DETECTIONS)
+def test_oktas_catalogue_loads_and_agrees() -> None:
+    files = sorted(shared_data.DETECTIONS.glob("*.yml"))
+    found = load([shared_data.DETECTIONS])
+    assert (len(files), len(found.rules), found.left_out) == (16, 14, 2)
+    events = [json.loads(fixture.line) for fixture in shared_data.fixtures()] + EVENTS
+    for rule in found.rules:
+        (document,) = yaml_documents(rule.file.read_text(encoding="utf-8"))
+        (written,) = okta_filters(document.value["detection"])
+        expected = read_filter(written)
+        assert [rule in [match.rule for match in found.matches(event)] for event in events] == [
+            expected(event) for event in events
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "event", "expected"),
+    [
+        ('eventType in ["zone.delete", "zone.create"]', EVENTS[3], True),
+        ('eventType eq ("a" or "zone.delete")', EVENTS[3], True),
+        ('eventType ne ("a" or "zone.delete")', EVENTS[3], False),
+        ('result eq "FAILURE"', EVENTS[0], True),
+        ('EVENTTYPE eq "zone.delete"', {"eventtype": "zone.delete"}, True),
+        ('eventType eq "Zone.delete"', EVENTS[3], False),
+    ],
+)
+def test_what_oktas_api_refuses_and_shared_rules_hold_is_taken(
+    text: str,
+    event: dict[str, Any],
+    expected: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rules.txt"
+    path.write_text(text)
+    assert bool(load([path]).matches(event)) is expected
+
+
+def test_a_filter_that_cannot_be_evaluated_is_refused_by_both(tmp_path: Path) -> None:
+    path = tmp_path / "rules.txt"
+    path.write_text('target[type eq "User"]')
+    with pytest.raises(Exception, match="cannot be evaluated"):
+        load([path])
+    with pytest.raises(OktaApiError):
+        read_filter('target[type eq "User"]')

@@ -1,0 +1,58 @@
+"""The rules of config/rules: each loads, says what it is about, and passes its tests; pySigma reads them too."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sigma.collection import SigmaCollection
+
+from forwarder.rules.described import Described
+from forwarder.rules.load import TESTS, load
+from forwarder.rules.review import reviewed, warnings
+from forwarder.rules.rule_tests import run_tests
+from tests.stack.process import ROOT
+
+FOLDER = ROOT / "config" / "rules"
+FILES = sorted(file for file in FOLDER.glob("*.yml") if not file.name.endswith(TESTS))
+
+
+def test_the_rules_load_without_lists_and_nothing_about_them_is_doubtful() -> None:
+    found = load([FOLDER])
+    assert warnings(found, reviewed(found)) == []
+    assert len(FILES) == 9
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_rule_has_tests_that_pass(file: Path) -> None:
+    results, problems, untested = run_tests([file], {})
+    assert [f"{each.test.name}: {each.failure}" for each in results if each.failure] == []
+    assert (problems, untested) == ([], [])
+    assert {result.test.expected for result in results} == {True, False}
+
+
+def test_whatever_alerts_has_tags_and_false_positives() -> None:
+    found = load([FOLDER])
+    alerting: list[Described] = [rule for rule in found.rules if rule.alerts]
+    alerting += [rule for rule in found.correlations if rule.alerts]
+    assert len(alerting) == 10
+    for each in alerting:
+        assert any(tag.startswith("attack.t") for tag in each.tags), each.title
+        assert each.falsepositives, each.title
+        assert each.description, each.title
+
+
+def test_no_country_is_listed_by_default() -> None:
+    event: dict[str, Any] = {"eventType": "user.session.start", "outcome": {"result": "SUCCESS"}}
+    for country in ("IR", "KP", "??", ""):
+        assert "listed country" not in str(
+            [m.rule.title for m in load([FOLDER]).matches(event | {"forwarder": {"country": country}})]
+        )
+    found = load([FOLDER], {"embargo": ["IR"]}).matches(event | {"forwarder": {"country": "IR"}})
+    assert "Sign-in from a listed country" in [match.rule.title for match in found]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_pysigma_reads_the_rule_without_an_error(file: Path) -> None:
+    collection = SigmaCollection.from_yaml(file.read_text(encoding="utf-8"))
+    collection.resolve_rule_references()
+    assert [error for rule in collection.rules for error in rule.errors] == []
