@@ -13,6 +13,8 @@ import yaml
 from forwarder.settings import Settings, load
 from tests.conftest import require
 from tests.pod_security import violations
+from tests.stack.process import ROOT
+from tests.test_docs import fenced
 from tools import make_chart
 
 OLDEST, NEWEST = "1.27", "1.37"
@@ -158,6 +160,15 @@ def test_the_alerts_are_those_of_the_project_for_the_jobs_name(
     scrape = _one(found, "PodMonitor" if example == "elastic" else "ServiceMonitor")["spec"]
     (endpoint,) = scrape.get("podMetricsEndpoints") or scrape["endpoints"]
     assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": job}]
+
+
+def test_the_values_of_the_installation_page_render(tmp_path: Path) -> None:
+    (text,) = [block for block in fenced(ROOT / "docs" / "install.md", "yaml") if block.startswith("image:")]
+    values = tmp_path / "values.yaml"
+    values.write_text(text)
+    found = _parts("-f", values)
+    assert set(_settings(found, tmp_path).sinks) == {"siem"}
+    assert OF_THE_OPERATOR - {"ServiceMonitor"} <= {part["kind"] for part in found}
 
 
 def test_the_dashboards_are_those_of_the_project() -> None:

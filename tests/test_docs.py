@@ -1,0 +1,80 @@
+"""What the documents point to exists: pages, headings, files, commands; and the configuration that they show is a good one."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from forwarder.cli.main import main
+from forwarder.settings import read
+from tests.stack.process import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "dashboards").glob("*.md")])
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_COMMAND = re.compile(r"(?:^|[ `/])forwarder ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)")
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """The blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = (re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE))  # fmt: skip
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text()):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in _anchors(target), link
+
+
+def _commands(page: Path) -> Iterator[str]:
+    """What stands behind `forwarder` in the code of a page."""
+    text = page.read_text()
+    code = [*re.findall(r"`([^`\n]+)`", text), *"".join(fenced(page, "sh")).splitlines()]
+    for line in code:
+        yield from _COMMAND.findall(line.partition("#")[0])
+
+
+@pytest.mark.parametrize("name", ["install.md", "operations.md", "troubleshooting.md"])
+def test_every_command_of_a_page_exists(name: str) -> None:
+    found = list(_commands(ROOT / "docs" / name))
+    assert found
+    for words in found:
+        command: click.Command = main
+        for word in words.split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, words
+            command = command.commands[word]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_shell_understands_every_command(page: Path) -> None:
+    for block in fenced(page, "sh"):
+        shlex.split(block, comments=True)
+
+
+def test_the_secrets_of_the_unit_are_where_the_page_says() -> None:
+    (text, *_) = fenced(ROOT / "docs" / "install.md", "yaml")
+    tree = yaml.safe_load(text) | {"sinks": {"archive": {"kind": "file", "path": "/var/lib/forwarder/a"}}}
+    (secret,) = tree["orgs"]["acme"]["secrets"]
+    unit = (ROOT / "deploy" / "systemd" / "okta-forwarder.service").read_text()
+    folder, name = secret["file"].rsplit("/", 1)
+    assert folder == "/run/credentials/okta-forwarder.service"
+    assert f"LoadCredential={name}:" in unit
+    tree["orgs"]["acme"]["secrets"] = ["a-secret-for-this-test-0123456789"]
+    assert read(tree).orgs
