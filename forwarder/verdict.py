@@ -23,11 +23,12 @@ class Level(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong; `hint` says what to do."""
+    """One thing that is wrong; `hint` says what to do, the section `runbook` of docs/runbook.md says more."""
 
     level: Level
     text: str
     hint: str
+    runbook: str
 
 
 _HOOK_HINTS = {
@@ -57,13 +58,16 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = (
             "fix that; Okta sends each event twice at most, and `forwarder backfill` fetches what was refused"
         )
-        yield Problem(Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint)
+        yield Problem(
+            Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
+        )
     if status["store_unreadable_reason"] is not None and status["ready"]:
         hint = "its numbers below are old; stop the forwarder, keep a copy of the store's files, and repair or replace them"
-        yield Problem(Level.CRITICAL, f"the store cannot be read: {status['store_unreadable_reason']}", hint)
+        text = f"the store cannot be read: {status['store_unreadable_reason']}"
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderNotReady")
     if not status["balanced"]:
         hint = "keep a copy of the store file and report this as a bug"
-        yield Problem(Level.CRITICAL, "the ledger does not balance", hint)
+        yield Problem(Level.CRITICAL, "the ledger does not balance", hint, "ForwarderLedgerUnbalanced")
 
 
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
@@ -80,29 +84,34 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
             "if Okta was not the sender, see `secret_refused` in the log"
         )
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
-        yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint)
+        yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in _HOOK_HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
-        yield Problem(Level.WARNING if log else Level.CRITICAL, text, _HOOK_HINTS[hook["condition"]])
+        level, hint = Level.WARNING if log else Level.CRITICAL, _HOOK_HINTS[hook["condition"]]
+        yield Problem(level, text, hint, "ForwarderHookDown")
     elif hook and hook["error"]:
-        yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"])
+        yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")
     if log and log["error"]:
-        yield Problem(Level.WARNING, f"the System Log of {name} is not read", log["error"])
+        text = f"the System Log of {name} is not read"
+        yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
     failed_ago = org["hook_failed_seconds_ago"]
     if failed_ago is not None and failed_ago < _RECENT:
         text = f"Okta gave up {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"
         hint = "their events were read from the System Log; `forwarder gaps` lists them"
-        yield Problem(Level.WARNING, text, hint)
+        yield Problem(Level.WARNING, text, hint, "ForwarderEventsMissed")
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
     if set_aside := sink.get("set_aside"):
         events = "1 event fails" if set_aside == 1 else f"{set_aside:,} events fail"
         text = f"{events} again and again, while {name} accepts others"
-        yield Problem(Level.WARNING, text, f"see `event_set_aside` in the log: {sink['last_error']}")
+        hint = f"see `event_set_aside` in the log: {sink['last_error']}"
+        yield Problem(Level.WARNING, text, hint, "ForwarderSinkDown")
     if sink.get("warning"):
-        yield Problem(Level.WARNING, f"{name} accepts events, but not as it should", sink["warning"])
+        text = f"{name} accepts events, but not as it should"
+        yield Problem(Level.WARNING, text, sink["warning"], "Elasticsearch")
     if sink["state"] not in ("running", "idle"):
         text = f"events wait in the store, because {name} is {sink['state']}"
-        yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try")
+        section = "ForwarderSinkPaused" if sink["state"] == "paused" else "ForwarderSinkDown"
+        yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)

@@ -26,11 +26,13 @@ class Verdict(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that a check saw; `fix` is the command, or the step, that fixes it."""
+    """One thing that a check saw; `fix` is the command, or the step, that fixes it. `heading` is a section of the runbook in
+    place of the check's own."""
 
     verdict: Verdict
     seen: str
     fix: str = ""
+    heading: str = ""
 
 
 def ok(seen: str) -> Finding:
@@ -110,7 +112,7 @@ class Check(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """The section of the runbook, as a link."""
-        return f"docs/runbook.md#{slug(self.heading)}"
+        return section_url(self.heading)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -123,6 +125,11 @@ class Row(msgspec.Struct, frozen=True):
     fix: str = msgspec.field(name="mend")
     url: str
     seconds: float
+
+
+def section_url(heading: str) -> str:
+    """Return the link to a section of the runbook."""
+    return f"docs/runbook.md#{slug(heading)}"
 
 
 def count(number: int, noun: str) -> str:

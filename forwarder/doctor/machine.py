@@ -167,7 +167,10 @@ async def _problems(context: Context, _: str) -> Found:
     assert context.status is not None
     return [
         Finding(
-            Verdict.FAIL if problem["level"] == "critical" else Verdict.WARN, problem["text"], problem["hint"]
+            Verdict.FAIL if problem["level"] == "critical" else Verdict.WARN,
+            problem["text"],
+            problem["hint"],
+            problem["runbook"],
         )
         for problem in context.status["problems"]
     ] or ok("the forwarder reports no problem")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
-from forwarder.doctor.check import Check, Finding, Kind, Row, Verdict, fail, from_line, skip
+from forwarder.doctor.check import Check, Finding, Kind, Row, Verdict, fail, from_line, section_url, skip
 from forwarder.doctor.context import Context
 
 _Rows = asyncio.Task[list[Row]]
@@ -71,7 +71,13 @@ async def _run(
     prefix = f"{subject}: " if subject else ""
     return [
         Row(
-            check.id, check.group, one.verdict, redact(prefix + one.seen), redact(one.fix), check.url, seconds
+            check.id,
+            check.group,
+            one.verdict,
+            redact(prefix + one.seen),
+            redact(one.fix),
+            section_url(one.heading or check.heading),
+            seconds,
         )
         for one in found
     ]

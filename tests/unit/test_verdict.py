@@ -1,7 +1,10 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import forwarder.verdict
 from forwarder.verdict import Level, Problem, problems
 
 ORG: dict[str, Any] = {
@@ -76,7 +79,9 @@ def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(
 
 def test_a_hook_that_cannot_be_checked_is_named() -> None:
     (problem,) = verdict(org={"hook": {"condition": "unknown", "error": "Okta refuses the token"}})
-    assert problem == Problem(Level.WARNING, "the hook of acme cannot be checked", "Okta refuses the token")
+    assert problem == Problem(
+        Level.WARNING, "the hook of acme cannot be checked", "Okta refuses the token", "Okta API"
+    )
 
 
 def test_failed_deliveries_of_the_last_hour_are_named() -> None:
@@ -114,3 +119,13 @@ def test_events_that_fail_while_a_sink_accepts_others_are_a_problem() -> None:
     (problem,) = verdict(sink={"set_aside": 2, "last_error": "HTTP 403"})
     assert problem.text == "2 events fail again and again, while siem accepts others"
     assert "HTTP 403" in problem.hint
+
+
+def test_every_problem_names_a_section_of_the_runbook() -> None:
+    source = Path(forwarder.verdict.__file__).read_text(encoding="utf-8")
+    runbook = (Path(forwarder.verdict.__file__).parent.parent / "docs" / "runbook.md").read_text(
+        encoding="utf-8"
+    )
+    sections = re.findall(r'"((?:Forwarder|Okta API|Elasticsearch)\w*)"', source)
+    assert len(sections) > 8
+    assert [section for section in sections if f"\n## {section}\n" not in runbook] == []
