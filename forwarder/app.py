@@ -27,7 +27,7 @@ from forwarder.ops.listener import OpsListener
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.settings import Settings
-from forwarder.status import Status, log_hourly
+from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 from forwarder.store.ledger import ForgetSinkRequest
@@ -108,7 +108,17 @@ class Forwarder:
         self._stops["store"] = self.store.close
         self._delivery = Delivery(self.store, self.metrics, self._clock)
         self._orgs = OktaOrgs(self.store, self.metrics, self._clock, self._backlog)
+        self.status = Status(
+            self.store,
+            self._delivery.workers,
+            self._orgs.runners,
+            self._refusals,
+            lambda: self.settings,
+            self.metrics,
+            self._clock,
+        )
         handlers: dict[type[Request], Handler] = {
+            StatusRequest: lambda *_: self.status.gather(),
             ReplayRequest: lambda request, _: self.store.replay(request.selection),
             DiscardRequest: lambda request, _: self.store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
@@ -124,15 +134,6 @@ class Forwarder:
         await self._delivery.start(self.settings.sinks)
 
     async def _start_ops(self) -> None:
-        self.status = Status(
-            self.store,
-            self._delivery.workers,
-            self._orgs.runners,
-            self._refusals,
-            lambda: self.settings,
-            self.metrics,
-            self._clock,
-        )
         ops = self.settings.ops
         self._listener = OpsListener(
             self.metrics,

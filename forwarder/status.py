@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from forwarder import logs
+from forwarder.control import Request
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
@@ -31,6 +32,10 @@ from forwarder.verdict import problems
 _logger = logs.get("app")
 
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
+
+
+class StatusRequest(Request, frozen=True, tag="status"):
+    """Asks the running forwarder for `Status.gather`."""
 
 
 class Status:

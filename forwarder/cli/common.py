@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -23,7 +24,7 @@ config_option = click.option(
 )
 
 
-def load_settings(config: Path, *, secrets: bool = True) -> Settings:
+def load_settings(config: Path, *, secrets: bool | Literal["sinks"] = True) -> Settings:
     """Load the settings at `config`, as `find_config`.
 
     Args:

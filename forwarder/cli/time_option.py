@@ -1,18 +1,19 @@
 """Points in time as options of a command."""
 
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import click
 
 from forwarder.clock import SystemClock
-from forwarder.core.time import SECOND, Micros, to_micros
+from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
 
 
 class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A date, a date and time (UTC unless it has an offset), or an age as in `24h`. Gives `Micros`."""
 
     name = "time"
+    examples = "2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
         """Convert what was written."""
@@ -30,5 +31,21 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
             age: float = TypeAdapter(Duration).validate_python(value)
             return SystemClock().now() - round(age * SECOND)
         except ValidationError:
-            text = f"{value!r} is not a time; write 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d"
-            self.fail(text, param, ctx)
+            self.fail(f"{value!r} is not a time; write {self.examples}", param, ctx)
+
+
+class MomentParam(TimeParam):
+    """As `TimeParam`, or a time of day: the last time that it was so late (UTC unless it has an offset)."""
+
+    examples = f"10:03, {TimeParam.examples}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
+        """Convert what was written."""
+        try:
+            time_of_day = time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
+        except (TypeError, ValueError):
+            return super().convert(value, param, ctx)
+        zone = time_of_day.tzinfo or UTC
+        now = to_datetime(SystemClock().now()).astimezone(zone)
+        moment = datetime.combine(now.date(), time_of_day, zone)
+        return to_micros(moment if moment <= now else moment - timedelta(days=1))

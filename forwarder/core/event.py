@@ -24,6 +24,10 @@ OKTA_SOURCES = (Source.HOOK, Source.LOG)
 """Where Okta's own events come from."""
 
 
+BACKFILL = "backfill"
+"""`envelope_id` of an event of the System Log that a backfill read."""
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One Okta LogEvent. `(org, uuid)` identifies it; the first copy seen wins.
 
@@ -33,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         event_type: Okta's dotted name, an open set.
         published: when it happened, by Okta's clock.
         received_at: when the forwarder received it, by its own clock.
-        envelope_id: Okta's `eventId` of the POST; empty if there was none.
+        envelope_id: Okta's `eventId` of the POST; empty if there was none. `BACKFILL` where a backfill read it.
         body: the JSON object, byte for byte as received.
     """
 

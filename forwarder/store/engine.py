@@ -11,6 +11,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
+from forwarder.store.lives import Found, Search
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.commands import SqliteCommands
@@ -107,6 +108,9 @@ class StoreCommands(Protocol):
 
         At most `limit` missed events are listed.
         """
+
+    def find(self, search: Search) -> Found:
+        """Return events and what became of each of them."""
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return the newest dead letters, newest first, without bodies."""

@@ -221,7 +221,18 @@ class FakeElasticsearch:
         if request.path.endswith("/_bulk"):
             spoiled = (self.spoiled[id_] for id_, _ in request.documents if id_ in self.spoiled)
             return next(spoiled, None) or self._bulk(request)
+        if request.path.endswith("/_search"):
+            return self._search(request)
         return Reply(200, {"version": {"number": "9.4.3"}, "tagline": "You Know, for Search"})
+
+    def _search(self, request: Request) -> Reply:
+        name = request.path.split("/")[1]
+        if name not in self.data_streams:
+            return error(404, "index_not_found_exception", f"no such index [{name}]")
+        wanted = json.loads(request.body)["query"]["ids"]["values"]
+        index = f".ds-{name}-2026.01.01-000001"
+        hits = [{"_id": id_, "_index": index} for id_ in wanted if id_ in self.data_streams[name]]
+        return Reply(200, {"hits": {"total": {"value": len(hits)}, "hits": hits}})
 
     def _bulk(self, request: Request) -> Reply:
         if not request.body.endswith(b"\n"):

@@ -17,7 +17,7 @@ import msgspec
 from forwarder import event_reader, logs
 from forwarder.cooperative import Cooperative
 from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError
-from forwarder.core.event import Event, MalformedEvent, Source
+from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros, iso
 from forwarder.logs import RateLimitedLogger
@@ -123,7 +123,11 @@ class SystemLog:
         except JsonStructureError as error:
             raise OktaError(f"Okta's answer is not a page of the System Log: {error}") from None
         events, malformed = await event_reader.read_events(
-            elements, org=self.org, source=Source.LOG, received_at=self._clock.now()
+            elements,
+            org=self.org,
+            source=Source.LOG,
+            received_at=self._clock.now(),
+            envelope_id="" if polling else BACKFILL,
         )
         if malformed:
             text = "elements of the System Log are not events; they are dead letters"

@@ -123,6 +123,12 @@ class ElasticsearchSinkSettings(SinkSettings):
         return self.hosts[0].startswith("https:")
 
     @property
+    def org_in_id(self) -> bool:
+        """Whether the `_id` of a document has the org: two orgs may send one uuid. Elastic's own pipeline sets it to the
+        uuid itself."""
+        return self.several_orgs and self.document_format == "ecs"
+
+    @property
     def data_stream(self) -> str:
         """The name of the data stream."""
         return f"logs-{DATASET}-{self.namespace}"

@@ -51,8 +51,7 @@ class ElasticsearchSink:
         self._settings = settings
         self._clock = clock
         self._options = settings.options
-        # Two orgs may send one uuid. Elastic's own pipeline sets the `_id` to the uuid itself.
-        self._org_in_id = settings.several_orgs and settings.document_format == "ecs"
+        self._org_in_id = settings.org_in_id
         self._warning = ""
         # Responses name the pipelines that ran, until one names the right ones. A `pipeline` of the settings is right.
         self._asks_for_pipelines = settings.pipeline is None

@@ -19,8 +19,10 @@ from forwarder.metrics import Metrics
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
+from forwarder.store.lives import Found, Search
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import queries, schema
+from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
 
 T = TypeVar("T")
@@ -45,6 +47,9 @@ class SqliteCommands:
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
+
+    def find(self, search: Search) -> Found:
+        return self._read(partial(find, search=search))
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
         return self._read(partial(queries.dead_letters, which=which, limit=limit))

@@ -3,7 +3,7 @@
 If one raises, the transaction is rolled back and nothing of it stays.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Source, read_event
@@ -44,6 +44,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     if row is None:
         first = tx.stored if start == "now" else gone
         tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1, 0)", (sink, first, first))
+        _note(tx, sink, 0, first, skipped=True)
         return int(first)
     position, attached = row
     if attached:
@@ -53,7 +54,29 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
         "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
         (skipped, skipped, sink),
     )
+    _note(tx, sink, position, position + skipped, skipped=True)
     return int(position + skipped)
+
+
+def _note(  # noqa: PLR0913  # a row has as many columns
+    tx: Transaction,
+    sink: str,
+    before: int,
+    last: int,
+    filtered: Sequence[int] = (),
+    unattributed: int = 0,
+    *,
+    skipped: bool = False,
+) -> None:
+    """Note when `sink` finished the events after `before` up to `last`, for those who look for one of them."""
+    if last > before:
+        bits = None
+        if filtered:
+            bits = bytearray((last - before + 7) // 8)
+            for seq in filtered:
+                bits[(seq - before - 1) // 8] |= 1 << (seq - before - 1) % 8
+        row = (sink, last, before + 1, tx.now, skipped, bits, unattributed)
+        tx.db.execute("INSERT OR REPLACE INTO settlements VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
@@ -73,7 +96,8 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
             f"the forwarder still delivers to {sink}; remove it from the configuration and restart first"
         )
     dead = tx.db.execute("DELETE FROM dead_letters WHERE sink = ? RETURNING count", (sink,)).fetchall()
-    tx.db.execute("DELETE FROM positions WHERE sink = ?", (sink,))
+    for table in ("positions", "settlements", "ended_letters"):
+        tx.db.execute(f"DELETE FROM {table} WHERE sink = ?", (sink,))  # noqa: S608 - constants
     return sum(count for (count,) in dead)
 
 
@@ -97,6 +121,7 @@ def settle(tx: Transaction, sink: str, done: Settlement) -> None:
             (sink, done.unattributed, RejectReason.PARTIAL_SUCCESS.value, done.unattributed_detail, tx.now),
         )
     _settle_replays(tx, sink, done)
+    _note(tx, sink, row[0], done.position, done.filtered, done.unattributed)
     tx.db.execute(
         "UPDATE positions SET seq = ?, delivered = delivered + ?, filtered = filtered + ? WHERE sink = ?",
         (
@@ -126,11 +151,13 @@ def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
 
 
 def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
-    for seq in (*done.replayed, *done.filtered_replays):
+    ended = dict.fromkeys(done.replayed, "delivered") | dict.fromkeys(done.filtered_replays, "filtered")
+    for seq, place in ended.items():
         deleted = tx.db.execute(
             "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
         )
         _must_be_one(deleted.rowcount, sink, seq)
+        _letter_ended(tx, sink, seq, place)
     for dead in done.dead_again:
         updated = tx.db.execute(
             "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
@@ -138,6 +165,10 @@ def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
             (dead.reason.value, dead.detail, tx.now, sink, dead.seq),
         )
         _must_be_one(updated.rowcount, sink, dead.seq)
+
+
+def _letter_ended(tx: Transaction, sink: str, seq: int, place: str) -> None:
+    tx.db.execute("INSERT OR REPLACE INTO ended_letters VALUES (?, ?, ?, ?)", (sink, seq, place, tx.now))
 
 
 def _must_be_one(rows: int, sink: str, seq: int) -> None:
@@ -185,11 +216,13 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
     count = 0
     for number in ids:
         deleted = tx.db.execute(
-            "DELETE FROM dead_letters WHERE id = ? AND state = 'dead' RETURNING sink, count", (number,)
+            "DELETE FROM dead_letters WHERE id = ? AND state = 'dead' RETURNING sink, count, seq", (number,)
         ).fetchone()
         if deleted is None:
             continue
-        sink, events = deleted
+        sink, events, seq = deleted
+        if seq is not None:
+            _letter_ended(tx, sink, seq, "discarded")
         tx.db.execute("UPDATE positions SET discarded = discarded + ? WHERE sink = ?", (events, sink))
         count += events
     return count

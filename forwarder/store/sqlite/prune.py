@@ -8,6 +8,7 @@ import sqlite3
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite import event_index
 
 ROW_BYTES = 200
 """Bytes that an event takes beside its body."""
@@ -41,8 +42,12 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
 
 
 def _drop(db: sqlite3.Connection, last: int) -> None:
+    """Drop the bodies up to `last`, and what is known about their ends."""
     db.execute("DELETE FROM events WHERE seq <= ?", (last,))
     db.execute("DELETE FROM alerts WHERE seq <= ?", (last,))
+    event_index.forget(db, last)
+    db.execute("DELETE FROM settlements WHERE sink IN (SELECT sink FROM positions) AND last <= ?", (last,))
+    db.execute("DELETE FROM ended_letters WHERE sink IN (SELECT sink FROM positions) AND seq <= ?", (last,))
 
 
 class Pruner:

@@ -39,6 +39,21 @@ STEPS: Sequence[str] = (
     ALTER TABLE counters ADD COLUMN alerts INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE alerts (seq INTEGER PRIMARY KEY)
     """,
+    """
+    CREATE TABLE settlements (
+      sink TEXT NOT NULL, last INTEGER NOT NULL, first INTEGER NOT NULL, at INTEGER NOT NULL,
+      skipped INTEGER NOT NULL, filtered BLOB, unattributed INTEGER NOT NULL, PRIMARY KEY (sink, last)
+    ) WITHOUT ROWID;
+    CREATE TABLE ended_letters (
+      sink TEXT NOT NULL, seq INTEGER NOT NULL, place TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (sink, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE event_index (
+      block INTEGER PRIMARY KEY, published_from INTEGER NOT NULL, published_to INTEGER NOT NULL, keys BLOB NOT NULL
+    );
+    ALTER TABLE known ADD COLUMN hook_copies INTEGER;
+    ALTER TABLE known ADD COLUMN log_copies INTEGER;
+    ALTER TABLE known ADD COLUMN copied_at INTEGER
+    """,
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 

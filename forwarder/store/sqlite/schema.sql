@@ -1,4 +1,4 @@
--- The store, version 4; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 5; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -26,6 +26,9 @@ CREATE TABLE known (
   org INTEGER NOT NULL,              -- orgs.id
   uuid BLOB NOT NULL,                -- encoded; the time comes first, so new rows land on one page
   since INTEGER NOT NULL,            -- when it was stored: seconds since 1970
+  hook_copies INTEGER,               -- later copies by the hook; NULL for none
+  log_copies INTEGER,                -- later copies by the System Log; NULL for none
+  copied_at INTEGER,                 -- when the last of them came: seconds since 1970
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
 
@@ -70,6 +73,35 @@ CREATE TABLE positions (
   attached INTEGER NOT NULL,         -- 1 while it is configured; only then it holds bodies back
   filtered INTEGER NOT NULL DEFAULT 0 -- events that its settings kept from it
 ) WITHOUT ROWID;
+
+-- When each sink finished which events of the log. Dropped with their bodies.
+CREATE TABLE settlements (
+  sink TEXT NOT NULL,                -- its name in the configuration
+  last INTEGER NOT NULL,             -- the last event of the settlement
+  first INTEGER NOT NULL,            -- the first one
+  at INTEGER NOT NULL,               -- when it was committed
+  skipped INTEGER NOT NULL,          -- 1 if the sink was never meant to get them
+  filtered BLOB,                     -- a bit for each event that was filtered, the first in the lowest; NULL for none
+  unattributed INTEGER NOT NULL,     -- how many of the others the sink rejected without saying which
+  PRIMARY KEY (sink, last)
+) WITHOUT ROWID;
+
+-- What became of the dead letters of the log that are gone. Dropped with the bodies of their events.
+CREATE TABLE ended_letters (
+  sink TEXT NOT NULL,                -- the sink that had rejected it
+  seq INTEGER NOT NULL,              -- of the event
+  place TEXT NOT NULL,               -- delivered, discarded or filtered
+  at INTEGER NOT NULL,               -- when
+  PRIMARY KEY (sink, seq)
+) WITHOUT ROWID;
+
+-- What the events of a block of the log can be searched by (event_index.py).
+CREATE TABLE event_index (
+  block INTEGER PRIMARY KEY,         -- has the events from block * 1024 + 1 on
+  published_from INTEGER NOT NULL,   -- when the first of them happened
+  published_to INTEGER NOT NULL,     -- when the last of them happened
+  keys BLOB NOT NULL                 -- sorted hashes of 4 bytes
+);
 
 -- Events that a sink rejected, and malformed events (sink `receiver`). Each has its own copy of the body.
 CREATE TABLE dead_letters (

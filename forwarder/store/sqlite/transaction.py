@@ -2,12 +2,13 @@
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from forwarder.core.errors import StoreFullError
-from forwarder.core.event import Event, MalformedEvent, Source
+from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
@@ -38,9 +39,18 @@ def _insert(table: str, columns: int) -> dict[int, str]:
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
-_INSERT_IDS = _insert("known", 3)
+_INSERT_IDS = _insert("known (org, uuid, since)", 3)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
+_COUNT_COPIES = {
+    source: {
+        rows: f"UPDATE known SET {column} = IFNULL({column}, 0) + 1, copied_at = ? "  # noqa: S608 - constants
+        f"FROM (VALUES {', '.join(['(?, ?)'] * rows)}) AS copy "
+        "WHERE org = copy.column1 AND uuid = copy.column2"
+        for rows in _LENGTHS
+    }
+    for source, column in ((Source.HOOK, "hook_copies"), (Source.LOG, "log_copies"))
+}
 
 
 # A uuid is stored as 16 bytes with the time first, so that new rows land beside each other. Okta's event ids are version-1
@@ -122,11 +132,10 @@ class Transaction:
             results.append(Appended(stored, len(batch.events) - len(stored)))
         # After all inserts, so that this also clears the entry of an earlier batch of the group.
         if not all(new):
-            self._clear_pending(
-                event
-                for event, first in zip(events, new, strict=True)
-                if not first and event.source is Source.HOOK
-            )
+            copies = [event for event, first in zip(events, new, strict=True) if not first]
+            self._clear_pending(event for event in copies if event.source is Source.HOOK)
+            for source in OKTA_SOURCES:
+                self._count_copies(source, [event for event in copies if event.source is source])
         return results
 
     def _add(self, events: Sequence[Event]) -> list[bool]:
@@ -182,6 +191,16 @@ class Transaction:
     def _clear_pending(self, events: Iterable[Event]) -> None:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
+
+    def _count_copies(self, source: Source, events: Iterable[Event]) -> None:
+        """Count copies of known events that came by `source`."""
+        copies = Counter(map(self._key, events))
+        while copies:
+            once = list(copies)
+            for piece in _pieces(once):
+                values = (self.now // SECOND, *chain.from_iterable(piece))
+                self.db.execute(_COUNT_COPIES[source][len(piece)], values)
+            copies -= Counter(once)
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep a malformed event as a dead letter of the receiver."""

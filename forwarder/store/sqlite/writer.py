@@ -27,6 +27,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, schema
 from forwarder.store.sqlite.connection import Operation, WriteConnection, is_disk_error
+from forwarder.store.sqlite.event_index import Indexer
 from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -99,6 +100,7 @@ class Writer:
         self._settings = settings
         self._connection = connection
         self._pruner = Pruner(settings)
+        self._indexer = Indexer()
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -108,7 +110,7 @@ class Writer:
         self._closed = False
         self._moved = False  # the files are no longer those that are open
         self._wal_warning_due = math.inf
-        self._next_probe = self._next_prune = self._next_wal_check = 0.0
+        self._next_probe = self._next_prune = self._next_index = self._next_wal_check = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -185,7 +187,8 @@ class Writer:
         group: list[PendingOperation] = []
         size = 0
         try:
-            pending = self._queue.get(timeout=min(_IDLE, max(0.0, self._next_prune - time.monotonic())))
+            due = min(self._next_prune, self._next_index) - time.monotonic()
+            pending = self._queue.get(timeout=min(_IDLE, max(0.0, due)))
             while pending is not None:
                 group.append(pending)
                 size += pending.size
@@ -274,7 +277,7 @@ class Writer:
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
         if now >= self._next_prune:
-            more = self._prune()
+            more = self._step(lambda tx: self._pruner.step(tx.db, tx.now))
             self._next_prune = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
         elif idle and self._connection.dirty:
             self._checkpoint(timeout_ms=0)
@@ -282,6 +285,10 @@ class Writer:
             self._next_wal_check = now + _WAL_INTERVAL
             if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
                 self._checkpoint(timeout_ms=20)
+        if now >= self._next_index:
+            # In a transaction of its own: on a full disk, pruning must not fail with it.
+            more = self._step(lambda tx: self._indexer.step(tx.db))
+            self._next_index = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
         """Empty the WAL; warn if another process has kept that from happening for a while."""
@@ -316,9 +323,10 @@ class Writer:
             self._set_ready()
             _logger.info("events can be stored again", action="store_ready", reason=before)
 
-    def _prune(self) -> bool:
+    def _step(self, step: Operation[bool]) -> bool:
+        """Take a step of maintenance; return whether there may be more now."""
         try:
-            return bool(self._connection.transact(lambda tx: self._pruner.step(tx.db, tx.now))[0])
+            return self._connection.transact(step)[0]
         except sqlite3.Error as error:  # a disk error: the next append reports it
             self._connection.recover(error)
             return False

@@ -72,7 +72,10 @@ def counting_less_than_it_holds(path: Path) -> None:
         (foreign, "another program"),
         (text, "not a store of the forwarder"),
         (empty, "is empty"),
-        (newer, "has version 7, this forwarder needs 4; run the newer forwarder"),
+        (
+            newer,
+            f"has version 7, this forwarder needs {schema.version_of(schema.STEPS)}; run the newer forwarder",
+        ),
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),

@@ -1,0 +1,288 @@
+"""`forwarder find`: the whole life of an event, to answer why it is not in the SIEM."""
+
+import asyncio
+import json
+import re
+import uuid as uuids
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from forwarder.cli import find_output
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
+from forwarder.cli.time_option import MomentParam
+from forwarder.clock import SystemClock
+from forwarder.core.errors import ForwarderError, SettingsError, SinkError
+from forwarder.core.event_types import unknown_event_type
+from forwarder.core.time import SECOND, Micros, iso
+
+if TYPE_CHECKING:
+    from forwarder.cli.find_view import Documents
+    from forwarder.settings import Settings
+    from forwarder.store.lives import Found, Search
+
+_TIMEOUT = 2.0
+"""Seconds to wait for Elasticsearch, or for the running forwarder."""
+
+_WITHIN = "5m"
+_UUID_EPOCH: Micros = 12_219_292_800 * SECOND
+"""From 1582-10-15, where the times of uuids begin, to 1970."""
+
+
+class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """A time with a unit. Gives microseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
+        """Convert what was written."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from forwarder.config_types import Duration
+
+        try:
+            return (
+                value
+                if isinstance(value, int)
+                else round(TypeAdapter(Duration).validate_python(value) * SECOND)
+            )
+        except ValidationError:
+            self.fail(f"{value!r} is not a time; write one as in 30s, 5m or 2h", param, ctx)
+
+
+@click.command()
+@config_option
+@click.argument("uuid", required=False)
+@click.option("--user", metavar="X", help="Events of this actor: its login or Okta's id of it, in any case.")
+@click.option("--type", "event_type", metavar="T", help="Events of this type; `*` as in user.session.*.")
+@click.option(
+    "--around",
+    type=MomentParam(),
+    help="Events that happened around then: 10:03, 2026-01-31T10:03Z, or an age as in 2h. UTC without an offset.",
+)
+@click.option("--within", type=_Span(), help=f"How far before and after `--around`.  [default: {_WITHIN}]")
+@click.option("--org", metavar="NAME", help="Only events of this org.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most events to show."
+)
+@click.option("--offline", is_flag=True, help="Do not ask Elasticsearch whether the documents are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def find(  # noqa: PLR0913, PLR0917  # one for each option
+    config: Path,
+    uuid: str | None,
+    user: str | None,
+    event_type: str | None,
+    around: Micros | None,
+    within: Micros | None,
+    org: str | None,
+    limit: int,
+    *,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    """Show what became of an event: UUID, or the events that match all options, the newest first.
+
+    When it happened, whether Okta named our hook for it, when it came and by which source, its copies, and for each sink:
+    delivered, waiting, dead, discarded, skipped or filtered, since when and why. Works with and without a running forwarder.
+
+    Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
+    """
+    from forwarder.store.engine import open_commands
+    from forwarder.store.lives import Search
+
+    _check_usage(uuid, user, event_type, around, within)
+    settings, secrets_missing = _settings(config)
+    if org is not None and org not in settings.orgs:
+        text = f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}"
+        raise click.BadParameter(text, param_hint="--org")
+    span = 5 * 60 * SECOND if within is None else within
+    since, until = (None, None) if around is None else (around - span, around + span)
+    search = Search(_spelled(uuid), user, event_type, since, until, org, limit)
+    found = open_commands(settings.store, SystemClock()).find(search)
+    answer = _answer(settings, found, search, offline=offline, secrets_missing=secrets_missing)
+    if as_json:
+        echo(json.dumps(answer, indent=2))
+    else:
+        find_output.show(answer, retention=f"{settings.store.retention / 86400:g} days")
+        find_output.show_malformed(answer)
+        for line in answer.get("not_found", ()):
+            echo(line)
+    raise SystemExit(0 if answer["events"] or answer["malformed"] else 1)
+
+
+def _check_usage(
+    uuid: str | None, user: str | None, event_type: str | None, around: Micros | None, within: Micros | None
+) -> None:
+    if uuid is not None and (user, event_type, around) != (None, None, None):
+        raise click.UsageError("a UUID names one event; leave out --user, --type and --around")
+    if uuid is None and user is None and event_type is None and around is None:
+        raise click.UsageError("name an event: UUID, --user X, --type T or --around 10:03")
+    if within is not None and around is None:
+        raise click.UsageError("--within needs --around")
+    if event_type is not None and (problem := unknown_event_type(event_type)):
+        echo(problem, fg="yellow", err=True)  # an event may have a newer type
+
+
+def _spelled(uuid: str | None) -> str | None:
+    """Return a uuid as Okta spells it, in lower case; any other id as it is."""
+    if uuid is not None and re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", uuid.strip()):
+        return uuid.strip().lower()
+    return uuid
+
+
+def _settings(config: Path) -> tuple["Settings", str]:
+    """Return the settings with the secrets of the sinks, or without any and why; empty if they have them."""
+    try:
+        return load_settings(config, secrets="sinks"), ""
+    except SettingsError as error:
+        return load_settings(config, secrets=False), error.problems[0]
+
+
+def _answer(
+    settings: "Settings", found: "Found", search: "Search", *, offline: bool, secrets_missing: str
+) -> dict[str, Any]:
+    from forwarder.cli.find_view import found_as_json, life_as_json
+
+    live = _live(settings.store.path)
+    events = [(life.org, life.uuid) for life in found.lives]
+    if not events and search.uuid is not None:
+        events = [(org, search.uuid) for org in settings.orgs if search.org in {None, org}]
+    documents = {} if offline or not events else _documents(settings, events, secrets_missing)
+    hook_ids = {org: _hook_id(org, found, live) for org in settings.orgs}
+    lives = [
+        life_as_json(life, hook_id=hook_ids.get(life.org, ""), live=live, documents=documents)
+        for life in found.lives
+    ]
+    answer = found_as_json(found, lives)
+    if not lives and not found.malformed:
+        answer["not_found"] = list(_not_found(settings, found, search))
+        answer["not_found"] += _documents_elsewhere(documents)
+    return answer
+
+
+def _live(store: Path) -> Mapping[str, Any] | None:
+    """Ask the running forwarder for its state; None if none runs, or it does not answer."""
+    from forwarder.control import ask
+    from forwarder.status import StatusRequest
+
+    try:
+        return ask(store, StatusRequest(), timeout=_TIMEOUT)
+    except ForwarderError as error:
+        echo(f"The running forwarder could not be asked why events wait: {error}", fg="yellow", err=True)
+        return None
+
+
+def _hook_id(org: str, found: "Found", live: Mapping[str, Any] | None) -> str:
+    """Return the id of our hook: from the running forwarder, or as reading of the System Log noted it."""
+    hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
+    return hook.get("id") or str(_cursor(org, found).get("hook") or "")
+
+
+def _cursor(org: str, found: "Found") -> Mapping[str, Any]:
+    try:
+        cursor = msgspec.json.decode(found.cursors.get(org, "{}"))
+    except msgspec.MsgspecError:
+        return {}
+    return cursor if isinstance(cursor, dict) else {}
+
+
+# Elasticsearch
+
+
+def _documents(settings: "Settings", events: Sequence[tuple[str, str]], secrets_missing: str) -> "Documents":
+    """Ask the cluster of each sink for the documents of `events`: (org, uuid)."""
+    from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+
+    sinks = {
+        name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
+    }
+    if secrets_missing:
+        why = f"its credentials could not be read ({secrets_missing})"
+        return dict.fromkeys(sinks, why)
+
+    async def look() -> list[dict[str, str] | str]:
+        return await asyncio.gather(*(_look(sink, events) for sink in sinks.values()))
+
+    return dict(zip(sinks, asyncio.run(look()), strict=True))
+
+
+async def _look(sink: Any, events: Sequence[tuple[str, str]]) -> dict[str, str] | str:
+    from forwarder.cli.find_view import document_key
+    from forwarder.setup.elasticsearch.documents import find_documents
+    from forwarder.sinks.elasticsearch.bulk import document_id
+
+    ids = {document_key(org, uuid): document_id(uuid, org if sink.org_in_id else "") for org, uuid in events}
+    try:
+        async with asyncio.timeout(_TIMEOUT + 1):  # the client's own error says more
+            indices = await find_documents(sink, ids.values(), _TIMEOUT)
+    except TimeoutError:
+        return f"no response within {_TIMEOUT + 1:g} s"
+    except (SinkError, OSError) as error:
+        return str(error)
+    return {key: indices[id_] for key, id_ in ids.items() if id_ in indices}
+
+
+def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
+    for sink, indices in documents.items():
+        if isinstance(indices, str):
+            yield f"Not looked up in {sink}: {indices}"
+        elif indices:
+            there = ", ".join(sorted(set(indices.values())))
+            yield f"Its document is in {sink} ({there}): another forwarder wrote it, or this one before its store was replaced."
+        else:
+            yield f"Its document is not in {sink} either."
+
+
+# What is not stored
+
+
+def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterator[str]:
+    window = settings.store.dedup_window / 86400
+    if search.uuid is not None:
+        yield f"{search.uuid} was never stored here, or more than {window:g} days ago (store.dedup_window)."
+    else:
+        held = f" The oldest was received {iso(found.oldest, 'seconds')}." if found.oldest else ""
+        yield f"No event that the store holds matches.{held}"
+    happened = _uuid_time(search.uuid) if search.uuid else None
+    if happened is not None:
+        yield f"Its uuid says that it was made at {iso(happened, 'seconds')}."
+    since = search.since if search.since is not None else happened and happened - 5 * 60 * SECOND
+    until = search.until if search.until is not None else happened and happened + 5 * 60 * SECOND
+    for name, org in settings.orgs.items():
+        if search.org not in {None, name}:
+            continue
+        if org.api is None:
+            yield f"{name}: its System Log is not read, so what the hook did not deliver is not known; set orgs.{name}.api"
+            continue
+        cursor = _cursor(name, found)
+        read_to = max(cursor.get("polled") or 0, cursor.get("newest") or 0)
+        if not read_to:
+            yield f"{name}: its System Log was not read yet; start the forwarder, then: forwarder gaps --org {name}"
+            continue
+        yield (
+            f"{name}: its System Log is read up to {iso(read_to, 'seconds')}; an event that is not in it never happened there, "
+            "or before the reading began."
+        )
+        window_options = (
+            f" --since {iso(since, 'seconds')} --until {iso(until, 'seconds')}" if since and until else ""
+        )
+        yield f"  Fetch it: forwarder backfill --org {name}{window_options or ' --since 24h'}"
+        yield f"  What the hook missed: forwarder gaps --org {name}"
+
+
+def _uuid_time(uuid: str) -> Micros | None:
+    """Return when a uuid of version 1 was made, as Okta's are; None for any other id, and for an absurd time."""
+    try:
+        read = uuids.UUID(uuid)
+    except ValueError:
+        return None
+    at = read.time // 10 - _UUID_EPOCH
+    return (
+        at
+        if read.version == 1 and 1_000_000_000 * SECOND < at < SystemClock().now() + 86400 * SECOND
+        else None
+    )

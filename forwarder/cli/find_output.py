@@ -1,0 +1,136 @@
+"""The text of `forwarder find`, from what it prints as JSON."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from forwarder.cli import terminal
+from forwarder.cli.terminal import count, echo
+
+_SOURCES = {"hook": "the event hook", "log": "the System Log", "backfill": "a backfill of the System Log"}
+_COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
+_FEW = 3
+"""Events whose lives are shown one below the other; of more, a table."""
+
+
+def show(answer: Mapping[str, Any], *, retention: str) -> None:
+    """Print the events: the life of each of a few, or a table of many."""
+    events = answer["events"]
+    if len(events) > _FEW:
+        _table(events)
+        more = "; there are more: --limit shows them" if answer["more"] else ""
+        echo(f"{count(len(events), 'event')}, the newest first{more}. The life of one: forwarder find UUID")
+        return
+    for number, event in enumerate(events):
+        if number:
+            echo()
+        _life(event, retention)
+
+
+def show_malformed(answer: Mapping[str, Any]) -> None:
+    """Print the malformed events that may be the one that was looked for."""
+    for one in answer["malformed"]:
+        echo(f"malformed event of {one['org']}, received {one['at']}: {one['detail']}", fg="red")
+        echo(f"  It is a dead letter of the receiver: forwarder dead-letters show {one['dead_letter']}")
+
+
+def _life(event: Mapping[str, Any], retention: str) -> None:
+    kind = event["event_type"] or "(its body was dropped)"
+    echo(f"{kind}  {event['uuid']}  {event['org']}", fg="cyan")
+    for name, text in _facts(event, retention):
+        echo(f"  {name:<10} {text}")
+    for name, sink in event["sinks"].items():
+        echo(f"  {name:<10} {_place(sink)}", fg=_COLOURS.get(sink["place"]))
+        if "document" in sink:
+            echo(f"  {'':<10} {_document(sink)}")
+
+
+def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]]:
+    if event["published"]:
+        who = " ".join(filter(None, (event["actor_login"], event["actor_id"] and f"({event['actor_id']})")))
+        what = "; ".join(filter(None, (event["message"], who)))
+        yield "happened", f"{event['published']}  {what}".rstrip()
+        yield "hook", _hook(event)
+    if event["source"]:
+        late = _seconds(event["published"], event["received_at"])
+        after = f", {late:,.1f} s after it happened" if late >= 0 else ""
+        yield "came", f"{event['received_at']} by {_SOURCES[event['source']]}{after}"
+    copies = event["copies"]
+    if copies["hook"] or copies["system_log"]:
+        parts = [
+            f"{number:,} by {_SOURCES[source]}"
+            for number, source in ((copies["hook"], "hook"), (copies["system_log"], "log"))
+            if number
+        ]
+        yield "copies", f"{' and '.join(parts)}, the last {copies['last_at']}; dropped as duplicates"
+    if event["missed_by_hook_at"]:
+        yield "missed", f"the hook did not deliver it by {event['missed_by_hook_at']}; see: forwarder gaps"
+    elif event["pending_since"]:
+        yield "pending", f"the hook has not delivered it since {event['pending_since']}, and still may"
+    number = f" as event {event['seq']:,}" if event["seq"] else ""
+    stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
+    if not event["body_held"]:
+        stored += f"; its body was dropped, as {retention} after every sink has finished an event"
+    yield "stored", stored
+
+
+def _hook(event: Mapping[str, Any]) -> str:
+    if not event["hook_eligible"]:
+        return "hooks do not carry this type; only the System Log has it"
+    named = event["named_for_our_hook"]
+    if named is None:
+        return "hooks carry this type; Okta named a hook for it, and which one is ours is not known here"
+    return "hooks carry this type; Okta " + (
+        "named our hook for it" if named else "did not name our hook for it"
+    )
+
+
+def _place(sink: Mapping[str, Any]) -> str:
+    at = f" {sink['at']}" if sink["at"] else ""
+    text: str = {
+        "delivered": f"delivered{at}",
+        "waiting": f"waiting: {sink['why']}",
+        "dead": f"dead letter {sink['dead_letter']} since{at}: {sink['why']}",
+        "discarded": f"discarded{at} by an operator",
+        "skipped": f"skipped{at}: the sink was added later, and starts with newer events",
+        "filtered": f"filtered{at} by `only` or `except` of the sink",
+        "finished": "finished; when, and whether it was delivered, is not known any more",
+    }[sink["place"]]
+    if rejected := sink.get("rejected_of_its_batch"):
+        text += (
+            f", unless it is among the {rejected:,} of its batch that the sink rejected without naming them"
+        )
+    return text if sink["configured"] or sink["place"] == "waiting" else f"{text} (not configured any more)"
+
+
+def _document(sink: Mapping[str, Any]) -> str:
+    document = sink["document"]
+    if document["found"] is None:
+        return f"not looked up in Elasticsearch: {document['why']}"
+    if document["found"]:
+        return f"its document is in {document['index']}"
+    if sink["place"] == "delivered":
+        return (
+            "its document is NOT in Elasticsearch: deleted, expired there, or dropped by an ingest pipeline"
+        )
+    return "its document is not in Elasticsearch"
+
+
+def _seconds(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def _table(events: list[Mapping[str, Any]]) -> None:
+    from rich.table import Table
+
+    sinks = sorted({name for event in events for name in event["sinks"]})
+    table = Table(box=None)
+    for column in ("happened", "event type", "actor", "org", "by", *sinks, "uuid"):
+        table.add_column(column, overflow="fold")
+    for event in events:
+        places = [event["sinks"][name]["place"] if name in event["sinks"] else "" for name in sinks]
+        actor = event["actor_login"] or event["actor_id"] or ""
+        by = "missed" if event["missed_by_hook_at"] else event["source"] or ""
+        known = (event["published"] or "", event["event_type"] or "", actor, event["org"], by)
+        table.add_row(*known, *places, event["uuid"])
+    terminal.console().print(table)

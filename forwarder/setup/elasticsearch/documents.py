@@ -1,0 +1,33 @@
+"""Looks for the documents of events in a cluster."""
+
+from collections.abc import Collection
+
+from forwarder.core.errors import SinkError
+from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
+from forwarder.setup.elasticsearch.cluster import reason
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+
+
+async def find_documents(
+    settings: ElasticsearchSinkSettings, ids: Collection[str], timeout: float
+) -> dict[str, str]:
+    """Return the index of each document with one of these ids; those that are not there are left out.
+
+    Raises:
+        SinkError: no response within `timeout` seconds, or the cluster refuses; the text says what to do.
+    """
+    query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
+    async with ElasticsearchAdmin(settings, timeout) as api:
+        reply = await api.call("POST", f"/{settings.data_stream}/_search", query)
+    if reply.status == 404:
+        raise SinkError(f"there is no data stream {settings.data_stream}; it is created with the first event")
+    if reply.status in {401, 403}:
+        text = (
+            f"these credentials may not read {settings.data_stream}; give the key the index privilege `read`"
+        )
+        raise SinkError(f"{text} ({reply.status}: {reason(reply)[:200]})")
+    try:
+        hits = reply.body["hits"]["hits"]
+        return {str(hit["_id"]): str(hit["_index"]) for hit in hits}
+    except (TypeError, KeyError):
+        raise SinkError(f"the search was answered with {reply.status}: {reason(reply)[:200]}") from None

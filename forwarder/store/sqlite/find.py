@@ -1,0 +1,186 @@
+# ruff: noqa: S608 - statements are built from constants; every value is a parameter
+"""Finds events, and what became of each, as functions of a connection inside one snapshot."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from forwarder.core.event import BACKFILL, Source
+from forwarder.core.event_types import EventTypes
+from forwarder.core.time import SECOND
+from forwarder.store.dead_letters import RECEIVER
+from forwarder.store.lives import Found, Life, Malformed, Search, SinkLife
+from forwarder.store.sqlite import event_index
+from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
+
+_EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
+_BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
+
+
+def find(db: sqlite3.Connection, search: Search) -> Found:
+    """As `store.engine.StoreCommands.find`."""
+    db.execute("BEGIN")  # all queries see the same commit
+    try:
+        lives = list(_by_uuid(db, search) if search.uuid is not None else _by_other(db, search))
+        oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
+        return Found(
+            sorted(lives[: search.limit], key=lambda life: -(life.published or 0)),
+            len(lives) > search.limit,
+            _malformed(db, search),
+            oldest and oldest[0],
+            dict(db.execute("SELECT substr(name, 5), value FROM cursors WHERE name LIKE 'log:%'").fetchall()),
+        )
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _by_other(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
+    """Yield one event more than `search.limit`, if there is one."""
+    user = search.user.lower() if search.user is not None else None
+    types = EventTypes([search.event_type]) if search.event_type is not None else None
+    exact = search.event_type if types and "*" not in (search.event_type or "") else None
+    keys = [event_index.type_key(exact)] if exact is not None else []
+    keys += [event_index.user_key(user)] if user is not None else []
+    where = {"org": search.org, "type": exact, "since": search.since, "until": search.until}
+    found = 0
+    for first, last in event_index.candidates(db, keys, search.since, search.until):
+        rows = db.execute(
+            f"SELECT {_EVENT} FROM events CROSS JOIN orgs ON id = org WHERE seq BETWEEN :first AND :last "
+            "AND (:type IS NULL OR event_type = :type) AND (:org IS NULL OR name = :org) "
+            "AND (:since IS NULL OR published >= :since) AND (:until IS NULL OR published <= :until) "
+            "ORDER BY seq DESC",
+            {**where, "first": first, "last": last},
+        )
+        for row in rows:
+            if types is not None and row[3] not in types:
+                continue
+            if user is not None and user not in event_index.users(row[-1]):
+                continue
+            yield _life(db, row)
+            found += 1
+            if found > search.limit:
+                return
+
+
+def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
+    """Yield the event of each org that has this uuid: from the log, or what is left of it."""
+    assert search.uuid is not None
+    key = encode_uuid(search.uuid)
+    where = {"uuid": key, "org": search.org}
+    seen = set()
+    for first, last in event_index.candidates(db, [event_index.uuid_key(search.uuid)], None, None):
+        rows = db.execute(
+            f"SELECT {_EVENT} FROM events CROSS JOIN orgs ON id = org {_BY_UUID} AND seq BETWEEN :first AND :last",
+            {**where, "first": first, "last": last},
+        )
+        for row in rows.fetchall():
+            seen.add(row[1])
+            yield _life(db, row)
+    for row in db.execute(
+        f"SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body, MAX(at) "
+        f"FROM dead_letters {_BY_UUID.replace('name', 'org')} AND seq IS NOT NULL GROUP BY org",
+        where,
+    ).fetchall():
+        if row[1] not in seen:
+            seen.add(row[1])
+            yield _life(db, row[:-1])
+    for name, _ in db.execute("SELECT name, id FROM orgs ORDER BY name").fetchall():
+        known = _known(db, name, key)
+        if known and name not in seen and search.org in (None, name):
+            since, *copies = known
+            sinks = [
+                SinkLife(sink, "finished", attached=bool(attached))
+                for sink, attached in db.execute("SELECT sink, attached FROM positions ORDER BY sink")
+            ]
+            yield Life(name, search.uuid, since * SECOND, sinks, **_copies(*copies))
+
+
+def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
+    seq, org, key, event_type, published, received_at, via, envelope_id, body = row
+    since, *copies = _known(db, org, key) or (None, None, None, None)
+    pending, missed = db.execute(
+        "SELECT since, missed_at FROM awaited WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)",
+        (key, org),
+    ).fetchone() or (None, None)
+    return Life(
+        org,
+        decode_uuid(key),
+        since and since * SECOND,
+        [_sink(db, seq, *position) for position in _positions(db)],
+        seq,
+        event_type,
+        published,
+        received_at,
+        BACKFILL if (via, envelope_id) == (Source.LOG.value, BACKFILL) else via,
+        body,
+        pending_since=pending,
+        missed_at=missed,
+        **_copies(*copies),
+    )
+
+
+def _known(db: sqlite3.Connection, org: str, key: bytes | str) -> tuple[Any, ...] | None:
+    found: tuple[Any, ...] | None = db.execute(
+        "SELECT since, hook_copies, log_copies, copied_at FROM known "
+        "WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)",
+        (key, org),
+    ).fetchone()
+    return found
+
+
+def _copies(hook: int | None, log: int | None, at: int | None) -> dict[str, Any]:
+    return {"hook_copies": hook or 0, "log_copies": log or 0, "copied_at": at and at * SECOND}
+
+
+def _positions(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    return db.execute("SELECT sink, seq, attached FROM positions ORDER BY sink").fetchall()
+
+
+def _sink(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
+    here = bool(attached)
+    letter = db.execute(
+        "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)
+    ).fetchone()
+    if letter:
+        number, state, at, reason, detail = letter
+        text = f"{reason}: {detail}" if detail else reason
+        if state == "dead":
+            return SinkLife(sink, "dead", at, text, number, attached=here)
+        return SinkLife(sink, "waiting", None, text, number, replaying=True, attached=here)
+    if seq > position:
+        return SinkLife(sink, "waiting", attached=here)
+    ended = db.execute(
+        "SELECT place, at FROM ended_letters WHERE sink = ? AND seq = ?", (sink, seq)
+    ).fetchone()
+    if ended:
+        place, at = ended
+        return SinkLife(sink, place, at, attached=here)
+    settled = db.execute(
+        "SELECT first, at, skipped, filtered, unattributed FROM settlements WHERE sink = ? AND last >= ? "
+        "ORDER BY last LIMIT 1",
+        (sink, seq),
+    ).fetchone()
+    if settled is None or settled[0] > seq:  # it was settled by a version that did not note it
+        return SinkLife(sink, "finished", attached=here)
+    first, at, skipped, filtered, unattributed = settled
+    if skipped:
+        return SinkLife(sink, "skipped", at, attached=here)
+    if _is_set(filtered, seq - first):
+        return SinkLife(sink, "filtered", at, attached=here)
+    return SinkLife(sink, "delivered", at, unattributed=unattributed, attached=here)
+
+
+def _is_set(bits: bytes | None, at: int) -> bool:
+    return bits is not None and bool(bits[at // 8] >> at % 8 & 1)
+
+
+def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:
+    """Return malformed events with the uuid in their text; nothing else of them can be read."""
+    if search.uuid is None:
+        return []
+    rows = db.execute(
+        "SELECT id, org, at, detail FROM dead_letters WHERE sink = ? AND instr(CAST(body AS TEXT), ?) "
+        "AND (? IS NULL OR org = ?) ORDER BY id DESC LIMIT ?",
+        (RECEIVER, search.uuid, search.org, search.org, search.limit),
+    )
+    return [Malformed(*row) for row in rows]

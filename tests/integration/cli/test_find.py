@@ -1,0 +1,377 @@
+"""`forwarder find`: what it prints of each event, and the exit code."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.control import ControlServer
+from forwarder.core.event import BACKFILL, Event, Source
+from forwarder.core.ports import Batch, Settlement
+from forwarder.core.time import SECOND, iso
+from forwarder.okta.system_log.reconcile import Cursor, cursor_name
+from forwarder.status import StatusRequest
+from forwarder.store.sqlite.store import SqliteStore
+from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.elasticsearch import FakeElasticsearch, Reply, error
+from tests.integration.store.helpers import malformed_event, opened, prune, rejections, settle
+
+HOOK = "who1234567890"
+SINKS = ("archive", "siem")
+MADE_AT = 1_739_450_984_737_997
+"""When event 7 was made, by its uuid."""
+
+
+def happened(number: int, *, source: Source = Source.HOOK, hooks: Sequence[str] = (), **more: Any) -> Event:
+    """The event of this number; Okta named `hooks` for it."""
+    name = f"{number:08x}-ea09-11ef-9cf1-ad97f4a9f2f5"
+    body = {
+        "uuid": name,
+        "eventType": more.get("event_type", "user.session.start"),
+        "published": "2026-01-01T12:00:00Z",
+        "displayMessage": "User login to Okta",
+        "actor": {"id": "00u1", "alternateId": more.get("user", "ada@acme.test")},
+        "debugContext": {"debugData": {"targetEventHookIds": ",".join(hooks)} if hooks else {}},
+    }
+    event_type, org = str(body["eventType"]), more.get("org", "acme")
+    received = NOON + 3 * SECOND
+    return Event(
+        org, name, event_type, NOON, received, source, more.get("envelope_id", ""), json.dumps(body).encode()
+    )
+
+
+def configured(directory: Path, siem: dict[str, Any] | None = None) -> Path:
+    tree = {
+        "orgs": {
+            name: {
+                "secrets": [{"env": "NOT_SET_IN_THIS_SHELL"}],
+                "path": f"/{name}",
+                "url": f"https://{name}.okta.com",
+                **({"api": {"token": {"env": "NOT_SET_IN_THIS_SHELL"}}} if name == "acme" else {}),
+            }
+            for name in ("acme", "hookonly")
+        },
+        "store": {"path": str(directory / "store.db")},
+        "sinks": {
+            "archive": {"kind": "file", "path": str(directory / "archive.ndjson")},
+            "siem": siem or {"kind": "file", "path": str(directory / "siem.ndjson")},
+        },
+    }
+    file = directory / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+    return file
+
+
+def run(config: Path, *words: Any) -> Result:
+    return CliRunner().invoke(
+        main, ["find", "--config", str(config), *map(str, words)], catch_exceptions=False
+    )
+
+
+def lines(result: Result) -> dict[str, str]:
+    """First word → the rest, of each line after the first."""
+    parts = (line.split(maxsplit=1) for line in result.stdout.splitlines()[1:])
+    return {words[0]: words[1] for words in parts if len(words) == 2}
+
+
+@asynccontextmanager
+async def stored(
+    config: Path, *events: Event, clock: ManualClock | None = None
+) -> AsyncIterator[SqliteStore]:
+    async with opened(config.with_name("store.db"), clock, sinks=SINKS) as store:
+        await store.append(Batch(events), timeout=5)
+        yield store
+
+
+def fill(config: Path, *events: Event, settlement: Settlement | None = None) -> None:
+    async def work() -> None:
+        async with stored(config, *events) as store:
+            if settlement:
+                await settle(store, "siem", settlement)
+
+    asyncio.run(work())
+
+
+def test_the_life_of_a_delivered_event_is_one_screen(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1), settlement=Settlement(1, delivered=1))
+    result = run(config, happened(1).uuid)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"user.session.start  {happened(1).uuid}  acme",
+        "  happened   2026-01-01T12:00:00.000Z  User login to Okta; ada@acme.test (00u1)",
+        "  hook       hooks carry this type; Okta named our hook for it",
+        "  came       2026-01-01T12:00:03.000Z by the event hook, 3.0 s after it happened",
+        "  stored     2026-01-01T12:00:00.000Z as event 1",
+        "  archive    waiting: no forwarder runs on this store; the next one that starts sends it",
+        "  siem       delivered 2026-01-01T12:00:00.000Z",
+    ]
+
+
+def test_a_dead_letter_has_the_sinks_words_and_its_number(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1), settlement=Settlement(1, dead=rejections(1)))
+    shown = lines(run(config, happened(1).uuid))["siem"]
+    assert shown == "dead letter 1 since 2026-01-01T12:00:00.000Z: mapping: field of 1 is no number"
+
+
+def test_a_filtered_event_says_so(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1), settlement=Settlement(1, filtered=(1,)))
+    shown = lines(run(config, happened(1).uuid))["siem"]
+    assert shown == "filtered 2026-01-01T12:00:00.000Z by `only` or `except` of the sink"
+
+
+async def test_a_duplicate_a_missed_event_and_one_of_a_backfill_say_so(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    missed, late = happened(2, source=Source.LOG), happened(3, source=Source.LOG, envelope_id=BACKFILL)
+    clock = ManualClock()
+    async with stored(config, happened(1), clock=clock) as store:
+        await clock.advance(30)
+        await store.append(Batch([happened(1, source=Source.LOG), happened(1)]), timeout=5)
+        await store.append(Batch([missed], expected_by_hook=frozenset([missed.uuid])), timeout=5)
+        await store.mark_missed("acme", NOON + 60 * SECOND)
+        await store.append(Batch([late]), timeout=5)
+    copies = lines(await asyncio.to_thread(run, config, happened(1).uuid))["copies"]
+    assert copies == (
+        "1 by the event hook and 1 by the System Log, the last 2026-01-01T12:00:30.000Z; dropped as duplicates"
+    )
+    shown = lines(await asyncio.to_thread(run, config, missed.uuid))
+    assert shown["missed"] == "the hook did not deliver it by 2026-01-01T12:00:30.000Z; see: forwarder gaps"
+    assert shown["hook"] == "hooks carry this type; Okta named our hook for it"
+    shown = lines(await asyncio.to_thread(run, config, late.uuid))
+    assert "by a backfill of the System Log" in shown["came"]
+
+
+async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    named, other, none, unfit = (
+        happened(1, source=Source.LOG, hooks=["who9", HOOK]),
+        happened(2, source=Source.LOG, hooks=["who9"]),
+        happened(3, source=Source.LOG),
+        happened(4, source=Source.LOG, event_type="policy.evaluate_sign_on"),
+    )
+
+    async def hooks() -> list[str]:
+        results = [await asyncio.to_thread(run, config, one.uuid) for one in (named, other, none, unfit)]
+        return [lines(result)["hook"].partition("; ")[2] for result in results]
+
+    async with stored(config, named, other, none, unfit) as store:
+        unknown = "Okta named a hook for it, and which one is ours is not known here"
+        no, only_log = "Okta did not name our hook for it", "only the System Log has it"
+        assert await hooks() == [unknown, unknown, no, only_log]
+        cursor = json.dumps({"next": "", "polled": 0, "newest": 0, "hook": HOOK})
+        await store.append(Batch(cursor=(cursor_name("acme"), cursor)), timeout=5)
+        assert await hooks() == ["Okta named our hook for it", no, no, only_log]
+
+
+async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
+    config, clock = configured(tmp_path), ManualClock()
+    async with stored(config, happened(1), clock=clock) as store:
+        for sink in SINKS:
+            await settle(store, sink, Settlement(1, delivered=1))
+        await clock.advance(8 * 86_400)
+        await prune(store)
+    result = await asyncio.to_thread(run, config, happened(1).uuid)
+    assert result.exit_code == 0
+    shown = lines(result)
+    assert "its body was dropped, as 7 days after every sink has finished an event" in shown["stored"]
+    assert shown["siem"].startswith("finished; when, and whether it was delivered, is not known any more")
+
+
+async def test_a_malformed_event_is_found_as_a_dead_letter_of_the_receiver(tmp_path: Path) -> None:
+    config, name = configured(tmp_path), happened(1).uuid
+    async with stored(config) as store:
+        await store.append(Batch(malformed=[malformed_event(f'{{"uuid":"{name}"'.encode())]), timeout=5)
+    result = await asyncio.to_thread(run, config, name)
+    assert result.exit_code == 0
+    assert "malformed event of acme, received 2026-01-01T12:00:00.000Z: no uuid" in result.stdout
+    assert "forwarder dead-letters show 1" in result.stdout
+
+
+# --- not found
+
+
+async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_is_named(
+    tmp_path: Path,
+) -> None:
+    config, name = configured(tmp_path), happened(7).uuid
+    async with stored(config) as store:
+        read_to = json.dumps({"next": "", "polled": NOON, "newest": 0})
+        assert Cursor("", NOON, 0).complete_until == NOON
+        await store.append(Batch(cursor=(cursor_name("acme"), read_to)), timeout=5)
+    result = await asyncio.to_thread(run, config, name.upper())
+    assert result.exit_code == 1
+    text = result.stdout
+    assert f"{name} was never stored here, or more than 30 days ago (store.dedup_window)." in text
+    assert f"Its uuid says that it was made at {iso(MADE_AT, 'seconds')}." in text
+    assert "acme: its System Log is read up to 2026-01-01T12:00:00Z" in text
+    since, until = (iso(MADE_AT + minutes * 60 * SECOND, "seconds") for minutes in (-5, 5))
+    assert f"forwarder backfill --org acme --since {since} --until {until}" in text
+    assert "forwarder gaps --org acme" in text
+    assert "hookonly: its System Log is not read, so what the hook did not deliver is not known" in text
+    again = await asyncio.to_thread(run, config, name, "--json")
+    answer = json.loads(again.stdout)
+    assert (again.exit_code, answer["found"], answer["events"]) == (1, 0, [])
+    assert answer["not_found"]
+
+
+def test_a_search_without_a_match_names_the_oldest_event(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1))
+    result = run(config, "--user", "nobody@acme.test")
+    assert (result.exit_code, "The oldest was received 2026-01-01T12:00:03Z." in result.stdout) == (1, True)
+
+
+# --- several events
+
+
+def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, *(happened(n, user="eve@acme.test" if n == 9 else "ada@acme.test") for n in range(1, 10)))
+    table = run(config, "--user", "Ada@ACME.test", "--limit", 5)
+    assert table.exit_code == 0
+    assert len([line for line in table.stdout.splitlines() if "user.session.start" in line]) == 5
+    assert "5 events, the newest first; there are more: --limit shows them" in table.stdout
+    one = run(config, "--user", "EVE@acme.test")
+    assert "happened" in one.stdout
+    assert happened(9).uuid in one.stdout
+    around = ("--type", "user.session.*", "--around", "2026-01-01T12:04Z")
+    assert json.loads(run(config, *around, "--json").stdout)["found"] == 9
+    assert run(config, *around, "--within", "1m").exit_code == 1
+    assert json.loads(run(config, *around, "--org", "acme", "--json").stdout)["found"] == 9
+    assert run(config, *around, "--org", "hookonly").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "name an event: UUID, --user X, --type T or --around 10:03"),
+        (("--org", "acme"), "name an event"),
+        (("x", "--user", "y"), "a UUID names one event"),
+        (("--user", "y", "--within", "5m"), "--within needs --around"),
+        (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
+        (("--around", "10:03", "--within", "5"), "'5' is not a time; write one as in 30s, 5m or 2h"),
+        (("x", "--org", "acmee"), "there is no org 'acmee'; the configuration has acme, hookonly"),
+    ],
+)
+def test_wrong_usage_ends_with_2(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
+    result = run(configured(tmp_path), *words)
+    assert (result.exit_code, expected in result.stderr) == (2, True), result.stderr
+
+
+def test_without_a_store_it_ends_with_1(tmp_path: Path) -> None:
+    result = run(configured(tmp_path), "x")
+    assert (result.exit_code, "there is no store at" in result.stderr) == (1, True)
+
+
+def test_an_event_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1, user="\x1b[31mred\u202e@acme.test"))
+    assert not set("\x1b\u202e") & set(run(config, happened(1).uuid).stdout)
+
+
+# --- a running forwarder, and Elasticsearch
+
+
+async def test_a_running_forwarder_says_why_an_event_waits(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    worker = {
+        "state": "paused",
+        "last_error": "403: no right",
+        "next_try_in_seconds": 12.3,
+        "held": 0,
+        "waiting": 1,
+    }
+
+    async def status(*_: Any) -> dict[str, Any]:
+        return {"sinks": {"siem": worker}, "okta": {}}
+
+    async with stored(config, happened(1)):
+        server = ControlServer(tmp_path / "store.db", {StatusRequest: status})
+        await server.start()
+        try:
+            shown = lines(await asyncio.to_thread(run, config, happened(1).uuid))
+        finally:
+            await server.close()
+    assert shown["siem"] == "waiting: siem is paused: 403: no right; next try in 12 s"
+    assert (
+        shown["archive"] == "waiting: the running forwarder does not deliver to archive; reload it (SIGHUP)"
+    )
+
+
+async def documents(config: Path, *words: Any) -> tuple[int, dict[str, Any]]:
+    result = await asyncio.to_thread(run, config, *words, "--json")
+    return result.exit_code, json.loads(result.stdout)
+
+
+async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) -> None:
+    async with FakeElasticsearch() as server:
+        config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})
+        here, gone = happened(1), happened(2)
+        async with stored(config, here, gone) as store:
+            await settle(store, "siem", Settlement(2, delivered=2))
+        stream = "logs-okta.system-default"
+        server.data_streams[stream] = {f"acme:{here.uuid}": {}, f"hookonly:{happened(3).uuid}": {}}
+        _, answer = await documents(config, here.uuid)
+        index = f".ds-{stream}-2026.01.01-000001"
+        assert answer["events"][0]["sinks"]["siem"]["document"] == {
+            "found": True,
+            "index": index,
+            "why": None,
+        }
+        assert "document" not in answer["events"][0]["sinks"]["archive"]
+        text = (await asyncio.to_thread(run, config, gone.uuid)).stdout
+        assert "its document is NOT in Elasticsearch: deleted, expired there, or dropped" in text
+        code, answer = await documents(config, happened(3).uuid)
+        assert code == 1
+        assert f"Its document is in siem ({index}): another forwarder wrote it" in "\n".join(
+            answer["not_found"]
+        )
+        before = len(server.requests)
+        _, answer = await documents(config, here.uuid, "--offline")
+        assert "document" not in answer["events"][0]["sinks"]["siem"]
+        assert len(server.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (error(403, "security_exception", "action [search] is unauthorized"), "give the key the index privilege `read`"),
+        (error(404, "index_not_found_exception", "no such index"), "there is no data stream logs-okta.system-default"),
+        (error(503, "cluster_block_exception", "no master"), "the search was answered with 503: no master"),
+        (Reply(200, {"odd": 1}), "the search was answered with 200"),
+        (Reply(200, "<html>", {"X-elastic-product": ""}), "is not an Elasticsearch server"),
+        (Reply(silent=True), "no response"),
+        (Reply(status=None), "no response"),
+    ],
+)  # fmt: skip
+async def test_a_cluster_that_cannot_be_asked_is_said_within_seconds(
+    tmp_path: Path, reply: Reply, expected: str
+) -> None:
+    async with FakeElasticsearch() as server:
+        config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})
+        async with stored(config, happened(1)):
+            pass
+        server.always = reply
+        async with asyncio.timeout(15):
+            code, answer = await documents(config, happened(1).uuid)
+    assert (code, answer["found"]) == (0, 1)
+    document = answer["events"][0]["sinks"]["siem"]["document"]
+    assert (document["found"], expected in document["why"]) == (None, True), document
+
+
+async def test_a_secret_that_cannot_be_read_leaves_out_only_the_cluster(tmp_path: Path) -> None:
+    siem = {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:1"], "api_key": {"env": "NOT_SET_EITHER"}}
+    config = configured(tmp_path, siem)
+    async with stored(config, happened(1)):
+        pass
+    code, answer = await documents(config, happened(1).uuid)
+    assert code == 0
+    assert "NOT_SET_EITHER" in answer["events"][0]["sinks"]["siem"]["document"]["why"]
