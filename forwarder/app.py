@@ -2,7 +2,7 @@
 
 Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 
-    store, control socket, positions → sinks, workers → ops listener → receiver → Okta orgs
+    store, control socket, positions → sinks, workers → rules → ops listener → receiver → Okta orgs
 
 Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
 """
@@ -26,6 +26,7 @@ from forwarder.okta_orgs import OktaOrgs
 from forwarder.ops.listener import OpsListener
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
+from forwarder.rule_runner import RuleRunner
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
@@ -38,6 +39,7 @@ FLUSH_GRACE = 10.0
 _STOP_ORDER = (
     "okta",  # a page that is not committed is read again after the next start
     "receiver",  # requests in flight are committed and answered; later ones get 503
+    "rules",  # what is stored is evaluated, so that its alerts are delivered too
     "workers",  # deliver what waits, for a bounded time; the rest stays in the store
     "sinks",
     "hourly line",
@@ -76,6 +78,7 @@ class Forwarder:
         try:
             await self._start_store()
             await self._start_delivery()
+            await self._start_rules()
             await self._start_ops()
             await self._start_receiver()
             await self._start_okta()
@@ -132,6 +135,11 @@ class Forwarder:
         self._stops["sinks"] = self._delivery.close
         self._stops["workers"] = lambda: self._delivery.stop(self._grace)
         await self._delivery.start(self.settings.sinks)
+
+    async def _start_rules(self) -> None:
+        self._rules = RuleRunner(self.store, self.metrics, self._clock)
+        self._stops["rules"] = self._rules.stop
+        await self._rules.apply(self.settings.rules, await self._rules.load(self.settings.rules))
 
     async def _start_ops(self) -> None:
         ops = self.settings.ops
@@ -206,6 +214,7 @@ class Forwarder:
         )
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
         orgs = self._orgs.build(settings)
+        rules = await self._rules.load(settings.rules)
         sinks = await self._delivery.build(settings.sinks)
         # Then the exchange, which cannot.
         self.settings = settings
@@ -214,6 +223,7 @@ class Forwarder:
         self.receiver.apply(endpoints)
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
+        await self._rules.apply(settings.rules, rules)
         await self._record_configuration()
         for section in _needs_restart(old, settings):
             text = "the changed section takes effect after a restart"

@@ -29,6 +29,7 @@ _ACK = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 _COMMIT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _LAG = (0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 _SEND = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_EVALUATION = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -62,6 +63,7 @@ class Metrics:
         self._declare_deliver()
         self._declare_store()
         self._declare_okta()
+        self._declare_rules()
         self._declare_process(log_lines)
 
     def _declare_process(self, log_lines: Mapping[str, int]) -> None:
@@ -218,6 +220,30 @@ class Metrics:
         self.events_missed = self._counter(
             "events_missed_total", "Events that Okta meant for our hook and did not deliver by it.", "org"
         )
+
+    def _declare_rules(self) -> None:
+        self.rule_matches = self._counter(
+            "rule_matches_total", "Events that matched a rule, or completed a correlation.", "org", "rule"
+        )
+        self.alerts = self._counter("alerts_total", "Alerts stored.", "org", "rule", "level")
+        self.rule_held_back = self._counter(
+            "rule_held_back_total",
+            "Matches held back by an exception, or because the rule alerted within `again`; late alerts, of which no "
+            "reaction is taken.",
+            "rule",
+            "reason",
+        )
+        self.rule_events_too_old = self._counter(
+            "rule_events_too_old_total", "Events older than `rules.max_age`, left to `rules replay`.", "org"
+        )
+        self.rule_evaluation = self._histogram(
+            "rule_evaluation_seconds", "Evaluating all rules on one event.", _EVALUATION
+        )
+        self.rule_state_keys = self._gauge("rule_state_keys", "Groups that the rules remember.")
+        self.rule_state_evicted = self._counter(
+            "rule_state_evicted_total", "Groups forgotten because there were more than `rules.max_keys`."
+        )
+        self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG)
 
     def _declare(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
         self.declared.append(Declared(f"forwarder_{name}", kind, labels, meaning))

@@ -142,6 +142,10 @@ def _condition(
     operators = [key for key in written if key in OPERATORS]
     if len(operators) != 1:
         raise RuleFileError(f"`condition` needs exactly one of {', '.join(OPERATORS)}")
+    if operators[0] in ("lt", "lte", "neq"):
+        raise RuleFileError(
+            f"`{operators[0]}` cannot be decided while more events may come; write gte, gt or eq"
+        )
     value = _number(written[operators[0]])
     fields = _texts(written, "field", report)
     if len(fields) > 1:

@@ -85,7 +85,7 @@ class Ruleset:
     def _about(self, rule: DetectionRule) -> Iterator[RuleException]:
         return (each for each in self.exceptions if each.rules is None or rule.id in each.rules)
 
-    def matches(self, event: Event) -> list[Match]:
+    def matches(self, event: Event, reading: Reading | None = None) -> list[Match]:
         """Return the rules that an event matches, those that an exception holds back among them.
 
         An exception with `until` applies to events that were published up to the end of that day, in UTC, so that the same
@@ -93,13 +93,18 @@ class Ruleset:
 
         Args:
             event: a decoded LogEvent of Okta; `forwarder` in it holds what was derived.
+            reading: of this event, if the caller reads it as well.
         """
-        reading = Reading(event)
+        reading = Reading(event) if reading is None else reading
         found: list[Match] = []
         for rule, exceptions in self._candidates(reading.root.get("eventtype")):
             if rule.test(reading):
                 found.append(Match(rule, _holding_back(exceptions, reading) if exceptions else None))
         return found
+
+    def may_match(self, event_type: str) -> bool:
+        """Whether any rule can match an event of this type."""
+        return bool(self._candidates(event_type))
 
     def _candidates(self, event_type: object) -> list[_Candidate]:
         """Return the rules that can match an event of a type."""

@@ -140,11 +140,11 @@ async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
     server: Elasticsearch, path: str
 ) -> None:
     bodies: dict[str, dict[str, Any]] = {
-        OURS[0]: {"index_patterns": ["elsewhere-*"], "priority": 3},
-        COMPONENT: {"template": {}},
-        OURS[2]: {"processors": []},
+        "_index_template": {"index_patterns": ["elsewhere-*"], "priority": 3},
+        "_component_template": {"template": {}},
+        "_ingest": {"processors": []},
     }
-    server.call("PUT", path, bodies[path])
+    server.call("PUT", path, bodies[path.split("/")[1]])
     before = server.call("GET", path)
     with pytest.raises(SetupError, match="did not create"):
         await prepare(server, **BASIC)
@@ -154,10 +154,10 @@ async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
 
 async def test_what_a_newer_forwarder_made_is_left_alone(server: Elasticsearch) -> None:
     meta = {"managed_by": "okta-forwarder", "version": 1_000}
-    server.call("PUT", OURS[2], {"processors": [], "_meta": meta})
+    server.call("PUT", OURS[-1], {"processors": [], "_meta": meta})
     with pytest.raises(SetupError, match="newer forwarder"):
         await prepare(server, **BASIC)
-    assert there(server) == [OURS[2]]
+    assert there(server) == [OURS[-1]]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,10 @@ async def test_beside_elastics_integration_nothing_is_made_and_the_sink_is_told_
     assert "`document_format: raw`" in fault
     assert "`pipeline: _none`" in fault
     assert "logs-okta.system-3.14.0" in told.text
+    assert there(integration) == []
     assert (await prepare(integration, namespace="beside1", document_format="raw", **BASIC)).fine
     assert (await prepare(integration, namespace="beside1", pipeline="_none", **BASIC)).fine
-    assert there(integration) == []
+    assert there(integration) == [*OURS[2:]]  # what alerts need
 
 
 async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch) -> None:
@@ -337,7 +338,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     assert "would create it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
     assert there(server) == []
     made = forwarder.run("setup", "elasticsearch").stdout
-    assert made.count(": created") == 3
+    assert made.count(": created") == len(OURS)
     assert "events stay for 90d" in made
     assert "up to date" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
     assert (

@@ -59,6 +59,14 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": "",
     "certificate_expiry_timestamp_seconds": "setting",
     "log_lines_total": "level",
+    "rule_matches_total": "org rule",
+    "alerts_total": "org rule level",
+    "rule_held_back_total": "rule reason",
+    "rule_events_too_old_total": "org",
+    "rule_evaluation_seconds": "",
+    "rule_state_keys": "",
+    "rule_state_evicted_total": "",
+    "rule_lag_seconds": "",
 }
 
 

@@ -110,8 +110,10 @@ async def setup_beside_fleet(
     else:
         report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     has = await find_capabilities(cluster)
-    await (await _pipeline_step(cluster, has)).take(cluster, options, report)  # for alerts too
-    return await _setup_alerts(cluster, has, target, options, report)
+    # Alerts need our pipeline too.
+    for step in (await _pipeline_step(cluster, has), *await _alert_steps(cluster, has, options.retention)):
+        await step.take(cluster, options, report)
+    return await _sync_alerts(cluster, has, target, options, report)
 
 
 async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
@@ -120,7 +122,10 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
         report("note", line)
     if options.retention.ilm_policy:
         await _policy_exists(cluster, options.retention.ilm_policy)
-    steps = await read_steps(cluster, has, options.retention)
+    steps = [
+        *await read_steps(cluster, has, options.retention),
+        *await _alert_steps(cluster, has, options.retention),
+    ]
     for step in steps:
         await step.take(cluster, options, report)
     report("info", _kept(options.retention))
@@ -128,25 +133,17 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
     readable = await sync_data_stream(
         cluster, target.data_stream, bodies.fingerprint(wanted), options, report
     )
-    return await _setup_alerts(cluster, has, target, options, report) and readable
+    return await _sync_alerts(cluster, has, target, options, report) and readable
 
 
-async def _setup_alerts(
+async def _sync_alerts(
     cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Prepare the data stream of alerts, whose documents are always ours; return whether it can be written."""
-    component = alerts.component_template(has, options.retention)
-    for step in (
-        await _template_step(cluster, "component_template", alerts.COMPONENT, component),
-        await _template_step(
-            cluster, "index_template", alerts.NAME, alerts.index_template(has, options.retention)
-        ),
-    ):
-        await step.take(cluster, options, report)
+    """Update the data stream of alerts, if the credentials may; return whether it can be written."""
     if not target.alerts:
         return True
-    wanted = bodies.fingerprint(component["template"]["mappings"]["_meta"])
-    return await sync_data_stream(cluster, target.alert_stream, wanted, options, report)
+    meta = alerts.component_template(has, options.retention)["template"]["mappings"]["_meta"]
+    return await sync_data_stream(cluster, target.alert_stream, bodies.fingerprint(meta), options, report)
 
 
 def _kept(retention: Retention) -> str:
@@ -189,6 +186,16 @@ class Step(msgspec.Struct, frozen=True):
             return
         await cluster.send("PUT", self.path, self.wanted)
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
+
+
+async def _alert_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
+    """Return what alerts need beside the pipeline: their documents are always ours, whatever those of the events."""
+    component = alerts.component_template(has, retention)
+    template = alerts.index_template(has, retention)
+    return [
+        await _template_step(cluster, "component_template", alerts.COMPONENT, component),
+        await _template_step(cluster, "index_template", alerts.NAME, template),
+    ]
 
 
 async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:

@@ -1,0 +1,96 @@
+"""What the rules do, as metrics and log lines. Labels take only the ids of loaded rules."""
+
+from collections.abc import Iterable
+
+from forwarder import logs
+from forwarder.core.errors import StoreError
+from forwarder.core.event import Event
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros, seconds_between
+from forwarder.ecs.decode import decode
+from forwarder.logs import RateLimitedLogger
+from forwarder.metrics import Metrics
+from forwarder.rules.engine import Engine, Found
+
+_logger = logs.get("rules")
+
+
+class RuleMetrics:
+    """Counts what one `RuleRunner` does."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._limited = RateLimitedLogger(_logger, clock, interval=600.0)
+        self._evicted = 0
+        self.evaluation = metrics.rule_evaluation
+
+    def loaded(self, engine: Engine) -> None:
+        """Note new rules, which begin to count what they evict."""
+        self._evicted = engine.groups.evicted
+
+    def count(self, event: Event, found: Found, now: Micros) -> None:
+        """Count what an event led to."""
+        for rule in found.matched:
+            self._metrics.rule_matches.labels(event.org, rule).inc()
+        for rule, reason in found.held_back:
+            self._metrics.rule_held_back.labels(rule, reason).inc()
+        if found.too_old:
+            self._metrics.rule_events_too_old.labels(event.org).inc()
+        for alert in found.alerts:
+            if alert.late:
+                self._metrics.rule_held_back.labels(alert.rule.id, "late").inc()
+            self._metrics.rule_lag.observe(seconds_between(event.published, now) or 0.0)
+
+    def alerted(self, alerts: Iterable[Event]) -> None:
+        """Count alerts that are stored, and log them."""
+        for event in alerts:
+            about = decode(event.body)["forwarder"]["alert"]
+            rule = about["rule"]
+            self._metrics.alerts.labels(event.org, rule["id"], rule["level"]).inc()
+            self._limited.info(
+                "a rule has alerted",
+                action="rule_alert",
+                org=event.org,
+                rule=rule["title"],
+                level=rule["level"],
+                alert=event.uuid,
+            )
+
+    def state(self, engine: Engine) -> None:
+        """Report how much the rules remember."""
+        self._metrics.rule_state_keys.set(len(engine.groups))
+        more = engine.groups.evicted - self._evicted
+        if more > 0:
+            self._evicted = engine.groups.evicted
+            self._metrics.rule_state_evicted.inc(more)
+            self._limited.warning(
+                "more groups than rules.max_keys are active; the oldest were forgotten, and may alert late or not at all; "
+                "raise rules.max_keys, or group by fewer fields",
+                action="rules_evicted",
+                groups=more,
+            )
+
+    def skipped(self, events: int) -> None:
+        """Say that events were dropped before the rules could read them."""
+        self._limited.warning(
+            "the store dropped events before the rules had read them; raise store.max_size or store.retention",
+            action="rules_skipped_events",
+            events=events,
+        )
+
+    def failed(self, event: Event) -> None:
+        """Say that an event could not be evaluated. Call it where the exception is handled."""
+        self._limited.error(
+            "the rules cannot evaluate an event, and pass over it. This is a bug: please report it",
+            action="rule_failed",
+            uuid=event.uuid,
+            exc_info=True,
+        )
+
+    def store_failed(self, error: StoreError) -> None:
+        """Say that the store cannot be read or written."""
+        self._limited.error(
+            "the rules cannot read or write the store; they go on by themselves",
+            action="rules_store_error",
+            error=str(error),
+        )

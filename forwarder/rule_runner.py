@@ -1,0 +1,278 @@
+"""Runs the rules on the events of the store, and appends their alerts to it.
+
+It reads the store as a sink does, with a position of its own, so that a slow rule delays neither the receiver nor a sink.
+Alerts and the position are committed together: after a crash, an event was evaluated once, or its alerts were not stored.
+What the rules remember is not stored: at the start, and for new rules, the events that still matter are read again without
+alerting (`horizon`).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from forwarder import logs
+from forwarder.cooperative import Cooperative
+from forwarder.core.alert import to_event
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import StoreError
+from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.ports import Batch, Clock
+from forwarder.core.time import Micros
+from forwarder.ecs.decode import decode
+from forwarder.metrics import Metrics
+from forwarder.rule_metrics import RuleMetrics
+from forwarder.rules.engine import Engine, Timing
+from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.settings import RulesSettings
+from forwarder.store.engine import Store
+
+CURSOR = "rules"
+"""The name under which the store keeps the position."""
+
+_EVENTS = 500  # in one read
+_BYTES = 4 * 1024 * 1024  # likewise
+_APPEND_TIMEOUT = 30.0  # seconds
+_LAZY = (
+    5.0  # seconds after which a position without alerts is committed: to evaluate an event again is harmless
+)
+_STOP_GRACE = 2.0  # seconds for what is stored already
+
+_logger = logs.get("rules")
+
+
+class RuleRunner:
+    """Evaluates the rules of one forwarder.
+
+    Attributes:
+        position: the last event that was evaluated; None before the store was read.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = RuleMetrics(metrics, clock)
+        self.position: int | None = None
+        self._engine: Engine | None = None
+        self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
+        self._orgs: frozenset[str] | None = None
+        self._committed = 0
+        self._committed_at = 0.0
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def load(self, settings: RulesSettings) -> Ruleset:
+        """Load the rules of `settings`.
+
+        Raises:
+            RulesError: with every problem.
+        """
+        return await asyncio.to_thread(settings.load)
+
+    async def apply(self, settings: RulesSettings, rules: Ruleset) -> None:
+        """Run `rules` from now on. Until they have read the events that still matter to them, the old ones go on."""
+        if "new" in self._tasks:
+            self._tasks.pop("new").cancel()
+        self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
+        self._next = None
+        engine = Engine(rules, Timing(settings.again, settings.late, settings.max_age, settings.max_keys))
+        self._metrics.loaded(engine)
+        if not rules.rules and self._engine is None:
+            return
+        _logger.info(
+            "rules are loaded",
+            action="rules_loaded",
+            rules=len(rules.rules),
+            correlations=len(rules.correlations),
+        )
+        self._tasks["new"] = asyncio.create_task(self._read_again(engine), name="rules: read again")
+        if "run" not in self._tasks:
+            self._tasks["run"] = asyncio.create_task(self._run(), name="rules")
+
+    async def stop(self) -> None:
+        """Evaluate what is stored, as far as that is quick, and end."""
+        self._stopping.set()
+        self._changed.set()
+        if "new" in self._tasks:
+            self._tasks["new"].cancel()
+        if "run" in self._tasks:
+            await asyncio.wait([self._tasks["run"]], timeout=_STOP_GRACE)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    # New rules
+
+    async def _read_again(self, engine: Engine) -> None:
+        """Let `engine` read the events that still matter, then hand it to the loop."""
+        position = await self._first_position()
+        if not engine.rules.rules:
+            self._next = engine, self.position or position
+            self._changed.set()
+            return
+        at = await self._first_that_matters(self._clock.now() - engine.horizon)
+        await self._note_alerts(engine, position)
+        while at < (self.position or position):
+            at = await self._fold(engine, at, self.position or position)
+        self._next = engine, at
+        self._changed.set()
+
+    async def _first_position(self) -> int:
+        """Return where the rules were; with rules for the first time, that is the newest event."""
+        while self.position is None:
+            try:
+                written = await self._store.cursor(CURSOR)
+            except StoreError as error:
+                await self._pause(error)
+                continue
+            self.position = self._committed = self._store.view.newest if written is None else int(written)
+            if written is None:
+                await self._commit([], self.position)
+        return self.position
+
+    async def _first_that_matters(self, since: Micros) -> int:
+        """Return the last event that was received before `since`, by halving: the store is in order of receipt."""
+        low, high = 0, self.position or 0
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._read(middle, limit=1)
+            if found and found[0].event.received_at < since:
+                low = found[0].seq
+            elif found and found[0].seq > high:
+                return high
+            else:
+                high = middle
+        return low
+
+    async def _note_alerts(self, engine: Engine, position: int) -> None:
+        """Note the alerts behind the position: they were stored before later events were evaluated."""
+        at = position
+        while events := await self._read(at):
+            for stored in events:
+                if stored.event.source is Source.ALERT:
+                    engine.note(stored.event, decode(stored.event.body))
+            at = events[-1].seq
+            await asyncio.sleep(0)
+
+    async def _fold(self, engine: Engine, after: int, until: int) -> int:
+        """Let `engine` read events up to `until` without alerting; return how far it came."""
+        events = [one for one in await self._read(after) if one.seq <= until]
+        cooperative = Cooperative()
+        for stored in events:
+            if stored.event.source is Source.ALERT:
+                engine.note(stored.event, decode(stored.event.body))
+            elif (raw := self._raw(engine, stored.event)) is not None:
+                try:
+                    engine.feed(stored.event, raw, alerting=False)
+                except Exception:  # noqa: BLE001  # as in `_evaluate`
+                    self._metrics.failed(stored.event)
+            await cooperative.yield_if_due()
+        return events[-1].seq if events else until
+
+    # The loop
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self._turn():
+                    return
+            except Exception:  # without this task no rule ever alerts again
+                _logger.exception("the rules failed. This is a bug: please report it", action="rules_failed")
+                await self._clock.sleep(Backoff().cap)
+
+    async def _turn(self) -> bool:
+        """Evaluate some events; return whether that was the last time."""
+        if self._next is not None:
+            engine, at = self._next
+            while at < (self.position or 0):
+                at = await self._fold(engine, at, self.position or 0)
+            if self._next is not None and self._next[0] is engine:
+                self._engine, self._next = engine, None
+        if self._engine is None or self.position is None:
+            await self._changed.wait()
+            self._changed.clear()
+            return self._stopping.is_set()
+        events = await self._read(self.position)
+        if not events:
+            if self._stopping.is_set():
+                await self._commit([], self.position)
+                return True
+            await self._wait()
+            return False
+        if events[0].seq > self.position + 1:
+            self._metrics.skipped(events[0].seq - self.position - 1)
+        alerts = await self._evaluate(self._engine, events)
+        await self._commit(alerts, events[-1].seq)
+        return False
+
+    async def _evaluate(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Event]:
+        alerts: list[Event] = []
+        cooperative = Cooperative()
+        for stored in events:
+            event = stored.event
+            if event.source is not Source.ALERT and (raw := self._raw(engine, event)) is not None:
+                now = self._clock.now()
+                try:
+                    with self._metrics.evaluation.time():
+                        found = engine.feed(event, raw, now=now)
+                except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
+                    self._metrics.failed(event)
+                    continue
+                self._metrics.count(event, found, now)
+                alerts += [to_event(alert, raw, now) for alert in found.alerts]
+            await cooperative.yield_if_due()
+        self._metrics.state(engine)
+        return alerts
+
+    def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
+        """Return an event as the rules read it; None if no rule can match it."""
+        if self._orgs is not None and event.org not in self._orgs:
+            return None
+        if not engine.rules.may_match(event.event_type):
+            return None
+        try:
+            raw = decode(event.body)
+        except (ValueError, RecursionError):
+            return None
+        return raw if type(raw) is dict else None
+
+    async def _wait(self) -> None:
+        """Return when there is an event to evaluate, new rules or a stop; and in time to commit the position."""
+        news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([news, changed], timeout=_LAZY, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            changed.cancel()
+        self._changed.clear()
+        await self._commit([], self.position or 0)
+
+    async def _read(self, after: int, limit: int = _EVENTS) -> list[StoredEvent]:
+        while True:
+            try:
+                return await self._store.view.events(after, limit=limit, max_bytes=_BYTES)
+            except StoreError as error:
+                await self._pause(error)
+
+    async def _commit(self, alerts: Sequence[Event], position: int) -> None:
+        """Store alerts and the position; a position alone only now and then."""
+        now = self._clock.monotonic()
+        due = alerts or self._stopping.is_set() or now - self._committed_at >= _LAZY
+        if due and (alerts or position != self._committed):
+            batch = Batch(alerts, source=Source.ALERT, cursor=(CURSOR, str(position)))
+            attempt = 0
+            while True:
+                try:
+                    stored = await self._store.append(batch, timeout=_APPEND_TIMEOUT)
+                    break
+                except StoreError as error:
+                    attempt += 1
+                    await self._pause(error, attempt)
+            self._metrics.alerted(stored.stored)
+            self._committed, self._committed_at = position, now
+        self.position = position
+
+    async def _pause(self, error: StoreError, attempt: int = 1) -> None:
+        self._metrics.store_failed(error)
+        await self._clock.sleep(Backoff().delay(attempt))

@@ -1,0 +1,200 @@
+"""What a correlation counts, for one group: entries in order of time, and the windows in which its condition holds.
+
+The result does not depend on the order in which entries come: an entry is put where its time belongs, and the windows that
+it may have completed are looked at again, later ones included. That works because every condition here only ever becomes
+true by more entries.
+
+An entry is (time, label, id). The label is the value that a value_count counts, or the number of the rule; a window ends
+with the entry that completes it, and reaches back for the timespan, both ends included.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from forwarder.core.time import Micros
+
+Label = str | int
+Entry = tuple[Micros, Label, bytes]
+
+PLAIN = 64
+"""Entries of a group that are kept as they are; of more, only those are that can matter for a window."""
+
+_MOST = 4096
+"""Entries of a group; of more, the oldest are dropped."""
+
+
+class Windows:
+    """The entries of one group, oldest first. `compact_at` is how many there may be before redundant ones go."""
+
+    __slots__ = ("compact_at", "entries")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.compact_at = PLAIN
+
+    def add(self, entry: Entry, keep_from: Micros) -> int | None:
+        """Put `entry` in its place, and drop those before `keep_from`; return its index, or None if it is known."""
+        entries = self.entries
+        if not entries or entry > entries[-1]:
+            entries.append(entry)
+            at = len(entries) - 1
+        else:
+            at = bisect_left(entries, entry)
+            if entries[at] == entry:
+                return None
+            entries.insert(at, entry)
+        if entries[0][0] < keep_from and at:
+            old = min(bisect_left(entries, (keep_from,)), at)
+            del entries[:old]
+            at -= old
+        return at
+
+
+class Shape:
+    """What a correlation asks for: how many (or which) within which time. The same for all its groups."""
+
+    def __init__(self, timespan: Micros, wanted: int) -> None:
+        self.timespan = timespan
+        self.wanted = wanted
+
+    def completed(self, windows: Windows, at: int) -> Iterator[int]:
+        """Yield the indexes of the entries that end a window in which the condition holds, among those whose window has
+        the entry at index `at`; the earliest first."""
+        raise NotImplementedError
+
+    def measured(self, window: Sequence[Entry]) -> int:
+        """Return the number that the condition compares."""
+        raise NotImplementedError
+
+    def compact(self, windows: Windows, *, alerted: bool) -> None:
+        """Drop entries that can complete no window."""
+        entries = windows.entries
+        windows.entries = self.needed(entries, alerted=alerted)[-_MOST:]
+        windows.compact_at = max(PLAIN, 2 * len(windows.entries))
+
+    def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
+        """Return those of `entries` that can matter."""
+        raise NotImplementedError
+
+    def window(self, windows: Windows, end: int) -> Sequence[Entry]:
+        """Return the entries of the window that ends with the one at index `end`."""
+        entries = windows.entries
+        return entries[bisect_left(entries, (entries[end][0] - self.timespan,)) : end + 1]
+
+    def _ends(self, windows: Windows, at: int) -> range:
+        """Return the indexes of the entries whose windows have the one at index `at`."""
+        entries = windows.entries
+        last = entries[at][0] + self.timespan
+        end = at + 1
+        while end < len(entries) and entries[end][0] <= last:
+            end += 1
+        return range(at, end)
+
+
+class Count(Shape):
+    """An event_count: so many entries."""
+
+    def completed(self, windows: Windows, at: int) -> Iterator[int]:
+        entries, before = windows.entries, self.wanted - 1
+        for end in self._ends(windows, at):
+            if end >= before and entries[end - before][0] >= entries[end][0] - self.timespan:
+                yield end
+
+    def measured(self, window: Sequence[Entry]) -> int:
+        return len(window)
+
+    def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
+        # Without an alert no window holds `wanted` of them, so there are few; with one, only the newest matter.
+        return entries[-max(2 * self.wanted, PLAIN) :] if alerted else entries
+
+
+class Different(Shape):
+    """A value_count, or a temporal correlation: entries with so many different labels."""
+
+    def completed(self, windows: Windows, at: int) -> Iterator[int]:
+        entries = windows.entries
+        if len(entries) < self.wanted:
+            return
+        start = bisect_left(entries, (entries[at][0] - self.timespan,))
+        counts: dict[Label, int] = {}
+        for _, label, _ in entries[start:at]:
+            counts[label] = counts.get(label, 0) + 1
+        for end in self._ends(windows, at):
+            time, label, _ = entries[end]
+            counts[label] = counts.get(label, 0) + 1
+            while entries[start][0] < time - self.timespan:
+                gone = entries[start][1]
+                counts[gone] -= 1
+                if not counts[gone]:
+                    del counts[gone]
+                start += 1
+            if len(counts) >= self.wanted:
+                yield end
+
+    def measured(self, window: Sequence[Entry]) -> int:
+        return len({label for _, label, _ in window})
+
+    def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
+        """Leave out an entry between two of its label that are within a timespan: a window with it has one of these."""
+        kept: dict[Label, list[Entry]] = {}
+        for entry in entries:
+            same = kept.setdefault(entry[1], [])
+            if len(same) > 1 and entry[0] - same[-2][0] <= self.timespan:
+                same.pop()
+            same.append(entry)
+        needed = sorted(entry for same in kept.values() for entry in same)
+        return needed[-max(4 * self.wanted, PLAIN) :] if alerted else needed
+
+
+class Ordered(Shape):
+    """A temporal_ordered correlation: one entry of each label, in the order of the labels 0, 1, 2, …"""
+
+    def completed(self, windows: Windows, at: int) -> Iterator[int]:
+        for end in self._ends(windows, at):
+            if windows.entries[end][1] == self.wanted - 1 and self._holds(windows, end):
+                yield end
+
+    def _holds(self, windows: Windows, end: int) -> bool:
+        """Whether a window that ends here has them all: the latest of each before the next is the best choice."""
+        entries = windows.entries
+        oldest, wanted, last = entries[end][0] - self.timespan, self.wanted - 2, entries[end][2]
+        for at in range(end - 1, -1, -1):
+            time, label, id_ = entries[at]
+            if wanted < 0 or time < oldest:
+                break
+            if label == wanted and id_ != last:  # one event is not two steps
+                wanted, last = wanted - 1, id_
+        return wanted < 0
+
+    def measured(self, window: Sequence[Entry]) -> int:
+        return len({label for _, label, _ in window})
+
+    def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
+        """Of entries of one label that follow each other, keep the first and the last."""
+        kept: list[Entry] = []
+        for entry in entries:
+            if len(kept) > 1 and kept[-1][1] == kept[-2][1] == entry[1]:
+                kept.pop()
+            kept.append(entry)
+        return kept[-max(4 * self.wanted, PLAIN) :] if alerted else kept
+
+
+def encode_id(uuid: str) -> bytes:
+    """Return a shorter form of an event's uuid, in which it is kept."""
+    if len(uuid) == 36 and uuid[8] == uuid[13] == uuid[18] == uuid[23] == "-":
+        try:
+            short = bytes.fromhex(uuid.replace("-", ""))
+        except ValueError:
+            short = b""
+        if len(short) == 16 and decode_id(short) == uuid:
+            return short
+    text = b"~" + uuid.encode(errors="replace")
+    return text + b"\0" if len(text) == 16 else text
+
+
+def decode_id(short: bytes) -> str:
+    """Return the uuid of `encode_id`."""
+    if len(short) != 16:
+        return short[1:].removesuffix(b"\0").decode()
+    digits = short.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,0 +1,195 @@
+"""Rules in a running forwarder: alerts are stored, delivered and counted, across reloads and restarts."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import structlog
+
+from forwarder.app import Forwarder
+from forwarder.clock import SystemClock
+from forwarder.core.errors import ForwarderError
+from forwarder.core.event import Event, Source
+from forwarder.core.time import SECOND, iso
+from forwarder.settings import Settings, read
+from tests.e2e.okta import envelope
+from tests.unit.rules.days import RULES, day, expected, made
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def settings(directory: Path, rules: str | None = RULES, **more: Any) -> Settings:
+    (directory / "rules").mkdir(exist_ok=True)
+    if rules is not None:
+        (directory / "rules" / "rules.yml").write_text(rules)
+    return read(
+        {
+            "orgs": {"acme": {"secrets": ["the-secret"]}},
+            "receiver": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "store": {"path": str(directory / "store.db")},
+            "sinks": {"archive": {"kind": "file", "path": str(directory / "archive.ndjson")}},
+            "rules": {"files": [str(directory / "rules")], **more},
+        }
+    )
+
+
+@asynccontextmanager
+async def running(wanted: Settings) -> AsyncIterator[Forwarder]:
+    forwarder = Forwarder(wanted, SystemClock())
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        try:
+            yield forwarder
+        finally:
+            await forwarder.stop(grace=5)
+
+
+async def post(forwarder: Forwarder, events: Iterable[Event]) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        response = await client.post(
+            f"http://{forwarder.server.address}/okta/events",
+            content=envelope([event.body for event in events]),
+            headers={"Authorization": "the-secret", "Content-Type": "application/json"},
+        )
+    assert response.status_code == 200
+
+
+def shifted(events: Iterable[Event]) -> list[Event]:
+    """Events of a day, moved so that the day ends now."""
+    events = list(events)
+    by = time.time_ns() // 1000 - max(event.published for event in events) - 60 * SECOND
+    moved = []
+    for event in events:
+        body = msgspec.json.decode(event.body)
+        body["published"] = iso(event.published + by, "milliseconds")
+        at = event.published + by
+        moved.append(msgspec.structs.replace(event, body=json.dumps(body).encode(), published=at))
+    return moved
+
+
+async def stored(forwarder: Forwarder) -> list[Event]:
+    """All alerts of the store."""
+    events = await forwarder.store.view.events(0, limit=100_000, max_bytes=10**9)
+    return [one.event for one in events if one.event.source is Source.ALERT]
+
+
+def pairs(alerts: Iterable[Event]) -> set[tuple[str, str]]:
+    found = [json.loads(alert.body)["forwarder"]["alert"] for alert in alerts]
+    return {(about["rule"]["id"], *about["group"].values()) for about in found}
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def evaluated(forwarder: Forwarder) -> None:
+    """Wait until the rules have seen everything that is stored."""
+    await until(lambda: forwarder._rules.position == forwarder.store.view.newest)
+
+
+def burst(actor: str = "u1", first: int = 0, count: int = 4) -> list[Event]:
+    return shifted(
+        [made(first + n, n * SECOND, "alpha", actor, f"192.0.2.{first + n}") for n in range(count)]
+    )
+
+
+async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as forwarder:
+        await evaluated(forwarder)
+        await post(forwarder, burst())
+        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+        ledger = await forwarder.store.ledger()
+        assert (ledger.stored, ledger.alerts, ledger.balanced) == (5, 1, True)
+        (line,) = [one for one in _read(tmp_path / "archive.ndjson").splitlines() if b"rule-match" in one]
+        document = json.loads(line)
+        assert (document["event"]["kind"], document["message"]) == ("alert", "Many")
+        assert document["okta_forwarder"]["count"] == 4
+        sample = forwarder.metrics.registry.get_sample_value
+        rule = {"org": "acme", "rule": "many", "level": "medium"}
+        assert sample("forwarder_alerts_total", rule) == 1
+        assert sample("forwarder_rule_matches_total", {"org": "acme", "rule": "alpha"}) == 4
+        assert sample("forwarder_rule_state_keys") > 0  # type: ignore[operator]
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+async def test_restarts_in_the_middle_of_a_shuffled_day_change_no_pair(tmp_path: Path) -> None:
+    events = shifted(day(3, 200))
+    wanted = expected(events)
+    chance = Random(3)
+    mixed = [*events, *chance.sample(events, 30)]
+    chance.shuffle(mixed)
+    for first in range(0, len(mixed), 60):
+        async with running(settings(tmp_path)) as forwarder:
+            await post(forwarder, mixed[first : first + 60])
+    async with running(settings(tmp_path)) as forwarder:
+        await evaluated(forwarder)
+        alerts = await stored(forwarder)
+    assert pairs(alerts) == wanted
+    assert len({alert.uuid for alert in alerts}) == len(alerts)
+
+
+async def test_new_rules_know_the_past_and_do_not_alert_about_it(tmp_path: Path) -> None:
+    only_alone = "---\n" + RULES.split("---")[3]
+    async with running(settings(tmp_path, only_alone)) as forwarder:
+        await post(forwarder, burst("u1"))  # no rule for this yet
+        await post(forwarder, burst("u2", first=50, count=3))
+        await evaluated(forwarder)
+        await forwarder.reload(settings(tmp_path))
+        await post(forwarder, burst("u2", first=60, count=1))
+        await until(lambda: forwarder._rules._next is None)
+        await evaluated(forwarder)
+        assert pairs(await stored(forwarder)) == {("many", "u2")}
+
+
+async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as forwarder:
+        await evaluated(forwarder)
+        (tmp_path / "rules" / "rules.yml").write_text("title: nothing")
+        with pytest.raises(ForwarderError):
+            await forwarder.reload(forwarder.settings)
+        await post(forwarder, burst())
+        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+
+
+async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, orgs=[])
+    async with running(wanted) as forwarder:
+        await post(forwarder, burst())
+        await evaluated(forwarder)
+        assert await stored(forwarder) == []
+
+
+async def test_from_post_to_alert_in_the_store_takes_less_than_a_second(tmp_path: Path) -> None:
+    """At 100 events a second, each of which alerts: p95 of the time from `received_at` to the alert."""
+    async with running(settings(tmp_path, again="1s")) as forwarder:
+        await evaluated(forwarder)
+        started = asyncio.get_running_loop().time()
+        for n in range(300):
+            await post(forwarder, shifted([made(n, 0, "alone", f"u{n}", "192.0.2.1")]))
+            ahead = started + (n + 1) / 100 - asyncio.get_running_loop().time()
+            if ahead > 0:
+                await asyncio.sleep(ahead)
+        await evaluated(forwarder)
+        events = await forwarder.store.view.events(0, limit=100_000, max_bytes=10**9)
+        received = {one.event.uuid: one.event.received_at for one in events}
+        alerts = await stored(forwarder)
+        waits = sorted(
+            alert.received_at - received[json.loads(alert.body)["forwarder"]["alert"]["trigger"]["uuid"]]
+            for alert in alerts
+        )
+        assert len(waits) == 300
+        assert waits[int(len(waits) * 0.95)] < SECOND
