@@ -141,8 +141,8 @@ class WriteConnection:
     def _checkpoint(self, db: sqlite3.Connection, timeout_ms: int) -> None:
         with contextlib.suppress(sqlite3.Error):  # then the WAL stays, which is as safe as the file
             db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
-            self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-            self._files.truncated()
+            with self._files.truncating():
+                self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
             db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
 
     def _reconnect(self) -> sqlite3.Connection:
@@ -153,8 +153,8 @@ class WriteConnection:
         """
         db = schema.connect_writer(self._path)
         try:
-            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._files.truncated()
+            with self._files.truncating():
+                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             self._files.opened()
         except BaseException:
             db.close()

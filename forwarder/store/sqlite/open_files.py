@@ -6,6 +6,9 @@ files, and what it commits is gone with the process.
 
 import fcntl
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +53,7 @@ class OpenFiles:
                 f"the store {path} is in use by another process, maybe by another name; "
                 "stop it first, or give this forwarder a store.path of its own"
             ) from None
+        self._lock = threading.Lock()
         self._seen: dict[Path, _Seen] = {path: _seen(os.fstat(self._descriptor))}
 
     def close(self) -> None:
@@ -70,10 +74,14 @@ class OpenFiles:
             self._seen.pop(self.wal, None)
             self._seen.pop(self._shm, None)
 
-    def truncated(self) -> None:
-        """Take the WAL for as short as it is now, after a checkpoint of our own."""
-        if self.wal in self._seen:
-            self._seen[self.wal] = self._seen[self.wal]._replace(size=0)
+    @contextmanager
+    def truncating(self) -> Iterator[None]:
+        """Let a checkpoint of our own make the WAL shorter. Other threads check the files before it or after it: between
+        the truncation and our note of it, they would take it for that of another program."""
+        with self._lock:
+            yield
+            if self.wal in self._seen:
+                self._seen[self.wal] = self._seen[self.wal]._replace(size=0)
 
     def check(self) -> None:
         """Check what a commit wrote to: the store and its WAL. Two calls of `stat`, 10 µs.
@@ -81,8 +89,9 @@ class OpenFiles:
         Raises:
             StoreMovedError: the next start would not find there what is committed now.
         """
-        self._check(self._path)
-        self._check(self.wal)
+        with self._lock:
+            self._check(self._path)
+            self._check(self.wal)
 
     def check_all(self) -> None:
         """As `check`, and whether the next start may open the files."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.store.settings import is_store_file, store_files
+from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.store import SqliteStore
 from tests.integration.store.helpers import answering, event, events, opened, view
 from tests.integration.store.sqlite.test_full import held, until
@@ -347,3 +349,17 @@ async def test_a_store_that_sqlite_made_smaller_is_still_the_same(path: Path) ->
         await store.append(Batch([event()]), timeout=5)
         await until(lambda: path.with_name("store.db-wal").stat().st_size == 0)
         assert store.not_ready_reason is None
+
+
+def test_a_checkpoint_of_our_own_is_no_truncation_to_another_thread(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).write_bytes(b"some content")
+    files = OpenFiles(path)
+    files.opened()
+    with ThreadPoolExecutor(1) as reader:
+        with files.truncating():
+            os.truncate(files.wal, 0)
+            checked = reader.submit(files.check)
+            wait([checked], timeout=0.2)  # long enough to check, were it not held up
+        checked.result()
+    files.close()
