@@ -10,6 +10,7 @@ Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged
 import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
 
 from forwarder import logs, tls
 from forwarder.control import ControlServer, Handler, Request
@@ -29,6 +30,7 @@ from forwarder.receive.refusals import Refusals
 from forwarder.rule_runner import RuleRunner
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly
+from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 from forwarder.store.ledger import ForgetSinkRequest
@@ -126,6 +128,7 @@ class Forwarder:
             DiscardRequest: lambda request, _: self.store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
             BackfillRequest: self._orgs.backfill,
+            BackupRequest: lambda request, report: self.store.backup(Path(request.target), report),
         }
         control = ControlServer(self.settings.store.path, handlers)
         await control.start()

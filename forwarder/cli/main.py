@@ -96,6 +96,7 @@ def add_commands() -> None:
     """Add the commands that have a file of their own."""
     from forwarder.cli import (
         backfill,
+        backup,
         config,
         dead_letters,
         demo,
@@ -122,6 +123,7 @@ def add_commands() -> None:
         rules.rules,
         setup.setup,
         config.config,
+        backup.backup,
         emulate.emulate_okta,
     )
     for command in commands:

@@ -8,6 +8,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock, EventLog, EventStore, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.backup import Backup, OnProgress
 from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
@@ -81,6 +82,9 @@ class Store(EventStore, Protocol):
             StoreError: the store cannot be read.
         """
 
+    async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
+        """As `StoreCommands.backup`; a cancellation stops it."""
+
     async def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
 
@@ -102,6 +106,13 @@ class StoreCommands(Protocol):
 
     def damage(self, timeout: float) -> Sequence[str] | None:
         """Read the whole store and return what is damaged, a line each; None if `timeout` seconds are not enough."""
+
+    def backup(self, target: Path, on_progress: OnProgress) -> Backup:
+        """Copy the store into one new file, check the copy, and fsync it. Events are stored and delivered meanwhile.
+
+        Raises:
+            StoreError: it cannot be written, its place is taken, or the store is damaged. No file is left behind.
+        """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         """Return missed and pending events: of one org, published at `since` or later, if given.

@@ -6,22 +6,28 @@ without one, the command opens the store itself.
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
 
 from forwarder.control import ask
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.lives import Found, Search
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import queries, schema
+from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
 
@@ -44,6 +50,17 @@ class SqliteCommands:
             return self._read(partial(queries.damage, timeout=timeout))
         except StoreFormatError as error:  # too damaged to be read at all
             return [str(error)]
+
+    def backup(self, target: Path, on_progress: OnProgress) -> Backup:
+        check_target(self._path, target)
+
+        def progress(report: Any) -> None:
+            on_progress(msgspec.convert(report, BackupProgress))
+
+        made = ask(self._path, BackupRequest(str(target.absolute())), progress, timeout=None)
+        if made is not None:
+            return msgspec.convert(made, Backup)
+        return self._read(lambda db: back_up(db, self._path, target, threading.Event(), on_progress))
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))

@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 from forwarder import logs
@@ -12,10 +14,12 @@ from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.backup import Backup, BackupProgress, OnProgress
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import operations, queries, schema
+from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
@@ -148,6 +152,19 @@ class SqliteStore:
 
     async def ledger(self) -> Ledger:
         return await self._query_reader.run(partial(queries.ledger, path=self._path, exact=False))
+
+    async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
+        stop, loop = threading.Event(), asyncio.get_running_loop()
+        reader = Reader(self._path, self._files, "store-backup")
+
+        def progress(report: BackupProgress) -> None:
+            loop.call_soon_threadsafe(on_progress, report)
+
+        try:
+            return await reader.run(lambda db: back_up(db, self._path, target, stop, progress))
+        finally:
+            stop.set()
+            await reader.close()  # when the thread has removed what it wrote
 
     async def replay(self, which: Selection) -> int:
         """As `store.engine.StoreCommands.replay`, in small steps; an error undoes none of the earlier ones."""

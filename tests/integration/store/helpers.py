@@ -14,6 +14,7 @@ from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.ledger import ForgetSinkRequest
@@ -149,6 +150,7 @@ async def answering(path: Path) -> AsyncIterator[SqliteStore]:
             ReplayRequest: lambda request, _: store.replay(request.selection),
             DiscardRequest: lambda request, _: store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: store.forget_sink(request.sink),
+            BackupRequest: lambda request, report: store.backup(Path(request.target), report),
         }
         server = ControlServer(path, handlers)
         await server.start()

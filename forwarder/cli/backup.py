@@ -1,0 +1,62 @@
+"""`forwarder backup`: copies the store into one file, while the forwarder runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forwarder.cli import terminal
+from forwarder.cli.common import config_option, load_settings
+from forwarder.clock import SystemClock
+
+if TYPE_CHECKING:
+    from forwarder.store.backup import BackupProgress
+
+
+@click.command()
+@config_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print what the backup holds as JSON.")
+def backup(config: Path, file: Path, *, as_json: bool) -> None:
+    """Copy the store into FILE, which must not exist, whether or not a forwarder runs on it.
+
+    The copy is of one moment and is checked: its structure, its rows against those of the store, its ledger. It is on
+    the disk (fsynced) when the command ends. A running forwarder writes it as its own user, and goes on receiving and
+    delivering; Ctrl-C stops it and leaves nothing behind.
+
+    To restore: stop the forwarder, move the files of the old store away (store.path with -wal and -shm), copy FILE to
+    store.path, start the forwarder.
+
+    Exit codes: 0 the backup is complete, 1 it is not, or the ledger does not add up, 2 wrong usage or configuration.
+    """
+    import msgspec
+
+    from forwarder.store.engine import open_commands
+
+    commands = open_commands(load_settings(config, secrets=False).store, SystemClock())
+    status = terminal.console(stderr=True).status("Copying the store")
+
+    def show(progress: "BackupProgress") -> None:
+        done = f"{progress.copied / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
+        status.update(
+            f"Copied {done}" if progress.copied < progress.total else f"Copied {done}; checking the copy"
+        )
+
+    with status:
+        made = commands.backup(file, show)
+    if not file.exists():
+        where = "in its own view of the file system (a container, or systemd's PrivateTmp)"
+        terminal.echo(
+            f"The running forwarder wrote {made.file} {where}, not in this one.", fg="yellow", err=True
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(made))
+    else:
+        held = f"{terminal.count(made.events, 'event')} held of {made.stored:,} ever stored"
+        waiting = "".join(f"; {number:,} wait for {sink}" for sink, number in made.waiting.items() if number)
+        terminal.echo(f"Backed up {held}, {made.bytes / 1e6:,.1f} MB, to {made.file}{waiting}.", fg="green")
+    for imbalance in made.imbalances:
+        text = f"The ledger of the store, and so of the backup, does not add up: {imbalance}"
+        terminal.echo(text, fg="red", err=True)
+    if made.imbalances:
+        raise SystemExit(1)

@@ -1,0 +1,186 @@
+"""Copies a store into one file while a forwarder goes on writing to it, and checks the copy.
+
+The source is read in one transaction, so all of the copy is of one moment, however long it takes. Meanwhile the WAL cannot
+be truncated, and grows by what is stored in that time.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
+from forwarder.files import lock_file, sync_directory
+from forwarder.store.backup import Backup, BackupProgress, OnProgress, check_target
+from forwarder.store.sqlite import queries, schema
+
+_STEP = 4 * 1024 * 1024
+"""Bytes between two looks at `stop`, and between two fsyncs: one for all would hold up the commits of the store beside it."""
+
+_SPARE = 16 * 1024 * 1024
+"""Bytes that must be left on the disk of the backup, which may be that of the store."""
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+
+
+def back_up(
+    db: sqlite3.Connection, store: Path, target: Path, stop: threading.Event, on_progress: OnProgress
+) -> Backup:
+    """Copy what the connection `db` sees to `target`, check the copy, and return what it holds.
+
+    If `stop` is set, or anything fails, no file is left behind.
+
+    Raises:
+        StoreError: it cannot be written (StoreFullError: for lack of space), or `stop` was set.
+        StoreFormatError: the store is damaged, so the copy is.
+        sqlite3.Error: the store cannot be read.
+    """
+    check_target(store, target)
+    with _new_file(target) as new:
+        try:
+            with _unless(stop, db), _transaction(db):
+                _check_space(db, target)
+                with closing(_open(new)) as copy:
+                    _copy(db, copy, new, stop, on_progress)
+                counts = _counts(db)
+            with closing(_open(new)) as copy, _unless(stop, copy):
+                backup = _verify(copy, new, target, counts)
+        except sqlite3.OperationalError as error:
+            if stop.is_set():
+                raise StoreError("the backup was stopped; nothing is left of it") from error
+            raise
+        _sync(new)
+        _publish(new, target)
+    sync_directory(target.parent)
+    return backup
+
+
+@contextlib.contextmanager
+def _new_file(target: Path) -> Iterator[Path]:
+    """Create a file beside `target` that only we may read; remove it at the end if it is still there."""
+    new = target.with_name(target.name + ".part")
+    try:
+        descriptor = lock_file(new)  # so that two backups do not write to one file
+        if descriptor is None:
+            raise StoreError(f"another backup to {target} is running")
+    except OSError as error:
+        raise StoreError(
+            f"the backup {new} cannot be written: {error.strerror}; name a file in a folder that the forwarder may "
+            "write to, such as that of the store"
+        ) from error
+    try:
+        os.ftruncate(descriptor, 0)  # what a killed backup left
+        yield new
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
+    """Interrupt queries of `db` once `stop` is set."""
+    db.set_progress_handler(stop.is_set, 10_000)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, 0)
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """See one commit only. While it lasts, the copy does not begin again when something is stored."""
+    db.execute("BEGIN")
+    try:
+        db.execute("SELECT stored FROM counters").fetchone()  # it begins with the first query
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _open(new: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(new, isolation_level=None)
+    db.execute("PRAGMA journal_mode = off")  # it is checked and synced as a whole, or removed
+    db.execute("PRAGMA synchronous = off")
+    return db
+
+
+def _check_space(db: sqlite3.Connection, target: Path) -> None:
+    pages, page_size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    needed, free = pages * page_size, shutil.disk_usage(target.parent).free
+    if free < needed + _SPARE:
+        raise StoreFullError(
+            f"the backup needs {needed / 1e6:,.0f} MB, and {target.parent} has {free / 1e6:,.0f} MB free; "
+            "free some space, or name a file on another disk"
+        )
+
+
+def _copy(
+    db: sqlite3.Connection,
+    copy: sqlite3.Connection,
+    new: Path,
+    stop: threading.Event,
+    on_progress: OnProgress,
+) -> None:
+    page_size = db.execute("PRAGMA page_size").fetchone()[0]
+
+    def step(_status: int, remaining: int, total: int) -> None:
+        if stop.is_set():
+            raise sqlite3.OperationalError("stopped")
+        _sync(new)
+        on_progress(BackupProgress((total - remaining) * page_size, total * page_size))
+
+    try:
+        db.backup(copy, pages=_STEP // page_size, progress=step, sleep=0)
+    except sqlite3.Error as error:
+        if not stop.is_set() and isinstance(schema.to_store_error(new, error), StoreFullError):
+            raise StoreFullError(
+                f"the disk became full while the backup was written to {new.parent}"
+            ) from error
+        raise
+    # A WAL beside the copy would be one more file to take along.
+    copy.execute("PRAGMA journal_mode = delete")
+
+
+def _counts(db: sqlite3.Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    tables = [name for (name,) in db.execute(_TABLES).fetchall()]
+    return {name: db.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
+
+
+def _verify(copy: sqlite3.Connection, new: Path, target: Path, counts: dict[str, int]) -> Backup:
+    found = [line for (line,) in copy.execute("PRAGMA integrity_check(10)")]
+    if found != ["ok"]:
+        raise StoreFormatError(f"the store is damaged, and so was its backup, which is removed: {found[0]}")
+    if (copied := _counts(copy)) != counts:
+        raise StoreError(f"the backup differs from the store ({copied}, {counts}), and is removed")
+    ledger = queries.ledger(copy, new, exact=True)
+    waiting = {name: sink.waiting for name, sink in ledger.sinks.items()}
+    size = schema.file_bytes(new)
+    return Backup(str(target), size, ledger.stored, ledger.events, waiting, ledger.imbalances)
+
+
+def _sync(new: Path) -> None:
+    descriptor = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(new: Path, target: Path) -> None:
+    """Give the file its name, but not that of another file that was made meanwhile."""
+    try:
+        os.link(new, target)
+    except FileExistsError:
+        raise StoreError(
+            f"{target} exists by now, and a backup overwrites nothing; name another file"
+        ) from None
+    except OSError:  # a file system without links
+        check_target(new, target)
+        new.rename(target)
