@@ -18,6 +18,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
 from forwarder.delivery import Delivery
 from forwarder.gauges import count_connections, set_certificates
+from forwarder.heartbeat import Heartbeat
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits, tls_context
@@ -44,6 +45,7 @@ _STOP_ORDER = (
     "rules",  # what is stored is evaluated, so that its alerts are delivered too
     "workers",  # deliver what waits, for a bounded time; the rest stays in the store
     "sinks",
+    "heartbeat",
     "hourly line",
     "ops",  # until here an operator can watch the stop
     "control",
@@ -84,6 +86,7 @@ class Forwarder:
             await self._start_ops()
             await self._start_receiver()
             await self._start_okta()
+            await self._start_heartbeat()
         except BaseException:
             await self.stop(grace=0)
             raise
@@ -184,6 +187,11 @@ class Forwarder:
         self._stops["okta"] = self._orgs.stop
         await self._orgs.apply(self.settings, self._orgs.build(self.settings))
 
+    async def _start_heartbeat(self) -> None:
+        self._heartbeat = Heartbeat(self.status.gather, self._clock)
+        self._stops["heartbeat"] = self._heartbeat.stop
+        await self._heartbeat.start(self.settings)
+
     async def _backlog(self) -> str | None:
         ledger = await self.store.ledger()
         return backlog({name: sink.waiting for name, sink in ledger.sinks.items()})
@@ -227,6 +235,7 @@ class Forwarder:
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
         await self._rules.apply(settings.rules, rules)
+        await self._heartbeat.start(settings)
         await self._record_configuration()
         for section in _needs_restart(old, settings):
             text = "the changed section takes effect after a restart"

@@ -182,6 +182,12 @@ def _sink_warnings(settings: Settings) -> Iterator[str]:
                 yield f"sinks.{name}.endpoint: port {parts.port} is usually {expected}; check `protocol`"
 
 
+def _heartbeat_warnings(settings: Settings) -> Iterator[str]:
+    sinks = settings.sinks.values()
+    if settings.ops.heartbeat and not any(isinstance(sink, ElasticsearchSinkSettings) for sink in sinks):
+        yield "ops.heartbeat: has no effect without a sink of kind elasticsearch; remove it"
+
+
 def _rule_warnings(settings: Settings) -> Iterator[str]:
     ruleset, _ = read_rules(settings.rules.files, settings.rules.lists)
     for exception in ruleset.expired:
@@ -215,6 +221,7 @@ WARNINGS: Mapping[str, Finder] = {
     "hook.path": _org_warnings,
     "listener.exposure": _listener_warnings,
     "sink.transport": _sink_warnings,
+    "heartbeat.sink": _heartbeat_warnings,
     "rules.state": _rule_warnings,
 }
 """What works and is unwise, by the ids of `doctor`."""

@@ -1,4 +1,5 @@
-"""Write dashboards/kibana/*.ndjson: saved objects that Kibana 8.9 and every later one imports.
+"""Write dashboards/kibana/*.ndjson: saved objects that Kibana 8.9 and every later one imports, and rules/*.ndjson: detection
+rules for Kibana 8.11 and later.
 
 Usage: python -m tools.make_kibana
 What the dashboards show stands in tools/kibana_dashboards.py. Each file holds one dashboard and all that it refers to.
@@ -14,6 +15,7 @@ from typing import Any
 from tools.kibana_dashboards import DASHBOARDS, DELAY
 from tools.kibana_lens import lens, reference
 from tools.kibana_panels import Dashboard, Panel
+from tools.kibana_rule import rule
 
 TARGET = Path(__file__).parent.parent / "dashboards" / "kibana"
 
@@ -35,7 +37,8 @@ if (doc.containsKey('event.ingested') && doc['event.ingested'].size() > 0 && doc
 
 def files() -> dict[str, str]:
     """The text of every file, by its name."""
-    return {f"{dashboard.name}.ndjson": _lines(_objects(dashboard)) for dashboard in DASHBOARDS}
+    dashboards = {f"{dashboard.name}.ndjson": _lines(_objects(dashboard)) for dashboard in DASHBOARDS}
+    return {**dashboards, "rules/no-heartbeat.ndjson": _lines([rule()])}
 
 
 def _lines(objects: list[dict[str, Any]]) -> str:
@@ -175,6 +178,6 @@ def _widths(row: tuple[Panel, ...]) -> list[int]:
 
 
 if __name__ == "__main__":
-    TARGET.mkdir(parents=True, exist_ok=True)
+    (TARGET / "rules").mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (TARGET / name).write_text(text, encoding="utf-8")

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from forwarder.config_types import Listen, Secret, Section
+from forwarder.config_types import Duration, Listen, Secret, Section
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -27,8 +27,12 @@ class OpsSettings(Section):
         allowed_hosts: public names by which the page and the metrics may be requested, as in `siem.example.com`.
             Addresses, names without a dot and names of private networks always may; `/livez` and `/readyz` answer to
             every name. Against DNS rebinding.
+        heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
+            `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and an index
+            template of its own.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")
     token: Secret | None = None
     allowed_hosts: tuple[Annotated[str, AfterValidator(_validate_host_name)], ...] = ()
+    heartbeat: Duration | None = Field(default=None, ge=1)

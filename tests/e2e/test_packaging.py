@@ -129,8 +129,8 @@ sinks:
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("forwarder/")}
     source = (path for path in (ROOT / "forwarder").rglob("*") if path.is_file() and path.suffix != ".pyc")
-    dashboards = (path for path in (ROOT / "dashboards").glob("*/*") if path.is_file())
-    shipped = {f"forwarder/dashboards/{path.parent.name}/{path.name}" for path in dashboards}
+    dashboards = [path for path in (ROOT / "dashboards").rglob("*") if path.suffix in {".json", ".ndjson"}]
+    shipped = {f"forwarder/{path.relative_to(ROOT)}" for path in dashboards}
     assert in_wheel == {str(path.relative_to(ROOT)) for path in source} | shipped
     assert {"forwarder/py.typed", "forwarder/store/sqlite/schema.sql"} <= in_wheel
 

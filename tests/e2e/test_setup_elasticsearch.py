@@ -30,6 +30,8 @@ OURS = (
     "/_component_template/okta-forwarder@mappings",
     "/_index_template/okta-forwarder-alerts",
     "/_component_template/okta-forwarder-alerts@mappings",
+    "/_index_template/okta-forwarder-health",
+    "/_component_template/okta-forwarder-health@mappings",
     "/_ingest/pipeline/okta-forwarder",
 )
 COMPONENT = "/_component_template/okta-forwarder@mappings"
@@ -119,6 +121,7 @@ async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch
     assert told.of("done") == [
         "index template okta-forwarder: changed",
         "index template okta-forwarder-alerts: changed",
+        "index template okta-forwarder-health: changed",
     ]
     template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]["template"]
     assert template["lifecycle"]["data_retention"] == "90d"
@@ -258,7 +261,7 @@ NEEDED: dict[str, Any] = {
     "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
     "indices": [
         {
-            "names": ["logs-okta.system-*", "logs-okta_forwarder.alert-*"],
+            "names": ["logs-okta.system-*", "logs-okta_forwarder.alert-*", "metrics-okta_forwarder.health-*"],
             "privileges": ["view_index_metadata"],
         }
     ],

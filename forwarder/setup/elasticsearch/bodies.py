@@ -12,14 +12,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET
 from forwarder.setup.elasticsearch import fields
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME, ElasticsearchSinkSettings
 
 Body = dict[str, Any]
 
-VERSION = 3
+VERSION = 4
 """Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
 operator."""
 
@@ -59,17 +58,18 @@ class Retention(msgspec.Struct, frozen=True):
 
 class Target(msgspec.Struct, frozen=True):
     """The settings of the sink that matter here. `documents` is `ecs`, or `raw` for Elastic's own pipeline; `pipeline` is
-    the one that every request names, None for the index's default. Without `alerts`, their data stream is not looked at."""
+    the one that every request names, None for the index's default. Data streams of the patterns `unseen` are not looked
+    at."""
 
     data_stream: str
     documents: Literal["ecs", "raw"] = "ecs"
     pipeline: str | None = None
-    alerts: bool = True
+    unseen: frozenset[str] = frozenset()
 
     @property
-    def alert_stream(self) -> str:
-        """The data stream of alerts, of the same namespace; no namespace has a hyphen."""
-        return f"logs-{ALERT_DATASET}-{self.data_stream.rpartition('-')[2]}"
+    def namespace(self) -> str:
+        """The namespace of the data stream; none has a hyphen."""
+        return self.data_stream.rpartition("-")[2]
 
 
 def elastic_time(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import alerts, bodies
+from forwarder.setup.elasticsearch import alerts, bodies, health
 from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
@@ -12,16 +12,17 @@ CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipeli
 INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
+_BESIDE = (alerts.PATTERN, health.PATTERN)
 _PROCESSORS = ("user_agent", "geoip")
 _PROBE = f"{bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
 
 
-async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> bool:
+async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> frozenset[str]:
     """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
 
-    `rollover`: a rollover may follow. `ilm`: a policy is looked up. Return whether the data stream of alerts may be looked
-    at as well; its templates need no other privilege than those of the events.
+    `rollover`: a rollover may follow. `ilm`: a policy is looked up. Return the patterns whose data
+    streams may not be looked at, of alerts and health; their templates need no other privilege than those of the events.
 
     Raises:
         SetupError: privileges are missing, all of which it names, or the credentials are wrong.
@@ -30,25 +31,25 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> bo
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
             {
-                "names": [bodies.PATTERN, alerts.PATTERN],
+                "names": [bodies.PATTERN, *_BESIDE],
                 "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
             }
         ],
     }
     answer = await cluster.offer("POST", "/_security/user/_has_privileges", wanted)
     if not isinstance(answer, dict) or answer.get("has_all_requested") is not False:
-        return True
+        return frozenset()
     missing = [f"cluster privilege `{name}`" for name, has in answer.get("cluster", {}).items() if not has]
     of_indices = {
         names: [right for right, has in rights.items() if not has]
         for names, rights in answer.get("index", {}).items()
     }
-    of_alerts = of_indices.pop(alerts.PATTERN, [])
+    unseen = frozenset([pattern for pattern in _BESIDE if of_indices.pop(pattern, [])])
     missing += [
         f"index privilege `{right}` on `{names}`" for names in of_indices for right in of_indices[names]
     ]
     if not missing:
-        return not of_alerts
+        return unseen
     raise SetupError(
         f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs."
     )

@@ -12,13 +12,16 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import alerts, bodies
+from forwarder.setup.elasticsearch import alerts, bodies, health
 from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, Target
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Package, Template, conflicts, package
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.message import Reporter
+
+_BESIDE = (alerts, health)
+"""The data streams beside that of the events."""
 
 _OURS = (
     "index_patterns",
@@ -45,16 +48,16 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
         SinkError: no response.
     """
     cluster = Cluster(api)
-    sees_alerts = await check_privileges(
+    unseen = await check_privileges(
         cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy)
     )
-    if not sees_alerts:
+    for pattern in sorted(unseen):
         report(
             "note",
-            f"the credentials lack index privileges on {alerts.PATTERN}: the templates of alerts are written, but a data"
-            " stream of alerts that exists is not updated; docs/elasticsearch.md lists the privileges",
+            f"the credentials lack index privileges on {pattern}: its templates are written, but a data stream of this"
+            " pattern that exists is not updated; docs/elasticsearch.md lists the privileges",
         )
-        target = msgspec.structs.replace(target, alerts=False)
+    target = msgspec.structs.replace(target, unseen=unseen)
     about = await cluster.get("/")
     report(
         "info",
@@ -110,10 +113,10 @@ async def setup_beside_fleet(
     else:
         report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     has = await find_capabilities(cluster)
-    # Alerts need our pipeline too.
-    for step in (await _pipeline_step(cluster, has), *await _alert_steps(cluster, has, options.retention)):
+    # Alerts and health need our pipeline too.
+    for step in (await _pipeline_step(cluster, has), *await _steps_beside(cluster, has, options.retention)):
         await step.take(cluster, options, report)
-    return await _sync_alerts(cluster, has, target, options, report)
+    return await _sync_beside(cluster, has, target, options, report)
 
 
 async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
@@ -124,7 +127,7 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
         await _policy_exists(cluster, options.retention.ilm_policy)
     steps = [
         *await read_steps(cluster, has, options.retention),
-        *await _alert_steps(cluster, has, options.retention),
+        *await _steps_beside(cluster, has, options.retention),
     ]
     for step in steps:
         await step.take(cluster, options, report)
@@ -133,17 +136,21 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
     readable = await sync_data_stream(
         cluster, target.data_stream, bodies.fingerprint(wanted), options, report
     )
-    return await _sync_alerts(cluster, has, target, options, report) and readable
+    return await _sync_beside(cluster, has, target, options, report) and readable
 
 
-async def _sync_alerts(
+async def _sync_beside(
     cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Update the data stream of alerts, if the credentials may; return whether it can be written."""
-    if not target.alerts:
-        return True
-    meta = alerts.component_template(has, options.retention)["template"]["mappings"]["_meta"]
-    return await sync_data_stream(cluster, target.alert_stream, bodies.fingerprint(meta), options, report)
+    """Update the data streams of alerts and health, where the credentials may; return whether they can be written."""
+    fine = True
+    for stream in _BESIDE:
+        if stream.PATTERN in target.unseen:
+            continue
+        meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
+        name = stream.PATTERN.removesuffix("*") + target.namespace
+        fine = await sync_data_stream(cluster, name, bodies.fingerprint(meta), options, report) and fine
+    return fine
 
 
 def _kept(retention: Retention) -> str:
@@ -188,14 +195,16 @@ class Step(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def _alert_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return what alerts need beside the pipeline: their documents are always ours, whatever those of the events."""
-    component = alerts.component_template(has, retention)
-    template = alerts.index_template(has, retention)
-    return [
-        await _template_step(cluster, "component_template", alerts.COMPONENT, component),
-        await _template_step(cluster, "index_template", alerts.NAME, template),
-    ]
+async def _steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
+    """Return what alerts and health need beside the pipeline: their documents are always ours, whatever those of the
+    events."""
+    steps = []
+    for stream in _BESIDE:
+        component = stream.component_template(has, retention)
+        steps.append(await _template_step(cluster, "component_template", stream.COMPONENT, component))
+        template = stream.index_template(has, retention)
+        steps.append(await _template_step(cluster, "index_template", stream.NAME, template))
+    return steps
 
 
 async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:

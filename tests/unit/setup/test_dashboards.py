@@ -27,7 +27,9 @@ def dashboard(path: Path) -> Saved:
 
 
 def test_the_files_are_what_the_tool_makes() -> None:
-    shipped = {path.name: path.read_text(encoding="utf-8") for path in TARGET.iterdir()}
+    shipped = {
+        str(path.relative_to(TARGET)): path.read_text(encoding="utf-8") for path in TARGET.rglob("*.ndjson")
+    }
     assert shipped == files(), "run `python -m tools.make_kibana`"
 
 
@@ -117,3 +119,22 @@ def _column(saved: Saved, name: str, **values: str) -> None:
         layers["layer"]["columns"][name].update(values)
 
     _change(saved, change)
+
+
+def test_the_rule_is_one_that_kibana_imports() -> None:
+    (rule,) = objects(TARGET / "rules" / "no-heartbeat.ndjson")
+    # What Kibana's API requires of a rule, and what keeps an import from making a second one.
+    assert {
+        "name",
+        "description",
+        "risk_score",
+        "severity",
+        "type",
+        "query",
+        "language",
+        "rule_id",
+    } <= rule.keys()
+    assert (rule["type"], rule["language"]) == ("esql", "esql")
+    assert rule["severity"] in {"low", "medium", "high", "critical"}
+    assert "5 minutes" in rule["name"]
+    assert "NOW() - 5 minutes" in rule["query"]

@@ -16,7 +16,12 @@ PIPELINE, COMPONENT, TEMPLATE = (
     "/_component_template/okta-forwarder@mappings",
     "/_index_template/okta-forwarder",
 )
-ALERTS = ["/_component_template/okta-forwarder-alerts@mappings", "/_index_template/okta-forwarder-alerts"]
+BESIDE = [
+    "/_component_template/okta-forwarder-alerts@mappings",
+    "/_index_template/okta-forwarder-alerts",
+    "/_component_template/okta-forwarder-health@mappings",
+    "/_index_template/okta-forwarder-health",
+]
 
 
 async def run(cluster: FakeCluster, target: Target | None = None, **options: Any) -> list[Message]:
@@ -38,7 +43,7 @@ async def test_a_full_elasticsearch_gets_elastics_types_and_the_stacks_own_parts
     cluster = FakeCluster()
     lines = await run(cluster)
     assert kinds(lines, "note") == []
-    assert [path for _, path, _ in cluster.written] == [PIPELINE, COMPONENT, TEMPLATE, *ALERTS]
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, COMPONENT, TEMPLATE, *BESIDE]
     fields = body(cluster, COMPONENT)["template"]["mappings"]["properties"]
     dataset = fields["event"]["properties"]["dataset"]
     assert dataset == {"type": "constant_keyword", "value": "okta.system"}
@@ -65,7 +70,7 @@ async def test_a_second_run_writes_nothing() -> None:
     cluster.written.clear()
     lines = await run(cluster)
     assert cluster.written == []
-    assert len(kinds(lines, "same")) == 5
+    assert len(kinds(lines, "same")) == 7
 
 
 async def test_with_geoip_the_pipeline_fills_the_place_and_the_network_of_an_address() -> None:
@@ -173,7 +178,7 @@ async def test_a_retention_that_somebody_else_gave_the_data_stream_stays_and_is_
 async def test_alerts_get_a_mapping_of_their_own_with_the_pipeline_of_the_events() -> None:
     cluster = FakeCluster()
     await run(cluster, retention=Retention(keep="90d"))
-    component, template = (body(cluster, path) for path in ALERTS)
+    component, template = (body(cluster, path) for path in BESIDE[:2])
     fields = component["template"]["mappings"]["properties"]
     assert fields["event"]["properties"]["dataset"]["value"] == "okta_forwarder.alert"
     assert fields["event"]["properties"]["severity"]["type"] == "long"
@@ -218,7 +223,7 @@ async def test_elastics_integration_is_left_alone() -> None:
     assert cluster.written == []
     assert await setup(cluster, Target(STREAM, "raw"), Options(), into(lines))
     assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), into(lines))
-    assert [path for _, path, _ in cluster.written] == [PIPELINE, *ALERTS]  # nothing of the integration
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, *BESIDE]  # nothing of the integration
 
 
 async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_names_it() -> None:
@@ -228,13 +233,13 @@ async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_
     await run(cluster, target, dry_run=True)
     assert cluster.written == []
     await run(cluster, target)
-    assert [path for _, path, _ in cluster.written] == [PIPELINE, *ALERTS]
+    assert [path for _, path, _ in cluster.written] == [PIPELINE, *BESIDE]
     await run(cluster, target)
-    assert len(cluster.written) == 3
+    assert len(cluster.written) == 5
 
 
 async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration("something_else")
     await run(cluster)
-    assert len(cluster.written) == 5
+    assert len(cluster.written) == 7
