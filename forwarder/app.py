@@ -25,6 +25,7 @@ from forwarder.http.settings import ListenerLimits, tls_context
 from forwarder.metrics import Metrics
 from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
+from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
@@ -153,6 +154,7 @@ class Forwarder:
             self.metrics,
             self.status,
             self.store.view,
+            OperatorView(self.store),
             lambda: self.store.not_ready_reason,
             token=lambda: self.settings.ops.token,
             allowed_hosts=ops.allowed_hosts,
@@ -163,6 +165,7 @@ class Forwarder:
         self.ops = Server(self._listener.app, ops.listen, self._limiter("ops", limits))
         await self.ops.start("ops.listen")
         self._stops["ops"] = self._stop_ops
+        self._history = asyncio.create_task(self._listener.history.run(), name="history")
         self._hourly = asyncio.create_task(log_hourly(self.status.gather, self._clock), name="hourly line")
         self._stops["hourly line"] = self._stop_hourly_line
 
@@ -205,6 +208,8 @@ class Forwarder:
         await self.server.stop()
 
     async def _stop_ops(self) -> None:
+        self._history.cancel()
+        await asyncio.gather(self._history, return_exceptions=True)
         self._listener.close_streams()  # else the listener waits for every page that is open
         await self.ops.stop()
 

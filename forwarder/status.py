@@ -14,7 +14,7 @@ from forwarder.control import Request
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
-from forwarder.core.time import Micros, seconds_between
+from forwarder.core.time import Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.gauges import set_gauges
 from forwarder.logs import RateLimitedLogger
@@ -23,11 +23,11 @@ from forwarder.okta.hooks.watch import HookState
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.reconcile import ReconcileState
 from forwarder.receive.auth import endpoint_path
-from forwarder.receive.refusals import Refusals
+from forwarder.receive.refusals import Refusals, Refused
 from forwarder.settings import OrgSettings, Settings
 from forwarder.store.engine import Store
 from forwarder.store.ledger import Ledger, SinkLedger
-from forwarder.verdict import problems
+from forwarder.verdict import problems, verdict
 
 _logger = logs.get("app")
 
@@ -96,9 +96,13 @@ class Status:
                 name: self._sink(name, ledger.sinks.get(name, _NO_SINK), now)
                 for name in sorted(self._workers)
             },
+            "removed_sinks": dict(ledger.removed),
+            "recent_refusals": [_refusal(each) for each in reversed(self._refusals.recent)],
         }
-        found = [msgspec.structs.asdict(problem) for problem in problems(status)]
-        redacted: dict[str, Any] = redact_all({"problems": found, **status})
+        found = problems(status)
+        listed = [msgspec.structs.asdict(problem) for problem in found]
+        whole = {"verdict": msgspec.structs.asdict(verdict(found, status)), "problems": listed, **status}
+        redacted: dict[str, Any] = redact_all(whole)
         return redacted
 
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
@@ -124,6 +128,8 @@ class Status:
             "api": org.api is not None,
             "accepted_seconds_ago": seconds_between(requests.accepted_at, now),
             "refused": requests.refused,
+            "refused_from_okta": requests.refused_from_okta,
+            "hook_configured": bool(org.secrets),
             "refused_seconds_ago": seconds_between(requests.refused_at, now),
             "log": _log(state.log, now) if state else None,
             "hook": _hook(state.hook, now) if state and state.hook else None,
@@ -150,6 +156,7 @@ class Status:
             "set_aside": worker.set_aside,
             "attempt": health.attempt,
             "last_error": health.last_failure,
+            "hint": health.hint,
             "warning": health.warning,
             "last_success_seconds_ago": seconds_between(health.last_success, now),
             "next_try_in_seconds": health.seconds_to_next_try,
@@ -177,6 +184,10 @@ async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: 
             waiting={name: sink["waiting"] for name, sink in sinks.items()},
             dead={name: sink["dead"] for name, sink in sinks.items()},
         )
+
+
+def _refusal(refused: Refused) -> dict[str, Any]:
+    return msgspec.structs.asdict(refused) | {"at": iso(refused.at, "milliseconds")}
 
 
 def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:

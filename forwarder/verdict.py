@@ -1,6 +1,6 @@
 """What is wrong with the whole forwarder, the worst first, each with what to do about it. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -8,6 +8,9 @@ import msgspec
 
 _RECENT = 3600.0
 """Seconds for which a delivery that Okta gave up on is a problem: its event has come by the System Log meanwhile."""
+
+_SILENT = 24 * 3600.0
+"""Seconds without a request after which an org without `api` counts as silent."""
 
 _FEW = 3
 """Fewer refused requests than this, from a hook that worked before, may well come from another sender."""
@@ -31,6 +34,13 @@ class Problem(msgspec.Struct, frozen=True):
     runbook: str
 
 
+class Verdict(msgspec.Struct, frozen=True):
+    """One word for the whole: a `Level`, `waiting` before the first event of an org has come, or `ok`."""
+
+    level: str
+    text: str
+
+
 _HOOK_HINTS = {
     "unverified": "run `forwarder hooks verify`",
     "inactive": "run `forwarder hooks sync`, if it was not deactivated on purpose",
@@ -48,8 +58,31 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
         *_store_problems(status),
         *(problem for name, org in status["okta"].items() for problem in _org_problems(name, org)),
         *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
+        *_removed_sinks(status),
     ]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
+
+
+def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
+    """Sum up the problems that were `found`."""
+    if found:
+        text = (
+            "Events are lost, or may be."
+            if found[0].level is Level.CRITICAL
+            else "Events are late or incomplete."
+        )
+        return Verdict(found[0].level.value, text)
+    silent = [
+        name
+        for name, org in status["okta"].items()
+        if org["accepted_seconds_ago"] is None
+        and not (org["log"] and org["log"]["complete_up_to_seconds_ago"] is not None)
+    ]
+    if silent and not status["stored"]:
+        return Verdict("waiting", f"Waiting for the first event of {' and '.join(silent)}.")
+    if silent:
+        return Verdict("waiting", f"Since the start, nothing has come from {' and '.join(silent)} yet.")
+    return Verdict("ok", "All is well.")
 
 
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -70,6 +103,13 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.CRITICAL, "the ledger does not balance", hint, "ForwarderLedgerUnbalanced")
 
 
+def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, events in status.get("removed_sinks", {}).items():
+        text = f"{events:,} events wait for {name}, which is no longer configured"
+        hint = f"configure it again by this name, or run `forwarder forget-sink {name}`"
+        yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
+
+
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     refused = org["refused"]
     if refused:
@@ -85,6 +125,14 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         )
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
         yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
+    elif from_okta := org.get("refused_from_okta"):
+        text = f"Okta was refused (401) {from_okta:,} times within an hour, while other requests to {name} were accepted"
+        hint = (
+            f"look for a second hook in Okta that sends an old secret; see `orgs.{name}.secrets`, and "
+            "`secret_refused` in the log"
+        )
+        yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
+    yield from _silence(name, org)
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in _HOOK_HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
@@ -102,6 +150,15 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderEventsMissed")
 
 
+def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
+    """With `api`, the hook's state and the System Log say whether nothing happened or nothing came."""
+    silent = org["accepted_seconds_ago"]
+    if org["log"] is None and silent is not None and silent > _SILENT:
+        text = f"nothing has come from {name} for {silent / 3600:,.0f} hours"
+        hint = f"look at the hook in Okta's console; with `orgs.{name}.api`, the forwarder watches it"
+        yield Problem(Level.WARNING, text, hint, "ForwarderNoEvents")
+
+
 def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
     if set_aside := sink.get("set_aside"):
         events = "1 event fails" if set_aside == 1 else f"{set_aside:,} events fail"
@@ -114,4 +171,11 @@ def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
     if sink["state"] not in ("running", "idle"):
         text = f"events wait in the store, because {name} is {sink['state']}"
         section = "ForwarderSinkPaused" if sink["state"] == "paused" else "ForwarderSinkDown"
-        yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
+        if advice := sink.get("hint"):
+            yield Problem(Level.WARNING, f"{text}: {sink['last_error']}", advice, section)
+        else:
+            yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
+    if dead := sink.get("dead"):
+        text = f"{name} rejected {dead:,} {'event' if dead == 1 else 'events'}; dead letters keep them"
+        hint = f"see why with `forwarder dead-letters list --sink {name}`, correct the cause, then replay or discard them"
+        yield Problem(Level.WARNING, text, hint, "ForwarderDeadLetters")

@@ -50,6 +50,7 @@ class Health:
         attempt: failed tries since the sink last worked; 0 while it works.
         resume_at: when the sink may be tried again, in seconds of the monotonic clock.
         last_failure: the detail of the last failure, of a single event too; a recovery does not clear it.
+        hint: what to do about a sink that fails; empty while it works.
         last_success: when events were last delivered.
         warning: what is wrong although the sink accepts events; empty if nothing is known.
     """
@@ -60,6 +61,7 @@ class Health:
         self.attempt = 0
         self.resume_at = 0.0
         self.last_failure = ""
+        self.hint = ""
         self.last_success: Micros | None = None
         self.warning = ""
         self._sink = sink
@@ -104,6 +106,7 @@ class Health:
             self._failing_since = now
         self.attempt += 1
         self.last_failure = result.detail
+        self.hint = _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
         self._paused = result.pause
         backoff = _PAUSED_BACKOFF if result.pause else self._backoff
         self.resume_at = now + backoff.delay(self.attempt, self._random(), result.wait)
@@ -117,8 +120,7 @@ class Health:
         }
         if result.pause:
             text = "the sink is paused until an operator acts; its events wait in the store"
-            hint = _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
-            self._failure_logger.error(text, action="sink_paused", hint=hint, **fields)
+            self._failure_logger.error(text, action="sink_paused", hint=self.hint, **fields)
         else:
             text = "the sink failed and is tried again; its events wait in the store"
             self._failure_logger.warning(text, action="sink_failing", **fields)
@@ -152,7 +154,7 @@ class Health:
                 attempts=self.attempt,
             )
             self._failure_logger = logs.RateLimitedLogger(_logger, self._clock, _LOG_INTERVAL)
-        self.attempt, self._paused = 0, False
+        self.attempt, self._paused, self.hint = 0, False, ""
         self._up.set(1)
         if delivered:
             self.last_success = self._clock.now()

@@ -101,9 +101,9 @@ def _is_loopback(name: str) -> bool:
 def _cross_site(scope: Scope) -> Refusal | None:
     """Refuse what another web page sends. Browsers send `Sec-Fetch-Site` only over TLS and to this machine, `Origin` always."""
     site = _header(scope, b"sec-fetch-site")
-    origin = _header(scope, b"origin").partition(b"://")[2]
+    origin = _header(scope, b"origin")
     hosts = {_header(scope, b"host"), _header(scope, b"x-forwarded-host")}
-    if site not in (b"", b"same-origin") or (origin and origin not in hosts):
+    if site not in (b"", b"same-origin") or (origin and origin.partition(b"://")[2] not in hosts - {b""}):
         return Refusal(403, "a change must come from this page itself, not from another site")
     return None
 

@@ -106,6 +106,17 @@ def in_form(event: Event, form: Form) -> Any:
         return {"error": str(error)}
 
 
+def as_json(body: bytes | None) -> Any:
+    """Return a body for JSON: as it is if it is JSON, else its text. None if there is none."""
+    if body is None:
+        return None
+    try:
+        decode(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="replace")
+    return msgspec.Raw(body)
+
+
 def _otlp(event: Event) -> dict[str, Any]:
     view = log_view(event)
     return {

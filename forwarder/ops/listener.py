@@ -14,7 +14,6 @@ is below /api shows personal data, so `access.py` decides who may read it; a scr
 
 import asyncio
 from collections.abc import Callable, Iterable
-from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -26,25 +25,21 @@ from litestar.types import ASGIApp, Receive, Scope
 from forwarder import logs
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
+from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.ops.access import Access
 from forwarder.ops.api import Handlers, live_routes
+from forwarder.ops.data_api import ERRORS, data_routes
+from forwarder.ops.history import History
 from forwarder.ops.hosts import KnownHosts
-from forwarder.ops.ports import Events, NotReadyReason, Status
+from forwarder.ops.page_files import page_routes
+from forwarder.ops.ports import Events, NotReadyReason, Status, StoreData
+from forwarder.ops.query import QueryError
 from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")
-
-_PAGE = files("forwarder.ops").joinpath("status.html").read_text(encoding="utf-8")
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; img-src data:; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
-
 
 _PROBES = ("/livez", "/readyz")
 _API = "/api/"
@@ -59,6 +54,7 @@ class OpsListener:
 
     Attributes:
         app: the ASGI app.
+        history: the samples for the trend lines; the caller runs it.
     """
 
     def __init__(  # noqa: PLR0913  # it shows every part
@@ -66,6 +62,7 @@ class OpsListener:
         metrics: Metrics,
         status: Status,
         events: Events,
+        data: StoreData,
         not_ready_reason: NotReadyReason,
         *,
         token: Callable[[], Secret | None] = lambda: None,
@@ -73,9 +70,12 @@ class OpsListener:
         clock: Clock | None = None,
     ) -> None:
         """Args: `token` returns the one in force; `allowed_hosts` is that of the settings."""
-        self._streams = Streams(events, status, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._streams = Streams(events, status, self._clock)
         self._access = Access(token)
-        routes = _routes(metrics, status, not_ready_reason, live_routes(status, self._streams, self._access))
+        self.history = History(status, self._clock)
+        api = [*live_routes(status, self._streams, self._access), *data_routes(events, data, self.history)]
+        routes = _routes(metrics, status, not_ready_reason, api)
         self.app: ASGIApp = _guarded(routes, KnownHosts(allowed_hosts), self._access)
 
     @property
@@ -140,13 +140,10 @@ def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, 
         body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
-    @get("/", media_type=MediaType.HTML)
-    async def page() -> Response[str]:
-        return Response(_PAGE, headers=_PAGE_HEADERS)
-
     return Litestar(
-        [livez, readyz, scrape, page, *api],
+        [livez, readyz, scrape, *page_routes(), *api],
         after_exception=[_log_error],
+        exception_handlers=ERRORS,  # type: ignore[arg-type]
         openapi_config=None,
         # Litestar's own would reconfigure logging for the whole process, and its lines are not JSON.
         logging_config=None,
@@ -154,7 +151,7 @@ def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, 
 
 
 async def _log_error(error: Exception, scope: Scope) -> None:
-    if not isinstance(error, HTTPException):
+    if not isinstance(error, HTTPException | QueryError | ForwarderError):
         _logger.error(
             "a request to the ops listener failed", action="ops_failed", path=scope["path"], exc_info=error
         )

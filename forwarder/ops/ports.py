@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
+
 from forwarder.core.event import StoredEvent
 
 
@@ -38,3 +40,30 @@ class Events(Protocol):
 
 NotReadyReason = Callable[[], str | None]
 """Returns why a POST could not be stored; None if it could."""
+
+
+class DeadLetterFilter(msgspec.Struct, frozen=True):
+    """Selects the dead letters that match every given field; all of them if none is given."""
+
+    ids: tuple[int, ...] | None = None
+    sink: str | None = None
+    reason: str | None = None
+
+
+class StoreData(Protocol):
+    """What else an operator sees of the store, ready for JSON. Each method raises ForwarderError if it cannot be used."""
+
+    async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+        """Return how many events they are, by sink and reason, and the newest of them."""
+
+    async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
+        """Return one with the body of its event, if it has one; None if there is none with this id."""
+
+    async def replay(self, wanted: DeadLetterFilter) -> int:
+        """Send them again; return how many."""
+
+    async def discard(self, wanted: DeadLetterFilter) -> int:
+        """Remove them for good; return how many events they were."""
+
+    async def gaps(self, limit: int) -> dict[str, Any]:
+        """Return the events that the hook missed, and the newest of them."""

@@ -235,10 +235,18 @@ class HookReceiver:
     def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
         metrics = self._metrics[keyring.default_org]
         metrics.auth_failures[reason].inc()
-        self._refusals.refuse(keyring.path, self._clock.now())
+        client = scope.get("client")
+        address = client[0] if client else ""
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        self._refusals.refuse(
+            keyring.path,
+            self._clock.now(),
+            client=address,
+            reason=reason.value,
+            user_agent=agent.decode("latin-1"),
+        )
         if scope["method"] == "GET":
             self._log_challenge(keyring.default_org, "unauthorized")
-        client = scope.get("client")
         secrets = f"orgs.{keyring.default_org or '*'}.secrets"
         self._logger.warning(
             "a request without a valid secret was rejected",
@@ -248,7 +256,7 @@ class HookReceiver:
             reason=reason.value,
             org=keyring.default_org,
             path=keyring.path,
-            client=client[0] if client else "",
+            client=address,
             hint=f"have Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
         )
         return Answer(keyring.default_org, 401)

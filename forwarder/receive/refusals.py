@@ -7,6 +7,11 @@ import msgspec
 from forwarder.core.time import SECOND, Micros
 
 _KEPT = 1_000
+_RECENT = 20
+_HOUR: Micros = 3600 * SECOND
+_MOST_TEXT = 200  # characters
+OKTA = "Okta-Integrations"
+"""The user agent of Okta's requests. Others may send it too; then a person looks once in vain."""
 _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
@@ -17,31 +22,55 @@ class OrgRequests(msgspec.Struct, frozen=True):
         accepted_at: when the last POST with its secret came; None if none came since the start.
         refused: requests to its path without a valid secret since then, of the last 24 hours.
         refused_at: when the last of them came; None if there is none.
+        refused_from_okta: those of the last hour that name Okta as their sender, also before an accepted one.
     """
 
     accepted_at: Micros | None
     refused: int
     refused_at: Micros | None
+    refused_from_okta: int = 0
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """One request without a valid secret: when, to which path, from which address, and why."""
+
+    at: Micros
+    path: str
+    client: str
+    reason: str
+    user_agent: str
 
 
 class Refusals:
-    """The latest requests with and without a valid secret. Counts up to 1,000 refusals a path."""
+    """The latest requests with and without a valid secret. Counts up to 1,000 refusals a path.
+
+    Attributes:
+        recent: the last refused ones, oldest first.
+    """
 
     def __init__(self) -> None:
         self._accepted: dict[str, Micros] = {}
         self._refused: dict[str, deque[Micros]] = {}
+        self._from_okta: dict[str, deque[Micros]] = {}
+        self.recent: deque[Refused] = deque(maxlen=_RECENT)
 
     def accept(self, org: str, now: Micros) -> None:
         """Record a POST of `org`."""
         self._accepted[org] = now
 
-    def refuse(self, path: str, now: Micros) -> None:
+    def refuse(
+        self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = ""
+    ) -> None:
         """Record a request without a valid secret. `path` is a configured one, so their number is bounded."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
+        if user_agent == OKTA:
+            self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)
+        self.recent.append(Refused(now, path, client, reason, user_agent[:_MOST_TEXT]))
 
     def requests(self, org: str, path: str, now: Micros) -> OrgRequests:
         """Return what came for `org`, which listens at `path`."""
         accepted_at = self._accepted.get(org)
         since = max(accepted_at or 0, now - _RELEVANT)
         refused = [at for at in self._refused.get(path, ()) if at > since]
-        return OrgRequests(accepted_at, len(refused), refused[-1] if refused else None)
+        from_okta = sum(at > now - _HOUR for at in self._from_okta.get(path, ()))
+        return OrgRequests(accepted_at, len(refused), refused[-1] if refused else None, from_okta)

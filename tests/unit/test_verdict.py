@@ -6,6 +6,7 @@ import pytest
 
 import forwarder.verdict
 from forwarder.verdict import Level, Problem, problems
+from forwarder.verdict import verdict as summary
 
 ORG: dict[str, Any] = {
     "api": True,
@@ -129,3 +130,61 @@ def test_every_problem_names_a_section_of_the_runbook() -> None:
     sections = re.findall(r'"((?:Forwarder|Okta API|Elasticsearch)\w*)"', source)
     assert len(sections) > 8
     assert [section for section in sections if f"\n## {section}\n" not in runbook] == []
+
+
+def test_okta_is_refused_while_others_are_accepted() -> None:
+    (problem,) = verdict(org={"refused_from_okta": 4})
+    assert (problem.level, "4 times" in problem.text, "second hook" in problem.hint) == (
+        Level.WARNING,
+        True,
+        True,
+    )
+
+
+def test_an_org_without_an_api_that_is_silent_for_a_day_is_a_problem() -> None:
+    silent: dict[str, Any] = {"api": False, "log": None, "hook": None, "accepted_seconds_ago": 26 * 3600.0}
+    (problem,) = verdict(org=silent)
+    assert problem.text == "nothing has come from acme for 26 hours"
+    assert verdict(org=silent | {"accepted_seconds_ago": 3600.0}) == []
+    assert verdict(org=silent | {"log": {"error": None}}) == []
+
+
+def test_a_failing_sink_is_named_with_its_error_and_what_to_do() -> None:
+    (problem,) = verdict(sink={"state": "paused", "last_error": "HTTP 401", "hint": "check the credentials"})
+    assert problem.text == "events wait in the store, because siem is paused: HTTP 401"
+    assert problem.hint == "check the credentials"
+
+
+def test_dead_letters_are_a_problem() -> None:
+    (problem,) = verdict(sink={"dead": 2})
+    assert problem.text == "siem rejected 2 events; dead letters keep them"
+    assert "forwarder dead-letters list --sink siem" in problem.hint
+
+
+def test_events_that_wait_for_a_removed_sink_are_a_problem() -> None:
+    (problem,) = verdict(removed_sinks={"old": 1234})
+    assert problem.text == "1,234 events wait for old, which is no longer configured"
+    assert "forget-sink old" in problem.hint
+
+
+LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("org", "stored", "level"),
+    [
+        ({}, 5, "ok"),
+        ({"accepted_seconds_ago": None, "log": None}, 0, "waiting"),
+        ({"accepted_seconds_ago": None, "log": None}, 5, "waiting"),
+        ({"accepted_seconds_ago": None, "log": LIVE_LOG}, 5, "ok"),
+    ],
+)
+def test_the_whole_is_well_only_once_something_has_come(org: dict[str, Any], stored: int, level: str) -> None:
+    status = {"okta": {"acme": ORG | org}, "stored": stored}
+    assert summary([], status).level == level
+
+
+def test_the_worst_problem_decides_about_the_whole() -> None:
+    problems = [Problem(Level.CRITICAL, "a", "", ""), Problem(Level.WARNING, "b", "", "")]
+    assert summary(problems, {}).level == "critical"
+    assert summary(problems[1:], {}).level == "warning"

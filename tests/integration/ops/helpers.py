@@ -16,6 +16,7 @@ from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
+from tests.fakes.store_data import FakeData
 
 TOKEN = "the-token-of-the-operators"
 DEADLINE = 20.0
@@ -69,7 +70,9 @@ async def serving(
 ) -> AsyncIterator[tuple[Server, OpsListener]]:
     """Serve the ops listener with `TOKEN`."""
     limiter = ConnectionLimiter(ListenerLimits(), SystemClock(), lambda _: None)
-    ops = OpsListener(Metrics(), status or FakeStatus(), events, lambda: None, token=lambda: Secret(TOKEN))
+    ops = OpsListener(
+        Metrics(), status or FakeStatus(), events, FakeData(), lambda: None, token=lambda: Secret(TOKEN)
+    )
     server = Server(ops.app, Listen("127.0.0.1:0"), limiter)
     await server.start()
     try:

@@ -1,0 +1,78 @@
+"""What the ops listener shows of the store, and what it changes there, in words of JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from forwarder.core.time import iso
+from forwarder.ops.ports import DeadLetterFilter
+from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.engine import Store
+
+
+class OperatorView:
+    """`ops.ports.StoreData` on the store of the running forwarder."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+        which = _selection(wanted)
+        counts = await self._store.view.count_dead_letters(which)
+        letters: Sequence[DeadLetter] = await self._store.view.dead_letters(which, limit=limit)
+        return {
+            "events": sum(counts.values()),
+            "counts": [
+                {"sink": sink, "reason": reason, "events": events}
+                for (sink, reason), events in counts.items()
+            ],
+            "dead_letters": [_letter(letter) for letter in letters],
+        }
+
+    async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
+        letter = await self._store.view.dead_letter(number)
+        return None if letter is None else (_letter(letter), letter.body)
+
+    async def replay(self, wanted: DeadLetterFilter) -> int:
+        return await self._store.replay(_selection(wanted))
+
+    async def discard(self, wanted: DeadLetterFilter) -> int:
+        return await self._store.discard(_selection(wanted))
+
+    async def gaps(self, limit: int) -> dict[str, Any]:
+        found = await self._store.view.gaps(limit=limit)
+        return {
+            "missed": found.count,
+            "types": found.missed,
+            "pending": found.pending,
+            "events": [
+                {
+                    "org": gap.org,
+                    "uuid": gap.uuid,
+                    "event_type": gap.event_type,
+                    "published": iso(gap.published, "milliseconds"),
+                    "read_from_log_at": iso(gap.since, "milliseconds"),
+                }
+                for gap in found.events
+            ],
+        }
+
+
+def _selection(wanted: DeadLetterFilter) -> Selection:
+    return Selection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason)
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "sink": letter.sink,
+        "seq": letter.seq,
+        "state": letter.state,
+        "events": letter.count,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "at": iso(letter.at, "milliseconds"),
+        "org": letter.org,
+        "uuid": letter.uuid,
+        "event_type": letter.event_type,
+        "replayable": not letter.unattributed,
+    }

@@ -1,0 +1,135 @@
+"""The routes of the API that read and change what the store holds."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from forwarder import logs
+from forwarder.core.errors import ForwarderError
+from forwarder.core.redaction import redact_all
+from forwarder.ops.api import AnyRequest, Handlers
+from forwarder.ops.event_view import as_json, forms, line
+from forwarder.ops.history import History
+from forwarder.ops.ports import DeadLetterFilter, Events, StoreData
+from forwarder.ops.query import QueryError, number, parameters
+
+_MOST_LISTED = 1_000
+_LISTED = 100
+
+_logger = logs.get("ops")
+
+
+class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to replay or discard: these ids, or all that match a filter, or all. `events`: how many the sender has seen
+    to match; with another number, nothing changes."""
+
+    ids: tuple[int, ...] | None = None
+    sink: str | None = None
+    reason: str | None = None
+    all: bool = False
+    events: int | None = None
+
+
+def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
+    """Return the routes of single events, dead letters, missed events and trend lines."""
+
+    @get("/api/events/{seq:int}")
+    async def event(seq: FromPath[int]) -> Response[Any]:
+        found = await events.events(seq - 1, limit=1, max_bytes=1)
+        if not found or found[0].seq != seq:
+            return _json(
+                {"error": f"the store holds no event {seq}; its body may have been dropped already"}, 404
+            )
+        return _json(line(found[0]) | forms(found[0].event))
+
+    @get("/api/dead-letters")
+    async def dead_letters(request: AnyRequest) -> Response[Any]:
+        values = parameters(request.scope["query_string"], {"sink", "reason", "limit"})
+        wanted = DeadLetterFilter(
+            None, *(values.get(name, [None])[-1] or None for name in ("sink", "reason"))
+        )
+        limit = number(values, "limit", _LISTED, 0, _MOST_LISTED)
+        return _json(redact_all(await data.dead_letters(wanted, limit)))
+
+    @get("/api/dead-letters/{letter:int}")
+    async def dead_letter(letter: FromPath[int]) -> Response[Any]:
+        found = await data.dead_letter(letter)
+        if found is None:
+            return _json({"error": f"there is no dead letter {letter}"}, 404)
+        described, body = found
+        return _json(redact_all(described) | {"raw": as_json(body)})
+
+    @get("/api/gaps")
+    async def gaps(request: AnyRequest) -> Response[Any]:
+        values = parameters(request.scope["query_string"], {"limit"})
+        return _json(await data.gaps(number(values, "limit", _LISTED, 0, _MOST_LISTED)))
+
+    @get("/api/history")
+    async def trend() -> Response[Any]:
+        return _json(history.as_json())
+
+    return [event, dead_letters, dead_letter, gaps, trend, *_change_routes(data)]
+
+
+def _change_routes(data: StoreData) -> Handlers:
+    async def change(
+        request: AnyRequest, work: Callable[[DeadLetterFilter], Awaitable[int]], verb: str
+    ) -> Any:
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=_Change)
+        except msgspec.MsgspecError as error:
+            return _json({"error": f"not understood: {error}"}, 400)
+        if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
+            text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
+            return _json({"error": text}, 400)
+        selected = DeadLetterFilter(wanted.ids, wanted.sink, wanted.reason)
+        if wanted.events is not None:
+            found = (await data.dead_letters(selected, 0))["events"]
+            if found != wanted.events:
+                text = (
+                    f"{found:,} events match by now, not {wanted.events:,}; nothing was changed, look again"
+                )
+                return _json({"error": text}, 409)
+        done = await work(selected)
+        client = request.client.host if request.client else ""
+        _logger.info(
+            "dead letters were changed by the ops listener",
+            action="dead_letters_changed",
+            change=verb,
+            events=done,
+            sink=wanted.sink,
+            reason=wanted.reason,
+            ids=len(wanted.ids) if wanted.ids is not None else None,
+            client=client,
+        )
+        return _json({verb: done})
+
+    @post("/api/dead-letters/replay", status_code=200)
+    async def replay(request: AnyRequest) -> Response[Any]:
+        return await change(request, data.replay, "replayed")  # type: ignore[no-any-return]
+
+    @post("/api/dead-letters/discard", status_code=200)
+    async def discard(request: AnyRequest) -> Response[Any]:
+        return await change(request, data.discard, "discarded")  # type: ignore[no-any-return]
+
+    return [replay, discard]
+
+
+def _json(value: Any, status: int = 200) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
+    """Answer what a person can fix: a parameter, or a store that cannot be used."""
+    return _json({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
+
+
+ERRORS = {QueryError: handle_error, ForwarderError: handle_error}

@@ -1,0 +1,51 @@
+"""The last hour in samples, for the trend lines of the page."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from forwarder import logs
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
+from forwarder.ops.ports import Status
+
+INTERVAL = 30.0
+SAMPLES = 120
+
+_logger = logs.get("ops")
+
+
+class History:
+    """Samples of the status, a fixed number of them. One costs what one scrape does, whether or not a page is open: else
+    the page would know nothing of the hour before it was opened."""
+
+    def __init__(self, status: Status, clock: Clock) -> None:
+        self._status = status
+        self._clock = clock
+        self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
+
+    async def run(self) -> None:
+        """Take samples until cancelled."""
+        while True:
+            try:
+                self.add(await self._status.gather())
+            except Exception:  # a page without a trend line is better than one without later samples
+                _logger.exception("a sample of the status failed", action="ops_failed")
+            await self._clock.sleep(INTERVAL)
+
+    def add(self, status: Mapping[str, Any]) -> None:
+        """Add the numbers that the page draws."""
+        sinks = {
+            name: {
+                "delivered": sink["delivered"],
+                "waiting": sink["waiting"],
+                "lag": round(sink["oldest_waiting_seconds"], 1),
+            }
+            for name, sink in status.get("sinks", {}).items()
+        }
+        at = self._clock.now() / SECOND
+        self._samples.append({"at": round(at, 3), "stored": status.get("stored", 0), "sinks": sinks})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the samples, oldest first."""
+        return {"interval_seconds": INTERVAL, "samples": list(self._samples)}

@@ -1,0 +1,56 @@
+"""The files of the status page, as they are in `page/`; nothing is built."""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+from litestar import MediaType, Response, get
+from litestar.params import FromPath
+
+from forwarder.ops.api import AnyRequest, Handlers
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){0,16}/?")
+
+
+def _read() -> dict[str, str]:
+    folder = files("forwarder.ops").joinpath("page")
+    return {
+        file.name: file.read_text(encoding="utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith((".html", *_TYPES))
+    }
+
+
+_CONTENTS = _read()  # at the import: a read would block the event loop
+
+
+def base_path(prefix: str) -> str:
+    """Return the path below which a proxy serves the page, with a slash at its end; `/` if `prefix` is not a path."""
+    return prefix.rstrip("/") + "/" if _PREFIX.fullmatch(prefix) else "/"
+
+
+def page_routes() -> Handlers:
+    """Return the routes of the page and of its files, which hold no data."""
+    contents = {name: text.encode() for name, text in _CONTENTS.items() if not name.endswith(".html")}
+
+    @get("/", media_type=MediaType.HTML)
+    async def page(request: AnyRequest) -> Response[str]:
+        base = base_path(request.headers.get("x-forwarded-prefix", ""))
+        return Response(_CONTENTS["index.html"].replace("{base}", base), headers=_HEADERS)
+
+    @get("/page/{name:str}")
+    async def file(name: FromPath[str]) -> Response[Any]:
+        if name not in contents:
+            return Response("there is no such file\n", status_code=404, media_type=MediaType.TEXT)
+        content_type = next(kind for suffix, kind in _TYPES.items() if name.endswith(suffix))
+        return Response(contents[name], media_type=content_type, headers=_HEADERS)
+
+    return [page, file]
