@@ -13,6 +13,7 @@ import yaml
 from forwarder.settings import load
 from tests.pod_security import violations
 from tests.stack.process import ROOT
+from tools import make_chart
 from tools.make_chart import CHART, copies, sources
 
 SIDECAR = ROOT / "deploy" / "kubernetes" / "sidecar.yaml"
@@ -27,6 +28,10 @@ def test_the_chart_holds_the_alerts_and_the_dashboards_as_they_are() -> None:
     )
 
 
+def test_the_chart_knows_the_keys_of_the_configuration() -> None:
+    assert make_chart.SCHEMA.read_text() == make_chart.schema(), "run: python -m tools.make_chart"
+
+
 def test_the_chart_is_of_this_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -36,7 +41,7 @@ def test_the_chart_is_of_this_version() -> None:
 def _unknown(values: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
     """The keys of values.yaml that the schema lacks, and those of the schema that values.yaml lacks."""
     known = schema.get("properties", {})
-    if schema.get("additionalProperties") is not False:
+    if schema.get("additionalProperties") is not False or path == "config.":
         return
     yield from (f"{path}{key}" for key in set(values) ^ (set(known) - {"global"}))
     for key in set(values) & set(known):

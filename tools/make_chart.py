@@ -1,9 +1,11 @@
-"""Copy the alerts and the Grafana dashboards into the Helm chart, which can read no file outside of its folder.
+"""Copy the alerts, the Grafana dashboards and the schema of the configuration into the Helm chart, which can read no file
+outside of its folder.
 
 Usage: python -m tools.make_chart
 `python -m tools.make_chart --goldens` updates the rendered examples of tests/e2e/chart (needs helm: `make stack`).
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from tests.stack.process import CACHE, ROOT
 CHART = ROOT / "deploy" / "helm" / "okta-forwarder"
 GOLDENS = ROOT / "tests" / "e2e" / "chart"
 RULES = ROOT / "config" / "prometheus" / "forwarder.rules.yml"
+SCHEMA = CHART / "values.schema.json"
 HELM = CACHE / "helm" / "helm"
 
 _TESTED_ELSEWHERE = re.compile(r"(kind: PrometheusRule\n(?:.*\n)*?spec:\n)(?: .*\n|\n)+")
@@ -25,6 +28,20 @@ def sources() -> dict[Path, Path]:
     files = CHART / "files"
     dashboards = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
     return {files / RULES.name: RULES} | {files / "dashboards" / path.name: path for path in dashboards}
+
+
+def schema() -> str:
+    """Return the text of the schema of the values, in which `config` has the schema of the product's configuration.
+
+    Nothing is required: the chart fills in what is missing.
+    """
+    values = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    product = json.loads((ROOT / "config" / "forwarder.schema.json").read_text(encoding="utf-8"))
+    meaning = "The forwarder's own configuration, as in docs/configuration.md."
+    kept = {key: product[key] for key in ("type", "additionalProperties", "properties")}
+    values["properties"]["config"] = {"description": meaning, **kept}
+    values["$defs"] = product["$defs"]
+    return json.dumps(values, indent=2) + "\n"
 
 
 def copies() -> Iterator[Path]:
@@ -57,6 +74,7 @@ def main() -> None:
             name = values.name.replace("-values", "")
             (GOLDENS / name).write_text(golden(render("-f", values)), encoding="utf-8")
         return
+    SCHEMA.write_text(schema(), encoding="utf-8")
     for path in [path for path in copies() if path not in sources()]:
         path.unlink()
     for copy, source in sources().items():
