@@ -17,7 +17,7 @@ from forwarder.rules.evaluation import text_matcher
 from forwarder.rules.reader import Reader, tokenize
 from forwarder.rules.rule import Rule
 from forwarder.rules.sigma_modifiers import Lists, check_modifiers, modified
-from forwarder.rules.sigma_values import Expression, FieldTest, Null, Text, Value, Wild
+from forwarder.rules.sigma_values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
 
 _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
@@ -190,8 +190,8 @@ def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) 
     if not written:
         raise RuleFileError("has an empty list of values")
     values = [value for each in written for value in modified(each, modifiers, lists)]
-    if not field and any(isinstance(value, Null) for value in values):
-        raise RuleFileError("null needs a field")
+    if not field and not all(isinstance(value, KEYWORDS) for value in values):
+        raise RuleFileError("a keyword must be a text, a number, a boolean or a regular expression")
     return values
 
 

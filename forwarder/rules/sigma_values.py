@@ -95,6 +95,9 @@ class FieldReference(msgspec.Struct, frozen=True):
 
 Value = Text | Expression | Network | Bound | Number | Truth | Null | Exists | FieldReference
 
+KEYWORDS = (Text, Expression, Number, Truth)
+"""What can be looked for without a field."""
+
 
 class FieldTest(Unknown, frozen=True, kw_only=True):
     """A field matches a value; without a field, any value of the event contains it."""

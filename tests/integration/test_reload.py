@@ -88,6 +88,7 @@ async def until(true: Callable[[], object]) -> None:
         {"orgs": {"acme": {"secrets": ["new-secret"], "api": {"token": "t"}}}},
         {"orgs": {"acme": {"secrets": [{"file": "HERE/nothing"}]}}},
         {"orgs": {}},
+        {"rules": {"files": ["HERE/nothing.yml"]}, "orgs": {"acme": {"secrets": ["new-secret"]}}},
         {"sinks": {}},
         {"ops": {"listen": "nowhere"}},
     ],
