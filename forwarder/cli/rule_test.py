@@ -17,8 +17,8 @@ from forwarder.cli.terminal import count, echo
 def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     """Run the tests beside rules: those of name.yml are in name.tests.yml.
 
-    A test has Name, ExpectedResult (true: the rule matches) and Log (an event), as Panther's tests have, or Logs (several
-    events, one of which must match). Rule chooses one of several rules in the file. FILE is a file of rules or of tests, or a folder;
+    A test has Name, ExpectedResult (true: the rule matches) and Log (an event), as Panther's tests have; for a correlation,
+    Logs (a list of events, in the order of their arrival; without `published` they are a second apart). Rule chooses one of several rules in the file. FILE is a file of rules or of tests, or a folder;
     without FILE, those of `rules.files`. A test that fails shows the first field that differs.
 
     Exit codes: 0 all pass, 1 some fail, 2 a file cannot be read, or there is no test.

@@ -4,13 +4,16 @@
 the lists stand for those of the configuration while these tests run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.rules.correlation import Correlation
+from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
+from forwarder.rules.described import Described
 from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.documents import yaml_documents
 from forwarder.rules.event_fields import Reading
@@ -22,27 +25,6 @@ from forwarder.rules.sigma_modifiers import Lists
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule")
-
-
-class RuleTest(msgspec.Struct, frozen=True):
-    """One test.
-
-    Attributes:
-        file: that holds it.
-        line: where it begins.
-        expected: whether the rule, or the correlation, says something.
-        logs: decoded events; one for a rule.
-        several: it was written with `Logs`, so it is for correlations.
-        rule: id, name or title of the rule; empty for all of the file.
-    """
-
-    file: Path
-    line: int
-    name: str
-    expected: bool
-    logs: tuple[Mapping[str, Any], ...]
-    several: bool
-    rule: str = ""
 
 
 class TestFile(msgspec.Struct, frozen=True):
@@ -148,6 +130,10 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
         raise RuleFileError(
             f"line {line}: ExpectedResult must be true or false, Log an event, Logs a list of events"
         )
+    try:
+        times_of(logs)
+    except ValueError as error:
+        raise RuleFileError(f"line {line}: `published` cannot be read: {error}") from None
     return RuleTest(
         file,
         line,
@@ -161,7 +147,7 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
 
 def run_tests(
     paths: Sequence[Path], lists: Lists
-) -> tuple[list[TestResult], list[RuleProblem], list[DetectionRule]]:
+) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
     """Run the tests of rules; return the results, what cannot be read, and the rules that no test is about.
 
     The tests of one file see the exceptions of that file only: those of the operator are about other events.
@@ -180,8 +166,15 @@ def run_tests(
     for each in found:
         ruleset = read_rules(all_paths, defaults | dict(each.lists))[0] if each.lists else shared
         results += _results(each, ruleset)
-    tested = {rule.id for each in found for test in each.tests for rule in _chosen(test, each, shared)}
-    untested = [rule for rule in shared.rules if rule.id not in tested]
+    tested = {
+        rule.id
+        for each in found
+        for test in each.tests
+        for rule in _chosen_correlations(test, each, shared) or _chosen(test, each, shared)
+    }
+    untested: list[Described] = [
+        rule for rule in (*shared.rules, *shared.correlations) if rule.id not in tested
+    ]
     return results, sorted({*problems, *faults}), untested
 
 
@@ -189,7 +182,9 @@ def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
     own = found.rules.resolve()
     exceptions = [each for each in (*ruleset.exceptions, *ruleset.expired) if each.file.resolve() == own]
     for test in found.tests:
-        if not (chosen := _chosen(test, found, ruleset)):
+        if correlations := _chosen_correlations(test, found, ruleset):
+            yield TestResult(test, correlation_failure(test, correlations, ruleset, exceptions))
+        elif not (chosen := _chosen(test, found, ruleset)):
             about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
             yield TestResult(test, f"there is no {about} in {found.rules}")
         else:
@@ -200,6 +195,16 @@ def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> list[Detection
     """Return the rules that a test is about."""
     own = [rule for rule in ruleset.rules if rule.file.resolve() == found.rules.resolve()]
     return [rule for rule in own if test.rule in ("", rule.id, rule.name, rule.title)]
+
+
+def _chosen_correlations(test: RuleTest, found: TestFile, ruleset: Ruleset) -> list[Correlation]:
+    """Return the correlations that a test with several events is about: the one that it names, or those that alert."""
+    if not test.several:
+        return []
+    own = [each for each in ruleset.correlations if each.file.resolve() == found.rules.resolve()]
+    if not test.rule:
+        return [each for each in own if each.alerts]
+    return [each for each in own if test.rule in (each.id, each.name, each.title)]
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:

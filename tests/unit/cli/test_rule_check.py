@@ -181,3 +181,43 @@ def test_a_rule_without_tests_is_named(tmp_path: Path) -> None:
     written(tmp_path, "actor.id pr\n", "other.txt")
     assert "1 rule without tests: actor.id pr" in run("test", tmp_path).stdout
     assert run("test", tmp_path / "other.txt").exit_code == 2
+
+
+LOGS = """
+- Name: three in five minutes
+  ExpectedResult: true
+  Logs:
+    - {published: 2026-11-28T08:00:00Z, eventType: user.session.start, actor: {type: User}, securityContext: {isProxy: true}}
+    - {published: 2026-11-28T08:02:00Z, eventType: user.session.start, actor: {type: User}, securityContext: {isProxy: true}}
+    - {published: 2026-11-28T08:04:00Z, eventType: user.session.start, actor: {type: User}, securityContext: {isProxy: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (("", ""), ""),
+        (("08:04", "08:06"), "'Many sessions' does not alert: it wants event_count gte 3 within 300 s; 'Sessions' matched 3 of 3 events"),
+        (("user.session.start", "x"), "'Sessions' matched 0 of 3 events; 'Sessions' does not match the first event: eventType is"),
+        (("ExpectedResult: true", "ExpectedResult: false"), "'Many sessions' alerts at event 3, with a count of 3"),
+    ],
+)  # fmt: skip
+def test_a_correlation_is_tested_on_several_events(
+    change: tuple[str, str], shown: str, tmp_path: Path
+) -> None:
+    written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x") + CORRELATION)
+    tests = LOGS.replace(*change) if change[0] else LOGS
+    written(tmp_path, tests, "rules.tests.yml")
+    result = run("test", tmp_path)
+    assert result.exit_code == bool(shown), result.output
+    assert shown in result.stderr
+    assert "1 rule without tests: Sessions" in result.stdout
+
+
+def test_a_time_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x") + CORRELATION)
+    written(tmp_path, LOGS.replace("2026-11-28T08:02:00Z", "yesterday"), "rules.tests.yml")
+    result = run("test", tmp_path)
+    assert (result.exit_code, "line 2: `published` cannot be read" in result.stderr) == (2, True), (
+        result.output
+    )

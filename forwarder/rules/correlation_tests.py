@@ -1,0 +1,103 @@
+"""Tests of correlations: several events, evaluated as a running forwarder would."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forwarder.core.event import Event, Source
+from forwarder.core.time import Micros, to_micros
+from forwarder.rules.correlation import Correlation
+from forwarder.rules.engine import Engine, Timing
+from forwarder.rules.event_fields import Reading
+from forwarder.rules.exception import RuleException
+from forwarder.rules.explanation import explanation
+from forwarder.rules.ruleset import Ruleset
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the first event happened of those without `published`; each next one a second later."""
+
+
+class RuleTest(msgspec.Struct, frozen=True):
+    """One test.
+
+    Attributes:
+        file: that holds it.
+        line: where it begins.
+        expected: whether the rule, or the correlation, says something.
+        logs: decoded events; one for a rule.
+        several: it was written with `Logs`, so it is for correlations.
+        rule: id, name or title of the rule; empty for all of the file.
+    """
+
+    file: Path
+    line: int
+    name: str
+    expected: bool
+    logs: tuple[Mapping[str, Any], ...]
+    several: bool
+    rule: str = ""
+
+
+def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
+    """Return when each event happened.
+
+    Raises:
+        ValueError: `published` is not a time.
+    """
+    return [
+        to_micros(
+            _time(str(log["published"])) if log.get("published") else _START + timedelta(seconds=number)
+        )
+        for number, log in enumerate(logs)
+    ]
+
+
+def _time(written: str) -> datetime:
+    found = datetime.fromisoformat(written)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def correlation_failure(
+    test: RuleTest, chosen: Sequence[Correlation], ruleset: Ruleset, exceptions: Sequence[RuleException]
+) -> str:
+    """Return why a test of correlations fails, or nothing."""
+    ids = {each.id for each in chosen}
+    correlations = [msgspec.structs.replace(each, alerts=each.id in ids) for each in ruleset.correlations]
+    engine = Engine(Ruleset(ruleset.rules, correlations, exceptions), Timing())
+    matched: dict[str, int] = {}
+    alerted = ""
+    for number, (log, time) in enumerate(zip(test.logs, times_of(test.logs), strict=True)):
+        uuid, event_type = str(log.get("uuid") or number), str(log.get("eventType") or "")
+        found = engine.feed(Event("test", uuid, event_type, time, time, Source.LOG, "", b""), log)
+        for rule in found.matched:
+            matched[rule] = matched.get(rule, 0) + 1
+        if alert := next((alert for alert in found.alerts if alert.rule.id in ids), None):
+            alerted = (
+                alerted or f"{alert.rule.title!r} alerts at event {number + 1}, with a count of {alert.count}"
+            )
+    if bool(alerted) is test.expected:
+        return ""
+    return alerted or _missing(chosen[0], ruleset, matched, test.logs)
+
+
+def _missing(
+    rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]
+) -> str:
+    """Say how many events each rule of a correlation matched, and why the first of them did not, if none did."""
+    single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
+    counts = [
+        f"{each.title!r} matched {matched.get(id_, 0)} of {len(logs)} events" for id_, each in single.items()
+    ]
+    wanted = f"{rule.type} {rule.operator} {rule.value:g}" + (f" of {rule.field}" if rule.field else "")
+    by = f", by {', '.join(rule.group_by)}" if rule.group_by else ""
+    reasons = [
+        f"; {each.title!r} does not match the first event: "
+        + explanation(each.condition, Reading(logs[0]), wanted=True)
+        for id_, each in single.items()
+        if id_ not in matched
+    ]
+    text = f"{rule.title!r} does not alert: it wants {wanted} within {rule.timespan} s{by}"
+    return text + "".join(f"; {each}" for each in counts) + "".join(reasons[:1])
