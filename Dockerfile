@@ -30,6 +30,7 @@ FROM ${PYTHON}
 # A number, not a name: Kubernetes can tell that it is not root (runAsNonRoot).
 RUN install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/forwarder
 COPY --from=build /opt/forwarder /opt/forwarder
+COPY config/rules /opt/forwarder/rules
 LABEL org.opencontainers.image.title=okta-forwarder \
       org.opencontainers.image.description="Puts every security event of an Okta org into a SIEM" \
       org.opencontainers.image.licenses=Apache-2.0

@@ -44,12 +44,16 @@ class Reader:
 
 
 def text_of(value: object) -> str:
-    """Return a value as the text that it is compared as: `true` for a boolean, JSON for an object."""
+    """Return a value as the text that it is compared as: `true` for a boolean, JSON for an object, which may be nested too
+    deeply to have a text."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
         return str(value).lower()
-    return msgspec.json.encode(value).decode()
+    try:
+        return msgspec.json.encode(value).decode()
+    except (RecursionError, UnicodeEncodeError):
+        return ""
 
 
 @lru_cache(maxsize=10_000)
