@@ -5,6 +5,7 @@ A field matches if any of its values does. Texts are compared without case unles
 
 import ipaddress
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -246,6 +247,8 @@ def _compared(comparison: Comparison) -> Test:
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
         return lambda reading: any(value is not None for value in reading[reader])
+    if not comparison.quoted and not _LITERAL.fullmatch(comparison.value):
+        raise RuleFileError(f"Expected a value in quotes instead of '{comparison.value}'")
     compare, wanted = _COMPARE[comparison.operator], comparison.value
     quantifier = all if comparison.operator == "ne" else any
     return lambda reading: quantifier(
@@ -253,5 +256,6 @@ def _compared(comparison: Comparison) -> Test:
     )
 
 
+_LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")
 _FILTER_NAMES = {"result": "outcome.result", "reason": "outcome.reason"}
 """Short names that Okta's console takes."""

@@ -12,7 +12,6 @@ from forwarder.rules.event_fields import Reading
 from forwarder.rules.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
-_LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")
 _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}
 
 
@@ -54,5 +53,3 @@ def _check(leaf: Condition) -> None:
     if leaf.operator == "co" and attribute in _CO_NOT_SUPPORTED:
         summary = "The supplied combination of operator and field is not currently supported."
         raise OktaApiError(400, "E0000031", f"{summary} Operator: co, Field: {attribute}")
-    if leaf.operator != "pr" and not leaf.quoted and not _LITERAL.fullmatch(leaf.value):
-        raise RuleFileError(f"Expected a value in quotes instead of '{leaf.value}'")

@@ -10,7 +10,7 @@ import pytest
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.system_log.filter import read_filter
 from forwarder.rules.documents import yaml_documents
-from forwarder.rules.load import load
+from forwarder.rules.load import RulesError, load
 from forwarder.rules.yaml_rules import okta_filters
 from tests import shared_data
 
@@ -101,7 +101,18 @@ def test_what_oktas_api_refuses_and_shared_rules_hold_is_taken(
 def test_a_filter_that_cannot_be_evaluated_is_refused_by_both(tmp_path: Path) -> None:
     path = tmp_path / "rules.txt"
     path.write_text('target[type eq "User"]')
-    with pytest.raises(Exception, match="cannot be evaluated"):
+    with pytest.raises(RulesError, match="cannot be evaluated"):
         load([path])
     with pytest.raises(OktaApiError):
         read_filter('target[type eq "User"]')
+
+
+def test_a_value_without_quotes_is_refused_by_both(tmp_path: Path) -> None:
+    path = tmp_path / "rules.txt"
+    path.write_text("eventType eq user.session.start")
+    with pytest.raises(
+        RulesError, match=r"rules\.txt:1: Expected a value in quotes instead of 'user\.session\.start'"
+    ):
+        load([path])
+    with pytest.raises(OktaApiError, match="Expected a value in quotes"):
+        read_filter("eventType eq user.session.start")
