@@ -130,10 +130,10 @@ export function eventDialog(detail, close) {
     ${whole
       ? html`<div class="forms">
           ${Object.entries(LABELS).map(
-            ([form, label]) => html`<section aria-labelledby="form-${form}">
+            ([form, label]) => html`<div class="form">
               <h3 id="form-${form}">${label}</h3>
               <pre tabindex="0" role="region" aria-labelledby="form-${form}">${JSON.stringify(whole[form], null, 2)}</pre>
-            </section>`,
+            </div>`,
           )}
         </div>`
       : error

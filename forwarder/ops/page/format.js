@@ -1,5 +1,7 @@
 // Numbers, times and durations as a person reads them.
 
+import { html } from "./lit-html.js";
+
 const grouped = new Intl.NumberFormat("en");
 const oneDigit = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
@@ -37,3 +39,6 @@ export function bytes(value) {
 // Times are UTC, as in the SIEM, in logs and in Okta's console of most teams.
 export const clock = (iso) => iso?.slice(11, 23) ?? "–";
 export const moment = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "–");
+
+// What stands between backticks is code, as in the log and in the documentation.
+export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));

@@ -1,7 +1,7 @@
 // The verdict, the pipe from Okta through the store to the sinks, and the ledger.
 
 import { html, nothing } from "./lit-html.js";
-import { ago, bytes, duration, number, plural, rate } from "./format.js";
+import { ago, bytes, duration, number, plural, prose, rate } from "./format.js";
 import { trend } from "./trend.js";
 
 const SIGNS = { critical: "✕", warning: "!", waiting: "…", ok: "✓", lost: "?" };
@@ -26,8 +26,8 @@ export function verdictView(state) {
       ? html`<ol class="problems">
           ${problems.map(
             ({ level, text, hint }) => html`<li class=${level}>
-              <p><strong>${NAMES[level]}:</strong> ${text}.</p>
-              ${hint ? html`<p class="hint"><strong>To do:</strong> ${hint}.</p>` : nothing}
+              <p><strong>${NAMES[level]}:</strong> ${prose(text)}.</p>
+              ${hint ? html`<p class="hint"><strong>To do:</strong> ${prose(hint)}.</p>` : nothing}
             </li>`,
           )}
         </ol>`
@@ -69,7 +69,7 @@ function orgCard([name, org]) {
       ${log ? fact("Missed by the hook", number(log.missed), log.missed ? "warn" : "") : nothing}
     </dl>
     ${org.api ? nothing : html`<p class="note">Without <code>orgs.${name}.api</code>, missed events go unnoticed.</p>`}
-    ${[log?.error, org.hook?.error, org.hook_quota].filter(Boolean).map((text) => html`<p class="error">${text}</p>`)}
+    ${[log?.error, org.hook?.error, org.hook_quota].filter(Boolean).map((text) => html`<p class="error">${prose(text)}</p>`)}
   </article>`;
 }
 
@@ -83,7 +83,7 @@ function storeCard(state) {
       ${fact("State", status.ready ? badge("ok", "storing") : badge("critical", "refuses"))}
       ${fact("In", rate(state.rates.stored))}
       ${fact("Stored", number(status.stored))}
-      ${fact("Copies not stored twice", number(status.duplicates))}
+      ${fact("Duplicates", number(status.duplicates))}
       ${fact("Malformed", number(status.rejected), status.rejected ? "warn" : "")}
       ${fact("Waiting, of the limit", html`${percent} of ${bytes(status.store_max_bytes)}`, full > 0.5 ? "warn" : "")}
       ${fact("On disk", html`${bytes(status.store_bytes)}, ${bytes(status.store_disk_free_bytes)} free`)}
@@ -110,10 +110,10 @@ function sinkCard(state, [name, sink]) {
       ${sink.next_try_in_seconds == null ? nothing : fact("Next try", `in ${duration(sink.next_try_in_seconds)}`)}
     </dl>
     ${sink.last_error && (!works || sink.set_aside)
-      ? html`<p class="error"><strong>Last error:</strong> ${sink.last_error}</p>`
+      ? html`<p class="error"><strong>Last error:</strong> ${prose(sink.last_error)}</p>`
       : nothing}
-    ${sink.hint ? html`<p class="hint"><strong>To do:</strong> ${sink.hint}.</p>` : nothing}
-    ${sink.warning ? html`<p class="hint">${sink.warning}</p>` : nothing}
+    ${sink.hint ? html`<p class="hint"><strong>To do:</strong> ${prose(sink.hint)}.</p>` : nothing}
+    ${sink.warning ? html`<p class="hint">${prose(sink.warning)}</p>` : nothing}
     ${trend("Delivered", state.trends.delivered(name), rate)}
     ${state.trends.waiting(name).some(([, waiting]) => waiting > 0)
       ? trend("Waiting", state.trends.waiting(name), number)

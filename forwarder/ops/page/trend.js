@@ -5,6 +5,7 @@ import { html, svg } from "./lit-html.js";
 const WIDTH = 240;
 const HEIGHT = 36;
 const SPAN = 3600;
+const SHORTEST = 300;
 
 const slopes = (points) =>
   points.slice(1).map(([at, value], index) => {
@@ -54,10 +55,11 @@ export function trend(label, points, format) {
   if (points.length < 2) return html`<p class="trend-none">${label}: the trend begins within a minute.</p>`;
   const end = points.at(-1)[0];
   const values = points.map(([, value]) => value);
+  const span = Math.max(end - points[0][0], SHORTEST); // the whole width, once there is something to see
   const top = Math.max(...values, 0);
   const scale = top || 1;
   const xy = points.map(([at, value]) => [
-    WIDTH - ((end - at) / SPAN) * WIDTH,
+    WIDTH - ((end - at) / span) * WIDTH,
     HEIGHT - 2 - (value / scale) * (HEIGHT - 6),
   ]);
   const line = xy.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
