@@ -95,7 +95,7 @@ class View:
 
 def _line(seen: Snapshot) -> str:
     return (
-        f"{seen.happened:,} events happened: {seen.stored:,} stored ({seen.by_hook:,} by the hook, {seen.by_log:,} from the "
+        f"{seen.happened:,} {'event' if seen.happened == 1 else 'events'} happened: {seen.stored:,} stored ({seen.by_hook:,} by the hook, {seen.by_log:,} from the "
         f"System Log, of which the hook missed {seen.missed:,}), {seen.on_the_way:,} on the way; "
         f"of the stored ones {seen.delivered:,} delivered, {seen.waiting:,} waiting, {seen.dead:,} dead letters"
     )
