@@ -61,6 +61,8 @@ def emulate_okta(
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
       POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       GET  /emulator/ledger                              all events, and what became of them
+      GET  /emulator/state                               users, groups and network zones
+      GET  /emulator/calls                               every call that would change something
 
     Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,
     server_error, no_response or cursor_expired, and the delay and spread of events.

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice
 from random import Random
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
+from forwarder.emulator.changes import Caller, Calls
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
+from forwarder.emulator.groups.groups import Groups
 from forwarder.emulator.hooks.deliverer import Deliverer
 from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
@@ -25,6 +27,8 @@ from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.system_log.log import LogEntry, SystemLog
+from forwarder.emulator.users.directory import Directory
+from forwarder.emulator.zones.zones import Zones
 
 _HISTORY = 100_000
 """Events that the System Log keeps."""
@@ -75,7 +79,10 @@ class Emulator:
     Attributes:
         hooks: the event hooks; to create, verify or delete one, use the methods of this class.
         faults: applied from now on; may be replaced at any time.
+        users, groups, zones: what callers of the API may change.
+        calls: those of its calls that would change something.
         log_fault_random: draws the faults of the System Log's API.
+        change_fault_random: draws those of the calls that change something.
         started: when the org was made.
     """
 
@@ -97,7 +104,13 @@ class Emulator:
         # Of its own, so that a report about a hook changes no other event.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
+        self.calls = Calls()
+        fixtures = self._generator.fixtures
+        self.users = Directory(fixtures, self.hooks.created_by, clock, self._report_change)
+        self.groups = Groups(fixtures.things("UserGroup"), self.users, self.started, self._report_change)
+        self.zones = Zones(clock, self._random("zones"), self._report_change)
         self.log_fault_random = self._random("faults of the log")
+        self.change_fault_random = self._random("faults of changes")
         self._log_delay_random = self._random("delays of the log")
         quota = Quota(clock, settings.quota, self._report_quota)
         self._deliverer = Deliverer(settings, clock, quota, partial(self._report, "delivery"))
@@ -288,6 +301,23 @@ class Emulator:
         )
         self._own_uuids.append(event.uuid)
         self._write(event)
+
+    def _report_change(self, event_type: str, caller: Caller, **fields: Any) -> None:
+        """Write an event about what a caller changed to the System Log, and send it to the hooks of its type."""
+        hook_ids = [hook.id for hook in self.hooks.all() if event_type in hook.types]
+        event = self._report_generator.report(
+            event_type,
+            self.clock.now(),
+            debug={"targetEventHookIds": ",".join(hook_ids)} if hook_ids else {},
+            actor=caller.actor(),
+            outcome={"result": "SUCCESS", "reason": None},
+            transaction={"type": "WEB", "id": secrets.token_urlsafe(20), "detail": caller.transaction()},
+            **fields,
+        )
+        self._uuids.append(event.uuid)
+        self._write(event)
+        for hook_id in hook_ids:
+            self._queues[hook_id].add([event], self.faults)
 
     def _report_quota(self, step: str, threshold: int) -> None:
         """Write an event about the quota of hooks to the System Log. (That Okta uses these types is inferred.)"""

@@ -41,6 +41,22 @@ class LogFaults(Section):
     spread: _Seconds = Field("0s", validate_default=True)
 
 
+class ChangeFaults(Section):
+    """Faults of the calls that change users, groups, zones and hooks, as shares of them.
+
+    Attributes:
+        rate_limited: answers 429, and changes nothing.
+        error_before: answers 503, and changes nothing.
+        error_after: answers 503, though the change was made.
+        no_response: makes the change, and gives no answer for `EmulatorSettings.query_timeout`, then 503.
+    """
+
+    rate_limited: _Share = 0.0
+    error_before: _Share = 0.0
+    error_after: _Share = 0.0
+    no_response: _Share = 0.0
+
+
 class Faults(Section):
     """Faults of the org. Each hook draws its own ones.
 
@@ -56,6 +72,7 @@ class Faults(Section):
     reorder: bool = False
     delay: _Seconds = Field("0s", validate_default=True)
     log: LogFaults = LogFaults()
+    changes: ChangeFaults = ChangeFaults()
 
 
 class ClientSettings(Section):

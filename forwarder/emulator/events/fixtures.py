@@ -142,6 +142,10 @@ class Fixtures:
         """Draw a target of a kind that is not a person. The caller may change the object."""
         return dict(self._random.choice(self._things[kind]))
 
+    def things(self, kind: str) -> list[dict[str, Any]]:
+        """Return all targets of a kind that is not a person."""
+        return [dict(thing) for thing in self._things[kind]]
+
     def impostor(self) -> tuple[Network, Agent]:
         """Choose at random the network and client of someone who acts as another person."""
         network = self._network("198.51.100.", proxy=self._random.random() < 0.6)

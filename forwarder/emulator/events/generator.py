@@ -74,6 +74,9 @@ class Generator:
         edge_case_share: share of events with something unusual but legal in them.
         log_only_share: share of events whose type hooks cannot carry.
         odd_types: whether edge cases hold values that Okta's typed SDKs refuse.
+
+    Attributes:
+        fixtures: the people and things of the events.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Generator:
         self._edge_case_share = edge_case_share
         self._log_only_share = log_only_share
         self._odd_types = odd_types
-        self._fixtures = Fixtures(random)
+        self.fixtures = Fixtures(random)
         self._weights = list(accumulate(template_of(name).weight for name in HOOK_TYPES))
 
     def event_type(self) -> str:
@@ -151,11 +154,11 @@ class Generator:
     def _context(self, event_type: str) -> _Context:
         random = self._random
         template = template_of(event_type)
-        person = self._fixtures.admin() if template.actor == "admin" else self._fixtures.person()
+        person = self.fixtures.admin() if template.actor == "admin" else self.fixtures.person()
         failed = random.random() < template.failed
         in_job = template.actor == "system" or (template.actor == "admin" and random.random() < 0.1)
         impostor = template.actor == "user" and random.random() < (0.6 if failed else 0.03)
-        network, agent = self._fixtures.impostor() if impostor else (person.network, person.agent)
+        network, agent = self.fixtures.impostor() if impostor else (person.network, person.agent)
         return _Context(
             event_type=event_type,
             template=template,
@@ -176,7 +179,7 @@ class Generator:
         if not context.network:
             return dict(SYSTEM)
         if context.template.actor == "client":
-            app = self._fixtures.thing("OAuthClient")
+            app = self.fixtures.thing("OAuthClient")
             return app | {"type": "PublicClientApp", "alternateId": app["id"]}
         return context.person.entity()
 
@@ -187,8 +190,8 @@ class Generator:
         return {"result": result, "reason": self._random.choice(reasons) if reasons else None}
 
     def _targets(self, context: _Context) -> list[dict[str, Any]] | None:
-        subject = context.person if context.template.actor == "user" else self._fixtures.person()
-        targets = [self._fixtures.target(kind, subject) for kind in context.template.targets]
+        subject = context.person if context.template.actor == "user" else self.fixtures.person()
+        targets = [self.fixtures.target(kind, subject) for kind in context.template.targets]
         if targets and "changeDetails" in EVENT_TYPES.get(context.event_type, ()):
             before, after = self._random.sample(("ACTIVE", "INACTIVE", "STAGED"), 2)
             targets[0]["changeDetails"] = {
@@ -204,7 +207,7 @@ class Generator:
         return {
             "type": "WEB" if context.network else "JOB",
             "id": context.request_id,
-            "detail": {"requestApiTokenId": self._fixtures.thing("Token")["id"]} if by_token else {},
+            "detail": {"requestApiTokenId": self.fixtures.thing("Token")["id"]} if by_token else {},
         }
 
     def _debug_data(self, context: _Context) -> dict[str, Any]:
@@ -259,7 +262,7 @@ class Generator:
         random = self._random
         if not context.template.signs_in or not context.network or random.random() > 0.3:
             return None
-        device = self._fixtures.thing("Device")
+        device = self.fixtures.thing("Device")
         return {
             "id": device["id"],
             "name": device["displayName"],

@@ -7,13 +7,22 @@
 | `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
 | `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 if verification failed |
 | `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
-| `GET /api/v1/users/me` | 200, the admin who made the API token |
+| `GET /api/v1/users/{id or login}`, `…/groups`, `…/roles`, `…/risk` | 200; `me` is the admin who made the API token |
+| `POST /api/v1/users/{id}/lifecycle/{suspend, unsuspend, expire_password}` | 200; 400 if the status forbids it |
+| `DELETE /api/v1/users/{id}/sessions` | 204 |
+| `PUT /api/v1/users/{id}/risk` | 201 first, then 200 |
+| `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles` | 200 |
+| `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
+| `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
+| `POST /oauth2/v1/global-token-revocation` | 204 |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
 | `PUT /emulator/faults` | 200, the faults now in force |
 | `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
+| `GET /emulator/state` | 200, users, groups and zones |
+| `GET /emulator/calls` | 200, every changing call in order, refused ones included |
 
 Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
 """
@@ -33,9 +42,13 @@ from pydantic import ValidationError
 from forwarder.config_types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
+from forwarder.emulator.changes import Call, Caller
+from forwarder.emulator.groups.api import GROUP_ROUTES
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.hooks.preview import Previewed
+from forwarder.emulator.http.auth import API_TOKEN
 from forwarder.emulator.http.errors import ApiError, decode, invalid, oauth_error, too_many_requests
+from forwarder.emulator.http.recording import recorded
 from forwarder.emulator.http.responses import (
     OktaRequest,
     add_headers,
@@ -49,7 +62,8 @@ from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
 from forwarder.emulator.org import Emulator, Ledger
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.api import get_logs
-from forwarder.emulator.users.api import get_user
+from forwarder.emulator.users.api import USER_ROUTES, revoke_everything
+from forwarder.emulator.zones.api import ZONE_ROUTES
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
@@ -72,10 +86,14 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 def create_app(emulator: Emulator) -> Litestar:
     """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
-    okta = Router("/api/v1", route_handlers=[*HOOK_ROUTES, get_logs, get_user], before_request=_admit)
-    control = Router("/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger])
+    routes = [*HOOK_ROUTES, *USER_ROUTES, *GROUP_ROUTES, *ZONE_ROUTES, get_logs]
+    okta = Router("/api/v1", route_handlers=routes, before_request=_admit, middleware=[recorded])
+    oauth = Router(
+        "/oauth2/v1", route_handlers=[revoke_everything], before_request=_admit, middleware=[recorded]
+    )
+    control = Router("/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger, _state, _calls])
     return Litestar(
-        [okta, control, _token, _organization],
+        [okta, oauth, control, _token, _organization],
         state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
@@ -107,8 +125,10 @@ async def serve(
 async def _admit(request: OktaRequest) -> None:
     """Authenticate a call of Okta's API and count it."""
     path, auth = request.url.path, org(request).authenticator
-    caller = auth.caller(request.method, path, request.headers)
-    allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", caller)
+    name = auth.caller(request.method, path, request.headers)
+    by_token = name == API_TOKEN
+    request.state.caller = Caller(org(request).users.owner.id if by_token else name, by_token)
+    allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", name)
     set_rate_limit(request, limit)
     if not allowed:
         raise too_many_requests()
@@ -161,6 +181,25 @@ async def _set_faults(request: OktaRequest) -> dict[str, Any]:
 async def _preview(request: OktaRequest) -> Previewed:
     order = decode(await request.body(), _PreviewOrder)
     return await org(request).preview(order.hook, order.event)
+
+
+@get("/state")
+async def _state(request: OktaRequest) -> dict[str, Any]:
+    emulator = org(request)
+    url = emulator.settings.url
+    return {
+        "users": [msgspec.structs.asdict(user) for user in emulator.users.all()],
+        "groups": [
+            msgspec.structs.asdict(group) | {"members": sorted(group.members)}
+            for group in emulator.groups.all()
+        ],
+        "zones": [zone.view(url) for zone in emulator.zones.all()],
+    }
+
+
+@get("/calls")
+async def _calls(request: OktaRequest) -> list[Call]:
+    return list(org(request).calls.all())
 
 
 @get("/ledger")

@@ -16,6 +16,19 @@ from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.oauth.tokens import TokenEndpoint
 from forwarder.emulator.settings import EmulatorSettings
 
+API_TOKEN = "API token"  # noqa: S105  # a name
+"""What `Authenticator.caller` returns for the API token."""
+
+_SCOPES = {
+    "logs": ("okta.logs.read", "okta.logs.read"),
+    "users": ("okta.users.read", "okta.users.manage"),
+    "groups": ("okta.groups.read", "okta.groups.manage"),
+    "zones": ("okta.networkZones.read", "okta.networkZones.manage"),
+    "global-token-revocation": ("okta.universalLogout.manage", "okta.universalLogout.manage"),
+    "eventHooks": ("okta.eventHooks.read", "okta.eventHooks.manage"),
+}
+"""The scopes to read and to change what is below a path."""
+
 
 class Authenticator:
     """Authenticates callers of one org.
@@ -43,7 +56,7 @@ class Authenticator:
             presented = authorization[4:].removeprefix(" ")
             if not hmac.compare_digest(presented.encode(), self._settings.token.reveal().encode()):
                 raise invalid_token()
-            return "API token"
+            return API_TOKEN
         scheme, _, presented = authorization.partition(" ")
         scheme = scheme.lower()
         if scheme not in {"bearer", "dpop"}:
@@ -68,8 +81,8 @@ class Authenticator:
 
 def _required_scope(method: str, path: str) -> str:
     """Return the scope that Okta's documentation names for a call."""
-    if path.startswith("/api/v1/logs"):
-        return "okta.logs.read"
-    if path.startswith("/api/v1/users"):
-        return "okta.users.read"
-    return "okta.eventHooks.read" if method == "GET" else "okta.eventHooks.manage"
+    room = path.split("/")[3]
+    read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
+    if room == "users" and path.endswith("/risk"):
+        read, manage = "okta.userRisk.read", "okta.userRisk.manage"
+    return read if method == "GET" else manage

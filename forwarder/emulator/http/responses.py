@@ -11,6 +11,7 @@ from litestar.types import Message, Scope
 
 from forwarder import logs
 from forwarder.core.time import SECOND
+from forwarder.emulator.changes import Caller
 from forwarder.emulator.http.errors import ApiError, OktaApiError, not_found, not_json, server_error
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.org import Emulator
@@ -24,6 +25,12 @@ def org(request: OktaRequest) -> Emulator:
     """Return the org that serves a request."""
     emulator: Emulator = request.app.state.org
     return emulator
+
+
+def caller(request: OktaRequest) -> Caller:
+    """Return who makes a call that is authenticated."""
+    found: Caller = request.state.caller
+    return found
 
 
 def set_rate_limit(request: OktaRequest, limit: RateLimitHeaders) -> None:

@@ -1,36 +1,75 @@
-"""`/api/v1/users`: the caller only, whom Terraform's provider asks for to check its token."""
+"""`/api/v1/users`: their state, their life cycle, sessions, risk and roles; and the revocation of everything."""
 
 from typing import Any
 
-from litestar import get
+from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
-from forwarder.core.time import iso
-from forwarder.emulator.http.errors import not_found
-from forwarder.emulator.http.responses import OktaRequest, org
+from forwarder.emulator.http.errors import decode, invalid
+from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.users.directory import User
+
+_USER = "/users/{user_id:str}"
 
 
-@get("/users/{user_id:str}")
-async def get_user(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
-    """Return the admin who made the API token; an org has no other users."""
-    emulator = org(request)
-    admin_id, login = emulator.hooks.created_by, "admin@example.com"
-    if user_id not in ("me", admin_id, login):
-        raise not_found(f"{user_id} (User)")
-    url = f"{emulator.settings.url}/api/v1/users/{admin_id}"
-    started = iso(emulator.started, "milliseconds")
-    profile = {"firstName": "Ada", "lastName": "Admin", "login": login, "email": login}
-    return {
-        "id": admin_id,
-        "status": "ACTIVE",
-        "created": started,
-        "activated": started,
-        "statusChanged": started,
-        "lastLogin": started,
-        "lastUpdated": started,
-        "passwordChanged": started,
-        "type": {"id": f"oty{admin_id[3:]}"},
-        "profile": profile | {"mobilePhone": None, "secondEmail": None},
-        "credentials": {"password": {}, "provider": {"type": "OKTA", "name": "OKTA"}},
-        "_links": {"self": {"href": url}},
-    }
+def _find(request: OktaRequest, user_id: str) -> User:
+    users = org(request).users
+    return users.owner if user_id == "me" else users.find(user_id)
+
+
+@get(_USER)
+async def _show(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
+    return _find(request, user_id).view(org(request).settings.url)
+
+
+@post(f"{_USER}/lifecycle/{{step:str}}", status_code=200)
+async def _lifecycle(request: OktaRequest, user_id: FromPath[str], step: FromPath[str]) -> dict[str, Any]:
+    user = _find(request, user_id)
+    org(request).users.step(user, step, caller(request))
+    return user.view(org(request).settings.url) if step == "expire_password" else {}
+
+
+@delete(f"{_USER}/sessions")
+async def _revoke(request: OktaRequest, user_id: FromPath[str]) -> None:
+    tokens = request.query_params.get("oauthTokens") == "true"
+    org(request).users.revoke(_find(request, user_id), caller(request), tokens=tokens)
+
+
+@get(f"{_USER}/risk")
+async def _risk(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
+    return _risk_view(_find(request, user_id))
+
+
+@put(f"{_USER}/risk")
+async def _set_risk(request: OktaRequest, user_id: FromPath[str]) -> Response[dict[str, Any]]:
+    user = _find(request, user_id)
+    body = decode(await request.body(), dict[str, Any], "risk")
+    is_new = org(request).users.set_risk(user, body.get("riskLevel"), body.get("riskReason"), caller(request))
+    return Response(_risk_view(user), status_code=201 if is_new else 200)
+
+
+@get(f"{_USER}/roles")
+async def _roles(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
+    return [
+        {"type": role, "status": "ACTIVE", "assignmentType": "USER"} for role in _find(request, user_id).roles
+    ]
+
+
+@post("/global-token-revocation", status_code=204)
+async def revoke_everything(request: OktaRequest) -> None:
+    """Answer `POST /oauth2/v1/global-token-revocation`; 204 says that the request was accepted, no more."""
+    body = decode(await request.body(), dict[str, Any])
+    subject = body.get("sub_id")
+    if not isinstance(subject, dict) or subject.get("format") != "opaque":
+        raise invalid("sub_id", "sub_id: only the format `opaque` is emulated")
+    users = org(request).users
+    user, event_type = users.find(str(subject.get("id"))), "user.authentication.universal_logout"
+    users.revoke(user, caller(request), tokens=True, event_type=event_type)
+
+
+def _risk_view(user: User) -> dict[str, Any]:
+    level, reason = user.risk or ("NONE", None)
+    return {"riskLevel": level, "riskReason": reason}
+
+
+USER_ROUTES = (_show, _lifecycle, _revoke, _risk, _set_risk, _roles)

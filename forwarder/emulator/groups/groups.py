@@ -1,0 +1,112 @@
+"""The groups of the emulated org, and who is in them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.time import Micros, iso
+from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.events.fixtures import entity
+from forwarder.emulator.http.errors import OktaApiError, not_found
+from forwarder.emulator.users.directory import Directory, User
+
+
+class Group(msgspec.Struct):
+    """A group; only one of type OKTA_GROUP has members that the API can change.
+
+    Attributes:
+        members: ids of users.
+        roles: admin roles that the group gives.
+    """
+
+    id: str
+    name: str
+    created: Micros
+    type: str = "OKTA_GROUP"
+    members: set[str] = msgspec.field(default_factory=set)
+    roles: tuple[str, ...] = ()
+
+    def view(self, org_url: str) -> dict[str, Any]:
+        """Return the group as the API shows it."""
+        created = iso(self.created, "milliseconds")
+        url = f"{org_url}/api/v1/groups/{self.id}"
+        return {
+            "id": self.id,
+            "created": created,
+            "lastUpdated": created,
+            "lastMembershipUpdated": created,
+            "objectClass": ["okta:user_group"],
+            "type": self.type,
+            "profile": {"name": self.name, "description": None},
+            "_links": {"self": {"href": url}, "users": {"href": f"{url}/users"}},
+        }
+
+
+class Groups:
+    """The groups of an org."""
+
+    def __init__(
+        self, things: Iterable[Mapping[str, Any]], users: Directory, now: Micros, report: Report
+    ) -> None:
+        """Make the groups that the events name as targets, `things`: all users are in Everyone, admins in Admins.
+        `report` writes an event about each change."""
+        self._report = report
+        self._groups = {thing["id"]: Group(thing["id"], thing["displayName"], now) for thing in things}
+        for group in self._groups.values():
+            if group.name == "Everyone":
+                group.type, group.members = "BUILT_IN", {user.id for user in users.all()}
+            if group.name == "Admins":
+                group.members, group.roles = (
+                    {user.id for user in users.all() if user.roles},
+                    ("HELP_DESK_ADMIN",),
+                )
+
+    def all(self, name: str = "") -> Sequence[Group]:
+        """Return the groups whose names begin with `name`, in any case."""
+        return [group for group in self._groups.values() if group.name.casefold().startswith(name.casefold())]
+
+    def find(self, group_id: str) -> Group:
+        """Return the group with this id.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        try:
+            return self._groups[group_id]
+        except KeyError:
+            raise not_found(f"{group_id} (UserGroup)") from None
+
+    def of(self, user: User) -> Sequence[Group]:
+        """Return the groups that a user is in."""
+        return [group for group in self._groups.values() if user.id in group.members]
+
+    def add(self, group: Group, user: User, caller: Caller) -> None:
+        """Add a user. Repeating it changes nothing.
+
+        Raises:
+            OktaApiError: the org itself decides who is in this group.
+        """
+        _require_changeable(group)
+        if user.id not in group.members:
+            group.members.add(user.id)
+            self._change("group.user_membership.add", group, user, caller)
+
+    def remove(self, group: Group, user: User, caller: Caller) -> None:
+        """Remove a user. Repeating it changes nothing.
+
+        Raises:
+            OktaApiError: the org itself decides who is in this group.
+        """
+        _require_changeable(group)
+        if user.id in group.members:
+            group.members.discard(user.id)
+            self._change("group.user_membership.remove", group, user, caller)
+
+    def _change(self, event_type: str, group: Group, user: User, caller: Caller) -> None:
+        self._report(event_type, caller, target=[user.entity(), entity(group.id, "UserGroup", group.name)])
+
+
+def _require_changeable(group: Group) -> None:
+    if group.type != "OKTA_GROUP":
+        raise OktaApiError(403, "E0000038", "This operation is not allowed in the current group's type.")

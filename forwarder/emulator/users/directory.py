@@ -1,0 +1,149 @@
+"""The users of the emulated org: their status, sessions and risk, by Okta's rules."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros, iso
+from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.events.fixtures import Fixtures, entity
+from forwarder.emulator.http.errors import invalid, not_found
+
+_RISKS = ("LOW", "MEDIUM", "HIGH")
+_REASON = re.compile(r"[a-zA-Z0-9\s\-,.]{0,500}")
+_DEFAULT_REASON = "Admin override risk"  # as recordings show it
+
+_STEPS = {
+    "suspend": ({"ACTIVE"}, "SUSPENDED", "user.lifecycle.suspend"),
+    "unsuspend": ({"SUSPENDED"}, "ACTIVE", "user.lifecycle.unsuspend"),
+    "expire_password": ({"ACTIVE", "PASSWORD_EXPIRED"}, "PASSWORD_EXPIRED", "user.account.expire_password"),
+}
+"""Each lifecycle step: from which status, to which, and its event."""
+
+
+class User(msgspec.Struct):
+    """A user.
+
+    Attributes:
+        status: Okta's word.
+        status_changed: when it last changed.
+        sessions: how many the user has.
+        refresh_tokens: how many apps hold.
+        risk: level and reason; None if it was never set.
+        roles: admin roles.
+    """
+
+    id: str
+    login: str
+    name: str
+    created: Micros
+    status_changed: Micros
+    status: str = "ACTIVE"
+    sessions: int = 1
+    refresh_tokens: int = 1
+    risk: tuple[str, str] | None = None
+    roles: tuple[str, ...] = ()
+
+    def entity(self) -> dict[str, Any]:
+        """Build the user as the target of an event."""
+        return entity(self.id, "User", self.name, alternate_id=self.login)
+
+    def view(self, org_url: str) -> dict[str, Any]:
+        """Return the user as the API shows it."""
+        created, changed = iso(self.created, "milliseconds"), iso(self.status_changed, "milliseconds")
+        first, _, last = self.name.partition(" ")
+        profile = {"firstName": first, "lastName": last, "login": self.login, "email": self.login}
+        return {
+            "id": self.id,
+            "status": self.status,
+            "created": created,
+            "activated": created,
+            "statusChanged": changed,
+            "lastLogin": created,
+            "lastUpdated": changed,
+            "passwordChanged": created,
+            "type": {"id": f"oty{self.id[3:]}"},
+            "profile": profile | {"mobilePhone": None, "secondEmail": None},
+            "credentials": {"password": {}, "provider": {"type": "OKTA", "name": "OKTA"}},
+            "_links": {"self": {"href": f"{org_url}/api/v1/users/{self.id}"}},
+        }
+
+
+class Directory:
+    """The users of an org: the people of its events, and the admin who made its API token."""
+
+    def __init__(self, fixtures: Fixtures, owner_id: str, clock: Clock, report: Report) -> None:
+        """Args: `owner_id` is that of the admin who made the API token; `report` writes an event about each change."""
+        self._clock = clock
+        self._report = report
+        now = clock.now()
+        self.owner = User(owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",))
+        self._users = {owner_id: self.owner}
+        for person in fixtures.people:
+            roles = ("HELP_DESK_ADMIN",) if person in fixtures.admins else ()
+            self._users[person.id] = User(person.id, person.login, person.name, now, now, roles=roles)
+
+    def all(self) -> Sequence[User]:
+        """Return every user."""
+        return tuple(self._users.values())
+
+    def find(self, key: str) -> User:
+        """Return the user with this id, or with this login in any case.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        if user := self._users.get(key):
+            return user
+        for user in self._users.values():
+            if user.login.casefold() == key.casefold():
+                return user
+        raise not_found(f"{key} (User)")
+
+    def step(self, user: User, step: str, caller: Caller) -> None:
+        """Take a step of the life cycle.
+
+        Raises:
+            OktaApiError: there is no such step, or the user's status forbids it.
+        """
+        if step not in _STEPS:
+            raise not_found(f"{step} (lifecycle operation)")
+        allowed, status, event_type = _STEPS[step]
+        if user.status not in allowed:
+            raise invalid(
+                "user", f"Cannot {step.replace('_', ' ')} a user whose status is {user.status.lower()}."
+            )
+        if user.status != status:
+            user.status, user.status_changed = status, self._clock.now()
+        if step == "suspend":
+            user.sessions = 0
+        self._report(event_type, caller, target=[user.entity()])
+
+    def revoke(
+        self, user: User, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
+    ) -> None:
+        """End the user's sessions, and with `tokens` what apps hold. Repeating it changes nothing."""
+        user.sessions = 0
+        if tokens:
+            user.refresh_tokens = 0
+        self._report(event_type, caller, target=[user.entity()])
+
+    def set_risk(self, user: User, level: object, reason: object, caller: Caller) -> bool:
+        """Set the risk of a user; return whether it had none before.
+
+        Raises:
+            OktaApiError: the level cannot be set, or the reason has a character that Okta refuses.
+        """
+        if level not in _RISKS:
+            raise invalid("riskLevel", f"riskLevel: must be one of {', '.join(_RISKS)}")
+        if reason is not None and (not isinstance(reason, str) or not _REASON.fullmatch(reason)):
+            raise invalid(
+                "riskReason", "riskReason: must match ^[a-zA-Z0-9\\s\\-,.]*$ and have at most 500 characters"
+            )
+        is_new = user.risk is None
+        user.risk = (str(level), reason or _DEFAULT_REASON)
+        self._report("user.risk.change", caller, target=[user.entity()])
+        return is_new

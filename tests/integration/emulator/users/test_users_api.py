@@ -1,0 +1,143 @@
+"""The users of the emulated org, as callers of Okta's API see and change them."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.emulator.helpers import Service, assert_error, running
+
+USERS = "/api/v1/users"
+
+
+async def somebody(service: Service) -> dict[str, Any]:
+    """A user who is no admin."""
+    user = next(user for user in service.org.users.all() if not user.roles)
+    shown: dict[str, Any] = (await service.client.get(f"{USERS}/{user.id}")).json()
+    return shown
+
+
+async def events(service: Service, event_type: str) -> list[dict[str, Any]]:
+    found = (await service.client.get("/api/v1/logs")).json()
+    return [event for event in found if event["eventType"] == event_type]
+
+
+async def test_a_user_is_found_by_id_and_by_login_in_any_case() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        for key in (user["id"], user["profile"]["login"], user["profile"]["login"].upper()):
+            assert (await service.client.get(f"{USERS}/{key}")).json() == user
+        assert_error(await service.client.get(f"{USERS}/00unobody"), 404, "E0000007")
+
+
+async def test_a_suspended_user_has_no_session_and_can_only_be_unsuspended() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        path = f"{USERS}/{user['id']}/lifecycle"
+        assert_error(await service.client.post(f"{path}/unsuspend"), 400, "E0000001")
+        answer = await service.client.post(f"{path}/suspend")
+        assert (answer.status_code, answer.json()) == (200, {})
+        seen = service.org.users.find(user["id"])
+        assert (seen.status, seen.sessions) == ("SUSPENDED", 0)
+        assert_error(await service.client.post(f"{path}/suspend"), 400, "E0000001")
+        assert (await service.client.post(f"{path}/unsuspend")).status_code == 200
+        assert seen.status == "ACTIVE"
+        assert_error(await service.client.post(f"{path}/deactivate"), 404, "E0000007")
+
+
+async def test_an_expired_password_shows_in_the_status_and_leaves_the_sessions() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        answer = await service.client.post(f"{USERS}/{user['id']}/lifecycle/expire_password")
+        assert answer.json()["status"] == "PASSWORD_EXPIRED"
+        assert service.org.users.find(user["id"]).sessions == 1
+
+
+@pytest.mark.parametrize(("query", "left"), [("", 1), ("?oauthTokens=true", 0), ("?oauthTokens=false", 1)])
+async def test_sessions_end_and_tokens_only_if_asked(query: str, left: int) -> None:
+    async with running() as service:
+        user = await somebody(service)
+        for _ in range(2):  # repeating it changes nothing
+            answer = await service.client.delete(f"{USERS}/{user['id']}/sessions{query}")
+            assert (answer.status_code, answer.content) == (204, b"")
+        seen = service.org.users.find(user["id"])
+        assert (seen.sessions, seen.refresh_tokens) == (0, left)
+
+
+async def test_everything_can_be_revoked_at_once() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        body = {"sub_id": {"format": "opaque", "id": user["id"]}}
+        answer = await service.client.post("/oauth2/v1/global-token-revocation", json=body)
+        assert answer.status_code == 204
+        assert service.org.users.find(user["id"]).refresh_tokens == 0
+        assert len(await events(service, "user.authentication.universal_logout")) == 1
+
+
+async def test_the_risk_is_new_once_and_its_reason_has_a_small_alphabet() -> None:
+    async with running() as service:
+        path = f"{USERS}/{(await somebody(service))['id']}/risk"
+        assert (await service.client.get(path)).json() == {"riskLevel": "NONE", "riskReason": None}
+        body = {"riskLevel": "HIGH", "riskReason": "Sign-in from Lagos, 14.02"}
+        assert (await service.client.put(path, json=body)).status_code == 201
+        assert (await service.client.put(path, json={"riskLevel": "LOW"})).status_code == 200
+        assert (await service.client.get(path)).json()["riskReason"] == "Admin override risk"
+        for wrong in (
+            {"riskLevel": "NONE"},
+            {},
+            body | {"riskReason": "at 14:02"},
+            body | {"riskReason": "x" * 501},
+        ):
+            assert_error(await service.client.put(path, json=wrong), 400, "E0000001")
+
+
+async def test_a_change_is_an_event_of_the_org_whose_actor_is_the_caller() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        await service.client.delete(f"{USERS}/{user['id']}/sessions")
+        (event,) = await events(service, "user.session.clear")
+        assert event["actor"]["id"] == service.org.users.owner.id
+        assert event["transaction"]["detail"]["requestApiTokenId"].startswith("00T")
+        assert [target["id"] for target in event["target"]] == [user["id"]]
+        assert event["uuid"] in service.org.ledger().events
+
+
+async def test_every_changing_call_is_recorded_in_order_with_what_became_of_it() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        path = f"{USERS}/{user['id']}/lifecycle/suspend"
+        await service.client.get(f"{USERS}/me")
+        for _ in range(2):
+            await service.client.post(path)
+        await service.client.delete(
+            f"{USERS}/{user['id']}/sessions?oauthTokens=true", headers={"Authorization": "SSWS x"}
+        )
+        calls = (await service.client.get("/emulator/calls")).json()
+        shown = [(call["method"], call["path"], call["status"], call["effect"]) for call in calls]
+        assert shown == [
+            ("POST", path, 200, True),
+            ("POST", path, 400, False),
+            ("DELETE", f"{USERS}/{user['id']}/sessions?oauthTokens=true", 401, False),
+        ]
+        assert [call["caller"] for call in calls] == [service.org.users.owner.id] * 2 + [""]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "suspended"),
+    [("rate_limited", 429, False), ("error_before", 503, False), ("error_after", 503, True)],
+)
+async def test_a_fault_is_before_or_after_the_effect(fault: str, status: int, *, suspended: bool) -> None:
+    async with running() as service:
+        user = await somebody(service)
+        await service.client.put("/emulator/faults", json={"changes": {fault: 1.0}})
+        answer = await service.client.post(f"{USERS}/{user['id']}/lifecycle/suspend")
+        assert answer.status_code == status
+        assert (service.org.users.find(user["id"]).status == "SUSPENDED") is suspended
+        assert [(call.status, call.effect) for call in service.org.calls.all()] == [(status, suspended)]
+
+
+async def test_the_state_shows_users_groups_and_zones() -> None:
+    async with running() as service:
+        state = (await service.client.get("/emulator/state")).json()
+        assert len(state["users"]) == 61
+        assert {group["name"] for group in state["groups"]} >= {"Everyone", "Contractors"}
+        assert state["zones"] == []
