@@ -23,11 +23,14 @@ BLOCK = 1024
 """Events in a block. Of 1,000,000 events, a search for one reads 12 MB of hashes and a block: 25 ms."""
 
 _ROWS = 256  # events in a step: 4 ms, and up to 14 where the cores are busy
+_LARGE = (
+    65536  # bytes of a body; a block with a larger one is always read, so that a step has little in memory
+)
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
 SELECT COUNT(*), MAX(seq), MIN(published), MAX(published), group_concat(text, '{_SEPARATOR}') FROM
-(SELECT seq, published, CAST(body AS TEXT) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
+(SELECT seq, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
 """  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at every one, and may take long to get it back
 
 
@@ -93,6 +96,7 @@ class Indexer:
 
     def _begin(self) -> None:
         self._keys: set[int] = set()
+        self._readable = True
         self._published: list[Micros] = []
 
     def step(self, db: sqlite3.Connection) -> bool:
@@ -119,16 +123,15 @@ class Indexer:
         if not count:
             return False
         for body in text.split(_SEPARATOR):
-            self._keys.update(_keys(body.encode()))
+            try:
+                self._keys.update(_keys(body.encode()))
+            except (msgspec.MsgspecError, RecursionError):
+                self._readable = False
         self._published += (first, latest)
         self._at = int(newest)
         if newest == end:
-            row = (
-                block,
-                min(self._published),
-                max(self._published),
-                array("I", sorted(self._keys)).tobytes(),
-            )
+            keys = array("I", sorted(self._keys)).tobytes() if self._readable else b""
+            row = (block, min(self._published), max(self._published), keys)
             db.execute("INSERT OR REPLACE INTO event_index VALUES (?, ?, ?, ?)", row)
             self._begin()
         return bool(newest == end or count == _ROWS)
@@ -169,6 +172,8 @@ def _has(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
         return True
     (data,) = db.execute("SELECT keys FROM event_index WHERE block = ?", (block,)).fetchone()
     held = memoryview(data).cast("I")
+    if not held:
+        return True
     for key in keys:
         at = bisect.bisect_left(held, key)
         if at == len(held) or held[at] != key:

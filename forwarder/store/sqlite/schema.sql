@@ -100,7 +100,7 @@ CREATE TABLE event_index (
   block INTEGER PRIMARY KEY,         -- has the events from block * 1024 + 1 on
   published_from INTEGER NOT NULL,   -- when the first of them happened
   published_to INTEGER NOT NULL,     -- when the last of them happened
-  keys BLOB NOT NULL                 -- sorted hashes of 4 bytes
+  keys BLOB NOT NULL                 -- sorted hashes of 4 bytes; empty for a block that every search must read
 );
 
 -- Events that a sink rejected, and malformed events (sink `receiver`). Each has its own copy of the body.

@@ -287,8 +287,9 @@ class Writer:
                 self._checkpoint(timeout_ms=20)
         if now >= self._next_index:
             # In a transaction of its own: on a full disk, pruning must not fail with it.
-            more = self._step(lambda tx: self._indexer.step(tx.db))
-            self._next_index = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
+            self._next_index = now + _PRUNE_INTERVAL
+            if self._step(lambda tx: self._indexer.step(tx.db)):
+                self._next_index = time.monotonic() + _PRUNE_PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
         """Empty the WAL; warn if another process has kept that from happening for a while."""

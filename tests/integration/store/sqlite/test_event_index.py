@@ -139,6 +139,16 @@ def test_an_odd_actor_spoils_nothing(db: sqlite3.Connection, actor: str, expecte
         assert ranges(db, user_key(user)) == [0]
 
 
+@pytest.mark.parametrize("odd", ['{"a":' * 5000, "[]", body(0, "eve@" + "x" * 70_000)])
+def test_a_block_with_an_event_that_cannot_be_indexed_is_always_read(
+    db: sqlite3.Connection, odd: str
+) -> None:
+    store(db, 1, 2 * BLOCK, _5=odd)
+    assert index(db) == [0, 1]
+    assert ranges(db, user_key("nobody")) == [0]
+    assert ranges(db, uuid_key(f"id-{BLOCK + 1}")) == [1, 0]
+
+
 def test_an_event_without_an_actor_is_indexed(db: sqlite3.Connection) -> None:
     text = f'{{"uuid":"id-5","eventType":"{TYPE}","published":"2026-01-01T12:00:00Z"}}'
     assert users(text.encode()) == []
