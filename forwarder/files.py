@@ -59,6 +59,18 @@ def lock_owner(path: Path) -> int | None:
     return None
 
 
+def file_system_of(path: Path, mounts: str) -> str:
+    """Return the type of the file system that holds `path`, as in `ext4`; empty if `mounts`, the text of /proc/mounts, does
+    not say."""
+    best, found = -1, ""
+    for line in mounts.splitlines():
+        _, folder, kind, *_ = line.split(" ")
+        folder = folder.replace("\\040", " ")
+        if path.is_relative_to(folder) and len(folder) >= best:
+            best, found = len(folder), kind
+    return found
+
+
 def can_create_in(folder: Path) -> bool:
     """Whether this user can create a file in `folder`. Permissions alone do not say it: a file system can be read-only."""
     try:

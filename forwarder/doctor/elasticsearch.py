@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from forwarder.core.errors import SetupError, SinkError
 from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, from_line, ok, skip, warn
 from forwarder.doctor.context import Context
@@ -126,22 +128,21 @@ def _judge_key(answer: Response, name: str) -> Finding:
 
 
 async def _rights(context: Context, name: str) -> Found:
-    stream = _sink(context.settings, name).data_stream
-    wanted = {"index": [{"names": [stream], "privileges": list(_RIGHTS)}]}
+    sink, has_rules = _sink(context.settings, name), bool(context.settings.rules.files)
+    streams = [sink.data_stream, *([sink.alert_stream] if has_rules else ())]
+    wanted = {"index": [{"names": streams, "privileges": list(_RIGHTS)}]}
     async with admin(context, name) as cluster:
         answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", wanted)
     if not isinstance(answer, dict) or "has_all_requested" not in answer:
         return ok("this server has no security, so everything is allowed")
-    has = answer.get("index", {}).get(stream, {})
-    missing = [right for right in _RIGHTS if not has.get(right)]
-    if missing:
-        lacking = " and ".join(f"`{right}`" for right in missing)
-        return fail(
-            f"the credentials lack {lacking} on {stream}",
-            "create a key with both (docs/elasticsearch.md, Privileges), and put it into "
-            f"`sinks.{name}.api_key`",
-        )
-    return ok(f"the credentials may write to {stream}")
+    found = []
+    for stream in streams:
+        has = answer.get("index", {}).get(stream, {})
+        missing = [f"`{right}`" for right in _RIGHTS if not has.get(right)]
+        if missing:
+            fix = f"create a key with both (docs/elasticsearch.md, Privileges), and put it into `sinks.{name}.api_key`"
+            found.append(fail(f"the credentials lack {' and '.join(missing)} on {stream}", fix))
+    return found or ok(f"the credentials may write to {' and '.join(streams)}")
 
 
 async def _templates(context: Context, name: str) -> Found:
@@ -152,7 +153,10 @@ async def _templates(context: Context, name: str) -> Found:
         except SetupError as error:
             return skip(f"templates cannot be read: {error}", _SETUP_KEY)
         try:
-            found = await find_deviations(cluster, bodies.target_of(sink), bodies.retention_of(sink))
+            target = msgspec.structs.replace(
+                bodies.target_of(sink), alerts=bool(context.settings.rules.files)
+            )
+            found = await find_deviations(cluster, target, bodies.retention_of(sink))
         except SetupError as error:
             return fail(str(error), f"then run `forwarder setup elasticsearch --sink {name}`")
     return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(
@@ -169,7 +173,10 @@ async def _mapping(context: Context, name: str) -> Found:
             return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY)
     if found is None:
         return ok(f"{stream} is created with the first event")
-    fix = f"run `forwarder setup elasticsearch --sink {name} --rollover`; reindex what is in the older index"
+    fix = (
+        f"remove or rename what is in its place, or run `forwarder setup elasticsearch --sink {name} --rollover`; "
+        "reindex what is in the older index"
+    )
     return [_judged(each, fix) for each in found] or ok("addresses, times and names have the right types")
 
 

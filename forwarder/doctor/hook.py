@@ -102,7 +102,10 @@ async def _reachable(context: Context, name: str) -> Found:
     try:
         answer = await request("GET", root, timeout=context.timeout)
     except (httpx.HTTPError, OSError) as error:
-        finding = explain(root, error, f"`orgs.{name}.hook.uri`")
+        chain = (
+            "Okta needs a certificate of a public authority: serve the whole chain, with its intermediates"
+        )
+        finding = explain(root, error, f"`orgs.{name}.hook.uri`", chain)
         fix = f"{finding.fix}; if only Okta can reach it, `forwarder doctor --skip hook.reachable`"
         return fail(finding.seen, fix)
     ended = until(

@@ -119,16 +119,20 @@ def until(end: datetime | None, what: str, fix: str) -> Finding:
     return ok(f"{what} is valid until {end:%Y-%m-%d}")
 
 
-def explain(url: str, error: BaseException, key: str) -> Finding:
-    """Say why `url`, which the configuration has in `key`, gave no response, and what to do."""
-    seen, fix = _reason(list(error_chain(error)), key)
+_INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA"
+
+
+def explain(url: str, error: BaseException, key: str, untrusted: str = _INSPECTED) -> Finding:
+    """Say why `url`, which the configuration has in `key`, gave no response, and what to do. `untrusted`: if its certificate
+    is from an authority that is not known."""
+    seen, fix = _reason(list(error_chain(error)), key, untrusted)
     return fail(f"{url}: {seen}", fix)
 
 
-def _reason(causes: list[BaseException], key: str) -> tuple[str, str]:
+def _reason(causes: list[BaseException], key: str, untrusted: str) -> tuple[str, str]:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _certificate(cause, key)
+            return _certificate(cause, key, untrusted)
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({cause.reason or cause})", f"check the scheme and the port in {key}"
         if isinstance(cause, socket.gaierror):
@@ -144,13 +148,10 @@ def _reason(causes: list[BaseException], key: str) -> tuple[str, str]:
     return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
 
 
-def _certificate(error: ssl.SSLCertVerificationError, key: str) -> tuple[str, str]:
+def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) -> tuple[str, str]:
     said = f"(certificate verify failed: {error.verify_message})"
     if error.verify_code in _OTHER_NAMES:
         return f"its certificate is for another name {said}", f"write a name that it has in {key}"
     if error.verify_code in _OUTDATED:
         return f"its certificate is not valid now {said}", "renew it, or correct this machine's clock"
-    return (
-        f"its certificate is not from a CA that this machine trusts {said}",
-        "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA",
-    )
+    return f"its certificate is not from a CA that this machine trusts {said}", untrusted

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
-from forwarder.doctor import elasticsearch, hook, machine, offline, okta, sinks
+from forwarder.doctor import elasticsearch, hook, machine, offline, okta, sinks, store
 from forwarder.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
     *offline.CHECKS,
+    *store.CHECKS,
     *machine.CHECKS,
+    *store.WAITING,
     *okta.CHECKS,
     *hook.CHECKS,
     *elasticsearch.CHECKS,

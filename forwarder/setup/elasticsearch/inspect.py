@@ -9,7 +9,7 @@ from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Template, conflicts, package
-from forwarder.setup.elasticsearch.run import read_steps, read_templates, setup_beside_fleet
+from forwarder.setup.elasticsearch.run import read_steps_beside, read_steps, read_templates, setup_beside_fleet
 
 _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 """Fields whose guessed type would go unnoticed, and make rules miss events."""
@@ -22,8 +22,10 @@ class Deviation(msgspec.Struct, frozen=True):
     text: str
 
 
-async def find_deviations(api: AdminApi, target: Target, retention: Retention) -> list[Deviation]:
-    """Return what differs from what `setup` would write for the sink.
+async def find_deviations(
+    api: AdminApi, target: Target, retention: Retention, *, beside: bool = False
+) -> list[Deviation]:
+    """Return what differs from what `setup` would write for the sink; `beside`: for alerts and health too.
 
     Raises:
         SetupError: the credentials may not read templates, or a template of another owner is in the way.
@@ -47,7 +49,11 @@ async def find_deviations(api: AdminApi, target: Target, retention: Retention) -
     lines = conflicts(templates, target.data_stream)
     if lines:
         return [Deviation(severe=True, text=line) for line in lines]
-    steps = await read_steps(cluster, await find_capabilities(cluster), retention)
+    has = await find_capabilities(cluster)
+    steps = await read_steps(cluster, has, retention)
+    ours = list(steps)
+    if beside:
+        steps += await read_steps_beside(cluster, has, retention)
     deviations = [
         Deviation(
             severe=step.stored is None,
@@ -56,7 +62,7 @@ async def find_deviations(api: AdminApi, target: Target, retention: Retention) -
         for step in steps
         if step.differs
     ]
-    if any(step.stored is None for step in steps):
+    if any(step.stored is None for step in ours):
         deviations += _foreign(templates, target.data_stream)
     return deviations
 
@@ -82,6 +88,10 @@ async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] |
         SinkError: no response.
     """
     cluster = Cluster(api)
+    resolved = await cluster.find(f"/_resolve/index/{data_stream}") or {}
+    if resolved.get("indices") or resolved.get("aliases"):
+        text = f"an index or alias is in the place of the data stream {data_stream}, and refuses every event"
+        return [Deviation(severe=True, text=text)]
     found = await cluster.find(f"/{data_stream}/_mapping/field/{','.join(_TYPES)}")
     if not isinstance(found, dict) or not found:
         return None

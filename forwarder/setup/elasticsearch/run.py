@@ -114,7 +114,7 @@ async def setup_beside_fleet(
         report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     has = await find_capabilities(cluster)
     # Alerts and health need our pipeline too.
-    for step in (await _pipeline_step(cluster, has), *await _steps_beside(cluster, has, options.retention)):
+    for step in (await _pipeline_step(cluster, has), *await read_steps_beside(cluster, has, options.retention)):
         await step.take(cluster, options, report)
     return await _sync_beside(cluster, has, target, options, report)
 
@@ -127,7 +127,7 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
         await _policy_exists(cluster, options.retention.ilm_policy)
     steps = [
         *await read_steps(cluster, has, options.retention),
-        *await _steps_beside(cluster, has, options.retention),
+        *await read_steps_beside(cluster, has, options.retention),
     ]
     for step in steps:
         await step.take(cluster, options, report)
@@ -195,7 +195,7 @@ class Step(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def _steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
+async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
     """Return what alerts and health need beside the pipeline: their documents are always ours, whatever those of the
     events."""
     steps = []

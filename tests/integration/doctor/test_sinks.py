@@ -107,6 +107,14 @@ async def test_a_source_ip_that_became_a_keyword_in_silence_is_named(tmp_path: P
     assert "forwarder setup elasticsearch --sink siem --rollover" in row["mend"]
 
 
+async def test_an_index_in_the_place_of_the_data_stream_is_named(tmp_path: Path) -> None:
+    async with cluster() as server:
+        resolved = {"indices": [{"name": STREAM}], "aliases": [], "data_streams": []}
+        server.answers[f"GET /_resolve/index/{STREAM}"] = Reply(200, resolved)
+        row = (await look(tmp_path, siem(server.url), "elasticsearch.mapping")).of("elasticsearch.mapping")
+    assert (row["verdict"], "an index or alias is in the place" in row["seen"]) == ("fail", True)
+
+
 async def test_a_wrong_key_is_named_and_later_checks_are_skipped(tmp_path: Path) -> None:
     async with cluster() as server:
         server.authorization = "ApiKey another"

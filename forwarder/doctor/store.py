@@ -1,0 +1,207 @@
+"""Checks of the store, of its disk, and of what waits there."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from forwarder.doctor.check import Check, Finding, Found, Verdict, count, fail, ok, skip, warn
+from forwarder.doctor.context import Context
+from forwarder.files import file_system_of
+from forwarder.settings import Settings
+from forwarder.store.dead_letters import Selection
+from forwarder.store.engine import StoreCommands, open_commands
+from forwarder.store.settings import StoreSettings, real_path
+from forwarder.threads import in_daemon_thread
+
+_LEAST_FREE = 1_000_000_000  # bytes, as the alert ForwarderDiskFilling
+_LEAST_SHARE = 0.05
+_LONG = 300.0
+"""Seconds for which an event may wait before an operator should look, as the alert ForwarderSinkBehind."""
+
+
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "afs",
+    "fuse.sshfs",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+}
+"""File systems whose locks and syncs a store cannot rely on."""
+
+
+async def _local(context: Context, _: str) -> Found:
+    folder = real_path(context.settings.store.path).parent
+    return on_network(folder, await in_daemon_thread(lambda: file_system_of(folder, _mounts()), "mounts"))
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        return ""
+
+
+def on_network(folder: Path, kind: str) -> Finding:
+    """Judge the file system of the store's folder."""
+    if kind in _NETWORK:
+        fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
+        return fail(
+            f"{folder} is on a network file system ({kind}), which can lose what was acknowledged", fix
+        )
+    return ok(f"{folder} is on a local disk ({kind or 'unknown'})")
+
+
+async def _disk(context: Context, _: str) -> Found:
+    return await in_daemon_thread(lambda: _room(context.settings.store), "disk")
+
+
+def _room(settings: StoreSettings) -> Finding:
+    folder = real_path(settings.path).parent
+    total, _used, free = shutil.disk_usage(folder)
+    seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free in {folder}"
+    if free < _LEAST_FREE or free / total < _LEAST_SHARE:
+        return fail(seen, f"free space there (`du -xh {folder}` shows what takes it), or move `store.path`")
+    path = real_path(settings.path)
+    held = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
+    if free + held < settings.max_size:
+        return warn(
+            f"{seen}, less than `store.max_size` ({settings.max_size / 1e9:,.1f} GB) may need",
+            f"set `store.max_size` to {(free + held) * 0.8 / 1e9:.0f}GB at most, and restart",
+        )
+    return ok(seen)
+
+
+def _commands(context: Context) -> StoreCommands:
+    return open_commands(context.settings.store, context.clock)
+
+
+async def _sound(context: Context, _: str) -> Found:
+    path = context.settings.store.path
+    if not path.exists():
+        return skip(f"there is no store at {path} yet; `forwarder run` creates it")
+    limit = context.timeout * 0.9
+    damage = await in_daemon_thread(lambda: _commands(context).damage(limit), "store")
+    if damage is None:
+        return skip(
+            f"the store is too large to be read as a whole within {context.timeout:g} s",
+            "run `forwarder doctor store.sound --timeout 10m`",
+        )
+    if damage:
+        return fail(
+            f"the store {path} is damaged: {'; '.join(damage[:3])}",
+            "stop the forwarder, keep a copy of the store's files, restore a backup or move them away, "
+            "then `forwarder run` and `forwarder backfill --since 7d`",
+        )
+    return ok(f"{path} can be read as a whole")
+
+
+async def _ledger(context: Context, _: str) -> Found:
+    ledger = await in_daemon_thread(_commands(context).ledger, "store")
+    context.ledger = ledger
+    if not ledger.balanced:
+        return fail(
+            f"the ledger does not balance: {'; '.join(ledger.imbalances)}",
+            "keep a copy of the store's files and report this as a bug; `forwarder stats` prints it",
+        )
+    return ok(f"{count(ledger.stored, 'event')} stored, each accounted for in every sink")
+
+
+async def _removed(context: Context, _: str) -> Found:
+    assert context.ledger is not None
+    return [
+        warn(
+            f"{count(events, 'event')} kept for {name}, which no forwarder delivers to",
+            "restart the forwarder, whose configuration has it again"
+            if name in context.settings.sinks
+            else f"configure it again by this name, or run `forwarder forget-sink {name}`",
+        )
+        for name, events in context.ledger.removed.items()
+    ] or ok("no event is kept for a sink that is gone")
+
+
+async def _dead_letters(context: Context, _: str) -> Found:
+    counts = await in_daemon_thread(lambda: _commands(context).count_dead_letters(Selection()), "store")
+    return [
+        warn(
+            f"{count(number, 'dead letter')} of {sink} ({reason})",
+            f"see `forwarder dead-letters list --sink {sink}`, correct the cause, then run "
+            f"`forwarder dead-letters replay --sink {sink}`",
+        )
+        for (sink, reason), number in counts.items()
+    ] or ok("there are none")
+
+
+async def _waiting(context: Context, sink: str) -> Found:
+    assert context.ledger is not None
+    state = context.ledger.sinks.get(sink)
+    if state is None:
+        return skip("no forwarder has delivered to it yet")
+    if not state.waiting:
+        return ok("no event waits")
+    age = (context.clock.now() - state.oldest) / 1e6 if state.oldest else 0.0
+    seen = f"{count(state.waiting, 'event')} waiting, the oldest for {age:,.0f} s"
+    if age < _LONG:
+        return ok(seen)
+    fix = "start the forwarder with `forwarder run`"
+    if context.runs:
+        fix = "see the other checks of this sink; `forwarder stats` shows whether fewer events wait"
+    return warn(seen, fix)
+
+
+def _sinks(settings: Settings) -> Iterable[str]:
+    return settings.sinks
+
+
+CHECKS = (
+    Check("store.local", "the store is on a local disk", "Configuration", _local, needs=("store.path",)),
+    Check("store.disk", "room on the store's disk", "ForwarderDiskFilling", _disk, needs=("store.path",)),
+    Check(
+        "store.sound",
+        "the store's file is not damaged",
+        "ForwarderNotReady",
+        _sound,
+        needs=("store.path",),
+        late=Verdict.SKIP,
+    ),
+    Check(
+        "store.ledger",
+        "every event is accounted for",
+        "ForwarderLedgerUnbalanced",
+        _ledger,
+        needs=("store.sound",),
+        late=Verdict.SKIP,
+    ),
+    Check(
+        "store.removed-sinks",
+        "events kept for sinks that are gone",
+        "ForwarderStoreFilling",
+        _removed,
+        needs=("store.ledger",),
+    ),
+    Check(
+        "store.dead-letters",
+        "dead letters",
+        "ForwarderDeadLettersWaiting",
+        _dead_letters,
+        needs=("store.sound",),
+    ),
+)
+
+WAITING = (
+    Check(
+        "sink.waiting",
+        "events that wait for a sink",
+        "ForwarderSinkBehind",
+        _waiting,
+        _sinks,
+        needs=("store.ledger", "forwarder.running"),
+    ),
+)
+"""Checks that need to know whether a forwarder runs."""

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from forwarder.doctor.store import on_network
+from forwarder.files import file_system_of
+
+MOUNTS = """/dev/sda1 / ext4 rw,relatime 0 0
+tmpfs /run tmpfs rw 0 0
+server:/export /mnt/my\\040share nfs4 rw 0 0
+/dev/sdb1 /mnt xfs rw 0 0
+overlay / overlay rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/mnt/my share/store", "nfs4"), ("/mnt/store", "xfs"), ("/mnt/my shared", "xfs"), ("/var/lib", "overlay"), ("/run", "tmpfs")],
+)  # fmt: skip
+def test_the_file_system_of_a_path_is_that_of_its_deepest_and_latest_mount(path: str, kind: str) -> None:
+    assert file_system_of(Path(path), MOUNTS) == kind
+
+
+def test_a_store_on_a_network_file_system_fails() -> None:
+    finding = on_network(Path("/mnt/share"), "nfs4")
+    assert (finding.verdict, "local disk" in finding.fix) == ("fail", True)
+    assert on_network(Path("/var/lib"), "ext4").verdict == "ok"
