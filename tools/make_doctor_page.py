@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from forwarder.core.doctor_event import EVENT_TYPE, TEXT, UUID_PREFIX
 from forwarder.doctor.check import Check, Kind
 from forwarder.doctor.table import CHECKS
 
@@ -18,6 +19,7 @@ forwarder doctor hook sink.waiting        # a group, and one check
 forwarder doctor --skip hook.reachable    # without one
 forwarder doctor --offline                # what `forwarder check` looks at
 forwarder doctor --json --strict          # for a script: a warning is a failure
+forwarder doctor --send                   # posts a marked event, and finds it in every sink
 forwarder doctor --bundle bundle.tar.gz   # for a bug report
 ```
 
@@ -37,9 +39,23 @@ metrics of the running forwarder, and versions. It has no event and no secret; r
 host names and error texts of servers.
 
 """
+_SEND = f"""## With --send
+
+These post to `hook.uri` as Okta does, so they also test what is in front of the forwarder; without `hook`, to
+`receiver.listen`. First an empty envelope with a wrong secret, which must get 401; then one event with the newest secret.
+It is stored and delivered as any other, within the seconds that the table says, and stays in every sink:
+
+- `eventType` (`event.action` in Elasticsearch) is `{EVENT_TYPE}`, which no event of Okta has;
+- its uuid begins with `{UUID_PREFIX}`;
+- `displayMessage` (`okta.display_message`) is "{TEXT}".
+
+A sink with `except: [{EVENT_TYPE}]` does not get it; then its check is skipped. To search for it in Elasticsearch, the sink's
+key needs the index privilege `read`; without, the check says so and trusts Elasticsearch's answer to the delivery.
+"""
 _SECTIONS = {
     Kind.OFFLINE: "## Offline\n\nThese open no connection; `forwarder check` says the same.\n",
     Kind.ONLINE: "## Online\n\nThese ask the other side, and change nothing.\n",
+    Kind.SEND: _SEND,
 }
 
 

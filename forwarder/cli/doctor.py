@@ -46,6 +46,11 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group.")
 @click.option("--offline", is_flag=True, help="Open no connection: what `forwarder check` looks at.")
+@click.option(
+    "--send",
+    is_flag=True,
+    help="Also post a marked event through the hook's public address, and find it in every sink.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
 @click.option(
     "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
@@ -67,13 +72,14 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     listed: bool,
     as_json: bool,
     offline: bool,
+    send: bool,
     strict: bool,
     quiet: bool,
 ) -> None:
     """Check the configuration, this machine, Okta and every sink; say what fixes what is wrong.
 
-    A CHECK is an id, as in hook.state, or a group, as in hook; without one, everything is checked. Changes nothing.
-    docs/doctor.md lists the checks.
+    A CHECK is an id, as in hook.state, or a group, as in hook; without one, everything is checked. Changes
+    nothing without --send. docs/doctor.md lists the checks.
 
     Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
     """
@@ -85,7 +91,9 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     _refuse_unknown((*checks, *skipped), CHECKS)
     if bundle is not None and bundle.exists():
         raise click.UsageError(f"--bundle: {bundle} exists already; choose another name")
-    kinds = {Kind.OFFLINE} | ({Kind.ONLINE} if not offline else set())
+    if offline and send:
+        raise click.UsageError("--offline opens no connection; leave it out to --send")
+    kinds = {Kind.OFFLINE} | ({Kind.ONLINE} if not offline else set()) | ({Kind.SEND} if send else set())
     selected = select(CHECKS, checks, skipped, kinds)
     if listed:
         _list(selected, as_json=as_json)

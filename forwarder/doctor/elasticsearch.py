@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from forwarder.core.errors import SetupError, SinkError
 from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, from_line, ok, skip, warn
 from forwarder.doctor.context import Context
@@ -128,8 +126,12 @@ def _judge_key(answer: Response, name: str) -> Finding:
 
 
 async def _rights(context: Context, name: str) -> Found:
-    sink, has_rules = _sink(context.settings, name), bool(context.settings.rules.files)
-    streams = [sink.data_stream, *([sink.alert_stream] if has_rules else ())]
+    settings, sink = context.settings, _sink(context.settings, name)
+    streams = [
+        sink.data_stream,
+        *([sink.alert_stream] if settings.rules.files else ()),
+        *([sink.health_stream] if settings.ops.heartbeat else ()),
+    ]
     wanted = {"index": [{"names": streams, "privileges": list(_RIGHTS)}]}
     async with admin(context, name) as cluster:
         answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", wanted)
@@ -153,10 +155,12 @@ async def _templates(context: Context, name: str) -> Found:
         except SetupError as error:
             return skip(f"templates cannot be read: {error}", _SETUP_KEY)
         try:
-            target = msgspec.structs.replace(
-                bodies.target_of(sink), alerts=bool(context.settings.rules.files)
+            found = await find_deviations(
+                cluster,
+                bodies.target_of(sink),
+                bodies.retention_of(sink),
+                beside=bool(context.settings.rules.files or context.settings.ops.heartbeat),
             )
-            found = await find_deviations(cluster, target, bodies.retention_of(sink))
         except SetupError as error:
             return fail(str(error), f"then run `forwarder setup elasticsearch --sink {name}`")
     return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from forwarder.doctor import elasticsearch, hook, machine, offline, okta, sinks, store
+from forwarder.doctor import elasticsearch, hook, machine, offline, okta, send, sinks, store
 from forwarder.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
@@ -14,4 +14,5 @@ CHECKS: Sequence[Check] = (
     *hook.CHECKS,
     *elasticsearch.CHECKS,
     *sinks.CHECKS,
+    *send.CHECKS,
 )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import urllib.error
 from collections.abc import Iterator
@@ -100,3 +101,21 @@ def test_a_template_of_another_owner_and_what_it_made_are_named(
     assert "other (priority 900" in rows["templates"]["seen"]
     assert "source.ip has the type keyword" in rows["mapping"]["seen"]
     assert (rows["templates"]["verdict"], rows["mapping"]["verdict"]) == ("fail", "fail")
+
+
+def test_a_marked_event_is_found_in_the_server_through_a_running_forwarder(
+    tmp_path: Path, secured: Elasticsearch
+) -> None:
+    siem = {"kind": "elasticsearch", "hosts": [secured.url], "namespace": "doctor4"} | BASIC
+    archive = {"kind": "file", "path": str(tmp_path / "okta.ndjson")}
+    forwarder = ForwarderProcess(tmp_path, {"siem": siem, "archive": archive})
+    forwarder.start()
+    try:
+        said = forwarder.run("doctor", "sink.event", "--send", "--json", "--timeout", "30s").stdout
+    finally:
+        forwarder.stop()
+    seen = [row["seen"] for row in json.loads(said)["checks"]]
+    assert any(
+        re.search(r"siem: delivered within \d+\.\d s; found by a search after \d+\.\d s", one) for one in seen
+    )
+    assert any("archive: delivered within" in one for one in seen)

@@ -116,6 +116,7 @@ class FakeElasticsearch:
         max_content_length: bytes of an inflated body; more is refused with an empty 413.
         largest_batch: documents of a request; more is refused in the same way.
         connections: how many were opened.
+        rejects_all: whether every document is rejected, whatever its id.
         answers: what to answer to a method and a path, as "GET /_security/_authenticate".
     """
 
@@ -134,6 +135,7 @@ class FakeElasticsearch:
         self.max_content_length = 100 * 1024 * 1024
         self.largest_batch: int | None = None
         self.connections = 0
+        self.rejects_all = False
         self.answers: dict[str, Reply] = {}
         self.port = 0
         self._tls = tls
@@ -262,6 +264,8 @@ class FakeElasticsearch:
         return Reply(200, {"errors": errors, "items": [{"create": result} for result in results]})
 
     def _create(self, stream: dict[str, Any], id_: str, document: Any) -> dict[str, Any]:
+        if self.rejects_all:
+            return MAPPING.item()
         if id_ in self.items:
             return self.items[id_].item()
         if id_ in self.failure_store:

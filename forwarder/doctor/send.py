@@ -1,0 +1,212 @@
+"""The checks of `--send`: a wrong secret is refused, and a marked event reaches every sink through the public address."""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from forwarder.config_types import Secret
+from forwarder.core import doctor_event
+from forwarder.core.errors import SinkError
+from forwarder.doctor.check import Check, Finding, Found, Kind, fail, ok, skip
+from forwarder.doctor.context import Context, Sent
+from forwarder.doctor.hook import OKTA_WAITS, answered
+from forwarder.doctor.machine import reachable
+from forwarder.doctor.network import Answer, explain, request
+from forwarder.settings import Settings
+from forwarder.setup.elasticsearch.documents import find_documents
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.settings import FileSinkSettings
+from forwarder.store.engine import open_commands
+from forwarder.store.lives import Search, SinkLife
+from forwarder.threads import in_daemon_thread
+
+_HEADING = "Test event"
+_POLL = 0.1  # seconds
+_TAIL = 1 << 20
+"""Bytes at the end of a file in which the event is looked for."""
+
+
+def _with_secret(settings: Settings) -> Iterable[str]:
+    return [name for name, org in settings.orgs.items() if org.secrets]
+
+
+def _sinks(settings: Settings) -> Iterable[str]:
+    return settings.sinks
+
+
+def _address(context: Context, name: str) -> tuple[str, str]:
+    """Return where events of the org are posted, and the key that says it: the public URL, else our own listener."""
+    org, receiver = context.org(name), context.settings.receiver
+    if org.hook:
+        return org.hook.uri, f"`orgs.{name}.hook.uri`"
+    scheme = "https" if receiver.tls else "http"
+    return f"{scheme}://{reachable(receiver.listen)}{org.path}", "`receiver.listen`"
+
+
+async def _post(context: Context, name: str, secret: str, body: object) -> Answer | Finding:
+    url, key = _address(context, name)
+    headers = {"content-type": "application/json", context.org(name).header: secret}
+    try:
+        return await request(
+            "POST",
+            url,
+            headers=headers,
+            body=msgspec.json.encode(body),
+            timeout=context.timeout,
+            verify=context.org(name).hook is not None,
+        )
+    except (httpx.HTTPError, OSError) as error:
+        return explain(url, error, key)
+
+
+async def _refuses(context: Context, name: str) -> Found:
+    """Post nothing, with a secret of our own invention."""
+    answer = await _post(context, name, Secret(secrets.token_urlsafe(30)).reveal(), {"data": {"events": []}})
+    if isinstance(answer, Finding):
+        return answer
+    url = _address(context, name)[0]
+    if answer.status == 401:
+        return ok(f"{url} refuses a wrong secret")
+    if answer.status == 200:
+        return fail(
+            f"{url} accepts a request with a wrong secret: anyone can send events",
+            "let no proxy add or replace the header, and change the secret: `forwarder hooks sync --resend-secret`",
+        )
+    return fail(
+        f"{url} answers {answer.status} to a wrong secret, not 401",
+        answered(name, context.org(name).header, answer.status),
+    )
+
+
+async def _send(context: Context, name: str) -> Found:
+    org = context.org(name)
+    uuid = doctor_event.doctor_uuid(secrets.token_hex(12))
+    body = doctor_event.envelope(uuid, _address(context, name)[0], context.clock.now())
+    began = context.clock.monotonic()
+    answer = await _post(context, name, org.secrets[-1].reveal().strip(" \t"), body)
+    seconds = context.clock.monotonic() - began
+    if isinstance(answer, Finding):
+        return answer
+    url = _address(context, name)[0]
+    if answer.status != 200:
+        return fail(
+            f"{url} answers {answer.status} to the test event",
+            answered(name, context.org(name).header, answer.status),
+        )
+    context.sent[name] = Sent(uuid, began)
+    seen = f"{url} took the event {uuid} in {seconds:.2f} s"
+    if seconds >= OKTA_WAITS:
+        return fail(seen, "find what is slow between the internet and the forwarder: Okta gives up after 3 s")
+    return ok(seen)
+
+
+async def _received(context: Context, sink: str) -> Found:
+    """Follow each event that was sent through the store into the sink."""
+    until = context.clock.monotonic() + context.timeout * 0.9
+    return [await _follow(context, org, sent, sink, until) for org, sent in context.sent.items()]
+
+
+async def _follow(context: Context, org: str, sent: Sent, sink: str, until: float) -> Finding:
+    life: SinkLife | None = None
+    is_stored = False
+    while True:
+        places = await in_daemon_thread(lambda: _places(context, sent.uuid), "find")
+        is_stored = is_stored or places is not None
+        life = (places or {}).get(sink)
+        if life is not None and life.place != "waiting":
+            break
+        if context.clock.monotonic() >= until:
+            return _late(context, org, sent, sink, is_stored=is_stored)
+        await asyncio.sleep(_POLL)
+    if life.place == "dead":
+        fix = f"correct the cause, then run `forwarder dead-letters replay --sink {sink}`"
+        return fail(f"the event {sent.uuid} is a dead letter: {life.detail}", fix)
+    if life.place in {"filtered", "skipped"}:
+        return skip(f"the sink's settings keep {doctor_event.EVENT_TYPE} from it: {life.place}")
+    seconds = context.clock.monotonic() - sent.at
+    found = await _look(context, sink, sent.uuid, until)
+    total = context.clock.monotonic() - sent.at
+    if found is None:
+        return ok(f"delivered within {seconds:.1f} s; this kind of sink cannot be searched")
+    return ok(f"delivered within {seconds:.1f} s; {found} after {total:.1f} s")
+
+
+def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool) -> Finding:
+    waited = f"after {context.clock.monotonic() - sent.at:.1f} s"
+    if is_stored:
+        fix = f"run `forwarder doctor` for what is wrong with {sink}, and `forwarder stats`; or wait longer: --timeout 60s"
+        return fail(f"the event {sent.uuid} still waits for it {waited}", fix)
+    url, key = _address(context, org)
+    fix = f"let {key} lead to the forwarder that uses this store; {url} seems to be another one's"
+    return fail(f"the event {sent.uuid} was accepted, and is not in this store {waited}", fix)
+
+
+def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
+    """Where the event is for each sink; None if it is not stored."""
+    found = open_commands(context.settings.store, context.clock).find(Search(uuid=uuid))
+    return {life.sink: life for life in found.lives[0].sinks} if found.lives else None
+
+
+async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
+    """Look for the delivered event in the sink; None if its kind cannot be searched."""
+    sink = context.settings.sinks[name]
+    if isinstance(sink, FileSinkSettings):
+        is_there = await in_daemon_thread(lambda: uuid.encode() in _tail(sink.path), "file")
+        return (
+            "it is in the file"
+            if is_there
+            else "it is not at the end of the file, which may have been rotated"
+        )
+    if not isinstance(sink, ElasticsearchSinkSettings):
+        return None
+    while True:
+        try:
+            if await find_documents(sink, [uuid], context.timeout):
+                return "found by a search"
+        except SinkError as error:
+            return f"not searched for: {error}"
+        if context.clock.monotonic() >= until:
+            return "not found by a search yet, because the index was not refreshed"
+        await asyncio.sleep(_POLL)
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL))
+        return file.read()
+
+
+CHECKS = (
+    Check(
+        "hook.refusal",
+        "its address refuses a wrong secret",
+        _HEADING,
+        _refuses,
+        _with_secret,
+        ("forwarder.running", "hook.challenge"),
+        Kind.SEND,
+    ),
+    Check(
+        "hook.event",
+        "its address takes a marked event, in time",
+        _HEADING,
+        _send,
+        _with_secret,
+        ("hook.refusal",),
+        Kind.SEND,
+    ),
+    Check(
+        "sink.event",
+        "the marked event reaches the sink",
+        _HEADING,
+        _received,
+        _sinks,
+        ("hook.event",),
+        Kind.SEND,
+    ),
+)
