@@ -9,7 +9,12 @@ from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
 from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Template, conflicts, package
-from forwarder.setup.elasticsearch.run import read_steps_beside, read_steps, read_templates, setup_beside_fleet
+from forwarder.setup.elasticsearch.run import (
+    read_steps,
+    read_steps_beside,
+    read_templates,
+    setup_beside_fleet,
+)
 
 _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 """Fields whose guessed type would go unnoticed, and make rules miss events."""

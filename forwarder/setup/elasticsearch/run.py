@@ -114,7 +114,10 @@ async def setup_beside_fleet(
         report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     has = await find_capabilities(cluster)
     # Alerts and health need our pipeline too.
-    for step in (await _pipeline_step(cluster, has), *await read_steps_beside(cluster, has, options.retention)):
+    for step in (
+        await _pipeline_step(cluster, has),
+        *await read_steps_beside(cluster, has, options.retention),
+    ):
         await step.take(cluster, options, report)
     return await _sync_beside(cluster, has, target, options, report)
 
