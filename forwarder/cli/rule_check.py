@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from forwarder.rules.review import Reviewed
     from forwarder.rules.ruleset import RuleProblem, Ruleset
     from forwarder.rules.settings import RulesSettings
+    from forwarder.settings import Settings
 
 FED_BY = {
     "hooks": "hook",
@@ -24,6 +25,8 @@ FED_BY = {
     "no_such_type": "neither",
 }
 """What carries the events of a rule; "any type" for one that names none, "neither" for one whose types do not exist."""
+
+_UNFED = "only the System Log has its events, and no org has `api` to read it; set orgs.NAME.api, or remove the rule"
 
 
 def rules_section(config: Path, files: "Sequence[Path]") -> "RulesSettings":
@@ -53,18 +56,26 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     them; without FILE, those of `rules.files`. The lists of `rules.lists` come from the configuration.
 
     Shows for each rule whether event hooks carry its events, only the System Log has them, or neither; and warns of event
-    types and fields that do not exist, and of exceptions that have ended.
+    types and fields that do not exist, of rules whose events nothing delivers, and of exceptions that have ended.
 
     Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used; the forwarder would
     refuse all of them.
     """
     from forwarder.rules.load import read_rules
     from forwarder.rules.review import reviewed, warnings
+    from forwarder.rules.ruleset import RuleProblem
 
     section = rules_section(config, files)
+    reads_log = not config.exists() or _reads_system_log(load_settings(config, secrets=False))
     ruleset, problems = read_rules(section.files, section.lists)
     found = reviewed(ruleset)
     doubts = warnings(ruleset, found)
+    if not reads_log:
+        doubts += [
+            RuleProblem(each.rule.file, each.rule.line, f"{each.rule.title}: {_UNFED}")
+            for each in found
+            if each.needs.fed_by == "system_log"
+        ]
     if as_json:
         _print_json(ruleset, found, doubts, problems)
     else:
@@ -74,6 +85,12 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     for problem in problems:
         echo(str(problem), fg="red", err=True)
     raise SystemExit(2 if problems else 1 if doubts else 0)
+
+
+def _reads_system_log(settings: "Settings") -> bool:
+    return any(
+        org.api for name, org in settings.orgs.items() if name in (settings.rules.orgs or settings.orgs)
+    )
 
 
 def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:

@@ -1,14 +1,14 @@
 """What is doubtful about rules that can be loaded: event types and fields that do not exist, exceptions that have ended."""
 
 import difflib
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from forwarder.rules.condition import And, Condition, Not, Or
+from forwarder.rules.correlation import Correlation
 from forwarder.rules.coverage import Coverage, coverage
+from forwarder.rules.described import Described
 from forwarder.rules.okta_filter import Comparison, ValueSet, filter_types
 from forwarder.rules.rule import Rule
 from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
@@ -45,16 +45,19 @@ def reviewed(ruleset: Ruleset) -> list[Reviewed]:
 
 def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
     """Return what can be loaded and is probably a mistake."""
-    fields = chain.from_iterable(_field_warnings(each.rule) for each in rules)
-    ended = (
-        RuleProblem(
-            each.file,
-            each.line,
-            f"the exception {each.title!r} has ended on {each.until}; remove it, or give it a later day",
-        )
+    found = [warning for each in rules for warning in _type_warnings(each)]
+    for rule in ruleset.rules:
+        found += _field_warnings(rule, fields_of(rule.condition))
+    for correlation in ruleset.correlations:
+        found += _field_warnings(correlation, _fields_of_correlation(correlation))
+        found += _alias_warnings(correlation)
+    for exception in ruleset.exceptions:
+        found += _field_warnings(exception, fields_of(exception.condition))
+    found += [
+        _about(each, f"has ended on {each.until}; remove it, or give it a later day")
         for each in ruleset.expired
-    )
-    return sorted({*chain.from_iterable(_type_warnings(each) for each in rules), *fields, *ended})
+    ]
+    return sorted(set(found))
 
 
 def _type_warnings(found: Reviewed) -> Iterator[RuleProblem]:
@@ -63,17 +66,32 @@ def _type_warnings(found: Reviewed) -> Iterator[RuleProblem]:
         yield _about(found.rule, f"there is no event type {name}{hint}")
 
 
-def _field_warnings(rule: DetectionRule) -> Iterator[RuleProblem]:
-    for field in dict.fromkeys(fields_of(rule.condition)):
+def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RuleProblem]:
+    for field in dict.fromkeys(fields):
         first = field.partition(".")[0]
         if first.lower() not in _LOWER:
             near = difflib.get_close_matches(first.lower(), _LOWER, n=1)
             hint = f"; did you mean {_LOWER[near[0]]}?" if near else ""
-            yield _about(rule, f"Okta's events have no field {first!r}, so {field} is never there{hint}")
+            yield _about(about, f"Okta's events have no field {first!r}, so {field} is never there{hint}")
 
 
-def _about(rule: DetectionRule, text: str) -> RuleProblem:
-    return RuleProblem(Path(rule.file), rule.line, f"{rule.title}: {text}")
+def _fields_of_correlation(rule: Correlation) -> Iterator[str]:
+    yield from (name for name in rule.group_by if name not in rule.aliases)
+    yield from (field for fields in rule.aliases.values() for field in fields.values())
+    if rule.field and rule.field not in rule.aliases:
+        yield rule.field
+
+
+def _alias_warnings(rule: Correlation) -> Iterator[RuleProblem]:
+    for alias, fields in rule.aliases.items():
+        if missing := [each for each in rule.rules if each not in fields]:
+            yield _about(
+                rule, f"the alias {alias!r} has no field for {missing[0]}, whose events are not counted"
+            )
+
+
+def _about(about: Described, text: str) -> RuleProblem:
+    return RuleProblem(about.file, about.line, f"{about.title}: {text}")
 
 
 def fields_of(condition: Condition) -> Iterator[str]:

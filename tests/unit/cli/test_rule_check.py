@@ -107,7 +107,7 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
         "Okta's events have no field 'actr', so actr.type is never there; did you mean actor?"
         in result.stderr
     )
-    assert f"{path}:10: the exception 'Holiday' has ended on 2026-01-31" in result.stderr
+    assert f"{path}:10: Holiday: has ended on 2026-01-31; remove it, or give it a later day" in result.stderr
     found = json.loads(run("check", "--json", path).stdout)
     assert [each["fed_by"] for each in found["rules"]] == ["hooks"]
     assert (len(found["warnings"]), found["problems"], found["exceptions"][0]["until"]) == (
@@ -115,6 +115,45 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
         [],
         "2026-01-31",
     )
+
+
+def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path: Path) -> None:
+    more = ", group-by: [user, actr.id], aliases: {user: {other: actor.id}}}"
+    correlation = CORRELATION.replace("event_count, rules: ", "event_count, rules: [other, ").replace(
+        ", timespan", "], timespan"
+    )
+    other = RULE.replace("id: 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d", "name: other") + "---\n"
+    exception = "---\ntitle: Holiday\nlogsource: {product: okta}\nfilter: {rules: any, s: {usr.id: x}, condition: not s}\n"
+    text = (
+        (other + RULE).replace("|expand: '@%ours%'", ": x")
+        + correlation.replace("}}", "}" + more)
+        + exception
+    )
+    result = run("check", written(tmp_path, text))
+    assert result.exit_code == 1, result.output
+    assert (
+        "Many sessions: Okta's events have no field 'actr', so actr.id is never there; did you mean actor?"
+        in result.stderr
+    )
+    assert (
+        "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, whose events are not counted"
+        in result.stderr
+    )
+    assert "Holiday: Okta's events have no field 'usr', so usr.id is never there" in result.stderr
+
+
+def test_a_rule_whose_events_no_source_delivers_is_a_warning(tmp_path: Path) -> None:
+    path = written(tmp_path, 'eventType eq "zone.delete"\n', "filters.txt")
+    hooks_only = configured(tmp_path, "{files: [filters.txt]}")
+    result = run("check", "--config", hooks_only)
+    assert result.exit_code == 1, result.output
+    assert (
+        f'{path.name}:1: eventType eq "zone.delete": only the System Log has its events, and no org has `api`'
+        in result.stderr
+    )
+    polled = hooks_only.read_text().replace("[s]", "[s], url: https://acme.okta.com, api: {token: t}")
+    hooks_only.write_text(polled)
+    assert run("check", "--config", hooks_only).exit_code == 0
 
 
 def test_rules_about_other_products_are_counted(tmp_path: Path) -> None:
