@@ -13,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from forwarder import logs, tls
-from forwarder.control import ControlServer, Handler, Request
+from forwarder.control import ControlServer, Handler, Report, Request
+from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
 from forwarder.delivery import Delivery
@@ -36,6 +37,7 @@ from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 from forwarder.store.ledger import ForgetSinkRequest
+from forwarder.store.redelivery import Progress, RedeliverRequest, redeliver
 
 FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
@@ -132,6 +134,7 @@ class Forwarder:
             DiscardRequest: lambda request, _: self.store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
             BackfillRequest: self._orgs.backfill,
+            RedeliverRequest: self._redeliver,
             BackupRequest: lambda request, report: self.store.backup(Path(request.target), report),
         }
         control = ControlServer(self.settings.store.path, handlers)
@@ -198,6 +201,12 @@ class Forwarder:
     async def _backlog(self) -> str | None:
         ledger = await self.store.ledger()
         return backlog({name: sink.waiting for name, sink in ledger.sinks.items()})
+
+    async def _redeliver(self, request: RedeliverRequest, report: Report) -> Progress:
+        settings = self.settings.sinks.get(request.sink)
+        if settings is None:
+            raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
+        return await redeliver(self.store, self._clock, request, settings.accepts, report)
 
     async def _stop_hourly_line(self) -> None:
         self._hourly.cancel()

@@ -105,6 +105,7 @@ def add_commands() -> None:
         find,
         gaps,
         hooks,
+        replay,
         rules,
         setup,
         stats,
@@ -124,6 +125,7 @@ def add_commands() -> None:
         setup.setup,
         config.config,
         backup.backup,
+        replay.replay,
         emulate.emulate_okta,
     )
     for command in commands:

@@ -13,6 +13,7 @@ from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.lives import Found, Search
+from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.commands import SqliteCommands
@@ -85,6 +86,21 @@ class Store(EventStore, Protocol):
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
         """As `StoreCommands.backup`; a cancellation stops it."""
 
+    async def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+        """As `StoreCommands.redelivery_plan`."""
+
+    async def redelivery_step(
+        self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
+    ) -> tuple[list[int], int]:
+        """Return the `seq` of at most `limit` events of the range after `after`, and how far it looked."""
+
+    async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+        """Send those of these events again that the sink has finished; return how many these are. Stores the checkpoint,
+        with their number added, in the same transaction."""
+
+    async def waiting_replays(self, sink: str) -> int:
+        """Return how many events are sent to a sink again and are not finished."""
+
     async def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
 
@@ -122,6 +138,9 @@ class StoreCommands(Protocol):
 
     def find(self, search: Search) -> Found:
         """Return events and what became of each of them."""
+
+    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+        """Count the events that would be delivered to a sink again, and those that would not."""
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return the newest dead letters, newest first, without bodies."""

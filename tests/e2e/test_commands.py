@@ -1,16 +1,18 @@
-"""The operator's commands beside a forwarder that runs as a process: backup and restore under load."""
+"""The operator's commands beside a forwarder that runs as a process and has work to do."""
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.okta import Sender, happenings
-from tests.stack.forwarder import ForwarderProcess
+from tests.stack.forwarder import FORWARDER, ForwarderProcess
 from tests.stack.process import free_port
 
 
@@ -80,3 +82,63 @@ async def test_a_forwarder_started_from_a_backup_misses_nothing_that_was_acknowl
     )
     held = {json.loads(line)["event"]["id"] for line in second.read_text(encoding="utf-8").splitlines()}
     assert before | after.acknowledged <= held
+
+
+async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_more_beside_new_ones(
+    forwarder: ForwarderProcess,
+) -> None:
+    forwarder.start()
+    old = Sender(forwarder.url)
+    await old.load(happenings(600), batch=50)
+    await until(lambda: len(landed(forwarder)) == 600, "the old events are delivered")
+
+    replay = subprocess.Popen(
+        [
+            *FORWARDER,
+            "replay",
+            "--sink",
+            "archive",
+            "--since",
+            "1h",
+            "--yes",
+            "--rate",
+            "100/s",
+            "-c",
+            forwarder.config,
+        ],
+        cwd=forwarder.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **forwarder.environment()},
+    )
+    try:
+        await until(lambda: len(landed(forwarder)) > 650, "some are delivered again")
+        new = Sender(forwarder.url)
+        await new.load(happenings(20, seed=9), batch=20)
+        await until(
+            lambda: new.acknowledged <= set(landed(forwarder)), "new ones do not wait for the replay", 5
+        )
+        assert replay.poll() is None
+        forwarder.kill()
+        output, _ = await asyncio.to_thread(replay.communicate, timeout=20)
+    finally:
+        replay.kill()
+    assert replay.returncode == 1
+    assert "Traceback" not in output
+
+    forwarder.start()
+    await until(
+        lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "what was handed over is delivered"
+    )
+    again = await run(forwarder, "replay", "--sink", "archive", "--resume", "--json", "--rate", "5000/s")
+    assert json.loads(again.stdout) == {"delivered": 600, "rejected": 0}
+    ledger = forwarder.ledger()
+    assert ledger["balanced"]
+    assert ledger["sinks"]["archive"] == {
+        "delivered": 620, "waiting": 0, "dead": 0, "discarded": 0, "skipped": 0, "filtered": 0
+    }  # fmt: skip
+    copies = Counter(landed(forwarder))
+    assert all(copies[uuid] >= 2 for uuid in old.acknowledged)
+    # A kill lets the sink send again what it had not noted as delivered: at most what was in flight.
+    assert sum(copies.values()) <= 2 * 600 + 20 + 200

@@ -25,8 +25,9 @@ from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayReque
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.lives import Found, Search
+from forwarder.store.redelivery import Accepts, Plan, Range
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import queries, schema
+from forwarder.store.sqlite import queries, redelivery, schema
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
@@ -67,6 +68,9 @@ class SqliteCommands:
 
     def find(self, search: Search) -> Found:
         return self._read(partial(find, search=search))
+
+    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+        return self._read(partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts))
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
         return self._read(partial(queries.dead_letters, which=which, limit=limit))

@@ -106,7 +106,7 @@ def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
         org,
         decode_uuid(key),
         since and since * SECOND,
-        [_sink(db, seq, *position) for position in _positions(db)],
+        [sink_life(db, seq, *position) for position in _positions(db)],
         seq,
         event_type,
         published,
@@ -136,7 +136,8 @@ def _positions(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
     return db.execute("SELECT sink, seq, attached FROM positions ORDER BY sink").fetchall()
 
 
-def _sink(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
+def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
+    """Return where an event is for a sink that has come to `position`."""
     here = bool(attached)
     letter = db.execute(
         "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)

@@ -17,8 +17,9 @@ from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, OnProgress
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
+from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import operations, queries, schema
+from forwarder.store.sqlite import operations, queries, redelivery, schema
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
@@ -172,6 +173,28 @@ class SqliteStore:
             return await self._for_each(which, operations.replay)
         finally:
             self._news.replay_requested()
+
+    async def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+        return await self._query_reader.run(
+            partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts)
+        )
+
+    async def redelivery_step(
+        self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
+    ) -> tuple[list[int], int]:
+        step = partial(redelivery.step, chosen=chosen, accepts=accepts, after=after, last=last, limit=limit)
+        return await self._query_reader.run(step)
+
+    async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+        taken = await self._writer.submit(
+            partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint)
+        )
+        if taken:
+            self._news.replay_requested()
+        return taken
+
+    async def waiting_replays(self, sink: str) -> int:
+        return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: Selection) -> int:
         """As `store.engine.StoreCommands.discard`, in small steps; an error undoes none of the earlier ones."""

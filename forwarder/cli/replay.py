@@ -1,0 +1,192 @@
+"""`forwarder replay`: delivers events of a time range to one sink again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forwarder.cli import terminal
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import count, echo
+from forwarder.cli.time_option import TimeParam
+from forwarder.clock import SystemClock
+from forwarder.core.time import Micros, iso
+
+if TYPE_CHECKING:
+    from forwarder.settings import Settings
+    from forwarder.store.redelivery import Plan, Progress, Range
+
+_DOUBLES = {
+    "elasticsearch": "Elasticsearch keeps one copy of each, because the `_id` is the same, unless the old copy is in an "
+    "older backing index of the data stream.",
+    "otlp": "The receiver gets them twice, and cannot tell.",
+    "file": "They are written to the file twice.",
+}
+
+
+class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """Events per second, as in `200/s` or `200`. Gives a float."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert what was written."""
+        try:
+            rate = float(str(value).removesuffix("/s"))
+        except ValueError:
+            rate = 0.0
+        if not 0.01 <= rate <= 100_000:
+            self.fail(f"{value!r} is not a rate; write one as in 200/s", param, ctx)
+        return rate
+
+
+@click.command()
+@config_option
+@click.option("--sink", required=True, help="The sink that gets them.")
+@click.option(
+    "--since",
+    type=TimeParam(),
+    help="Received since then: 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h.",
+)
+@click.option("--until", type=TimeParam(), help="Received before then, as --since; by default until now.")
+@click.option(
+    "--type", "types", multiple=True, help="Only this event type, as in user.session.*; can be repeated."
+)
+@click.option("--org", default="", help="Only events of this org.")
+@click.option("--rate", type=_Rate(), default="200/s", show_default=True, help="The most events per second.")
+@click.option("--resume", is_flag=True, help="Go on with the replay to this sink that was interrupted.")
+@click.option("--dry-run", is_flag=True, help="Only count the events.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the counts and the result as JSON lines; needs --yes."
+)
+def replay(  # noqa: PLR0913 - one for each option
+    config: Path,
+    *,
+    sink: str,
+    since: Micros | None,
+    until: Micros | None,
+    types: tuple[str, ...],
+    org: str,
+    rate: float,
+    resume: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Deliver events to one sink again, whose bodies the store still holds: say, after an index was deleted.
+
+    The running forwarder does it, beside new events, which go first. An event that waits, is a dead letter, was
+    discarded, or is kept from the sink by its settings is left as it is. In the ledger, the events wait again until
+    the sink has them. After Ctrl-C or a crash, --resume goes on where it stopped.
+
+    Exit codes: 0 done, 1 stopped, refused or rejected again, 2 wrong usage or configuration.
+    """
+    from forwarder.store.engine import open_commands
+    from forwarder.store.redelivery import Range
+
+    settings = load_settings(config, secrets=False)
+    _check(settings, sink, types, org)
+    if resume == (since is not None):
+        raise click.UsageError("give --since, or --resume to go on with a replay that was interrupted")
+    if as_json and not (yes or dry_run or resume):
+        raise click.UsageError("--json needs --yes or --dry-run")
+    chosen = None
+    if since is not None:
+        chosen = Range(since, min(until or SystemClock().now(), SystemClock().now()), types, org)
+        if chosen.since >= chosen.until:
+            raise click.UsageError("--since must be before --until, and in the past")
+        commands = open_commands(settings.store, SystemClock())
+        plan = commands.redelivery_plan(sink, chosen, settings.sinks[sink].accepts)
+        _print_plan(settings, sink, chosen, plan, as_json=as_json)
+        if dry_run or not plan.events:
+            return
+        if not yes:
+            click.confirm(f"Deliver {count(plan.events, 'event')} to {sink} again?", abort=True)
+    _deliver(settings, sink, chosen, rate, as_json=as_json)
+
+
+def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str) -> None:
+    from forwarder.core.event_types import unknown_event_type
+
+    if sink not in settings.sinks:
+        raise click.UsageError(f"--sink: unknown sink {sink}; known sinks: {', '.join(settings.sinks)}")
+    if org and org not in settings.orgs:
+        raise click.UsageError(f"--org: unknown org {org}; known orgs: {', '.join(settings.orgs)}")
+    for name in types:
+        if problem := unknown_event_type(name):
+            echo(f"--type: {problem}", fg="yellow", err=True)
+
+
+def _print_plan(settings: "Settings", sink: str, chosen: "Range", plan: "Plan", *, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        fields = ("events", "waiting", "dead", "discarded", "filtered", "gone")
+        click.echo(msgspec.json.encode({name: getattr(plan, name) for name in fields} | {"sink": sink}))
+        return
+    since, until = iso(chosen.since, "seconds"), iso(chosen.until, "seconds")
+    echo(f"Received from {since} to {until}: {count(plan.events, 'event')} to deliver to {sink} again.")
+    left = {
+        "wait for it and are delivered anyway": plan.waiting,
+        f"are dead letters; see: forwarder dead-letters replay --sink {sink} --all": plan.dead,
+        "were discarded as dead letters": plan.discarded,
+        "are kept from it by its settings (`only`, `except`)": plan.filtered,
+    }
+    for what, number in left.items():
+        if number:
+            echo(f"  Not among them: {number:,} that {what}.")
+    if plan.gone:
+        oldest = (
+            f"; the oldest that is held was received at {iso(plan.oldest, 'seconds')}" if plan.oldest else ""
+        )
+        text = f"{count(plan.gone, 'event')} of this time, of any type, are no longer held (store.retention)"
+        echo(f"  Not among them: {text}{oldest}.", fg="yellow")
+    if plan.events:
+        echo(_DOUBLES[settings.sinks[sink].kind])
+
+
+def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: float, *, as_json: bool) -> None:
+    import msgspec
+
+    from forwarder.control import ask
+    from forwarder.store.dead_letters import Selection
+    from forwarder.store.engine import open_commands
+    from forwarder.store.redelivery import Progress, RedeliverRequest
+
+    commands = open_commands(settings.store, SystemClock())
+
+    def dead() -> int:
+        return sum(commands.count_dead_letters(Selection(sink=sink)).values())
+
+    before = dead()
+    status = terminal.console(stderr=True).status("Asking the forwarder")
+
+    def show(report: Any) -> None:
+        status.update(_describe(msgspec.convert(report, Progress)))
+
+    try:
+        with status:
+            done = ask(settings.store.path, RedeliverRequest(sink, chosen, rate), show, timeout=None)
+    except KeyboardInterrupt:
+        echo(f"Stopped. To go on: forwarder replay --sink {sink} --resume", fg="yellow", err=True)
+        raise SystemExit(1) from None
+    if done is None:
+        echo(
+            "No forwarder runs on this store; start it, then run the same command again.", fg="red", err=True
+        )
+        raise SystemExit(1)
+    taken, rejected = msgspec.convert(done, Progress).taken, max(0, dead() - before)
+    if as_json:
+        click.echo(msgspec.json.encode({"delivered": taken - rejected, "rejected": rejected}))
+    else:
+        echo(f"{count(taken - rejected, 'event')} delivered to {sink} again.", fg="green")
+    if rejected:
+        text = f"{count(rejected, 'event')} rejected; see: forwarder dead-letters list --sink {sink}"
+        echo(text, fg="red", err=True)
+        raise SystemExit(1)
+
+
+def _describe(progress: "Progress") -> str:
+    text = f"{count(progress.taken, 'event')} handed over"
+    return f"{text}; {progress.waits}" if progress.waits else text

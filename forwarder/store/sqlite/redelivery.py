@@ -1,0 +1,206 @@
+"""Finds the events of a time range, and takes them out of their place for a sink, to be sent again."""
+
+import sqlite3
+from collections import Counter
+
+import msgspec
+
+from forwarder.core.event_types import EventTypes
+from forwarder.core.time import SECOND, Micros
+from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range, checkpoint_name
+from forwarder.store.sqlite import prune
+from forwarder.store.sqlite.find import sink_life
+from forwarder.store.sqlite.transaction import Transaction
+
+_SCANNED = 2_000  # rows that one query reads
+
+_SLACK = 60 * SECOND
+"""How far the times of reception may be out of order: commits overtake each other, and clocks are set."""
+
+_AGAIN = """
+INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
+  org, uuid, event_type, published, received_at, via, envelope_id, body)
+SELECT ?, seq, 'replaying', 1, 'replay', 'delivered again by an operator', ?,
+  name, uuid, event_type, published, received_at, via, envelope_id, body
+FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
+"""
+
+
+def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+    """As `store.engine.StoreCommands.redelivery_plan`."""
+    db.execute("BEGIN")  # all queries see the same commit
+    try:
+        low, high = db.execute("SELECT MIN(seq), MAX(seq) FROM events").fetchone()
+        if low is None:
+            return Plan(gone=_gone(db, chosen, None, db.execute("SELECT stored FROM counters").fetchone()[0]))
+        first = _bisect(db, low, high, chosen.since - _SLACK)
+        last = _bisect(db, low, high, chosen.until + _SLACK) - 1
+        oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()[0]
+        counts = _count(db, sink, chosen, accepts, first, last)
+        gone = _gone(db, chosen, oldest, low - 1)
+        return Plan(**counts, gone=gone, oldest=oldest, first=first, last=last)
+    finally:
+        db.execute("ROLLBACK")
+
+
+def step(
+    db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
+) -> tuple[list[int], int]:
+    """Return at most `limit` matching events after `after`, and how far it looked; it does not look far at once."""
+    seqs: list[int] = []
+    matches = _matcher(chosen, accepts)
+    rows = db.execute(
+        "SELECT seq, name, event_type, received_at FROM events CROSS JOIN orgs ON id = org "
+        "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+        (after, last, _SCANNED),
+    )
+    reached = after
+    for reached, *row in rows:
+        if matches(*row):
+            seqs.append(reached)
+            if len(seqs) >= limit:
+                return seqs, reached
+    more = db.execute("SELECT 1 FROM events WHERE seq > ? AND seq <= ? LIMIT 1", (reached, last)).fetchone()
+    return seqs, reached if more else last
+
+
+def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+    """Let a sink get events again that it has finished; return how many it had. Store the checkpoint with them."""
+    row = tx.db.execute(
+        "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
+    ).fetchone()
+    taken: Counter[str] = Counter()
+    if row is not None:
+        position, delivered, skipped, filtered, attached = row
+        counters = {"delivered": delivered, "skipped": skipped, "filtered": filtered}
+        for seq in seqs:
+            place = sink_life(tx.db, seq, sink, position, attached).place
+            if place in {"waiting", "dead", "discarded"}:
+                continue
+            counter = _counter(place, seq, skipped, {name: counters[name] - taken[name] for name in counters})
+            if counter is not None and _copy(tx, sink, seq):
+                taken[counter] += 1
+        tx.db.execute(
+            "UPDATE positions SET delivered = delivered - ?, skipped = skipped - ?, filtered = filtered - ? "
+            "WHERE sink = ?",
+            (taken["delivered"], taken["skipped"], taken["filtered"], sink),
+        )
+    checkpoint = msgspec.structs.replace(checkpoint, taken=checkpoint.taken + taken.total())
+    tx.db.execute(
+        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (checkpoint_name(sink), msgspec.json.encode(checkpoint).decode()),
+    )
+    return taken.total()
+
+
+def waiting(db: sqlite3.Connection, sink: str) -> int:
+    """Return how many replays wait for a sink."""
+    return int(
+        db.execute(
+            "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)
+        ).fetchone()[0]
+    )
+
+
+def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
+    """Return where the ledger counts an event; None if nothing is left there, as after rejections without seqs.
+
+    Of events that an older version settled, only those before the sink's start are known to be skipped.
+    """
+    if place == "finished":
+        place = "skipped" if seq <= skipped else "delivered"
+    order = sorted(left, key=lambda name: name != place)
+    return next((name for name in order if left[name] > 0), None)
+
+
+def _copy(tx: Transaction, sink: str, seq: int) -> bool:
+    size = tx.db.execute("SELECT LENGTH(body) FROM events WHERE seq = ?", (seq,)).fetchone()
+    if size is None:
+        return False
+    tx.reserve_space(size[0] + prune.ROW_BYTES)  # which may drop bodies, even this one
+    return tx.db.execute(_AGAIN, (sink, tx.now, seq)).rowcount == 1
+
+
+def _matcher(chosen: Range, accepts: Accepts) -> "_Matches":
+    return _Matches(chosen, EventTypes(chosen.types) if chosen.types else None, accepts)
+
+
+class _Matches:
+    def __init__(self, chosen: Range, types: EventTypes | None, accepts: Accepts) -> None:
+        self._chosen = chosen
+        self._types = types
+        self._accepts = accepts
+
+    def in_range(self, org: str, event_type: str, received_at: Micros) -> bool:
+        return (
+            self._chosen.since <= received_at < self._chosen.until
+            and self._chosen.org in ("", org)
+            and (self._types is None or event_type in self._types)
+        )
+
+    def accepts(self, event_type: str) -> bool:
+        return self._accepts is None or self._accepts(event_type)
+
+    def __call__(self, org: str, event_type: str, received_at: Micros) -> bool:
+        return self.in_range(org, event_type, received_at) and self.accepts(event_type)
+
+
+def _bisect(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
+    """Return the first `seq` that was received at `at` or later; `last + 1` if none was."""
+    low, high = first, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        received = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
+        if received < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _count(
+    db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, first: int, last: int
+) -> dict[str, int]:
+    matches = _matcher(chosen, accepts)
+    position = (db.execute("SELECT seq FROM positions WHERE sink = ?", (sink,)).fetchone() or (0,))[0]
+    states = dict(
+        db.execute(
+            "SELECT seq, state FROM dead_letters WHERE sink = ? AND seq BETWEEN ? AND ?", (sink, first, last)
+        ).fetchall()
+    )
+    discarded = {
+        seq
+        for (seq,) in db.execute(
+            "SELECT seq FROM ended_letters WHERE sink = ? AND place = 'discarded' AND seq BETWEEN ? AND ?",
+            (sink, first, last),
+        )
+    }
+    counts: Counter[str] = Counter()
+    for seq, org, event_type, received_at in db.execute(
+        "SELECT seq, name, event_type, received_at FROM events CROSS JOIN orgs ON id = org "
+        "WHERE seq BETWEEN ? AND ? ORDER BY seq",
+        (first, last),
+    ):
+        if not matches.in_range(org, event_type, received_at):
+            continue
+        if not matches.accepts(event_type):
+            counts["filtered"] += 1
+        elif states.get(seq) == "dead":
+            counts["dead"] += 1
+        elif seq > position or seq in states:
+            counts["waiting"] += 1
+        else:
+            counts["discarded" if seq in discarded else "events"] += 1
+    return dict(counts)
+
+
+def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
+    """Return how many events of the range were stored and have no body any more, as far as their uuids are remembered."""
+    until = chosen.until if oldest is None else min(chosen.until, oldest)
+    if not dropped or chosen.since >= until:
+        return 0
+    known = db.execute(
+        "SELECT COUNT(*) FROM known CROSS JOIN orgs ON id = org WHERE since >= ? AND since < ? AND ? IN ('', name)",
+        (chosen.since // SECOND, -(-until // SECOND), chosen.org),
+    ).fetchone()[0]
+    return min(int(known), dropped)
