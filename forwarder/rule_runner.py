@@ -21,6 +21,7 @@ from forwarder.core.time import Micros
 from forwarder.ecs.decode import decode
 from forwarder.metrics import Metrics
 from forwarder.rule_metrics import RuleMetrics
+from forwarder.rule_users import Decoded, Users
 from forwarder.rules.engine import Engine, Timing
 from forwarder.rules.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
@@ -31,7 +32,6 @@ CURSOR = "rules"
 
 _EVENTS = 500  # in one read
 _BYTES = 4 * 1024 * 1024  # likewise
-_APPEND_TIMEOUT = 30.0  # seconds
 _LAZY = (
     5.0  # seconds after which a position without alerts is committed: to evaluate an event again is harmless
 )
@@ -54,6 +54,7 @@ class RuleRunner:
         self.position: int | None = None
         self._engine: Engine | None = None
         self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
+        self._users = Users(store)
         self._orgs: frozenset[str] | None = None
         self._committed = 0
         self._committed_at = 0.0
@@ -157,15 +158,18 @@ class RuleRunner:
     async def _fold(self, engine: Engine, after: int, until: int) -> int:
         """Let `engine` read events up to `until` without alerting; return how far it came."""
         events = [one for one in await self._read(after) if one.seq <= until]
+        decoded = await self._decoded(engine, events)
         cooperative = Cooperative()
-        for stored in events:
-            if stored.event.source is Source.ALERT:
-                engine.note(stored.event, decode(stored.event.body))
-            elif (raw := self._raw(engine, stored.event)) is not None:
-                try:
-                    engine.feed(stored.event, raw, alerting=False)
-                except Exception:  # noqa: BLE001  # as in `_evaluate`
-                    self._metrics.failed(stored.event)
+        for event, raw in decoded:
+            if event.source is Source.ALERT:
+                engine.note(event, raw)
+                continue
+            try:
+                if engine.reads_derived:
+                    self._users.derive(event, raw, note=False)
+                engine.feed(event, raw, alerting=False)
+            except Exception:  # noqa: BLE001  # as in `_evaluate`
+                self._metrics.failed(event)
             await cooperative.yield_if_due()
         return events[-1].seq if events else until
 
@@ -207,28 +211,51 @@ class RuleRunner:
 
     async def _evaluate(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Event]:
         alerts: list[Event] = []
+        decoded = await self._decoded(engine, events)
         cooperative = Cooperative()
-        for stored in events:
-            event = stored.event
-            if event.source is not Source.ALERT and (raw := self._raw(engine, event)) is not None:
-                now = self._clock.now()
-                try:
-                    with self._metrics.evaluation.time():
-                        found = engine.feed(event, raw, now=now)
-                except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
-                    self._metrics.failed(event)
-                    continue
-                self._metrics.count(event, found, now)
-                alerts += [to_event(alert, raw, now) for alert in found.alerts]
+        for event, raw in decoded:
+            if event.source is Source.ALERT:
+                continue
+            now = self._clock.now()
+            try:
+                with self._metrics.evaluation.time():
+                    if engine.reads_derived:
+                        self._users.derive(event, raw)
+                    found = engine.feed(event, raw, now=now)
+            except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
+                self._metrics.failed(event)
+                continue
+            self._metrics.count(event, found, now)
+            alerts += [to_event(alert, raw, now) for alert in found.alerts]
             await cooperative.yield_if_due()
         self._metrics.state(engine)
         return alerts
 
+    async def _decoded(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Decoded]:
+        """Decode the events that concern `engine`, and read their users, if it reads derived fields."""
+        decoded: list[Decoded] = []
+        cooperative = Cooperative()
+        for stored in events:
+            if (raw := self._raw(engine, stored.event)) is not None:
+                decoded.append((stored.event, raw))
+            await cooperative.yield_if_due()
+        while engine.reads_derived:
+            try:
+                await self._users.read(decoded)
+                break
+            except StoreError as error:
+                await self._pause(error)
+        return decoded
+
     def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
-        """Return an event as the rules read it; None if no rule can match it."""
+        """Return an event as the rules read it; None if it cannot matter to any."""
         if self._orgs is not None and event.org not in self._orgs:
             return None
-        if not engine.rules.may_match(event.event_type):
+        if (
+            event.source is not Source.ALERT
+            and not engine.reads_derived
+            and not engine.rules.may_match(event.event_type)
+        ):
             return None
         try:
             raw = decode(event.body)
@@ -259,16 +286,17 @@ class RuleRunner:
         """Store alerts and the position; a position alone only now and then."""
         now = self._clock.monotonic()
         due = alerts or self._stopping.is_set() or now - self._committed_at >= _LAZY
-        if due and (alerts or position != self._committed):
+        if due and (alerts or self._users.noted or position != self._committed):
             batch = Batch(alerts, source=Source.ALERT, cursor=(CURSOR, str(position)))
             attempt = 0
             while True:
                 try:
-                    stored = await self._store.append(batch, timeout=_APPEND_TIMEOUT)
+                    stored = await self._store.commit_rules(batch, list(self._users.noted.values()))
                     break
                 except StoreError as error:
                     attempt += 1
                     await self._pause(error, attempt)
+            self._users.written()
             self._metrics.alerted(stored.stored)
             self._committed, self._committed_at = position, now
         self.position = position

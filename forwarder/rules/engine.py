@@ -79,6 +79,7 @@ class Engine:
         for index, rule in enumerate(correlations):
             for label, fed_by in enumerate(rule.rules):
                 self._feeds.setdefault(fed_by, []).append(Feed(index, rule, label))
+        self.reads_derived = reads_derived(rules)
         self.groups = Groups(timing.max_keys, self.horizon)
 
     @property
@@ -254,3 +255,11 @@ def rule_info(rule: DetectionRule | Correlation) -> RuleInfo:
     """Return what an alert says about its rule."""
     kind = rule.type if isinstance(rule, Correlation) else "event"
     return RuleInfo(rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name)
+
+
+def reads_derived(rules: Ruleset) -> bool:
+    """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
+    conditions = [repr(each.condition) for each in rules.rules]
+    conditions += [repr(each.condition) for each in rules.exceptions]
+    fields = [repr((each.field, each.group_by, each.aliases)) for each in rules.correlations]
+    return any("forwarder." in text.lower() for text in [*conditions, *fields])

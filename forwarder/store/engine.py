@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.ports import Clock, EventLog, EventStore, Start
+from forwarder.core.ports import Appended, Batch, Clock, EventLog, EventStore, Start
+from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, OnProgress
@@ -46,7 +47,18 @@ class StoreView(Protocol):
         """As `StoreCommands.gaps`, of every org."""
 
 
-class Store(EventStore, Protocol):
+class SightingReader(Protocol):
+    """The store as the rules ask it about users."""
+
+    async def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
+        """Return what these users of `org` were seen with.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+
+class Store(EventStore, SightingReader, Protocol):
     """The store of one running forwarder, used on its event loop."""
 
     @property
@@ -70,6 +82,13 @@ class Store(EventStore, Protocol):
 
         Raises:
             StoreError: it could not be committed.
+        """
+
+    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting]) -> Appended:
+        """Append alerts and the position of the rules, and what they note about users, in one transaction.
+
+        Raises:
+            StoreError: it could not be committed. Nothing of it was, so it may be tried again.
         """
 
     @property

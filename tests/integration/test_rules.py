@@ -165,6 +165,36 @@ async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
         await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
 
 
+NEW_DEVICE = """
+title: New device
+id: new-device
+logsource: {product: okta, service: okta}
+detection:
+  selection: {forwarder.new.device: true, forwarder.anonymous: false}
+  condition: selection
+"""
+
+
+async def test_what_users_were_seen_with_is_known_after_a_restart(tmp_path: Path) -> None:
+    now = time.time_ns() // 1000
+    person = {"actor": {"id": "00u1", "type": "User"}, "outcome": {"result": "SUCCESS"}}
+
+    def seen(number: int, days_ago: float, device: str) -> Event:
+        at = now - int(days_ago * 86_400 * SECOND)
+        event = made(number, at, "any", "00u1", "192.0.2.1", device={"id": device})
+        return msgspec.structs.replace(event, body=json.dumps(json.loads(event.body) | person).encode())
+
+    async with running(settings(tmp_path, NEW_DEVICE, max_age="20d")) as forwarder:
+        await post(forwarder, [seen(1, 10, "guo1")])
+        await evaluated(forwarder)
+    async with running(settings(tmp_path, NEW_DEVICE, max_age="20d")) as forwarder:
+        await post(forwarder, [seen(2, 0.1, "guo1")])
+        await evaluated(forwarder)
+        assert await stored(forwarder) == []
+        await post(forwarder, [seen(3, 0.05, "guo2")])
+        await until(lambda: b"New device" in _read(tmp_path / "archive.ndjson"))
+
+
 async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None:
     wanted = settings(tmp_path, orgs=[])
     async with running(wanted) as forwarder:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
-from forwarder.core.ports import Batch, Settlement, Start
+from forwarder.core.ports import Appended, Batch, Settlement, Start
+from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.sqlite.transaction import Transaction, decode_uuid
@@ -226,6 +227,14 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
         tx.db.execute("UPDATE positions SET discarded = discarded + ? WHERE sink = ?", (events, sink))
         count += events
     return count
+
+
+def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting]) -> Appended:
+    """As `store.engine.Store.commit_rules`. A sighting replaces that of the same user, kind and value."""
+    (appended,) = tx.append([batch])
+    rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
+    tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    return appended
 
 
 def write_probe(tx: Transaction) -> None:

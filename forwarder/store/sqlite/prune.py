@@ -8,7 +8,7 @@ import sqlite3
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import event_index
+from forwarder.store.sqlite import event_index, sightings
 
 ROW_BYTES = 200
 """Bytes that an event takes beside its body."""
@@ -59,11 +59,22 @@ class Pruner:
         self._interval = int(min(_SWEEP_INTERVAL, settings.dedup_window / 10)) * SECOND
         self._swept: Micros | None = None  # when the last sweep over all ids ended
         self._after: tuple[int, bytes | str] = _FIRST
+        self._sightings_after = sightings.FIRST
+        self._sightings_due: Micros = 0
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Drop a little; return whether there may be more now."""
         # Bodies first: an id may be forgotten only after its body was dropped.
-        return self._drop_bodies(db, now) or self._forget_ids(db, now)
+        return self._drop_bodies(db, now) or self._forget_ids(db, now) or self._forget_sightings(db, now)
+
+    def _forget_sightings(self, db: sqlite3.Connection, now: Micros) -> bool:
+        if now < self._sightings_due:
+            return False
+        self._sightings_after = sightings.drop_old(db, self._sightings_after, now)
+        more = self._sightings_after != sightings.FIRST
+        if not more:
+            self._sightings_due = now + _SWEEP_INTERVAL * SECOND
+        return more
 
     def _drop_bodies(self, db: sqlite3.Connection, now: Micros) -> bool:
         last = None

@@ -54,6 +54,12 @@ STEPS: Sequence[str] = (
     ALTER TABLE known ADD COLUMN log_copies INTEGER;
     ALTER TABLE known ADD COLUMN copied_at INTEGER
     """,
+    """
+    CREATE TABLE sightings (
+      org INTEGER NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
+      since INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (org, user, kind, value)
+    ) WITHOUT ROWID
+    """,
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 

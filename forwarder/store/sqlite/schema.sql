@@ -1,4 +1,4 @@
--- The store, version 5; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 6; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -131,6 +131,18 @@ CREATE UNIQUE INDEX dead_letters_by_seq ON dead_letters (sink, seq);
 CREATE TABLE cursors (
   name TEXT PRIMARY KEY,             -- such as `log:acme`
   value TEXT NOT NULL                -- what the source stored
+) WITHOUT ROWID;
+
+-- What each user was seen with, for the rules (core/sighting.py). Dropped when it is old.
+CREATE TABLE sightings (
+  org INTEGER NOT NULL,              -- orgs.id
+  user TEXT NOT NULL,                -- Okta's id
+  kind TEXT NOT NULL,                -- user, country, asn, device, user_agent or places
+  value TEXT NOT NULL,               -- the value; '' for user and places
+  since INTEGER NOT NULL,            -- first seen, by Okta's clock
+  last INTEGER NOT NULL,             -- last seen, by Okta's clock; not every time
+  data BLOB NOT NULL,                -- JSON of the last sign-ins for places; else empty
+  PRIMARY KEY (org, user, kind, value)
 ) WITHOUT ROWID;
 
 -- Written and deleted to check whether the disk accepts writes again.

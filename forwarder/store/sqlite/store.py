@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ from forwarder import logs
 from forwarder.core.errors import StoreError, StoreFormatError, StoreTimeoutError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
+from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, OnProgress
@@ -19,7 +20,7 @@ from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import operations, queries, redelivery, schema
+from forwarder.store.sqlite import operations, queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
@@ -120,6 +121,12 @@ class SqliteStore:
 
     async def cursor(self, name: str) -> str | None:
         return await self._query_reader.run(partial(queries.cursor, name=name))
+
+    async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
+        return await self._log_reader.run(partial(sightings.read, org=org, users=users))
+
+    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting]) -> Appended:
+        return await self._writer.submit(partial(operations.commit_rules, batch=batch, noted=noted))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """As `core.ports.EventStore.mark_missed`, in small steps.

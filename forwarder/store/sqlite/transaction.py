@@ -246,9 +246,10 @@ class Transaction:
         return self._envelope[1]
 
     def _key(self, event: Event) -> tuple[int, bytes | str]:
-        return self._org(event.org), encode_uuid(event.uuid)
+        return self.org(event.org), encode_uuid(event.uuid)
 
-    def _org(self, name: str) -> int:
+    def org(self, name: str) -> int:
+        """Return the id of an org, made if it is new."""
         number = self._orgs.get(name)
         if number is None:
             row = self.db.execute("SELECT id FROM orgs WHERE name = ?", (name,)).fetchone()

@@ -3,10 +3,16 @@
 from contextlib import closing
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from forwarder.core.ports import Batch, Settlement
+from forwarder.core.sighting import Sighting
 from forwarder.store.sqlite import schema
 from tests.fakes.alert import alert_event
+from tests.fakes.clock import NOON
 from tests.integration.store.helpers import commands, event, opened, prune, settle, view
+
+DAY_MICROS = 86_400_000_000
 
 
 async def test_alerts_are_counted_apart_and_the_ledger_balances(path: Path) -> None:
@@ -35,3 +41,31 @@ async def test_a_dropped_alert_stays_counted_and_leaves_no_row(path: Path) -> No
         assert (ledger.events, ledger.alerts) == (0, 1)
     with closing(schema.connect_reader(path)) as db:
         assert db.execute("SELECT COUNT(*) FROM alerts").fetchone() == (0,)
+
+
+async def test_what_users_were_seen_with_is_stored_with_the_position(path: Path) -> None:
+    first = Sighting("acme", "00u1", "device", "guo1", NOON, NOON + 1)
+    later = replace(first, last=NOON + 2)
+    other = Sighting("acme", "00u2", "places", "", NOON, NOON, b"[]")
+    async with opened(path) as store:
+        await store.commit_rules(Batch([alert_event()], cursor=("rules", "4")), [first, other])
+        await store.commit_rules(Batch(cursor=("rules", "7")), [later])
+        assert await store.sightings("acme", ["00u1", "nobody"]) == [later]
+        assert await store.sightings("elsewhere", ["00u1"]) == []
+    async with opened(path) as store:
+        assert await store.cursor("rules") == "7"
+        assert await store.sightings("acme", ["00u1", "00u2"]) == [later, other]
+
+
+async def test_old_sightings_are_dropped_and_a_user_is_known_for_a_year(path: Path) -> None:
+    rows = [
+        Sighting("acme", f"00u{n}", kind, "", at, at)
+        for n in range(400)
+        for kind, at in (("country", NOON - 40 * DAY_MICROS), ("user", NOON - 40 * DAY_MICROS))
+    ]
+    async with opened(path) as store:
+        await store.commit_rules(Batch(), rows)
+        await prune(store)
+        left = await store.sightings("acme", [f"00u{n}" for n in range(400)])
+        assert {one.kind for one in left} == {"user"}
+        assert len(left) == 400

@@ -1,0 +1,92 @@
+"""Okta's English names of countries as ISO 3166 codes of two letters."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+import iso3166
+
+UNKNOWN = "??"
+
+_SPELLINGS = {
+    "Bolivia": "BO",
+    "British Virgin Islands": "VG",
+    "Brunei": "BN",
+    "Burma": "MM",
+    "Cape Verde": "CV",
+    "Caribbean Netherlands": "BQ",
+    "Congo Republic": "CG",
+    "Republic of the Congo": "CG",
+    "Congo (Brazzaville)": "CG",
+    "DR Congo": "CD",
+    "Congo (Kinshasa)": "CD",
+    "Democratic Republic of the Congo": "CD",
+    "The Democratic Republic of the Congo": "CD",
+    "Czech Republic": "CZ",
+    "East Timor": "TL",
+    "Falkland Islands": "FK",
+    "Gambia, The": "GM",
+    "Great Britain": "GB",
+    "Iran": "IR",
+    "Ivory Coast": "CI",
+    "Korea": "KR",
+    "South Korea": "KR",
+    "North Korea": "KP",
+    "Laos": "LA",
+    "Macau": "MO",
+    "Macedonia": "MK",
+    "Micronesia": "FM",
+    "Moldova": "MD",
+    "Nauru": "NR",
+    "Palestine": "PS",
+    "Palestinian Territory": "PS",
+    "Palestinian Territories": "PS",
+    "Pitcairn Islands": "PN",
+    "Russia": "RU",
+    "Saint Helena": "SH",
+    "Saint Martin": "MF",
+    "Sint Maarten": "SX",
+    "São Tomé and Príncipe": "ST",
+    "St Kitts and Nevis": "KN",
+    "St Lucia": "LC",
+    "St Vincent and Grenadines": "VC",
+    "Swaziland": "SZ",
+    "Syria": "SY",
+    "Taiwan": "TW",
+    "Tanzania": "TZ",
+    "Turkey": "TR",
+    "United Kingdom": "GB",
+    "United States": "US",
+    "U.S. Virgin Islands": "VI",
+    "US Virgin Islands": "VI",
+    "Vatican City": "VA",
+    "Venezuela": "VE",
+    "Vietnam": "VN",
+    "Hashemite Kingdom of Jordan": "JO",
+    "Republic of Lithuania": "LT",
+    "Republic of Moldova": "MD",
+}
+"""Names that geographic databases write and ISO 3166 does not."""
+
+
+def _key(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name.replace("\u0131", "i")).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^a-z ]", "", re.sub(r"[-/]", " ", plain.casefold())).split()
+    return " ".join(
+        sorted(word for word in words if word not in {"the", "of", "and"})
+    )  # "Korea, Republic of"
+
+
+_CODES = {
+    **{_key(country.name): country.alpha2 for country in iso3166.countries},
+    **{_key(country.apolitical_name): country.alpha2 for country in iso3166.countries},
+    **{_key(name): code for name, code in _SPELLINGS.items()},
+    **{country.alpha3.casefold(): country.alpha2 for country in iso3166.countries},
+    **{country.alpha2.casefold(): country.alpha2 for country in iso3166.countries},
+}
+
+
+@lru_cache(maxsize=1024)
+def country_code(name: str) -> str:
+    """Return the code of a country's English name, or of its code of two or three letters; `??` if it is unknown."""
+    return _CODES.get(_key(name[:100]), UNKNOWN)

@@ -1,0 +1,40 @@
+"""What users were seen with: read a few users at a time, dropped when old."""
+
+import json
+import sqlite3
+from collections.abc import Collection
+
+from forwarder.core.sighting import USER, Sighting
+from forwarder.core.time import SECOND, Micros
+
+_KEPT = 32 * 86_400 * SECOND
+"""After that a value counts as new again. A user's own row stays for a year, so that a user who returns does not count as young."""
+
+_KEPT_USER = 366 * 86_400 * SECOND
+_ROWS = 250  # looked at in one step
+
+Key = tuple[int, str, str, str]
+FIRST: Key = (-1, "", "", "")
+
+
+def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sighting]:
+    """Return the sightings of these users of `org`."""
+    rows = db.execute(
+        "SELECT user, kind, value, since, last, data FROM sightings WHERE org = (SELECT id FROM orgs WHERE name = ?) "
+        "AND user IN (SELECT value FROM json_each(?))",
+        (org, json.dumps(list(users))),
+    )
+    return [Sighting(org, *row) for row in rows]
+
+
+def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
+    """Drop old sightings among the next rows; return the last key looked at, the first one of all at the end."""
+    rows = db.execute(
+        "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "
+        "ORDER BY org, user, kind, value LIMIT ?",
+        (*after, _ROWS),
+    ).fetchall()
+    old = [row[:4] for row in rows if row[4] < now - (_KEPT_USER if row[2] == USER else _KEPT)]
+    db.executemany("DELETE FROM sightings WHERE org = ? AND user = ? AND kind = ? AND value = ?", old)
+    last: Key = rows[-1][:4] if len(rows) == _ROWS else FIRST
+    return last
