@@ -17,6 +17,7 @@ from forwarder.rules.described import Described
 from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.documents import yaml_documents
 from forwarder.rules.event_fields import Reading
+from forwarder.rules.exception import RuleException
 from forwarder.rules.explanation import explanation
 from forwarder.rules.files import read_text, walk
 from forwarder.rules.load import TESTS, read_rules
@@ -24,7 +25,8 @@ from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.sigma_modifiers import Lists
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
-_KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule")
+_KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")
+"""`Mocks` replaces functions of Panther's rules in Python, which there are none of here."""
 
 
 class TestFile(msgspec.Struct, frozen=True):
@@ -150,7 +152,8 @@ def run_tests(
 ) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
     """Run the tests of rules; return the results, what cannot be read, and the rules that no test is about.
 
-    The tests of one file see the exceptions of that file only: those of the operator are about other events.
+    The tests of one file see the exceptions of that file only: those of the operator are about other events. Beside a file of
+    exceptions, a test expects that one of them holds an event back.
     """
     problems: list[RuleProblem] = []
     found: list[TestFile] = []
@@ -166,12 +169,7 @@ def run_tests(
     for each in found:
         ruleset = read_rules(all_paths, defaults | dict(each.lists))[0] if each.lists else shared
         results += _results(each, ruleset)
-    tested = {
-        rule.id
-        for each in found
-        for test in each.tests
-        for rule in _chosen_correlations(test, each, shared) or _chosen(test, each, shared)
-    }
+    tested = {rule.id for each in found for test in each.tests for rule in _chosen(test, each, shared)}
     untested: list[Described] = [
         rule for rule in (*shared.rules, *shared.correlations) if rule.id not in tested
     ]
@@ -179,32 +177,51 @@ def run_tests(
 
 
 def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
-    own = found.rules.resolve()
-    exceptions = [each for each in (*ruleset.exceptions, *ruleset.expired) if each.file.resolve() == own]
+    exceptions = [each for each in (*ruleset.exceptions, *ruleset.expired) if _is_in(found, each)]
     for test in found.tests:
-        if correlations := _chosen_correlations(test, found, ruleset):
-            yield TestResult(test, correlation_failure(test, correlations, ruleset, exceptions))
-        elif not (chosen := _chosen(test, found, ruleset)):
-            about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
-            yield TestResult(test, f"there is no {about} in {found.rules}")
+        chosen = _chosen(test, found, ruleset)
+        rules = [each for each in chosen if isinstance(each, DetectionRule)]
+        correlations = [each for each in chosen if isinstance(each, Correlation)]
+        if correlations:
+            failure = correlation_failure(test, correlations, ruleset, exceptions)
+        elif rules:
+            failure = _failure(test, Ruleset(rules, exceptions=exceptions))
+        elif chosen:
+            failure = _exception_failure(test, [each for each in chosen if isinstance(each, RuleException)])
         else:
-            yield TestResult(test, _failure(test, Ruleset(chosen, exceptions=exceptions)))
+            about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
+            failure = f"there is no {about} in {found.rules}"
+        yield TestResult(test, failure)
 
 
-def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> list[DetectionRule]:
-    """Return the rules that a test is about."""
-    own = [rule for rule in ruleset.rules if rule.file.resolve() == found.rules.resolve()]
-    return [rule for rule in own if test.rule in ("", rule.id, rule.name, rule.title)]
+def _is_in(found: TestFile, each: Described) -> bool:
+    return each.file.resolve() == found.rules.resolve()
 
 
-def _chosen_correlations(test: RuleTest, found: TestFile, ruleset: Ruleset) -> list[Correlation]:
-    """Return the correlations that a test with several events is about: the one that it names, or those that alert."""
-    if not test.several:
-        return []
-    own = [each for each in ruleset.correlations if each.file.resolve() == found.rules.resolve()]
-    if not test.rule:
-        return [each for each in own if each.alerts]
-    return [each for each in own if test.rule in (each.id, each.name, each.title)]
+def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
+    """Return what a test is about: what it names, or, of the file, the correlations that alert (for several events), else
+    the rules, else the exceptions."""
+    correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
+    exceptions = (*ruleset.exceptions, *ruleset.expired)
+    for kind in (correlations, ruleset.rules, exceptions):
+        chosen = [
+            each for each in kind if test.rule in ("", each.id, each.name, each.title) and _is_in(found, each)
+        ]
+        if chosen:
+            return chosen
+    return ()
+
+
+def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> str:
+    """Return why a test of exceptions fails, or nothing. One that has ended is tested too."""
+    readings = [Reading(log) for log in test.logs]
+    held = [(each, reading) for each in exceptions for reading in readings if not each.lets_through(reading)]
+    if bool(held) is test.expected:
+        return ""
+    for exception, reading in held:
+        return f"{exception.title!r} holds it back: " + explanation(exception.condition, reading, wanted=True)
+    first = exceptions[0]
+    return f"{first.title!r} lets it through: " + explanation(first.condition, readings[0], wanted=False)
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:

@@ -202,7 +202,7 @@ def test_a_test_that_fails_shows_the_first_field_that_differs(
     [
         ("- {Name: a, ExpectedResult: true}", "line 1: a test needs Name, ExpectedResult, and Log or Logs"),
         ("- {Name: a, ExpectedResult: maybe, Log: {}}", "ExpectedResult must be true or false"),
-        ("- {Name: a, ExpectedResult: true, Log: {}, Mocks: []}", "there is no key 'Mocks'"),
+        ("- {Name: a, ExpectedResult: true, Log: {}, Logz: []}", "there is no key 'Logz'"),
         ("[", "is not YAML"),
         ("", "holds no test"),
     ],
@@ -259,4 +259,39 @@ def test_a_time_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     result = run("test", tmp_path)
     assert (result.exit_code, "line 2: `published` cannot be read" in result.stderr) == (2, True), (
         result.output
+    )
+
+
+EXCEPTION = """title: The scanner
+logsource: {product: okta, service: okta}
+filter:
+  rules: any
+  scanner: {client.ipAddress|cidr: 192.0.2.0/28}
+  condition: not scanner
+until: 2026-01-31
+"""
+
+
+def test_an_exception_is_tested_by_what_it_holds_back(tmp_path: Path) -> None:
+    written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x"))
+    written(tmp_path, EXCEPTION, "scanner.yml")
+    tests = """
+- {Name: the scanner, ExpectedResult: true, Log: {client: {ipAddress: 192.0.2.1}}, Mocks: []}
+- {Name: a user, ExpectedResult: false, Log: {client: {ipAddress: 192.0.2.100}}}
+"""
+    written(tmp_path, tests, "scanner.tests.yml")
+    result = run("test", tmp_path)
+    assert (result.exit_code, "2 tests passed" in result.stdout) == (0, True), result.output
+    written(
+        tmp_path,
+        tests.replace("192.0.2.100", "192.0.2.2").replace("192.0.2.1}", "10.1.1.1}"),
+        "scanner.tests.yml",
+    )
+    result = run("test", tmp_path)
+    assert result.exit_code == 1
+    shown = "the scanner: 'The scanner' lets it through: client.ipAddress is \"10.1.1.1\"; the rule excludes only an address in 192.0.2.0/28"
+    assert shown in result.stderr
+    assert (
+        "a user: 'The scanner' holds it back: client.ipAddress is \"192.0.2.2\"; the rule excludes an address"
+        in result.stderr
     )
