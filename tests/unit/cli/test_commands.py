@@ -103,7 +103,7 @@ def test_a_missing_certificate_is_a_problem_of_the_configuration(config: Path) -
 
 def test_a_demo_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run("demo", "--events", 1, "--exit", "--dir", tmp_path / "file" / "demo")
+    done = run("demo", "--events", 3, "--exit", "--dir", tmp_path / "file" / "demo")
     assert done.exit_code == 2
     assert "cannot be prepared: Not a directory" in done.output
 
@@ -115,7 +115,7 @@ def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
 
 def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
-    done = run("demo", "--events", 1, "--exit", "--dir", tmp_path)
+    done = run("demo", "--events", 3, "--exit", "--dir", tmp_path)
     assert done.exit_code == 2
     assert "no demo made" in done.output
     assert (tmp_path / "precious").read_text() == "keep me"
