@@ -6,17 +6,21 @@ from typing import Any
 
 from forwarder.cli import terminal
 from forwarder.cli.terminal import count, echo
+from forwarder.store.lives import FEW
 
-_SOURCES = {"hook": "the event hook", "log": "the System Log", "backfill": "a backfill of the System Log"}
+_SOURCES = {
+    "hook": "the event hook",
+    "log": "the System Log",
+    "backfill": "a backfill of the System Log",
+    "alert": "a rule of this forwarder",
+}
 _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
-_FEW = 3
-"""Events whose lives are shown one below the other; of more, a table."""
 
 
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
     """Print the events: the life of each of a few, or a table of many."""
     events = answer["events"]
-    if len(events) > _FEW:
+    if len(events) > FEW:
         _table(events)
         more = "; there are more: --limit shows them" if answer["more"] else ""
         echo(f"{count(len(events), 'event')}, the newest first{more}. The life of one: forwarder find UUID")
@@ -50,7 +54,8 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
         who = " ".join(filter(None, (event["actor_login"], event["actor_id"] and f"({event['actor_id']})")))
         what = "; ".join(filter(None, (event["message"], who)))
         yield "happened", f"{event['published']}  {what}".rstrip()
-        yield "hook", _hook(event)
+        if event["source"] != "alert":
+            yield "hook", _hook(event)
     if event["source"]:
         late = _seconds(event["published"], event["received_at"])
         after = f", {late:,.1f} s after it happened" if late >= 0 else ""
@@ -67,6 +72,8 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
         yield "missed", f"the hook did not deliver it by {event['missed_by_hook_at']}; see: forwarder gaps"
     elif event["pending_since"]:
         yield "pending", f"the hook has not delivered it since {event['pending_since']}, and still may"
+    for alert in event["alerts"]:
+        yield "alert", f"{alert['rule']} ({alert['level']}): forwarder find {alert['uuid']}"
     number = f" as event {event['seq']:,}" if event["seq"] else ""
     stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
     if not event["body_held"]:

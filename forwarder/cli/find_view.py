@@ -55,6 +55,7 @@ def life_as_json(
         "copies": {"hook": life.hook_copies, "system_log": life.log_copies, "last_at": _time(life.copied_at)},
         "missed_by_hook_at": _time(life.missed_at),
         "pending_since": _time(life.pending_since) if life.missed_at is None else None,
+        "alerts": [{"uuid": one.uuid, "rule": one.rule, "level": one.level} for one in life.alerts],
         "sinks": {sink.sink: _sink(life, sink, live, documents.get(sink.sink)) for sink in life.sinks},
     }
 

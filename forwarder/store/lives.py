@@ -7,6 +7,9 @@ import msgspec
 
 from forwarder.core.time import Micros
 
+FEW = 3
+"""Events that are shown one below the other, with all that is known; of more, only a table."""
+
 
 class Search(msgspec.Struct, frozen=True):
     """Which events to find: those that match everything that is given.
@@ -56,6 +59,14 @@ class SinkLife(msgspec.Struct, frozen=True):
     attached: bool = True
 
 
+class AlertOf(msgspec.Struct, frozen=True):
+    """An alert that a rule made of an event and perhaps of others; `uuid` finds the alert itself."""
+
+    uuid: str
+    rule: str
+    level: str
+
+
 class Life(msgspec.Struct, frozen=True):
     """What the store knows about one event.
 
@@ -63,12 +74,13 @@ class Life(msgspec.Struct, frozen=True):
         stored_at: to the second; None if its uuid is forgotten.
         seq: its number in the log; None once its body was dropped.
         event_type: empty once its body was dropped, and with it the next five.
-        source: `hook`, `log` or `backfill`.
+        source: `hook`, `log`, `backfill`, or `alert` for an alert of a rule.
         body: as received; None once it was dropped.
         hook_copies: copies that came later by the hook; `log_copies` by the System Log.
         copied_at: when the last of them came, to the second.
         pending_since: when the System Log showed it, if the hook has not delivered it since.
         missed_at: when it was marked as missed, if it is.
+        alerts: what rules made of it; looked up for a few events only.
     """
 
     org: str
@@ -86,6 +98,7 @@ class Life(msgspec.Struct, frozen=True):
     copied_at: Micros | None = None
     pending_since: Micros | None = None
     missed_at: Micros | None = None
+    alerts: Sequence[AlertOf] = ()
 
 
 class Malformed(msgspec.Struct, frozen=True):

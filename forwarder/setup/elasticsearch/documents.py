@@ -9,22 +9,22 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 async def find_documents(
-    settings: ElasticsearchSinkSettings, ids: Collection[str], timeout: float
+    settings: ElasticsearchSinkSettings, ids: Collection[str], timeout: float, *, alerts: bool = False
 ) -> dict[str, str]:
-    """Return the index of each document with one of these ids; those that are not there are left out.
+    """Return the index of each document with one of these ids; those that are not there are left out. They are looked
+    up in the data stream of events, or in that of alerts.
 
     Raises:
         SinkError: no response within `timeout` seconds, or the cluster refuses; the text says what to do.
     """
+    stream = settings.alert_stream if alerts else settings.data_stream
     query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
     async with ElasticsearchAdmin(settings, timeout) as api:
-        reply = await api.call("POST", f"/{settings.data_stream}/_search", query)
+        reply = await api.call("POST", f"/{stream}/_search", query)
     if reply.status == 404:
-        raise SinkError(f"there is no data stream {settings.data_stream}; it is created with the first event")
+        raise SinkError(f"there is no data stream {stream}; it is created with the first event")
     if reply.status in {401, 403}:
-        text = (
-            f"these credentials may not read {settings.data_stream}; give the key the index privilege `read`"
-        )
+        text = f"these credentials may not read {stream}; give the key the index privilege `read`"
         raise SinkError(f"{text} ({reply.status}: {reason(reply)[:200]})")
     try:
         hits = reply.body["hits"]["hits"]

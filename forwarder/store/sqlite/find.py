@@ -5,11 +5,14 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
 from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.lives import Found, Life, Malformed, Search, SinkLife
+from forwarder.store.lives import FEW, AlertOf, Found, Life, Malformed, Search, SinkLife
 from forwarder.store.sqlite import event_index
 from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
@@ -22,6 +25,8 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
     db.execute("BEGIN")  # all queries see the same commit
     try:
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_other(db, search))
+        if len(lives) <= FEW:
+            lives = [replace(life, alerts=_alerts(db, life)) for life in lives]
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
         return Found(
             sorted(lives[: search.limit], key=lambda life: -(life.published or 0)),
@@ -173,6 +178,25 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
 
 def _is_set(bits: bytes | None, at: int) -> bool:
     return bits is not None and bool(bits[at // 8] >> at % 8 & 1)
+
+
+class _Alert(msgspec.Struct):
+    forwarder: dict[str, Any]
+
+
+def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
+    """Return the alerts that name the event."""
+    rows = db.execute(
+        "SELECT uuid, body FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org "
+        "WHERE name = ? AND seq > ? AND instr(CAST(body AS TEXT), ?) ORDER BY seq",
+        (life.org, life.seq or 0, life.uuid),
+    )
+    found = []
+    for key, body in rows:
+        alert = msgspec.json.decode(body, type=_Alert).forwarder["alert"]
+        if life.uuid in alert["events"]:
+            found.append(AlertOf(decode_uuid(key), alert["rule"]["title"], alert["rule"]["level"]))
+    return found
 
 
 def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:

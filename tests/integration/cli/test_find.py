@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
 from forwarder.control import ControlServer
+from forwarder.core.alert import Alert, RuleInfo, Window, to_event
 from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, iso
@@ -193,6 +194,33 @@ async def test_a_malformed_event_is_found_as_a_dead_letter_of_the_receiver(tmp_p
     assert result.exit_code == 0
     assert "malformed event of acme, received 2026-01-01T12:00:00.000Z: no uuid" in result.stdout
     assert "forwarder dead-letters show 1" in result.stdout
+
+
+async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_themselves(
+    tmp_path: Path,
+) -> None:
+    async with FakeElasticsearch() as server:
+        config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})
+        first, last = happened(1), happened(2)
+        rule = RuleInfo("r1", "Two odd sign-ins", "high")
+        window = Window(NOON, NOON, 600)
+        alert = Alert("acme", rule, {"user": "ada"}, window, first.uuid, [first.uuid, last.uuid], 2, 2)
+        async with stored(config, first, last, happened(3)) as store:
+            await store.append(Batch([to_event(alert, {"uuid": last.uuid}, NOON)]), timeout=5)
+        for one in (first, last):
+            shown = lines(await asyncio.to_thread(run, config, one.uuid, "--offline"))
+            assert shown["alert"] == f"Two odd sign-ins (high): forwarder find {alert.uuid}"
+        assert "alert" not in lines(await asyncio.to_thread(run, config, happened(3).uuid, "--offline"))
+        server.data_streams["logs-okta_forwarder.alert-default"] = {alert.uuid: {}}
+        _, answer = await documents(config, alert.uuid)
+        assert (answer["events"][0]["source"], answer["events"][0]["event_type"]) == (
+            "alert",
+            "forwarder.alert",
+        )
+        assert answer["events"][0]["sinks"]["siem"]["document"]["found"]
+        text = (await asyncio.to_thread(run, config, alert.uuid)).stdout
+        assert "by a rule of this forwarder" in text
+        assert "hooks carry" not in text
 
 
 # --- not found
