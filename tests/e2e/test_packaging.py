@@ -103,6 +103,7 @@ import okta.client
 """
 
 
+@pytest.mark.timeout(180)  # three programs after each other
 def test_the_product_runs_with_what_the_image_holds(slim: Path, tmp_path: Path) -> None:
     _run(slim / "python", "-c", _IMPORT_ALL, cwd=tmp_path)
     _run(slim / "forwarder", "demo", "--events", "50", "--exit", cwd=tmp_path)
