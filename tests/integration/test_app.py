@@ -303,3 +303,10 @@ async def test_open_connections_are_measured_by_listener(forwarder: Forwarder) -
             await asyncio.sleep(0.01)
     writer.close()
     assert connections("ops") == 0
+
+
+def test_the_libraries_of_what_is_not_configured_are_not_loaded() -> None:
+    unwanted = "{'elasticsearch', 'elastic_transport', 'urllib3', 'grpc', 'opentelemetry', 'okta', 'aiohttp', 'faker'}"
+    code = f"import sys, forwarder.process; print(sorted({unwanted} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,89 @@
+"""The data stream of health documents of one sink."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import elastic_transport
+from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
+
+from forwarder import logs
+from forwarder.ecs.health import HEALTH_DATASET, health_document
+from forwarder.sinks.elasticsearch import bulk
+from forwarder.sinks.elasticsearch.client import connect
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+
+_TIMEOUT = 10.0
+"""Seconds for one document; a heartbeat that comes later says nothing."""
+
+_logger = logs.get("sinks")
+
+
+class HealthStream:
+    """Writes health documents. Logs once that it cannot be written, and once that it can again."""
+
+    def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
+        self._name = name
+        self._namespace = settings.namespace
+        self._index = settings.health_stream
+        self._settings = settings
+        self._host = socket.gethostname()
+        self._client: AsyncElasticsearch | None = None
+        self._failed = False
+
+    async def close(self) -> None:
+        """Close the client."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def write(self, status: Mapping[str, Any], now: int) -> None:
+        """Write one document, at most for `_TIMEOUT`. Logs what keeps it from being written, and raises nothing."""
+        document = health_document(status, now, self._host, self._namespace)
+        # Two sinks may write to one data stream; the second then finds the document there.
+        problem = await self._create(bulk.lines(f"{self._host}-{now}", document))
+        if problem and not self._failed:
+            _logger.warning(
+                "the heartbeat cannot be written; events are not affected",
+                action="heartbeat_failed",
+                sink=self._name,
+                data_stream=self._index,
+                error=problem,
+            )
+        elif self._failed and not problem:
+            _logger.info("the heartbeat is written again", action="heartbeat_written", sink=self._name)
+        self._failed = bool(problem)
+
+    async def _create(self, lines: bytes) -> str:
+        """Return what kept the document from being written; empty if nothing did."""
+        try:
+            if self._client is None:  # reads the certificates
+                self._client = await asyncio.to_thread(connect, self._settings, _TIMEOUT)
+            response = await self._client.bulk(
+                operations=lines,  # type: ignore[arg-type]  # the client's serializer takes it as it is
+                index=self._index,
+                require_data_stream=True,
+                filter_path=bulk.FILTER,
+            )
+        except UnsupportedProductError:
+            return "the server is not Elasticsearch; check `hosts`"
+        except ApiError as error:
+            return _explained(error.meta.status, str(error.body))
+        except (elastic_transport.TransportError, OSError) as error:
+            return str(getattr(error, "message", error))
+        try:
+            (item,) = response.body["items"]
+            result = item["create"]
+            status, reason = result["status"], result.get("error", {}).get("reason", "")
+        except (TypeError, ValueError, KeyError, AttributeError):
+            return "the response does not name the document"
+        return "" if status < 300 or status == 409 else _explained(status, str(reason))
+
+
+def _explained(status: int, reason: str) -> str:
+    hint = ""
+    if status in {401, 403}:
+        hint = f"give the key `create_doc` and `auto_configure` on metrics-{HEALTH_DATASET}-*, or remove `ops.heartbeat`: "
+    elif status == 404:
+        hint = f"{bulk.SETUP}: "
+    return f"{hint}{status} {reason[:300]}"
