@@ -1,6 +1,5 @@
 """What rules, correlations and exceptions have in common: who they are, and what they say about themselves."""
 
-import difflib
 import re
 import uuid
 from collections.abc import Collection, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.rules.nearest import did_you_mean, known_names
 from forwarder.rules.sigma import Report, line_of
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
@@ -93,6 +93,5 @@ def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report
         report(f"the key {key!r} stands twice in {where}", line_of(found, key))
     for key in found:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(key), known, known_names(known))
             report(f"there is no key {key!r} in {where}{hint}", line_of(found, str(key)))

@@ -176,10 +176,12 @@ def _presence(field: str, value: Null | Exists) -> Test:
 
 
 def _number(field: str, number: float) -> Test:
-    """Compare as text, and as a number: 5 equals 5.0."""
+    """Compare as text, so that 7 is not "007"; among numbers, 5 equals 5.0."""
     written = event_fields.text_of(int(number) if number == int(number) else number)
-    texts, numbers = event_fields.texts(field), event_fields.numbers(field)
-    return lambda reading: written in reading[texts] or number in reading[numbers]
+    texts, values = event_fields.texts(field), event_fields.values(field)
+    return lambda reading: (
+        written in reading[texts] or any(type(each) is float and each == number for each in reading[values])
+    )
 
 
 def _reference(reader: Reader, value: FieldReference) -> Test:

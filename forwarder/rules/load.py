@@ -3,7 +3,6 @@
 Nothing is loaded unless everything is right. All problems are found at once, each with its file and line.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -20,6 +19,7 @@ from forwarder.rules.documents import Document, yaml_documents
 from forwarder.rules.evaluation import compiled
 from forwarder.rules.exception import RuleException, read_exception
 from forwarder.rules.files import filter_lines, read_text, walk
+from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.okta_filter import parse_filter
 from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
 from forwarder.rules.sigma import Report, about_okta, detection_tree, line_of
@@ -99,9 +99,9 @@ class _Loading:
         if not files:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in files .yml and .txt"))
         for file in files:
-            self._read_file(file)
+            self._read_file(file, in_folder=True)
 
-    def _read_file(self, file: Path) -> None:
+    def _read_file(self, file: Path, *, in_folder: bool = False) -> None:
         if file.resolve() in self._files:
             return
         self._files.add(file.resolve())
@@ -119,11 +119,12 @@ class _Loading:
         if problem:
             self.problems.append(RuleProblem(file, 0, problem))
             return
-        self._read_documents(file, list((filter_lines if file.suffix == ".txt" else yaml_documents)(text)))
+        documents = list((filter_lines if file.suffix == ".txt" else yaml_documents)(text))
+        if not documents and not in_folder:  # in a folder it may be one whose rules are commented out
+            self.problems.append(RuleProblem(file, 0, "holds no rule"))
+        self._read_documents(file, documents)
 
     def _read_documents(self, file: Path, documents: Sequence[Document]) -> None:
-        if not documents:
-            self.problems.append(RuleProblem(file, 0, "holds no rule"))
         broken = [document for document in documents if document.problem]
         self.problems += [RuleProblem(file, document.line, document.problem) for document in broken]
         sound = [(document.line, document.value) for document in documents if not document.problem]
@@ -237,9 +238,8 @@ class _Loading:
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
-                near = difflib.get_close_matches(rule, named, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else "add its file to `rules.files`"
-                self._problem(about, f"there is no rule with the id or name {rule!r}; {hint}")
+                hint = did_you_mean(rule, named, "add its file to `rules.files`")
+                self._problem(about, f"there is no rule with the id or name {rule!r}{hint}")
         return bool(missing)
 
     def _resolved(self, found: Correlation, named: Mapping[str, str]) -> Correlation | None:

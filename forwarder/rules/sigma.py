@@ -4,7 +4,6 @@ The one reader of Sigma: `coverage` asks its tree for event types, `evaluation` 
 for coverage, what cannot be read may be true or false.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from forwarder.core.errors import RuleFileError
 from forwarder.rules.condition import And, Condition, Not, Or, Pattern, Unknown, compared, expression
 from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.evaluation import text_matcher
+from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.reader import Reader, tokenize
 from forwarder.rules.rule import Rule
 from forwarder.rules.sigma_modifiers import Lists, check_modifiers, modified
@@ -132,8 +132,7 @@ def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> C
 
 def _named(name: str, selections: dict[str, Condition]) -> Condition:
     if name not in selections:
-        near = difflib.get_close_matches(name, selections, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, selections)
         raise RuleFileError(f"its condition names {name!r}, and there is no such selection{hint}")
     return selections[name]
 

@@ -1,6 +1,5 @@
 """Sigma's modifiers, which change the values that a field is compared with: `actor.alternateId|contains|all`."""
 
-import difflib
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.rules.nearest import did_you_mean, known_names
 from forwarder.rules.regex import search
 from forwarder.rules.sigma_values import (
     Bound,
@@ -157,10 +157,8 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
         if name in _NOT_HERE:
             raise RuleFileError(f"the modifier {name!r} is not supported: {_NOT_HERE[name]}")
         if name not in MODIFIERS:
-            near = difflib.get_close_matches(name, MODIFIERS, n=1)
-            raise RuleFileError(
-                f"there is no modifier {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            hint = did_you_mean(name, MODIFIERS, known_names(MODIFIERS))
+            raise RuleFileError(f"there is no modifier {name!r}{hint}")
         if name in _FIRST and any(each not in _JOINING for each in modifiers[:place]):
             raise RuleFileError(f"the modifier {name!r} must stand first")
         if name == "exists" and not field:
@@ -215,13 +213,8 @@ def _expanded(text: Text, lists: Lists) -> list[Value]:
 
 def _listed(name: str, lists: Lists) -> Sequence[str]:
     if name not in lists:
-        near = difflib.get_close_matches(name, lists, n=1)
-        hint = (
-            f"did you mean %{near[0]}%?"
-            if near
-            else f"set it, as in rules: {{lists: {{{name}: [example.com]}}}}"
-        )
-        raise RuleFileError(f"there is no list {name!r} in `rules.lists`; {hint}")
+        hint = did_you_mean(name, lists, f"set it, as in rules: {{lists: {{{name}: [example.com]}}}}")
+        raise RuleFileError(f"there is no list {name!r} in `rules.lists`{hint}")
     return lists[name]
 
 

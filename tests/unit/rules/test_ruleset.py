@@ -24,7 +24,15 @@ EVENT: dict[str, Any] = {
         {"type": "AppInstance", "displayName": "Okta Admin Console", "alternateId": None},
     ],
     "debugContext": {
-        "debugData": {"score": "80", "path": "C:\\x*y", "lines": "a\nb", "tags": [["x"], ["y"]]}
+        "debugData": {
+            "score": "80",
+            "code": "007",
+            "half": 0.5,
+            "five": 5.0,
+            "path": "C:\\x*y",
+            "lines": "a\nb",
+            "tags": [["x"], ["y"]],
+        }
     },
     "forwarder": {"country": "DE", "new": {"asn": True}},
     "request": {"ipChain": []},
@@ -88,6 +96,10 @@ def is_match(folder: Path, selection: Any, event: dict[str, Any] = EVENT, **list
         ({"securityContext.asNumber": 64500}, True),
         ({"securityContext.asNumber": "64500"}, True),
         ({"securityContext.asNumber": 64500.0}, True),
+        ({"debugContext.debugData.code": 7}, False),
+        ({"debugContext.debugData.code": "007"}, True),
+        ({"debugContext.debugData.half": 0.5}, True),
+        ({"debugContext.debugData.five": 5}, True),
         ({"securityContext.asNumber|gt": 64499}, True),
         ({"securityContext.asNumber|lt": 64500}, False),
         ({"debugContext.debugData.score|gte": 80}, True),
@@ -268,3 +280,63 @@ def test_what_an_event_holds_cannot_break_a_rule(tmp_path: Path) -> None:
         assert found.matches({"eventType": "x", "actor": value}) == []
     for number in (10**400, float("inf"), 6):
         assert found.matches({"eventType": "x", "actor": {"alternateId": number}})
+
+
+def test_a_file_in_a_folder_may_have_all_its_rules_commented_out(tmp_path: Path) -> None:
+    written(tmp_path, rule())
+    quiet = tmp_path / "quiet.yml"
+    quiet.write_text("# title: later\n")
+    assert len(load([tmp_path]).rules) == 1
+    with pytest.raises(RulesError, match=r"quiet\.yml: holds no rule"):
+        load([quiet])
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("- a\n- b\n", ":1: is not a rule; a rule is a mapping"),
+        ("title: x\nquery: y\n", ":1: is not a rule that can be run; it has no `detection`"),
+        ("title: x\ndetection: {s: {eventType: x}, condition: s}\n", ":1: `logsource` is required"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}}\n", ":3: its detection has no condition"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: t}\n", "there is no such selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: 2 of s*}\n", "write 1, any or all"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s | count() > 3}\n", "write a correlation instead"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, timeframe: 5m, condition: s}\n", "write a correlation with a `timespan`"),
+        ("logsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":1: `title` is required"),
+        ("title: x\nlevel: urgent\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":2: `level` is 'urgent'; write one of"),
+        ("title: x\nlogsource: {product: okta}\ndetection:\n  s:\n    a: x\n    a: y\n  condition: s\n", ":6: the key 'a' stands twice in a selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {forwarder.country: NO}, condition: s}\n", "YAML reads 'NO' as a boolean; write it in quotes"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|re: '(?=x)'}, condition: s}\n", "cannot read the regular expression '(?=x)'"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|cidr: 10.0.0.1/8}, condition: s}\n", "'10.0.0.1/8' is not a network"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|gt: '5'}, condition: s}\n", "the modifier 'gt' needs a number; write it without quotes"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|contains: 5}, condition: s}\n", "needs a text; write the value in quotes"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|hour: 5}, condition: s}\n", "'hour' is not supported: parts of times"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a: []}, condition: s}\n", "has an empty list of values"),
+        ("title: x\ncorrelation: {type: value_sum, rules: [y], timespan: 5m, condition: {gte: 1, field: a}}\n", "the type 'value_sum' is not supported here"),
+        ("title: x\ncorrelation: {type: value_count, rules: [y], timespan: 5m, condition: {gte: 1}}\n", "a value_count needs the `field`"),
+        ("title: x\ncorrelation: {type: event_count, rules: [y], timeframe: 5m, condition: {gte: 1}}\n", "there is no key 'timeframe' in `correlation`; did you mean 'timespan'?"),
+        ("title: x\ncorrelation: {type: temporal, rules: [y], timespan: 5m, condition: y and z}\n", "joins rules with `and` and `or` is not supported"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_with_its_line_and_a_hint(
+    document: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rules.yml"
+    path.write_text(document)
+    with pytest.raises(RulesError) as refused:
+        load([path])
+    assert said in str(refused.value)
+    assert all(problem.file == path for problem in refused.value.problems)
+
+
+def test_correlations_that_lead_back_to_themselves_are_refused(tmp_path: Path) -> None:
+    section = {"type": "temporal", "timespan": "5m"}
+    one = {"title": "one", "name": "one", "correlation": {**section, "rules": ["two"]}}
+    two = {"title": "two", "name": "two", "correlation": {**section, "rules": ["one"]}}
+    with pytest.raises(RulesError, match="leads back to it"):
+        load([written(tmp_path, one, two)])
+
+
+def test_an_id_that_two_rules_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match="'same' is also the id or name of 'first'"):
+        load([written(tmp_path, rule("first", id="same"), rule("second", name="same"))])
