@@ -17,7 +17,8 @@ Decoded = tuple[Event, dict[str, Any]]
 class Users:
     """Users in memory. What they are newly seen with waits in `noted` until the position of the rules is committed."""
 
-    def __init__(self, store: SightingReader) -> None:
+    def __init__(self, store: SightingReader | None = None) -> None:
+        """Read from `store`; without one, only `missing` and `keep` work."""
         self._store = store
         self._users: dict[tuple[str, str], User] = {}
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}
@@ -28,15 +29,21 @@ class Users:
         Raises:
             StoreError: the store cannot be read.
         """
-        missing: dict[str, set[str]] = {}
+        for org, names in self.missing(events).items():
+            assert self._store is not None
+            self.keep(org, names, await self._store.sightings(org, names))
+
+    def missing(self, events: Iterable[Decoded]) -> dict[str, set[str]]:
+        """Return the users of these events that are not in memory, by org."""
+        found: dict[str, set[str]] = {}
         for event, raw in events:
             name = user_of(raw)
             if name is not None and (event.org, name) not in self._users:
-                missing.setdefault(event.org, set()).add(name)
-        for org, names in missing.items():
-            self._keep(org, names, await self._store.sightings(org, names))
+                found.setdefault(event.org, set()).add(name)
+        return found
 
-    def _keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
+    def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
+        """Keep these users of `org` with what the store has of them."""
         # Those that wait to be written are newer than what was read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}

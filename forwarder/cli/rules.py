@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.rule_check import check
+from forwarder.cli.rule_replay import list_rules, replay
 from forwarder.cli.rule_test import test
 from forwarder.cli.terminal import console, count, echo
 
@@ -38,11 +39,13 @@ _LEFT_OUT = {
 
 @click.group()
 def rules() -> None:
-    """Check, test and analyse detection rules."""
+    """Check, test, list and replay detection rules."""
 
 
 rules.add_command(check)
 rules.add_command(test)
+rules.add_command(list_rules)
+rules.add_command(replay)
 
 
 @rules.command()

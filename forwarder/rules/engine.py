@@ -16,6 +16,7 @@ from forwarder.core.time import Micros
 from forwarder.rules.correlation import Correlation
 from forwarder.rules.event_fields import Reading, texts
 from forwarder.rules.groups import SECOND, Feed, Group, Groups, key_of, shape_of
+from forwarder.rules.review import fields_of
 from forwarder.rules.ruleset import DetectionRule, Ruleset
 from forwarder.rules.windows import Entry, decode_id, encode_id
 
@@ -259,7 +260,12 @@ def rule_info(rule: DetectionRule | Correlation) -> RuleInfo:
 
 def reads_derived(rules: Ruleset) -> bool:
     """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
-    conditions = [repr(each.condition) for each in rules.rules]
-    conditions += [repr(each.condition) for each in rules.exceptions]
-    fields = [repr((each.field, each.group_by, each.aliases)) for each in rules.correlations]
-    return any("forwarder." in text.lower() for text in [*conditions, *fields])
+    fields = [field for each in rules.rules for field in fields_of(each.condition)]
+    fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
+    for each in rules.correlations:
+        fields += [
+            each.field or "",
+            *each.group_by,
+            *(f for named in each.aliases.values() for f in named.values()),
+        ]
+    return any(field.lower().startswith("forwarder.") for field in fields)

@@ -158,6 +158,15 @@ class StoreCommands(Protocol):
     def find(self, search: Search) -> Found:
         """Return events and what became of each of them."""
 
+    def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
+        """As `core.ports.EventLog.read`."""
+
+    def alerts(self, since: Micros) -> Sequence[StoredEvent]:
+        """Return the alerts of rules that were stored at `since` or later and are still held, oldest first."""
+
+    def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
+        """As `SightingReader.sightings`."""
+
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
         """Count the events that would be delivered to a sink again, and those that would not."""
 

@@ -7,7 +7,7 @@ without one, the command opens the store itself.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ import msgspec
 
 from forwarder.control import ask
 from forwarder.core.errors import StoreFormatError
+from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock
+from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
@@ -27,7 +29,7 @@ from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.lives import Found, Search
 from forwarder.store.redelivery import Accepts, Plan, Range
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import queries, redelivery, schema
+from forwarder.store.sqlite import queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
@@ -68,6 +70,15 @@ class SqliteCommands:
 
     def find(self, search: Search) -> Found:
         return self._read(partial(find, search=search))
+
+    def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return self._read(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
+
+    def alerts(self, since: Micros) -> list[StoredEvent]:
+        return self._read(partial(queries.alerts, since=since))
+
+    def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
+        return self._read(partial(sightings.read, org=org, users=users))
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
         return self._read(partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts))

@@ -24,6 +24,8 @@ _SELECTED = """
 AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason)
 """
 
+_MOST_BYTES = 2**62  # no limit
+
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
 _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
 
@@ -36,6 +38,16 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
         (after, limit),
     )
     return _events(rows, max_bytes)
+
+
+def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
+    """As `store.engine.StoreCommands.alerts`."""
+    rows = db.execute(
+        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
+        "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
+        (since,),
+    )
+    return _events(rows, _MOST_BYTES)
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:

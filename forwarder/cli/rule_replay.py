@@ -1,0 +1,165 @@
+"""`forwarder rules replay`: what the rules make of stored events. `forwarder rules list`: the rules and their alerts."""
+
+import difflib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import console, count, echo
+from forwarder.cli.time_option import TimeParam
+from forwarder.clock import SystemClock
+from forwarder.core.time import SECOND, Micros, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from forwarder.rule_replay import ReplayReport, RuleReport
+    from forwarder.rules.correlation import Correlation
+    from forwarder.rules.ruleset import DetectionRule, Ruleset
+    from forwarder.settings import Settings
+
+_DAY = 86_400 * SECOND
+
+
+@click.command()
+@config_option
+@click.option("--since", type=TimeParam(), default="7d", show_default=True, help=f"{TimeParam.examples}.")
+@click.option("--rule", "wanted", metavar="RULE", help="Only this rule, by its id, name or title.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) -> None:
+    """Evaluate stored events as if they came now, and report per rule what it would have done. Writes nothing.
+
+    Use it before a new rule goes live: it shows matches, alerts, users, the busiest hours, the loudest users and what was
+    held back. With unchanged rules it finds the alerts that the live evaluation made; and beside them alerts about
+    events older than `rules.max_age`, which the live evaluation leaves out.
+    """
+    from forwarder.rule_replay import Replay
+    from forwarder.store.engine import open_commands
+
+    settings, rules = _loaded(config)
+    known = _all(rules)
+    if wanted is not None and not any(_is(rule, wanted) for rule in known):
+        names = [name for rule in known for name in (rule.id, rule.name, rule.title) if name]
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows them"
+        raise click.BadParameter(f"there is no rule {wanted!r}; {hint}", param_hint="--rule")
+    store = open_commands(settings.store, SystemClock())
+    report = Replay(store, settings.rules, rules, since).run(lambda rule: wanted is None or _is(rule, wanted))
+    if as_json:
+        echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        _print_replay(report)
+
+
+@click.command("list")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_rules(config: Path, *, as_json: bool) -> None:
+    """List the rules that the forwarder runs, what feeds them, and their alerts of the last 24 hours and 7 days.
+
+    Alerts are those that the store holds (`store.retention`). "held back" counts alerts within `rules.again` after another
+    one, as far as a later alert reported them.
+    """
+    from forwarder.store.engine import open_commands
+
+    settings, rules = _loaded(config)
+    commands = open_commands(settings.store, SystemClock())
+    rows = _rows(rules, commands.alerts(SystemClock().now() - 7 * _DAY))
+    if as_json:
+        echo(msgspec.json.format(msgspec.json.encode({"rules": rows}), indent=2).decode())
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None)
+    for column in ("rule", "level", "tags", "fed by", "24 h", "7 d", "held back", "last alert"):
+        justify = "right" if column in {"24 h", "7 d", "held back"} else "left"
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        tags = ", ".join(tag.removeprefix("attack.") for tag in row["tags"])
+        numbers = (f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back"))
+        cells = (row["title"], row["level"], tags, row["fed_by"], *numbers, row["last_alert"] or "")
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    console().print(table)
+
+
+def _loaded(config: Path) -> "tuple[Settings, Ruleset]":
+    settings = load_settings(config, secrets=False)
+    if not settings.rules.files:
+        raise click.UsageError("the configuration names no rules; set `rules.files`")
+    return settings, settings.rules.load()
+
+
+def _all(rules: "Ruleset") -> "list[DetectionRule | Correlation]":
+    return [*rules.rules, *rules.correlations]
+
+
+def _is(rule: "DetectionRule | Correlation", wanted: str) -> bool:
+    return wanted in {rule.id, rule.name, rule.title}
+
+
+def _rows(rules: "Ruleset", alerts: "Iterable[Any]") -> list[dict[str, Any]]:
+    from forwarder.cli.rule_check import FED_BY
+    from forwarder.ecs.decode import decode
+    from forwarder.rules.review import reviewed
+
+    day, week, held_back, last = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
+    recent = SystemClock().now() - _DAY
+    for stored in alerts:
+        about = decode(stored.event.body)["forwarder"]["alert"]
+        id_ = about["rule"]["id"]
+        week[id_] += 1
+        day[id_] += stored.event.received_at >= recent
+        held_back[id_] += about["heldBack"]
+        last[id_] = iso(stored.event.received_at, "seconds")
+    fed = {each.rule.id: FED_BY[str(each.needs.fed_by)] for each in reviewed(rules)}
+    for rule in rules.correlations:
+        fed[rule.id] = "; ".join(dict.fromkeys(fed[one] for one in rule.rules if one in fed))
+    return [
+        {
+            "id": rule.id,
+            "title": rule.title,
+            "level": rule.level,
+            "tags": list(rule.tags),
+            "fed_by": fed.get(rule.id, ""),
+            "alerts_by_itself": rule.alerts,
+            "alerts_24h": day[rule.id],
+            "alerts_7d": week[rule.id],
+            "held_back": held_back[rule.id],
+            "last_alert": last.get(rule.id),
+        }
+        for rule in _all(rules)
+    ]
+
+
+def _print_replay(report: "ReplayReport") -> None:
+    echo(f"{count(report.events, 'event')} received from {report.since} to {report.until}")
+    if report.too_old:
+        echo(
+            f"{count(report.too_old, 'event')} older than rules.max_age: the live evaluation leaves them out"
+        )
+    for rule in report.rules:
+        if rule.matches or rule.held_back or rule.alerts_too_old:
+            _print_rule(rule)
+    quiet = sum(not (rule.matches or rule.held_back) for rule in report.rules)
+    if quiet:
+        echo(f"\n{count(quiet, 'rule')} without a match")
+
+
+def _print_rule(rule: "RuleReport") -> None:
+    echo(f"\n{rule.title} ({rule.level})", fg="cyan")
+    live = f"; the store has {rule.stored_alerts:,} of it" if rule.stored_alerts != rule.alerts else ""
+    echo(f"  {count(rule.alerts, 'alert')} from {rule.matches:,} matches{live}")
+    if rule.alerts_too_old:
+        echo(f"  and {count(rule.alerts_too_old, 'alert')} about events older than rules.max_age")
+    for reason, number in rule.held_back.items():
+        echo(f"  held back by {'an exception' if reason == 'exception' else 'rules.again'}: {number:,}")
+    if rule.busiest:
+        echo(f"  busiest hours: {', '.join(f'{hour} ({number:,})' for hour, number in rule.busiest)}")
+    if rule.loudest:
+        named = ", ".join(f"{name} ({number:,})" for name, number in rule.loudest)
+        echo(f"  {count(rule.users, 'user')}: {named}")

@@ -1,0 +1,223 @@
+"""`rules replay`: what the rules make of the events that the store holds, as if they came now. Writes nothing.
+
+It evaluates the events in the order of the store, as the live evaluation did, so with the same rules it finds the same alerts.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from forwarder.core.alert import Alert
+from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.sighting import PLACES
+from forwarder.core.time import SECOND, Micros, iso
+from forwarder.ecs.decode import decode
+from forwarder.ecs.fields import object_at
+from forwarder.rule_users import Decoded, Users
+from forwarder.rules.correlation import Correlation
+from forwarder.rules.engine import Engine, Found, Timing
+from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.rules.settings import RulesSettings
+from forwarder.store.engine import StoreCommands
+
+_EVENTS, _BYTES = 1000, 8 * 1024 * 1024  # in one read
+_HOUR = 3600 * SECOND
+_LOUDEST = 10
+_BUSIEST = 3
+_FOREVER = 1e6 * 86_400
+
+
+class RuleReport(msgspec.Struct):
+    """What one rule did.
+
+    Attributes:
+        matches: events that matched it; for a correlation, how often it was complete.
+        alerts: as the live evaluation makes them.
+        stored_alerts: alerts of it that the live evaluation did store in this time.
+        alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.
+        users: how many different actors its matches have.
+        loudest: the actors with the most matches.
+        busiest: the hours with the most matches.
+        held_back: by reason, `exception` or `again`.
+    """
+
+    id: str
+    title: str
+    level: str
+    matches: int = 0
+    alerts: int = 0
+    stored_alerts: int = 0
+    alerts_too_old: int = 0
+    users: int = 0
+    loudest: list[tuple[str, int]] = []
+    busiest: list[tuple[str, int]] = []
+    held_back: dict[str, int] = {}
+
+
+class ReplayReport(msgspec.Struct):
+    """What the rules made of `events` events, received from `since` to `until`; `too_old` of them were not evaluated live."""
+
+    since: str
+    until: str
+    events: int
+    too_old: int
+    rules: list[RuleReport]
+    alerts: list[dict[str, Any]]
+
+
+class _Counts:
+    """Counts of one rule while the events pass."""
+
+    def __init__(self) -> None:
+        self.matches = 0
+        self.alerts = 0
+        self.users: Counter[str] = Counter()
+        self.hours: Counter[int] = Counter()
+        self.held_back: Counter[str] = Counter()
+
+
+class Replay:
+    """One replay of the events received since a point in time, of all rules or of those in `only`."""
+
+    def __init__(self, store: StoreCommands, settings: RulesSettings, rules: Ruleset, since: Micros) -> None:
+        self._store = store
+        self._settings = settings
+        self._rules = rules
+        self._since = since
+        self._counts: dict[str, _Counts] = {}
+        self._alerts: list[Alert] = []
+        self._events = 0
+        self._too_old = 0
+        self._until = since
+
+    def run(self, only: Callable[[DetectionRule | Correlation], bool] = lambda _: True) -> ReplayReport:
+        """Evaluate the events.
+
+        Raises:
+            StoreError: there is no store, or it cannot be read.
+        """
+        for event, raw, found in self._evaluated(self._settings.max_age):
+            self._count(event, raw, found)
+        too_old: Counter[str] = Counter()
+        if self._too_old:
+            known = {alert.uuid for alert in self._alerts}
+            for event, _, found in self._evaluated(_FOREVER):
+                if event.received_at - event.published > self._settings.max_age * SECOND:
+                    too_old.update(alert.rule.id for alert in found.alerts if alert.uuid not in known)
+        stored: Counter[str] = Counter()
+        for one in self._store.alerts(self._since):
+            stored[decode(one.event.body)["forwarder"]["alert"]["rule"]["id"]] += 1
+        loaded: list[DetectionRule | Correlation] = [*self._rules.rules, *self._rules.correlations]
+        chosen = [rule for rule in loaded if only(rule)]
+        ids = {rule.id for rule in chosen}
+        return ReplayReport(
+            iso(self._since, "seconds"),
+            iso(self._until, "seconds"),
+            self._events,
+            self._too_old,
+            [self._report(rule, stored[rule.id], too_old[rule.id]) for rule in chosen],
+            [_shown(alert) for alert in self._alerts if alert.rule.id in ids],
+        )
+
+    def _evaluated(self, max_age: float) -> Iterator[tuple[Event, dict[str, Any], Found]]:
+        """Yield each event received since then with what it led to; the ones before only fill the windows."""
+        timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
+        engine = Engine(self._rules, timing)
+        warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
+        users = Users()
+        for batch in self._batches(self._since - warm_up):
+            decoded = [(one.event, raw) for one in batch if (raw := self._raw(one.event)) is not None]
+            if engine.reads_derived:
+                self._read_users(users, decoded)
+            for event, raw in decoded:
+                if engine.reads_derived:
+                    users.derive(event, raw, note=False)
+                found = engine.feed(event, raw)
+                if event.received_at >= self._since:
+                    yield event, raw, found
+
+    def _read_users(self, users: Users, decoded: list[Decoded]) -> None:
+        for org, names in users.missing(decoded).items():
+            # The sign-ins that the store has are later ones: those of the time come with the events.
+            found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
+            users.keep(org, names, found)
+
+    def _batches(self, since: Micros) -> Iterator[list[StoredEvent]]:
+        """Yield the events that were received since then, in the order of the store."""
+        at = self._first(since)
+        while batch := self._store.events(at, limit=_EVENTS, max_bytes=_BYTES):
+            yield list(batch)
+            at = batch[-1].seq
+
+    def _first(self, since: Micros) -> int:
+        """Return the last event that was received before `since`, by halving."""
+        low, high = 0, self._store.ledger().stored
+        while low < high:
+            middle = (low + high) // 2
+            found = self._store.events(middle, limit=1, max_bytes=1)
+            if found and found[0].event.received_at < since:
+                low = found[0].seq
+            else:
+                high = middle
+        return low
+
+    def _raw(self, event: Event) -> dict[str, Any] | None:
+        orgs = self._settings.orgs
+        if event.source is Source.ALERT or (orgs is not None and event.org not in orgs):
+            return None
+        try:
+            raw = decode(event.body)
+        except (ValueError, RecursionError):
+            return None
+        return raw if type(raw) is dict else None
+
+    def _count(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
+        self._events += 1
+        self._until = max(self._until, event.received_at)
+        self._too_old += found.too_old
+        actor = object_at(dict(raw), "actor") if found.matched else {}
+        who = str(actor.get("alternateId") or actor.get("id") or "")
+        for rule in found.matched:
+            counts = self._counts.setdefault(rule, _Counts())
+            counts.matches += 1
+            counts.hours[event.published // _HOUR] += 1
+            if who:
+                counts.users[who] += 1
+        for rule, reason in found.held_back:
+            self._counts.setdefault(rule, _Counts()).held_back[reason] += 1
+        for alert in found.alerts:
+            self._counts.setdefault(alert.rule.id, _Counts()).alerts += 1
+        self._alerts += found.alerts
+
+    def _report(self, rule: DetectionRule | Correlation, stored: int, too_old: int) -> RuleReport:
+        counts = self._counts.get(rule.id) or _Counts()
+        return RuleReport(
+            rule.id,
+            rule.title,
+            rule.level,
+            counts.matches,
+            counts.alerts,
+            stored,
+            too_old,
+            len(counts.users),
+            counts.users.most_common(_LOUDEST),
+            [(iso(hour * _HOUR, "minutes"), number) for hour, number in counts.hours.most_common(_BUSIEST)],
+            dict(counts.held_back),
+        )
+
+
+def _shown(alert: Alert) -> dict[str, Any]:
+    return {
+        "uuid": alert.uuid,
+        "org": alert.org,
+        "rule": alert.rule.id,
+        "group": dict(alert.group),
+        "start": iso(alert.window.start, "milliseconds"),
+        "end": iso(alert.window.end, "milliseconds"),
+        "count": alert.count,
+        "matched": alert.matched,
+        "held_back": alert.held_back,
+        "late": alert.late,
+    }

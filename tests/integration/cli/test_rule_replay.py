@@ -1,0 +1,141 @@
+"""`rules replay` and `rules list` over a store that a running forwarder has filled."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.core.alert import EVENT_TYPE
+from forwarder.core.event import Event
+from forwarder.core.time import SECOND
+from forwarder.store.engine import open_commands
+from forwarder.store.settings import StoreSettings
+from tests.fakes.clock import ManualClock
+from tests.integration.test_rules import evaluated, post, running, settings, shifted, stored
+from tests.unit.rules.days import RULES, day, made
+
+pytestmark = pytest.mark.timeout(180)
+
+_DERIVED = """---
+title: New device
+id: new-device
+logsource: {product: okta, service: okta}
+detection:
+  selection: {forwarder.new.device: true}
+  condition: selection
+---
+title: The robot is allowed
+logsource: {product: okta, service: okta}
+filter:
+  rules: [alone]
+  selection: {actor.id: u0}
+  condition: not selection
+"""
+
+
+def run(directory: Path, *words: str) -> Result:
+    wanted = {
+        "orgs": {"acme": {"secrets": ["the-secret"]}},
+        "store": {"path": str(directory / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(directory / "archive.ndjson")}},
+        "rules": {"files": [str(directory / "rules")]},
+    }
+    config = directory / "forwarder.yaml"
+    config.write_text(json.dumps(wanted))
+    return CliRunner().invoke(main, ["rules", *words, "--config", str(config)])
+
+
+async def fill(
+    directory: Path, posts: Sequence[Sequence[Event]], rules: str = RULES + _DERIVED
+) -> list[Event]:
+    """Let a forwarder evaluate these posts, restarted after each; return the alerts that it stored."""
+    for events in posts:
+        async with running(settings(directory, rules)) as forwarder:
+            await evaluated(forwarder)
+            await post(forwarder, events)
+            await evaluated(forwarder)
+            alerts = await stored(forwarder)
+    return alerts
+
+
+def with_device(event: Event, device: str) -> Event:
+    body: dict[str, Any] = json.loads(event.body)
+    body["actor"]["type"], body["outcome"], body["device"] = "User", {"result": "SUCCESS"}, {"id": device}
+    return msgspec.structs.replace(event, body=json.dumps(body).encode())
+
+
+async def test_a_replay_equals_what_live_evaluation_alerted(tmp_path: Path) -> None:
+    chance = Random(5)
+    events = [with_device(event, f"guo{chance.randrange(3)}") for event in shifted(day(5, 200))]
+    chance.shuffle(events)
+    live = await fill(tmp_path, [events[:70], events[70:150], events[150:]])
+    before = (tmp_path / "store.db").read_bytes()
+    report = json.loads(run(tmp_path, "replay", "--since", "7d", "--json").output)
+    assert (tmp_path / "store.db").read_bytes() == before
+    assert len(live) > 10
+    assert sorted(one["uuid"] for one in report["alerts"]) == sorted(alert.uuid for alert in live)
+    for rule in report["rules"]:
+        assert rule["alerts"] == rule["stored_alerts"], rule
+    assert report["events"] == len(events)
+
+
+async def test_it_reports_matches_users_hours_and_what_was_held_back(tmp_path: Path) -> None:
+    events = shifted(
+        [made(n, n * SECOND, "alone", f"u{n % 2}", "192.0.2.1") for n in range(6)]
+        + [made(20, 60 * SECOND, "alone", "u1", "192.0.2.1")]
+    )
+    await fill(tmp_path, [events])
+    report = json.loads(run(tmp_path, "replay", "--rule", "alone", "--json").output)
+    (rule,) = report["rules"]
+    assert (rule["matches"], rule["alerts"], rule["users"]) == (4, 1, 1)
+    assert rule["held_back"] == {"exception": 3, "again": 3}
+    assert rule["loudest"] == [["u1", 4]]
+    assert sum(number for _, number in rule["busiest"]) == 4
+    text = run(tmp_path, "replay").output
+    assert "1 alert from 4 matches" in text
+    assert "held back by an exception: 3" in text
+
+
+async def test_what_is_too_old_to_alert_live_is_shown_apart(tmp_path: Path) -> None:
+    old = made(1, 0, "alone", "u7", "192.0.2.1")
+    await fill(tmp_path, [[old, *shifted([made(2, 0, "gamma", "u1", "192.0.2.1")])]])
+    report = json.loads(run(tmp_path, "replay", "--rule", "Alone", "--json").output)
+    (rule,) = report["rules"]
+    assert (report["too_old"], rule["alerts"], rule["alerts_too_old"]) == (1, 0, 1)
+
+
+async def test_the_list_shows_what_feeds_a_rule_and_its_alerts(tmp_path: Path) -> None:
+    await fill(tmp_path, [shifted([made(n, n * SECOND, "alpha", "u1", "192.0.2.1") for n in range(9)])])
+    rows = {row["id"]: row for row in json.loads(run(tmp_path, "list", "--json").output)["rules"]}
+    assert (rows["many"]["alerts_24h"], rows["many"]["alerts_7d"]) == (1, 1)
+    assert rows["many"]["last_alert"]
+    assert (rows["spray"]["alerts_7d"], rows["spray"]["last_alert"]) == (0, None)
+    assert rows["alpha"]["fed_by"] == "neither"
+    assert rows["alpha"]["alerts_by_itself"] is False
+    assert "Many" in run(tmp_path, "list").output
+
+
+def test_a_rule_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    settings(tmp_path)
+    result = run(tmp_path, "replay", "--rule", "manyy")
+    assert (result.exit_code, "did you mean 'many'" in result.output) == (2, True)
+
+
+def test_without_a_store_it_says_so(tmp_path: Path) -> None:
+    settings(tmp_path)
+    result = run(tmp_path, "replay")
+    assert (result.exit_code, "there is no store" in result.output) == (1, True)
+
+
+async def test_alerts_are_found_in_the_store_by_time(tmp_path: Path) -> None:
+    alerts = await fill(tmp_path, [shifted([made(1, 0, "alone", "u1", "192.0.2.1")])])
+    commands = open_commands(StoreSettings(path=tmp_path / "store.db"), ManualClock())
+    (found,) = commands.alerts(0)
+    assert (found.event, found.event.event_type) == (alerts[0], EVENT_TYPE)
+    assert list(commands.alerts(found.event.received_at + 1)) == []
