@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         """`events: rules` means the rules that the forwarder runs, unless the hook names others."""
         for name, org in self.orgs.items():
             if org.hook and org.hook.needs_rules and not org.hook.rules:
-                hook = org.hook.model_copy(update={"rules": self.rules.files})
+                hook = org.hook.model_copy(update={"rules": self.rules.files_for_hooks()})
                 self.orgs[name] = org.model_copy(update={"hook": hook})
         return self
 
@@ -262,7 +262,11 @@ def _rule_problems(settings: Settings) -> Iterator[str]:
     problems = settings.rules.problems()
     yield from (f"rules.files: {problem}" for problem in problems)
     for name, org in settings.orgs.items():
-        if org.hook and org.hook.rules and not (problems and org.hook.rules == settings.rules.files):
+        if (
+            org.hook
+            and org.hook.rules
+            and not (problems and set(settings.rules.files) <= set(org.hook.rules))
+        ):
             yield from (f"orgs.{name}.hook.{problem}" for problem in desired_types(org.hook)[2])
 
 

@@ -1,10 +1,12 @@
 """Settings of the rules that the forwarder runs."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from forwarder.config_types import Duration, PathStr, Section
+from forwarder.rules.files import walk
 from forwarder.rules.load import load, read_rules
 from forwarder.rules.ruleset import RuleProblem, Ruleset
 
@@ -42,6 +44,14 @@ class RulesSettings(Section):
     max_age: Duration = Field(default="24h", validate_default=True, gt=0)
     max_keys: int = Field(default=100_000, ge=1)
     orgs: tuple[str, ...] | None = None
+
+    def files_for_hooks(self) -> tuple[Path, ...]:
+        """Return the files as the reader of event types takes them, which does not look for filters in folders."""
+        folders = [path for path in self.files if path.is_dir()]
+        return (
+            *self.files,
+            *(file for folder in folders for file in walk(folder)[0] if file.suffix == ".txt"),
+        )
 
     def load(self) -> Ruleset:
         """Load the files; without files, there are no rules.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SettingsError
+from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.settings import Settings, load, read
 
 ROOT = Path(__file__).parents[2]
@@ -372,3 +373,17 @@ def test_a_command_without_secrets_needs_none_of_a_service_app_either(tmp_path: 
     assert load(file, secrets=False).orgs["acme"].api
     with pytest.raises(SettingsError):
         load(file)
+
+
+def test_a_hook_reads_the_filters_in_folders_of_rules_too(tmp_path: Path) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "filters.txt").write_text('eventType eq "user.account.lock"')
+    (folder / "rule.yml").write_text(
+        "title: t\nlogsource: {product: okta}\ndetection: {s: {eventType: user.session.start}, condition: s}\n"
+    )
+    hook = {"uri": "https://hooks.acme.com/x", "events": "rules"}
+    org = {"secrets": ["s"], "url": "https://acme.okta.com", "api": {"token": "t"}, "hook": hook}
+    settings = read(smallest(orgs={"acme": org}, rules={"files": [str(folder)]}))
+    assert settings.orgs["acme"].hook
+    assert desired_types(settings.orgs["acme"].hook)[1] == {"user.account.lock", "user.session.start"}
