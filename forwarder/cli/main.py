@@ -75,6 +75,7 @@ def check(config: Path) -> None:
     """
     from forwarder import config_check
     from forwarder.core.event import Source
+    from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
     settings = load_settings(config)
     if problems := config_check.problems(settings):
@@ -88,6 +89,9 @@ def check(config: Path) -> None:
             echo(f"  org {name}: " + (hook if source is Source.HOOK else f"System Log of {org.url}"))
     for name, sink in settings.sinks.items():
         echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
+        if settings.rules.files and isinstance(sink, ElasticsearchSinkSettings):
+            rights = "its key needs create_doc and auto_configure there too"
+            echo(f"    alerts of rules go to {sink.alert_stream}; {rights}")
     echo(f"  store: {settings.store.path}")
     echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
 

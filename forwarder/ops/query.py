@@ -3,6 +3,7 @@
 from typing import TypeVar
 from urllib.parse import parse_qs
 
+from forwarder.core.event import Source
 from forwarder.ops.event_view import EventFilter, Form
 from forwarder.ops.streams import MOST_BEHIND, StreamQuery
 
@@ -63,8 +64,8 @@ def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:
         raise QueryError(f"view: use one of {', '.join(Form)}")
     if last("status") not in ("", "true", "false"):
         raise QueryError("status: use true or false")
-    if last("source") not in ("", "hook", "log"):
-        raise QueryError("source: use hook or log")
+    if last("source") not in ("", *Source):
+        raise QueryError(f"source: use one of {', '.join(Source)}")
     found = EventFilter(
         types=tuple(pattern for pattern in values.get("type", []) if pattern),
         actor=last("actor"),

@@ -13,8 +13,10 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from click.testing import CliRunner
 
 from forwarder.app import Forwarder
+from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.core.event import Event, Source
@@ -223,3 +225,19 @@ async def test_from_post_to_alert_in_the_store_takes_less_than_a_second(tmp_path
         )
         assert len(waits) == 300
         assert waits[int(len(waits) * 0.95)] < SECOND
+
+
+def test_check_names_the_right_that_alerts_need(tmp_path: Path) -> None:
+    wanted = settings(tmp_path)
+    config = tmp_path / "forwarder.yaml"
+    siem = {"kind": "elasticsearch", "hosts": ["https://es.internal:9200"], "namespace": "prod"}
+    tree = {
+        "orgs": {"acme": {"secrets": ["the-secret"]}},
+        "store": {"path": str(wanted.store.path)},
+        "sinks": {"siem": siem},
+        "rules": {"files": [str(tmp_path / "rules")]},
+    }
+    config.write_text(json.dumps(tree))
+    output = CliRunner().invoke(main, ["check", "--config", str(config)]).output
+    assert "alerts of rules go to logs-okta_forwarder.alert-prod" in output
+    assert "create_doc and auto_configure" in output
