@@ -1,5 +1,6 @@
 # Everything runs from here. `make` alone prints the targets; only Python 3.11 or newer and make are needed.
-# Everything that is made is below .venv/ and .cache/; nothing else of the machine is touched.
+# Everything that is made is below .venv/ and .cache/, and compiled modules in forwarder/; nothing else of the machine is
+# touched.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,9 +18,10 @@ QUICK := -m "not real and not slow" --numprocesses=auto --maxprocesses=4 --dist=
 # Seconds of the receiver's fuzzer and of the kill tests; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
 export FORWARDER_CHAOS_SECONDS ?= 20
-# Keep compiled files even where the machine turns that off: without them the tests take twice as long to start.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+# Keep compiled files even where the machine turns that off: without them the tests take twice as long to start. Those of
+# the tests lie apart.
 unexport PYTHONDONTWRITEBYTECODE
+unit quick coverage clients fuzz chaos slow check bench: export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 
 help: ## print the targets
 	@echo '  make unit     run the pure tests, in seconds: the one to run all the time'
@@ -30,7 +32,8 @@ setup: .venv/.complete ## make .venv from the locked dependencies, with the comm
 dev: .venv/.complete-dev ## add what the checks and the tests need
 
 # Each stamp holds every step: a set-up that was interrupted starts again. The locks hold every dependency, so pip need not
-# resolve them (--no-deps); of the modules, Python compiles those that are imported, when they are (--no-compile).
+# resolve them (--no-deps). Of all modules, only those that a start imports are compiled (--no-compile, then an import), so
+# that the first start is as quick as the next, also where Python keeps no compiled files.
 .venv/.complete: requirements.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "okta-forwarder needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv);"; \
@@ -41,6 +44,7 @@ dev: .venv/.complete-dev ## add what the checks and the tests need
 	$(PIP) --require-hashes --no-deps --no-compile -r requirements.lock
 	$(PIP) --require-hashes --no-deps --no-compile --upgrade --target .cache/build -r requirements-build.lock
 	PYTHONPATH=.cache/build $(PIP) --no-deps --no-compile --no-build-isolation --editable .
+	env -u PYTHONPYCACHEPREFIX $(BIN)/python -c 'import forwarder.demo, okta.client'
 	touch $@
 
 .venv/.complete-dev: .venv/.complete requirements-dev.lock
