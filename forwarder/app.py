@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from forwarder import logs, tls
-from forwarder.control import ControlServer, Handler, Report, Request
+from forwarder.control import ControlServer, Handler, Report, Request, WatchRequest, never
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
@@ -129,6 +129,7 @@ class Forwarder:
             self._clock,
         )
         handlers: dict[type[Request], Handler] = {
+            WatchRequest: never,
             StatusRequest: lambda *_: self.status.gather(),
             ReplayRequest: lambda request, _: self.store.replay(request.selection),
             DiscardRequest: lambda request, _: self.store.discard(request.selection),

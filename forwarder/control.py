@@ -39,6 +39,10 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """Base of all requests. The tag of a subclass is the name of its command."""
 
 
+class WatchRequest(Request, frozen=True, tag="watch"):
+    """Keeps the connection open for as long as the forwarder runs; it never gets an answer."""
+
+
 Report = Callable[[Any], None]
 """Sends a struct to the client as progress."""
 
@@ -169,6 +173,27 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def never(_request: Request, _report: Report) -> None:
+    """Answer a `WatchRequest`."""
+    await asyncio.Event().wait()
+
+
+@contextmanager
+def attached(store: Path) -> Iterator[socket.socket | None]:
+    """Give a connection that becomes readable when the forwarder on `store` stops; None if none runs.
+
+    Raises:
+        StoreError: this user may not ask it.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_REQUEST_TIMEOUT)
+        if not _connect(connection, socket_path(store)):
+            yield None
+            return
+        connection.sendall(_line(WatchRequest()))
+        yield connection
 
 
 def is_running(store: Path) -> bool:

@@ -113,6 +113,7 @@ def add_commands() -> None:
         rules,
         setup,
         stats,
+        tap,
     )
 
     commands = (
@@ -130,6 +131,7 @@ def add_commands() -> None:
         config.config,
         backup.backup,
         replay.replay,
+        tap.tap,
         emulate.emulate_okta,
     )
     for command in commands:

@@ -1,6 +1,7 @@
 """What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,19 @@ class StoreView(Protocol):
 
     async def gaps(self, *, limit: int) -> Gaps:
         """As `StoreCommands.gaps`, of every org."""
+
+
+class Tail(Protocol):
+    """Reads the events of a store from another process, beside a forwarder that writes. Blocks; raises StoreError."""
+
+    def held(self) -> tuple[int, int]:
+        """Return the `seq` of the oldest event that is held and of the newest event stored; (n + 1, n) if none is held."""
+
+    def first_received(self, at: Micros) -> int:
+        """Return the `seq` of an event near the first one that was received at `at` or later, and not after it."""
+
+    def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """As `core.ports.EventLog.read`."""
 
 
 class SightingReader(Protocol):
@@ -154,6 +168,9 @@ class StoreCommands(Protocol):
 
         At most `limit` missed events are listed.
         """
+
+    def tail(self) -> AbstractContextManager[Tail]:
+        """Open the store to read its events one after the other, also those to come."""
 
     def find(self, search: Search) -> Found:
         """Return events and what became of each of them."""

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +44,27 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 20) -
 
 async def run(forwarder: ForwarderProcess, *words: str) -> "subprocess.CompletedProcess[str]":
     return await asyncio.to_thread(forwarder.run, *words)
+
+
+def started(forwarder: ForwarderProcess, *words: str) -> "subprocess.Popen[str]":
+    """A command that goes on, beside the forwarder."""
+    return subprocess.Popen(
+        [*FORWARDER, *words, "--config", str(forwarder.config)],
+        cwd=forwarder.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **forwarder.environment(), "NO_PROXY": "*"},
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """End a command if it has not ended, and let go of it."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 async def test_a_forwarder_started_from_a_backup_misses_nothing_that_was_acknowledged_before_it(
@@ -92,26 +115,7 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
     await old.load(happenings(600), batch=50)
     await until(lambda: len(landed(forwarder)) == 600, "the old events are delivered")
 
-    replay = subprocess.Popen(
-        [
-            *FORWARDER,
-            "replay",
-            "--sink",
-            "archive",
-            "--since",
-            "1h",
-            "--yes",
-            "--rate",
-            "100/s",
-            "-c",
-            forwarder.config,
-        ],
-        cwd=forwarder.directory,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, **forwarder.environment()},
-    )
+    replay = started(forwarder, "replay", "--sink", "archive", "--since", "1h", "--yes", "--rate", "100/s")
     try:
         await until(lambda: len(landed(forwarder)) > 650, "some are delivered again")
         new = Sender(forwarder.url)
@@ -121,11 +125,11 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
         )
         assert replay.poll() is None
         forwarder.kill()
-        output, _ = await asyncio.to_thread(replay.communicate, timeout=20)
+        _, errors = await asyncio.to_thread(replay.communicate, timeout=20)
     finally:
-        replay.kill()
+        end(replay)
     assert replay.returncode == 1
-    assert "Traceback" not in output
+    assert "Traceback" not in errors
 
     forwarder.start()
     await until(
@@ -142,3 +146,53 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
     assert all(copies[uuid] >= 2 for uuid in old.acknowledged)
     # A kill lets the sink send again what it had not noted as delivered: at most what was in flight.
     assert sum(copies.values()) <= 2 * 600 + 20 + 200
+
+
+async def test_open_taps_show_what_comes_and_end_with_the_forwarder_within_its_grace(
+    forwarder: ForwarderProcess,
+) -> None:
+    forwarder.start()
+    url = f"http://127.0.0.1:{forwarder.ops_port}"
+    words = [
+        ("tap",),
+        ("tap", "--format", "ecs"),
+        ("tap", "--format", "raw", "--url", url),
+        ("tap", "--limit", "2"),
+        ("tap", "--for", "200ms"),
+        ("tap",),  # will be interrupted
+        ("tap",),  # its pipe will be closed
+    ]
+    taps = [started(forwarder, *each) for each in words]
+    try:
+        streams = [tap.stderr for tap in taps if tap.stderr]
+        firsts = [await asyncio.to_thread(stream.readline) for stream in streams]
+        assert set(firsts) == {"events as they come; Ctrl-C ends\n"}
+        sender = Sender(forwarder.url)
+        await sender.load(happenings(40), batch=10)
+        piped = taps[6].stdout
+        assert piped is not None
+        assert json.loads(await asyncio.to_thread(piped.readline))["uuid"] in sender.acknowledged
+        piped.close()
+        limited, _ = await asyncio.to_thread(taps[3].communicate, timeout=20)
+        assert len(limited.splitlines()) == 2
+        await asyncio.to_thread(taps[4].wait, 20)
+        await asyncio.to_thread(taps[6].wait, 20)  # although nothing more comes
+        taps[5].send_signal(signal.SIGINT)
+        interrupted, errors = await asyncio.to_thread(taps[5].communicate, timeout=20)
+        assert "Traceback" not in errors
+        began = time.monotonic()
+        await asyncio.to_thread(forwarder.stop)
+        stopped_within = time.monotonic() - began
+        followed, ecs, raw = [await asyncio.to_thread(tap.communicate, timeout=10) for tap in taps[:3]]
+    finally:
+        for tap in taps:
+            end(tap)
+    assert stopped_within < 20  # the sink that is down has 10 s to take what waits
+    assert [tap.returncode for tap in taps] == [0] * 7
+    uuids = sender.acknowledged
+    assert {json.loads(line)["uuid"] for line in followed[0].splitlines()} == uuids
+    assert {json.loads(line)["event"]["id"] for line in ecs[0].splitlines()} == uuids
+    assert {json.loads(line)["uuid"] for line in raw[0].splitlines()} == uuids
+    assert {json.loads(line)["uuid"] for line in interrupted.splitlines()} == uuids
+    assert followed[1] == ecs[1] == raw[1] == "the forwarder stopped\n"
+    assert sender.acknowledged <= set(landed(forwarder))

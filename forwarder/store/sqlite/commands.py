@@ -7,8 +7,8 @@ without one, the command opens the store itself.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from forwarder.store.sqlite import queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.sqlite.tail import SqliteTail
 
 T = TypeVar("T")
 
@@ -67,6 +68,11 @@ class SqliteCommands:
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
+
+    @contextmanager
+    def tail(self) -> Iterator[SqliteTail]:
+        with closing(schema.connect_reader(self._path)) as db:
+            yield SqliteTail(db, self._path)
 
     def find(self, search: Search) -> Found:
         return self._read(partial(find, search=search))

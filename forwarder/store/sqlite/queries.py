@@ -50,6 +50,21 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
     return _events(rows, _MOST_BYTES)
 
 
+def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
+    """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
+
+    Times of reception may be out of order by seconds, because commits overtake each other; then it is near that."""
+    low, high = first, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        received = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
+        if received < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
     """As `core.ports.EventLog.replays`, within `max_bytes` of bodies."""
     rows = db.execute(

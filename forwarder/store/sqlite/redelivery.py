@@ -8,7 +8,7 @@ import msgspec
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range, checkpoint_name
-from forwarder.store.sqlite import prune
+from forwarder.store.sqlite import prune, queries
 from forwarder.store.sqlite.find import sink_life
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -33,8 +33,8 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
         low, high = db.execute("SELECT MIN(seq), MAX(seq) FROM events").fetchone()
         if low is None:
             return Plan(gone=_gone(db, chosen, None, db.execute("SELECT stored FROM counters").fetchone()[0]))
-        first = _bisect(db, low, high, chosen.since - _SLACK)
-        last = _bisect(db, low, high, chosen.until + _SLACK) - 1
+        first = queries.first_received(db, low, high, chosen.since - _SLACK)
+        last = queries.first_received(db, low, high, chosen.until + _SLACK) - 1
         oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()[0]
         counts = _count(db, sink, chosen, accepts, first, last)
         gone = _gone(db, chosen, oldest, low - 1)
@@ -143,19 +143,6 @@ class _Matches:
 
     def __call__(self, org: str, event_type: str, received_at: Micros) -> bool:
         return self.in_range(org, event_type, received_at) and self.accepts(event_type)
-
-
-def _bisect(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
-    """Return the first `seq` that was received at `at` or later; `last + 1` if none was."""
-    low, high = first, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        received = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
-        if received < at:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def _count(

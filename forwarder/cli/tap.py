@@ -1,0 +1,185 @@
+"""`forwarder tap`: shows events as they are stored."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import count, echo
+from forwarder.cli.time_option import MomentParam
+from forwarder.clock import SystemClock
+from forwarder.core.printable import printable, printable_line
+from forwarder.core.time import Micros
+
+if TYPE_CHECKING:
+    from forwarder.cli.tap_store import Wanted
+
+_FORMATS = ("table", "json", "raw", "ecs", "otlp")
+_NEWEST = 20
+_COLUMNS = (
+    "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
+)
+
+
+class _DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """A time with a unit. Gives seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert what was written."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from forwarder.config_types import Duration
+
+        try:
+            return float(TypeAdapter(Duration).validate_python(value))
+        except ValidationError:
+            self.fail(f"{value!r} is not a time; write one as in 30s or 5m", param, ctx)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--type", "types", multiple=True, help="Only this event type, as in user.session.*; can be repeated."
+)
+@click.option("--actor", default="", help="Only if the actor's login, name or id contains this.")
+@click.option("--outcome", default="", help="Only this outcome, as in FAILURE.")
+@click.option("--org", default="", help="Only events of this org.")
+@click.option("--via", type=click.Choice(["hook", "log", "alert"]), help="Only events of this source.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="By default, a table on a terminal, and JSON lines elsewhere.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="End after this many events.")
+@click.option("--for", "seconds", type=_DurationParam(), help="End after this time, as in 30s.")
+@click.option(
+    "--since",
+    type=MomentParam(),
+    help=f"Begin with the events received then: {MomentParam.examples}. By default, with the next one.",
+)
+@click.option(
+    "--follow/--no-follow",
+    default=True,
+    help="Go on with the events to come, or end with what the store holds.",
+)
+@click.option(
+    "--url", help="Read another machine's ops listener, as in https://forwarder:9464, instead of the store."
+)
+@click.option(
+    "--token",
+    envvar="FORWARDER_OPS_TOKEN",
+    show_envvar=True,
+    help="The `ops.token` for --url; better as variable.",
+)
+def tap(  # noqa: PLR0913 - one for each option
+    config: Path,
+    *,
+    types: tuple[str, ...],
+    actor: str,
+    outcome: str,
+    org: str,
+    via: str | None,
+    form: str | None,
+    limit: int | None,
+    seconds: float | None,
+    since: Micros | None,
+    follow: bool,
+    url: str | None,
+    token: str | None,
+) -> None:
+    """Show events as they are stored, one a line: on stdout, with notices on stderr.
+
+    Reads the store itself, so it takes no time of the forwarder, and misses nothing if it is slow. Who may read the
+    store may see its personal data. `raw` is the event as received, `ecs` and `otlp` are what sinks get. With
+    --no-follow and without --since, the newest events, 20 if --limit does not say otherwise.
+
+    Ends with 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
+    """
+    from forwarder.cli.tap_store import Wanted
+    from forwarder.ops.event_view import EventFilter, Form
+
+    form = form or ("table" if sys.stdout.isatty() else "json")
+    wanted = Wanted(
+        EventFilter(types, actor, outcome, org, via or ""),
+        since,
+        follow,
+        limit or (_NEWEST if since is None and not follow else None),
+        seconds,
+        Form(form) if form in set(Form) else None,
+    )
+    try:
+        _show(_source(config, url, token, wanted), form, wanted.limit)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Python flushes stdout at its end, which would fail again.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _source(config: Path, url: str | None, token: str | None, wanted: "Wanted") -> Iterator[Any]:
+    from forwarder.cli.tap_store import from_store
+    from forwarder.store.engine import open_commands
+
+    if url is None:
+        store = load_settings(config, secrets=False).store
+        return from_store(store, open_commands(store, SystemClock()), wanted)
+    if wanted.since is not None or not wanted.follow:
+        raise click.UsageError(
+            "--since and --no-follow need the store; with --url, tap shows the events to come"
+        )
+    from forwarder.cli.tap_url import from_url
+
+    return from_url(url, token, wanted)
+
+
+def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
+    from forwarder.cli.tap_store import Notice
+
+    shown = 0
+    with contextlib.closing(source):  # type: ignore[type-var]  # a generator
+        for item in source:
+            if isinstance(item, Notice):
+                echo(item.text, err=True)
+                continue
+            if form == "table":
+                if not shown:
+                    click.echo(_row({name: name for name in ("published", "source", "event_type", *_FIELDS)}))
+                click.secho(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
+            else:
+                text = _whole(item, form)
+                click.echo(printable(text.decode(errors="replace")) if sys.stdout.isatty() else text)
+            shown += 1
+            if shown == limit:
+                return
+    if not shown:
+        echo(f"{count(shown, 'event')} shown", err=True)
+
+
+_FIELDS = ("outcome", "actor", "target", "client_ip")
+
+
+def _row(line: dict[str, Any]) -> str:
+    return _COLUMNS.format(
+        **{name: printable_line(str(value or "-")) for name, value in line.items()}
+    ).rstrip()
+
+
+def _whole(line: dict[str, Any], form: str) -> bytes:
+    """Return one line of JSON."""
+    import msgspec
+
+    if form == "json":
+        return msgspec.json.encode(line)
+    whole = line[form]
+    text = bytes(whole) if isinstance(whole, msgspec.Raw) else msgspec.json.encode(whole)
+    # A line break can only stand between the tokens of JSON.
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")

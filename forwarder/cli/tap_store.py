@@ -1,0 +1,172 @@
+"""Where `forwarder tap` gets its events from: the store beside it, which it reads without asking the forwarder."""
+
+import contextlib
+import math
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from forwarder.core.event import StoredEvent
+from forwarder.core.time import Micros
+from forwarder.ops.event_view import EventFilter, Form, in_form, line
+
+if TYPE_CHECKING:
+    from forwarder.store.engine import StoreCommands, Tail
+    from forwarder.store.settings import StoreSettings
+
+_PACE = 0.2  # seconds between two looks at the store
+_EVENTS = 500  # of one read
+_BYTES = 4 * 1024 * 1024  # likewise
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something to say on stderr."""
+
+    text: str
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a tap shows.
+
+    Attributes:
+        since: from the events received then; None for those to come, or without `follow` for the newest.
+        limit: the most events; None for no limit.
+        seconds: how long it runs; None for no limit.
+        form: the form of the whole event that comes along with its line.
+    """
+
+    filter: EventFilter
+    since: Micros | None
+    follow: bool
+    limit: int | None
+    seconds: float | None
+    form: Form | None
+
+
+def from_store(
+    settings: "StoreSettings", commands: "StoreCommands", wanted: Wanted
+) -> Iterator[dict[str, Any] | Notice]:
+    """Yield lines of events, as `event_view.line` with the whole event under the name of its form, and notices.
+
+    Ends by itself when all is shown, the time is over, the forwarder stops, or stdout is a closed pipe.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read.
+    """
+    from forwarder.control import attached
+
+    with ExitStack() as stack:
+        tail = stack.enter_context(commands.tail())
+        running = stack.enter_context(attached(settings.path)) if wanted.follow else None
+        if wanted.since is None and not wanted.follow:
+            yield from _newest(tail, wanted)
+            return
+        position = tail.held()[1] if wanted.since is None else tail.first_received(wanted.since) - 1
+        if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
+            yield Notice(f"{position:,} older events are no longer held (store.retention)")
+        if wanted.follow:
+            alone = "no forwarder runs on this store; only what it holds is shown"
+            yield Notice(alone if running is None else "events as they come; Ctrl-C ends")
+        yield from _read(tail, running, position, wanted)
+
+
+def _read(
+    tail: "Tail", running: socket.socket | None, position: int, wanted: Wanted
+) -> Iterator[dict[str, Any] | Notice]:
+    """Yield what comes after `position`, until the forwarder behind the connection stops; without one, what is held."""
+    ends_at = math.inf if wanted.seconds is None else time.monotonic() + wanted.seconds
+    waiter = _Waiter(running)
+    while time.monotonic() < ends_at:
+        is_last = waiter.ended  # asked before the read, which then sees the last event
+        oldest, newest = tail.held()
+        skipped = min(oldest - 1, newest) - position
+        if skipped > 0:
+            yield Notice(f"{skipped:,} events were skipped: the store has dropped them")
+            position += skipped
+        events = tail.events(position, limit=_EVENTS, max_bytes=_BYTES)
+        for stored in events:
+            position = stored.seq
+            if shown := _shown(stored, wanted):
+                yield shown
+        if not events and is_last:
+            if running is not None:
+                yield Notice("the forwarder stopped")
+            return
+        if not events:
+            waiter.wait(min(_PACE, max(0.0, ends_at - time.monotonic())))
+
+
+def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
+    """Whether the event after `position` is the oldest that is held, and younger than `since`, so that others may be gone."""
+    first = tail.events(position, limit=1, max_bytes=1)
+    return 0 < position < tail.held()[0] and bool(first) and first[0].event.received_at > since
+
+
+def _shown(stored: StoredEvent, wanted: Wanted) -> dict[str, Any] | None:
+    event = stored.event
+    if not wanted.filter.may_match(event) or (wanted.since is not None and event.received_at < wanted.since):
+        return None
+    shown = line(stored)
+    if not wanted.filter.matches(shown):
+        return None
+    if wanted.form is not None:
+        shown[wanted.form.value] = in_form(event, wanted.form)
+    return shown
+
+
+def _newest(tail: "Tail", wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Yield the newest events that match, the oldest of them first."""
+    oldest, newest = tail.held()
+    found: list[dict[str, Any]] = []
+    high = newest
+    while high >= oldest and len(found) < (wanted.limit or newest):
+        low = max(oldest, high - _EVENTS + 1)
+        part: list[dict[str, Any]] = []
+        position = low - 1
+        while position < high:  # a read may end early, at its limit of bytes
+            events = [
+                one
+                for one in tail.events(position, limit=high - position, max_bytes=_BYTES)
+                if one.seq <= high
+            ]
+            if not events:
+                break
+            part += [shown for one in events if (shown := _shown(one, wanted))]
+            position = events[-1].seq
+        found = part + found
+        high = low - 1
+    yield from found[-wanted.limit :] if wanted.limit else found
+
+
+class _Waiter:
+    """Waits until there may be something new, the forwarder stops, or stdout is a closed pipe."""
+
+    def __init__(self, running: socket.socket | None) -> None:
+        self._poll = select.poll()
+        self._running = running.fileno() if running is not None else None
+        self._stdout: int | None = None
+        self.ended = running is None
+        if self._running is not None:
+            self._poll.register(self._running, select.POLLIN)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # not a file, as in a test
+            self._stdout = sys.stdout.fileno()
+            self._poll.register(self._stdout, 0)  # POLLERR and POLLHUP come without being asked for
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or earlier.
+
+        Raises:
+            BrokenPipeError: stdout is a closed pipe.
+        """
+        for descriptor, happened in self._poll.poll(seconds * 1000):
+            if descriptor == self._running:
+                self.ended = True
+                self._poll.unregister(descriptor)
+            elif descriptor == self._stdout and happened & (select.POLLERR | select.POLLNVAL):
+                raise BrokenPipeError

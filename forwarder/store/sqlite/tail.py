@@ -1,0 +1,49 @@
+"""Reads the events of a store that another process may write to."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from forwarder.core.event import StoredEvent
+from forwarder.core.time import SECOND, Micros
+from forwarder.store.sqlite import queries, schema
+
+_SLACK = 60 * SECOND
+
+
+class SqliteTail:
+    """`store.engine.Tail` on one connection; that says what each method does.
+
+    Each query is a transaction of its own, so between two of them it keeps nothing from being checkpointed or dropped.
+    """
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self._path = path
+
+    def held(self) -> tuple[int, int]:
+        with self._errors():
+            oldest, newest = self._db.execute(
+                "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
+            ).fetchone()
+        return (newest + 1 if oldest is None else oldest), newest
+
+    def first_received(self, at: Micros) -> int:
+        with self._errors():
+            self._db.execute("BEGIN")  # what is held may be dropped between two steps
+            try:
+                return queries.first_received(self._db, *self.held(), at - _SLACK)
+            finally:
+                self._db.execute("ROLLBACK")
+
+    def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        with self._errors():
+            return queries.read(self._db, after, limit, max_bytes)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise schema.to_store_error(self._path, error) from error

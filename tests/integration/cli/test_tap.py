@@ -1,0 +1,194 @@
+"""`forwarder tap` on a store: what it shows, in which form, and when it ends. Following: tests/e2e/test_commands.py."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from forwarder.cli.tap_store import Notice, Wanted, from_store
+from forwarder.core.event import Event, Source
+from forwarder.core.ports import Batch
+from forwarder.core.time import SECOND
+from forwarder.ops.event_view import EventFilter
+from forwarder.settings import load
+from tests.fakes.clock import NOON, ManualClock
+from tests.integration.store.helpers import commands, delivered, event, opened, prune, settle
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "orgs": {"acme": {"secrets": ["the-secret-of-the-tap-tests"]}},
+        "receiver": {"listen": "127.0.0.1:0"},
+        "ops": {"listen": "127.0.0.1:0", "token": "the-token-of-the-tap-tests"},
+        "store": {"path": str(tmp_path / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
+    }
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+    return file
+
+
+def happened(number: int, event_type: str = "user.session.start", **more: Any) -> Event:
+    body = {
+        "uuid": f"uuid-{number}",
+        "eventType": event_type,
+        "published": "2026-01-01T12:00:00.000Z",
+        "actor": {"id": "00u1", "alternateId": more.pop("actor", "ada@acme.test"), "displayName": "Ada"},
+        "outcome": {"result": more.pop("outcome", "SUCCESS")},
+        "client": {"ipAddress": "192.0.2.7"},
+        "target": [{"displayName": more.pop("target", "Payroll")}],
+    }
+    text = json.dumps(body, indent=more.pop("indent", None)).encode()
+    received_at = NOON + number * SECOND
+    org, source = more.pop("org", "acme"), more.pop("source", Source.HOOK)
+    return Event(org, f"uuid-{number}", event_type, NOON, received_at, source, "", text)
+
+
+def fill(config: Path, *stored: Event) -> None:
+    async def work() -> None:
+        async with opened(config.with_name("store.db"), sinks=("archive",)) as store:
+            await store.append(Batch(stored), timeout=5)
+
+    asyncio.run(work())
+
+
+def run(config: Path, *words: Any) -> Result:
+    arguments = ["tap", *map(str, words), "--config", str(config)]
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def numbers(done: Result) -> list[int]:
+    assert done.exit_code == 0, done.output
+    return [int(json.loads(line)["uuid"].removeprefix("uuid-")) for line in done.stdout.splitlines()]
+
+
+def test_each_filter_selects(config: Path) -> None:
+    fill(
+        config,
+        happened(1),
+        happened(2, "user.session.end"),
+        happened(3, actor="bob@acme.test", outcome="FAILURE"),
+        happened(4, org="calm"),
+        happened(5, source=Source.LOG),
+    )
+    assert numbers(run(config, "--no-follow")) == [1, 2, 3, 4, 5]
+    assert numbers(run(config, "--no-follow", "--type", "user.session.s*")) == [1, 3, 4, 5]
+    assert numbers(run(config, "--no-follow", "--type", "x", "--type", "user.*.end")) == [2]
+    assert numbers(run(config, "--no-follow", "--actor", "BOB@")) == [3]
+    assert numbers(run(config, "--no-follow", "--outcome", "failure")) == [3]
+    assert numbers(run(config, "--no-follow", "--org", "calm")) == [4]
+    assert numbers(run(config, "--no-follow", "--via", "log")) == [5]
+    assert numbers(run(config, "--no-follow", "--limit", 2)) == [4, 5]
+    assert numbers(run(config, "--no-follow", "--since", "2026-01-01T12:00:03Z")) == [3, 4, 5]
+    assert numbers(run(config, "--no-follow", "--since", "2026-01-01", "--limit", 2)) == [1, 2]
+    none = run(config, "--no-follow", "--actor", "eve")
+    assert (none.exit_code, none.stdout, none.stderr) == (0, "", "0 events shown\n")
+
+
+def test_the_newest_are_found_behind_many_that_do_not_match(config: Path) -> None:
+    wanted = [happened(number, "user.session.end") for number in (1, 2, 3)]
+    fill(config, *wanted, *(happened(number) for number in range(10, 1_600)))
+    assert numbers(run(config, "--no-follow", "--type", "user.session.end", "--limit", 2)) == [2, 3]
+    assert numbers(run(config, "--no-follow"))[-1] == 1_599
+    assert len(numbers(run(config, "--no-follow"))) == 20
+
+
+def test_each_format_is_a_line_for_each_event(config: Path) -> None:
+    fill(config, happened(1, indent=2), happened(2, outcome="FAILURE", target="evil\x1b[2Jname"))
+
+    def lines(form: str) -> list[str]:
+        done = run(config, "--no-follow", "--format", form)
+        assert done.exit_code == 0
+        return done.stdout.splitlines()
+
+    raw = [json.loads(line) for line in lines("raw")]
+    assert [one["client"]["ipAddress"] for one in raw] == ["192.0.2.7", "192.0.2.7"]
+    assert [json.loads(line)["event"]["id"] for line in lines("ecs")] == ["uuid-1", "uuid-2"]
+    assert [json.loads(line)["attributes"]["log.record.uid"] for line in lines("otlp")] == [
+        "uuid-1",
+        "uuid-2",
+    ]
+    head, first, second = lines("table")
+    assert head.split() == ["published", "source", "event_type", "outcome", "actor", "target", "client_ip"]
+    assert first.split() == [
+        "2026-01-01T12:00:00.000Z",
+        "hook",
+        "user.session.start",
+        "SUCCESS",
+        "ada@acme.test",
+        "Payroll",
+        "192.0.2.7",
+    ]
+    assert "\x1b" not in second
+    assert r"evil\x1b[2Jname" in second
+
+
+async def test_it_says_how_many_are_no_longer_held(config: Path) -> None:
+    clock = ManualClock()
+    async with opened(config.with_name("store.db"), clock, sinks=("archive",), retention="1h") as store:
+        await store.append(Batch([happened(1), happened(2)]), timeout=5)
+        await settle(store, "archive", delivered(2, 2))
+        await clock.advance(7_200)
+        await store.append(Batch([event("uuid-3", received_at=clock.now())]), timeout=5)
+        await prune(store)
+    done = run(config, "--no-follow", "--since", "2026-01-01")
+    assert numbers(done) == [3]
+    assert done.stderr == "2 older events are no longer held (store.retention)\n"
+
+
+async def test_a_slow_reader_is_told_what_it_missed(config: Path) -> None:
+    clock, path = ManualClock(), config.with_name("store.db")
+    async with opened(path, clock, sinks=("archive",), retention="1h") as store:
+        await store.append(Batch([happened(number) for number in range(1, 1_001)]), timeout=20)
+        wanted = Wanted(EventFilter(), NOON, follow=False, limit=None, seconds=None, form=None)
+        source = from_store(load(config).store, commands(path), wanted)
+        first = next(source)
+        await settle(store, "archive", delivered(1_000, 1_000))
+        await clock.advance(7_200)
+        await store.append(Batch([event("uuid-1001", received_at=clock.now())]), timeout=5)
+        await prune(store)
+        rest = list(source)
+    notices = [item.text for item in rest if isinstance(item, Notice)]
+    lines = [item["seq"] for item in (first, *rest) if not isinstance(item, Notice)]
+    assert notices == ["500 events were skipped: the store has dropped them"]
+    assert lines == [*range(1, 501), 1_001]
+
+
+def test_without_a_running_forwarder_following_ends_and_says_why(config: Path) -> None:
+    fill(config, happened(1))
+    done = run(config, "--since", "2026-01-01")
+    assert numbers(done) == [1]
+    assert "no forwarder runs on this store; only what it holds is shown" in done.stderr
+
+
+def test_without_a_store_it_ends_with_1(config: Path) -> None:
+    done = run(config)
+    assert done.exit_code == 1
+    assert "there is no store at" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--for", "30"), "'30' is not a time; write one as in 30s or 5m"),
+        (("--limit", "0"), "--limit"),
+        (("--since", "yesterday"), "'yesterday' is not a time"),
+        (("--url", "http://127.0.0.1:1", "--no-follow"), "need the store"),
+        (("--format", "xml"), "--format"),
+    ],
+)
+def test_wrong_usage_ends_with_2(config: Path, words: tuple[str, ...], problem: str) -> None:
+    done = run(config, *words)
+    assert done.exit_code == 2
+    assert problem in done.stderr
+
+
+def test_a_refusal_of_the_ops_listener_says_what_is_missing(config: Path) -> None:
+    done = run(config, "--url", "http://127.0.0.1:9")
+    assert done.exit_code == 1
+    assert "http://127.0.0.1:9 cannot be read" in done.stderr
