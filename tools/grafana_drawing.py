@@ -137,7 +137,9 @@ def _finish(drawn: Any, panel: Panel) -> None:
     elif panel.kind in {"table", "documents"}:
         _finish_table(drawn, panel)
     elif panel.kind == "map":
-        _finish_map(drawn)
+        (search,) = panel.queries
+        assert isinstance(search, Search)
+        _finish_map(drawn, search.by[0].field)
 
 
 def _finish_stat(drawn: Any, panel: Panel, last: common.ReduceDataOptions) -> None:
@@ -174,6 +176,9 @@ def _finish_table(drawn: Any, panel: Panel) -> None:
         drawn.override_by_name(name, [models.DynamicConfigValue(id_val="unit", value=unit)])
     if len(panel.queries) > 1:
         drawn.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    if panel.pivot:
+        _pivot(drawn, panel, *panel.pivot)
+        return
     hidden = dict.fromkeys(panel.hidden, True)
     shape: dict[str, Any] = {"excludeByName": hidden, "renameByName": dict(panel.columns)}
     if panel.kind == "documents":
@@ -187,11 +192,25 @@ def _finish_table(drawn: Any, panel: Panel) -> None:
         drawn.with_transformation(models.DataTransformerConfig(id_val="organize", options=shape))
 
 
-def _finish_map(drawn: Any) -> None:
-    place = common.MapLayerOptions().type("markers").name("Countries")
+def _pivot(drawn: Any, panel: Panel, rows: str, columns: str, numbers: str) -> None:
+    matrix = {"rowField": rows, "columnField": columns, "valueField": numbers, "emptyValue": "zero"}
+    drawn.with_transformation(models.DataTransformerConfig(id_val="groupingToMatrix", options=matrix))
+    wanted = [
+        {"fieldName": name, "config": {"id": "greaterOrEqual", "options": {"value": least}}}
+        for name, least in panel.at_least
+    ]
+    chosen = {"type": "include", "match": "all", "filters": wanted}
+    drawn.with_transformation(models.DataTransformerConfig(id_val="filterByValue", options=chosen))
+    name = {f"{rows}\\{columns}": panel.columns.get(rows, rows)}
+    drawn.with_transformation(models.DataTransformerConfig(id_val="organize", options={"renameByName": name}))
+
+
+def _finish_map(drawn: Any, field: str) -> None:
+    place = common.MapLayerOptions().type("markers").name("Events")
     found = options.FrameGeometrySource(
-        mode=options.FrameGeometrySourceMode.LOOKUP, lookup="client.geo.country_name"
+        mode=options.FrameGeometrySourceMode.LOOKUP, lookup=field, gazetteer="public/gazetteer/countries.json"
     )
+    drawn.basemap(common.MapLayerOptions().type("default").name("Map"))
     drawn.layers([place.location(Built(found))])
 
 

@@ -56,14 +56,12 @@ class Search(msgspec.Struct, frozen=True):
         by: what the numbers are broken down by.
         numbers: without any, the documents themselves, the newest first.
         over_time: whether it has a value for each interval of time.
-        health: it reads the forwarder's own health documents, not Okta's events.
     """
 
     query: str
     by: tuple[Terms, ...] = ()
     numbers: tuple[Number, ...] = (Number("count", "Events"),)
     over_time: bool = False
-    health: bool = False
 
 
 class Panel(msgspec.Struct, frozen=True):
@@ -88,6 +86,8 @@ class Panel(msgspec.Struct, frozen=True):
         columns: names for the columns of a table.
         fields: of `documents`.
         units: of single columns.
+        pivot: of a table: the fields of its rows and columns, and of the numbers in them.
+        at_least: only rows of the pivot whose columns have these numbers or more.
     """
 
     title: str
@@ -107,6 +107,8 @@ class Panel(msgspec.Struct, frozen=True):
     columns: Mapping[str, str] = {}
     fields: tuple[str, ...] = ()
     units: Mapping[str, Unit] = {}
+    pivot: tuple[str, str, str] | None = None
+    at_least: tuple[tuple[str, int], ...] = ()
 
     @property
     def description(self) -> str:

@@ -19,8 +19,9 @@ def data_query(search: Search) -> elasticsearch.Dataquery:
         settings = elasticsearch.ElasticsearchRawDataSettings().size(str(DOCUMENTS))
         return query.metrics([elasticsearch.RawData().id("1").settings(settings)]).bucket_aggs([])
     numbers = [_number(number, str(at)) for at, number in enumerate(search.numbers, 1)]
+    order = "_count" if search.numbers[0].kind == "count" else "1"
     buckets: list[Builder[Any]] = [
-        _terms(terms, str(at)) for at, terms in enumerate(search.by, len(numbers) + 1)
+        _terms(terms, str(at), order) for at, terms in enumerate(search.by, len(numbers) + 1)
     ]
     if search.over_time:
         interval = elasticsearch.ElasticsearchDateHistogramSettings().interval("auto").min_doc_count("0")
@@ -42,11 +43,11 @@ def _number(number: Number, name: str) -> Builder[Any]:
     return elasticsearch.Percentiles().id(name).field(number.field).settings(percents)
 
 
-def _terms(terms: Terms, name: str) -> Builder[Any]:
+def _terms(terms: Terms, name: str, order: str) -> Builder[Any]:
     settings = (
         elasticsearch.ElasticsearchTermsSettings()
         .order(models.TermsOrder.DESC)
-        .order_by("1")
+        .order_by(order)
         .min_doc_count("1")
     )
     return elasticsearch.Terms().id(name).field(terms.field).settings(settings.size(str(terms.size)))

@@ -17,9 +17,10 @@ from tools.grafana_activity import ACTIVITY
 from tools.grafana_drawing import Built, draw, source
 from tools.grafana_health import HEALTH
 from tools.grafana_panels import HERE, ORG, SINK, Dashboard, Panel
+from tools.grafana_security import SECURITY
 
 TARGET = Path(__file__).parent.parent / "dashboards" / "grafana"
-DASHBOARDS = (HEALTH, ACTIVITY)
+DASHBOARDS = (HEALTH, ACTIVITY, SECURITY)
 PREFIX = "okta-forwarder-"
 """Every uid starts with it."""
 WIDTH = 24
@@ -99,6 +100,13 @@ def _variables(shown: Dashboard) -> list[Any]:
             chosen.append(
                 _values("sink", "Sink", f"label_values(forwarder_sink_backlog_events{{{HERE}}}, sink)")
             )
+    else:
+        spaces = {"find": "terms", "field": "data_stream.namespace", "query": "event.module:okta"}
+        session = models.VariableOption(text="*", value="*", selected=True)
+        chosen += [
+            _values("namespace", "Namespace", json.dumps(spaces), "elasticsearch", "*"),
+            builders.TextBoxVariable("session").label("Session").default_value("*").current(session),
+        ]
     runbook = models.VariableModel(
         type_val=models.VariableType.CONSTANT,
         name="runbook",
@@ -110,18 +118,20 @@ def _variables(shown: Dashboard) -> list[Any]:
     return [*chosen, Built(runbook)]
 
 
-def _values(name: str, label: str, query: str) -> builders.QueryVariable:
+def _values(
+    name: str, label: str, query: str, reads: str = "prometheus", all_value: str = ".+"
+) -> builders.QueryVariable:
     everything = models.VariableOption(text="All", value="$__all", selected=True)
     return (
         builders.QueryVariable(name)
         .label(label)
         .query(query)
-        .datasource(source("prometheus"))
+        .datasource(source(reads))
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".+")
+        .all_value(all_value)
         .current(everything)
     )
 

@@ -10,6 +10,7 @@ import promql_parser
 import pytest
 from jsonschema import Draft7Validator
 
+from forwarder.setup.elasticsearch import fields, health
 from tests.alerts.test_rules import FOREIGN, OF_PROMETHEUS, RUNBOOK, declared, nodes
 from tests.e2e.grafana import Asked, asked, dashboard, filled, panels
 from tests.stack.process import ROOT
@@ -72,10 +73,12 @@ def test_a_dashboard_lets_the_reader_choose(path: Path) -> None:
     variables = {variable["name"]: variable for variable in shown["templating"]["list"]}
     reads = variables["datasource"]["query"]
     assert (variables["datasource"]["type"], reads) == ("datasource", reads)
-    assert {"datasource", "runbook", "org"} <= variables.keys()
+    assert {"datasource", "runbook"} <= variables.keys()
     assert variables["runbook"]["hide"] == 2
     if reads == "prometheus":
-        assert {"job", "instance"} <= variables.keys()
+        assert {"job", "instance", "org"} <= variables.keys()
+    else:
+        assert {"namespace", "session"} <= variables.keys()
     for variable in variables.values():
         if variable["type"] != "query":
             continue
@@ -152,6 +155,22 @@ def test_what_is_drawn_over_time_follows_the_interval(query: Asked) -> None:
         assert "$__rate_interval" not in windows, "it would show the last moments only"
     else:
         assert set(windows) <= {"$__rate_interval"}
+
+
+@pytest.mark.parametrize("query", [one for one in QUERIES if "expr" not in one.target], ids=str)
+def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query: Asked) -> None:
+    text, of_events = query.target["query"], "event.dataset:okta.system AND " in query.target["query"]
+    assert of_events != ("event.dataset:okta_forwarder.health AND " in text)
+    assert "data_stream.namespace:$namespace" in text
+    # Grafana refuses a number without a bucket.
+    assert query.target["bucketAggs"] or query.target["metrics"][0]["type"] == "raw_data"
+    known = fields.types() if of_events else health.types()
+    named = set(re.findall(r"([a-z_@][\w.]*):", text))
+    named |= {
+        part["field"] for part in (*query.target["bucketAggs"], *query.target["metrics"]) if "field" in part
+    }
+    assert named <= known.keys()
+    assert {known[part["field"]] for part in query.target["bucketAggs"]} <= {"keyword", "ip", "date"}
 
 
 def test_a_query_that_is_not_sound_is_found() -> None:
