@@ -16,7 +16,7 @@ from forwarder.cli.terminal import count, echo
 from forwarder.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from forwarder.doctor.check import Check, Row
+    from forwarder.doctor.check import Check, Kind, Row
     from forwarder.settings import Settings
 
 _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
@@ -84,7 +84,6 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
     """
     from forwarder.doctor import offline as offline_part
-    from forwarder.doctor.check import Kind
     from forwarder.doctor.runner import select, with_needs
     from forwarder.doctor.table import CHECKS
 
@@ -93,7 +92,7 @@ def doctor(  # noqa: PLR0913  # as many as it has options
         raise click.UsageError(f"--bundle: {bundle} exists already; choose another name")
     if offline and send:
         raise click.UsageError("--offline opens no connection; leave it out to --send")
-    kinds = {Kind.OFFLINE} | ({Kind.ONLINE} if not offline else set()) | ({Kind.SEND} if send else set())
+    kinds = _kinds(online=not offline, send=send or (listed and not offline))
     selected = select(CHECKS, checks, skipped, kinds)
     if listed:
         _list(selected, as_json=as_json)
@@ -111,6 +110,12 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     bad = {"fail", "warn"} if strict else {"fail"}
     if any(row.verdict in bad for row in rows):
         raise SystemExit(1)
+
+
+def _kinds(*, online: bool, send: bool) -> "set[Kind]":
+    from forwarder.doctor.check import Kind
+
+    return {Kind.OFFLINE} | ({Kind.ONLINE} if online else set()) | ({Kind.SEND} if send else set())
 
 
 async def _run(

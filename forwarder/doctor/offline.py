@@ -92,6 +92,9 @@ CHECKS = (
         "nothing crosses it in clear",
     ),
     _offline(
+        "heartbeat.sink", "`ops.heartbeat` has a sink", CONFIGURATION, "it has one, or is not configured"
+    ),
+    _offline(
         "rules.state",
         "exceptions that have ended, correlations that look back further than the store",
         CONFIGURATION,

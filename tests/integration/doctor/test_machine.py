@@ -182,7 +182,7 @@ async def test_the_offline_part_opens_no_connection_and_says_what_check_says(the
     there.org["secrets"] = ["short"]
     found = await there.doctor("--offline")
     assert {row["id"].partition(".")[0] for row in found.rows} == {
-        "config", "store", "file", "listener", "certificate", "secret", "hook", "sink", "rules",
+        "config", "store", "file", "listener", "certificate", "secret", "hook", "sink", "heartbeat", "rules",
     }  # fmt: skip
     assert found.bad == {"secret.strength": "warn"}
     config = there.folder / "forwarder.yaml"

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import pytest
 
+from forwarder import config_check
 from forwarder.cli.main import main
-from forwarder.doctor.check import Check, slug
+from forwarder.doctor.check import Check, Kind, slug
 from forwarder.doctor.table import CHECKS
 from tools.make_doctor_page import PAGE, page
 
@@ -43,6 +44,11 @@ def test_a_command_that_a_check_names_exists(command: str) -> None:
     if found.name == "doctor":
         known = {check.id for check in CHECKS} | {check.group for check in CHECKS} | {"X"}
         assert {word for word in words if re.fullmatch(r"[a-z]+(\.[a-z-]+)?", word)} <= known
+
+
+def test_whatever_check_looks_at_is_an_offline_check() -> None:
+    offline = {check.id for check in CHECKS if check.kind is Kind.OFFLINE}
+    assert offline == {"config.valid", *config_check.PROBLEMS, *config_check.WARNINGS}
 
 
 def test_there_are_commands_to_look_for() -> None:
