@@ -18,6 +18,7 @@ import structlog
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError, SinkError, StoreFormatError
 from forwarder.settings import Settings, read
 from tests.e2e.okta import envelope, happenings
@@ -310,3 +311,19 @@ def test_the_libraries_of_what_is_not_configured_are_not_loaded() -> None:
     code = f"import sys, forwarder.process; print(sorted({unwanted} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_reload_exchanges_the_token_of_the_page(forwarder: Forwarder, tmp_path: Path) -> None:
+    async def status(token: str) -> int:
+        far = {"X-Forwarded-For": "192.0.2.1", "Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"http://{forwarder.ops.address}/api/status", headers=far)).status_code
+
+    assert await status("first") == 401
+    for token, other in (("first", "second"), ("second", "first")):
+        new = settings(tmp_path)
+        ops = new.ops.model_copy(update={"token": Secret(token)})
+        with structlog.testing.capture_logs() as lines:
+            await forwarder.reload(new.model_copy(update={"ops": ops}))
+        assert [line["action"] for line in lines] == ["reloaded"]
+        assert (await status(token), await status(other)) == (200, 401)

@@ -25,9 +25,10 @@ export function verdictView(state) {
     ${problems.length
       ? html`<ol class="problems">
           ${problems.map(
-            ({ level, text, hint }) => html`<li class=${level}>
+            ({ level, text, hint, runbook }) => html`<li class=${level}>
               <p><strong>${NAMES[level]}:</strong> ${prose(text)}.</p>
               ${hint ? html`<p class="hint"><strong>To do:</strong> ${prose(hint)}.</p>` : nothing}
+              ${runbook ? html`<p class="hint">Runbook: ${runbook}</p>` : nothing}
             </li>`,
           )}
         </ol>`
