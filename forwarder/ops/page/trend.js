@@ -52,7 +52,7 @@ export class Trends {
 }
 
 export function trend(label, points, format) {
-  if (points.length < 2) return html`<p class="trend-none">${label}: the trend begins within a minute.</p>`;
+  if (points.length < 2) return html`<p class="trend-none">${label}: the trend begins within two minutes.</p>`;
   const end = points.at(-1)[0];
   const values = points.map(([, value]) => value);
   const span = Math.max(end - points[0][0], SHORTEST); // the whole width, once there is something to see
