@@ -22,7 +22,7 @@ from forwarder.ecs.decode import decode
 from forwarder.metrics import Metrics
 from forwarder.rule_metrics import RuleMetrics
 from forwarder.rule_users import Decoded, Users
-from forwarder.rules.engine import Engine, Timing
+from forwarder.rules.engine import Engine, Timing, rule_info
 from forwarder.rules.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
@@ -55,6 +55,7 @@ class RuleRunner:
         self._engine: Engine | None = None
         self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
         self._users = Users(store)
+        self._running: object = None  # the settings and the content of the rules
         self._orgs: frozenset[str] | None = None
         self._committed = 0
         self._committed_at = 0.0
@@ -71,7 +72,14 @@ class RuleRunner:
         return await asyncio.to_thread(settings.load)
 
     async def apply(self, settings: RulesSettings, rules: Ruleset) -> None:
-        """Run `rules` from now on. Until they have read the events that still matter to them, the old ones go on."""
+        """Run `rules` from now on. Until they have read the events that still matter to them, the old ones go on.
+
+        The same rules with the same settings go on as they are.
+        """
+        wanted = settings, _content(rules)
+        if wanted == self._running:
+            return
+        self._running = wanted
         if "new" in self._tasks:
             self._tasks.pop("new").cancel()
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
@@ -304,3 +312,10 @@ class RuleRunner:
     async def _pause(self, error: StoreError, attempt: int = 1) -> None:
         self._metrics.store_failed(error)
         await self._clock.sleep(Backoff().delay(attempt))
+
+
+def _content(rules: Ruleset) -> list[object]:
+    """Return what makes one ruleset another one."""
+    plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
+    exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
+    return [plain, repr(rules.correlations), exceptions]

@@ -6,7 +6,7 @@ new for a day, and why the order of events does not matter for it.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -55,29 +55,30 @@ class User:
     """What one user was seen with."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
-        self._seen: dict[tuple[str, str], tuple[Micros, Micros]] = {}
+        self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value
         self._places: list[Place] = []
         for one in sightings:
             if one.kind == PLACES:
                 self._places = _decode_places(one.data)
             else:
-                self._seen[one.kind, one.value] = (one.since, one.last)
+                self._seen.setdefault(one.kind, {})[one.value] = (one.since, one.last)
 
     def is_young(self, at: Micros) -> bool:
         """Whether the user was first seen not long before."""
-        since, _ = self._seen.get((USER, ""), (at, at))
+        since, _ = self._seen.get(USER, {}).get("", (at, at))
         return at - since < YOUNG
 
     def is_new(self, kind: str, value: str, at: Micros) -> bool:
         """Whether the user was not seen with this in the 30 days up to a day before."""
-        since, last = self._seen.get((kind, value), (at, at))
+        since, last = self._seen.get(kind, {}).get(value, (at, at))
         return since >= at - FRESH or last < at - KNOWN
 
     def saw(self, kind: str, value: str, at: Micros) -> tuple[Micros, Micros] | None:
         """Note a sighting; return its row if the store must keep it."""
-        known = self._seen.get((kind, value))
+        seen = self._seen.setdefault(kind, {})
+        known = seen.get(value)
         if known is None:
-            if sum(key[0] == kind for key in self._seen) >= _MOST_VALUES:
+            if len(seen) >= _MOST_VALUES:
                 return None
             row = (at, at)
         else:
@@ -86,7 +87,7 @@ class User:
             row = (at if ended else min(since, at), max(last, at))
             if not ended and row[0] == since and row[1] - last < _REFRESH:
                 return None
-        self._seen[kind, value] = row
+        seen[value] = row
         return row
 
     def travelled(self, place: Place) -> tuple[float, float] | None:
@@ -118,9 +119,9 @@ def _distance(one: Place, other: Place) -> float:
     return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(a)))
 
 
-def user_of(raw: Mapping[str, Any]) -> str | None:
+def user_of(raw: dict[str, Any]) -> str | None:
     """Return the id of the user who did it; None if the actor is something else."""
-    actor = object_at(dict(raw), "actor")
+    actor = object_at(raw, "actor")
     id_ = actor.get("id")
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
 

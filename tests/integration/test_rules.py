@@ -157,6 +157,19 @@ async def test_new_rules_know_the_past_and_do_not_alert_about_it(tmp_path: Path)
         assert pairs(await stored(forwarder)) == {("many", "u2")}
 
 
+async def test_a_reload_with_the_same_rules_reads_no_event_again(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as forwarder:
+        await until(lambda: forwarder._rules._engine)
+        engine = forwarder._rules._engine
+        await forwarder.reload(settings(tmp_path))
+        assert forwarder._rules._engine is engine
+        assert forwarder._rules._tasks["new"].done()
+        await forwarder.reload(settings(tmp_path, RULES.replace("gte: 4", "gte: 2")))
+        await until(lambda: forwarder._rules._engine is not engine)
+        await post(forwarder, burst(count=2))
+        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+
+
 async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
