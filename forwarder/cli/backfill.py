@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import choose_org, config_option, load_settings
+from forwarder.cli.common import ORG, choose_org, config_option, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.option("--org", metavar="NAME", help="The org; needed if several have `api`.")
+@click.option("--org", type=ORG, help="The org; needed if several have `api`.")
 @click.option(
     "--since",
     type=TimeParam(),

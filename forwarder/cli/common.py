@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 import click
+from click.shell_completion import CompletionItem
 
 from forwarder.cli.terminal import echo
+from forwarder.config_file import read_yaml
+from forwarder.core.errors import SettingsError
 from forwarder.settings import OrgSettings, Settings, load
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
@@ -22,6 +25,30 @@ config_option = click.option(
     show_envvar=True,
     help="The configuration file.",
 )
+
+
+class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """The name of an org or a sink; the shell completes those that the configuration file has."""
+
+    name = "name"
+
+    def __init__(self, section: Literal["orgs", "sinks"]) -> None:
+        self._section = section
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin with `incomplete`; none if the file cannot be read."""
+        del param
+        try:
+            named = read_yaml(find_config(ctx.params.get("config") or DEFAULT_CONFIG)).get(self._section)
+        except SettingsError:
+            return []
+        return [CompletionItem(name) for name in named or () if str(name).startswith(incomplete)]
+
+
+ORG = ConfiguredName("orgs")
+SINK = ConfiguredName("sinks")
 
 
 def load_settings(config: Path, *, secrets: bool | Literal["sinks"] = True) -> Settings:

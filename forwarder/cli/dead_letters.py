@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import iso
 from forwarder.store.dead_letters import RECEIVER, DeadLetter, Selection
@@ -27,7 +27,9 @@ def dead_letters() -> None:
 
 
 def _filters(command: Any) -> Any:
-    sink = click.option("--sink", help="Only dead letters of this sink; `receiver` for malformed events.")
+    sink = click.option(
+        "--sink", type=SINK, help="Only dead letters of this sink; `receiver` for malformed events."
+    )
     return sink(
         click.option("--reason", help="Only dead letters with this reason, as in `mapping`.")(command)
     )

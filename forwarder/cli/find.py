@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from forwarder.cli import find_output
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import MomentParam
 from forwarder.clock import SystemClock
@@ -66,7 +66,7 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
     help="Events that happened around then: 10:03, 2026-01-31T10:03Z, or an age as in 2h. UTC without an offset.",
 )
 @click.option("--within", type=_Span(), help=f"How far before and after `--around`.  [default: {_WITHIN}]")
-@click.option("--org", metavar="NAME", help="Only events of this org.")
+@click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most events to show."
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -23,7 +23,7 @@ _SHOWN = 100
 
 @click.command()
 @config_option
-@click.option("--org", metavar="NAME", help="Only events of this org.")
+@click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
     "--since",
     type=TimeParam(),

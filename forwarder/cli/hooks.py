@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from forwarder.cli.common import config_option
+from forwarder.cli.common import ORG, config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
 from forwarder.cli.terminal import count, echo
@@ -29,7 +29,7 @@ def hooks() -> None:
 
 
 def _common(command: Any) -> Any:
-    org = click.option("--org", metavar="NAME", help="The org; required if several are possible.")
+    org = click.option("--org", type=ORG, help="The org; required if several are possible.")
     return config_option(org(command))
 
 

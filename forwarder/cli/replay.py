@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import ORG, SINK, config_option, load_settings
 from forwarder.cli.terminal import count, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -42,7 +42,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
 
 @click.command()
 @config_option
-@click.option("--sink", required=True, help="The sink that gets them.")
+@click.option("--sink", type=SINK, required=True, help="The sink that gets them.")
 @click.option(
     "--since",
     type=TimeParam(),
@@ -52,7 +52,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
 @click.option(
     "--type", "types", multiple=True, help="Only this event type, as in user.session.*; can be repeated."
 )
-@click.option("--org", default="", help="Only events of this org.")
+@click.option("--org", type=ORG, default="", help="Only events of this org.")
 @click.option("--rate", type=_Rate(), default="200/s", show_default=True, help="The most events per second.")
 @click.option("--resume", is_flag=True, help="Go on with the replay to this sink that was interrupted.")
 @click.option("--dry-run", is_flag=True, help="Only count the events.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def setup() -> None:
 
 @setup.command("elasticsearch")
 @config_option
-@click.option("--sink", "name", help="Name of the elasticsearch sink; required if there are several.")
+@click.option(
+    "--sink", "name", type=SINK, help="Name of the elasticsearch sink; required if there are several."
+)
 @click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
 @click.option("--retention", metavar="TIME", help="Overrides the sink's `retention` for this run: 90d.")
 @click.option("--ilm-policy", metavar="NAME", help="Overrides the sink's `ilm_policy` for this run.")

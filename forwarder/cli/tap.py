@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.terminal import count, echo
 from forwarder.cli.time_option import MomentParam
 from forwarder.clock import SystemClock
@@ -50,7 +50,7 @@ class _DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only
 )
 @click.option("--actor", default="", help="Only if the actor's login, name or id contains this.")
 @click.option("--outcome", default="", help="Only this outcome, as in FAILURE.")
-@click.option("--org", default="", help="Only events of this org.")
+@click.option("--org", type=ORG, default="", help="Only events of this org.")
 @click.option("--via", type=click.Choice(["hook", "log", "alert"]), help="Only events of this source.")
 @click.option(
     "--format",
