@@ -1,8 +1,8 @@
-"""`forwarder setup`: create what Elasticsearch and Kibana need before events can be read there."""
+"""`forwarder setup`: create what Elasticsearch, Kibana and Grafana need before events can be read there."""
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,10 +10,12 @@ from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
+    from forwarder.config_types import Section
     from forwarder.settings import Settings
     from forwarder.setup.message import Kind
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
+_Options = TypeVar("_Options", bound="Section")
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
 _SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
@@ -22,7 +24,7 @@ _SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - no secret: how to name one
 
 @click.group()
 def setup() -> None:
-    """Create templates, pipelines and dashboards in Elasticsearch and Kibana.
+    """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana.
 
     You can run every command again. It changes only what differs, and never what it did not create.
     """
@@ -127,21 +129,60 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     Replaces the objects that it created before, by id, and changes nothing else. In Kibana the credentials need
     Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana did not take all of them.
     """
-    from pydantic import ValidationError
-
     from forwarder.setup.kibana.run import setup as import_objects
     from forwarder.setup.kibana.settings import KibanaSettings
     from forwarder.setup.kibana.shipped import shipped
 
+    settings = _from_options(KibanaSettings, options)
+    if not import_objects(settings, shipped(), show, dry_run=dry_run):
+        raise SystemExit(1)
+
+
+@setup.command("grafana")
+@click.option("--url", required=True, help="URL of Grafana: https://grafana:3000.")
+@click.option(
+    "--token",
+    metavar=_SECRET_SOURCE,
+    callback=_secret_source,
+    help="Where the token of a service account is (role Editor; Admin for data sources).",
+)
+@click.option("--user", help="User name, if there is no token.")
+@click.option(
+    "--password", metavar=_SECRET_SOURCE, callback=_secret_source, help="Where the user's password is."
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CA certificates to trust, in PEM; without it those of the system.",
+)
+@click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
+@click.option("--runbook-url", metavar="URL", help="Your copy of docs/runbook.md, to which the panels link.")
+@click.option("--prometheus", metavar="URL", help="Add a Prometheus with this URL as a data source.")
+@click.option("--elasticsearch", metavar="URL", help="Add an Elasticsearch with this URL as a data source.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written without writing it.")
+def grafana_command(*, dry_run: bool, **options: Any) -> None:
+    """Write the dashboards: forwarder health, Okta activity, Okta security.
+
+    Replaces the dashboards that it created before, by uid, and changes nothing else. Data sources are written only if you
+    name them; the dashboards let the reader choose among those that exist. The exit code is 1 if a dashboard could not be
+    written.
+    """
+    from forwarder.setup.grafana.run import setup as write
+    from forwarder.setup.grafana.run import shipped
+    from forwarder.setup.grafana.settings import GrafanaSettings
+
+    if not write(_from_options(GrafanaSettings, options), shipped(), show, dry_run=dry_run):
+        raise SystemExit(1)
+
+
+def _from_options(kind: type[_Options], options: dict[str, Any]) -> _Options:
+    from pydantic import ValidationError
+
     try:
-        settings = KibanaSettings.model_validate(
-            {key: value for key, value in options.items() if value is not None}
-        )
+        return kind.model_validate({key: value for key, value in options.items() if value is not None})
     except ValidationError as error:
         problems = error.errors(include_url=False)
         raise click.UsageError("\n".join(_option(one) + _message(one) for one in problems)) from None
-    if not import_objects(settings, shipped(), show, dry_run=dry_run):
-        raise SystemExit(1)
 
 
 def _option(problem: Any) -> str:

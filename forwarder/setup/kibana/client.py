@@ -1,7 +1,6 @@
 """The part of Kibana's API that an import of saved objects needs: status, spaces, import."""
 
 import base64
-import ssl
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -9,13 +8,13 @@ import httpx
 import msgspec
 
 from forwarder.core.errors import SetupError
+from forwarder.setup import web
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
 TIMEOUT = 60.0
 """Seconds without a byte; an import waits until the objects are searchable."""
 
 _DOWN = {"critical", "unavailable"}
-_LONGEST = 500
 _PRIVILEGES = (
     "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
 )
@@ -51,7 +50,7 @@ class Kibana:
         self._client = httpx.Client(
             # Kibana refuses a change without kbn-xsrf, whatever its value.
             headers={"kbn-xsrf": "okta-forwarder", **_authorization(settings)},
-            verify=_trust(settings),
+            verify=web.trust(settings.ca_file),
             timeout=TIMEOUT,
             follow_redirects=False,  # credentials are sent only to the configured address
             trust_env=False,
@@ -73,13 +72,13 @@ class Kibana:
         """
         url = self._settings.url
         answer = self._ask("GET", f"{url}/api/status")
-        body = _json(answer)
+        body = web.json_object(answer)
         status = body.get("status")
         if not isinstance(status, dict):
             if answer.status_code == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {_words(answer)}")
+                raise SetupError(f"Kibana at {url} is not ready: {web.words(answer)}")
             raise SetupError(
-                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {_words(answer)}\n"
+                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {web.words(answer)}\n"
                 "Give the address that a browser opens, without /app and with the base path, if any."
             )
         overall = status.get("overall", {})
@@ -120,7 +119,7 @@ class Kibana:
         )
         if answer.status_code != 200:
             self._fail(answer, "import dashboards")
-        result = _json(answer)
+        result = web.json_object(answer)
         return Imported(
             written=[
                 Written(
@@ -136,17 +135,10 @@ class Kibana:
         try:
             answer = self._client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            hint = (
-                " (name its certificate authority with --ca-file)"
-                if "CERTIFICATE_VERIFY" in str(error)
-                else ""
-            )
-            raise SetupError(
-                f"no response from {self._settings.url}: {error or type(error).__name__}{hint}"
-            ) from error
+            raise web.no_response(self._settings.url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Kibana does not accept these credentials, or needs some (401): {_words(answer)}"
+                f"Kibana does not accept these credentials, or needs some (401): {web.words(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(
@@ -158,9 +150,9 @@ class Kibana:
     def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
         if answer.status_code == 403:
             raise SetupError(
-                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {_words(answer)}"
+                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {web.words(answer)}"
             )
-        raise SetupError(f"Kibana did not {what}: it answers {answer.status_code}: {_words(answer)}")
+        raise SetupError(f"Kibana did not {what}: it answers {answer.status_code}: {web.words(answer)}")
 
 
 def _authorization(settings: KibanaSettings) -> dict[str, str]:
@@ -172,27 +164,6 @@ def _authorization(settings: KibanaSettings) -> dict[str, str]:
         pair = f"{settings.user}:{settings.password.reveal()}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     return {}
-
-
-def _trust(settings: KibanaSettings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise SetupError(f"the certificates in {settings.ca_file} cannot be used: {error}") from error
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _words(answer: httpx.Response) -> str:
-    """Return its message, shortened."""
-    message = _json(answer).get("message")
-    return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
 
 
 def _refused(result: dict[str, Any]) -> str:

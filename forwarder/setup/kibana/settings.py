@@ -3,23 +3,18 @@
 import re
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder.config_types import Secret, Section
+from forwarder.setup.web import address
 
 DEFAULT_SPACE = "default"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 def _url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise ValueError("must not contain credentials; use --api-key, or --user and --password")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not an address; write a URL, as in https://kibana:5601")
-    return url.rstrip("/")
+    return address(url, "https://kibana:5601", "--api-key, or --user and --password")
 
 
 class KibanaSettings(Section):

@@ -1,0 +1,92 @@
+"""The part of Grafana's HTTP API that dashboards need: health, folders, dashboards, data sources."""
+
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import httpx
+
+from forwarder.core.errors import SetupError
+from forwarder.setup import web
+from forwarder.setup.grafana.settings import GrafanaSettings
+
+TIMEOUT = 60.0
+"""Seconds without a byte."""
+
+
+class Grafana:
+    """One Grafana. Use it as a context manager. Its methods raise SetupError where Grafana refuses or does not respond."""
+
+    def __init__(self, settings: GrafanaSettings) -> None:
+        """Send nothing yet."""
+        self._url = settings.url
+        headers = {"accept": "application/json"}
+        if settings.token:
+            headers["authorization"] = f"Bearer {settings.token.reveal()}"
+        auth = (settings.user, settings.password.reveal()) if settings.user and settings.password else None
+        self._client = httpx.Client(
+            headers=headers,
+            auth=auth,
+            verify=web.trust(settings.ca_file),
+            timeout=TIMEOUT,
+            follow_redirects=False,  # credentials are sent only to the configured address
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def version(self) -> str | None:
+        """Return its version, as in `12.1.0`; None if it does not say."""
+        answer = self._ask("GET", "/api/health")
+        body = web.json_object(answer)
+        if "database" not in body:
+            raise SetupError(
+                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {web.words(answer)}\n"
+                "Give the address that a browser opens, with its sub-path, if any."
+            )
+        if body["database"] != "ok":
+            raise SetupError(f"Grafana at {self._url} is not ready: its database is {body['database']}")
+        version = body.get("version")
+        return version if isinstance(version, str) else None
+
+    def find(self, path: str, what: str) -> dict[str, Any] | None:
+        """Return what is at `path`; None if it does not exist."""
+        answer = self._ask("GET", path)
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            self._fail(answer, f"show {what}")
+        return web.json_object(answer)
+
+    def send(self, method: str, path: str, body: Any, what: str) -> dict[str, Any]:
+        """Send `body`, which writes `what`."""
+        answer = self._ask(method, path, json=body)
+        if answer.status_code not in {200, 201}:
+            self._fail(answer, f"write {what}")
+        return web.json_object(answer)
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, f"{self._url}{path}", **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise web.no_response(self._url, error) from error
+        if answer.status_code == 401:
+            raise SetupError(
+                f"Grafana does not accept these credentials, or needs some (401): {web.words(answer)}"
+            )
+        if answer.is_redirect:
+            raise SetupError(f"{self._url} redirects to {answer.headers.get('location')}; give that address")
+        return answer
+
+    def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
+        if answer.status_code == 403:
+            raise SetupError(
+                f"these credentials may not {what} (403). The service account needs the role Editor, and Admin for data "
+                f"sources. Grafana says: {web.words(answer)}"
+            )
+        raise SetupError(f"Grafana did not {what}: it answers {answer.status_code}: {web.words(answer)}")

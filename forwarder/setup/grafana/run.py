@@ -1,0 +1,163 @@
+"""`forwarder setup grafana`: write our dashboards, and report the changes.
+
+Order: checks, then data sources if asked for, the folder, the dashboards. Everything is compared before it is written, by
+uid; what another has made is never changed.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import forwarder
+from forwarder.core.errors import SetupError
+from forwarder.setup.grafana.client import Grafana
+from forwarder.setup.grafana.settings import GrafanaSettings
+from forwarder.setup.message import Reporter
+
+OLDEST = (11, 0)
+"""The version whose format our dashboards have. Later ones migrate them."""
+
+PREFIX = "okta-forwarder"
+"""All our uids start with it, and all our dashboards have it as a tag."""
+
+_PACKAGE = Path(forwarder.__file__).parent
+_FOLDERS = (_PACKAGE / "dashboards" / "grafana", _PACKAGE.parent / "dashboards" / "grafana")
+_ADDED = {"id", "version"}
+"""What Grafana adds to a dashboard."""
+_SOURCES: dict[str, dict[str, Any]] = {
+    "prometheus": {"name": "Okta forwarder: metrics", "jsonData": {}},
+    "elasticsearch": {
+        "name": "Okta forwarder: events",
+        "jsonData": {
+            "index": "logs-okta.system-*,metrics-okta_forwarder.health-*",
+            "timeField": "@timestamp",
+        },
+    },
+}
+
+Json = dict[str, Any]
+
+
+def shipped() -> list[Json]:
+    """Return the dashboards of this installation.
+
+    Raises:
+        SetupError: it has none.
+    """
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise SetupError(f"this installation is not complete: {folder} has no dashboards")
+    return found
+
+
+def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *, dry_run: bool) -> bool:
+    """Write the dashboards; with `dry_run` only report what would be written. Return whether Grafana has, or would get, all
+    of them; if not, a message of kind `fault` says why.
+
+    Raises:
+        SetupError: it cannot be done; what was written before is reported as `done`.
+    """
+    with Grafana(settings) as grafana:
+        version = grafana.version()
+        found = re.match(r"(\d+)\.(\d+)", version or "")
+        if found and (int(found[1]), int(found[2])) < OLDEST:
+            raise SetupError(
+                f"this is Grafana {version}; the dashboards need {OLDEST[0]} or later. Nothing was written."
+            )
+        report("info", f"Grafana {version or '?'} at {settings.url}, folder {settings.folder}")
+        writer = _Writer(grafana, settings, report, dry_run=dry_run)
+        for kind in _SOURCES:
+            if url := getattr(settings, kind):
+                writer.source(kind, url)
+        writer.folder()
+        written = [writer.dashboard(_with_runbook(one, settings.runbook_url)) for one in dashboards]
+        return all(written)
+
+
+class _Writer:
+    """Writes one thing after the other, if it differs."""
+
+    def __init__(
+        self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool
+    ) -> None:
+        self._grafana = grafana
+        self._settings = settings
+        self._report = report
+        self._dry_run = dry_run
+
+    def source(self, kind: str, url: str) -> None:
+        """Write the data source of this kind."""
+        uid, what = f"{PREFIX}-{kind}", f"data source “{_SOURCES[kind]['name']}” ({kind})"
+        wanted = {"uid": uid, "type": kind, "access": "proxy", "url": url, **_SOURCES[kind]}
+        stored = self._grafana.find(f"/api/datasources/uid/{uid}", what)
+        path = "/api/datasources" if stored is None else f"/api/datasources/uid/{uid}"
+        same = stored is not None and all(stored.get(key) == value for key, value in wanted.items())
+        # What was added there, such as credentials, stays.
+        body = {**stored, **wanted} if stored else wanted
+        self._write(what, stored, body, "POST" if stored is None else "PUT", path, same=same)
+
+    def folder(self) -> None:
+        """Make the folder; one that exists keeps its title and its place."""
+        what = f"folder “{self._settings.folder}”"
+        stored = self._grafana.find(f"/api/folders/{PREFIX}", what)
+        body = {"uid": PREFIX, "title": self._settings.folder}
+        self._write(what, stored, body, "POST", "/api/folders", same=stored is not None)
+
+    def dashboard(self, wanted: Json) -> bool:
+        """Write a dashboard; return whether Grafana has it."""
+        what = f"dashboard “{wanted['title']}”"
+        found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", what) or {}
+        stored, about = found.get("dashboard"), found.get("meta", {})
+        if about.get("provisioned"):
+            self._report(
+                "note", f"{what}: comes from a file of this Grafana, which only that file can change"
+            )
+            return True
+        if stored is not None and PREFIX not in stored.get("tags", ()):
+            self._report(
+                "fault",
+                f"{what}: the uid {wanted['uid']} is that of a dashboard that this command did not create; rename it",
+            )
+            return False
+        same = stored is not None and _comparable(stored) == wanted and about.get("folderUid") == PREFIX
+        body = {
+            "dashboard": wanted,
+            "folderUid": PREFIX,
+            "overwrite": True,
+            "message": "forwarder setup grafana",
+        }
+        self._write(what, stored, body, "POST", "/api/dashboards/db", same=same)
+        return True
+
+    def _write(
+        self, what: str, stored: Json | None, body: Json, method: str, path: str, *, same: bool
+    ) -> None:
+        if same:
+            self._report("same", f"{what}: up to date")
+        elif self._dry_run:
+            self._report("note", f"{what}: would {'create' if stored is None else 'replace'} it")
+        else:
+            answer = self._grafana.send(method, path, body, what)
+            url = f": {self._settings.url}{place}" if (place := _place(answer)) else ""
+            self._report("done", f"{what} {'created' if stored is None else 'replaced'}{url}")
+
+
+def _place(answer: Json) -> str:
+    """Return the path of a dashboard, without the sub-path of Grafana, which our URL has already."""
+    found = re.search(r"/d/[^?#]*", str(answer.get("url", "")))
+    return found[0] if found and "slug" in answer else ""
+
+
+def _comparable(stored: Json) -> Json:
+    return {key: value for key, value in stored.items() if key not in _ADDED}
+
+
+def _with_runbook(dashboard: Json, url: str | None) -> Json:
+    if url is None:
+        return dashboard
+    variables = [
+        {**one, "query": url} if one["name"] == "runbook" else one for one in dashboard["templating"]["list"]
+    ]
+    return {**dashboard, "templating": {**dashboard["templating"], "list": variables}}

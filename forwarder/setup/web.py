@@ -1,0 +1,59 @@
+"""What the clients of Kibana and Grafana share."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from forwarder.core.errors import SetupError
+
+_LONGEST = 500
+
+
+def address(url: str, example: str, options: str) -> str:
+    """Return the URL without a slash at its end; `options` name the way to give credentials.
+
+    Raises:
+        ValueError: it is not a URL, or contains credentials.
+    """
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError(f"must not contain credentials; use {options}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not an address; write a URL, as in {example}")
+    return url.rstrip("/")
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the certificates to trust; without a file those of the system.
+
+    Raises:
+        SetupError: they cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise SetupError(f"the certificates in {ca_file} cannot be used: {error}") from error
+
+
+def json_object(answer: httpx.Response) -> dict[str, Any]:
+    """Return the body; empty if it is not a JSON object."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def words(answer: httpx.Response) -> str:
+    """Return the message of a response, shortened."""
+    message = json_object(answer).get("message")
+    return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
+
+
+def no_response(url: str, error: Exception) -> SetupError:
+    """Return the error to raise where no response came."""
+    hint = " (name its certificate authority with --ca-file)" if "CERTIFICATE_VERIFY" in str(error) else ""
+    return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")
