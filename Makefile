@@ -44,7 +44,8 @@ dev: .venv/.complete-dev ## add what the checks and the tests need
 	$(PIP) --require-hashes --no-deps --no-compile -r requirements.lock
 	$(PIP) --require-hashes --no-deps --no-compile --upgrade --target .cache/build -r requirements-build.lock
 	PYTHONPATH=.cache/build $(PIP) --no-deps --no-compile --no-build-isolation --editable .
-	env -u PYTHONPYCACHEPREFIX $(BIN)/python -c 'import forwarder.demo, okta.client'
+	env -u PYTHONPYCACHEPREFIX $(BIN)/python -c 'import pkgutil, forwarder, okta.client; \
+	  [__import__(m.name) for m in pkgutil.walk_packages(forwarder.__path__, "forwarder.") if "__main__" not in m.name]'
 	touch $@
 
 .venv/.complete-dev: .venv/.complete requirements-dev.lock
