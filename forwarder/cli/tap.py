@@ -104,8 +104,12 @@ def tap(  # noqa: PLR0913 - one for each option
     Ends with 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
     """
     from forwarder.cli.tap_store import Wanted
+    from forwarder.core.event_types import unknown_event_type
     from forwarder.ops.event_view import EventFilter, Form
 
+    for name in types:
+        if problem := unknown_event_type(name):
+            echo(f"--type: {problem}", fg="yellow", err=True)
     form = form or ("table" if sys.stdout.isatty() else "json")
     wanted = Wanted(
         EventFilter(types, actor, outcome, org, via or ""),

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source
@@ -16,8 +19,9 @@ from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import Selection
 from forwarder.store.lives import Search
-from forwarder.store.redelivery import Plan, Progress, Range, RedeliverRequest, redeliver
+from forwarder.store.redelivery import Checkpoint, Plan, Progress, Range, RedeliverRequest, redeliver
 from forwarder.store.sqlite.store import SqliteStore
+from tests.examples import examples
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import (
     attach,
@@ -268,3 +272,78 @@ async def test_an_empty_store_has_nothing_to_deliver(path: Path) -> None:
     async with opened(path) as store:
         assert await store.redelivery_plan("siem", ALL, None) == Plan()
         assert await run(store, Sink(store)) == Progress(0, 0)
+
+
+FATES = ("delivered", "dead", "filtered")
+
+
+@examples(40)
+@given(
+    before=st.integers(0, 4),
+    fates=st.lists(st.sampled_from((*FATES, "discarded")), max_size=12),
+    waiting=st.integers(0, 3),
+    rounds=st.lists(
+        st.tuples(
+            st.integers(0, 20), st.integers(0, 20), st.lists(st.sampled_from(FATES), min_size=20, max_size=20)
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    forgets=st.booleans(),
+)
+def test_whatever_is_delivered_again_the_ledger_adds_up(
+    before: int, fates: list[str], waiting: int, rounds: list[tuple[int, int, list[str]]], *, forgets: bool
+) -> None:
+    """For any history of a sink, any ranges, and whatever becomes of the replays; also after an older version."""
+
+    async def work(path: Path) -> None:
+        async with opened(path, sinks=()) as store:
+            await store.append(
+                Batch([event(received_at=NOON + seq * SECOND) for seq in range(1, before + 1)]), timeout=5
+            )
+            await attach(store, {"siem": "now"})
+            rest = range(before + 1, before + len(fates) + waiting + 1)
+            await store.append(Batch([event(received_at=NOON + seq * SECOND) for seq in rest]), timeout=5)
+            by_seq = dict(enumerate(fates, before + 1))
+            dead = [seq for seq, fate in by_seq.items() if fate in {"dead", "discarded"}]
+            filtered = [seq for seq, fate in by_seq.items() if fate == "filtered"]
+            position = before + len(fates)
+            count = len(fates) - len(dead) - len(filtered)
+            await settle(store, "siem", Settlement(position, count, rejections(*dead), filtered=filtered))
+            for letter in await store.view.dead_letters(Selection(sink="siem"), limit=100):
+                if letter.seq is not None and by_seq[letter.seq] == "discarded":
+                    await store.discard(Selection(ids=(letter.id,)))
+        if forgets:
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("DELETE FROM settlements")
+                db.commit()
+        async with opened(path) as store:
+            for since, length, outcomes in rounds:
+                chosen = Range(NOON + since * SECOND, NOON + (since + length) * SECOND)
+                plan = await store.redelivery_plan("siem", chosen, None)
+                seqs, _ = await store.redelivery_step(chosen, None, after=0, last=plan.last, limit=100)
+                taken = await store.redeliver("siem", seqs, Checkpoint(chosen, 0, plan.last))
+                assert taken == plan.events
+                await _settle_as(store, position, outcomes)
+                ledger = await store.ledger()
+                siem = ledger.sinks["siem"]
+                assert ledger.balanced
+                assert min(siem.delivered, siem.skipped, siem.filtered, siem.discarded, siem.dead) >= 0
+                assert (siem.position, siem.waiting) == (position, waiting)
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(work(Path(folder) / "store.db"))
+
+
+async def _settle_as(store: SqliteStore, position: int, outcomes: list[str]) -> None:
+    replays = [stored.seq for stored in await view(store).replays(limit=100)]
+    ended: dict[str, list[int]] = {fate: [] for fate in FATES}
+    for seq, fate in zip(replays, outcomes, strict=False):
+        ended[fate].append(seq)
+    done = Settlement(
+        position,
+        replayed=ended["delivered"],
+        dead_again=rejections(*ended["dead"]),
+        filtered_replays=ended["filtered"],
+    )
+    await settle(store, "siem", done)
