@@ -156,8 +156,8 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
                 continue
             if form == "table":
                 if not shown:
-                    click.echo(_row({name: name for name in ("published", "source", "event_type", *_FIELDS)}))
-                click.secho(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
+                    echo(_row({name: name for name in ("published", "source", "event_type", *_FIELDS)}))
+                echo(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
             else:
                 text = _whole(item, form)
                 click.echo(printable(text.decode(errors="replace")) if sys.stdout.isatty() else text)
