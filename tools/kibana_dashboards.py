@@ -11,6 +11,8 @@ DELAY = "delivery_delay"
 """Seconds from an event in Okta until it was indexed; the data view computes it."""
 
 COUNT = Measure("count", "Events")
+HEARTBEAT = "okta_forwarder.health"
+STATE = Top(f"{HEARTBEAT}.states", "State", 20)
 LATEST = Measure("latest", "Latest", "@timestamp")
 PEOPLE = Measure("unique", "People", "okta.actor.id")
 ADDRESSES = Measure("unique", "Addresses", "source.ip")
@@ -26,6 +28,8 @@ FACTOR = Top("okta.debug_context.debug_data.factor", "Factor")
 LEVEL = Top("okta.debug_context.debug_data.risk_level", "Risk", 3)
 RESULT = Top("okta.outcome.result", "Result")
 CITY = Top("client.geo.city_name", "City")
+
+SESSION = Top("okta.authentication_context.external_session_id", "Session")
 
 SIGN_IN = "event.action: (user.session.start or user.authentication.*)"
 SECOND_FACTOR = "event.action: user.authentication.auth_via_mfa"
@@ -57,6 +61,7 @@ POLICIES = (
 )
 APPS = "event.action: application.lifecycle.*"
 ZONES = "event.action: (zone.* or network_zone.*)"
+SUPPORT = "event.action: user.session.impersonation.*"
 TOKENS = "event.action: system.api_token.*"
 RESETS = "event.action: (user.mfa.factor.reset_all or user.mfa.factor.deactivate or user.mfa.factor.suspend)"
 PROVIDERS = "event.action: system.idp.*"
@@ -81,6 +86,14 @@ OVERVIEW = Dashboard(
                   measures=(Measure("p95", "Long delay (s)", DELAY),)),
         ),
         (
+            Panel("Newest event", "Can I trust this: when did the newest event happen?", "number", measures=(LATEST,)),
+            Panel("Last heartbeat", "When did the forwarder last say how it is?", "number", measures=(LATEST,), health=True),
+            Panel("Missed by the hook", "How many events did the hook not deliver since the forwarder started?", "number",
+                  measures=(Measure("largest", "Missed", f"{HEARTBEAT}.missed"),), health=True),
+            Panel("Hooks and sinks", "Which state does each hook and sink have had, and until when?", "table", (STATE,),
+                  (LATEST,), health=True, width=24),
+        ),
+        (
             Panel("Events over time", "What kinds of events happen, and when?", "bars", width=36,
                   by=(Top("event.category", "Category", 7),)),
             Panel("Outcomes", "How do they end?", "donut", (OUTCOME,)),
@@ -94,6 +107,10 @@ OVERVIEW = Dashboard(
             Panel("Delay over time", "How long do events take from Okta to here, in seconds, and when did it change?",
                   "lines", measures=(Measure("median", "Median (s)", DELAY), Measure("p95", "95 of 100 (s)", DELAY))),
             Panel("Why things fail", "Which reasons does Okta give?", "table", (REASON, TYPE), filter=FAILED),
+        ),
+        (
+            Panel("Sessions", "Which sessions have the most events? Choose one above to see only its events, in order.",
+                  "table", (SESSION, WHO), (COUNT, ADDRESSES, LATEST)),
         ),
         (Panel("Latest events", "What happened just now?", "events", LATEST_COLUMNS),),
     ),
@@ -136,6 +153,11 @@ SIGN_INS = Dashboard(
                   (WHO, Top("okta.security_context.isp", "Network", 3)), (COUNT, LATEST), f"{SIGN_IN} and {PROXY}"),
             Panel("Second factors that failed", "Which second factors fail, and why?", "table", (FACTOR, REASON),
                   filter=f"{SECOND_FACTOR} and {FAILED}"),
+        ),
+        (
+            Panel("Success after failures", "Who failed often and then got in?", "table", (Top(WHO.field, WHO.label, 20),),
+                  (Measure("count", "Failures", filter=FAILED),
+                   Measure("count", "Successes", filter="event.outcome: success"), ADDRESSES, LATEST), SIGN_IN),
         ),
         (
             Panel("Browsers", "With which browsers?", "donut",
@@ -231,6 +253,8 @@ ADMIN_CHANGES = Dashboard(
                   ZONES, system_log_only=True),
         ),
         (
+            Panel("Support access", "Whom did Okta's support act as, and who allowed it?", "table", (WHO, TYPE, WHOM),
+                  (COUNT, LATEST), SUPPORT, system_log_only=True),
             Panel("Tokens", "Who makes or revokes which API token?", "table", (WHO, TYPE, WHOM), (COUNT, LATEST),
                   TOKENS),
             Panel("Factors", "Who takes factors away, and from whom?", "table", (WHO, TYPE, WHOM), (COUNT, LATEST),

@@ -19,6 +19,7 @@ _OPERATION = {
     "unique": "unique_count",
     "median": "median",
     "p95": "percentile",
+    "largest": "max",
     "latest": "max",
 }
 
@@ -129,6 +130,7 @@ def _measure(measure: Measure, panel: Panel) -> dict[str, Any]:
         "label": panel.title if panel.kind == "number" else measure.label,
         "operationType": _OPERATION[measure.kind],
         "params": params,
+        **({"filter": {"language": "kuery", "query": measure.filter}} if measure.filter else {}),
         "scale": "ratio",
         "sourceField": measure.field or "___records___",
     }

@@ -25,14 +25,17 @@ class Measure(msgspec.Struct, frozen=True):
     """A number.
 
     Attributes:
-        kind: `count` counts events, `unique` different values; `median` and `p95` are of a number, `latest` of a date.
+        kind: `count` counts events, `unique` different values; `median`, `p95` and `largest` are of a number, `latest` of a
+            date.
         label: what the reader sees.
         field: of which field; none for `count`.
+        filter: KQL, for this number alone.
     """
 
-    kind: Literal["count", "unique", "median", "p95", "latest"]
+    kind: Literal["count", "unique", "median", "p95", "largest", "latest"]
     label: str
     field: str = ""
+    filter: str = ""
 
 
 class Panel(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class Panel(msgspec.Struct, frozen=True):
         filter: KQL; empty for all events.
         width: of 48; 0 for an equal share of what the row has left.
         system_log_only: no event hook carries such events, only Okta's System Log.
+        health: it reads the forwarder's heartbeat, not Okta's events.
     """
 
     title: str
@@ -57,11 +61,13 @@ class Panel(msgspec.Struct, frozen=True):
     filter: str = ""
     width: int = 0
     system_log_only: bool = False
+    health: bool = False
 
     @property
     def description(self) -> str:
         """What Kibana shows beside the title."""
-        return self.question + (" Only the System Log has these events." if self.system_log_only else "")
+        more = " Only the System Log has these events." if self.system_log_only else ""
+        return self.question + more + (" Needs `ops.heartbeat`." if self.health else "")
 
 
 class Dashboard(msgspec.Struct, frozen=True):

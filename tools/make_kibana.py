@@ -23,7 +23,14 @@ PREFIX = "okta-forwarder-"
 """Every id starts with it: what does not is none of ours."""
 
 DATA_VIEW = f"{PREFIX}events"
+HEALTH_VIEW = f"{PREFIX}health"
 WIDTH = 48
+_CONTROLS = {
+    "namespace": ("Namespace", "data_stream.namespace"),
+    "actor": ("Who", "okta.actor.alternate_id"),
+    "session": ("Session", "okta.authentication_context.external_session_id"),
+}
+"""What the reader of a dashboard can choose, by id: title and field."""
 _HEIGHT = {"number": 6, "bars": 12, "lines": 13, "donut": 12, "table": 13, "events": 20}
 _OBJECT_VERSIONS = {"dashboard": "8.9.0", "index-pattern": "8.0.0", "search": "8.0.0"}
 _PANEL_VERSION = "8.9.0"
@@ -53,7 +60,8 @@ def _objects(dashboard: Dashboard) -> list[dict[str, Any]]:
     searches = [
         _search(dashboard, panel) for row in dashboard.rows for panel in row if panel.kind == "events"
     ]
-    return [_data_view(), *searches, _dashboard(dashboard)]
+    health = any(panel.health for row in dashboard.rows for panel in row)
+    return [_data_view(), *([_health_view()] if health else []), *searches, _dashboard(dashboard)]
 
 
 def _saved(kind: str, name: str, attributes: dict[str, Any], refers: list[dict[str, str]]) -> dict[str, Any]:
@@ -83,6 +91,14 @@ def _data_view() -> dict[str, Any]:
         "typeMeta": "{}",
     }
     return _saved("index-pattern", DATA_VIEW, attributes, [])
+
+
+def _health_view() -> dict[str, Any]:
+    seen = _data_view()["attributes"]
+    own = {"name": "Okta forwarder health", "title": "metrics-okta_forwarder.health-*"}
+    return _saved(
+        "index-pattern", HEALTH_VIEW, seen | own | {"fieldAttrs": "{}", "runtimeFieldMap": "{}"}, []
+    )
 
 
 def _search(dashboard: Dashboard, panel: Panel) -> dict[str, Any]:
@@ -133,6 +149,7 @@ def _dashboard(dashboard: Dashboard) -> dict[str, Any]:
             "searchSourceJSON": json.dumps({"filter": [], "query": {"language": "kuery", "query": ""}})
         },
         "optionsJSON": json.dumps(options),
+        "controlGroupInput": _controls(),
         "panelsJSON": json.dumps(panels, sort_keys=True, ensure_ascii=False),
         "refreshInterval": {"pause": False, "value": 60_000},
         "timeFrom": dashboard.since,
@@ -141,7 +158,32 @@ def _dashboard(dashboard: Dashboard) -> dict[str, Any]:
         "title": dashboard.title,
         "version": 1,
     }
+    refers += [
+        {"id": DATA_VIEW, "name": f"controlGroup_{name}:optionsListDataView", "type": "index-pattern"}
+        for name in _CONTROLS
+    ]
     return _saved("dashboard", f"{PREFIX}{dashboard.name}", attributes, refers)
+
+
+def _controls() -> dict[str, Any]:
+    """What the reader can choose above the panels."""
+    shown = {
+        name: {
+            "order": order,
+            "width": "medium",
+            "grow": True,
+            "type": "optionsListControl",
+            "explicitInput": {"id": name, "fieldName": field, "title": title, "enhancements": {}},
+        }
+        for order, (name, (title, field)) in enumerate(_CONTROLS.items())
+    }
+    ignored = dict.fromkeys(("ignoreFilters", "ignoreQuery", "ignoreTimerange", "ignoreValidations"), False)
+    return {
+        "chainingSystem": "HIERARCHICAL",
+        "controlStyle": "oneLine",
+        "ignoreParentSettingsJSON": json.dumps(ignored),
+        "panelsJSON": json.dumps(shown, sort_keys=True),
+    }
 
 
 def _panel(dashboard: Dashboard, panel: Panel) -> tuple[dict[str, Any], dict[str, str]]:
@@ -149,17 +191,18 @@ def _panel(dashboard: Dashboard, panel: Panel) -> tuple[dict[str, Any], dict[str
     index = panel_index(panel)
     shown: dict[str, Any] = {"panelIndex": index, "title": panel.title, "version": _PANEL_VERSION}
     config: dict[str, Any] = {"enhancements": {}}
+    view = HEALTH_VIEW if panel.health else DATA_VIEW
     if panel.kind == "events":
         name = f"panel_{index}"
         refers = {"id": _search_id(dashboard, panel), "name": f"{index}:{name}", "type": "search"}
         return {**shown, "type": "search", "panelRefName": name, "embeddableConfig": config}, refers
     config |= {
-        "attributes": lens(panel, DATA_VIEW),
+        "attributes": lens(panel, view),
         "description": panel.description,
         # A number shows its own label.
         "hidePanelTitles": panel.kind == "number",
     }
-    return {**shown, "type": "lens", "embeddableConfig": config}, reference(DATA_VIEW, index)
+    return {**shown, "type": "lens", "embeddableConfig": config}, reference(view, index)
 
 
 def panel_index(panel: Panel) -> str:

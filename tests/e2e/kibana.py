@@ -22,6 +22,7 @@ class Shown(msgspec.Struct, frozen=True):
         kind: Lens's name of the visualisation, or `search`.
         filter: KQL.
         columns: Lens's columns, the outermost bucket first; for a search, only the names of the fields.
+        view: the id of the data view.
     """
 
     dashboard: str
@@ -29,12 +30,17 @@ class Shown(msgspec.Struct, frozen=True):
     kind: str
     filter: str
     columns: dict[str, Json]
+    view: str = "okta-forwarder-events"
 
     @property
     def fields(self) -> set[str]:
         """Every field that it uses."""
         shown = {column["sourceField"] for column in self.columns.values()} - {"___records___"}
-        return shown | kql.fields(self.filter)
+        filters = [
+            self.filter,
+            *(column["filter"]["query"] for column in self.columns.values() if "filter" in column),
+        ]
+        return shown.union(*map(kql.fields, filters))
 
     @property
     def buckets(self) -> list[Json]:
@@ -63,12 +69,13 @@ def panels(path: Path) -> Iterator[Shown]:
         (layer,) = lens["state"]["datasourceStates"]["formBased"]["layers"].values()
         columns = {name: layer["columns"][name] for name in layer["columnOrder"]}
         query = lens["state"]["query"]["query"]
-        yield Shown(path.stem, panel["title"], lens["visualizationType"], query, columns)
+        (view,) = [reference["id"] for reference in lens["references"]]
+        yield Shown(path.stem, panel["title"], lens["visualizationType"], query, columns, view)
 
 
-def runtime_fields(path: Path) -> Json:
+def runtime_fields(path: Path, name: str = "okta-forwarder-events") -> Json:
     """The fields that the data view computes, as a search takes them."""
-    (view,) = objects(path, "index-pattern")
+    (view,) = [found for found in objects(path, "index-pattern") if found["id"] == name]
     found: Json = json.loads(view["attributes"]["runtimeFieldMap"])
     return found
 
@@ -93,7 +100,9 @@ def request(shown: Shown, since: str, runtime: Json) -> Json:
         return {**body, "size": 500, "fields": fields, "_source": False, "sort": [{"@timestamp": "desc"}]}
     inner: Json = {}
     for name, column in shown.columns.items():
-        if not column["isBucketed"] and column["operationType"] != "count":
+        if "filter" in column:
+            inner[name] = {"filter": kql.dsl(column["filter"]["query"])}
+        elif not column["isBucketed"] and column["operationType"] != "count":
             inner[name] = _number(column)
     for name, column in reversed(shown.columns.items()):
         if column["isBucketed"]:
@@ -137,7 +146,7 @@ def _rows(columns: list[tuple[str, Json]], within: Json, row: Json) -> Iterator[
 
 def _value(column: Json, found: Any, within: Json) -> Any:
     if column["operationType"] == "count":
-        return within["doc_count"]
+        return found["doc_count"] if "filter" in column else within["doc_count"]
     if "values" in found:
         (value,) = found["values"].values()
         return value

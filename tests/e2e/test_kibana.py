@@ -1,7 +1,7 @@
 """The dashboards on a real Elasticsearch: every field is mapped and filled, every panel shows something."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -13,15 +13,18 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import to_micros
 from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.health import health_document
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields as mapped
+from forwarder.setup.elasticsearch import health
 from tests.conftest import require
 from tests.e2e import kql
 from tests.e2e.kibana import Json, Shown, objects, panels, request, rows, runtime_fields
+from tests.fakes.status import sound_status
 from tests.stack import kql as kibanas_kql
 from tests.stack.elasticsearch import Elasticsearch
 from tools.kibana_dashboards import DASHBOARDS, DELAY
-from tools.make_kibana import TARGET
+from tools.make_kibana import DATA_VIEW, HEALTH_VIEW, TARGET
 
 FILES = [TARGET / f"{dashboard.name}.ndjson" for dashboard in DASHBOARDS]
 PANELS = [shown for path in FILES for shown in panels(path)]
@@ -67,7 +70,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("shown", PANELS, ids=titled)
 def test_every_field_of_a_panel_is_mapped_as_the_panel_needs_it(shown: Shown) -> None:
-    types = mapped.types()
+    types = health.types() if shown.view == HEALTH_VIEW else mapped.types()
     assert shown.fields - {DELAY} <= set(types)
     assert {types[name] for name in kql.fields(shown.filter)} <= {"keyword", "boolean"}
     for column in shown.buckets:
@@ -77,14 +80,23 @@ def test_every_field_of_a_panel_is_mapped_as_the_panel_needs_it(shown: Shown) ->
 
 def test_every_field_of_a_panel_is_in_the_documents() -> None:
     filled = {path for found in made(hooks_alone=True) for path in paths(found)}
-    assert {name for shown in PANELS for name in shown.fields} - {DELAY} - filled == set()
+    used = {name for shown in PANELS if shown.view != HEALTH_VIEW for name in shown.fields}
+    assert used - {DELAY} - filled == set()
 
 
 def test_the_data_view_reads_what_the_forwarder_writes() -> None:
     for path in FILES:
-        (view,) = objects(path, "index-pattern")
-        assert view["attributes"]["title"] == "logs-okta.system-*"
+        titles = {view["id"]: view["attributes"]["title"] for view in objects(path, "index-pattern")}
+        assert titles.pop(HEALTH_VIEW, health.PATTERN) == health.PATTERN
+        assert titles == {DATA_VIEW: "logs-okta.system-*"}
         assert set(runtime_fields(path)) == {DELAY}
+
+
+def beats(namespace: str) -> Iterator[Json]:
+    """The heartbeats of the last hour."""
+    now = datetime.now(UTC)
+    for minutes in range(60):
+        yield health_document(sound_status(), to_micros(now - timedelta(minutes=minutes)), "host", namespace)
 
 
 class Indexed:
@@ -93,14 +105,20 @@ class Indexed:
     def __init__(self, server: Elasticsearch, *, hooks_alone: bool) -> None:
         self._server = server
         namespace = f"t{uuid4().hex[:12]}"
-        self._name = f"logs-okta.system-{namespace}"
-        documents = made(hooks_alone=hooks_alone, namespace=namespace)
+        self._names = {
+            DATA_VIEW: f"logs-okta.system-{namespace}",
+            HEALTH_VIEW: f"metrics-okta_forwarder.health-{namespace}",
+        }
+        self._write(DATA_VIEW, made(hooks_alone=hooks_alone, namespace=namespace))
+        self._write(HEALTH_VIEW, beats(namespace))
+
+    def _write(self, view: str, documents: Iterable[Json]) -> None:
         body = "".join(f'{{"create":{{}}}}\n{json.dumps(found)}\n' for found in documents)
-        done = server.call("POST", f"/{self._name}/_bulk?refresh=true", body)
+        done = self._server.call("POST", f"/{self._names[view]}/_bulk?refresh=true", body)
         assert not done["errors"], next(item for item in done["items"] if item["create"]["status"] >= 300)
 
-    def search(self, body: Json) -> Json:
-        answer: Json = self._server.call("POST", f"/{self._name}/_search", body)
+    def search(self, body: Json, view: str = DATA_VIEW) -> Json:
+        answer: Json = self._server.call("POST", f"/{self._names[view]}/_search", body)
         assert answer["_shards"]["failed"] == 0
         return answer
 
@@ -108,8 +126,8 @@ class Indexed:
         """What a panel shows."""
         path = TARGET / f"{shown.dashboard}.ndjson"
         (dashboard,) = objects(path, "dashboard")
-        body = request(shown, dashboard["attributes"]["timeFrom"], runtime_fields(path))
-        return [row for row in rows(shown, self.search(body)) if any(row.values())]
+        body = request(shown, dashboard["attributes"]["timeFrom"], runtime_fields(path, shown.view))
+        return [row for row in rows(shown, self.search(body, shown.view)) if any(row.values())]
 
     def count(self, query: Json) -> int:
         return int(self.search({"query": query, "track_total_hits": True})["hits"]["total"]["value"])

@@ -48,13 +48,32 @@ class Refresh(Strict):
     value: Count
 
 
+class Controls(
+    Strict, rename={"chaining": "chainingSystem", "style": "controlStyle", "panels": "panelsJSON",
+                    "ignored": "ignoreParentSettingsJSON"}
+):  # fmt: skip
+    chaining: Literal["HIERARCHICAL", "NONE"]
+    style: Literal["oneLine", "twoLine"]
+    ignored: str
+    panels: str
+
+
+class Control(Strict):
+    order: int
+    width: Literal["small", "medium", "large"]
+    grow: bool
+    type: Literal["optionsListControl"]
+    explicit_input: dict[str, Any]
+
+
 class DashboardAttributes(
     Strict, rename={"panels": "panelsJSON", "options": "optionsJSON", "meta": "kibanaSavedObjectMeta",
                     "time_from": "timeFrom", "time_to": "timeTo", "time_restore": "timeRestore",
-                    "refresh_interval": "refreshInterval"}
+                    "refresh_interval": "refreshInterval", "controls": "controlGroupInput"}
 ):  # fmt: skip
     title: Text
     description: Text
+    controls: "Controls"
     meta: Source
     options: str
     panels: str
@@ -126,6 +145,7 @@ class Column(Strict):
     scale: Literal["ordinal", "interval", "ratio"]
     source_field: Text
     custom_label: bool = False
+    filter: Query | None = None
 
 
 class Layer(Strict):
@@ -208,7 +228,13 @@ def _dashboard_faults(saved: SavedObject, attributes: DashboardAttributes) -> It
         if count > 1:
             yield f"{saved.id}: {count} panels are named {index}"
     yield from _overlaps(panels)
+    json.loads(attributes.controls.ignored)
+    controls = msgspec.json.decode(attributes.controls.panels, type=dict[str, Control])
+    for name, control in controls.items():
+        if control.explicit_input["id"] != name:
+            yield f"{saved.id}: the control {name} says that it is {control.explicit_input['id']}"
     wanted = [name for panel in panels for name in _names_wanted(panel)]
+    wanted += [f"controlGroup_{name}:optionsListDataView" for name in controls]
     given = [reference.name for reference in saved.references]
     if sorted(wanted) != sorted(given):
         yield f"{saved.id}: its panels name {set(wanted) ^ set(given)}, its references do not, or the other way round"

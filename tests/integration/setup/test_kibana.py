@@ -27,6 +27,7 @@ OURS = {
         for name in ("overview", "sign-ins", "threats", "admin-changes")
     ),
     ("index-pattern", "okta-forwarder-events"),
+    ("index-pattern", "okta-forwarder-health"),
     ("search", "okta-forwarder-overview-latest-events"),
     ("search", "okta-forwarder-sign-ins-latest-failures"),
     ("search", "okta-forwarder-threats-latest-signals"),
