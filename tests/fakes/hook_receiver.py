@@ -75,6 +75,8 @@ class HookReceiver:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         self.hold.set()
+        for _turn in range(3):  # a connection that was just accepted gets its task, and is closed below
+            await asyncio.sleep(0)
         for writer in self._connections.values():
             writer.close()
         await asyncio.gather(*self._connections)

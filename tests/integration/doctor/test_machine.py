@@ -71,7 +71,8 @@ async def test_a_damaged_store_is_named_and_left_as_it_is(settled: Scene) -> Non
 async def test_a_store_that_is_too_large_for_the_time_is_skipped_and_not_called_damaged(there: Scene) -> None:
     there.sections["store"] = {"path": str(there.store), "max_size": "50MiB"}
     async with there.forwarder():
-        await post(there, *(f"e-{number}" for number in range(3000)))
+        for hundred in range(30):
+            await post(there, *(f"e-{hundred}-{number}" for number in range(100)))
     assert commands(there.store).damage(timeout=-1) is None
     assert commands(there.store).damage(timeout=60) == []
     (sound,) = (check for check in CHECKS if check.id == "store.sound")

@@ -52,9 +52,9 @@ async def test_bodies_of_a_page_are_stored_byte_for_byte(path: Path) -> None:
 
 async def test_a_full_store_says_so_and_keeps_its_cursor(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
-        await store.append(page(logged(size=600_000), cursor="held"), timeout=5)
+        await store.append(page(logged(size=400_000), cursor="held"), timeout=5)
         with pytest.raises(StoreFullError, match=r"store\.max_size"):
-            await store.append(page(logged(size=600_000), cursor="lost"), timeout=5)
+            await store.append(page(logged(size=400_000), cursor="lost"), timeout=5)
         assert store.not_ready_reason is None  # POSTs may fit where a page does not
         assert await store.cursor("log/acme") == "held"
 
