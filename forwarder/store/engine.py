@@ -119,8 +119,8 @@ class Store(EventStore, SightingReader, Protocol):
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
         """As `StoreCommands.backup`; a cancellation stops it."""
 
-    async def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
-        """As `StoreCommands.redelivery_plan`."""
+    async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
+        """Return the first and the last `seq` between which the events of the range are; (n + 1, n) if none can be."""
 
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int

@@ -60,8 +60,6 @@ class Plan(msgspec.Struct, frozen=True):
         filtered: the settings of the sink keep from it.
         gone: were stored in this time and have no body any more, whatever their type.
         oldest: when the oldest event with a body was received; None if there is none.
-        first: the `seq` of the first event of the range.
-        last: that of the last.
     """
 
     events: int = 0
@@ -71,8 +69,6 @@ class Plan(msgspec.Struct, frozen=True):
     filtered: int = 0
     gone: int = 0
     oldest: Micros | None = None
-    first: int = 0
-    last: int = -1
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -104,7 +100,7 @@ class RedeliveryStore(Protocol):
 
     async def cursor(self, name: str) -> str | None: ...
 
-    async def redelivery_plan(self, sink: str, chosen: Range, accepts: "Accepts") -> Plan: ...
+    async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]: ...
 
     async def redelivery_step(
         self, chosen: Range, accepts: "Accepts", *, after: int, last: int, limit: int
@@ -136,7 +132,7 @@ async def redeliver(
     Raises:
         StoreError: the store cannot be used, or there is nothing to go on with.
     """
-    at = await _begin(store, request, accepts)
+    at = await _begin(store, request)
     while not at.done:
         waiting = await store.waiting_replays(request.sink)
         if waiting >= _MOST_WAITING:
@@ -158,10 +154,10 @@ async def redeliver(
     return Progress(at.taken, 0)
 
 
-async def _begin(store: RedeliveryStore, request: RedeliverRequest, accepts: Accepts) -> Checkpoint:
+async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> Checkpoint:
     if request.range is not None:
-        plan = await store.redelivery_plan(request.sink, request.range, accepts)
-        return Checkpoint(request.range, plan.first - 1, plan.last, done=plan.last < plan.first)
+        first, last = await store.redelivery_bounds(request.range)
+        return Checkpoint(request.range, first - 1, last, done=last < first)
     text = await store.cursor(checkpoint_name(request.sink))
     at = msgspec.json.decode(text, type=Checkpoint) if text else None
     if at is None or at.done:

@@ -105,7 +105,7 @@ def cursor(db: sqlite3.Connection, name: str) -> str | None:
 
 
 @contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
     """Let all queries in the block see the same commit."""
     db.execute("BEGIN")
     try:
@@ -120,7 +120,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     If `exact`, count waiting events one by one, which reads all their bodies. If not, take their number from
     the first and the last `seq`: instant, but blind to a hole between them.
     """
-    with _snapshot(db):
+    with snapshot(db):
         stored, duplicates, rejected, alerts = db.execute(
             "SELECT stored, duplicates, rejected, alerts FROM counters"
         ).fetchone()
@@ -173,7 +173,7 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
     """As `store.engine.StoreCommands.gaps`."""
     matching = {"org": org, "since": since, "limit": -1 if limit is None else limit}
-    with _snapshot(db):
+    with snapshot(db):
         orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
         found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [])
         for name, event_type, count in db.execute(

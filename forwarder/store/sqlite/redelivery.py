@@ -26,21 +26,25 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 """
 
 
+def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
+    """As `store.engine.Store.redelivery_bounds`, in one transaction."""
+    low, high = db.execute(
+        "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # two, or SQLite reads every row
+    ).fetchone()
+    if low is None:
+        return 1, 0
+    first = queries.first_received(db, low, high, chosen.since - _SLACK)
+    return first, queries.first_received(db, low, high, chosen.until + _SLACK) - 1
+
+
 def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> Plan:
     """As `store.engine.StoreCommands.redelivery_plan`."""
-    db.execute("BEGIN")  # all queries see the same commit
-    try:
-        low, high = db.execute("SELECT MIN(seq), MAX(seq) FROM events").fetchone()
-        if low is None:
-            return Plan(gone=_gone(db, chosen, None, db.execute("SELECT stored FROM counters").fetchone()[0]))
-        first = queries.first_received(db, low, high, chosen.since - _SLACK)
-        last = queries.first_received(db, low, high, chosen.until + _SLACK) - 1
-        oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()[0]
-        counts = _count(db, sink, chosen, accepts, first, last)
-        gone = _gone(db, chosen, oldest, low - 1)
-        return Plan(**counts, gone=gone, oldest=oldest, first=first, last=last)
-    finally:
-        db.execute("ROLLBACK")
+    with queries.snapshot(db):
+        counts = _count(db, sink, chosen, accepts, *bounds(db, chosen))
+        low, stored = db.execute("SELECT (SELECT MIN(seq) FROM events), stored FROM counters").fetchone()
+        oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()
+        gone = _gone(db, chosen, oldest and oldest[0], stored if low is None else low - 1)
+        return Plan(**counts, gone=gone, oldest=oldest and oldest[0])
 
 
 def step(

@@ -18,7 +18,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, OnProgress
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
-from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
+from forwarder.store.redelivery import Accepts, Checkpoint, Range
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import operations, queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
@@ -181,10 +181,12 @@ class SqliteStore:
         finally:
             self._news.replay_requested()
 
-    async def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
-        return await self._query_reader.run(
-            partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts)
-        )
+    async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
+        def bounds(db: sqlite3.Connection) -> tuple[int, int]:
+            with queries.snapshot(db):  # what is held may be dropped meanwhile
+                return redelivery.bounds(db, chosen)
+
+        return await self._query_reader.run(bounds)
 
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int

@@ -30,12 +30,8 @@ class SqliteTail:
         return (newest + 1 if oldest is None else oldest), newest
 
     def first_received(self, at: Micros) -> int:
-        with self._errors():
-            self._db.execute("BEGIN")  # what is held may be dropped between two steps
-            try:
-                return queries.first_received(self._db, *self.held(), at - _SLACK)
-            finally:
-                self._db.execute("ROLLBACK")
+        with self._errors(), queries.snapshot(self._db):  # else what is held may be dropped between two steps
+            return queries.first_received(self._db, *self.held(), at - _SLACK)
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         with self._errors():
