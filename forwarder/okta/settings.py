@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_url
+from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 
 _SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
@@ -172,7 +173,11 @@ def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, 
     return written
 
 
-_LIST = {"type": "array", "items": {"type": "string", "pattern": r"^[\w.-]+$"}, "minItems": 1}
+_NAMES = [*PRESETS, *(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)]
+_EVENTS_SCHEMA = {
+    "anyOf": [{"enum": list(PRESETS)}, {"type": "array", "items": {"enum": _NAMES}, "minItems": 1}]
+}
+"""What a hook carries, by name, so that an editor completes it."""
 
 
 class HookSettings(Section):
@@ -197,7 +202,7 @@ class HookSettings(Section):
         str | tuple[str, ...],
         BeforeValidator(_events),
         AfterValidator(_known_events),
-        WithJsonSchema({"anyOf": [{"enum": list(PRESETS)}, _LIST]}),
+        WithJsonSchema(_EVENTS_SCHEMA),
     ] = "all-eligible"
     rules: tuple[PathStr, ...] = ()
     filters: Annotated[dict[str, str] | None, AfterValidator(_filters)] = None

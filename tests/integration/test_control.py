@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from forwarder import control
-from forwarder.control import ControlServer, Report, Request
+from forwarder.control import ControlServer, Report, Request, WatchRequest, attached, never
 from forwarder.core import errors
 from forwarder.core.errors import (
     ForwarderError,
@@ -140,6 +140,20 @@ async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path:
         await server.close()
         with pytest.raises(StoreError, match=r"did not answer .*; it may have done it all the same"):
             await asked
+
+
+async def test_an_open_connection_becomes_readable_when_the_forwarder_stops(path: Path) -> None:
+    server = ControlServer(path, {WatchRequest: never})
+    await server.start()
+    with attached(path) as connection:
+        assert connection is not None
+        connection.setblocking(False)
+        watching = asyncio.create_task(asyncio.get_running_loop().sock_recv(connection, 1))
+        assert await asyncio.wait([watching], timeout=0.1) == (set(), {watching})
+        await server.close()
+        assert await asyncio.wait_for(watching, 5) == b""
+    with attached(path) as connection:
+        assert connection is None
 
 
 async def test_a_forwarder_that_does_not_answer_in_time_is_an_error(path: Path) -> None:

@@ -137,6 +137,7 @@ def test_every_example_configuration_is_valid_and_names_the_schema() -> None:
         ("{file: /nowhere/token}", "{file: /nowhere/token, env: X}"),
         ('"[::1]:9464"', "9464"),
         ("events: [security, group.lifecycle.create]", "events: securty"),
+        ("group.lifecycle.create", "group.lifecycle.craete"),
         ("  calm:", "  'calm down':"),
         ("uri: https://hooks.acme.com/okta/events, ", ""),
         ("timeout: 500ms", "timeoutt: 500ms"),
