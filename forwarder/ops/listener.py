@@ -21,6 +21,7 @@ from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope
+from litestar.utils.path import normalize_path
 
 from forwarder import logs
 from forwarder.clock import SystemClock
@@ -92,6 +93,8 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIAp
     logger = RateLimitedLogger(_logger, SystemClock())
 
     async def serve(scope: Any, receive: Receive, send: Any) -> None:
+        # As the routes read it: what is decided here must be about the route that serves, also for `//api/status`.
+        scope = scope | {"path": normalize_path(scope["path"])}
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if hosts and hosts[0] not in known_hosts and scope["path"] not in _PROBES:
             text = "a request for an unknown host name was refused"

@@ -151,3 +151,19 @@ async def test_a_page_learns_what_its_reader_may_do(data: FakeData) -> None:
         assert (await ops.get("/api/access", headers=SIGNED)).json()["may_change"] is True
         far = await ops.get("/api/access", headers={"X-Forwarded-For": "192.0.2.1"})
     assert far.json() == {"may_read": False, "may_change": False, "token_configured": True}
+
+
+@pytest.mark.parametrize("path", ["//api/status", "/api//status", "///api/events/7", "//api/dead-letters/1"])
+async def test_no_spelling_of_a_path_shows_data_to_another_machine(data: FakeData, path: str) -> None:
+    async with client(data) as ops:
+        url = f"http://127.0.0.1:9464{path}"
+        far = await ops.get(url, headers={"X-Forwarded-For": "192.0.2.1"})
+        assert (far.status_code, far.json().keys()) == (401, {"error"})
+        assert (await ops.get(url, headers=SIGNED)).status_code == 200
+
+
+async def test_no_spelling_of_a_path_changes_anything_without_the_token(data: FakeData) -> None:
+    async with client(data) as ops:
+        url = "http://127.0.0.1:9464//api/dead-letters/discard"
+        answer = await ops.post(url, json={"all": True})
+    assert (answer.status_code, data.discarded) == (401, [])
