@@ -46,6 +46,7 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         kind: `event`, or the type of the correlation.
         references: URLs.
         ruleset: the name of the file that holds it.
+        aliases: the fields that each alias in its group stands for.
     """
 
     id: str
@@ -55,6 +56,7 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: Sequence[str] = ()
     references: Sequence[str] = ()
     ruleset: str = ""
+    aliases: Mapping[str, Sequence[str]] = {}
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -73,7 +73,7 @@ class Engine:
         correlations = rules.correlations
         self._shapes = [shape_of(rule) for rule in correlations]
         self._silence = [max(self._again, shape.timespan) for shape in self._shapes]
-        self._infos = [rule_info(rule) for rule in correlations]
+        self._infos = [rule_info(rule, correlations) for rule in correlations]
         self._single = {rule.id: (-1 - n, rule_info(rule)) for n, rule in enumerate(rules.rules)}
         self._index = {rule.id: n for n, rule in enumerate(correlations)}
         self._feeds: dict[str, list[Feed]] = {}
@@ -252,10 +252,29 @@ class _Run:
         return found[0] if found else None
 
 
-def rule_info(rule: DetectionRule | Correlation) -> RuleInfo:
-    """Return what an alert says about its rule."""
-    kind = rule.type if isinstance(rule, Correlation) else "event"
-    return RuleInfo(rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name)
+def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
+    """Return what an alert says about its rule; it may count some of `correlations`."""
+    kind, aliases = "event", {}
+    if isinstance(rule, Correlation):
+        kind, known = rule.type, {each.id: each for each in correlations}
+        fields = {name: _stands_for(name, rule, known) for name in rule.group_by}
+        aliases = {name: sorted(found) for name, found in fields.items() if found != {name}}
+    return RuleInfo(
+        rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name, aliases
+    )
+
+
+def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
+    """Return the fields whose values a group may have under `name`, as `Feed.group_of` takes them."""
+    found: set[str] = set()
+    for fed_by in rule.rules:
+        field = rule.aliases.get(name, {}).get(fed_by, name)
+        inner = known.get(fed_by)
+        found.add(field)
+        for each in {field, name}.intersection(inner.group_by if inner else ()):
+            assert inner is not None
+            found |= _stands_for(each, inner, known)
+    return found
 
 
 def reads_derived(rules: Ruleset) -> bool:

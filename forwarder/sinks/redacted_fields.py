@@ -10,6 +10,7 @@ from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Sink
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import decoded
+from forwarder.ecs.fields import object_at
 from forwarder.sinks.conversion import send_converted
 
 REDACTED = "[redacted]"
@@ -31,9 +32,25 @@ class FieldRedactor:
         found = False
         for path in self._paths:
             found = _redact(raw, path) or found
-            if event.source is Source.ALERT:  # its group has the values under the dotted names
-                found = _redact(raw, ["forwarder", "alert", "group", *path]) or found
+        if event.source is Source.ALERT:
+            found = self._redact_group(object_at(raw, "forwarder", "alert")) or found
         return replace(event, body=encode(raw).encode()) if found else event
+
+    def _redact_group(self, alert: dict[str, Any]) -> bool:
+        """Replace the values of its group, which stand under the names of fields, or of aliases for fields."""
+        group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
+        paths = [_plain(path) for path in self._paths]
+        found = False
+        for name in group:
+            fields = [_plain(field.split(".")) for field in (name, *aliases.get(name, ()))]
+            if any(path[: len(field)] == field[: len(path)] for path in paths for field in fields):
+                group[name], found = REDACTED, True
+        return found
+
+
+def _plain(path: Sequence[str]) -> list[str]:
+    """Return a path without places in lists, and its first name in lower case: rules may spell fields so."""
+    return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
 def _redact(value: Any, path: Sequence[str]) -> bool:

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from forwarder.core.alert import RuleInfo, to_event
 from forwarder.core.event import Event, Source, StoredEvent, read_event
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Sink
 from forwarder.sinks import registry
 from forwarder.sinks.redacted_fields import REDACTED, FieldRedactor
+from tests.fakes.alert import alert
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.otlp import FakeOtlpGrpc, FakeOtlpHttp
@@ -147,3 +149,18 @@ async def test_an_event_that_cannot_be_read_is_a_dead_letter_and_nothing_of_it_i
         assert sorted(result.delivered) == [1, 3]
         assert [(one.seq, one.reason) for one in result.rejected] == [(2, RejectReason.UNMAPPABLE)]
         assert len(received()) == 2
+
+
+@pytest.mark.parametrize("redact", ["client", "client.ipAddress", "target", "target.alternateId", "actor"])
+def test_the_group_of_an_alert_keeps_no_value_of_a_field_however_the_rule_names_it(redact: str) -> None:
+    rule = RuleInfo("r1", "Spray", "high", aliases={"who": ["actor.id"], "from": ["client.ipAddress"]})
+    root = redact.partition(".")[0]
+    for name, field in {
+        "Client.ipAddress": "client",
+        "from": "client",
+        "target.0.alternateId": "target",
+        "who": "actor",
+        "actor.id": "actor",
+    }.items():
+        event = to_event(alert(rule=rule, group={name: "planted-value"}), {}, NOON)
+        assert (b"planted" not in FieldRedactor([redact]).redact(event).body) == (field == root)

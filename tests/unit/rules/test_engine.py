@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from forwarder.core.time import SECOND
 from forwarder.rules.engine import Engine, Timing
 from forwarder.rules.ruleset import Ruleset
 from tests.fakes.clock import NOON
-from tests.unit.rules.days import Pair, day, expected, made, ruleset
+from tests.unit.rules.days import RULES, Pair, day, expected, made, ruleset
 
 MINUTE = 60 * SECOND
 
@@ -198,3 +199,19 @@ def test_the_alert_lists_its_events_and_who_completed_it(rules: Ruleset) -> None
     assert alert.group == {"client.ipAddress": "192.0.2.1"}
     assert (alert.window.start, alert.window.end, alert.window.seconds) == (NOON, NOON + 2 * SECOND, 1800)
     assert alert.rule.ruleset == "rules.yml"
+
+
+def test_an_alert_names_the_fields_that_its_aliases_stand_for_also_through_a_chain(tmp_path: Path) -> None:
+    text = RULES + (
+        "---\ntitle: Outer\nid: outer\n"
+        "correlation: {type: event_count, rules: [aliased], group-by: [user], timespan: 10m, condition: {gte: 1}}\n"
+    )
+    infos = {alert.rule.id: alert.rule for alert in feed(engine_of(ruleset(tmp_path, text)), day(1))}
+    fields = {"user": ["actor.id", "target.id"]}
+    assert infos["outer"].aliases == {"user": ["actor.id", "target.id", "user"]}
+    plain = {info.id for info in infos.values() if not info.aliases}
+    assert {"many", "chain"} & set(infos) <= plain
+    generated = Engine(ruleset(tmp_path), Timing())
+    assert {a.rule.id: a.rule.aliases for a in feed(generated, day(1)) if a.rule.aliases} == {
+        "aliased": fields
+    }
