@@ -25,6 +25,8 @@ AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason)
 """
 
 _MOST_BYTES = 2**62  # no limit
+_INTEGER = 2**63 - 1
+"""The largest that SQLite knows. A person may write a larger number, for which there is nothing in the store."""
 
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
 _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
@@ -35,7 +37,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
-        (after, limit),
+        (_known(after), limit),
     )
     return _events(rows, max_bytes)
 
@@ -172,7 +174,7 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
     """As `store.engine.StoreCommands.gaps`."""
-    matching = {"org": org, "since": since, "limit": -1 if limit is None else limit}
+    matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
         orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
         found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [])
@@ -199,7 +201,7 @@ def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[D
     """As `store.engine.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
-        {**_parameters(which), "limit": limit},
+        {**_parameters(which), "limit": _known(limit)},
     )
     return [_dead_letter(row) for row in rows]
 
@@ -216,7 +218,7 @@ def count_dead_letters(db: sqlite3.Connection, which: Selection) -> dict[tuple[s
 
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
     """As `store.engine.StoreCommands.dead_letter`."""
-    row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (number,)).fetchone()
+    row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_known(number),)).fetchone()
     return None if row is None else _dead_letter(row)
 
 
@@ -231,6 +233,11 @@ def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
 def _parameters(which: Selection) -> dict[str, str | None]:
     ids = None if which.ids is None else msgspec.json.encode(which.ids).decode()
     return {"ids": ids, "sink": which.sink, "reason": which.reason}
+
+
+def _known(number: int) -> int:
+    """Return the number that SQLite knows and that is nearest."""
+    return max(-_INTEGER, min(number, _INTEGER))
 
 
 def _dead_letter(row: tuple[Any, ...]) -> DeadLetter:

@@ -194,3 +194,16 @@ def test_without_a_store_there_is_an_error_and_none_is_created(path: Path) -> No
         with pytest.raises(Exception, match="there is no store"):
             ask()
     assert not list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize("huge", [2**63, 10**30, -(10**30)])
+async def test_a_number_too_large_for_the_store_names_nothing_in_it(path: Path, huge: int) -> None:
+    async with opened(path) as store:
+        await three_dead(store)
+        many = abs(huge)
+        assert commands(path).dead_letter(huge) is None
+        assert commands(path).dead_letters(Selection(ids=(huge,))) == []
+        assert len(commands(path).dead_letters(ALL, limit=many)) == 3
+        assert commands(path).gaps(limit=many).count == 0
+        assert await store.discard(Selection(ids=(huge,))) == 0
+        assert commands(path).events(many, limit=1, max_bytes=1) == []
