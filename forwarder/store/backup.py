@@ -52,9 +52,15 @@ OnProgress = Callable[[BackupProgress], None]
 
 def check_target(store: Path, target: Path) -> None:
     """Raise StoreError if a backup of `store` cannot be written to `target`, as far as is known before."""
-    if is_store_file(store, target):
-        raise StoreError(f"{target} is a file of the store itself; name another file")
+    for written in (target, part_path(target)):
+        if is_store_file(store, written):
+            raise StoreError(f"{written} is a file of the store itself; name another file")
     if target.is_symlink() or target.exists():
         raise StoreError(f"{target} exists, and a backup overwrites nothing; name another file")
     if not target.parent.is_dir():
         raise StoreError(f"there is no folder {target.parent}; create it")
+
+
+def part_path(target: Path) -> Path:
+    """Return the file that a backup to `target` writes until it is complete."""
+    return target.with_name(target.name + ".part")

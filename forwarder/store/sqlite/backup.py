@@ -15,7 +15,8 @@ from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.files import lock_file, sync_directory
-from forwarder.store.backup import Backup, BackupProgress, OnProgress, check_target
+from forwarder.store.backup import Backup, BackupProgress, OnProgress, check_target, part_path
+from forwarder.store.settings import lock_path
 from forwarder.store.sqlite import queries, schema
 
 _STEP = 4 * 1024 * 1024
@@ -23,6 +24,9 @@ _STEP = 4 * 1024 * 1024
 
 _SPARE = 16 * 1024 * 1024
 """Bytes that must be left on the disk of the backup, which may be that of the store."""
+
+_HEADER = b"SQLite format 3\0"
+"""How a copy begins, or with zeros: SQLite may write its first page last."""
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -62,7 +66,7 @@ def back_up(
 @contextlib.contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
     """Create a file beside `target` that only we may read; remove it at the end if it is still there."""
-    new = target.with_name(target.name + ".part")
+    new = part_path(target)
     try:
         descriptor = lock_file(new)  # so that two backups do not write to one file
         if descriptor is None:
@@ -72,13 +76,23 @@ def _new_file(target: Path) -> Iterator[Path]:
             f"the backup {new} cannot be written: {error.strerror}; name a file in a folder that the forwarder may "
             "write to, such as that of the store"
         ) from error
+    if not _is_left_over(new, os.pread(descriptor, len(_HEADER), 0)):
+        os.close(descriptor)
+        raise StoreError(
+            f"{new} is in the way, and no killed backup left it; move it away, or name another file"
+        )
     try:
-        os.ftruncate(descriptor, 0)  # what a killed backup left
+        os.ftruncate(descriptor, 0)
         yield new
     finally:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
+
+
+def _is_left_over(new: Path, head: bytes) -> bool:
+    """Whether this may be what a killed backup left. A store has its lock beside it."""
+    return (head == _HEADER or not head.strip(b"\0")) and not lock_path(new).exists()
 
 
 @contextlib.contextmanager

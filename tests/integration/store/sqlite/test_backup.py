@@ -157,10 +157,28 @@ async def test_a_backup_overwrites_nothing(path: Path, target: Path) -> None:
     assert target.read_text() == "precious"
 
 
+async def test_no_name_of_a_backup_makes_it_write_over_a_store_or_a_file_of_somebody(tmp_path: Path) -> None:
+    own, other = tmp_path / "own.part", tmp_path / "other.part"
+    for store in (own, other):
+        async with opened(store) as made:
+            await made.append(Batch(events(3)), timeout=5)
+    notes = tmp_path / "notes.part"
+    notes.write_text("precious")
+    before = {file: file.read_bytes() for file in (own, other, notes)}
+    with pytest.raises(StoreError, match=r"own\.part is a file of the store itself"):
+        commands(own).backup(tmp_path / "own", ignore)
+    for name in ("other", "notes"):
+        with pytest.raises(StoreError, match=rf"{name}\.part is in the way.* move it away"):
+            commands(own).backup(tmp_path / name, ignore)
+    assert {file: file.read_bytes() for file in before} == before
+
+
 async def test_what_a_killed_backup_left_is_used_up(path: Path, target: Path) -> None:
-    target.with_name("store.db.part").write_bytes(b"half of a page" * 10_000)
-    async with opened(path) as store:
-        await store.backup(target, ignore)
+    for left in (b"SQLite format 3\0" + b"half of a page" * 10_000, bytes(4096)):
+        target.unlink(missing_ok=True)
+        target.with_name("store.db.part").write_bytes(left)
+        async with opened(path) as store:
+            await store.backup(target, ignore)
     assert [file.name for file in target.parent.iterdir()] == ["store.db"]
 
 
