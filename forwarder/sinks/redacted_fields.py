@@ -57,8 +57,11 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
     """Replace what is at `path` below `value`; return whether there was anything."""
     found = False
     if isinstance(value, list):
-        for item in value:
-            found = _redact(item, path) or found
+        for at, item in enumerate(value):
+            if isinstance(item, str):  # a text may be JSON with the field in it
+                value[at], found = REDACTED, True
+            else:
+                found = _redact(item, path) or found
     if not isinstance(value, dict):
         return found
     for parts in range(1, len(path) + 1):  # a key of Okta's debug data may have dots
@@ -66,7 +69,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
         inner = value.get(key)
         if inner is None:
             continue
-        if not rest or isinstance(inner, str):  # a text may be JSON with the field in it
+        if not rest or isinstance(inner, str):  # likewise
             value[key], found = REDACTED, True
         else:
             found = _redact(inner, rest) or found

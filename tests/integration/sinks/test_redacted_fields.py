@@ -164,3 +164,12 @@ def test_the_group_of_an_alert_keeps_no_value_of_a_field_however_the_rule_names_
     }.items():
         event = to_event(alert(rule=rule, group={name: "planted-value"}), {}, NOON)
         assert (b"planted" not in FieldRedactor([redact]).redact(event).body) == (field == root)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_field_is_redacted_in_a_list_of_texts_that_are_json(depth: int) -> None:
+    value: Any = '{"reasons": "planted-reason"}'
+    for _ in range(depth):
+        value = [value]
+    event = stored(debugContext={"debugData": {"risk": value}}).event
+    assert b"planted-reason" not in FieldRedactor(["debugContext.debugData.risk.reasons"]).redact(event).body
