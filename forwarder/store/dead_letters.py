@@ -12,12 +12,13 @@ RECEIVER = "receiver"
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Selects the dead letters that match every given field; all of them if none is given.
 
-    The sink `receiver` has the malformed events.
+    The sink `receiver` has the malformed events. `last`: none with a higher id, that is none that came later.
     """
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
     reason: str | None = None
+    last: int | None = None
 
 
 class ReplayRequest(Request, frozen=True, tag="replay"):

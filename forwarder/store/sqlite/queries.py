@@ -21,7 +21,7 @@ from forwarder.store.sqlite.transaction import decode_uuid
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
 _SELECTED = """
 (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
-AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason)
+AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason) AND (:last IS NULL OR id <= :last)
 """
 
 _MOST_BYTES = 2**62  # no limit
@@ -230,9 +230,9 @@ def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
     return [number for (number,) in rows]
 
 
-def _parameters(which: Selection) -> dict[str, str | None]:
+def _parameters(which: Selection) -> dict[str, str | int | None]:
     ids = None if which.ids is None else msgspec.json.encode(which.ids).decode()
-    return {"ids": ids, "sink": which.sink, "reason": which.reason}
+    return {"ids": ids, "sink": which.sink, "reason": which.reason, "last": which.last}
 
 
 def _known(number: int) -> int:

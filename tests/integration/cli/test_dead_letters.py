@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import pty
@@ -65,6 +66,22 @@ def test_discard_says_how_many_of_what_before_it_asks(config: Path) -> None:
     ]
     assert "discarded" not in after
     assert len(letters(config, "receiver")) == 3
+
+
+def test_a_dead_letter_that_comes_while_discard_asks_is_kept(config: Path) -> None:
+    async def another() -> None:
+        async with opened(config.with_name("store.db"), sinks=()) as store:
+            await store.append(Batch([], [malformed_event(b"[]")]), timeout=5)
+
+    class SlowPerson(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            asyncio.run(another())
+            return b"y\n"
+
+    answer: Any = SlowPerson()
+    done = run(config, "dead-letters", "discard", "--all", answer=answer)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "6 dead letters discarded.")
+    assert len(letters(config, "receiver")) == 1
 
 
 def test_discard_without_a_question_still_says_what(config: Path) -> None:
