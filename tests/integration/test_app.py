@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
 from forwarder.core.errors import SettingsError, SinkError, StoreFormatError
+from forwarder.process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
 from tests.e2e.okta import envelope, happenings
 from tests.integration.store.helpers import opened, view
@@ -274,6 +275,15 @@ async def test_a_port_in_use_is_named_with_its_key(forwarder: Forwarder, tmp_pat
         await second.start()
 
 
+@pytest.fixture
+def _threads_take_turns_as_in_the_product() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_threads_take_turns_as_in_the_product")
 async def test_a_scrape_of_a_thousand_series_leaves_the_event_loop_free(forwarder: Forwarder) -> None:
     for number in range(1000):
         forwarder.metrics.events_received.labels("acme", "hook", f"type {number}").inc()
