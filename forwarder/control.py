@@ -263,7 +263,10 @@ def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any
     connection.sendall(line)
     with connection.makefile("rb") as lines:
         while True:
-            reply = msgspec.json.decode(lines.readline(), type=_Reply)
+            answer = lines.readline()
+            if not answer.endswith(b"\n"):
+                raise ConnectionError("it has stopped")
+            reply = msgspec.json.decode(answer, type=_Reply)
             if reply.progress is None:
                 return reply
             on_progress(reply.progress)
