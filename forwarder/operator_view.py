@@ -58,7 +58,7 @@ class OperatorView:
 
 
 def _selection(wanted: DeadLetterFilter) -> Selection:
-    return Selection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason)
+    return Selection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason, last=wanted.last)
 
 
 def _letter(letter: DeadLetter) -> dict[str, Any]:

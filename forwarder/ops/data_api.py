@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
+from msgspec.structs import replace
 
 from forwarder import logs
 from forwarder.core.errors import ForwarderError
@@ -48,9 +49,8 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
     @get("/api/dead-letters")
     async def dead_letters(request: AnyRequest) -> Response[Any]:
         values = parameters(request.scope["query_string"], {"sink", "reason", "limit"})
-        wanted = DeadLetterFilter(
-            None, *(values.get(name, [None])[-1] or None for name in ("sink", "reason"))
-        )
+        sink, reason = (values.get(name, [None])[-1] or None for name in ("sink", "reason"))
+        wanted = DeadLetterFilter(None, sink, reason)
         limit = number(values, "limit", _LISTED, 0, _MOST_LISTED)
         return _json(redact_all(await data.dead_letters(wanted, limit)))
 
@@ -87,6 +87,8 @@ def _change_routes(data: StoreData) -> Handlers:
             return _json({"error": text}, 400)
         selected = DeadLetterFilter(wanted.ids, wanted.sink, wanted.reason)
         if wanted.events is not None:
+            newest = (await data.dead_letters(selected, 1))["dead_letters"]
+            selected = replace(selected, last=newest[0]["id"] if newest else 0)
             found = (await data.dead_letters(selected, 0))["events"]
             if found != wanted.events:
                 text = (

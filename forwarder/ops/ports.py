@@ -43,11 +43,12 @@ NotReadyReason = Callable[[], str | None]
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Selects the dead letters that match every given field; all of them if none is given."""
+    """Selects the dead letters that match every given field; all of them if none is given. `last`: none that came later."""
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
     reason: str | None = None
+    last: int | None = None
 
 
 class StoreData(Protocol):

@@ -21,11 +21,16 @@ class FakeData:
             if (wanted.ids is None or number in wanted.ids)
             and wanted.sink in (None, sink)
             and wanted.reason in (None, reason)
+            and (wanted.last is None or number <= wanted.last)
         ]
 
     async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
         found = self._matching(wanted)
-        return {"events": len(found), "counts": [], "dead_letters": [{"id": each} for each in found[:limit]]}
+        return {
+            "events": len(found),
+            "counts": [],
+            "dead_letters": [{"id": each} for each in found[::-1][:limit]],
+        }
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
         return ({"id": number}, self.bodies.get(number)) if number in self.letters else None

@@ -11,6 +11,7 @@ from forwarder.config_types import Secret
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
+from forwarder.ops.ports import DeadLetterFilter
 from tests.fakes.clock import NOON
 from tests.fakes.store_data import FakeData
 from tests.unit.ops.test_listener import FakeStatus, NoEvents
@@ -61,7 +62,7 @@ async def test_an_event_is_shown_in_every_form(data: FakeData) -> None:
 
 async def test_dead_letters_are_listed_by_a_filter_and_shown_with_their_body(data: FakeData) -> None:
     async with client(data) as ops:
-        assert (await ops.get("/api/dead-letters?sink=siem&limit=1")).json()["dead_letters"] == [{"id": 1}]
+        assert (await ops.get("/api/dead-letters?sink=siem&limit=1")).json()["dead_letters"] == [{"id": 2}]
         assert (await ops.get("/api/dead-letters/1")).json() == {"id": 1, "raw": json.loads(BODY)}
         assert (await ops.get("/api/dead-letters/2")).json() == {"id": 2, "raw": "not json"}
         assert (await ops.get("/api/dead-letters/3")).json() == {"id": 3, "raw": None}
@@ -167,3 +168,17 @@ async def test_no_spelling_of_a_path_changes_anything_without_the_token(data: Fa
         url = "http://127.0.0.1:9464//api/dead-letters/discard"
         answer = await ops.post(url, json={"all": True})
     assert (answer.status_code, data.discarded) == (401, [])
+
+
+async def test_a_dead_letter_that_comes_after_the_events_were_counted_is_kept() -> None:
+    class Busy(FakeData):
+        async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+            found = await super().dead_letters(wanted, limit)
+            self.letters[len(self.letters) + 1] = ("siem", "mapping")  # another one is rejected
+            return found
+
+    busy = Busy()
+    busy.letters = {1: ("siem", "mapping"), 2: ("siem", "mapping")}
+    async with client(busy) as ops:
+        answer = await ops.post("/api/dead-letters/discard", json={"all": True, "events": 2}, headers=SIGNED)
+    assert (answer.json(), busy.discarded) == ({"discarded": 2}, [1, 2])
