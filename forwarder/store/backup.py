@@ -63,4 +63,4 @@ def check_target(store: Path, target: Path) -> None:
 
 def part_path(target: Path) -> Path:
     """Return the file that a backup to `target` writes until it is complete."""
-    return target.with_name(target.name + ".part")
+    return Path(f"{target}.part")  # an empty name is one too

@@ -146,7 +146,7 @@ async def test_a_backup_overwrites_nothing(path: Path, target: Path) -> None:
     link = target.with_name("link")
     link.symlink_to(target.with_name("elsewhere"))
     async with opened(path) as store:
-        for taken in (target, link):
+        for taken in (target, link, Path(), Path("/")):
             with pytest.raises(StoreError, match="overwrites nothing"):
                 await store.backup(taken, ignore)
         for own in (path, path.with_name("store.db-wal"), path.with_name("store.db.lock")):
