@@ -159,8 +159,9 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
             "set receiver.tls, or listen on 127.0.0.1 behind a TLS proxy"
         )
     if not is_loopback(settings.ops.listen.host):
+        clear = ", and ops.token crosses the network by plain HTTP" if settings.ops.token else ""
         yield (
-            "ops.listen: other machines reach it, and it asks for no password; "
+            f"ops.listen: other machines reach it, its metrics need no password{clear}; "
             "let only Prometheus and the operators through, or listen on 127.0.0.1"
         )
 
