@@ -194,7 +194,7 @@ WARNINGS = {
     "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
     "plain http for all": (RECEIVER, "listen: 0.0.0.0:8080", "receiver.listen: other machines reach it by plain HTTP"),
     "metrics for all": (OPS, "ops: {listen: 0.0.0.0:9464}", "ops.listen: other machines reach it, its metrics need no password; let"),
-    "token in clear": (OPS, "ops: {listen: 0.0.0.0:9464, token: sixteen-letters-or-more}", "ops.token crosses the network"),
+    "token in clear": (OPS, "ops: {listen: 0.0.0.0:9464, token: sixteen-letters-or-more}", "ops.listen: other machines reach it, its metrics need no password, and ops.token crosses"),
     "a certificate of three days": (RECEIVER, tls("soon.pem", "soon.key"), "receiver.tls.cert: the certificate in HERE/soon.pem expires"),
     "an answer that Okta does not wait for": (RECEIVER, f"{RECEIVER}, commit_timeout: 5s", "receiver.commit_timeout: Okta waits 3 s"),
     "another path in Okta": ("acme.com/okta/events", "acme.com/okta/event", "orgs.acme.hook.uri: its path differs"),
