@@ -1,4 +1,4 @@
-"""What the ops listener shows of the store, and what it changes there, in words of JSON."""
+"""What the ops listener shows of the store, ready for JSON, and what it changes there."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,7 +13,7 @@ from forwarder.core.alert import Alert
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.ecs.decode import decode
+from forwarder.ecs.decode import decode, decode_object
 from forwarder.ecs.fields import object_at
 from forwarder.rule_users import Decoded, Users
 from forwarder.rules.correlation import Correlation
@@ -167,11 +167,7 @@ class Replay:
         orgs = self._settings.orgs
         if event.source is Source.ALERT or (orgs is not None and event.org not in orgs):
             return None
-        try:
-            raw = decode(event.body)
-        except (ValueError, RecursionError):
-            return None
-        return raw if type(raw) is dict else None
+        return decode_object(event.body)
 
     def _count(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
         self._events += 1

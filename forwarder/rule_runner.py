@@ -18,7 +18,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import Micros
-from forwarder.ecs.decode import decode
+from forwarder.ecs.decode import decode, decode_object
 from forwarder.metrics import Metrics
 from forwarder.rule_metrics import RuleMetrics
 from forwarder.rule_users import Decoded, Users
@@ -32,9 +32,9 @@ CURSOR = "rules"
 
 _EVENTS = 500  # in one read
 _BYTES = 4 * 1024 * 1024  # likewise
-_LAZY = (
-    5.0  # seconds after which a position without alerts is committed: to evaluate an event again is harmless
-)
+_COMMIT_INTERVAL = 5.0
+"""Seconds after which a position without alerts is committed: to evaluate an event again is harmless."""
+
 _STOP_GRACE = 2.0  # seconds for what is stored already
 
 _logger = logs.get("rules")
@@ -55,7 +55,7 @@ class RuleRunner:
         self._engine: Engine | None = None
         self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
         self._users = Users(store)
-        self._running: object = None  # the settings and the content of the rules
+        self._applied: object = None  # the settings and the content of the rules
         self._orgs: frozenset[str] | None = None
         self._committed = 0
         self._committed_at = 0.0
@@ -77,9 +77,9 @@ class RuleRunner:
         The same rules with the same settings go on as they are.
         """
         wanted = settings, _content(rules)
-        if wanted == self._running:
+        if wanted == self._applied:
             return
-        self._running = wanted
+        self._applied = wanted
         if "new" in self._tasks:
             self._tasks.pop("new").cancel()
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
@@ -265,18 +265,14 @@ class RuleRunner:
             and not engine.rules.may_match(event.event_type)
         ):
             return None
-        try:
-            raw = decode(event.body)
-        except (ValueError, RecursionError):
-            return None
-        return raw if type(raw) is dict else None
+        return decode_object(event.body)
 
     async def _wait(self) -> None:
         """Return when there is an event to evaluate, new rules or a stop; and in time to commit the position."""
         news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait([news, changed], timeout=_LAZY, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([news, changed], timeout=_COMMIT_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
             news.cancel()
             changed.cancel()
@@ -293,7 +289,7 @@ class RuleRunner:
     async def _commit(self, alerts: Sequence[Event], position: int) -> None:
         """Store alerts and the position; a position alone only now and then."""
         now = self._clock.monotonic()
-        due = alerts or self._stopping.is_set() or now - self._committed_at >= _LAZY
+        due = alerts or self._stopping.is_set() or now - self._committed_at >= _COMMIT_INTERVAL
         if due and (alerts or self._users.noted or position != self._committed):
             batch = Batch(alerts, source=Source.ALERT, cursor=(CURSOR, str(position)))
             attempt = 0

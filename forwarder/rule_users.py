@@ -18,7 +18,7 @@ class Users:
     """Users in memory. What they are newly seen with waits in `noted` until the position of the rules is committed."""
 
     def __init__(self, store: SightingReader | None = None) -> None:
-        """Read from `store`; without one, only `missing` and `keep` work."""
+        """Read from `store`; without one, `read` cannot be used: the caller finds what is `missing`, and calls `keep`."""
         self._store = store
         self._users: dict[tuple[str, str], User] = {}
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}

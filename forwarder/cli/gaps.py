@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli import terminal
 from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
@@ -92,14 +91,14 @@ def _print(found: "Gaps", judged: Collection[str]) -> None:
             open_now = "none pending"
             if found.pending[org]:
                 open_now = f"{found.pending[org]:,} never decided, because its System Log is no longer read"
-        terminal.echo(f"{org}: {sum(types.values()):,} missed, {open_now}")
+        echo(f"{org}: {sum(types.values()):,} missed, {open_now}")
         for event_type, count in types.items():
-            terminal.echo(f"  {count:>9,}  {event_type}")
+            echo(f"  {count:>9,}  {event_type}")
     for gap in found.events:
         published, read = iso(gap.published, "milliseconds"), iso(gap.since, "milliseconds")
-        terminal.echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
+        echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
     more = found.count - len(found.events)
     if more:
-        terminal.echo(f"… and {more:,} older; --limit or --json lists them")
+        echo(f"… and {more:,} older; --limit or --json lists them")
     if not found.count:
-        terminal.echo("Nothing was missed.", fg="green")
+        echo("Nothing was missed.", fg="green")

@@ -42,13 +42,15 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
 
     settings, rules = _loaded(config)
     known = _all(rules)
-    if wanted is not None and not any(_is(rule, wanted) for rule in known):
+    if wanted is not None and not any(_is_named(rule, wanted) for rule in known):
         names = [name for rule in known for name in (rule.id, rule.name, rule.title) if name]
         near = difflib.get_close_matches(wanted, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows them"
         raise click.BadParameter(f"there is no rule {wanted!r}; {hint}", param_hint="--rule")
     store = open_commands(settings.store, SystemClock())
-    report = Replay(store, settings.rules, rules, since).run(lambda rule: wanted is None or _is(rule, wanted))
+    report = Replay(store, settings.rules, rules, since).run(
+        lambda rule: wanted is None or _is_named(rule, wanted)
+    )
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
@@ -98,7 +100,7 @@ def _all(rules: "Ruleset") -> "list[DetectionRule | Correlation]":
     return [*rules.rules, *rules.correlations]
 
 
-def _is(rule: "DetectionRule | Correlation", wanted: str) -> bool:
+def _is_named(rule: "DetectionRule | Correlation", wanted: str) -> bool:
     return wanted in {rule.id, rule.name, rule.title}
 
 

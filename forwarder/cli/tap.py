@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.common import ORG, config_option, load_settings
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import MomentParam
 from forwarder.clock import SystemClock
 from forwarder.core.printable import printable, printable_line
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
+_FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "client_ip")
 _COLUMNS = (
     "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
 )
@@ -156,7 +157,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
                 continue
             if form == "table":
                 if not shown:
-                    echo(_row({name: name for name in ("published", "source", "event_type", *_FIELDS)}))
+                    echo(_row({name: name for name in _FIELDS}))
                 echo(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
             else:
                 text = _whole(item, form)
@@ -165,10 +166,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
             if shown == limit:
                 return
     if not shown:
-        echo(f"{count(shown, 'event')} shown", err=True)
-
-
-_FIELDS = ("outcome", "actor", "target", "client_ip")
+        echo("0 events shown", err=True)
 
 
 def _row(line: dict[str, Any]) -> str:

@@ -122,7 +122,7 @@ class Row(msgspec.Struct, frozen=True):
     group: str
     verdict: Verdict
     seen: str
-    fix: str = msgspec.field(name="mend")
+    fix: str = msgspec.field(name="mend")  # scripts read the key by this name
     url: str
     seconds: float
 

@@ -30,6 +30,15 @@ def decode(text: bytes | str) -> Any:
         return _decode(whole)
 
 
+def decode_object(text: bytes | str) -> dict[str, Any] | None:
+    """Decode a JSON object as `decode`; None if the text is something else, or cannot be decoded."""
+    try:
+        value = decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def encode(value: Any) -> str:
     """Encode as compact JSON text."""
     return msgspec.json.encode(value).decode()

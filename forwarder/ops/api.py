@@ -28,7 +28,7 @@ def live_routes(status: Status, streams: Streams, access: Access) -> Handlers:
     @get("/api/events")
     async def events(request: AnyRequest) -> ASGIApp:
         if streams.full:
-            text = f"{MAX_CLIENTS} live streams are open already; close a page or a tail"
+            text = f"{MAX_CLIENTS} live streams are open already; close a page or a `forwarder tap`"
             return _error(request, 503, text, {"Retry-After": "5"})
         try:
             query = stream_query(request.scope["query_string"], request.headers.get("last-event-id"))

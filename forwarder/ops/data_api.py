@@ -77,7 +77,7 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
 def _change_routes(data: StoreData) -> Handlers:
     async def change(
         request: AnyRequest, work: Callable[[DeadLetterFilter], Awaitable[int]], verb: str
-    ) -> Any:
+    ) -> Response[Any]:
         try:
             wanted = msgspec.json.decode(await request.body(), type=_Change)
         except msgspec.MsgspecError as error:
@@ -111,11 +111,11 @@ def _change_routes(data: StoreData) -> Handlers:
 
     @post("/api/dead-letters/replay", status_code=200)
     async def replay(request: AnyRequest) -> Response[Any]:
-        return await change(request, data.replay, "replayed")  # type: ignore[no-any-return]
+        return await change(request, data.replay, "replayed")
 
     @post("/api/dead-letters/discard", status_code=200)
     async def discard(request: AnyRequest) -> Response[Any]:
-        return await change(request, data.discard, "discarded")  # type: ignore[no-any-return]
+        return await change(request, data.discard, "discarded")
 
     return [replay, discard]
 

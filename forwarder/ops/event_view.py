@@ -1,4 +1,4 @@
-"""One event as an operator sees it: a line of the live tail, and its raw, ECS and OTLP forms. Pure."""
+"""One event as an operator sees it: a line of the live stream, and its raw, ECS and OTLP forms. Pure."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import iso
 from forwarder.ecs.attributes import log_view
-from forwarder.ecs.decode import decode
+from forwarder.ecs.decode import decode, decode_object
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import object_at
 from forwarder.ecs.readers import objects, text
@@ -62,13 +62,9 @@ class EventFilter(msgspec.Struct, frozen=True):
 
 
 def line(stored: StoredEvent) -> dict[str, Any]:
-    """Return what a line of the live tail says; a field that the event does not have is None."""
+    """Return what a line of the live stream says; a field that the event does not have is None."""
     event = stored.event
-    try:
-        raw = decode(event.body)
-    except (ValueError, RecursionError):
-        raw = {}
-    raw = raw if isinstance(raw, dict) else {}
+    raw = decode_object(event.body) or {}
     actor, outcome = object_at(raw, "actor"), object_at(raw, "outcome")
     targets = objects(raw.get("target"))
     target = targets[0] if targets else {}

@@ -6,7 +6,7 @@
     GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
     GET /             the status page, which reads /api
     GET /api/status   the ledger and the state of every part, as JSON
-    GET /api/events   the live tail; parameters and events as docs/status-page.md says
+    GET /api/events   the live stream; parameters and events as docs/status-page.md says
 
 HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403. What
 is below /api shows personal data, so `access.py` decides who may read it; a scraper needs no secret.

@@ -27,9 +27,9 @@ FRESH = DAY
 YOUNG = 7 * DAY
 """How long after a user was first seen nothing is new: everything would be."""
 
-_REFRESH = (
-    DAY // 2
-)  # a sighting is written again only if it is that much newer: most events then write nothing
+_REFRESH = DAY // 2
+"""A sighting is written again only if it is that much newer: most events then write nothing."""
+
 _SIGN_INS = {"user.session.start", "user.authentication.sso", "user.authentication.auth_via_mfa"}
 _LEAST_KM = 100.0
 _LEAST_TIME = 60 * SECOND  # two sign-ins in one second say nothing
@@ -166,9 +166,8 @@ def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
         "country": country if country != UNKNOWN else "",
         "asn": str(number) if isinstance(number, int | str) and number else "",
         "device": device if isinstance(device, str) else "",
-        "user_agent": _VERSION.sub("", agent)
-        if isinstance(agent, str)
-        else "",  # an update does not make a browser new
+        # Without its version: an update does not make a browser new.
+        "user_agent": _VERSION.sub("", agent) if isinstance(agent, str) else "",
     }
     return {kind: value[:200] for kind, value in found.items() if value}
 

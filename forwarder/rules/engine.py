@@ -12,10 +12,10 @@ import msgspec
 
 from forwarder.core.alert import MOST_EVENTS, Alert, RuleInfo, Window
 from forwarder.core.event import Event
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 from forwarder.rules.correlation import Correlation
 from forwarder.rules.event_fields import Reading, texts
-from forwarder.rules.groups import SECOND, Feed, Group, Groups, key_of, shape_of
+from forwarder.rules.groups import Feed, Group, Groups, key_of, shape_of
 from forwarder.rules.review import fields_of
 from forwarder.rules.ruleset import DetectionRule, Ruleset
 from forwarder.rules.windows import Entry, decode_id, encode_id

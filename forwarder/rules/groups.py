@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import Any
 
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 from forwarder.rules.correlation import Correlation
 from forwarder.rules.event_fields import Reader, Reading, texts
 from forwarder.rules.windows import Count, Different, Ordered, Shape, Windows
@@ -17,8 +17,6 @@ _MOST_GROUPS = 16
 
 _MOST_VALUE = 200
 """Characters of a value that are compared; a sender chooses them."""
-
-SECOND = 1_000_000
 
 
 class Group(Windows):

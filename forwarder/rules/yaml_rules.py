@@ -9,7 +9,7 @@ from forwarder.rules.okta_filter import read_okta_filter
 from forwarder.rules.rule import LeftOut, Reason, Rule, mentions_okta
 from forwarder.rules.sigma import sigma_rule
 
-Place = TypeVar("Place")
+T = TypeVar("T")
 
 _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
 
@@ -31,7 +31,7 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
     return None
 
 
-def collected(documents: Iterable[tuple[Place, Any]]) -> Iterator[tuple[Place, Any]]:
+def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
     """Resolve the collections of older Sigma rules: `action: global` is part of each document behind it, `repeat` changes
     the document before, and `reset` ends what is global."""
     shared: dict[Any, Any] = {}

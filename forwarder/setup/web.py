@@ -47,7 +47,7 @@ def json_object(answer: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def words(answer: httpx.Response) -> str:
+def message_of(answer: httpx.Response) -> str:
     """Return the message of a response, shortened."""
     message = json_object(answer).get("message")
     return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]

@@ -13,7 +13,6 @@ INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
 _BESIDE = (alerts.PATTERN, health.PATTERN)
-_PROCESSORS = ("user_agent", "geoip")
 _PROBE = f"{bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
 

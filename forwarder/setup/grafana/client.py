@@ -46,7 +46,7 @@ class Grafana:
         body = web.json_object(answer)
         if "database" not in body:
             raise SetupError(
-                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {web.words(answer)}\n"
+                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {web.message_of(answer)}\n"
                 "Give the address that a browser opens, with its sub-path, if any."
             )
         if body["database"] != "ok":
@@ -77,7 +77,7 @@ class Grafana:
             raise web.no_response(self._url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Grafana does not accept these credentials, or needs some (401): {web.words(answer)}"
+                f"Grafana does not accept these credentials, or needs some (401): {web.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(f"{self._url} redirects to {answer.headers.get('location')}; give that address")
@@ -87,6 +87,6 @@ class Grafana:
         if answer.status_code == 403:
             raise SetupError(
                 f"these credentials may not {what} (403). The service account needs the role Editor, and Admin for data "
-                f"sources. Grafana says: {web.words(answer)}"
+                f"sources. Grafana says: {web.message_of(answer)}"
             )
-        raise SetupError(f"Grafana did not {what}: it answers {answer.status_code}: {web.words(answer)}")
+        raise SetupError(f"Grafana did not {what}: it answers {answer.status_code}: {web.message_of(answer)}")

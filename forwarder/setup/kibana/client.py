@@ -76,9 +76,9 @@ class Kibana:
         status = body.get("status")
         if not isinstance(status, dict):
             if answer.status_code == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {web.words(answer)}")
+                raise SetupError(f"Kibana at {url} is not ready: {web.message_of(answer)}")
             raise SetupError(
-                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {web.words(answer)}\n"
+                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {web.message_of(answer)}\n"
                 "Give the address that a browser opens, without /app and with the base path, if any."
             )
         overall = status.get("overall", {})
@@ -138,7 +138,7 @@ class Kibana:
             raise web.no_response(self._settings.url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Kibana does not accept these credentials, or needs some (401): {web.words(answer)}"
+                f"Kibana does not accept these credentials, or needs some (401): {web.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(
@@ -150,9 +150,9 @@ class Kibana:
     def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
         if answer.status_code == 403:
             raise SetupError(
-                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {web.words(answer)}"
+                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {web.message_of(answer)}"
             )
-        raise SetupError(f"Kibana did not {what}: it answers {answer.status_code}: {web.words(answer)}")
+        raise SetupError(f"Kibana did not {what}: it answers {answer.status_code}: {web.message_of(answer)}")
 
 
 def _authorization(settings: KibanaSettings) -> dict[str, str]:

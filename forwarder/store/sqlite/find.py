@@ -24,7 +24,7 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
     """As `store.engine.StoreCommands.find`."""
     db.execute("BEGIN")  # all queries see the same commit
     try:
-        lives = list(_by_uuid(db, search) if search.uuid is not None else _by_other(db, search))
+        lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
         if len(lives) <= FEW:
             lives = [replace(life, alerts=_alerts(db, life)) for life in lives]
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
@@ -39,7 +39,7 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
         db.execute("ROLLBACK")
 
 
-def _by_other(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
+def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
     """Yield one event more than `search.limit`, if there is one."""
     user = search.user.lower() if search.user is not None else None
     types = EventTypes([search.event_type]) if search.event_type is not None else None

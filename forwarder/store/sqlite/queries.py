@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.event import Event, Source, StoredEvent
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
@@ -27,6 +27,9 @@ AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason) AN
 _MOST_BYTES = 2**62  # no limit
 _INTEGER = 2**63 - 1
 """The largest that SQLite knows. A person may write a larger number, for which there is nothing in the store."""
+
+RECEIPT_SLACK = 60 * SECOND
+"""How far the times of reception may be out of order: commits overtake each other, and clocks are set."""
 
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
 _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"

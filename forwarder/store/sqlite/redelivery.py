@@ -14,9 +14,6 @@ from forwarder.store.sqlite.transaction import Transaction
 
 _SCANNED = 2_000  # rows that one query reads
 
-_SLACK = 60 * SECOND
-"""How far the times of reception may be out of order: commits overtake each other, and clocks are set."""
-
 _AGAIN = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
   org, uuid, event_type, published, received_at, via, envelope_id, body)
@@ -33,8 +30,8 @@ def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
     ).fetchone()
     if low is None:
         return 1, 0
-    first = queries.first_received(db, low, high, chosen.since - _SLACK)
-    return first, queries.first_received(db, low, high, chosen.until + _SLACK) - 1
+    first = queries.first_received(db, low, high, chosen.since - queries.RECEIPT_SLACK)
+    return first, queries.first_received(db, low, high, chosen.until + queries.RECEIPT_SLACK) - 1
 
 
 def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> Plan:
@@ -52,7 +49,7 @@ def step(
 ) -> tuple[list[int], int]:
     """Return at most `limit` matching events after `after`, and how far it looked; it does not look far at once."""
     seqs: list[int] = []
-    matches = _matcher(chosen, accepts)
+    matches = _Matches(chosen, accepts)
     rows = db.execute(
         "SELECT seq, name, event_type, received_at FROM events CROSS JOIN orgs ON id = org "
         "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
@@ -125,14 +122,12 @@ def _copy(tx: Transaction, sink: str, seq: int) -> bool:
     return tx.db.execute(_AGAIN, (sink, tx.now, seq)).rowcount == 1
 
 
-def _matcher(chosen: Range, accepts: Accepts) -> "_Matches":
-    return _Matches(chosen, EventTypes(chosen.types) if chosen.types else None, accepts)
-
-
 class _Matches:
-    def __init__(self, chosen: Range, types: EventTypes | None, accepts: Accepts) -> None:
+    """Whether an event belongs to a range, and whether the sink gets it."""
+
+    def __init__(self, chosen: Range, accepts: Accepts) -> None:
         self._chosen = chosen
-        self._types = types
+        self._types = EventTypes(chosen.types) if chosen.types else None
         self._accepts = accepts
 
     def in_range(self, org: str, event_type: str, received_at: Micros) -> bool:
@@ -152,7 +147,7 @@ class _Matches:
 def _count(
     db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, first: int, last: int
 ) -> dict[str, int]:
-    matches = _matcher(chosen, accepts)
+    matches = _Matches(chosen, accepts)
     position = (db.execute("SELECT seq FROM positions WHERE sink = ?", (sink,)).fetchone() or (0,))[0]
     states = dict(
         db.execute(

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from forwarder.core.event import StoredEvent
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.time import Micros
 from forwarder.store.sqlite import queries, schema
-
-_SLACK = 60 * SECOND
 
 
 class SqliteTail:
@@ -31,7 +29,7 @@ class SqliteTail:
 
     def first_received(self, at: Micros) -> int:
         with self._errors(), queries.snapshot(self._db):  # else what is held may be dropped between two steps
-            return queries.first_received(self._db, *self.held(), at - _SLACK)
+            return queries.first_received(self._db, *self.held(), at - queries.RECEIPT_SLACK)
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         with self._errors():
