@@ -208,7 +208,8 @@ from where of the Okta event that completed it; what the rule found is below `fo
 
 `uuid` is made of org, rule, group and first event, so the same alert has the same one. `count` is what the rule's condition
 compares (events, values or rules in the window), `matched` all events since the last alert of this rule and group, `heldBack`
-the alerts in between that came within `rules.again`; `events` are the last 100 of the window.
+the alerts in between that came within `rules.again`; `events` are the last 100 of the window. If `group` has aliases,
+`rule.aliases` names the fields behind each.
 
 In Elasticsearch it is a document of `logs-okta_forwarder.alert-<namespace>`, without any field of `okta.*`; the log record has
 the attributes of its user and source, and these fields under the same names.
