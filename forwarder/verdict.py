@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.wording import count
+
 _RECENT = 3600.0
 """Seconds for which a delivery that Okta gave up on is a problem: its event has come by the System Log meanwhile."""
 
@@ -176,6 +178,6 @@ def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
         else:
             yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
     if dead := sink.get("dead"):
-        text = f"{name} rejected {dead:,} {'event' if dead == 1 else 'events'}; dead letters keep them"
+        text = f"{name} rejected {count(dead, 'event')}; dead letters keep them"
         hint = f"see why with `forwarder dead-letters list --sink {name}`, correct the cause, then replay or discard them"
         yield Problem(Level.WARNING, text, hint, "ForwarderDeadLetters")

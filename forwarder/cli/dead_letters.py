@@ -10,6 +10,7 @@ from forwarder.cli import terminal
 from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import iso
+from forwarder.core.wording import count
 from forwarder.store.dead_letters import RECEIVER, DeadLetter, Selection
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def replay(
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config)
     done = commands.replay(selection)
-    terminal.echo(f"{terminal.count(done, 'dead letter')} will be sent again.")
+    terminal.echo(f"{count(done, 'dead letter')} will be sent again.")
     _report_malformed(commands, selection)
     _check_all(ids, done)
 
@@ -104,12 +105,12 @@ def discard(
     counts = commands.count_dead_letters(selection)
     for (of, why), number in counts.items():
         is_malformed = of == RECEIVER
-        what = terminal.count(number, "malformed event" if is_malformed else "dead letter")
+        what = count(number, "malformed event" if is_malformed else "dead letter")
         terminal.echo(f"{what} ({why})" if is_malformed else f"{what} of {of} ({why})")
     if counts and not yes:
         click.confirm("No sink will ever get these events. Discard them?", abort=True)
     done = commands.discard(selection)
-    terminal.echo(f"{terminal.count(done, 'dead letter')} discarded.")
+    terminal.echo(f"{count(done, 'dead letter')} discarded.")
     _check_all(ids, done)
 
 
@@ -154,7 +155,7 @@ def _line(letter: DeadLetter) -> str:
     what = (
         f"{letter.event_type} {letter.uuid}"
         if letter.uuid
-        else f"{terminal.count(letter.count, 'unattributed event')}"
+        else f"{count(letter.count, 'unattributed event')}"
     )
     if letter.sink == RECEIVER:
         what = f"malformed event of {letter.org}"

@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
 from forwarder.core.errors import SettingsError
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.doctor.check import Check, Kind, Row

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from forwarder.cli import terminal
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
+from forwarder.core.wording import count
 from forwarder.store.lives import FEW
 
 _SOURCES = {

@@ -11,8 +11,9 @@ import click
 from forwarder.cli.common import ORG, config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
 from forwarder.core.errors import OktaError
+from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
 from forwarder.okta.hooks.desired import DesiredHook, Hook, Plan, plan
 

@@ -14,8 +14,9 @@ import click
 
 from forwarder import logs
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, SettingsError
+from forwarder.core.wording import count
 
 
 class _Commands(click.Group):

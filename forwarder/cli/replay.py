@@ -7,10 +7,11 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.common import ORG, SINK, config_option, load_settings
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.time import Micros, iso
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.settings import Settings

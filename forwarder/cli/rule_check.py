@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.common import DEFAULT_CONFIG, config_option, load_settings
-from forwarder.cli.terminal import console, count, echo
+from forwarder.cli.terminal import console, echo
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,11 @@ import click
 import msgspec
 
 from forwarder.cli.common import config_option, load_settings
-from forwarder.cli.terminal import console, count, echo
+from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.time import SECOND, Micros, iso
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

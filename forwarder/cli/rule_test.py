@@ -7,7 +7,8 @@ import click
 
 from forwarder.cli.common import config_option
 from forwarder.cli.rule_check import rules_section
-from forwarder.cli.terminal import count, echo
+from forwarder.cli.terminal import echo
+from forwarder.core.wording import count
 
 
 @click.command()

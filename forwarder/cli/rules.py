@@ -10,7 +10,8 @@ import click
 from forwarder.cli.rule_check import check
 from forwarder.cli.rule_replay import list_rules, replay
 from forwarder.cli.rule_test import test
-from forwarder.cli.terminal import console, count, echo
+from forwarder.cli.terminal import console, echo
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from rich.text import Text

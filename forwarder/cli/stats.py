@@ -11,6 +11,7 @@ from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
 from forwarder.core.event import Source
+from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
@@ -48,9 +49,7 @@ def stats(config: Path, *, as_json: bool) -> None:
         hint = (
             again or f"is not configured; configure it again by this name, or: forwarder forget-sink {name}"
         )
-        terminal.echo(
-            f"{terminal.count(events, 'event')} kept for {name}, which {hint}", fg="yellow", err=True
-        )
+        terminal.echo(f"{count(events, 'event')} kept for {name}, which {hint}", fg="yellow", err=True)
     for imbalance in ledger.imbalances:
         terminal.echo(imbalance, fg="red", err=True)
     if not ledger.balanced:
@@ -77,7 +76,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
     if not yes:
-        question = f"{name} will never get {terminal.count(events, 'event')} kept for it. Forget it?"
+        question = f"{name} will never get {count(events, 'event')} kept for it. Forget it?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)
     terminal.echo(f"Removed the sink {name} from the store; nothing waits for it any more.")
@@ -88,10 +87,10 @@ def _print(ledger: "Ledger") -> None:
 
     console = terminal.console()
     counts = (
-        terminal.count(ledger.stored - ledger.alerts, "event") + " stored",
-        *([terminal.count(ledger.alerts, "alert")] if ledger.alerts else []),
-        terminal.count(ledger.duplicates, "duplicate") + " dropped",
-        terminal.count(ledger.rejected, "malformed event"),
+        count(ledger.stored - ledger.alerts, "event") + " stored",
+        *([count(ledger.alerts, "alert")] if ledger.alerts else []),
+        count(ledger.duplicates, "duplicate") + " dropped",
+        count(ledger.rejected, "malformed event"),
     )
     console.print(f"{', '.join(counts)}; {ledger.bytes / 1e6:,.1f} MB on disk")
     table = Table(box=None)

@@ -21,11 +21,6 @@ def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
     click.secho(printable(redact(text)), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, as in "1 type" and "2,000 types"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def console(*, stderr: bool = False) -> "Console":
     """Return a console for tables and progress, which takes no markup from texts.
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from forwarder.core.printable import printable_line
 from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, SINK, Row, Snapshot
 
-_WAYS = {
+_SOURCES = {
     HOOK: ("hook", ""),
     LOG_ONLY: ("System Log", "cyan"),
     MISSED: ("System Log, missed by the hook", "bold yellow"),
@@ -118,7 +118,7 @@ def _list(rows: Sequence[Row], lines: int, *, wide: bool) -> RenderableType:
         table.add_column(no_wrap=True, overflow="ellipsis", width=width, ratio=None if width else 1)
     table.add_row(*(Text(name, "dim") for name in columns))
     for row in rows:
-        words, style = _WAYS[row.way]
+        words, style = _SOURCES[row.source]
         cells = (row.time, words.partition(",")[0], row.event_type, row.user, row.outcome)
         more = (row.address, row.country) if wide else ()
         table.add_row(*(Text(printable_line(cell), style) for cell in (*cells, *more)))
@@ -129,6 +129,6 @@ def _list(rows: Sequence[Row], lines: int, *, wide: bool) -> RenderableType:
 
 def _legend() -> Text:
     legend = Text("came by  ", "dim")
-    for words, style in _WAYS.values():
+    for words, style in _SOURCES.values():
         legend.append("■ ", style).append(f"{words}   ", style)
     return legend

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
     seq: int
     time: str
-    way: str
+    source: str
     event_type: str
     user: str
     outcome: str
@@ -107,11 +107,11 @@ def _row(stored: StoredEvent) -> Row:
     event = stored.event
     tree: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document(event, DocumentOptions())))
     client = tree.get("client", {})
-    way = HOOK if event.source is Source.HOOK else MISSED if event.event_type in _ELIGIBLE else LOG_ONLY
+    source = HOOK if event.source is Source.HOOK else MISSED if event.event_type in _ELIGIBLE else LOG_ONLY
     return Row(
         seq=stored.seq,
         time=str(tree["@timestamp"])[11:19],
-        way=way,
+        source=source,
         event_type=event.event_type,
         user=str(tree.get("user", {}).get("name", "")),
         outcome=str(tree["event"].get("outcome", "")),

@@ -12,6 +12,7 @@ from rich.live import Live
 
 from forwarder.app import Forwarder
 from forwarder.core.errors import StoreError
+from forwarder.core.wording import count
 from forwarder.demo.disk import Disk
 from forwarder.demo.keys import listening
 from forwarder.demo.picture import Picture
@@ -95,7 +96,7 @@ class View:
 
 def _line(seen: Snapshot) -> str:
     return (
-        f"{seen.happened:,} {'event' if seen.happened == 1 else 'events'} happened: {seen.stored:,} stored ({seen.by_hook:,} by the hook, {seen.by_log:,} from the "
+        f"{count(seen.happened, 'event')} happened: {seen.stored:,} stored ({seen.by_hook:,} by the hook, {seen.by_log:,} from the "
         f"System Log, of which the hook missed {seen.missed:,}), {seen.on_the_way:,} on the way; "
         f"of the stored ones {seen.delivered:,} delivered, {seen.waiting:,} waiting, {seen.dead:,} dead letters"
     )

@@ -132,11 +132,6 @@ def section_url(heading: str) -> str:
     return f"docs/runbook.md#{slug(heading)}"
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, as in "1 event" and "2,000 events"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def slug(heading: str) -> str:
     """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")

@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from forwarder.doctor.check import Check, Finding, Found, Verdict, count, fail, ok, skip, warn
+from forwarder.core.wording import count
+from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.files import file_system_of
 from forwarder.settings import Settings
@@ -17,7 +18,6 @@ _LEAST_FREE = 1_000_000_000  # bytes, as the alert ForwarderDiskFilling
 _LEAST_SHARE = 0.05
 _LONG = 300.0
 """Seconds for which an event may wait before an operator should look, as the alert ForwarderSinkBehind."""
-
 
 _NETWORK = {
     "nfs",

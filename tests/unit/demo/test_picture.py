@@ -12,7 +12,7 @@ from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, Row, Snapshot
 PAGE = "http://127.0.0.1:9464/"
 
 
-def row(seq: int, way: str = HOOK, **fields: str) -> Row:
+def row(seq: int, source: str = HOOK, **fields: str) -> Row:
     shown = {
         "time": "12:00:00",
         "event_type": "user.session.start",
@@ -21,7 +21,7 @@ def row(seq: int, way: str = HOOK, **fields: str) -> Row:
         "address": "192.0.2.1",
         "country": "France",
     }
-    return Row(seq=seq, way=way, **{**shown, **fields})
+    return Row(seq=seq, source=source, **{**shown, **fields})
 
 
 def snapshot(number: int = 12, rows: tuple[Row, ...] = (), **changes: Any) -> Snapshot:
