@@ -84,7 +84,8 @@ class RuleRunner:
             self._tasks.pop("new").cancel()
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
         self._next = None
-        engine = Engine(rules, Timing(settings.again, settings.late, settings.max_age, settings.max_keys))
+        timing = Timing(settings.again, settings.late, settings.max_age, settings.max_keys)
+        engine = Engine(rules, timing)
         self._metrics.loaded(engine)
         if not rules.rules and self._engine is None:
             return
@@ -94,7 +95,7 @@ class RuleRunner:
             rules=len(rules.rules),
             correlations=len(rules.correlations),
         )
-        self._tasks["new"] = asyncio.create_task(self._read_again(engine), name="rules: read again")
+        self._tasks["new"] = asyncio.create_task(self._begin(engine, timing), name="rules: read again")
         if "run" not in self._tasks:
             self._tasks["run"] = asyncio.create_task(self._run(), name="rules")
 
@@ -111,6 +112,22 @@ class RuleRunner:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     # New rules
+
+    async def _begin(self, engine: Engine, timing: Timing) -> None:
+        """Read again, until that succeeds: else the new rules would never alert, and nothing would say so."""
+        attempt = 0
+        while True:
+            try:
+                await self._read_again(engine)
+            except Exception:
+                text = "new rules cannot read earlier events; the old rules go on. This is a bug: please report it"
+                _logger.exception(text, action="rules_failed")
+            else:
+                return
+            attempt += 1
+            await self._clock.sleep(Backoff().delay(attempt))
+            engine = Engine(engine.rules, timing)  # the other one has read a part
+            self._metrics.loaded(engine)
 
     async def _read_again(self, engine: Engine) -> None:
         """Let `engine` read the events that still matter, then hand it to the loop."""

@@ -96,19 +96,19 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
     async with emulated as (emulator, _):
         forwarder = Forwarder(settings, clock)
         await forwarder.start()
-        view = View(forwarder, emulator, config, stop)
-        showing = asyncio.create_task(view.show())
         try:
-            await _create_hook(settings, clock)
-            if events:
-                await emulator.emit(max(events - len(emulator.ledger().own), 0))
-            if leave and events:
-                await _settled(forwarder, emulator, stop, _SETTLE_TIMEOUT + events / 100)
-            else:
-                await stop.wait()
-        finally:
-            await view.close(showing)
-        try:
+            view = View(forwarder, emulator, config, stop)
+            showing = asyncio.create_task(view.show())
+            try:
+                await _create_hook(settings, clock)
+                if events:
+                    await emulator.emit(max(events - len(emulator.ledger().own), 0))
+                if leave and events:
+                    await _settled(forwarder, emulator, stop, _SETTLE_TIMEOUT + events / 100)
+                else:
+                    await stop.wait()
+            finally:
+                await view.close(showing)
             if leave:
                 return await verdict(forwarder, emulator, view.console, config)
             await view.say_goodbye()

@@ -20,9 +20,11 @@ from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.core.event import Event, Source
+from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
 from forwarder.settings import Settings, read
 from tests.e2e.okta import envelope
+from tests.integration.store.helpers import opened
 from tests.unit.rules.days import RULES, day, expected, made
 
 pytestmark = pytest.mark.timeout(180)
@@ -254,3 +256,19 @@ def test_check_names_the_right_that_alerts_need(tmp_path: Path) -> None:
     output = CliRunner().invoke(main, ["check", "--config", str(config)]).output
     assert "alerts of rules go to logs-okta_forwarder.alert-prod" in output
     assert "create_doc and auto_configure" in output
+
+
+async def test_rules_that_cannot_start_say_so_and_try_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        await store.append(Batch(cursor=("rules", "not a number")), timeout=5)
+    forwarder = Forwarder(settings(tmp_path), SystemClock())
+    with structlog.testing.capture_logs() as lines:
+        await forwarder.start()
+        try:
+            await until(lambda: "rules_failed" in [line["action"] for line in lines])
+            await forwarder.store.append(Batch(cursor=("rules", "0")), timeout=5)
+            await post(forwarder, burst())
+            await evaluated(forwarder)
+            await until(lambda: "rule_alert" in [line["action"] for line in lines])
+        finally:
+            await forwarder.stop(grace=0)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.rules.load import load
 from forwarder.rules.ruleset import Ruleset
 
+pytestmark = pytest.mark.slow  # measures: not while coverage counts every line
 MICROSECONDS = 1e6
 EVENT: dict[str, Any] = {
     "uuid": "f790999f-fe87-467a-9880-6982a583986c", "published": "2026-11-28T10:00:00.000Z", "eventType": "user.session.start",
