@@ -74,6 +74,7 @@ class Forwarder:
         self._clock = clock
         self._refusals = Refusals()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._replaying: set[str] = set()  # the sinks that events are delivered to again
         self._certificates: dict[str, tls.Certificate] = {}  # by setting, as last read
 
     async def start(self) -> None:
@@ -207,7 +208,13 @@ class Forwarder:
         settings = self.settings.sinks.get(request.sink)
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
-        return await redeliver(self.store, self._clock, request, settings.accepts, report)
+        if request.sink in self._replaying:  # both would keep where they are under one name
+            raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or end it")
+        self._replaying.add(request.sink)
+        try:
+            return await redeliver(self.store, self._clock, request, settings.accepts, report)
+        finally:
+            self._replaying.discard(request.sink)
 
     async def _stop_hourly_line(self) -> None:
         self._hourly.cancel()

@@ -223,7 +223,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
 def ask(
     store: Path,
     request: Request,
-    on_progress: Callable[[Any], None] = lambda _: None,
+    on_progress: Callable[[Any], object] = lambda _: None,
     *,
     timeout: float | None = _REPLY_TIMEOUT,
 ) -> Any | None:
@@ -259,7 +259,7 @@ def ask(
     return reply.result
 
 
-def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any], None]) -> _Reply:
+def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any], object]) -> _Reply:
     connection.sendall(line)
     with connection.makefile("rb") as lines:
         while True:

@@ -19,9 +19,11 @@ import structlog
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
-from forwarder.core.errors import SettingsError, SinkError, StoreFormatError
+from forwarder.control import ask
+from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
+from forwarder.store.redelivery import Range, RedeliverRequest
 from tests.e2e.okta import envelope, happenings
 from tests.integration.store.helpers import opened, view
 from tests.integration.store.sqlite.test_moved import NAMED_CHANGES
@@ -337,3 +339,20 @@ async def test_a_reload_exchanges_the_token_of_the_page(forwarder: Forwarder, tm
             await forwarder.reload(new.model_copy(update={"ops": ops}))
         assert [line["action"] for line in lines] == ["reloaded"]
         assert (await status(token), await status(other)) == (200, 401)
+
+
+async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder, tmp_path: Path) -> None:
+    for seed in range(1, 4):
+        await post(forwarder, "old", seed)
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    everything = RedeliverRequest("archive", Range(0, 1 << 62), rate=0.5)
+
+    def replay(on_progress: Callable[[Any], object]) -> Any:
+        return ask(tmp_path / "store.db", everything, on_progress, timeout=None)
+
+    first = asyncio.create_task(asyncio.to_thread(replay, lambda _: loop.call_soon_threadsafe(started.set)))
+    await asyncio.wait_for(started.wait(), 10)
+    with pytest.raises(StoreError, match="another replay to archive is running"):
+        await asyncio.to_thread(replay, lambda _: None)
+    assert (await asyncio.wait_for(first, 30))["taken"] == 3
