@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
@@ -149,8 +149,9 @@ async def test_the_keyboard_alone_replays_a_dead_letter(
     del cluster.items[first]
     await tab_to(page, "Replay dead letter 1")
     await page.keyboard.press("Enter")
-    await page.get_by_label("Token", exact=True).wait_for()
+    await expect(page.get_by_label("Token", exact=True)).to_be_focused()
     await page.keyboard.type(TOKEN)
+    await expect(page.get_by_label("Token", exact=True)).to_have_value(TOKEN)
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Replay dead letter 1?").wait_for()
     await tab_to(page, "Replay 1 event")
