@@ -1,6 +1,7 @@
 """`forwarder setup`: create what Elasticsearch, Kibana and Grafana need before events can be read there."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _Options = TypeVar("_Options", bound="Section")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
 _SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
@@ -104,6 +106,32 @@ def _secret_source(_: click.Context, param: click.Parameter, value: str | None) 
     return {kind: place}
 
 
+def _password_options(secret: str) -> Callable[[_Command], _Command]:
+    """Add what Kibana and Grafana share: user and password in place of `secret`, certificates, a dry run."""
+    options = (
+        click.option("--user", help=f"User name, if there is no {secret}."),
+        click.option(
+            "--password",
+            metavar=_SECRET_SOURCE,
+            callback=_secret_source,
+            help="Where the user's password is.",
+        ),
+        click.option(
+            "--ca-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="CA certificates to trust, in PEM; without it those of the system.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Show what would be written without writing it."),
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 @setup.command("kibana")
 @click.option("--url", required=True, help="URL of Kibana: https://kibana:5601.")
 @click.option("--space", help="ID of the space for the dashboards; without it the default space.")
@@ -113,16 +141,7 @@ def _secret_source(_: click.Context, param: click.Parameter, value: str | None) 
     callback=_secret_source,
     help="Where the API key is (encoded or id:key).",
 )
-@click.option("--user", help="User name, if there is no API key.")
-@click.option(
-    "--password", metavar=_SECRET_SOURCE, callback=_secret_source, help="Where the user's password is."
-)
-@click.option(
-    "--ca-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="CA certificates to trust, in PEM; without it those of the system.",
-)
-@click.option("--dry-run", is_flag=True, help="Show what would be written without writing it.")
+@_password_options("API key")
 def kibana_command(*, dry_run: bool, **options: Any) -> None:
     """Import the dashboards: overview, sign-ins, threats, admin changes.
 
@@ -146,20 +165,11 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     callback=_secret_source,
     help="Where the token of a service account is (role Editor; Admin for data sources).",
 )
-@click.option("--user", help="User name, if there is no token.")
-@click.option(
-    "--password", metavar=_SECRET_SOURCE, callback=_secret_source, help="Where the user's password is."
-)
-@click.option(
-    "--ca-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="CA certificates to trust, in PEM; without it those of the system.",
-)
 @click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
 @click.option("--runbook-url", metavar="URL", help="Your copy of docs/runbook.md, to which the panels link.")
 @click.option("--prometheus", metavar="URL", help="Add a Prometheus with this URL as a data source.")
 @click.option("--elasticsearch", metavar="URL", help="Add an Elasticsearch with this URL as a data source.")
-@click.option("--dry-run", is_flag=True, help="Show what would be written without writing it.")
+@_password_options("token")
 def grafana_command(*, dry_run: bool, **options: Any) -> None:
     """Write the dashboards: forwarder health, Okta activity, Okta security.
 

@@ -1,6 +1,7 @@
 """What the clients of Kibana and Grafana share."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from forwarder.core.errors import SetupError
+
+TIMEOUT = 60.0
+"""Seconds without a byte."""
 
 _LONGEST = 500
 
@@ -26,16 +30,27 @@ def address(url: str, example: str, options: str) -> str:
     return url.rstrip("/")
 
 
-def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the certificates to trust; without a file those of the system.
+def client(
+    headers: Mapping[str, str], ca_file: Path | None, auth: tuple[str, str] | None = None
+) -> httpx.Client:
+    """Return a client that sends `headers`, and `auth` as user and password. It trusts the certificates in `ca_file`;
+    without a file those of the system.
 
     Raises:
         SetupError: they cannot be used.
     """
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        trusted = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise SetupError(f"the certificates in {ca_file} cannot be used: {error}") from error
+    return httpx.Client(
+        headers=headers,
+        auth=auth,
+        verify=trusted,
+        timeout=TIMEOUT,
+        follow_redirects=False,  # credentials are sent only to the configured address
+        trust_env=False,
+    )
 
 
 def json_object(answer: httpx.Response) -> dict[str, Any]:

@@ -9,9 +9,6 @@ from forwarder.core.errors import SetupError
 from forwarder.setup import web
 from forwarder.setup.grafana.settings import GrafanaSettings
 
-TIMEOUT = 60.0
-"""Seconds without a byte."""
-
 
 class Grafana:
     """One Grafana. Use it as a context manager. Its methods raise SetupError where Grafana refuses or does not respond."""
@@ -23,14 +20,7 @@ class Grafana:
         if settings.token:
             headers["authorization"] = f"Bearer {settings.token.reveal()}"
         auth = (settings.user, settings.password.reveal()) if settings.user and settings.password else None
-        self._client = httpx.Client(
-            headers=headers,
-            auth=auth,
-            verify=web.trust(settings.ca_file),
-            timeout=TIMEOUT,
-            follow_redirects=False,  # credentials are sent only to the configured address
-            trust_env=False,
-        )
+        self._client = web.client(headers, settings.ca_file, auth)
 
     def __enter__(self) -> Self:
         return self

@@ -11,9 +11,6 @@ from forwarder.core.errors import SetupError
 from forwarder.setup import web
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
-TIMEOUT = 60.0
-"""Seconds without a byte; an import waits until the objects are searchable."""
-
 _DOWN = {"critical", "unavailable"}
 _PRIVILEGES = (
     "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
@@ -47,14 +44,9 @@ class Kibana:
             SetupError: `ca_file` cannot be used.
         """
         self._settings = settings
-        self._client = httpx.Client(
-            # Kibana refuses a change without kbn-xsrf, whatever its value.
-            headers={"kbn-xsrf": "okta-forwarder", **_authorization(settings)},
-            verify=web.trust(settings.ca_file),
-            timeout=TIMEOUT,
-            follow_redirects=False,  # credentials are sent only to the configured address
-            trust_env=False,
-        )
+        # Kibana refuses a change without kbn-xsrf, whatever its value.
+        headers = {"kbn-xsrf": "okta-forwarder", **_authorization(settings)}
+        self._client = web.client(headers, settings.ca_file)
 
     def __enter__(self) -> Self:
         return self
