@@ -92,6 +92,7 @@ class _Reloads:
             self._failed(f"{type(error).__name__}: {error}", exc_info=error)
         else:
             self._failure = None
+            self._forwarder.status.reload_failed_reason = None
         self._manager.ready(
             "the reload failed, and the old configuration stays in force; run `forwarder check`"
             if self._failure
@@ -109,6 +110,7 @@ class _Reloads:
                 **more,
             )
         self._failure = error
+        self._forwarder.status.reload_failed_reason = error
 
 
 def _state(forwarder: Forwarder) -> str:

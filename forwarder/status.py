@@ -39,7 +39,11 @@ class StatusRequest(Request, frozen=True, tag="status"):
 
 
 class Status:
-    """Gathers what the store, the workers, the receiver and the runners of Okta orgs report."""
+    """Gathers what the store, the workers, the receiver and the runners of Okta orgs report.
+
+    Attributes:
+        reload_failed_reason: why the last reload was refused; None if it was applied. The process sets it.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
         self,
@@ -60,6 +64,7 @@ class Status:
         self._metrics = metrics
         self._clock = clock
         self._started = clock.monotonic()
+        self.reload_failed_reason: str | None = None
         self._ledger = Ledger(0, 0, 0, {}, 0, 0)  # the last one that could be read
         self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
@@ -80,6 +85,7 @@ class Status:
             "ready": not_ready_reason is None,
             "not_ready_reason": not_ready_reason,
             "store_unreadable_reason": unreadable,
+            "reload_failed_reason": self.reload_failed_reason,
             "stored": ledger.stored,
             "duplicates": ledger.duplicates,
             "rejected": ledger.rejected,

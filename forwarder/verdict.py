@@ -43,6 +43,8 @@ class Verdict(msgspec.Struct, frozen=True):
     text: str
 
 
+_RELOAD = "ForwarderConfigReloadFailed"
+
 _HOOK_HINTS = {
     "unverified": "run `forwarder hooks verify`",
     "inactive": "run `forwarder hooks sync`, if it was not deactivated on purpose",
@@ -61,6 +63,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
         *(problem for name, org in status["okta"].items() for problem in _org_problems(name, org)),
         *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
         *_removed_sinks(status),
+        *_refused_reload(status),
     ]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
 
@@ -68,11 +71,11 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
 def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
     """Sum up the problems that were `found`."""
     if found:
-        text = (
-            "Events are lost, or may be."
-            if found[0].level is Level.CRITICAL
-            else "Events are late or incomplete."
-        )
+        text = "Events are late or incomplete."
+        if found[0].level is Level.CRITICAL:
+            text = "Events are lost, or may be."
+        elif found[0].runbook == _RELOAD:  # it stands last, so nothing else is wrong
+            text = "The changed configuration is not in force."
         return Verdict(found[0].level.value, text)
     silent = [
         name
@@ -107,9 +110,16 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
     for name, events in status.get("removed_sinks", {}).items():
-        text = f"{events:,} events wait for {name}, which is no longer configured"
+        wait = "waits" if events == 1 else "wait"
+        text = f"{count(events, 'event')} {wait} for {name}, which is no longer configured"
         hint = f"configure it again by this name, or run `forwarder forget-sink {name}`"
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
+
+
+def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
+    if reason := status.get("reload_failed_reason"):
+        text = f"the last reload was refused, and the old configuration stays in force: {reason}"
+        yield Problem(Level.WARNING, text, "run `forwarder check`, and correct the configuration", _RELOAD)
 
 
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

@@ -322,10 +322,17 @@ class Process:
     def actions(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["action"] == name]
 
-    async def metric(self, name: str) -> float:
+    async def get(self, path: str) -> httpx.Response:
         ops = self.actions("started")[0]["ops"]
         async with httpx.AsyncClient(trust_env=False) as client:
-            text = (await client.get(f"http://{ops}/metrics")).text
+            return await client.get(f"http://{ops}{path}")
+
+    async def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.get("/api/status")).json()
+        return found
+
+    async def metric(self, name: str) -> float:
+        text = (await self.get("/metrics")).text
         return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
     async def started(self) -> str:
@@ -344,6 +351,10 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
         there.process.send_signal(signal.SIGHUP)
         await until(lambda: there.actions("reload_failed"))
         assert await there.metric("forwarder_config_last_reload_successful") == 0
+        (problem,) = (await there.status())["problems"]
+        assert problem["text"].startswith(
+            "the last reload was refused, and the old configuration stays in force: "
+        )
         (line,) = there.actions("reload_failed")
         assert "stack_trace" not in line["error"]
         assert "forwarder check" in line["hint"]
@@ -351,6 +362,7 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
         (here / "secret").write_text("new-secret")
         await until(lambda: there.actions("reloaded"))
         assert await there.metric("forwarder_config_last_reload_successful") == 1
+        assert (await there.status())["problems"] == []
         assert await post(address, "new-secret") == 200
         assert await post(address, "old-secret") == 401
 

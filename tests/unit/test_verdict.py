@@ -165,6 +165,21 @@ def test_events_that_wait_for_a_removed_sink_are_a_problem() -> None:
     (problem,) = verdict(removed_sinks={"old": 1234})
     assert problem.text == "1,234 events wait for old, which is no longer configured"
     assert "forget-sink old" in problem.hint
+    (problem,) = verdict(removed_sinks={"old": 1})
+    assert problem.text == "1 event waits for old, which is no longer configured"
+
+
+def test_a_refused_reload_is_a_problem_and_never_hides_another() -> None:
+    reason = "sinks.siem.onyl: unknown key; did you mean `only`?"
+    found = verdict(reload_failed_reason=reason)
+    (problem,) = found
+    assert problem.level is Level.WARNING
+    assert problem.text == f"the last reload was refused, and the old configuration stays in force: {reason}"
+    assert "forwarder check" in problem.hint
+    assert summary(found, {}).text == "The changed configuration is not in force."
+    both = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reload_failed_reason=reason)
+    assert [each.runbook for each in both] == ["ForwarderSinkPaused", "ForwarderConfigReloadFailed"]
+    assert summary(both, {}).text == "Events are late or incomplete."
 
 
 LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}
