@@ -120,6 +120,8 @@ def _check_usage(
 ) -> None:
     if uuid is not None and (user, event_type, around) != (None, None, None):
         raise click.UsageError("a UUID names one event; leave out --user, --type and --around")
+    if uuid is not None and "@" in uuid:
+        raise click.UsageError(f"{uuid} is a login, not a UUID; write --user {uuid}")
     if uuid is None and user is None and event_type is None and around is None:
         raise click.UsageError("name an event: UUID, --user X, --type T or --around 10:03")
     if within is not None and around is None:

@@ -49,10 +49,14 @@ def life_as_json(
         "named_for_our_hook": _named(life, hook_id),
         "received_at": _time(life.received_at),
         "source": life.source or None,
-        "stored_at": _time(life.stored_at),
+        "stored_at": _second(life.stored_at),
         "seq": life.seq,
         "body_held": life.body is not None,
-        "copies": {"hook": life.hook_copies, "system_log": life.log_copies, "last_at": _time(life.copied_at)},
+        "copies": {
+            "hook": life.hook_copies,
+            "system_log": life.log_copies,
+            "last_at": _second(life.copied_at),
+        },
         "missed_by_hook_at": _time(life.missed_at),
         "pending_since": _time(life.pending_since) if life.missed_at is None else None,
         "alerts": [{"uuid": one.uuid, "rule": one.rule, "level": one.level} for one in life.alerts],
@@ -135,3 +139,8 @@ def _why_waiting(sink: SinkLife, live: Mapping[str, Any] | None) -> str:
 
 def _time(at: Micros | None) -> str | None:
     return None if at is None else iso(at, "milliseconds")
+
+
+def _second(at: Micros | None) -> str | None:
+    """Return a time that the store keeps to the second: with a fraction, it would seem to be before the reception."""
+    return None if at is None else iso(at, "seconds")

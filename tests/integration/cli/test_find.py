@@ -109,7 +109,7 @@ def test_the_life_of_a_delivered_event_is_one_screen(tmp_path: Path) -> None:
         "  happened   2026-01-01T12:00:00.000Z  User login to Okta; ada@acme.test (00u1)",
         "  hook       hooks carry this type; Okta named our hook for it",
         "  came       2026-01-01T12:00:03.000Z by the event hook, 3.0 s after it happened",
-        "  stored     2026-01-01T12:00:00.000Z as event 1",
+        "  stored     2026-01-01T12:00:00Z as event 1",
         "  archive    waiting: no forwarder runs on this store; the next one that starts sends it",
         "  siem       delivered 2026-01-01T12:00:00.000Z",
     ]
@@ -141,7 +141,7 @@ async def test_a_duplicate_a_missed_event_and_one_of_a_backfill_say_so(tmp_path:
         await store.append(Batch([late]), timeout=5)
     copies = lines(await asyncio.to_thread(run, config, happened(1).uuid))["copies"]
     assert copies == (
-        "1 by the event hook and 1 by the System Log, the last 2026-01-01T12:00:30.000Z; dropped as duplicates"
+        "1 by the event hook and 1 by the System Log, the last 2026-01-01T12:00:30Z; dropped as duplicates"
     )
     shown = lines(await asyncio.to_thread(run, config, missed.uuid))
     assert shown["missed"] == "the hook did not deliver it by 2026-01-01T12:00:30.000Z; see: forwarder gaps"
@@ -224,6 +224,12 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
 
 
 # --- not found
+
+
+def test_a_login_in_the_place_of_a_uuid_is_answered_with_the_option_for_it(tmp_path: Path) -> None:
+    result = run(configured(tmp_path), "ada@acme.test")
+    assert result.exit_code == 2
+    assert "ada@acme.test is a login, not a UUID; write --user ada@acme.test" in result.stderr
 
 
 async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_is_named(
