@@ -130,6 +130,9 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     assert "siem" not in run(config, "stats").output
     assert letters(config, "siem") == []
     assert run(config, "forget-sink", "siem", "--yes").exit_code == 1
+    unknown = run(config, "forget-sink", "siem", answer="n\n")
+    assert "the store knows no sink siem" in unknown.output
+    assert "Forget it?" not in unknown.output
     configured = run(config, "forget-sink", "archive", "--yes")
     assert configured.exit_code == 2
     assert "archive is in the configuration" in configured.output
