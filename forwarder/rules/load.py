@@ -3,6 +3,7 @@
 Nothing is loaded unless everything is right. All problems are found at once, each with its file and line.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -106,9 +107,9 @@ class _Loading:
             return
         self._files.add(file.resolve())
         if not file.name.endswith(_SUFFIXES):
-            text = (
-                "is not a file of rules that can be run; write Sigma in .yml, or System Log filters in .txt"
-            )
+            text = "No such file or directory"  # as for a file with a suffix of rules
+            if os.path.lexists(file):
+                text = "is not a file of rules that can be run; write Sigma in .yml, or System Log filters in .txt"
             self.problems.append(RuleProblem(file, 0, text))
             return
         try:

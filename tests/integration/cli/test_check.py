@@ -153,6 +153,7 @@ MISTAKES = {
     "a rule with an unknown modifier": (OPS, "rules: {files: [HERE/okta.yml]}", "rules.files: HERE/okta.yml:5: eventType|startwith: there is no modifier 'startwith'; did you mean 'startswith'?"),
     "a rule for two uses": (EVENTS, "events: rules}\nrules: {files: [HERE/okta.yml]", "rules.files: HERE/okta.yml:5: "),
     "rules that nothing holds": (OPS, "rules: {files: [HERE/rules]}", "rules.files: HERE/rules: holds no rule"),
+    "no such folder of rules": (OPS, "rules: {files: [HERE/nothing]}", "rules.files: HERE/nothing: No such file"),
     "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
     "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False where YAML has read a word"),
     "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
