@@ -10,6 +10,7 @@ import msgspec
 from forwarder.cli.tap_store import Notice, Wanted
 from forwarder.core.errors import ForwarderError
 
+_WHERE = "name the forwarder's ops listener, `ops.listen` of its configuration: --url http://HOST:9464"
 _SILENCE = 40.0  # seconds; the stream has a comment every 15 s
 
 
@@ -45,7 +46,7 @@ def from_url(url: str, token: str | None, wanted: Wanted) -> Iterator[dict[str, 
             raise ForwarderError(f"{url} has sent nothing for {silence:g} s; is it still there?") from error
         return
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ForwarderError(f"{url} cannot be read: {error}") from error
+        raise ForwarderError(f"{url} cannot be read: {error}; {_WHERE}") from error
     if ends_at is None or time.monotonic() < ends_at:
         yield Notice("the forwarder stopped")
 
@@ -71,4 +72,6 @@ def _refusal(url: str, response: httpx.Response) -> str:
             f"{url} refused ({response.status_code}): set FORWARDER_OPS_TOKEN to the value of its `ops.token`"
         )
     response.read()
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return f"{url} has no live stream (404); {_WHERE}"
     return f"{url} refused ({response.status_code}): {response.text[:200]}"

@@ -115,6 +115,8 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
         return _REFUSED_APP if app else _REFUSED_SSWS
     if response.status == 403:
         return _missing(required_permission(method, path), app=app)
+    if response.status == 404 and not response.code:
+        return "The answer is not Okta's; set the org's `url` to its own address, as in https://acme.okta.com"
     if response.status == 429:
         return "The rate limit stayed used up through all retries; lower `reconcile.rate_share`, or see who else calls"
     return ""

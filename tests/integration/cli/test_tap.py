@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,13 @@ def test_a_refusal_of_the_ops_listener_says_what_is_missing(config: Path) -> Non
     done = run(config, "--url", "http://127.0.0.1:9")
     assert done.exit_code == 1
     assert "http://127.0.0.1:9 cannot be read" in done.stderr
+    assert "`ops.listen`" in done.stderr
+
+
+def test_another_server_is_not_taken_for_a_forwarder(config: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = run(config, "--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert done.exit_code == 1
+    assert "has no live stream (404); name the forwarder's ops listener" in done.stderr
