@@ -93,6 +93,8 @@ def init(  # noqa: PLR0913 - one for each option
     address = ask(sink_address, "--sink-address", "Its URL, or the path of its file", place, str.strip)
     folder = str(config.absolute().parent / "secrets")
     folder = ask(_text_of(secrets), "--secrets", "Folder for files of secrets", folder, str.strip)
+    if kind == "file":  # as the other paths: `run` may be called elsewhere
+        address = str(Path(address).absolute())
     file = ask(_text_of(store), "--store", "File of the store", str(state / "forwarder.db"), str.strip)
     _write(config, _Answers(org, public, kind, address, Path(folder).absolute(), Path(file).absolute()))
 

@@ -55,6 +55,11 @@ def test_without_a_question_every_kind_of_sink_has_defaults_that_check_accepts(s
     assert "forwarder run -c made/here.yaml" in done.output
 
 
+def test_the_file_of_a_sink_is_found_from_every_folder(tmp_path: Path) -> None:
+    run("init", "--yes", "--sink", "file", "--sink-address", "out/events.ndjson")
+    assert written()["sinks"]["archive"]["path"] == str(tmp_path / "out" / "events.ndjson")
+
+
 def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
     store = tmp_path / "events.db"
     answers = [
