@@ -21,7 +21,7 @@ _DOUBLES = {
     "elasticsearch": "Elasticsearch keeps one copy of each, because the `_id` is the same, unless the old copy is in an "
     "older backing index of the data stream.",
     "otlp": "The receiver gets them twice, and cannot tell.",
-    "file": "They are written to the file twice.",
+    "file": "The file gets those that it has a second time.",
 }
 
 

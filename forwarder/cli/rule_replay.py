@@ -156,7 +156,9 @@ def _print_replay(report: "ReplayReport") -> None:
 def _print_rule(rule: "RuleReport") -> None:
     echo(f"\n{rule.title} ({rule.level})", fg="cyan")
     live = f"; the store has {rule.stored_alerts:,} of it" if rule.stored_alerts != rule.alerts else ""
-    echo(f"  {count(rule.alerts, 'alert')} from {rule.matches:,} matches{live}")
+    echo(
+        f"  {count(rule.alerts, 'alert')} from {rule.matches:,} {'match' if rule.matches == 1 else 'matches'}{live}"
+    )
     if rule.alerts_too_old:
         echo(f"  and {count(rule.alerts_too_old, 'alert')} about events older than rules.max_age")
     for reason, number in rule.held_back.items():

@@ -47,7 +47,7 @@ def test_a_dry_run_counts_and_says_what_it_would_not_touch(config: Path) -> None
         "Received from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z: 3 events to deliver to archive again.",
         "  Not among them: 1 that wait for it and are delivered anyway.",
         "  Not among them: 1 that are dead letters; see: forwarder dead-letters replay --sink archive --all.",
-        "They are written to the file twice.",
+        "The file gets those that it has a second time.",
     ]
 
 
