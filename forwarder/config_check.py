@@ -28,6 +28,8 @@ SOON = timedelta(days=14)
 _SHORTEST_SECRET = 20
 """Characters. A secret of fewer, or of few different ones, can be guessed."""
 
+_WEAK = "is short or simple enough to be guessed; make one with: openssl rand -base64 32"
+
 _OKTA_WAITS = 3.0  # seconds
 _OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
 
@@ -95,6 +97,7 @@ def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"sinks.{name}.cert_file", sink.cert_file
         if isinstance(sink, OtlpSinkSettings | ElasticsearchSinkSettings) and sink.ca_file:
             yield f"sinks.{name}.ca_file", sink.ca_file
+    yield from settings.reactions.certificates()
 
 
 def _expired(settings: Settings) -> Iterator[str]:
@@ -115,10 +118,10 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
     for name, org in settings.orgs.items():
         for number, secret in enumerate(org.secrets):
             if _is_weak(secret):
-                yield (
-                    f"orgs.{name}.secrets[{number}]: is short or simple enough to be guessed; "
-                    "make one with: openssl rand -base64 32"
-                )
+                yield f"orgs.{name}.secrets[{number}]: {_WEAK}"
+    for name, webhook in settings.reactions.webhooks.items():
+        if _is_weak(webhook.secret):
+            yield f"reactions.webhooks.{name}.secret: {_WEAK}"
 
 
 def _readable_secrets(settings: Settings) -> Iterator[str]:

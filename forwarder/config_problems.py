@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 _A_MAPPING = "write keys with values, as in {key: value}"
@@ -17,6 +17,8 @@ _SHAPES = {
 }
 """What to write in place of a value of another shape; pydantic's own texts are for programmers."""
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+"""A name that the operator chooses: a metric label, a log field, a key in the store."""
 
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 

@@ -6,22 +6,15 @@ Each room owns the settings of what it does; this file composes them and checks 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    Field,
-    GetJsonSchemaHandler,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
-from forwarder.config_problems import Describer
+from forwarder.config_problems import Describer, Name
 from forwarder.config_types import Listen, Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
@@ -29,6 +22,7 @@ from forwarder.http.settings import tls_context
 from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
+from forwarder.react.settings import ReactionsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
@@ -36,9 +30,6 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings, is_store_file, real_path
 
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-"""A name that the operator chooses: a metric label, a log field, a key in the store."""
 
 
 class OrgSettings(HookEndpointSettings):
@@ -90,6 +81,7 @@ class Settings(BaseSettings):
     sinks: dict[Name, registry.AnySinkSettings] = Field(min_length=1)
     reconcile: ReconcileSettings = ReconcileSettings()
     rules: RulesSettings = RulesSettings()
+    reactions: ReactionsSettings = ReactionsSettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
 
@@ -140,6 +132,7 @@ class Settings(BaseSettings):
         """Return the files of secrets, certificates and keys, to notice when their content changes."""
         files = {secret.file for secret in self.secrets() if secret.file}
         files.update(path for sink in self.sinks.values() for path in sink.files)
+        files.update(path for _, path in self.reactions.certificates())
         if self.receiver.tls:
             files.update((self.receiver.tls.cert, self.receiver.tls.key))
         return files
@@ -240,6 +233,10 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
     if _collide(settings.receiver.listen, settings.ops.listen):
         yield "ops.listen: the receiver listens there; give each its own port"
     yield from _org_problems(settings.orgs)
+    orgs = settings.orgs
+    yield from settings.reactions.problems(
+        {name: org.url for name, org in orgs.items()}, {name: org.path for name, org in orgs.items()}
+    )
     unknown = sorted(set(settings.rules.orgs or ()) - set(settings.orgs))
     yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
 
@@ -273,6 +270,7 @@ def _rule_problems(settings: Settings) -> Iterator[str]:
 def _file_problems(settings: Settings) -> Iterator[str]:
     for name, sink in settings.sinks.items():
         yield from (f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems())
+    yield from settings.reactions.file_problems()
     if settings.receiver.tls:
         try:
             tls_context(settings.receiver.tls)

@@ -15,6 +15,7 @@ from forwarder import config_types, settings
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.ops.settings import OpsSettings
+from forwarder.react.settings import ReactionsSettings, RiskReceiverSettings, SetSettings, WebhookSettings
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.rules.settings import RulesSettings
 from forwarder.sink_settings import DeliverySettings
@@ -65,6 +66,18 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("sinks.NAME, kind: file", "A file of JSON lines.", FileSinkSettings),
     ("sinks.NAME.delivery", DELIVERY, DeliverySettings),
     ("rules", "The rules that the forwarder runs on every event: see docs/rules.md.", RulesSettings),
+    ("reactions", "What an alert leads to.", ReactionsSettings),
+    (
+        "reactions.webhooks.NAME",
+        "A receiver of signed webhooks: see docs/reactions-receivers.md.",
+        WebhookSettings,
+    ),
+    (
+        "reactions.receivers.NAME",
+        "A receiver of risk events: see docs/reactions-receivers.md.",
+        RiskReceiverSettings,
+    ),
+    ("reactions.set", "Who signs the risk events.", SetSettings),
     ("reconcile", "Polling of the System Log, for each org with `api`.", ReconcileSettings),
     ("ops", "The listener for operators: health, metrics, status page.", OpsSettings),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),

@@ -1,0 +1,1 @@
+"""Reactions: what an alert leads to, towards Okta and others."""
