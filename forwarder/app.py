@@ -180,6 +180,7 @@ class Forwarder:
         self.receiver = HookReceiver(
             self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
         )
+        self.receiver.public = self.settings.reactions.public_documents
         self.server = Server(self.receiver.app, settings.listen, self._limiter("receiver", settings), context)
         await self.server.start("receiver.listen")
         self._stops["receiver"] = self._stop_receiver
@@ -246,6 +247,7 @@ class Forwarder:
             else self.server.tls
         )
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
+        public = settings.reactions.public_documents
         orgs = self._orgs.build(settings)
         rules = await self._rules.load(settings.rules)
         sinks = await self._delivery.build(settings.sinks)
@@ -254,6 +256,7 @@ class Forwarder:
         self.server.tls = context
         self.server.reload(settings.receiver)
         self.receiver.apply(endpoints)
+        self.receiver.public = public
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
         await self._rules.apply(settings.rules, rules)

@@ -178,9 +178,9 @@ class ReactionsSettings(Section):
     set: SetSettings | None = None
 
     @property
-    def served_jwks(self) -> bytes | None:
-        """What the receiver's listener serves at `JWKS_PATH`; None if it does not."""
-        return self.set.key_set() if self.set and self.set.jwks == "serve" else None
+    def public_documents(self) -> dict[str, bytes]:
+        """What the receiver's listener serves to anyone, by path."""
+        return {JWKS_PATH: self.set.key_set()} if self.set and self.set.jwks == "serve" else {}
 
     def certificates(self) -> Iterator[tuple[str, Path]]:
         """Yield the key and the file of each certificate authority that these settings name."""

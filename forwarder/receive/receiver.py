@@ -1,5 +1,6 @@
 """The hook receiver: the endpoint that Okta posts to. Its answers, in the order in which they are decided:
 
+    the path of a public document                         200   to GET and HEAD, else 405; see `receive/public.py`
     any other path                                        404
     a method other than GET and POST                      405   Allow: GET, POST
     the forwarder is stopping                             503
@@ -37,6 +38,7 @@ from forwarder.metrics import Metrics, StoredEventMetrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
+from forwarder.receive.public import public_answer
 from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 
@@ -88,7 +90,13 @@ class Endpoints(NamedTuple):
 
 
 class HookReceiver:
-    """The ASGI app of the receiver's listener."""
+    """The ASGI app of the receiver's listener.
+
+    Attributes:
+        public: JSON documents that anyone may read, by path; they have no secret.
+    """
+
+    public: Mapping[str, bytes]
 
     def __init__(
         self,
@@ -101,6 +109,7 @@ class HookReceiver:
     ) -> None:
         """Serve `orgs`; `refusals` is where the status looks."""
         self._refusals = refusals or Refusals()
+        self.public = {}
         self._store = store
         self._keyrings = keyrings(orgs)
         self._settings = settings
@@ -137,8 +146,13 @@ class HookReceiver:
         """Serve one request, as an ASGI app."""
         path = scope["raw_path"]
         # A path exactly as configured skips the router, in which a POST would cost 18 µs more, of 100.
-        if keyring := self._keyrings.get(scope["path"] if b"%" not in path else ""):
+        exact = scope["path"] if b"%" not in path else ""
+        if keyring := self._keyrings.get(exact):
             return self._serve(keyring, scope, receive, send)
+        if document := self.public.get(exact):
+            answer = public_answer(scope["method"], document)
+            self._metrics[""].requests[answer.status].inc()
+            return answer.send(send)
         if b"//" in path or b"%2f" in path.lower():  # the router would take them for one slash
             self._log_unknown_path(scope)
             return self._send(Answer("", 404), send)

@@ -12,9 +12,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 
-@cache
 def rsa_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
     """Return the RSA key of this name."""
+    return _made(name, bits)
+
+
+@cache
+def _made(name: str, bits: int) -> rsa.RSAPrivateKey:
     del name
     return rsa.generate_private_key(65537, bits)
 

@@ -51,14 +51,14 @@ def test_the_promised_receivers_are_accepted(tmp_path: Path, monkeypatch: pytest
     ).reactions
     assert reactions.set is not None
     assert reactions.set.jwks_url == "https://fw.example/.well-known/jwks.json"
-    assert reactions.served_jwks == reactions.set.key_set()
+    assert reactions.public_documents == {"/.well-known/jwks.json": reactions.set.key_set()}
     assert "planted" not in repr(reactions)
     assert "PRIVATE" not in repr(reactions)
 
 
 def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
-    assert ReactionsSettings().served_jwks is None
-    assert settings_with({"set": signed()}).reactions.served_jwks is None
+    assert ReactionsSettings().public_documents == {}
+    assert settings_with({"set": signed()}).reactions.public_documents == {}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_keys_are_published_elsewhere_if_a_url_says_so() -> None:
     reactions = settings_with({"set": signed(jwks="https://cdn.example/keys.json")}).reactions
     assert reactions.set is not None
     assert reactions.set.jwks_url == "https://cdn.example/keys.json"
-    assert reactions.served_jwks is None
+    assert reactions.public_documents == {}
 
 
 def test_during_a_rotation_two_keys_are_published() -> None:
