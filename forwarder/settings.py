@@ -152,21 +152,22 @@ def _secrets(value: Any) -> Iterator[Secret]:
             yield from _secrets(item)
 
 
-def load(path: Path, *, secrets: bool | Literal["sinks"] = True) -> Settings:
+def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
     """Read the configuration at `path` and the environment.
 
     Args:
         path: of the YAML file.
         secrets: read the sources of secrets and check certificates; otherwise they may be absent. A command
-            that needs no secret does not ask the operator's shell for those of the forwarder. `sinks`: only those of
-            the sinks.
+            that needs no secret does not ask the operator's shell for those of the forwarder. The name of a section:
+            only those of that section.
 
     Raises:
         SettingsError: with every problem, each with its path and a hint. Never shows a secret.
     """
     tree = read_yaml(path)
-    if secrets == "sinks":
-        return read({**without_secrets(tree, Secret.unread), "sinks": tree.get("sinks")}, files=False)
+    if isinstance(secrets, str):
+        section = {secrets: tree[secrets]} if secrets in tree else {}
+        return read(without_secrets(tree, Secret.unread) | section, files=False)
     return read(tree if secrets else without_secrets(tree, Secret.unread), files=secrets)
 
 

@@ -51,7 +51,7 @@ ORG = ConfiguredName("orgs")
 SINK = ConfiguredName("sinks")
 
 
-def load_settings(config: Path, *, secrets: bool | Literal["sinks"] = True) -> Settings:
+def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
     """Load the settings at `config`, as `find_config`.
 
     Args:

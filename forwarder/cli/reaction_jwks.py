@@ -1,0 +1,25 @@
+"""`forwarder reactions jwks`: the public keys by which receivers check risk events."""
+
+from pathlib import Path
+
+import click
+
+from forwarder.cli.common import config_option, load_settings
+from forwarder.core.errors import SettingsError
+
+
+@click.command()
+@config_option
+def jwks(config: Path) -> None:
+    """Print the public keys (JWKS) by which receivers check the forwarder's risk events.
+
+    Publish the output at `reactions.set.jwks`, as application/json, unless the forwarder serves it itself (`jwks: serve`).
+    It holds no secret. Reads the keys of `reactions.set`, opens no connection, and changes nothing.
+    """
+    import msgspec
+
+    settings = load_settings(config, secrets="reactions").reactions.set
+    if settings is None:
+        hint = "write it, as in {issuer: https://fw.example, key: {file: set.pem}}"
+        raise SettingsError([f"reactions.set: there are no keys without this section; {hint}"])
+    click.echo(msgspec.json.format(settings.key_set(), indent=2))
