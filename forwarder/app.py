@@ -119,12 +119,14 @@ class Forwarder:
         self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
         self._delivery = Delivery(self.store, self.metrics, self._clock)
+        self._rules = RuleRunner(self.store, self.metrics, self._clock)
         self._orgs = OktaOrgs(self.store, self.metrics, self._clock, self._backlog)
         self.status = Status(
             self.store,
             self._delivery.workers,
             self._orgs.runners,
             self._refusals,
+            self._rules.gather,
             lambda: self.settings,
             self.metrics,
             self._clock,
@@ -149,7 +151,6 @@ class Forwarder:
         await self._delivery.start(self.settings.sinks)
 
     async def _start_rules(self) -> None:
-        self._rules = RuleRunner(self.store, self.metrics, self._clock)
         self._stops["rules"] = self._rules.stop
         await self._rules.apply(self.settings.rules, await self._rules.load(self.settings.rules))
 

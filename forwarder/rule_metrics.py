@@ -1,5 +1,6 @@
 """What the rules do, as metrics and log lines. Labels take only the ids of loaded rules."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from forwarder import logs
@@ -16,12 +17,22 @@ _logger = logs.get("rules")
 
 
 class RuleMetrics:
-    """Counts what one `RuleRunner` does."""
+    """Counts what one `RuleRunner` does.
+
+    Attributes:
+        held_back: what the store has not counted yet, by rule and reason.
+        failures: events that could not be evaluated since the start.
+        failed_at: when the last of them failed.
+    """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._limited = RateLimitedLogger(_logger, clock, interval=600.0)
         self._evicted = 0
+        self._clock = clock
+        self.held_back: Counter[tuple[str, str]] = Counter()
+        self.failures = 0
+        self.failed_at: Micros | None = None
         self.evaluation = metrics.rule_evaluation
 
     def loaded(self, engine: Engine) -> None:
@@ -34,6 +45,7 @@ class RuleMetrics:
             self._metrics.rule_matches.labels(event.org, rule).inc()
         for rule, reason in found.held_back:
             self._metrics.rule_held_back.labels(rule, reason).inc()
+        self.held_back.update(found.held_back)
         if found.too_old:
             self._metrics.rule_events_too_old.labels(event.org).inc()
         for alert in found.alerts:
@@ -80,6 +92,8 @@ class RuleMetrics:
 
     def failed(self, event: Event) -> None:
         """Say that an event could not be evaluated. Call it where the exception is handled."""
+        self.failures += 1
+        self.failed_at = self._clock.now()
         self._limited.error(
             "the rules cannot evaluate an event, and pass over it. This is a bug: please report it",
             action="rule_failed",

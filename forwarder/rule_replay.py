@@ -146,22 +146,10 @@ class Replay:
 
     def _batches(self, since: Micros) -> Iterator[list[StoredEvent]]:
         """Yield the events that were received since then, in the order of the store."""
-        at = self._first(since)
+        at = self._store.received_since(since) - 1
         while batch := self._store.events(at, limit=_EVENTS, max_bytes=_BYTES):
             yield list(batch)
             at = batch[-1].seq
-
-    def _first(self, since: Micros) -> int:
-        """Return the last event that was received before `since`, by halving."""
-        low, high = 0, self._store.ledger().stored
-        while low < high:
-            middle = (low + high) // 2
-            found = self._store.events(middle, limit=1, max_bytes=1)
-            if found and found[0].event.received_at < since:
-                low = found[0].seq
-            else:
-                high = middle
-        return low
 
     def _raw(self, event: Event) -> dict[str, Any] | None:
         orgs = self._settings.orgs

@@ -7,8 +7,9 @@ alerting (`horizon`).
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from forwarder import logs
 from forwarder.cooperative import Cooperative
@@ -17,15 +18,18 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch, Clock
-from forwarder.core.time import Micros
+from forwarder.core.time import seconds_between
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.metrics import Metrics
 from forwarder.rule_metrics import RuleMetrics
+from forwarder.rule_status import DAY, rule_rows
 from forwarder.rule_users import Decoded, Users
 from forwarder.rules.engine import Engine, Timing, rule_info
 from forwarder.rules.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
+
+T = TypeVar("T")
 
 CURSOR = "rules"
 """The name under which the store keeps the position."""
@@ -56,6 +60,7 @@ class RuleRunner:
         self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
         self._users = Users(store)
         self._applied: object = None  # the settings and the content of the rules
+        self._rules: Ruleset | None = None  # the last that were applied; None if there never were any
         self._orgs: frozenset[str] | None = None
         self._committed = 0
         self._committed_at = 0.0
@@ -89,6 +94,7 @@ class RuleRunner:
         self._metrics.loaded(engine)
         if not rules.rules and self._engine is None:
             return
+        self._rules = rules
         _logger.info(
             "rules are loaded",
             action="rules_loaded",
@@ -98,6 +104,23 @@ class RuleRunner:
         self._tasks["new"] = asyncio.create_task(self._begin(engine, timing), name="rules: read again")
         if "run" not in self._tasks:
             self._tasks["run"] = asyncio.create_task(self._run(), name="rules")
+
+    async def gather(self) -> dict[str, Any] | None:
+        """Return what the rules do, ready for JSON; None without rules.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._rules is None or not self._rules.rules:
+            return None
+        now = self._clock.now()
+        return {
+            "reading_earlier_events": "new" in self._tasks and not self._tasks["new"].done(),
+            "behind": max(0, self._store.view.newest - (self.position or 0)),
+            "failures": self._metrics.failures,
+            "failed_seconds_ago": seconds_between(self._metrics.failed_at, now),
+            "loaded": rule_rows(self._rules, await self._store.view.rule_counts(now - DAY), now),
+        }
 
     async def stop(self) -> None:
         """Evaluate what is stored, as far as that is quick, and end."""
@@ -136,7 +159,8 @@ class RuleRunner:
             self._next = engine, self.position or position
             self._changed.set()
             return
-        at = await self._first_that_matters(self._clock.now() - engine.horizon)
+        first = await self._reading(self._store.view.received_since, self._clock.now() - engine.horizon)
+        at = min(first - 1, position)
         await self._note_alerts(engine, position)
         while at < (self.position or position):
             at = await self._fold(engine, at, self.position or position)
@@ -155,20 +179,6 @@ class RuleRunner:
             if written is None:
                 await self._commit([], self.position)
         return self.position
-
-    async def _first_that_matters(self, since: Micros) -> int:
-        """Return the last event that was received before `since`, by halving: the store is in order of receipt."""
-        low, high = 0, self.position or 0
-        while low < high:
-            middle = (low + high) // 2
-            found = await self._read(middle, limit=1)
-            if found and found[0].event.received_at < since:
-                low = found[0].seq
-            elif found and found[0].seq > high:
-                return high
-            else:
-                high = middle
-        return low
 
     async def _note_alerts(self, engine: Engine, position: int) -> None:
         """Note the alerts behind the position: they were stored before later events were evaluated."""
@@ -296,10 +306,14 @@ class RuleRunner:
         self._changed.clear()
         await self._commit([], self.position or 0)
 
-    async def _read(self, after: int, limit: int = _EVENTS) -> list[StoredEvent]:
+    async def _read(self, after: int) -> list[StoredEvent]:
+        return await self._reading(partial(self._store.view.events, limit=_EVENTS, max_bytes=_BYTES), after)
+
+    async def _reading(self, query: Callable[[int], Awaitable[T]], at: int) -> T:
+        """Read from the store, as soon as that works."""
         while True:
             try:
-                return await self._store.view.events(after, limit=limit, max_bytes=_BYTES)
+                return await query(at)
             except StoreError as error:
                 await self._pause(error)
 
@@ -312,12 +326,14 @@ class RuleRunner:
             attempt = 0
             while True:
                 try:
-                    stored = await self._store.commit_rules(batch, list(self._users.noted.values()))
+                    noted = list(self._users.noted.values())
+                    stored = await self._store.commit_rules(batch, noted, self._metrics.held_back)
                     break
                 except StoreError as error:
                     attempt += 1
                     await self._pause(error, attempt)
             self._users.written()
+            self._metrics.held_back.clear()
             self._metrics.alerted(stored.stored)
             self._committed, self._committed_at = position, now
         self.position = position

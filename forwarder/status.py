@@ -51,15 +51,17 @@ class Status:
         workers: Mapping[str, Worker],
         okta: Mapping[str, OktaOrgRunner],
         refusals: Refusals,
+        rules: Callable[[], Awaitable[dict[str, Any] | None]],
         settings: Callable[[], Settings],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Report on these; `settings` returns those in force. `okta` has the orgs with an `api`."""
+        """Report on these; `rules` returns what the rules do, `settings` those in force. `okta` has the orgs with an `api`."""
         self._store = store
         self._workers = workers
         self._okta = okta
         self._refusals = refusals
+        self._rules = rules
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -103,6 +105,7 @@ class Status:
                 for name in sorted(self._workers)
             },
             "removed_sinks": dict(ledger.removed),
+            "rules": await self._read_rules() if unreadable is None else None,
             "recent_refusals": [_refusal(each) for each in reversed(self._refusals.recent)],
         }
         found = problems(status)
@@ -124,6 +127,12 @@ class Status:
             return self._ledger, None
         self._logger.error("the store cannot be read", action="store_unreadable", reason=reason)
         return self._ledger, reason
+
+    async def _read_rules(self) -> dict[str, Any] | None:
+        try:
+            return await self._rules()
+        except StoreError:  # damaged since the ledger was read: the next call says so
+            return None
 
     def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
         requests = self._refusals.requests(name, endpoint_path(org), now)

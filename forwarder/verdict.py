@@ -64,6 +64,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
         *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
         *_removed_sinks(status),
         *_refused_reload(status),
+        *_rule_problems(status),
     ]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
 
@@ -120,6 +121,14 @@ def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
     if reason := status.get("reload_failed_reason"):
         text = f"the last reload was refused, and the old configuration stays in force: {reason}"
         yield Problem(Level.WARNING, text, "run `forwarder check`, and correct the configuration", _RELOAD)
+
+
+def _rule_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    rules = status.get("rules")
+    if rules and rules["failed_seconds_ago"] is not None and rules["failed_seconds_ago"] < _RECENT:
+        text = f"the rules passed over {count(rules['failures'], 'event')} that they cannot evaluate"
+        hint = "see `rule_failed` in the log, and report it as a bug; sinks get these events as ever"
+        yield Problem(Level.WARNING, text, hint, "Rules")
 
 
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,7 +1,6 @@
 """`forwarder rules replay`: what the rules make of stored events. `forwarder rules list`: the rules and their alerts."""
 
 import difflib
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,13 @@ from forwarder.core.time import SECOND, Micros, iso
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from forwarder.rule_replay import ReplayReport, RuleReport
     from forwarder.rules.correlation import Correlation
     from forwarder.rules.ruleset import DetectionRule, Ruleset
     from forwarder.settings import Settings
+    from forwarder.store.rule_counts import RuleCounts
 
 _DAY = 86_400 * SECOND
 
@@ -64,14 +64,15 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
 def list_rules(config: Path, *, as_json: bool) -> None:
     """List the rules that the forwarder runs, what feeds them, and their alerts of the last 24 hours and 7 days.
 
-    Alerts are those that the store holds (`store.retention`). "held back" counts alerts within `rules.again` after another
-    one, as far as a later alert reported them.
+    "held back" counts, within 7 days, what an exception held back, and alerts within `rules.again` after another one. The
+    store counts by the hour, so 24 hours and 7 days begin with a whole hour.
     """
     from forwarder.store.engine import open_commands
 
     settings, rules = _loaded(config)
     commands = open_commands(settings.store, SystemClock())
-    rows = _rows(rules, commands.alerts(SystemClock().now() - 7 * _DAY))
+    now = SystemClock().now()
+    rows = _rows(rules, commands.rule_counts(now - _DAY), commands.rule_counts(now - 7 * _DAY))
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode({"rules": rows}), indent=2).decode())
         return
@@ -84,7 +85,9 @@ def list_rules(config: Path, *, as_json: bool) -> None:
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         tags = ", ".join(tag.removeprefix("attack.") for tag in row["tags"])
-        numbers = (f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back"))
+        numbers = [f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back")]
+        if by_exceptions := row["held_back_by_exceptions"]:
+            numbers[-1] += f", {by_exceptions:,} by exceptions"
         cells = (row["title"], row["level"], tags, row["fed_by"], *numbers, row["last_alert"] or "")
         table.add_row(*(Text(str(cell)) for cell in cells))
     console().print(table)
@@ -105,20 +108,14 @@ def _is_named(rule: "DetectionRule | Correlation", wanted: str) -> bool:
     return wanted in {rule.id, rule.name, rule.title}
 
 
-def _rows(rules: "Ruleset", alerts: "Iterable[Any]") -> list[dict[str, Any]]:
+def _rows(
+    rules: "Ruleset", last_day: "Mapping[str, RuleCounts]", last_week: "Mapping[str, RuleCounts]"
+) -> list[dict[str, Any]]:
     from forwarder.cli.rule_check import FED_BY
-    from forwarder.ecs.decode import decode
     from forwarder.rules.review import reviewed
+    from forwarder.store.rule_counts import RuleCounts
 
-    day, week, held_back, last = Counter[str](), Counter[str](), Counter[str](), dict[str, str]()
-    recent = SystemClock().now() - _DAY
-    for stored in alerts:
-        about = decode(stored.event.body)["forwarder"]["alert"]
-        id_ = about["rule"]["id"]
-        week[id_] += 1
-        day[id_] += stored.event.received_at >= recent
-        held_back[id_] += about["heldBack"]
-        last[id_] = iso(stored.event.received_at, "seconds")
+    nothing = RuleCounts()
     fed = {each.rule.id: FED_BY[str(each.needs.fed_by)] for each in reviewed(rules)}
     for rule in rules.correlations:
         fed[rule.id] = "; ".join(dict.fromkeys(fed[one] for one in rule.rules if one in fed))
@@ -130,12 +127,14 @@ def _rows(rules: "Ruleset", alerts: "Iterable[Any]") -> list[dict[str, Any]]:
             "tags": list(rule.tags),
             "fed_by": fed.get(rule.id, ""),
             "alerts_by_itself": rule.alerts,
-            "alerts_24h": day[rule.id],
-            "alerts_7d": week[rule.id],
-            "held_back": held_back[rule.id],
-            "last_alert": last.get(rule.id),
+            "alerts_24h": last_day.get(rule.id, nothing).alerts,
+            "alerts_7d": week.alerts,
+            "held_back": week.held_back,
+            "held_back_by_exceptions": week.by_exception,
+            "last_alert": None if week.last_alert is None else iso(week.last_alert, "seconds"),
         }
         for rule in _all(rules)
+        for week in (last_week.get(rule.id, nothing),)
     ]
 
 

@@ -67,7 +67,7 @@ def from_store(
         if wanted.since is None and not wanted.follow:
             yield from _newest(tail, wanted)
             return
-        position = tail.held()[1] if wanted.since is None else tail.first_received(wanted.since) - 1
+        position = tail.held()[1] if wanted.since is None else tail.received_since(wanted.since) - 1
         if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
             yield Notice(f"{position:,} older events are no longer held (store.retention)")
         if wanted.follow:

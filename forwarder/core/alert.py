@@ -131,6 +131,12 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
     return Event(alert.org, alert.uuid, EVENT_TYPE, alert.window.end, at, Source.ALERT, "", body)
 
 
+def rule_of(alert: Event) -> str:
+    """Return the id of the rule of an alert that `to_event` made."""
+    found: str = msgspec.json.decode(alert.body)["forwarder"]["alert"]["rule"]["id"]
+    return found
+
+
 def _taken_over(trigger: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
     parts = {key: msgspec.json.encode(trigger[key]) for key in _TAKEN_OVER if trigger.get(key)}
     while sum(map(len, parts.values())) > _MOST_BYTES:

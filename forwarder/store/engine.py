@@ -16,6 +16,7 @@ from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.lives import Found, Search
 from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
+from forwarder.store.rule_counts import NONE, HeldBack, RuleCounts
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.commands import SqliteCommands
@@ -35,6 +36,9 @@ class StoreView(Protocol):
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """As `core.ports.EventLog.read`."""
 
+    async def received_since(self, at: Micros) -> int:
+        """As `StoreCommands.received_since`."""
+
     async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
         """As `StoreCommands.dead_letters`."""
 
@@ -47,6 +51,9 @@ class StoreView(Protocol):
     async def gaps(self, *, limit: int) -> Gaps:
         """As `StoreCommands.gaps`, of every org."""
 
+    async def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
+        """As `StoreCommands.rule_counts`."""
+
 
 class Tail(Protocol):
     """Reads the events of a store from another process, beside a forwarder that writes. Blocks; raises StoreError."""
@@ -54,8 +61,8 @@ class Tail(Protocol):
     def held(self) -> tuple[int, int]:
         """Return the `seq` of the oldest event that is held and of the newest event stored; (n + 1, n) if none is held."""
 
-    def first_received(self, at: Micros) -> int:
-        """Return the `seq` of an event near the first one that was received at `at` or later, and not after it."""
+    def received_since(self, at: Micros) -> int:
+        """As `StoreCommands.received_since`."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """As `core.ports.EventLog.read`."""
@@ -98,8 +105,11 @@ class Store(EventStore, SightingReader, Protocol):
             StoreError: it could not be committed.
         """
 
-    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting]) -> Appended:
-        """Append alerts and the position of the rules, and what they note about users, in one transaction.
+    async def commit_rules(
+        self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
+    ) -> Appended:
+        """Append alerts and the position of the rules, what they note about users, and what was held back, in one
+        transaction.
 
         Raises:
             StoreError: it could not be committed. Nothing of it was, so it may be tried again.
@@ -178,11 +188,17 @@ class StoreCommands(Protocol):
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
         """As `core.ports.EventLog.read`."""
 
+    def received_since(self, at: Micros) -> int:
+        """Return the `seq` of an event near the first one that was received at `at` or later, and not after it."""
+
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
         """Return the alerts of rules that were stored at `since` or later and are still held, oldest first."""
 
     def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
         """As `SightingReader.sightings`."""
+
+    def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
+        """Return what each rule, by id, did since the hour in which `since` is; rules that did nothing are left out."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
         """Count the events that would be delivered to a sink again, and those that would not."""

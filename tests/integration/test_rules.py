@@ -258,6 +258,52 @@ def test_check_names_the_right_that_alerts_need(tmp_path: Path) -> None:
     assert "create_doc and auto_configure" in output
 
 
+_ROBOT = """---
+title: The robot is allowed
+logsource: {product: okta, service: okta}
+filter:
+  rules: [alone]
+  selection: {actor.id: u0}
+  condition: not selection
+"""
+
+
+async def test_the_status_shows_what_each_rule_did_also_after_a_restart(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, RULES + _ROBOT)
+    events = [made(n, n * SECOND, "alone", f"u{n % 2}", "192.0.2.1") for n in range(6)]
+    async with running(wanted) as forwarder:
+        await evaluated(forwarder)
+        await post(forwarder, shifted(events))
+        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+    async with running(wanted) as forwarder:
+        await evaluated(forwarder)
+        await until(forwarder._rules._tasks["new"].done)
+        rules = (await forwarder.status.gather())["rules"]
+    assert (rules["failures"], rules["behind"], rules["reading_earlier_events"]) == (0, 0, False)
+    alone, *others = rules["loaded"]
+    assert alone.pop("last_alert_seconds_ago") < 60
+    assert alone == {
+        "id": "alone",
+        "title": "Alone",
+        "level": "medium",
+        "alerts_by_itself": True,
+        "alerts_24h": 1,
+        "held_back_24h": 5,
+        "held_back_by_exceptions_24h": 3,
+    }
+    assert len(others) == 10
+    assert {row["last_alert_seconds_ago"] for row in others} == {None}
+
+
+async def test_the_status_shows_no_rules_where_none_are_configured(tmp_path: Path) -> None:
+    wanted = settings(tmp_path)
+    async with running(wanted) as forwarder:
+        await until(lambda: forwarder._rules._engine)
+        assert (await forwarder.status.gather())["rules"] is not None
+        await forwarder.reload(wanted.model_copy(update={"rules": type(wanted.rules)()}))
+        assert (await forwarder.status.gather())["rules"] is None
+
+
 async def test_rules_that_cannot_start_say_so_and_try_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.append(Batch(cursor=("rules", "not a number")), timeout=5)

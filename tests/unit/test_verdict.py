@@ -127,7 +127,7 @@ def test_every_problem_names_a_section_of_the_runbook() -> None:
     runbook = (Path(forwarder.verdict.__file__).parent.parent / "docs" / "runbook.md").read_text(
         encoding="utf-8"
     )
-    sections = re.findall(r'"((?:Forwarder|Okta API|Elasticsearch)\w*)"', source)
+    sections = re.findall(r'"((?:Forwarder|Okta API|Elasticsearch|Rules)\w*)"', source)
     assert len(sections) > 8
     assert [section for section in sections if f"\n## {section}\n" not in runbook] == []
 
@@ -180,6 +180,15 @@ def test_a_refused_reload_is_a_problem_and_never_hides_another() -> None:
     both = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reload_failed_reason=reason)
     assert [each.runbook for each in both] == ["ForwarderSinkPaused", "ForwarderConfigReloadFailed"]
     assert summary(both, {}).text == "Events are late or incomplete."
+
+
+def test_events_that_the_rules_passed_over_are_a_problem_for_an_hour() -> None:
+    (problem,) = verdict(rules={"failures": 3, "failed_seconds_ago": 60.0})
+    assert problem.text == "the rules passed over 3 events that they cannot evaluate"
+    assert "`rule_failed`" in problem.hint
+    assert verdict(rules={"failures": 3, "failed_seconds_ago": 4000.0}) == []
+    assert verdict(rules={"failures": 0, "failed_seconds_ago": None}) == []
+    assert verdict(rules=None) == []
 
 
 LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}

@@ -28,8 +28,9 @@ from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.lives import Found, Search
 from forwarder.store.redelivery import Accepts, Plan, Range
+from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import queries, redelivery, schema, sightings
+from forwarder.store.sqlite import queries, redelivery, rule_hours, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
@@ -80,11 +81,17 @@ class SqliteCommands:
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return self._read(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
+    def received_since(self, at: Micros) -> int:
+        return self._read(partial(queries.received_since, at=at))
+
     def alerts(self, since: Micros) -> list[StoredEvent]:
         return self._read(partial(queries.alerts, since=since))
 
     def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return self._read(partial(sightings.read, org=org, users=users))
+
+    def rule_counts(self, since: Micros) -> dict[str, RuleCounts]:
+        return self._read(partial(rule_hours.read, since=since))
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
         return self._read(partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts))

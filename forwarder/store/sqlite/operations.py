@@ -12,6 +12,8 @@ from forwarder.core.ports import Appended, Batch, Settlement, Start
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.store.dead_letters import RECEIVER
+from forwarder.store.rule_counts import NONE, HeldBack
+from forwarder.store.sqlite import rule_hours
 from forwarder.store.sqlite.transaction import Transaction, decode_uuid
 
 _COPY = """
@@ -229,11 +231,14 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
     return count
 
 
-def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting]) -> Appended:
+def commit_rules(
+    tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
+) -> Appended:
     """As `store.engine.Store.commit_rules`. A sighting replaces that of the same user, kind and value."""
     (appended,) = tx.append([batch])
     rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    rule_hours.add(tx.db, appended.stored, held_back, tx.now)
     return appended
 
 

@@ -8,7 +8,7 @@ import sqlite3
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import event_index, sightings
+from forwarder.store.sqlite import event_index, rule_hours, sightings
 
 ROW_BYTES = 200
 """Bytes that an event takes beside its body."""
@@ -73,6 +73,7 @@ class Pruner:
         self._sightings_after = sightings.drop_old(db, self._sightings_after, now)
         more = self._sightings_after != sightings.FIRST
         if not more:
+            rule_hours.drop_old(db, now)
             self._sightings_due = now + _SWEEP_INTERVAL * SECOND
         return more
 

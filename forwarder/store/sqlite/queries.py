@@ -70,6 +70,20 @@ def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) ->
     return low
 
 
+def held(db: sqlite3.Connection) -> tuple[int, int]:
+    """As `store.engine.Tail.held`."""
+    oldest, newest = db.execute(
+        "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
+    ).fetchone()
+    return (newest + 1 if oldest is None else oldest), newest
+
+
+def received_since(db: sqlite3.Connection, at: Micros) -> int:
+    """As `store.engine.StoreCommands.received_since`."""
+    with snapshot(db):  # else what is held may be dropped between two steps
+        return first_received(db, *held(db), at - RECEIPT_SLACK)
+
+
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
     """As `core.ports.EventLog.replays`, within `max_bytes` of bodies."""
     rows = db.execute(

@@ -15,53 +15,11 @@ from urllib.parse import quote
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.files import can_create_in, sync_directory
 from forwarder.store.settings import real_path
+from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
 
 APPLICATION_ID = 0x4F6B4677
 """`OkFw`, in the file's header: distinguishes our files from SQLite files of other programs."""
-
-STEPS: Sequence[str] = (
-    """
-    CREATE TABLE awaited (
-      org INTEGER NOT NULL,
-      uuid BLOB NOT NULL,
-      event_type TEXT NOT NULL,
-      published INTEGER NOT NULL,
-      since INTEGER NOT NULL,
-      missed_at INTEGER,
-      PRIMARY KEY (org, uuid)
-    ) WITHOUT ROWID;
-    CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
-    UPDATE dead_letters SET via = 'hook' WHERE sink = 'receiver'
-    """,
-    "ALTER TABLE positions ADD COLUMN filtered INTEGER NOT NULL DEFAULT 0",
-    """
-    ALTER TABLE counters ADD COLUMN alerts INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE alerts (seq INTEGER PRIMARY KEY)
-    """,
-    """
-    CREATE TABLE settlements (
-      sink TEXT NOT NULL, last INTEGER NOT NULL, first INTEGER NOT NULL, at INTEGER NOT NULL,
-      skipped INTEGER NOT NULL, filtered BLOB, unattributed INTEGER NOT NULL, PRIMARY KEY (sink, last)
-    ) WITHOUT ROWID;
-    CREATE TABLE ended_letters (
-      sink TEXT NOT NULL, seq INTEGER NOT NULL, place TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (sink, seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE event_index (
-      block INTEGER PRIMARY KEY, published_from INTEGER NOT NULL, published_to INTEGER NOT NULL, keys BLOB NOT NULL
-    );
-    ALTER TABLE known ADD COLUMN hook_copies INTEGER;
-    ALTER TABLE known ADD COLUMN log_copies INTEGER;
-    ALTER TABLE known ADD COLUMN copied_at INTEGER
-    """,
-    """
-    CREATE TABLE sightings (
-      org INTEGER NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
-      since INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (org, user, kind, value)
-    ) WITHOUT ROWID
-    """,
-)
-"""Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
 
 PAGE_SIZE = 16384
 """Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these

@@ -1,4 +1,4 @@
--- The store, version 6; schema.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 7; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -143,6 +143,17 @@ CREATE TABLE sightings (
   last INTEGER NOT NULL,             -- last seen, by Okta's clock; not every time
   data BLOB NOT NULL,                -- JSON of the last sign-ins for places; else empty
   PRIMARY KEY (org, user, kind, value)
+) WITHOUT ROWID;
+
+-- What each rule did in each hour (store/rule_counts.py). Dropped when it is old.
+CREATE TABLE rule_hours (
+  rule TEXT NOT NULL,                -- its id
+  hour INTEGER NOT NULL,             -- hours since 1970, by our clock
+  alerts INTEGER NOT NULL,           -- alerts stored
+  by_exception INTEGER NOT NULL,     -- matches that an exception held back
+  by_again INTEGER NOT NULL,         -- alerts that `rules.again` held back
+  last_alert INTEGER,                -- when the last of them was stored; NULL for none
+  PRIMARY KEY (rule, hour)
 ) WITHOUT ROWID;
 
 -- Written and deleted to check whether the disk accepts writes again.

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from forwarder import logs
-from forwarder.core.errors import StoreError, StoreFormatError, StoreTimeoutError
-from forwarder.core.event import Event, StoredEvent
-from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
+from forwarder.core.errors import StoreError, StoreTimeoutError
+from forwarder.core.event import Event
+from forwarder.core.ports import Appended, Batch, Clock, Start
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -19,12 +18,14 @@ from forwarder.store.backup import Backup, BackupProgress, OnProgress
 from forwarder.store.dead_letters import Selection
 from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Checkpoint, Range
+from forwarder.store.rule_counts import NONE, HeldBack
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import operations, queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
+from forwarder.store.sqlite.sink_log import News, SinkLog
 from forwarder.store.sqlite.view import SqliteView
 from forwarder.store.sqlite.writer import Writer
 
@@ -34,10 +35,7 @@ _ELEMENTS_AT_ONCE = (
 )
 _MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long behind it
 _DEAD_LETTERS_AT_ONCE = 100  # likewise
-_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
 _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the most that a timeout is late
-
-_logger = logs.get("store")
 
 
 class SqliteStore:
@@ -125,8 +123,10 @@ class SqliteStore:
     async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return await self._log_reader.run(partial(sightings.read, org=org, users=users))
 
-    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting]) -> Appended:
-        return await self._writer.submit(partial(operations.commit_rules, batch=batch, noted=noted))
+    async def commit_rules(
+        self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
+    ) -> Appended:
+        return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """As `core.ports.EventStore.mark_missed`, in small steps.
@@ -151,7 +151,7 @@ class SqliteStore:
     def not_ready_reason(self) -> str | None:
         return self._writer.not_ready_reason
 
-    async def log(self, sink: str, start: Start) -> tuple["SinkLog", int]:
+    async def log(self, sink: str, start: Start) -> tuple[SinkLog, int]:
         position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
         return SinkLog(sink, self._log_reader, self._writer, self._news), position
 
@@ -233,81 +233,6 @@ def _steps(batch: Batch) -> Iterator[Batch]:
             batch.cursor if last >= length else None,
             batch.expected_by_hook,
         )
-
-
-class SinkLog:
-    """`core.ports.EventLog` of one sink; that says what each method does."""
-
-    def __init__(self, sink: str, reader: Reader, writer: Writer, news: "News") -> None:
-        self._sink = sink
-        self._reader = reader
-        self._writer = writer
-        self._news = news
-
-    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
-
-    async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least.
-
-        None if the dead letters are damaged: the log may be sound, and goes on being delivered.
-        """
-        query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
-        try:
-            return await self._reader.run(query)
-        except StoreFormatError as error:
-            reason = str(error)
-        _logger.error(
-            "dead letters cannot be sent again; other events are delivered",
-            action="replay_failed",
-            sink=self._sink,
-            error=reason,
-        )
-        return []
-
-    async def settle(self, settlement: Settlement) -> None:
-        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
-
-    async def wait(self, after: int, *, replays: int) -> None:
-        await self._news.wait(after, replays)
-
-    @property
-    def replay_requests(self) -> int:
-        return self._news.replay_requests
-
-
-class News:
-    """What sinks wait for.
-
-    Attributes:
-        stored: how many events were ever stored.
-        replay_requests: how often this process was asked to send dead letters again.
-    """
-
-    def __init__(self, stored: int) -> None:
-        self.stored = stored
-        self.replay_requests = 0
-        self._changed = asyncio.Event()
-
-    def committed(self, stored: int) -> None:
-        """Wake the sinks that wait for an event."""
-        if stored > self.stored:
-            self.stored = stored
-            self._wake()
-
-    def replay_requested(self) -> None:
-        """Wake all sinks."""
-        self.replay_requests += 1
-        self._wake()
-
-    async def wait(self, after: int, replays: int) -> None:
-        """As `core.ports.EventLog.wait`."""
-        while self.stored <= after and self.replay_requests == replays:
-            await self._changed.wait()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 class Deadlines:

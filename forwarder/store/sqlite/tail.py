@@ -22,14 +22,11 @@ class SqliteTail:
 
     def held(self) -> tuple[int, int]:
         with self._errors():
-            oldest, newest = self._db.execute(
-                "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
-            ).fetchone()
-        return (newest + 1 if oldest is None else oldest), newest
+            return queries.held(self._db)
 
-    def first_received(self, at: Micros) -> int:
-        with self._errors(), queries.snapshot(self._db):  # else what is held may be dropped between two steps
-            return queries.first_received(self._db, *self.held(), at - queries.RECEIPT_SLACK)
+    def received_since(self, at: Micros) -> int:
+        with self._errors():
+            return queries.received_since(self._db, at)
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         with self._errors():

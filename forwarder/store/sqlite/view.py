@@ -5,9 +5,11 @@ from functools import partial
 from typing import Protocol
 
 from forwarder.core.event import StoredEvent
+from forwarder.core.time import Micros
 from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gaps
-from forwarder.store.sqlite import queries
+from forwarder.store.rule_counts import RuleCounts
+from forwarder.store.sqlite import queries, rule_hours
 from forwarder.store.sqlite.connection import Reader
 
 
@@ -40,6 +42,9 @@ class SqliteView:
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
+    async def received_since(self, at: Micros) -> int:
+        return await self._reader.run(partial(queries.received_since, at=at))
+
     async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
         return await self._reader.run(partial(queries.dead_letters, which=which, limit=limit))
 
@@ -51,3 +56,6 @@ class SqliteView:
 
     async def gaps(self, *, limit: int) -> Gaps:
         return await self._reader.run(partial(queries.gaps, org=None, since=None, limit=limit))
+
+    async def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
+        return await self._reader.run(partial(rule_hours.read, since=since))

@@ -121,6 +121,16 @@ async def test_the_list_shows_what_feeds_a_rule_and_its_alerts(tmp_path: Path) -
     assert "Many" in run(tmp_path, "list").output
 
 
+async def test_the_list_counts_what_exceptions_held_back_with_what_again_held_back(tmp_path: Path) -> None:
+    robot = [made(n, n * SECOND, "alone", "u0", "192.0.2.1") for n in range(3)]
+    person = [made(10 + n, n * SECOND, "alone", "u1", "192.0.2.1") for n in range(5)]
+    await fill(tmp_path, [shifted(robot), shifted(person)])
+    rows = {row["id"]: row for row in json.loads(run(tmp_path, "list", "--json").output)["rules"]}
+    alone = rows["alone"]
+    assert (alone["alerts_24h"], alone["held_back"], alone["held_back_by_exceptions"]) == (1, 7, 3)
+    assert "7, 3 by" in " ".join(run(tmp_path, "list").output.split())
+
+
 def test_a_rule_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     settings(tmp_path)
     result = run(tmp_path, "replay", "--rule", "manyy")

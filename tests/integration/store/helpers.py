@@ -20,7 +20,8 @@ from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.prune import Pruner
-from forwarder.store.sqlite.store import SinkLog, SqliteStore
+from forwarder.store.sqlite.sink_log import SinkLog
+from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.store import MemoryStore
 

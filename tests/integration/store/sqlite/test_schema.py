@@ -11,8 +11,11 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import Selection
 from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.migrations import STEPS
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import event, events, opened, view
+
+NEWEST = schema.version_of(STEPS)
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -41,7 +44,7 @@ def empty(path: Path) -> None:
 def newer(path: Path) -> None:
     schema.open_writer(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute(f"PRAGMA user_version = {NEWEST + 1}")
         db.commit()
 
 
@@ -72,10 +75,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (foreign, "another program"),
         (text, "not a store of the forwarder"),
         (empty, "is empty"),
-        (
-            newer,
-            f"has version 7, this forwarder needs {schema.version_of(schema.STEPS)}; run the newer forwarder",
-        ),
+        (newer, f"has version {NEWEST + 1}, this forwarder needs {NEWEST}; run the newer forwarder"),
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
@@ -99,11 +99,11 @@ async def test_a_newer_version_that_is_only_in_the_wal_is_left_as_it_is(path: Pa
     copy = tmp_path / "copy" / "store.db"
     copy.parent.mkdir()
     with closing(schema.open_writer(path)) as db:
-        db.execute("PRAGMA user_version = 7")
+        db.execute(f"PRAGMA user_version = {NEWEST + 1}")
         for end in ("", "-wal"):
             copy.with_name(copy.name + end).write_bytes(path.with_name(path.name + end).read_bytes())
     before = files(copy)
-    with pytest.raises(StoreFormatError, match="version 7"):
+    with pytest.raises(StoreFormatError, match=f"version {NEWEST + 1}"):
         schema.open_writer(copy)
     assert files(copy) == before
 
@@ -133,7 +133,7 @@ def test_a_new_store_is_private_and_durable(path: Path) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert db.execute("PRAGMA synchronous").fetchone() == (2,)
         assert db.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-        assert db.execute("PRAGMA user_version").fetchone() == (schema.version_of(schema.STEPS),)
+        assert db.execute("PRAGMA user_version").fetchone() == (NEWEST,)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -192,7 +192,7 @@ async def test_a_store_of_version_1_is_migrated_with_everything_in_it(path: Path
         assert (late.event.uuid, late.event.source, late.event.received_at) == ("late", Source.HOOK, 5)
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (2, 0, True)
-    assert path.read_bytes()[60:64] == schema.version_of(schema.STEPS).to_bytes(4, "big")
+    assert path.read_bytes()[60:64] == NEWEST.to_bytes(4, "big")
 
 
 def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path) -> None:
@@ -207,25 +207,24 @@ def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path)
 async def test_every_step_runs_once_and_in_its_order(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([event("one")]), timeout=5)
-    newest = schema.version_of(schema.STEPS)
     steps = (
-        *schema.STEPS,
+        *STEPS,
         "ALTER TABLE events ADD COLUMN colour TEXT",
         "UPDATE events SET colour = IFNULL(colour, '') || 'blue'",
     )
     for _ in range(2):
         with closing(schema.open_writer(path, steps)) as db:
-            assert db.execute("PRAGMA user_version").fetchone() == (newest + 2,)
+            assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 2,)
             assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", "blue")]
-    assert path.read_bytes()[60:64] == (newest + 2).to_bytes(4, "big")
+    assert path.read_bytes()[60:64] == (NEWEST + 2).to_bytes(4, "big")
 
 
 async def test_a_failed_step_leaves_the_version_before_it(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([event("one")]), timeout=5)
     first = "ALTER TABLE events ADD COLUMN colour TEXT"
-    steps = (*schema.STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
-    after = schema.version_of(schema.STEPS) + 1
+    steps = (*STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
+    after = NEWEST + 1
     with pytest.raises(
         StoreError, match=f"stays at version {after}: the step to {after + 1} failed: no such"
     ):

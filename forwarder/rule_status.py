@@ -1,0 +1,33 @@
+"""What the rules do, for the status page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from forwarder.core.time import SECOND, Micros, seconds_between
+from forwarder.rules.correlation import Correlation
+from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.store.rule_counts import RuleCounts
+
+DAY = 24 * 3600 * SECOND
+
+_NOTHING = RuleCounts()
+
+
+def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> list[dict[str, Any]]:
+    """Return a row for each rule, the loudest first. `counts` are those since a day before `now`."""
+    loaded: list[DetectionRule | Correlation] = [*rules.rules, *rules.correlations]
+    rows = [
+        {
+            "id": rule.id,
+            "title": rule.title,
+            "level": rule.level,
+            "alerts_by_itself": rule.alerts,
+            "alerts_24h": did.alerts,
+            "last_alert_seconds_ago": seconds_between(did.last_alert, now),
+            "held_back_24h": did.held_back,
+            "held_back_by_exceptions_24h": did.by_exception,
+        }
+        for rule in loaded
+        for did in (counts.get(rule.id, _NOTHING),)
+    ]
+    return sorted(rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"]))

@@ -1,0 +1,42 @@
+"""What each rule did in each hour: counted with the position of the rules, dropped when it is old."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+
+from forwarder.core.alert import rule_of
+from forwarder.core.event import Event
+from forwarder.core.time import SECOND, Micros
+from forwarder.store.rule_counts import HOUR, HeldBack, RuleCounts
+
+_KEPT = 8 * 86_400 * SECOND
+
+_ADD = """
+INSERT INTO rule_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, hour) DO UPDATE SET
+  alerts = alerts + excluded.alerts, by_exception = by_exception + excluded.by_exception,
+  by_again = by_again + excluded.by_again, last_alert = IFNULL(excluded.last_alert, last_alert)
+"""
+
+
+def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, now: Micros) -> None:
+    """Count these alerts, and what was held back."""
+    alerted = Counter(map(rule_of, alerts))
+    for rule in {*alerted, *(rule for rule, _ in held_back)}:
+        by_exception, by_again = (held_back.get((rule, reason), 0) for reason in ("exception", "again"))
+        last = now if alerted[rule] else None
+        db.execute(_ADD, (rule, now // HOUR, alerted[rule], by_exception, by_again, last))
+
+
+def read(db: sqlite3.Connection, since: Micros) -> dict[str, RuleCounts]:
+    """As `store.engine.StoreCommands.rule_counts`."""
+    rows = db.execute(
+        "SELECT rule, SUM(alerts), SUM(by_exception), SUM(by_again), MAX(last_alert) FROM rule_hours "
+        "WHERE hour >= ? GROUP BY rule",
+        (since // HOUR,),
+    )
+    return {rule: RuleCounts(*counts) for rule, *counts in rows}
+
+
+def drop_old(db: sqlite3.Connection, now: Micros) -> None:
+    """Drop old hours: a few thousand rows at most."""
+    db.execute("DELETE FROM rule_hours WHERE hour < ?", ((now - _KEPT) // HOUR,))

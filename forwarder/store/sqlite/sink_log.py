@@ -1,0 +1,91 @@
+"""A sink's view of the store, and what wakes those that wait for events."""
+
+import asyncio
+from functools import partial
+
+from forwarder import logs
+from forwarder.core.errors import StoreFormatError
+from forwarder.core.event import StoredEvent
+from forwarder.core.ports import Settlement
+from forwarder.store.sqlite import operations, queries
+from forwarder.store.sqlite.connection import Reader
+from forwarder.store.sqlite.writer import Writer
+
+_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
+
+_logger = logs.get("store")
+
+
+class News:
+    """What sinks wait for.
+
+    Attributes:
+        stored: how many events were ever stored.
+        replay_requests: how often this process was asked to send dead letters again.
+    """
+
+    def __init__(self, stored: int) -> None:
+        self.stored = stored
+        self.replay_requests = 0
+        self._changed = asyncio.Event()
+
+    def committed(self, stored: int) -> None:
+        """Wake the sinks that wait for an event."""
+        if stored > self.stored:
+            self.stored = stored
+            self._wake()
+
+    def replay_requested(self) -> None:
+        """Wake all sinks."""
+        self.replay_requests += 1
+        self._wake()
+
+    async def wait(self, after: int, replays: int) -> None:
+        """As `core.ports.EventLog.wait`."""
+        while self.stored <= after and self.replay_requests == replays:
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class SinkLog:
+    """`core.ports.EventLog` of one sink; that says what each method does."""
+
+    def __init__(self, sink: str, reader: Reader, writer: Writer, news: News) -> None:
+        self._sink = sink
+        self._reader = reader
+        self._writer = writer
+        self._news = news
+
+    async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
+
+    async def replays(self, *, limit: int) -> list[StoredEvent]:
+        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least.
+
+        None if the dead letters are damaged: the log may be sound, and goes on being delivered.
+        """
+        query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
+        try:
+            return await self._reader.run(query)
+        except StoreFormatError as error:
+            reason = str(error)
+        _logger.error(
+            "dead letters cannot be sent again; other events are delivered",
+            action="replay_failed",
+            sink=self._sink,
+            error=reason,
+        )
+        return []
+
+    async def settle(self, settlement: Settlement) -> None:
+        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
+
+    async def wait(self, after: int, *, replays: int) -> None:
+        await self._news.wait(after, replays)
+
+    @property
+    def replay_requests(self) -> int:
+        return self._news.replay_requests
