@@ -13,7 +13,7 @@ from tests.stack.process import ROOT
 BANNED = re.compile(
     r"(?<!there )\b(?:is|are|was|were) no (?!longer\b|more than\b)[a-z]+"  # "is not a …"
     r"|\btold\b|\btells? of\b"  # say what says it: a log line, an error, a field
-    r"|\bmend(?:s|ed|ing)?\b(?!\")"  # fix, repair, correct; "mend" is a key of `doctor --json`
+    r"|\bmend(?:s|ed)?\b(?!\")"  # fix, repair, correct; "mend" is a key of `doctor --json`, "mending" a kind of action
     r"|\bfor ever\b|\bnobody\b|\bsomebody\b|\bwhoever\b|\blest\b|\bheeds?\b"
     r"|\blast words\b|\bown words\b"  # last error, the sink's error
     r"|\bbrings? (?:it|them|what)\b|\bbrought (?:it|them|first)\b"  # deliver, fetch
