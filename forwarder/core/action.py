@@ -110,8 +110,6 @@ class End(StrEnum):
     UNDONE = "undone"
     NOT_OURS = "not_ours"
     """It was changed by others since, so it is left as it is."""
-    MOVED = "moved"
-    """A later action of the same kind on the same target took it over, with a later end."""
 
 
 class Waits(StrEnum):
@@ -155,14 +153,12 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         until: until when it may be approved.
-        token_hash: SHA-256 of the one-time token in the link, in hex; empty once it is used.
         why: why it is needed: `asks` (the action does), or the limit that it is over.
         by: who decided: the name of the ops token, or what a trusted proxy says.
         given: what was decided; None if nothing yet.
     """
 
     until: Micros
-    token_hash: str = ""
     why: str = "asks"
     by: str = ""
     at: Micros | None = None
@@ -190,7 +186,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         handle: by which a prompt that was sent is polled. Shown and exported nowhere.
         detail: for a person: why, in one line, with what to do.
         request_id, error_id: Okta's, of its last response.
-        moves: the key of the live action that this one takes over.
+        undone_by: `time`, `protected`, or `hand:` with who; empty while it is live.
     """
 
     key: str
@@ -228,7 +224,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     undo_due: Micros | None = None
     undone_at: Micros | None = None
     end: End | None = None
-    moves: str = ""
+    undone_by: str = ""
 
     @property
     def id(self) -> str:
