@@ -61,7 +61,8 @@ def emulate_okta(
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
       POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       GET  /emulator/ledger                              all events, and what became of them
-      GET  /emulator/state                               users, groups and network zones
+      POST /emulator/answers {"user": …, "answer": …}    approve, deny or none: how a user answers prompts
+      GET  /emulator/state                               users, groups, network zones and prompts
       GET  /emulator/calls                               every call that would change something
 
     Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,

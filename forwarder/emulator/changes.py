@@ -1,13 +1,25 @@
 """Who changes the org by its API, and the calls that did."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from forwarder.emulator.events.fixtures import entity
 
 API_TOKEN_ID = "00Tthetokenoftheorg00"  # noqa: S105  # an id, not the token
+
+
+class Actor(Protocol):
+    """Who an event says did it."""
+
+    def actor(self) -> dict[str, Any]:
+        """Build the actor of the event."""
+        ...
+
+    def transaction(self) -> dict[str, Any]:
+        """Build the details of the event's transaction."""
+        ...
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -33,7 +45,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 Report = Callable[..., None]
-"""Writes an event to the log, and sends it to the hooks: event type, the caller, `target=`, and other fields of it."""
+"""Writes an event to the log, and sends it to the hooks: event type, its `Actor`, `target=`, and other fields of it."""
 
 
 class Call(msgspec.Struct, frozen=True):

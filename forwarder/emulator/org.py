@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.changes import Caller, Calls
+from forwarder.emulator.changes import Actor, Calls
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
@@ -25,6 +25,9 @@ from forwarder.emulator.hooks.queue import HookQueue
 from forwarder.emulator.hooks.quota import Quota
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
+from forwarder.emulator.ledger import HookLedger, Ledger
+from forwarder.emulator.oauth.servers import AuthorizationServers
+from forwarder.emulator.prompts.prompts import Prompts
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.system_log.log import LogEntry, SystemLog
 from forwarder.emulator.users.directory import Directory
@@ -40,37 +43,6 @@ _TICK = 0.02
 """Seconds between two checks of how many events `rate` demands."""
 
 
-class HookLedger(msgspec.Struct, frozen=True):
-    """The results of one hook's events.
-
-    Attributes:
-        delivered: uuids that the receiver accepted.
-        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them.
-    """
-
-    delivered: list[str]
-    dropped: list[str]
-
-
-class Ledger(msgspec.Struct, frozen=True):
-    """All events, and what became of them. Copying a million uuids takes some milliseconds.
-
-    Attributes:
-        events: uuids of every event that was emitted.
-        own: uuids of the org's events about its own hooks, which no hook carries.
-        hooks: by hook id, deleted hooks included. An event that still waits is in neither list.
-    """
-
-    events: list[str]
-    own: list[str]
-    hooks: dict[str, HookLedger]
-
-    @property
-    def dropped(self) -> set[str]:
-        """The uuids that any hook dropped."""
-        return {uuid for hook in self.hooks.values() for uuid in hook.dropped}
-
-
 class Emulator:
     """An Okta org. Enter it as a context manager to start delivery; leaving it drops what still waits.
 
@@ -80,9 +52,11 @@ class Emulator:
         hooks: the event hooks; to create, verify or delete one, use the methods of this class.
         faults: applied from now on; may be replaced at any time.
         users, groups, zones: what callers of the API may change.
+        prompts: what users' phones were asked, by factor push or CIBA.
+        servers: issue the id tokens of CIBA.
         calls: those of its calls that would change something.
         log_fault_random: draws the faults of the System Log's API.
-        change_fault_random: draws those of the calls that change something.
+        change_fault_random, poll_fault_random: draw those of the calls that change something, and of polls.
         started: when the org was made.
     """
 
@@ -106,11 +80,16 @@ class Emulator:
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls = Calls()
         fixtures = self._generator.fixtures
-        self.users = Directory(fixtures, self.hooks.created_by, clock, self._report_change)
-        self.groups = Groups(fixtures.things("UserGroup"), self.users, self.started, self._report_change)
-        self.zones = Zones(clock, self._random("zones"), self._report_change)
+        self.users = Directory(fixtures, self.hooks.created_by, clock, self.report_change)
+        self.groups = Groups(fixtures.things("UserGroup"), self.users, self.started, self.report_change)
+        self.zones = Zones(clock, self._random("zones"), self.report_change)
+        self.prompts = Prompts(clock, self.report_change)
+        self.servers = AuthorizationServers(
+            settings.url, [thing["id"] for thing in fixtures.things("AuthServer")]
+        )
         self.log_fault_random = self._random("faults of the log")
         self.change_fault_random = self._random("faults of changes")
+        self.poll_fault_random = self._random("faults of polls")
         self._log_delay_random = self._random("delays of the log")
         quota = Quota(clock, settings.quota, self._report_quota)
         self._deliverer = Deliverer(settings, clock, quota, partial(self._report, "delivery"))
@@ -130,6 +109,7 @@ class Emulator:
     async def __aexit__(self, *_error: object) -> None:
         if self._emitting:
             self._emitting.cancel()
+        self.prompts.close()
         for queue in self._queues.values():
             queue.stop()
         try:
@@ -302,17 +282,17 @@ class Emulator:
         self._own_uuids.append(event.uuid)
         self._write(event)
 
-    def _report_change(self, event_type: str, caller: Caller, **fields: Any) -> None:
-        """Write an event about what a caller changed to the System Log, and send it to the hooks of its type."""
+    def report_change(self, event_type: str, by: Actor, **fields: Any) -> None:
+        """Write an event about a change to the System Log, and send it to the hooks of its type."""
         hook_ids = [hook.id for hook in self.hooks.all() if event_type in hook.types]
+        debug = {"targetEventHookIds": ",".join(hook_ids)} if hook_ids else {}
+        usual = {
+            "actor": by.actor(),
+            "outcome": {"result": "SUCCESS", "reason": None},
+            "transaction": {"type": "WEB", "id": secrets.token_urlsafe(20), "detail": by.transaction()},
+        }
         event = self._report_generator.report(
-            event_type,
-            self.clock.now(),
-            debug={"targetEventHookIds": ",".join(hook_ids)} if hook_ids else {},
-            actor=caller.actor(),
-            outcome={"result": "SUCCESS", "reason": None},
-            transaction={"type": "WEB", "id": secrets.token_urlsafe(20), "detail": caller.transaction()},
-            **fields,
+            event_type, self.clock.now(), debug=debug | fields.pop("debug", {}), **(usual | fields)
         )
         self._uuids.append(event.uuid)
         self._write(event)

@@ -14,7 +14,8 @@ def _with_unit(value: Any) -> Any:
     return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-_Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
+Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
+"""A time with a unit, or in a JSON body also a number of seconds."""
 
 
 class LogFaults(Section):
@@ -36,25 +37,29 @@ class LogFaults(Section):
     server_error: _Share = 0.0
     no_response: _Share = 0.0
     cursor_expired: _Share = 0.0
-    reset: _Seconds = Field("1s", validate_default=True)
-    delay: _Seconds = Field("0s", validate_default=True)
-    spread: _Seconds = Field("0s", validate_default=True)
+    reset: Seconds = Field("1s", validate_default=True)
+    delay: Seconds = Field("0s", validate_default=True)
+    spread: Seconds = Field("0s", validate_default=True)
 
 
 class ChangeFaults(Section):
-    """Faults of the calls that change users, groups, zones and hooks, as shares of them.
+    """Faults of the calls that change something, or that poll for the answer to a prompt, as shares of them.
 
     Attributes:
         rate_limited: answers 429, and changes nothing.
         error_before: answers 503, and changes nothing.
         error_after: answers 503, though the change was made.
         no_response: makes the change, and gives no answer for `EmulatorSettings.query_timeout`, then 503.
+        reset: time until `X-Rate-Limit-Reset` of a call that is `rate_limited`.
+        retry_after: value of `Retry-After` of a 503; 0: without it.
     """
 
     rate_limited: _Share = 0.0
     error_before: _Share = 0.0
     error_after: _Share = 0.0
     no_response: _Share = 0.0
+    reset: Seconds = Field("0s", validate_default=True)
+    retry_after: Seconds = Field("0s", validate_default=True)
 
 
 class Faults(Section):
@@ -65,27 +70,35 @@ class Faults(Section):
         duplicate: share of events that a hook delivers twice.
         reorder: about half of the events are up to a second late.
         delay: time from an event to its first POST.
+        log: of the System Log.
+        changes: of the calls that change something.
+        polls: of the calls that poll for the answer to a prompt.
     """
 
     drop: _Share = 0.0
     duplicate: _Share = 0.0
     reorder: bool = False
-    delay: _Seconds = Field("0s", validate_default=True)
+    delay: Seconds = Field("0s", validate_default=True)
     log: LogFaults = LogFaults()
     changes: ChangeFaults = ChangeFaults()
+    polls: ChangeFaults = ChangeFaults()
 
 
 class ClientSettings(Section):
-    """A service app.
+    """A service app, or a web app with CIBA.
 
     Attributes:
         keys: PEM or JWK, public or private; one of them must have signed the app's assertions.
+        secret: of a web app that authenticates with one.
+        ciba: whether it is a web app with the grant of CIBA.
         scopes: the scopes that the app may request.
         dpop: whether its tokens are bound to a key, Okta's default for new apps.
         admin: whether it has an admin role; Okta refuses every call of an app without one.
     """
 
-    keys: tuple[Secret, ...]
+    keys: tuple[Secret, ...] = ()
+    secret: Secret | None = None
+    ciba: bool = False
     scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
     dpop: bool = True
     admin: bool = True
@@ -113,6 +126,7 @@ class EmulatorSettings(Section):
         calls_per_minute: rate limit of the org; one token or app may use half of it: the 1000 of recordings.
         logs_per_minute: rate limit of the System Log, which has its own (Okta: at most 120).
         query_timeout: how long a call of the System Log may take.
+        push_lifetime: how long a factor push waits for an answer.
         ca_file: CA certificates for receivers; None: the usual ones.
     """
 
@@ -133,4 +147,5 @@ class EmulatorSettings(Section):
     calls_per_minute: int = Field(2000, ge=1)
     logs_per_minute: int = Field(2000, ge=1)
     query_timeout: Duration = Field("30s", validate_default=True)
+    push_lifetime: Duration = Field("5m", validate_default=True)
     ca_file: PathStr | None = None

@@ -11,17 +11,23 @@
 | `POST /api/v1/users/{id}/lifecycle/{suspend, unsuspend, expire_password}` | 200; 400 if the status forbids it |
 | `DELETE /api/v1/users/{id}/sessions` | 204 |
 | `PUT /api/v1/users/{id}/risk` | 201 first, then 200 |
+| `GET /api/v1/users/{id}/factors`, `…/{factor}` | 200 |
+| `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if it cannot be asked |
+| `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 cancels it |
 | `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles` | 200 |
 | `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
 | `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
+| `POST /oauth2/[{id}/]v1/bc/authorize`, `…/v1/token` with the grant of CIBA | 200; errors: prompts/ciba.py |
+| `GET /oauth2/[{id}/]v1/keys`, `[/oauth2/{id}]/.well-known/openid-configuration` | 200, without a token |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
 | `PUT /emulator/faults` | 200, the faults now in force |
 | `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
-| `GET /emulator/state` | 200, users, groups and zones |
+| `POST /emulator/answers` | 200; how a user's phone answers: prompts/control.py |
+| `GET /emulator/state` | 200, users, groups, zones and prompts |
 | `GET /emulator/calls` | 200, every changing call in order, refused ones included |
 
 Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
@@ -31,13 +37,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Litestar, Router, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
-from pydantic import ValidationError
 
 from forwarder.config_types import Listen
 from forwarder.core.ports import Clock
@@ -47,7 +51,7 @@ from forwarder.emulator.groups.api import GROUP_ROUTES
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.hooks.preview import Previewed
 from forwarder.emulator.http.auth import API_TOKEN
-from forwarder.emulator.http.errors import ApiError, decode, invalid, oauth_error, too_many_requests
+from forwarder.emulator.http.errors import ApiError, decode, decode_section, too_many_requests
 from forwarder.emulator.http.recording import recorded
 from forwarder.emulator.http.responses import (
     OktaRequest,
@@ -58,8 +62,11 @@ from forwarder.emulator.http.responses import (
     refuse_http,
     set_rate_limit,
 )
-from forwarder.emulator.oauth.tokens import ENDPOINT_PATH
-from forwarder.emulator.org import Emulator, Ledger
+from forwarder.emulator.ledger import Ledger
+from forwarder.emulator.oauth.api import oauth_routes, org_metadata
+from forwarder.emulator.org import Emulator
+from forwarder.emulator.prompts.control import set_answers
+from forwarder.emulator.prompts.push import PUSH_ROUTES
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.api import get_logs
 from forwarder.emulator.users.api import USER_ROUTES, revoke_everything
@@ -86,14 +93,16 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 def create_app(emulator: Emulator) -> Litestar:
     """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
-    routes = [*HOOK_ROUTES, *USER_ROUTES, *GROUP_ROUTES, *ZONE_ROUTES, get_logs]
+    routes = [*HOOK_ROUTES, *USER_ROUTES, *GROUP_ROUTES, *ZONE_ROUTES, *PUSH_ROUTES, get_logs]
     okta = Router("/api/v1", route_handlers=routes, before_request=_admit, middleware=[recorded])
-    oauth = Router(
+    revocation = Router(
         "/oauth2/v1", route_handlers=[revoke_everything], before_request=_admit, middleware=[recorded]
     )
-    control = Router("/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger, _state, _calls])
+    control = Router(
+        "/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger, _state, _calls, set_answers]
+    )
     return Litestar(
-        [okta, oauth, control, _token, _organization],
+        [okta, revocation, oauth_routes, control, org_metadata, _organization],
         state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
@@ -134,15 +143,6 @@ async def _admit(request: OktaRequest) -> None:
         raise too_many_requests()
 
 
-@post(ENDPOINT_PATH, status_code=200)
-async def _token(request: OktaRequest) -> dict[str, Any]:
-    try:
-        form = dict(parse_qsl((await request.body()).decode()))
-    except (UnicodeDecodeError, ValueError) as error:
-        raise oauth_error(400, "invalid_request", "The body must be a form.") from error
-    return org(request).authenticator.tokens.issue(form, request.headers.get("dpop"))
-
-
 @get("/.well-known/okta-organization")
 async def _organization(request: OktaRequest) -> dict[str, Any]:
     """Say which engine the org runs: Terraform's provider asks."""
@@ -167,12 +167,7 @@ async def _emit(request: OktaRequest) -> dict[str, list[str]]:
 @put("/faults")
 async def _set_faults(request: OktaRequest) -> dict[str, Any]:
     """Replace all faults: what the body leaves out is switched off."""
-    body = decode(await request.body(), dict[str, Any])
-    try:
-        faults = Faults(**body)
-    except ValidationError as error:
-        causes = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        raise invalid("faults", *causes) from error
+    faults = decode_section(await request.body(), Faults, "faults")
     org(request).faults = faults
     return faults.model_dump()
 
@@ -194,6 +189,7 @@ async def _state(request: OktaRequest) -> dict[str, Any]:
             for group in emulator.groups.all()
         ],
         "zones": [zone.view(url) for zone in emulator.zones.all()],
+        "prompts": emulator.prompts.all(),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from forwarder.core.ports import Clock
 from forwarder.emulator.http.errors import forbidden, insufficient_scope, invalid_token, oauth_error
 from forwarder.emulator.http.rate_limits import RateLimits
+from forwarder.emulator.oauth.clients import ClientAuthenticator
 from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.oauth.tokens import TokenEndpoint
 from forwarder.emulator.settings import EmulatorSettings
@@ -34,6 +35,7 @@ class Authenticator:
     """Authenticates callers of one org.
 
     Attributes:
+        clients: tells which app calls OAuth's endpoints.
         tokens: issues access tokens.
         rate_limits: of the callers.
     """
@@ -41,7 +43,8 @@ class Authenticator:
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._settings = settings
         self._proofs = ProofValidator(clock)
-        self.tokens = TokenEndpoint(settings, clock, self._proofs)
+        self.clients = ClientAuthenticator(settings.clients, clock)
+        self.tokens = TokenEndpoint(settings, clock, self._proofs, self.clients)
         self.rate_limits = RateLimits(settings, clock)
 
     def caller(self, method: str, path: str, headers: Mapping[str, str]) -> str:

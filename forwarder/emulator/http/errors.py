@@ -2,13 +2,16 @@
 
 import secrets
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from pydantic import ValidationError
 
+from forwarder.config_types import Section
 from forwarder.core.errors import ForwarderError
 
 _T = TypeVar("_T")
+_SectionT = TypeVar("_SectionT", bound=Section)
 
 _NOT_PERMITTED = "You do not have permission to perform the requested action"
 
@@ -118,6 +121,20 @@ def decode(body: bytes, kind: type[_T], what: str = "body") -> _T:
         raise invalid(what, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json() from error
+
+
+def decode_section(body: bytes, kind: type[_SectionT], what: str) -> _SectionT:
+    """Decode the JSON body of a call of the emulator's own API.
+
+    Raises:
+        OktaApiError: the body is not JSON, or has other fields.
+    """
+    tree = decode(body, dict[str, Any])
+    try:
+        return kind(**tree)
+    except ValidationError as error:
+        causes = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise invalid(what, *causes) from error
 
 
 def _bearer_challenge(error: str, reason: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Records every changing call of Okta's API and what became of it, and injects the faults of such calls."""
+"""Records every changing call of Okta's API and what became of it, and injects the faults of such calls, and of polls."""
 
 from random import Random
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,52 +10,44 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from forwarder.core.time import iso
 from forwarder.emulator.changes import Call
 from forwarder.emulator.http.errors import OktaApiError, too_many_requests
+from forwarder.emulator.oauth.servers import CIBA_GRANT
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults
 
-_CHANGING = {"POST", "PUT", "DELETE"}
+_CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
+_FAULTS = ("rate_limited", "error_before", "error_after", "no_response")
+_SECRETS = {"client_assertion", "client_secret", "id_token_hint", "request"}
+"""Parameters of forms that are left out of the record."""
 
 
 def recorded(app: ASGIApp) -> ASGIApp:
     """Wrap `app` so that its changing calls are in `Emulator.calls`."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") not in _CHANGING:
+        if _is_plain_read(scope):
             await app(scope, receive, send)
             return
         emulator: Emulator = scope["litestar_app"].state.org
-        fault = _drawn(emulator.faults.changes, emulator.change_fault_random)
-        started, body = iso(emulator.clock.now(), "milliseconds"), bytearray()
+        started, body = iso(emulator.clock.now(), "milliseconds"), await _body(receive)
+        kind = _kind(scope, body)
+        if kind == "other":
+            await app(scope, _replay(body, receive), send)
+            return
+        faults = emulator.faults.polls if kind == "poll" else emulator.faults.changes
+        fault = _drawn(faults, emulator.poll_fault_random if kind == "poll" else emulator.change_fault_random)
         answer: list[Any] = []
-
-        async def read() -> Any:
-            message: Any = await receive()
-            body.extend(message.get("body", b""))
-            return message
 
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        if fault in {"rate_limited", "error_before"}:
-            while (await read()).get("more_body"):
-                pass
-        else:
-            await app(scope, read, keep)
+        if fault not in {"rate_limited", "error_before"}:
+            await app(scope, _replay(body, receive), keep)
         status = answer[0]["status"] if answer else 0
         if fault:
-            answer = _refusal(fault)
-        query = scope["query_string"].decode("latin-1")
-        caller = scope.get("state", {}).get("caller")
-        call = Call(
-            at=started,
-            caller=caller.id if caller else "",
-            method=str(scope.get("method")),
-            path=scope["path"] + (f"?{query}" if query else ""),
-            body=body.decode(errors="replace"),
-            status=0 if fault == "no_response" else answer[0]["status"],
-            effect=200 <= status < 300,
-        )
-        emulator.calls.add(call)
+            answer = _refusal(emulator, fault, faults)
+        if scope.get("method") in _CHANGING:
+            shown = 0 if fault == "no_response" else answer[0]["status"]
+            emulator.calls.add(_call(scope, started, body, shown, effect=200 <= status < 300))
         if fault == "no_response":
             await emulator.clock.sleep(emulator.settings.query_timeout)
         for message in answer:
@@ -63,20 +56,75 @@ def recorded(app: ASGIApp) -> ASGIApp:
     return serve
 
 
+def _is_plain_read(scope: Scope) -> bool:
+    return scope.get("method") not in _CHANGING and "/transactions/" not in scope["path"]
+
+
+def _kind(scope: Scope, body: bytes) -> Literal["change", "poll", "other"]:
+    """Tell what a call does: a poll asks for the answer to a prompt, by either way."""
+    if scope["path"].endswith("/v1/token"):
+        return "poll" if CIBA_GRANT in _form(body).values() else "other"
+    return "change" if scope.get("method") in _CHANGING else "poll"
+
+
+async def _body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message: Any = await receive()
+        body.extend(message.get("body", b""))
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return what gives an app a body that was read before, and then what `receive` gives."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def again() -> Any:
+        return next(messages, None) or await receive()
+
+    return again
+
+
+def _form(body: bytes) -> dict[str, str]:
+    return dict(parse_qsl(body.decode(errors="replace")))
+
+
+def _call(scope: Scope, started: str, body: bytes, status: int, *, effect: bool) -> Call:
+    """Describe a call, without the secrets of a form."""
+    query = scope["query_string"].decode("latin-1")
+    caller = scope.get("state", {}).get("caller")
+    text = body.decode(errors="replace")
+    if scope["path"].startswith("/oauth2/") and not text.lstrip().startswith("{"):
+        text = urlencode([(key, value) for key, value in parse_qsl(text) if key not in _SECRETS])
+    return Call(
+        at=started,
+        caller=caller.id if caller else "",
+        method=str(scope.get("method")),
+        path=scope["path"] + (f"?{query}" if query else ""),
+        body=text,
+        status=status,
+        effect=effect,
+    )
+
+
 def _drawn(faults: ChangeFaults, random: Random) -> str:
     """Draw the fault of one call; empty for none."""
     point = random.random()
-    for name, share in faults.model_dump().items():
-        point -= share
+    for name in _FAULTS:
+        point -= getattr(faults, name)
         if point < 0:
-            return str(name)
+            return name
     return ""
 
 
-def _refusal(fault: str) -> list[Any]:
+def _refusal(emulator: Emulator, fault: str, faults: ChangeFaults) -> list[Any]:
     summary = "Service is in read only mode"
     error = too_many_requests() if fault == "rate_limited" else OktaApiError(503, "E0000010", summary)
-    headers = [(b"content-type", b"application/json"), (b"x-rate-limit-reset", b"0")]
+    reset = emulator.authenticator.rate_limits.reset_in(faults.reset)
+    headers = [(b"content-type", b"application/json"), (b"x-rate-limit-reset", str(reset).encode())]
+    if error.status == 503 and faults.retry_after:
+        headers.append((b"retry-after", str(round(faults.retry_after)).encode()))
     start = {"type": "http.response.start", "status": error.status, "headers": headers}
     return [
         start,

@@ -4,25 +4,19 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
 import msgspec
-from jwt.types import Options
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
-from forwarder.emulator.http.errors import ApiError, oauth_error
-from forwarder.emulator.http.urls import same_url
-from forwarder.emulator.oauth.dpop import ALGORITHMS, ProofValidator, ReplayCache, read_key
+from forwarder.emulator.http.errors import oauth_error
+from forwarder.emulator.oauth.clients import ClientAuthenticator
+from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.settings import ClientSettings, EmulatorSettings
 
 ENDPOINT_PATH = "/oauth2/v1/token"
 
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFETIME = 3600
-"""Seconds that an access token is valid, and at most an assertion."""
-
-_LEEWAY = 60.0
-"""Seconds by which the caller's clock may differ."""
+"""Seconds that an access token is valid."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -40,22 +34,16 @@ class AccessToken(msgspec.Struct, frozen=True):
 
 
 class TokenEndpoint:
-    """Issues access tokens and remembers them.
+    """Issues access tokens and remembers them."""
 
-    Raises:
-        KeyFormatError: a key of a service app is not one.
-    """
-
-    def __init__(self, settings: EmulatorSettings, clock: Clock, proofs: ProofValidator) -> None:
+    def __init__(
+        self, settings: EmulatorSettings, clock: Clock, proofs: ProofValidator, clients: ClientAuthenticator
+    ) -> None:
         self._url = settings.url + ENDPOINT_PATH
         self._clock = clock
         self._proofs = proofs
-        self._clients = settings.clients
-        self._keys = {
-            client_id: [read_key(key.reveal()) for key in client.keys]
-            for client_id, client in settings.clients.items()
-        }
-        self._assertions = ReplayCache()
+        self._settings = settings.clients
+        self._clients = clients
         self._tokens: dict[str, AccessToken] = {}
 
     def issue(self, form: Mapping[str, str], proof: str | None) -> dict[str, Any]:
@@ -66,8 +54,8 @@ class TokenEndpoint:
         """
         if form.get("grant_type") != "client_credentials":
             raise oauth_error(400, "unsupported_grant_type", "The grant_type must be client_credentials.")
-        client_id = self._authenticate(form)
-        client = self._clients[client_id]
+        client_id = self._clients.by_assertion(form, self._url)
+        client = self._settings[client_id]
         key = None
         if proof is not None or client.dpop:
             key, nonce = self._proofs.check(proof, "POST", self._url)
@@ -88,53 +76,6 @@ class TokenEndpoint:
         token = self._tokens.get(text)
         return token if token and token.expires > self._clock.now() / SECOND else None
 
-    def _authenticate(self, form: Mapping[str, str]) -> str:
-        """Return the client id that the assertion proves. Each assertion works once, whatever the result."""
-        if form.get("client_assertion_type") != _ASSERTION_TYPE:
-            raise _invalid_client("The client_assertion_type is missing or not supported.")
-        assertion = form.get("client_assertion", "")
-        try:
-            client_id = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
-        except jwt.PyJWTError as error:
-            raise _invalid_client("The client_assertion is malformed.") from error
-        if not isinstance(client_id, str) or client_id not in self._clients:
-            raise _invalid_client("Invalid value for 'client_id' parameter.")
-        claims = self._verified(assertion, client_id)
-        now, expires, jti = self._clock.now() / SECOND, claims.get("exp"), claims.get("jti")
-        if not isinstance(expires, int | float) or expires <= now - _LEEWAY:
-            raise _invalid_client("The client_assertion token is expired.")
-        if expires > now + _LIFETIME + _LEEWAY:
-            raise _invalid_client("The client_assertion token has an expiration too far into the future.")
-        if isinstance(jti, str) and not self._assertions.add(
-            f"{client_id} {jti}", now=now, until=expires + _LEEWAY
-        ):
-            raise _invalid_client("The client_assertion token has already been used.")
-        return client_id
-
-    def _verified(self, assertion: str, client_id: str) -> dict[str, Any]:
-        """Return the claims of an assertion that one of the client's keys signed, for this endpoint."""
-        # PyJWT compares times with the system's clock; `_authenticate` takes the org's.
-        # And it compares audiences letter by letter, where Okta knows that `:443` is https.
-        options: Options = {
-            "verify_exp": False,
-            "verify_nbf": False,
-            "verify_iat": False,
-            "verify_aud": False,
-        }
-        for key in self._keys[client_id]:
-            try:
-                claims = jwt.decode(assertion, key, ALGORITHMS, options, subject=client_id)
-            except jwt.exceptions.InvalidSubjectError as error:
-                raise _invalid_client("The client_assertion's 'sub' must be the client_id.") from error
-            except (jwt.PyJWTError, TypeError):
-                continue
-            audiences = claims.get("aud")
-            for audience in audiences if isinstance(audiences, list) else [audiences]:
-                if same_url(audience, self._url):
-                    return claims
-            raise _invalid_client(f"The client_assertion's 'aud' must be {self._url}.")
-        raise _invalid_client("The client_assertion signature is invalid.")
-
 
 def _granted_scopes(client: ClientSettings, requested: str) -> frozenset[str]:
     scopes = frozenset(requested.split())
@@ -143,7 +84,3 @@ def _granted_scopes(client: ClientSettings, requested: str) -> frozenset[str]:
     if refused := ", ".join(sorted(scopes - frozenset(client.scopes))):
         raise oauth_error(400, "invalid_scope", f"The app is not granted these scopes: {refused}.")
     return scopes
-
-
-def _invalid_client(reason: str) -> ApiError:
-    return oauth_error(401, "invalid_client", reason)

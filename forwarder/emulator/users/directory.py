@@ -11,6 +11,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.changes import Caller, Report
 from forwarder.emulator.events.fixtures import Fixtures, entity
 from forwarder.emulator.http.errors import invalid, not_found
+from forwarder.emulator.users.factors import PUSH, TOTP, Factor, factor_of
 
 _RISKS = ("LOW", "MEDIUM", "HIGH")
 _REASON = re.compile(r"[a-zA-Z0-9\s\-,.]{0,500}")
@@ -34,6 +35,7 @@ class User(msgspec.Struct):
         refresh_tokens: how many apps hold.
         risk: level and reason; None if it was never set.
         roles: admin roles.
+        factors: what the user has enrolled; by default Okta Verify's push and its codes.
     """
 
     id: str
@@ -46,10 +48,19 @@ class User(msgspec.Struct):
     refresh_tokens: int = 1
     risk: tuple[str, str] | None = None
     roles: tuple[str, ...] = ()
+    factors: list[Factor] = msgspec.field(default_factory=list)
 
     def entity(self) -> dict[str, Any]:
         """Build the user as the target of an event."""
         return entity(self.id, "User", self.name, alternate_id=self.login)
+
+    def actor(self) -> dict[str, Any]:
+        """Build the user as the actor of an event."""
+        return self.entity()
+
+    def transaction(self) -> dict[str, Any]:
+        """Return the details of a transaction of the user: none."""
+        return {}
 
     def view(self, org_url: str) -> dict[str, Any]:
         """Return the user as the API shows it."""
@@ -85,6 +96,8 @@ class Directory:
         for person in fixtures.people:
             roles = ("HELP_DESK_ADMIN",) if person in fixtures.admins else ()
             self._users[person.id] = User(person.id, person.login, person.name, now, now, roles=roles)
+        for user in self._users.values():
+            user.factors = [factor_of(user.id, PUSH), factor_of(user.id, TOTP)]
 
     def all(self) -> Sequence[User]:
         """Return every user."""

@@ -7,6 +7,7 @@ from jwt.algorithms import ECAlgorithm
 
 from forwarder.emulator.http.errors import ApiError
 from forwarder.emulator.http.urls import same_url
+from forwarder.emulator.oauth.clients import ClientAuthenticator
 from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.oauth.tokens import TokenEndpoint
 from forwarder.emulator.settings import EmulatorSettings
@@ -69,7 +70,8 @@ def test_an_audience_may_name_the_own_port(url: str) -> None:
     clock = ManualClock()
     public = ECAlgorithm.to_jwk(KEY.public_key())
     settings = EmulatorSettings(token="t", url=url, clients={"0oa": {"keys": [public], "dpop": False}})
-    endpoint = TokenEndpoint(settings, clock, ProofValidator(clock))
+    clients = ClientAuthenticator(settings.clients, clock)
+    endpoint = TokenEndpoint(settings, clock, ProofValidator(clock), clients)
 
     def ask(org: str) -> object:
         claims = {

@@ -1,0 +1,110 @@
+"""The endpoints of the authorization servers: tokens, CIBA, keys and metadata; `…` is `/oauth2` or `/oauth2/{id}`."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Router, get, post
+from litestar.params import FromPath
+
+from forwarder.emulator.changes import Caller
+from forwarder.emulator.http.errors import oauth_error, too_many_requests
+from forwarder.emulator.http.recording import recorded
+from forwarder.emulator.http.responses import OktaRequest, org, set_rate_limit
+from forwarder.emulator.oauth.servers import CIBA_GRANT
+from forwarder.emulator.prompts import ciba
+
+_CONFIGURATION = "/.well-known/openid-configuration"
+_AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
+
+
+async def _form(request: OktaRequest) -> dict[str, str]:
+    try:
+        return dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise oauth_error(400, "invalid_request", "The body must be a form.") from error
+
+
+def _client(request: OktaRequest, form: dict[str, str], url: str) -> str:
+    """Authenticate the app that calls `url`, and count the call."""
+    auth = org(request).authenticator
+    client_id = auth.clients.client(form, request.headers.get("authorization"), url)
+    request.state.caller = Caller(client_id, by_token=False)
+    allowed, limit = auth.rate_limits.count("other", client_id)
+    set_rate_limit(request, limit)
+    if not allowed:
+        raise too_many_requests()
+    return client_id
+
+
+async def _ask(request: OktaRequest, server: str | None) -> dict[str, Any]:
+    emulator, form = org(request), await _form(request)
+    client_id = _client(request, form, f"{emulator.servers.base(server)}/v1/bc/authorize")
+    return ciba.ask(emulator, server, form, client_id)
+
+
+async def _issue(request: OktaRequest, server: str | None) -> dict[str, Any]:
+    emulator, form = org(request), await _form(request)
+    if form.get("grant_type") == CIBA_GRANT:
+        client_id = _client(request, form, f"{emulator.servers.base(server)}/v1/token")
+        return ciba.redeem(emulator, server, form, client_id)
+    if server is not None:
+        emulator.servers.base(server)
+        reason = "The authorization grant type is not supported by the authorization server."
+        raise oauth_error(400, "unsupported_grant_type", f"{reason} Configured grant types: [{CIBA_GRANT}].")
+    return emulator.authenticator.tokens.issue(form, request.headers.get("dpop"))
+
+
+@post("/v1/bc/authorize", status_code=200)
+async def _org_ask(request: OktaRequest) -> dict[str, Any]:
+    return await _ask(request, None)
+
+
+@post("/{server:str}/v1/bc/authorize", status_code=200)
+async def _custom_ask(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
+    return await _ask(request, server)
+
+
+@post("/v1/token", status_code=200)
+async def _org_token(request: OktaRequest) -> dict[str, Any]:
+    return await _issue(request, None)
+
+
+@post("/{server:str}/v1/token", status_code=200)
+async def _custom_token(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
+    return await _issue(request, server)
+
+
+@get("/v1/keys")
+async def _org_keys(request: OktaRequest) -> dict[str, Any]:
+    return org(request).servers.keys(None)
+
+
+@get("/{server:str}/v1/keys")
+async def _custom_keys(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
+    return org(request).servers.keys(server)
+
+
+@get([f"/{{server:str}}{_CONFIGURATION}", f"/{{server:str}}{_AUTHORIZATION_SERVER}"])
+async def _custom_metadata(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
+    return org(request).servers.metadata(server)
+
+
+@get([_CONFIGURATION, _AUTHORIZATION_SERVER])
+async def org_metadata(request: OktaRequest) -> dict[str, Any]:
+    """Show the metadata of the org's own server."""
+    return org(request).servers.metadata(None)
+
+
+oauth_routes = Router(
+    "/oauth2",
+    route_handlers=[
+        _org_ask,
+        _custom_ask,
+        _org_token,
+        _custom_token,
+        _org_keys,
+        _custom_keys,
+        _custom_metadata,
+    ],
+    middleware=[recorded],
+)

@@ -1,0 +1,137 @@
+"""Authenticates the apps that call OAuth's endpoints: by a signed assertion, or by a secret."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+import jwt
+from jwt.types import Options
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND
+from forwarder.emulator.http.errors import ApiError, oauth_error
+from forwarder.emulator.http.urls import same_url
+from forwarder.emulator.oauth.dpop import ALGORITHMS, ReplayCache, read_key
+from forwarder.emulator.settings import ClientSettings
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+_LIFETIME = 3600
+"""Seconds that an assertion may be valid."""
+
+_LEEWAY = 60.0
+"""Seconds by which the caller's clock may differ."""
+
+
+class ClientAuthenticator:
+    """Knows the apps of an org.
+
+    Raises:
+        KeyFormatError: a key of an app is not one.
+    """
+
+    def __init__(self, clients: Mapping[str, ClientSettings], clock: Clock) -> None:
+        self._clients = clients
+        self._clock = clock
+        self._keys = {
+            client_id: [read_key(key.reveal()) for key in client.keys]
+            for client_id, client in clients.items()
+        }
+        self._assertions = ReplayCache()
+
+    def client(self, form: Mapping[str, str], authorization: str | None, url: str) -> str:
+        """Return the client id of a call, by private_key_jwt, client_secret_basic or client_secret_post.
+
+        Args:
+            form: of the call.
+            authorization: that header.
+            url: of the endpoint that is called.
+
+        Raises:
+            ApiError: the app is unknown, or does not prove that it is that app.
+        """
+        if "client_assertion" in form or "client_assertion_type" in form:
+            return self.by_assertion(form, url)
+        if authorization is not None:
+            scheme, _, value = authorization.partition(" ")
+            try:
+                client_id, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                scheme = client_id = secret = ""
+            if scheme.lower() != "basic":
+                raise _invalid_client("Found Authentication header but was not valid client credentials.")
+            return self._by_secret(unquote_plus(client_id), unquote_plus(secret))
+        if "client_secret" in form:
+            return self._by_secret(form.get("client_id", ""), form["client_secret"])
+        raise _invalid_client("No client credentials found.")
+
+    def by_assertion(self, form: Mapping[str, str], url: str) -> str:
+        """Return the client id that the assertion proves. Each assertion works once, whatever the result.
+
+        Args:
+            form: of the call.
+            url: of the endpoint that is called, which the assertion must name.
+
+        Raises:
+            ApiError: it proves none.
+        """
+        if form.get("client_assertion_type") != _ASSERTION_TYPE:
+            raise _invalid_client("The client_assertion_type is missing or not supported.")
+        assertion = form.get("client_assertion", "")
+        try:
+            client_id = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
+        except jwt.PyJWTError as error:
+            raise _invalid_client("The client_assertion is malformed.") from error
+        if not isinstance(client_id, str) or client_id not in self._clients:
+            raise _invalid_client("Invalid value for 'client_id' parameter.")
+        claims = self._verified(assertion, client_id, url)
+        now, expires, jti = self._clock.now() / SECOND, claims.get("exp"), claims.get("jti")
+        if not isinstance(expires, int | float) or expires <= now - _LEEWAY:
+            raise _invalid_client("The client_assertion token is expired.")
+        if expires > now + _LIFETIME + _LEEWAY:
+            raise _invalid_client("The client_assertion token has an expiration too far into the future.")
+        if isinstance(jti, str) and not self._assertions.add(
+            f"{client_id} {jti}", now=now, until=expires + _LEEWAY
+        ):
+            raise _invalid_client("The client_assertion token has already been used.")
+        return client_id
+
+    def _verified(self, assertion: str, client_id: str, url: str) -> dict[str, Any]:
+        """Return the claims of an assertion that one of the client's keys signed, for this endpoint."""
+        # PyJWT compares times with the system's clock; `by_assertion` takes the org's.
+        # And it compares audiences letter by letter, where Okta knows that `:443` is https.
+        options: Options = {
+            "verify_exp": False,
+            "verify_nbf": False,
+            "verify_iat": False,
+            "verify_aud": False,
+        }
+        for key in self._keys[client_id]:
+            try:
+                claims = jwt.decode(assertion, key, ALGORITHMS, options, subject=client_id)
+            except jwt.exceptions.InvalidSubjectError as error:
+                raise _invalid_client("The client_assertion's 'sub' must be the client_id.") from error
+            except (jwt.PyJWTError, TypeError):
+                continue
+            audiences = claims.get("aud")
+            for audience in audiences if isinstance(audiences, list) else [audiences]:
+                if same_url(audience, url):
+                    return claims
+            raise _invalid_client(f"The client_assertion's 'aud' must be {url}.")
+        raise _invalid_client("The client_assertion signature is invalid.")
+
+    def _by_secret(self, client_id: str, secret: str) -> str:
+        client = self._clients.get(client_id)
+        if client is None:
+            raise _invalid_client("Invalid value for 'client_id' parameter.")
+        expected = client.secret.reveal() if client.secret else ""
+        if not expected or not hmac.compare_digest(expected.encode(), secret.encode()):
+            raise _invalid_client("The client secret supplied for a confidential client is invalid.")
+        return client_id
+
+
+def _invalid_client(reason: str) -> ApiError:
+    return oauth_error(401, "invalid_client", reason)

@@ -1,0 +1,38 @@
+"""`/emulator/answers`, which Okta does not have: how users' phones answer."""
+
+from typing import Any
+
+from litestar import post
+from pydantic import Field
+
+from forwarder.config_types import Section
+from forwarder.emulator.http.errors import decode_section
+from forwarder.emulator.http.responses import OktaRequest, org
+from forwarder.emulator.prompts.prompts import Answer, Phone, PromptFault
+from forwarder.emulator.settings import Seconds
+
+
+class _AnswerOrder(Section):
+    """The body of `POST /emulator/answers`.
+
+    Attributes:
+        user: id or login; None: every user without an answer of their own.
+        answer: what the user says, also to a prompt that waits.
+        after: time from the prompt to the answer; for one that waits already, from now.
+        fault: what goes wrong instead; see `PromptFault`.
+    """
+
+    user: str | None = None
+    answer: Answer = "none"
+    after: Seconds = Field("0s", validate_default=True)
+    fault: PromptFault = ""
+
+
+@post("/answers", status_code=200)
+async def set_answers(request: OktaRequest) -> dict[str, Any]:
+    """Set how one user's phone answers from now on, or that of all others."""
+    order = decode_section(await request.body(), _AnswerOrder, "answers")
+    emulator = org(request)
+    user = None if order.user is None else emulator.users.find(order.user)
+    emulator.prompts.set_phone(user, Phone(order.answer, order.after, order.fault))
+    return {"user": user and user.id, **order.model_dump(exclude={"user"})}
