@@ -89,7 +89,7 @@ function drawDialog() {
     token: () => tokenDialog(dialog, closeDialog, saveToken),
   };
   render(
-    html`<dialog class=${dialog?.kind ?? ""} aria-labelledby=${TITLES[dialog?.kind] ?? ""} @close=${() => { state.dialog = null; redraw(); }}>${dialog ? content[dialog.kind]() : nothing}</dialog>`,
+    html`<dialog class=${dialog?.kind ?? ""} aria-labelledby=${TITLES[dialog?.kind] ?? ""} @close=${dialogClosed}>${dialog ? content[dialog.kind]() : nothing}</dialog>`,
     document.getElementById("dialogs"),
   );
   const element = document.querySelector("#dialogs dialog");
@@ -103,6 +103,14 @@ function openDialog(dialog) {
 
 function closeDialog() {
   document.querySelector("#dialogs dialog").close();
+}
+
+let next = null; // the dialog to open when the one that closes has closed
+function dialogClosed() {
+  state.dialog = next;
+  next = null;
+  if (state.dialog) draw();
+  else redraw();
 }
 
 // What a person does
@@ -193,9 +201,9 @@ async function saveToken(event) {
     redraw();
     return;
   }
+  next = dialog.then ?? null;
   closeDialog();
   if (state.connection.state === "lost") connect();
-  if (dialog.then) setTimeout(() => openDialog(dialog.then));
 }
 
 async function lock() {
