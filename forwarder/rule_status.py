@@ -30,4 +30,6 @@ def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> 
         for rule in loaded
         for did in (counts.get(rule.id, _NOTHING),)
     ]
-    return sorted(rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"]))
+    return sorted(
+        rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"], not row["alerts_by_itself"])
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
+from forwarder.core.time import iso
 from forwarder.settings import read
 from tests.conftest import require
 from tests.e2e.okta import HEADERS, envelope, happenings
@@ -24,6 +26,33 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 TOKEN = "the-token-of-the-operators"
 ATTACK = "<img src=x onerror=alert(1)>"
 DEADLINE = 30.0
+RULES = """
+title: A sign-in with a title that is long enough to need two lines on a phone
+id: sign-in
+level: high
+logsource: {product: okta, service: okta}
+detection:
+  selection: {eventType: user.session.start}
+  condition: selection
+---
+title: Counted only
+id: counted
+logsource: {product: okta, service: okta}
+detection:
+  selection: {eventType: user.session.end}
+  condition: selection
+---
+title: Many ends
+id: ends
+correlation: {type: event_count, rules: [counted], group-by: [actor.id], timespan: 10m, condition: {gte: 4}}
+---
+title: The robot is allowed
+logsource: {product: okta, service: okta}
+filter:
+  rules: [sign-in]
+  selection: {actor.id: robot}
+  condition: not selection
+"""
 
 
 @pytest.fixture
@@ -35,7 +64,9 @@ async def cluster() -> AsyncIterator[FakeElasticsearch]:
 @pytest.fixture
 async def forwarder(tmp_path: Path, cluster: FakeElasticsearch) -> AsyncIterator[Forwarder]:
     require(real.missing())
+    (tmp_path / "rules.yml").write_text(RULES)
     tree: dict[str, Any] = {
+        "rules": {"files": [str(tmp_path / "rules.yml")]},
         "orgs": {"acme": {"secrets": [SECRET]}},
         "receiver": {"listen": "127.0.0.1:0"},
         "ops": {"listen": "127.0.0.1:0", "token": TOKEN},
@@ -45,6 +76,12 @@ async def forwarder(tmp_path: Path, cluster: FakeElasticsearch) -> AsyncIterator
             "archive": {"kind": "file", "path": str(tmp_path / "a.ndjson")},
         },
     }
+    async with started(tree) as forwarder:
+        yield forwarder
+
+
+@asynccontextmanager
+async def started(tree: dict[str, Any]) -> AsyncIterator[Forwarder]:
     forwarder = Forwarder(read(tree), SystemClock())
     await forwarder.start()
     try:
@@ -98,6 +135,39 @@ async def opened(browser: Browser, forwarder: Forwarder, errors: list[str], **op
     return page
 
 
+def sign_in(uuid: str, actor: str) -> bytes:
+    """A sign-in that has just happened."""
+    now = iso(SystemClock().now(), "milliseconds")
+    body = {"uuid": uuid, "eventType": "user.session.start", "published": now, "actor": {"id": actor}}
+    return json.dumps(body).encode()
+
+
+async def test_rules_stand_with_their_alerts_and_are_hidden_where_there_are_none(
+    forwarder: Forwarder, browser: Browser, tmp_path: Path
+) -> None:
+    errors: list[str] = []
+    page = await opened(browser, forwarder, errors)
+    rows = page.get_by_role("region", name="List of rules").locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    assert await post(forwarder, [sign_in("a", "u1"), sign_in("b", "u1"), sign_in("c", "robot")]) == 200
+    await page.get_by_text("3 rules are loaded; 1 alert in the last 24 hours.").wait_for()
+    cells = (await rows.first.inner_text()).split("\t")
+    assert [cell.strip() for cell in (*cells[1:3], cells[4])] == ["high", "1", "2 (1 by exceptions)"]
+    assert "feeds others" in await rows.nth(2).inner_text() + await rows.nth(1).inner_text()
+    tree: dict[str, Any] = {
+        "orgs": {"acme": {"secrets": [SECRET]}},
+        "receiver": {"listen": "127.0.0.1:0"},
+        "ops": {"listen": "127.0.0.1:0"},
+        "store": {"path": str(tmp_path / "other.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "b.ndjson")}},
+    }
+    async with started(tree) as without:
+        page = await opened(browser, without, errors)
+        await page.get_by_role("heading", name="Ledger").wait_for()
+        assert await page.get_by_role("heading", name="Rules").count() == 0
+    assert errors == []
+
+
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 800}},
     "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
@@ -110,9 +180,11 @@ async def test_axe_finds_nothing_on_the_page_and_in_its_dialogs(
     forwarder: Forwarder, cluster: FakeElasticsearch, browser: Browser, look: str
 ) -> None:
     await with_dead_letters(forwarder, cluster)
+    assert await post(forwarder, [sign_in("a", "u1"), sign_in("b", "u1"), sign_in("c", "robot")]) == 200
     assert await post(forwarder, [], secret="wrong") == 401
     errors: list[str] = []
     page = await opened(browser, forwarder, errors, bypass_csp=True, **LOOKS[look])
+    await page.get_by_text("2 (1 by exceptions)").wait_for()
     await page.get_by_role("button", name="Replay dead letter 1", exact=True).wait_for()
     await page.locator("table.events tbody tr").first.wait_for()
     assert await real.violations(page) == []

@@ -6,6 +6,7 @@ import { Tail, eventDialog, eventsView } from "./events.js";
 import { duration, plural } from "./format.js";
 import { Letters, confirmDialog, gapsView, letterDialog, lettersView, refusalsView, tokenDialog } from "./letters.js";
 import { ledgerView, pipeView, verdictOf, verdictView } from "./pipe.js";
+import { rulesView } from "./rules.js";
 import { Trends } from "./trend.js";
 
 const RATE_SECONDS = 10;
@@ -51,7 +52,7 @@ function draw() {
       <main>
         ${verdictView(state)}
         ${status
-          ? html`${pipeView(state)} ${lettersView(state, actions)} ${eventsView(state, actions)} ${gapsView(state)} ${refusalsView(state)} ${ledgerView(state)}`
+          ? html`${pipeView(state)} ${rulesView(state)} ${lettersView(state, actions)} ${eventsView(state, actions)} ${gapsView(state)} ${refusalsView(state)} ${ledgerView(state)}`
           : nothing}
       </main>
       <footer>
