@@ -60,6 +60,8 @@ def emulate_okta(
       POST /emulator/events {"count": N, "types": […]}   emit N events
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
       POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
+      POST /emulator/users {"login": …, "status": …}     add a user; PUT /emulator/users/LOGIN changes one
+      POST /emulator/groups {"name": …, "members": […]}  add a group; PUT /emulator/groups/NAME changes one
       GET  /emulator/ledger                              all events, and what became of them
       POST /emulator/answers {"user": …, "answer": …}    approve, deny or none: how a user answers prompts
       GET  /emulator/state                               users, groups, network zones and prompts

@@ -18,6 +18,7 @@ from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
 from forwarder.emulator.groups.groups import Groups
+from forwarder.emulator.groups.rules import GroupRules
 from forwarder.emulator.hooks.deliverer import Deliverer
 from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
@@ -51,7 +52,7 @@ class Emulator:
     Attributes:
         hooks: the event hooks; to create, verify or delete one, use the methods of this class.
         faults: applied from now on; may be replaced at any time.
-        users, groups, zones: what callers of the API may change.
+        users, groups, group_rules, zones: what callers of the API may change.
         prompts: what users' phones were asked, by factor push or CIBA.
         servers: issue the id tokens of CIBA.
         calls: those of its calls that would change something.
@@ -80,8 +81,12 @@ class Emulator:
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls = Calls()
         fixtures = self._generator.fixtures
-        self.users = Directory(fixtures, self.hooks.created_by, clock, self.report_change)
-        self.groups = Groups(fixtures.things("UserGroup"), self.users, self.started, self.report_change)
+        self.users = Directory(
+            fixtures, self.hooks.created_by, clock, self._random("users"), self.report_change
+        )
+        things, random = fixtures.things("UserGroup"), self._random("groups")
+        self.groups = Groups(things, self.users, clock, random, self.report_change)
+        self.group_rules = GroupRules(clock, random, self.groups)
         self.zones = Zones(clock, self._random("zones"), self.report_change)
         self.prompts = Prompts(clock, self.report_change)
         self.servers = AuthorizationServers(

@@ -5,7 +5,10 @@ from typing import Any
 from litestar import delete, get, put
 from litestar.params import FromPath
 
-from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.core.time import iso
+from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.http.responses import OktaRequest, caller, org, paged
+from forwarder.emulator.iam.views import standard_role
 
 _GROUP = "/groups/{group_id:str}"
 _MEMBER = f"{_GROUP}/users/{{user_id:str}}"
@@ -15,7 +18,7 @@ _MEMBER = f"{_GROUP}/users/{{user_id:str}}"
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator = org(request)
     found = emulator.groups.all(request.query_params.get("q", ""))
-    return [group.view(emulator.settings.url) for group in found]
+    return paged(request, [group.view(emulator.settings.url) for group in found], 10_000)
 
 
 @get(_GROUP)
@@ -27,12 +30,19 @@ async def _show(request: OktaRequest, group_id: FromPath[str]) -> dict[str, Any]
 async def _members(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str, Any]]:
     emulator = org(request)
     members = emulator.groups.find(group_id).members
-    return [user.view(emulator.settings.url) for user in emulator.users.all() if user.id in members]
+    found = [user.view(emulator.settings.url) for user in emulator.users.all() if user.id in members]
+    return paged(request, found, 1000)
 
 
 @get(f"{_GROUP}/roles")
 async def _roles(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str, Any]]:
-    return [{"type": role, "status": "ACTIVE"} for role in org(request).groups.find(group_id).roles]
+    return [standard_role(role, "GROUP") for role in org(request).groups.find(group_id).roles]
+
+
+@get(f"{_GROUP}/apps")
+async def _apps(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str, Any]]:
+    group = org(request).groups.find(group_id)
+    return paged(request, [_app(group, number, label) for number, label in enumerate(group.apps)], 200)
 
 
 @put(_MEMBER, status_code=204)
@@ -53,4 +63,18 @@ async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[
     return [group.view(emulator.settings.url) for group in emulator.groups.of(emulator.users.find(user_id))]
 
 
-GROUP_ROUTES = (_list, _show, _members, _roles, _add, _remove, _groups_of)
+def _app(group: Group, number: int, label: str) -> dict[str, Any]:
+    """Show an app that is assigned to a group."""
+    created = iso(group.created, "milliseconds")
+    return {
+        "id": f"0oa{number:03d}{group.id[3:17]}",
+        "name": "oidc_client",
+        "label": label,
+        "status": "ACTIVE",
+        "signOnMode": "OPENID_CONNECT",
+        "created": created,
+        "lastUpdated": created,
+    }
+
+
+GROUP_ROUTES = (_list, _show, _members, _roles, _apps, _add, _remove, _groups_of)

@@ -1,14 +1,16 @@
 """The groups of the emulated org, and who is in them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import msgspec
 
+from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
 from forwarder.emulator.changes import Caller, Report
-from forwarder.emulator.events.fixtures import entity
-from forwarder.emulator.http.errors import OktaApiError, not_found
+from forwarder.emulator.events.fixtures import entity, okta_id
+from forwarder.emulator.http.errors import OktaApiError, invalid, not_found
 from forwarder.emulator.users.directory import Directory, User
 
 
@@ -18,6 +20,7 @@ class Group(msgspec.Struct):
     Attributes:
         members: ids of users.
         roles: admin roles that the group gives.
+        apps: labels of the apps that are assigned to the group.
     """
 
     id: str
@@ -26,6 +29,7 @@ class Group(msgspec.Struct):
     type: str = "OKTA_GROUP"
     members: set[str] = msgspec.field(default_factory=set)
     roles: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
 
     def view(self, org_url: str) -> dict[str, Any]:
         """Return the group as the API shows it."""
@@ -47,11 +51,19 @@ class Groups:
     """The groups of an org."""
 
     def __init__(
-        self, things: Iterable[Mapping[str, Any]], users: Directory, now: Micros, report: Report
+        self,
+        things: Iterable[Mapping[str, Any]],
+        users: Directory,
+        clock: Clock,
+        random: Random,
+        report: Report,
     ) -> None:
         """Make the groups that the events name as targets, `things`: all users are in Everyone, admins in Admins.
         `report` writes an event about each change."""
         self._report = report
+        self._clock = clock
+        self._random = random
+        now = clock.now()
         self._groups = {thing["id"]: Group(thing["id"], thing["displayName"], now) for thing in things}
         for group in self._groups.values():
             if group.name == "Everyone":
@@ -76,6 +88,33 @@ class Groups:
             return self._groups[group_id]
         except KeyError:
             raise not_found(f"{group_id} (UserGroup)") from None
+
+    def named(self, key: str) -> Group:
+        """Return the group with this id or name.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        for group in self._groups.values():
+            if key in {group.id, group.name}:
+                return group
+        raise not_found(f"{key} (UserGroup)")
+
+    def create(self, name: str) -> Group:
+        """Add a group without members.
+
+        Raises:
+            OktaApiError: another group has this name, or it is empty.
+        """
+        if not name or any(group.name == name for group in self._groups.values()):
+            raise invalid("name", "name: An object with this field already exists, or the field is empty.")
+        group = Group(okta_id("00g", self._random), name, self._clock.now())
+        self._groups[group.id] = group
+        return group
+
+    def delete(self, group: Group) -> None:
+        """Forget a group."""
+        del self._groups[group.id]
 
     def of(self, user: User) -> Sequence[Group]:
         """Return the groups that a user is in."""

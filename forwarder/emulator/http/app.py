@@ -14,7 +14,8 @@
 | `GET /api/v1/users/{id}/factors`, `…/{factor}` | 200 |
 | `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if it cannot be asked |
 | `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 cancels it |
-| `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles` | 200 |
+| `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles`, `…/{id}/apps` | 200, in pages |
+| `GET, POST /api/v1/groups/rules`, `GET, DELETE …/{id}`, lifecycle | 200, 202, 204; the rules are not run |
 | `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
 | `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
@@ -26,6 +27,7 @@
 | `PUT /emulator/faults` | 200, the faults now in force |
 | `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
+| `POST /emulator/users`, `PUT, DELETE …/{id or login}`; the same for `groups` | 200, 204; any state: users/control.py |
 | `POST /emulator/answers` | 200; how a user's phone answers: prompts/control.py |
 | `GET /emulator/state` | 200, users, groups, zones and prompts |
 | `GET /emulator/calls` | 200, every changing call in order, refused ones included |
@@ -48,6 +50,8 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.changes import Call, Caller
 from forwarder.emulator.groups.api import GROUP_ROUTES
+from forwarder.emulator.groups.control import GROUP_CONTROL
+from forwarder.emulator.groups.rules_api import GROUP_RULE_ROUTES
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.hooks.preview import Previewed
 from forwarder.emulator.http.auth import API_TOKEN
@@ -70,6 +74,7 @@ from forwarder.emulator.prompts.push import PUSH_ROUTES
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.api import get_logs
 from forwarder.emulator.users.api import USER_ROUTES, revoke_everything
+from forwarder.emulator.users.control import USER_CONTROL
 from forwarder.emulator.zones.api import ZONE_ROUTES
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
@@ -93,13 +98,32 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 def create_app(emulator: Emulator) -> Litestar:
     """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
-    routes = [*HOOK_ROUTES, *USER_ROUTES, *GROUP_ROUTES, *ZONE_ROUTES, *PUSH_ROUTES, get_logs]
+    routes = [
+        *HOOK_ROUTES,
+        *USER_ROUTES,
+        *GROUP_ROUTES,
+        *ZONE_ROUTES,
+        *PUSH_ROUTES,
+        *GROUP_RULE_ROUTES,
+        get_logs,
+    ]
     okta = Router("/api/v1", route_handlers=routes, before_request=_admit, middleware=[recorded])
     revocation = Router(
         "/oauth2/v1", route_handlers=[revoke_everything], before_request=_admit, middleware=[recorded]
     )
     control = Router(
-        "/emulator", route_handlers=[_emit, _set_faults, _preview, _ledger, _state, _calls, set_answers]
+        "/emulator",
+        route_handlers=[
+            _emit,
+            _set_faults,
+            _preview,
+            _ledger,
+            _state,
+            _calls,
+            set_answers,
+            *USER_CONTROL,
+            *GROUP_CONTROL,
+        ],
     )
     return Litestar(
         [okta, revocation, oauth_routes, control, org_metadata, _organization],

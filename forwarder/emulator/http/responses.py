@@ -1,8 +1,10 @@
 """What all handlers share: Okta's headers on every response, and errors in Okta's format."""
 
 import secrets
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Request, Response
 from litestar.datastructures import MutableScopeHeaders, State
@@ -41,6 +43,24 @@ def set_rate_limit(request: OktaRequest, limit: RateLimitHeaders) -> None:
 def add_link(request: OktaRequest, relation: str, url: str) -> None:
     """Add a link to the response; Okta sends each as a header line of its own."""
     request.state.links = [*getattr(request.state, "links", []), f'<{url}>; rel="{relation}"']
+
+
+def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the page of `items` that a call asks for with `limit` and `after`, and add the link to the next one.
+
+    `most` is the largest limit, and the one of a call without it.
+    """
+    query = request.query_params
+    limit = query.get("limit", "")
+    size = min(most, int(limit)) if limit.isdecimal() and int(limit) else most
+    ids = [item["id"] for item in items]
+    start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+    page, url = list(items[start : start + size]), f"{org(request).settings.url}{request.url.path}"
+    asked = {key: value for key, value in query.items() if key != "after"}
+    add_link(request, "self", f"{url}?{urlencode(asked)}" if asked else url)
+    if start + size < len(items):
+        add_link(request, "next", f"{url}?{urlencode({**asked, 'after': page[-1]['id'], 'limit': size})}")
+    return page
 
 
 async def add_headers(message: Message, scope: Scope) -> None:

@@ -7,6 +7,7 @@ from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.iam.views import standard_role
 from forwarder.emulator.users.directory import User
 
 _USER = "/users/{user_id:str}"
@@ -37,7 +38,7 @@ async def _revoke(request: OktaRequest, user_id: FromPath[str]) -> None:
 
 @get(f"{_USER}/risk")
 async def _risk(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
-    return _risk_view(_find(request, user_id))
+    return _risk_view(request, _find(request, user_id))
 
 
 @put(f"{_USER}/risk")
@@ -45,14 +46,15 @@ async def _set_risk(request: OktaRequest, user_id: FromPath[str]) -> Response[di
     user = _find(request, user_id)
     body = decode(await request.body(), dict[str, Any], "risk")
     is_new = org(request).users.set_risk(user, body.get("riskLevel"), body.get("riskReason"), caller(request))
-    return Response(_risk_view(user), status_code=201 if is_new else 200)
+    return Response(_risk_view(request, user), status_code=201 if is_new else 200)
 
 
 @get(f"{_USER}/roles")
 async def _roles(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
-    return [
-        {"type": role, "status": "ACTIVE", "assignmentType": "USER"} for role in _find(request, user_id).roles
-    ]
+    user = _find(request, user_id)
+    by_group = {role for group in org(request).groups.of(user) for role in group.roles}
+    own = [standard_role(role, "USER") for role in user.roles]
+    return own + [standard_role(role, "GROUP") for role in sorted(by_group)]
 
 
 @post("/global-token-revocation", status_code=204)
@@ -67,9 +69,17 @@ async def revoke_everything(request: OktaRequest) -> None:
     users.revoke(user, caller(request), tokens=True, event_type=event_type)
 
 
-def _risk_view(user: User) -> dict[str, Any]:
-    level, reason = user.risk or ("NONE", None)
-    return {"riskLevel": level, "riskReason": reason}
+def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:
+    """Show a risk: it is set as `riskReason`, and shown as `reason`."""
+    url = f"{org(request).settings.url}/api/v1/users/{user.id}"
+    links = {
+        "user": {"href": url, "hints": {"allow": ["GET"]}},
+        "self": {"href": f"{url}/risk", "hints": {"allow": ["GET", "PUT"]}},
+    }
+    if user.risk is None:
+        return {"riskLevel": "NONE", "_links": links}
+    level, reason = user.risk
+    return {"riskLevel": level, "reason": reason, "_links": links}
 
 
 USER_ROUTES = (_show, _lifecycle, _revoke, _risk, _set_risk, _roles)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import msgspec
@@ -9,13 +10,17 @@ import msgspec
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
 from forwarder.emulator.changes import Caller, Report
-from forwarder.emulator.events.fixtures import Fixtures, entity
+from forwarder.emulator.events.fixtures import Fixtures, entity, okta_id
 from forwarder.emulator.http.errors import invalid, not_found
 from forwarder.emulator.users.factors import PUSH, TOTP, Factor, factor_of
 
 _RISKS = ("LOW", "MEDIUM", "HIGH")
 _REASON = re.compile(r"[a-zA-Z0-9\s\-,.]{0,500}")
 _DEFAULT_REASON = "Admin override risk"  # as recordings show it
+
+_STATUSES = (
+    "STAGED", "PROVISIONED", "ACTIVE", "RECOVERY", "PASSWORD_EXPIRED", "LOCKED_OUT", "SUSPENDED", "DEPROVISIONED",
+)  # fmt: skip
 
 _STEPS = {
     "suspend": ({"ACTIVE"}, "SUSPENDED", "user.lifecycle.suspend"),
@@ -86,9 +91,12 @@ class User(msgspec.Struct):
 class Directory:
     """The users of an org: the people of its events, and the admin who made its API token."""
 
-    def __init__(self, fixtures: Fixtures, owner_id: str, clock: Clock, report: Report) -> None:
+    def __init__(
+        self, fixtures: Fixtures, owner_id: str, clock: Clock, random: Random, report: Report
+    ) -> None:
         """Args: `owner_id` is that of the admin who made the API token; `report` writes an event about each change."""
         self._clock = clock
+        self._random = random
         self._report = report
         now = clock.now()
         self.owner = User(owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",))
@@ -116,6 +124,35 @@ class Directory:
                 return user
         raise not_found(f"{key} (User)")
 
+    def create(self, login: str, name: str) -> User:
+        """Add a user, who is ACTIVE.
+
+        Raises:
+            OktaApiError: another user has this login, or it is empty.
+        """
+        if not login or any(user.login.casefold() == login.casefold() for user in self.all()):
+            raise invalid("login", "login: An object with this field already exists, or the field is empty.")
+        now = self._clock.now()
+        user = User(okta_id("00u", self._random), login, name or login.partition("@")[0], now, now)
+        user.factors = [factor_of(user.id, PUSH), factor_of(user.id, TOTP)]
+        self._users[user.id] = user
+        return user
+
+    def delete(self, user: User) -> None:
+        """Forget a user."""
+        del self._users[user.id]
+
+    def set_status(self, user: User, status: str) -> None:
+        """Put a user into any status.
+
+        Raises:
+            OktaApiError: Okta has no such status.
+        """
+        if status not in _STATUSES:
+            raise invalid("status", f"status: must be one of {', '.join(_STATUSES)}")
+        if user.status != status:
+            user.status, user.status_changed = status, self._clock.now()
+
     def step(self, user: User, step: str, caller: Caller) -> None:
         """Take a step of the life cycle.
 
@@ -129,8 +166,7 @@ class Directory:
             raise invalid(
                 "user", f"Cannot {step.replace('_', ' ')} a user whose status is {user.status.lower()}."
             )
-        if user.status != status:
-            user.status, user.status_changed = status, self._clock.now()
+        self.set_status(user, status)
         if step == "suspend":
             user.sessions = 0
         self._report(event_type, caller, target=[user.entity()])

@@ -1,0 +1,58 @@
+"""`/emulator/groups`, which Okta does not have: groups of any kind, at once and without an event."""
+
+from typing import Any
+
+import msgspec
+from litestar import delete, post, put
+from litestar.params import FromPath
+
+from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.http.errors import decode
+from forwarder.emulator.http.responses import OktaRequest, org
+
+
+class _GroupOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /emulator/groups` and `PUT /emulator/groups/{id}`; what is absent stays as it is.
+
+    Attributes:
+        type: OKTA_GROUP, APP_GROUP or BUILT_IN.
+        roles: admin roles that the group gives, in Okta's words.
+        apps: labels of the apps that are assigned to the group.
+        members: ids or logins.
+    """
+
+    name: str | None = None
+    type: str | None = None
+    roles: tuple[str, ...] | None = None
+    apps: tuple[str, ...] | None = None
+    members: tuple[str, ...] | None = None
+
+
+@post("/groups", status_code=200)
+async def _create(request: OktaRequest) -> dict[str, Any]:
+    order = decode(await request.body(), _GroupOrder, "group")
+    return _apply(request, org(request).groups.create(order.name or ""), order)
+
+
+@put("/groups/{group_id:str}")
+async def _change(request: OktaRequest, group_id: FromPath[str]) -> dict[str, Any]:
+    order = decode(await request.body(), _GroupOrder, "group")
+    return _apply(request, org(request).groups.named(group_id), order)
+
+
+@delete("/groups/{group_id:str}")
+async def _delete(request: OktaRequest, group_id: FromPath[str]) -> None:
+    groups = org(request).groups
+    groups.delete(groups.named(group_id))
+
+
+def _apply(request: OktaRequest, group: Group, order: _GroupOrder) -> dict[str, Any]:
+    for name in ("name", "type", "roles", "apps"):
+        if (value := getattr(order, name)) is not None:
+            setattr(group, name, value)
+    if order.members is not None:
+        group.members = {org(request).users.find(key).id for key in order.members}
+    return msgspec.structs.asdict(group) | {"members": sorted(group.members)}
+
+
+GROUP_CONTROL = (_create, _change, _delete)

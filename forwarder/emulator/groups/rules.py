@@ -1,0 +1,102 @@
+"""The rules that put users into groups. The emulated org keeps them, and does not run them."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros, iso
+from forwarder.emulator.events.fixtures import okta_id
+from forwarder.emulator.groups.groups import Groups
+from forwarder.emulator.http.errors import forbidden, invalid, not_found
+
+
+class RuleSpec(msgspec.Struct, frozen=True):
+    """What a caller sends; unknown fields are ignored, as by Okta."""
+
+    name: str
+    conditions: dict[str, Any]
+    actions: dict[str, Any]
+    type: str = "group_rule"
+
+    def group_ids(self) -> list[str]:
+        """Return the ids of the groups that the rule puts users into."""
+        assigned = self.actions.get("assignUserToGroups")
+        found = assigned.get("groupIds") if isinstance(assigned, dict) else None
+        return [str(group_id) for group_id in found] if isinstance(found, list) else []
+
+
+class GroupRule(msgspec.Struct):
+    """A rule; a new one is INACTIVE."""
+
+    id: str
+    spec: RuleSpec
+    created: Micros
+    active: bool = False
+
+    def view(self) -> dict[str, Any]:
+        """Return the rule as the API shows it."""
+        created = iso(self.created, "milliseconds")
+        return {
+            "id": self.id,
+            "type": self.spec.type,
+            "name": self.spec.name,
+            "status": "ACTIVE" if self.active else "INACTIVE",
+            "created": created,
+            "lastUpdated": created,
+            "conditions": self.spec.conditions,
+            "actions": self.spec.actions,
+        }
+
+
+class GroupRules:
+    """The group rules of an org."""
+
+    def __init__(self, clock: Clock, random: Random, groups: Groups) -> None:
+        self._clock = clock
+        self._random = random
+        self._groups = groups
+        self._rules: dict[str, GroupRule] = {}
+
+    def all(self) -> Sequence[GroupRule]:
+        """Return every rule."""
+        return tuple(self._rules.values())
+
+    def find(self, rule_id: str) -> GroupRule:
+        """Return a rule.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        try:
+            return self._rules[rule_id]
+        except KeyError:
+            raise not_found(f"{rule_id} (GroupRule)") from None
+
+    def create(self, spec: RuleSpec) -> GroupRule:
+        """Create a rule.
+
+        Raises:
+            OktaApiError: it names no group, or one that does not exist.
+        """
+        if not 1 <= len(spec.name) <= 50:
+            raise invalid("name", "name: must have 1 to 50 characters")
+        if not spec.group_ids():
+            raise invalid("actions", "actions: assignUserToGroups.groupIds must name a group")
+        for group_id in spec.group_ids():
+            self._groups.find(group_id)
+        rule = GroupRule(okta_id("0pr", self._random), spec, self._clock.now())
+        self._rules[rule.id] = rule
+        return rule
+
+    def delete(self, rule: GroupRule) -> None:
+        """Delete an INACTIVE rule.
+
+        Raises:
+            OktaApiError: it is ACTIVE.
+        """
+        if rule.active:
+            raise forbidden("An active group rule cannot be deleted.")
+        del self._rules[rule.id]

@@ -1,0 +1,87 @@
+"""`/emulator/users`, which Okta does not have: users in any state, at once and without an event."""
+
+from typing import Any
+
+import msgspec
+from litestar import delete, post, put
+from litestar.params import FromPath
+
+from forwarder.emulator.http.errors import decode
+from forwarder.emulator.http.responses import OktaRequest, org
+from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.factors import factor_of
+
+
+class _FactorOrder(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+    status: str = "ACTIVE"
+    suspended: bool = False
+
+
+class _UserOrder(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of `POST /emulator/users` and `PUT /emulator/users/{id}`; what is absent stays as it is.
+
+    Attributes:
+        status: Okta's word.
+        roles: admin roles, in Okta's words.
+        groups: ids or names; the user is in these and in no other group of type OKTA_GROUP.
+        factors: `push`, `token:software:totp`, …, or objects with `type`, `status` and `suspended`.
+    """
+
+    login: str | None = None
+    name: str | None = None
+    status: str | None = None
+    roles: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    factors: tuple[str | _FactorOrder, ...] | None = None
+    sessions: int | None = None
+    refresh_tokens: int | None = None
+
+
+@post("/users", status_code=200)
+async def _create(request: OktaRequest) -> dict[str, Any]:
+    order = decode(await request.body(), _UserOrder, "user")
+    emulator = org(request)
+    user = emulator.users.create(order.login or "", order.name or "")
+    everyone = emulator.groups.named("Everyone")
+    everyone.members.add(user.id)
+    return _apply(request, user, order)
+
+
+@put("/users/{user_id:str}")
+async def _change(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
+    return _apply(request, org(request).users.find(user_id), decode(await request.body(), _UserOrder, "user"))
+
+
+@delete("/users/{user_id:str}")
+async def _delete(request: OktaRequest, user_id: FromPath[str]) -> None:
+    emulator = org(request)
+    user = emulator.users.find(user_id)
+    emulator.users.delete(user)
+    for group in emulator.groups.of(user):
+        group.members.discard(user.id)
+
+
+def _apply(request: OktaRequest, user: User, order: _UserOrder) -> dict[str, Any]:
+    emulator = org(request)
+    groups = None if order.groups is None else [emulator.groups.named(key) for key in order.groups]
+    if order.status is not None:
+        emulator.users.set_status(user, order.status)
+    for name in ("login", "name", "roles", "sessions", "refresh_tokens"):
+        if (value := getattr(order, name)) is not None:
+            setattr(user, name, value)
+    if order.factors is not None:
+        orders = [_FactorOrder(each) if isinstance(each, str) else each for each in order.factors]
+        user.factors = [
+            factor_of(user.id, each.type, status=each.status, suspended=each.suspended) for each in orders
+        ]
+    if groups is not None:
+        for group in emulator.groups.all():
+            if group.type == "OKTA_GROUP":
+                group.members.discard(user.id)
+        for group in groups:
+            group.members.add(user.id)
+    return msgspec.structs.asdict(user) | {"groups": [group.name for group in emulator.groups.of(user)]}
+
+
+USER_CONTROL = (_create, _change, _delete)
