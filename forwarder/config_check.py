@@ -207,6 +207,23 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
             )
 
 
+def _zone_warnings(settings: Settings) -> Iterator[str]:
+    for name, org in settings.orgs.items():
+        if org.zones and not org.egress:
+            yield (
+                f"orgs.{name}.egress: is not set, so `zones sync` changes nothing unless Okta's System Log shows from where"
+                " the forwarder calls; set it, as in [203.0.113.7]"
+            )
+        for zone_name, zone in org.zones.items():
+            key = f"orgs.{name}.zones.{zone_name}"
+            if len(zone.conditions) > 1:
+                keys = " and ".join(zone.conditions)
+                yield f"{key}: blocks only addresses that meet {keys} at once; to block each, write a zone for each"
+            for text, each in zip(zone.ips, zone.ranges, strict=True):
+                if "/" in text and text != each.text:
+                    yield f"{key}.ips: {text} blocks all of {each.text}; write it so, or the address without /"
+
+
 Finder = Callable[[Settings], Iterator[str]]
 """Yields a line for each finding: path, what, hint."""
 
@@ -227,6 +244,7 @@ WARNINGS: Mapping[str, Finder] = {
     "sink.transport": _sink_warnings,
     "heartbeat.sink": _heartbeat_warnings,
     "rules.state": _rule_warnings,
+    "zone.declaration": _zone_warnings,
 }
 """What works and is unwise, by the ids of `doctor`."""
 

@@ -21,6 +21,7 @@ from forwarder.core.event import Source
 from forwarder.http.settings import tls_context
 from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
+from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems
 from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings import ReactionsSettings
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
@@ -32,7 +33,7 @@ from forwarder.store.settings import StoreSettings, is_store_file, real_path
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
 
-class OrgSettings(HookEndpointSettings):
+class OrgSettings(HookEndpointSettings, OrgZones):
     """One Okta org.
 
     Attributes:
@@ -281,8 +282,8 @@ def _file_problems(settings: Settings) -> Iterator[str]:
 
 def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
     for name, org in orgs.items():
-        if (org.api or org.hook) and not org.url:
-            yield f"orgs.{name}.url: is required for `api` and `hook`, as in https://{name}.okta.com"
+        if (org.api or org.hook or org.zones) and not org.url:
+            yield f"orgs.{name}.url: is required for `api`, `hook` and `zones`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
             yield f"orgs.{name}.secrets: at least one is required for a hook, or `api` to read the System Log"
         if org.hook and org.hook.needs_rules and not org.hook.rules:
@@ -291,5 +292,14 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
             yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
         if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):
             yield f"orgs.{name}.api.scopes: lacks {missing}, which `hook` needs; grant it to the app, and add it here"
+        yield from _zone_problems(name, org)
         if not org.secrets and org.hook:
             yield f"orgs.{name}.secrets: at least one is required, because the org has a `hook`"
+
+
+def _zone_problems(name: str, org: OrgSettings) -> Iterator[str]:
+    if org.zones and not org.api:
+        yield f"orgs.{name}.api: is required for `zones`, as in {{token: {{file: /run/secrets/okta-token}}}}"
+    if org.zones and org.api and org.api.private_key and ZONE_SCOPE not in org.api.scopes:
+        yield f"orgs.{name}.api.scopes: lacks {ZONE_SCOPE}, which `zones` needs; grant it to the app, and add it here"
+    yield from (f"orgs.{name}.{problem}" for problem in zone_problems(org, {}))

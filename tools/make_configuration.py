@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from forwarder import config_types, settings
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
+from forwarder.okta.zones.settings import BlocklistSettings, ZoneSettings
 from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings import ReactionsSettings, RiskReceiverSettings, SetSettings, WebhookSettings
 from forwarder.receive.settings import ReceiverSettings
@@ -50,6 +51,12 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("orgs.NAME", "An Okta org. At least one is required.", settings.OrgSettings),
     ("orgs.NAME.api", "The credentials for Okta's API.", ApiSettings),
     ("orgs.NAME.hook", "The event hook that the forwarder keeps in Okta.", HookSettings),
+    (
+        "orgs.NAME.zones.ZONE",
+        "A network zone that the org should have as a blocklist: see docs/zones.md.",
+        ZoneSettings,
+    ),
+    ("orgs.NAME.blocklist", "The network zone that the action `block_ip` keeps.", BlocklistSettings),
     ("receiver", "The endpoint that Okta posts to.", ReceiverSettings),
     ("receiver.tls", "HTTPS for this endpoint.", TlsSettings),
     ("store", "The durable log of events.", StoreSettings),

@@ -117,6 +117,7 @@ def add_commands() -> None:
         setup,
         stats,
         tap,
+        zones,
     )
 
     commands = (
@@ -127,6 +128,7 @@ def add_commands() -> None:
         doctor.doctor,
         dead_letters.dead_letters,
         hooks.hooks,
+        zones.zones,
         backfill.backfill,
         gaps.gaps,
         rules.rules,

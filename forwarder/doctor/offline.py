@@ -100,6 +100,12 @@ CHECKS = (
         CONFIGURATION,
         "none has ended, and the store keeps enough",
     ),
+    _offline(
+        "zone.declaration",
+        "the declared network zones block what they seem to, and `egress` is set",
+        CONFIGURATION,
+        "they do, or none is declared",
+    ),
 )
 
 

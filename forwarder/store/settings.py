@@ -9,7 +9,20 @@ from forwarder.config_types import Duration, PathStr, Section, Size
 
 _MIN_SIZE = 1024 * 1024
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal", ".lock", ".control", ".new", ".new-wal", ".new-journal")
+_SUFFIXES = (
+    "",
+    "-wal",
+    "-shm",
+    "-journal",
+    ".lock",
+    ".control",
+    ".new",
+    ".new-wal",
+    ".new-journal",
+    ".zones",
+    ".zones.lock",
+    ".zones.new",
+)
 
 
 def real_path(path: Path) -> Path:

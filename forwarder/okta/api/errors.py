@@ -52,6 +52,12 @@ def required_permission(method: str, path: str) -> Permission | None:
             f"the permission okta.eventhooks.{kind}",
             "the Super Administrator, or a custom role with that permission",
         )
+    if path.startswith("/api/v1/zones"):
+        return Permission(
+            f"okta.networkZones.{kind}",
+            "the right to manage network zones",
+            "the Organization Administrator or the Super Administrator",
+        )
     if path.startswith("/api/v1/logs"):
         return Permission(
             "okta.logs.read",
@@ -111,6 +117,8 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
             f"It redirects to {response.redirect_host or 'another address'}, where the credentials are not sent;"
             " set the org's `url` to its own address"
         )
+    if response.code == "E0000015":
+        return "The org lacks the feature; several network zones, for example, need Adaptive MFA. Ask Okta for it"
     if response.status == 401:
         return _REFUSED_APP if app else _REFUSED_SSWS
     if response.status == 403:

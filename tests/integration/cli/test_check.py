@@ -59,7 +59,12 @@ STORE = "HERE/store/forwarder.db"
 SECRET = "{env: ACME_SECRET}"
 TOKEN = "{token: {file: HERE/token}}"
 EVENTS = "events: security"
+API = f"    api: {TOKEN}\n"
 OPS = "ops: {listen: 127.0.0.1:9464}"
+
+
+def zone(keys: str, egress: str = "203.0.113.7") -> str:
+    return f"{API}    egress: [{egress}]\n    zones: {{z: {{{keys}}}}}\n"
 
 
 OKTA_RULE = """title: Sessions
@@ -102,6 +107,9 @@ MISTAKES = {
     "rules that are not there": (EVENTS, "events: rules, rules: [HERE/nothing]", "orgs.acme.hook.rules: HERE/nothing"),
     "an empty folder of rules": (EVENTS, "events: rules, rules: [HERE/rules]", "orgs.acme.hook.rules: HERE/rules: contains no rule"),
     "a hook without api": (f"    api: {TOKEN}\n", "", "orgs.acme.api: is required for `hook`"),
+    "a country that is none": (API, zone("countries: [Atlantis]"), "orgs.acme.zones.z.countries: 'Atlantis' is not a country"),
+    "Norway without quotes": (API, zone("countries: [NO]"), "orgs.acme.zones.z.countries: holds False"),
+    "a zone that blocks the forwarder": (API, zone("ips: [203.0.113.0/24]"), "orgs.acme.zones.z.ips: 203.0.113.0/24 would block egress"),
     "a hook by plain http": ("https://hooks.acme", "http://hooks.acme", "orgs.acme.hook.uri: must begin with https://"),
     "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text cannot be used"),
     "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key cannot be used"),
@@ -201,6 +209,9 @@ WARNINGS = {
     "another path in Okta": ("acme.com/okta/events", "acme.com/okta/event", "orgs.acme.hook.uri: its path differs"),
     "events in clear": (ES, "http://es.internal:9200", "sinks.siem.hosts: events and credentials cross the network in clear"),
     "any certificate": (KEY, f"{KEY}, verify_certificate: false", "sinks.siem.verify_certificate: "),
+    "a zone that blocks less than it seems": (API, zone("countries: [IR], asns: [64496]"), "orgs.acme.zones.z: blocks only addresses that meet `countries` and `regions` and `asns` at once"),
+    "a block with host bits": (API, zone("ips: [198.51.100.7/24]"), "orgs.acme.zones.z.ips: 198.51.100.7/24 blocks all of 198.51.100.0/24"),
+    "zones without egress": (API, f"{API}    zones: {{z: {{countries: [IR]}}}}\n", "orgs.acme.egress: is not set"),
     "the port of gRPC": (OTLP, '"http://127.0.0.1:4317"', "sinks.traces.endpoint: port 4317 is usually grpc"),
     "the port of HTTP": (OTLP, f"{OTLP}, protocol: grpc", "sinks.traces.endpoint: port 4318 is usually http/protobuf"),
 }  # fmt: skip
@@ -213,6 +224,7 @@ SOUND = {
     "TLS": (RECEIVER, tls("cert.pem", "key.pem")),
     "rules": (OPS, "rules: {files: [HERE/good.yml], lists: {ports: [22, 443]}, again: 30m, orgs: [acme]}"),
     "a hook for the rules that run": (EVENTS, "events: rules}\nrules: {files: [HERE/good.yml]"),
+    "zones": (API, zone("countries: [IR, North Korea]")),
     "IPv6": (OPS, 'ops: {listen: "[::1]:9464"}'),
     "a name to listen on": (OPS, "ops: {listen: localhost:9464}"),
     "one port, two addresses": (OPS, "ops: {listen: 127.0.0.2:8080}"),

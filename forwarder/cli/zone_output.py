@@ -1,0 +1,149 @@
+"""How `forwarder zones` prints zones and what it does to them."""
+
+from typing import Any
+
+from forwarder.cli.hook_output import print_differences
+from forwarder.cli.terminal import echo
+from forwarder.core.printable import printable_line
+from forwarder.core.wording import count
+from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.zones.plan import Step
+from forwarder.okta.zones.sync import Look
+from forwarder.okta.zones.writer import Applied
+from forwarder.okta.zones.zone import Zone
+
+_ACTIVATE = "`forwarder zones sync --activate` activates it"
+
+
+class ZoneReport:
+    """What `zones sync` did, step by step."""
+
+    def __init__(self, org: str, found: Look) -> None:
+        self._org = org
+        self._found = found
+        self._zones: list[dict[str, Any]] = []
+        self._written = 0
+        self._waiting: list[str] = []
+        self.is_fine = True
+
+    def add(self, step: Step, applied: Applied | None = None, error: str = "") -> None:
+        """Note the result of one step: what was done, or the error, or neither."""
+        zone = applied.zone if applied else step.zone
+        shown = _step_as_json(step) | {
+            "status": zone.status if zone else None,
+            "id": zone.id if zone else None,
+            "left": _differences_as_json(applied.left if applied else ()),
+            "error": error or "; ".join(applied.problems if applied else ()),
+        }
+        self._zones.append(shown)
+        self._written += applied is not None
+        if zone is not None and not zone.blocks and not step.problem:
+            self._waiting.append(zone.name)
+        if step.problem or error or (applied and (applied.left or applied.problems)):
+            self.is_fine = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        return look_as_json(self._org, self._found) | {"zones": self._zones}
+
+    def print_end(self) -> None:
+        """Print what an operator does next."""
+        if self._written:
+            echo("It takes Okta about a minute to apply a change.")
+        if self._waiting:
+            names = printable_line(", ".join(self._waiting))
+            echo(
+                f"Not ACTIVE yet: {names}. Check the list, then: forwarder zones sync --activate", fg="yellow"
+            )
+        if not self._found.plan.steps:
+            echo(f"{self._org} declares no zones.")
+
+
+def look_as_json(org: str, found: Look) -> dict[str, Any]:
+    """Return what was found as JSON."""
+    return {
+        "org": org,
+        "refused": found.problems,
+        "zones": [_step_as_json(step) for step in found.plan.steps],
+        "undeclared": [_zone_as_json(zone) for zone in found.plan.undeclared],
+    }
+
+
+def print_look(org: str, found: Look) -> None:
+    """Print each declared zone with what differs, and why nothing may be changed."""
+    for step in found.plan.steps:
+        print_step(step)
+    if not found.plan.steps:
+        echo(f"{org} declares no zones.")
+    print_undeclared(found)
+    for problem in found.problems:
+        echo(f"✗ Refused: {problem}.", fg="red", err=True)
+    if found.problems:
+        echo("Nothing is changed until then: a blocklist could lock out the forwarder itself.", err=True)
+
+
+def print_step(step: Step) -> None:
+    """Print one zone: its state, what differs, and why it is left alone."""
+    zone, name = step.zone, printable_line(step.desired.name)
+    if zone is None:
+        echo(f"! {name} does not exist yet; it will be a blocklist of type {step.desired.type}:", fg="yellow")
+    elif not step.differences:
+        sign, colour = ("✓", "green") if zone.blocks else ("!", "yellow")
+        rest = "" if zone.blocks or step.activate or step.problem else f"; {_ACTIVATE}"
+        entries = sum(map(len, step.desired.contents.values()))
+        echo(f"{sign} {_title(zone)} is {zone.status}, {count(entries, 'value')}{rest}.", fg=colour)
+    else:
+        echo(f"! {_title(zone)} is {zone.status} and differs:", fg="yellow")
+    print_differences(step.differences)
+    if step.problem:
+        echo(f"  ✗ {name} is left alone: {step.problem}.", fg="red", err=True)
+
+
+def print_applied(step: Step, applied: Applied) -> None:
+    """Print what became of a zone."""
+    done = {"create": "Created", "update": "Updated", "activate": "Activated"}[step.action]
+    sign, colour = ("✓", "green") if not applied.left and not applied.problems else ("!", "yellow")
+    rest = "" if applied.zone.blocks else ", so it blocks nothing yet"
+    echo(f"  {sign} {done} {_title(applied.zone)}: it is {applied.zone.status}{rest}.", fg=colour)
+    if applied.left:
+        echo("  ✗ Okta shows something else than what was written:", fg="red", err=True)
+        print_differences(applied.left)
+    for problem in applied.problems:
+        echo(f"  ✗ Not activated: {problem}.", fg="red", err=True)
+
+
+def print_undeclared(found: Look) -> None:
+    """Print the zones that we made and that are not declared any more."""
+    for zone in found.plan.undeclared:
+        effect = "still blocks" if zone.blocks else "blocks nothing"
+        echo(
+            f"! {_title(zone)} is not declared any more and {effect}; the forwarder deletes no zones. If it is not needed,"
+            " deactivate and delete it in the Admin Console (Security > Networks).",
+            fg="yellow",
+        )
+
+
+def _title(zone: Zone) -> str:
+    return printable_line(zone.title)
+
+
+def _step_as_json(step: Step) -> dict[str, Any]:
+    zone = step.zone
+    return {
+        "name": step.desired.name,
+        "type": step.desired.type,
+        "id": zone.id if zone else None,
+        "status": zone.status if zone else None,
+        "usage": zone.usage if zone else None,
+        "action": step.action,
+        "problem": step.problem,
+        "differences": _differences_as_json(step.differences),
+    }
+
+
+def _differences_as_json(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
+    return [{"what": each.what, "has": list(each.has), "wants": list(each.wants)} for each in differences]
+
+
+def _zone_as_json(zone: Zone) -> dict[str, Any]:
+    return {"name": zone.name, "id": zone.id, "type": zone.type, "status": zone.status, "usage": zone.usage}

@@ -1,0 +1,186 @@
+"""`forwarder zones`: the network zones that the configuration declares."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forwarder.cli.common import ORG, choose_org, config_option, load_settings
+from forwarder.cli.terminal import echo
+from forwarder.cli.zone_output import (
+    ZoneReport,
+    look_as_json,
+    print_applied,
+    print_look,
+    print_step,
+    print_undeclared,
+)
+from forwarder.clock import SystemClock
+from forwarder.core.errors import OktaError, SettingsError
+from forwarder.okta.zones.admin import ZoneAdmin
+from forwarder.okta.zones.egress import Egress
+from forwarder.okta.zones.exemption import Needed
+from forwarder.okta.zones.guard import ZoneGuard
+from forwarder.okta.zones.record import ZoneRecord
+from forwarder.okta.zones.sync import Look, look
+from forwarder.okta.zones.writer import ZoneWriter
+from forwarder.settings import OrgSettings, Settings
+
+
+@click.group()
+def zones() -> None:
+    """Show and change the network zones in Okta that the configuration declares (`zones` of an org).
+
+    Each is a blocklist: Okta refuses what comes from its addresses, countries or networks, before any policy. Nothing is
+    changed unless the forwarder's own addresses are in Okta's exempt zone: docs/zones.md.
+
+    Exit codes: 0 fine, 1 something is refused, differs or is missing, 2 wrong usage or configuration.
+    """
+
+
+def _common(command: Any) -> Any:
+    org = click.option("--org", type=ORG, help="The org; required if several are possible.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    return config_option(org(as_json(command)))
+
+
+@zones.command()
+@_common
+def show(config: Path, org: str | None, *, as_json: bool) -> None:
+    """Show the declared zones, how they differ from those in Okta, and what keeps them from being changed.
+
+    Exits with 1 if one is missing, differs or cannot be managed, or if nothing may be changed.
+    """
+    name, settings, org_settings = _select(config, org)
+
+    async def run() -> bool:
+        async with _connect(name, settings, org_settings) as writer:
+            found = await look(org_settings, writer)
+        if as_json:
+            echo(json.dumps(look_as_json(name, found), indent=2))
+        else:
+            print_look(name, found)
+        return not found.problems and all(step.action == "none" for step in found.plan.steps)
+
+    if not asyncio.run(run()):
+        raise SystemExit(1)
+
+
+@zones.command()
+@_common
+@click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
+@click.option(
+    "--activate", is_flag=True, help="Activate the zones: without this, a new zone blocks nothing yet."
+)
+@click.option(
+    "--adopt",
+    metavar="NAME",
+    multiple=True,
+    help="Take over this declared zone, which others made. Repeatable.",
+)
+def sync(
+    config: Path, org: str | None, *, dry_run: bool, activate: bool, adopt: tuple[str, ...], as_json: bool
+) -> None:
+    """Create and update the declared zones: show what differs, change only that, read again and compare.
+
+    A new zone is staged as an INACTIVE blocklist, which --activate activates. An ACTIVE blocklist stays ACTIVE, and a change
+    of it is in force at once. Zones that are not declared, and zones that others made, are left alone.
+    """
+    name, settings, org_settings = _select(config, org)
+    known = {*org_settings.zones, org_settings.blocklist.zone}
+    if unknown := sorted(set(adopt) - known):
+        raise click.UsageError(
+            f"--adopt: {unknown[0]} is not declared; declared are: {', '.join(sorted(known))}"
+        )
+
+    async def run() -> bool:
+        async with _connect(name, settings, org_settings) as writer:
+            if dry_run:
+                found = await look(org_settings, writer, activate=activate, adopt=adopt)
+                return _report_dry_run(name, found, as_json=as_json)
+            async with writer.writing():
+                found = await look(org_settings, writer, activate=activate, adopt=adopt)
+                return await _apply(name, found, writer, as_json=as_json)
+
+    if not asyncio.run(run()):
+        raise SystemExit(1)
+
+
+def _report_dry_run(name: str, found: Look, *, as_json: bool) -> bool:
+    refused = [step for step in found.plan.steps if step.problem]
+    if as_json:
+        echo(json.dumps(look_as_json(name, found) | {"dry_run": True}, indent=2))
+    else:
+        print_look(name, found)
+        if not found.problems and not found.plan.is_empty:
+            echo("Dry run: nothing was changed.")
+    return not found.problems and not refused
+
+
+async def _apply(name: str, found: Look, writer: ZoneWriter, *, as_json: bool) -> bool:
+    """Carry out the plan, zone by zone; one that fails does not keep the others from being done."""
+    if found.problems:
+        if as_json:
+            echo(json.dumps(look_as_json(name, found) | {"dry_run": False}, indent=2))
+        else:
+            print_look(name, found)
+        return False
+    report = ZoneReport(name, found)
+    for step in found.plan.steps:
+        if not as_json:
+            print_step(step)
+        if step.action in {"none", "refuse"}:
+            report.add(step)
+            continue
+        try:
+            applied = await writer.apply(step)
+        except OktaError as error:
+            report.add(step, error=str(error))
+            echo(f"  ✗ {error}", fg="red", err=True)
+            continue
+        report.add(step, applied)
+        if not as_json:
+            print_applied(step, applied)
+    if as_json:
+        echo(json.dumps(report.as_json() | {"dry_run": False}, indent=2))
+    else:
+        print_undeclared(found)
+        report.print_end()
+    return report.is_fine
+
+
+def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]:
+    settings = load_settings(config)
+    name = choose_org(settings, name, lambda org: org.zones)
+    org = settings.orgs[name]
+    needs = [
+        ("url", "https://acme.okta.com", org.url),
+        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
+    ]
+    if missing := [
+        f"orgs.{name}.{key}: is needed here, as in {example}" for key, example, value in needs if not value
+    ]:
+        raise SettingsError(missing)
+    return name, settings, org
+
+
+@asynccontextmanager
+async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIterator[ZoneWriter]:
+    """Connect to the org's API."""
+    from forwarder.okta.api.client import OktaClient
+
+    assert org.url is not None
+    assert org.api is not None
+    clock = SystemClock()
+    api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
+    try:
+        stated = [Needed(each, f"orgs.{name}.egress") for each in org.egress_ranges]
+        egress = Egress(api, org.url, clock, client_id=org.api.client_id, stated=stated)
+        guard = ZoneGuard(name, egress)
+        yield ZoneWriter(name, ZoneAdmin(api), guard, ZoneRecord(settings.store.path), clock)
+    finally:
+        await api.close()

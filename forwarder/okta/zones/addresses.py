@@ -1,0 +1,71 @@
+"""IP addresses as network zones list them: single ones, CIDR blocks, ranges. Each is one range of numbers, so that two
+spellings of the same addresses are equal."""
+
+import ipaddress
+from collections.abc import Iterable
+
+import msgspec
+
+_BITS = {4: 32, 6: 128}
+
+
+class AddressRange(msgspec.Struct, frozen=True, order=True):
+    """All addresses of one IP version from `first` to `last`, as numbers."""
+
+    version: int
+    first: int
+    last: int
+
+    @property
+    def text(self) -> str:
+        """The shortest spelling: an address, a CIDR block, or `first-last`."""
+        first, last = self.ends
+        if first == last:
+            return first
+        size = self.last - self.first + 1
+        if size & (size - 1) == 0 and self.first % size == 0:
+            return f"{first}/{_BITS[self.version] - size.bit_length() + 1}"
+        return f"{first}-{last}"
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The first and the last address."""
+        make = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address
+        return str(make(self.first)), str(make(self.last))
+
+    def overlaps(self, other: "AddressRange") -> bool:
+        """Whether both have an address in common."""
+        return self.version == other.version and self.first <= other.last and other.first <= self.last
+
+
+def parse_range(written: str) -> AddressRange:
+    """Read an address, a CIDR block, which may have host bits, or a range `first-last`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    text = written.strip()
+    if "/" in text:
+        network = ipaddress.ip_network(text, strict=False)
+        return AddressRange(network.version, int(network.network_address), int(network.broadcast_address))
+    first, _, last = (part.strip() for part in text.partition("-"))
+    low, high = ipaddress.ip_address(first), ipaddress.ip_address(last or first)
+    if low.version != high.version or int(low) > int(high):
+        raise ValueError(f"{written!r} does not go from a lower to a higher address")
+    if "%" in text:
+        raise ValueError(f"{written!r} has a scope, which Okta does not know")
+    return AddressRange(low.version, int(low), int(high))
+
+
+def uncovered(needed: AddressRange, covering: Iterable[AddressRange]) -> AddressRange | None:
+    """Return the first part of `needed` that no range of `covering` has; None if together they have all of it."""
+    start = needed.first
+    for each in sorted(covering):
+        if each.version != needed.version or each.last < start:
+            continue
+        if each.first > start:
+            return AddressRange(needed.version, start, min(needed.last, each.first - 1))
+        if each.last >= needed.last:
+            return None
+        start = each.last + 1
+    return AddressRange(needed.version, start, needed.last)

@@ -1,0 +1,69 @@
+"""Reads and changes the network zones of one org, over Okta's API."""
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.api.port import Api, Response
+from forwarder.okta.zones.zone import Zone
+
+PATH = "/api/v1/zones"
+_MAX_PAGES = 50
+
+
+class ZoneAdmin:
+    """The network zones of one org.
+
+    Every method raises OktaRefusedError if Okta refuses, OktaUnreachableError if it does not respond, and OktaError if
+    its response is unreadable. What a change answers is not used, because it can be stale: it shows the old
+    `lastUpdated`, and a new zone's status is not the one that was asked for.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def all(self) -> list[Zone]:
+        """Return every zone of the org, ours and others."""
+        zones: list[Zone] = []
+        link = PATH
+        for _ in range(_MAX_PAGES):
+            response = await self._api.call("GET", link)
+            page = _decode(response)
+            if not isinstance(page, list):
+                raise OktaError("Okta answered with something that is not a list of network zones")
+            zones += [Zone.read(raw) for raw in page]
+            if "next" not in response.links:
+                return zones
+            link = response.links["next"]
+        raise OktaError(f"Okta's list of network zones has not ended after {_MAX_PAGES} pages")
+
+    async def get(self, zone_id: str) -> Zone:
+        """Return one zone."""
+        return Zone.read(_decode(await self._api.call("GET", _path(zone_id))))
+
+    async def create(self, body: dict[str, Any]) -> Zone:
+        """Create a zone and return it as Okta shows it then."""
+        return await self.get(Zone.read(_decode(await self._api.call("POST", PATH, body=body))).id)
+
+    async def replace(self, zone_id: str, body: dict[str, Any]) -> Zone:
+        """Replace a zone and return it as Okta shows it then."""
+        await self._api.call("PUT", _path(zone_id), body=body)
+        return await self.get(zone_id)
+
+    async def activate(self, zone_id: str) -> Zone:
+        """Make a zone ACTIVE and return it as Okta shows it then."""
+        await self._api.call("POST", f"{_path(zone_id)}/lifecycle/activate")
+        return await self.get(zone_id)
+
+
+def _path(zone_id: str) -> str:
+    return f"{PATH}/{quote(zone_id, safe='')}"
+
+
+def _decode(response: Response) -> Any:
+    try:
+        return response.json()
+    except msgspec.DecodeError as error:
+        raise OktaError(f"Okta answered with something that is not JSON: {error}") from None

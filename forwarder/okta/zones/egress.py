@@ -1,0 +1,119 @@
+"""From which addresses Okta sees the forwarder: what the operator says, and what Okta's System Log says about our calls."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from forwarder.config_types import is_loopback
+from forwarder.core.errors import OktaError
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, iso
+from forwarder.okta.api.port import Api
+from forwarder.okta.zones.addresses import AddressRange, parse_range
+from forwarder.okta.zones.exemption import Needed
+
+_LOOKBACK = 2 * 3600 * SECOND
+"""A service app fetches a token every hour, which the log shows."""
+
+_ZONE_TYPES = ("zone.create", "zone.update", "zone.activate", "zone.deactivate")
+_LIMIT = 200
+_TRIES = 5
+_PAUSE = 2.0  # seconds
+_CACHED = 60.0
+"""Seconds for which an answer of the log holds: the limit of its calls is low, and polling needs them."""
+
+
+class Egress:
+    """The forwarder's addresses as one org sees them."""
+
+    def __init__(
+        self, api: Api, url: str, clock: Clock, *, client_id: str | None = None, stated: Iterable[Needed] = ()
+    ) -> None:
+        """Args: `url` is the org's, `client_id` that of the service app, None for an API token; `stated` is what the
+        operator says."""
+        self._api = api
+        self._host = urlsplit(url).hostname or ""
+        self._clock = clock
+        self._client_id = client_id
+        self._stated = tuple(stated)
+        self._cached: tuple[float, set[str], dict[AddressRange, str]] | None = None
+
+    async def addresses(self, own_zones: Collection[str] = (), *, patient: bool = False) -> list[Needed]:
+        """Return them with where each is from; empty if they are not known.
+
+        Args:
+            own_zones: ids of the zones that we made. What was done to them with an API token, we did.
+            patient: wait some seconds for the log to show what was just done.
+
+        Raises:
+            OktaError: the System Log cannot be read.
+        """
+        if is_loopback(self._host):  # an emulated org, which sees this machine's own address
+            host = "127.0.0.1" if self._host == "localhost" else self._host
+            return [*self._stated] or [Needed(parse_range(host), "this machine, where the org is")]
+        now = self._clock.monotonic()
+        if patient or self._cached is None or now >= self._cached[0] or self._cached[1] != set(own_zones):
+            seen = await self._seen(own_zones)
+            for _ in range(_TRIES if patient else 0):
+                if seen:
+                    break
+                await self._clock.sleep(_PAUSE)
+                seen = await self._seen(own_zones)
+            self._cached = now + _CACHED, set(own_zones), seen
+        return [*self._stated, *(Needed(each, why) for each, why in self._cached[2].items())]
+
+    async def _seen(self, own_zones: Collection[str]) -> dict[AddressRange, str]:
+        if self._client_id is not None:
+            condition = f'actor.id eq "{self._client_id}"'
+        elif own_zones:
+            condition = " or ".join(f'eventType eq "{each}"' for each in _ZONE_TYPES)
+        else:
+            return {}
+        query = {
+            "since": iso(self._clock.now() - _LOOKBACK, "milliseconds"),
+            "filter": condition,
+            "limit": str(_LIMIT),
+            "sortOrder": "DESCENDING",
+        }
+        response = await self._api.call("GET", "/api/v1/logs", query=query)
+        try:
+            events = msgspec.convert(response.json(), list[dict[str, Any]])
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise OktaError(f"Okta answered with something that is not a System Log: {error}") from None
+        seen: dict[AddressRange, str] = {}
+        for event in events:
+            if self._client_id is not None or _is_ours(event, own_zones):
+                for each in _addresses(event):
+                    why = f"from where Okta saw our call {event.get('eventType')} at {event.get('published')}"
+                    seen.setdefault(each, why)
+        return seen
+
+
+def _is_ours(event: Mapping[str, Any], own_zones: Collection[str]) -> bool:
+    """Whether an event is a change of one of our zones with an API token. An admin's change in the console has none."""
+    detail = _part(_part(event, "transaction"), "detail")
+    ids = {target.get("id") for target in event.get("target") or () if isinstance(target, Mapping)}
+    return bool(detail.get("requestApiTokenId")) and not ids.isdisjoint(own_zones)
+
+
+def _addresses(event: Mapping[str, Any]) -> Iterator[AddressRange]:
+    """Yield the public addresses of an event's whole chain: Okta blocks a request for any of them."""
+    chain = _part(event, "request").get("ipChain") or ()
+    texts = [
+        _part(event, "client").get("ipAddress"),
+        *(hop.get("ip") for hop in chain if isinstance(hop, Mapping)),
+    ]
+    for text in dict.fromkeys(texts):
+        try:
+            if ip_address(text or "").is_global:
+                yield parse_range(str(text))
+        except ValueError:
+            continue
+
+
+def _part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = tree.get(name)
+    return part if isinstance(part, Mapping) else {}

@@ -1,0 +1,43 @@
+"""The check before every blocklist: what must never be blocked is in Okta's zone of exempt addresses. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from forwarder.okta.zones.addresses import AddressRange, uncovered
+from forwarder.okta.zones.zone import Zone
+
+EXEMPT_ZONE = "DefaultExemptIpZone"
+"""Okta's own zone, whose addresses no blocklist blocks. There is one at most; the API does not mark it otherwise."""
+
+
+class Needed(msgspec.Struct, frozen=True):
+    """Addresses that must be exempt. `why` is the key that names them, or where they were seen."""
+
+    range: AddressRange
+    why: str
+
+
+def exemption_problems(zones: Sequence[Zone], needed: Iterable[Needed]) -> Iterator[str]:
+    """Yield why a blocklist could lock out what must not be, a line each.
+
+    Args:
+        zones: all of the org.
+        needed: what must be exempt.
+    """
+    every = list(needed)
+    exempt = [zone for zone in zones if zone.system and zone.name == EXEMPT_ZONE]
+    listed = ", ".join(dict.fromkeys(each.range.text for each in every)) or "the forwarder's own address"
+    if not exempt:
+        yield (
+            f"the org has no zone {EXEMPT_ZONE}: enable the feature IP exempt zone in the Admin Console (Settings >"
+            f" Features), then add to that zone (Security > Networks): {listed}"
+        )
+        return
+    if not exempt[0].active:
+        yield f"the zone {EXEMPT_ZONE} is INACTIVE; activate it in the Admin Console (Security > Networks)"
+    covering = exempt[0].gateways
+    for each in every:
+        if (missing := uncovered(each.range, covering)) is not None:
+            part = "" if missing == each.range else f" ({missing.text} of it is missing)"
+            yield f"{each.range.text} ({each.why}) is not in the zone {EXEMPT_ZONE}{part}; add it there first"

@@ -1,0 +1,173 @@
+"""What must change so that the org has the zones that the operator wants, and what is left alone and why. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.zones.record import Made
+from forwarder.okta.zones.settings import MAX_ZONES
+from forwarder.okta.zones.zone import Contents, DesiredZone, Zone
+
+MAX_BLOCKED = 25_000
+"""Okta's limit of entries in all IP blocklist zones of an org."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is done about one zone.
+
+    Attributes:
+        desired: the zone to have.
+        zone: the existing one, if any.
+        differences: between the two; the whole zone if there is none yet.
+        problem: why nothing is done; empty if something may be.
+        activate: it will be activated at the end.
+    """
+
+    desired: DesiredZone
+    zone: Zone | None
+    differences: tuple[Difference, ...] = ()
+    problem: str = ""
+    activate: bool = False
+
+    @property
+    def action(self) -> str:
+        """One word for a machine: refuse, create, update, activate, or none."""
+        if self.problem:
+            return "refuse"
+        if self.zone is None:
+            return "create"
+        return "update" if self.differences else "activate" if self.activate else "none"
+
+    @property
+    def stays_active(self) -> bool:
+        """Whether an update may leave it ACTIVE: only a blocklist that already blocks."""
+        return self.zone is not None and self.zone.blocks
+
+    @property
+    def awaits_activation(self) -> bool:
+        """Whether it will block nothing after this."""
+        return not self.problem and not self.stays_active and not self.activate
+
+
+class ZonePlan(msgspec.Struct, frozen=True):
+    """All steps.
+
+    Attributes:
+        undeclared: zones that we made and that the configuration does not name any more.
+    """
+
+    steps: tuple[Step, ...]
+    undeclared: tuple[Zone, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be written."""
+        return all(step.action in {"none", "refuse"} for step in self.steps)
+
+
+def plan(
+    desired: Iterable[DesiredZone],
+    zones: Sequence[Zone],
+    made: Made,
+    *,
+    activate: bool = False,
+    adopt: Collection[str] = (),
+    kept: Collection[str] = (),
+) -> ZonePlan:
+    """Plan the steps.
+
+    Args:
+        desired: what the configuration declares.
+        zones: all of the org.
+        made: what we made.
+        activate: activate what is INACTIVE.
+        adopt: names of zones that others made and that we may change from now on.
+        kept: names of zones that another part of the forwarder keeps.
+    """
+    wanted = list(desired)
+    room = MAX_ZONES - sum(not zone.system for zone in zones)
+    steps = []
+    for each in wanted:
+        step = _step(each, zones, made, activate=activate, adopt=each.name in adopt)
+        if step.action == "create":
+            room -= 1
+            if room < 0:
+                text = f"the org has {MAX_ZONES} zones already, which is Okta's limit; delete one that is not used"
+                step = msgspec.structs.replace(step, problem=text)
+        steps.append(step)
+    names = {each.name for each in wanted}.union(kept)
+    undeclared = tuple(zone for zone in zones if made.has(zone) and zone.name not in names)
+    return ZonePlan(tuple(_within_org_limit(steps, zones)), undeclared)
+
+
+def differences_between(desired: Contents, has: Contents) -> tuple[Difference, ...]:
+    """Return what must go and what must come, by property."""
+    found = []
+    for name in dict.fromkeys((*desired, *has)):
+        old, new = has.get(name, frozenset()), desired.get(name, frozenset())
+        if old != new:
+            found.append(Difference(name, tuple(sorted(old - new)), tuple(sorted(new - old))))
+    return tuple(found)
+
+
+def as_it_is(zone: Zone) -> DesiredZone:
+    """Return the zone that `zone` is already, for a step that only makes it a blocklist or activates it."""
+    body = {"gateways": zone.gateway_entries, "proxies": None}
+    return DesiredZone(zone.name, zone.type, zone.contents, body)
+
+
+def _step(desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: bool, adopt: bool) -> Step:
+    named = [zone for zone in zones if zone.name == desired.name]
+    if not named:
+        new = Difference("usage", wants=("BLOCKLIST",))
+        return Step(desired, None, (*differences_between(desired.contents, {}), new), "", activate)
+    zone = named[0]
+    differences = differences_between(desired.contents, zone.contents)
+    if zone.usage != "BLOCKLIST":
+        differences += (Difference("usage", (zone.usage,), ("BLOCKLIST",)),)
+    problem = _problem(desired, named, made, adopt=adopt)
+    return Step(desired, zone, differences, problem, activate and not zone.blocks)
+
+
+def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: bool) -> str:
+    """Say why an existing zone is left alone; empty if it is not."""
+    zone = named[0]
+    if len(named) > 1:
+        return f"{len(named)} zones have this name; rename all but one in the Admin Console"
+    if zone.system:
+        return "Okta made this zone itself, and the forwarder never changes it; choose another name"
+    if zone.type != desired.type:
+        return (
+            f"it is of type {zone.type} in Okta and would be {desired.type}, and Okta cannot change a zone's type; "
+            "choose another name, or delete the zone in the Admin Console"
+        )
+    if made.has(zone):
+        return ""
+    if zone.usage != "BLOCKLIST":
+        return (
+            "the forwarder did not make it, and policies may use it; choose another name, or delete the zone in the"
+            " Admin Console"
+        )
+    if not adopt:
+        return (
+            "the forwarder has no record of having made it; if it should manage it from now on: forwarder zones sync"
+            f" --adopt {desired.name!r}"
+        )
+    return ""
+
+
+def _within_org_limit(steps: Iterable[Step], zones: Iterable[Zone]) -> Iterable[Step]:
+    """Refuse the steps that would go over the limit of blocked entries of the whole org."""
+    blocked = sum(len(zone.gateway_entries) for zone in zones if zone.usage == "BLOCKLIST")
+    for step in steps:
+        entries = len(step.desired.body.get("gateways", ()))
+        held = len(step.zone.gateway_entries) if step.zone and step.zone.usage == "BLOCKLIST" else 0
+        if step.action in {"create", "update"} and entries > held:
+            blocked += entries - held
+            if blocked > MAX_BLOCKED:
+                text = f"the org's blocklists would hold {blocked:,} entries, and Okta allows {MAX_BLOCKED:,}"
+                yield msgspec.structs.replace(step, problem=f"{text}; list larger blocks")
+                blocked -= entries - held
+                continue
+        yield step

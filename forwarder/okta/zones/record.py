@@ -1,0 +1,136 @@
+"""Which zones the forwarder made, in a file beside the store, and the lock that lets only one process write zones.
+
+Okta does not say who made a zone, and its System Log forgets after 90 days. Without the record a zone counts as made by
+others, which is safe: it is left alone until the operator adopts it.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.core.ports import Clock
+from forwarder.files import lock_file, sync_directory
+from forwarder.okta.zones.zone import Zone
+
+_POLL_INTERVAL = 0.1  # seconds
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The zones of one org that we made: id by name. An empty id was about to be made when we stopped."""
+
+    ids: Mapping[str, str] = {}
+
+    def has(self, zone: Zone) -> bool:
+        """Whether we made `zone`. A zone whose making was interrupted is known by its name, which no other zone had."""
+        return zone.id in self.ids.values() or self.ids.get(zone.name) == ""
+
+
+class ZoneRecord:
+    """The record beside one store, for all orgs. Reading and writing block."""
+
+    def __init__(self, store: Path) -> None:
+        """Args: `store` is the path of the store."""
+        real = Path(os.path.realpath(store))
+        self.path = real.with_name(real.name + ".zones")
+        self.lock_path = real.with_name(real.name + ".zones.lock")
+
+    def made(self, org: str) -> Made:
+        """Read what we made in an org.
+
+        Raises:
+            OktaError: the record cannot be read.
+        """
+        return Made(self._read().get(org, {}))
+
+    def note(self, org: str, name: str, zone_id: str) -> None:
+        """Record that we make, or made, a zone; it survives a power cut. The caller holds the lock.
+
+        Raises:
+            OktaError: the record cannot be read or written.
+        """
+        tree = self._read()
+        zones = tree.setdefault(org, {})
+        if zones.get(name) == zone_id:
+            return
+        zones[name] = zone_id
+        self._write(tree)
+
+    def forget(self, org: str, name: str) -> None:
+        """Remove a zone from the record, because Okta refused to make it. The caller holds the lock.
+
+        Raises:
+            OktaError: the record cannot be read or written.
+        """
+        tree = self._read()
+        if tree.get(org, {}).pop(name, None) is not None:
+            self._write(tree)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=dict[str, dict[str, str]])
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise OktaError(f"{self.path} cannot be read: {error.strerror}") from error
+        except msgspec.DecodeError:
+            raise OktaError(
+                f"{self.path}, the record of the zones that the forwarder made, is damaged; move it away, and take the"
+                " zones over with `forwarder zones sync --adopt NAME`"
+            ) from None
+
+    def _write(self, tree: Mapping[str, Mapping[str, str]]) -> None:
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with suppress(FileNotFoundError):
+                new.unlink()
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                _give_to_owner(descriptor, self.path.parent)
+                file.write(msgspec.json.format(msgspec.json.encode(tree)))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise OktaError(
+                f"{self.path} cannot be written ({error.strerror}); let this user write to {self.path.parent}, where"
+                " the store is"
+            ) from error
+
+    @asynccontextmanager
+    async def writer(self, clock: Clock, *, timeout: float = 30.0) -> AsyncIterator[None]:
+        """Be the only process beside this store that writes zones; wait up to `timeout` seconds for another one.
+
+        Raises:
+            OktaError: another process writes, or the lock cannot be made.
+        """
+        until = clock.monotonic() + timeout
+        try:
+            while (descriptor := lock_file(self.lock_path)) is None:
+                if clock.monotonic() >= until:
+                    raise OktaError(
+                        f"another process of the forwarder is changing network zones ({self.lock_path} is locked); "
+                        "try again when it has finished"
+                    )
+                await clock.sleep(_POLL_INTERVAL)
+        except OSError as error:
+            raise OktaError(
+                f"{self.lock_path} cannot be locked ({error.strerror}); create {self.lock_path.parent} and let this user"
+                " write to it"
+            ) from error
+        try:
+            _give_to_owner(descriptor, self.lock_path.parent)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, folder: Path) -> None:
+    """Let the forwarder's user, who owns `folder`, use a file that root made with a command."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

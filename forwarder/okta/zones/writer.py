@@ -1,0 +1,109 @@
+"""Carries out the steps of a plan: the only place that changes network zones."""
+
+from contextlib import AbstractAsyncContextManager
+
+import msgspec
+
+from forwarder.core.errors import OktaError, OktaRefusedError
+from forwarder.core.ports import Clock
+from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.zones.admin import ZoneAdmin
+from forwarder.okta.zones.guard import ZoneGuard
+from forwarder.okta.zones.plan import Step, differences_between
+from forwarder.okta.zones.record import Made, ZoneRecord
+from forwarder.okta.zones.zone import DesiredZone, Zone
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The result of one step.
+
+    Attributes:
+        zone: as Okta shows it at the end.
+        left: what still differs from what was written.
+        problems: why it was not activated.
+    """
+
+    zone: Zone
+    left: tuple[Difference, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class ZoneWriter:
+    """Writes the zones of one org. Every method raises OktaError if Okta refuses or does not respond."""
+
+    def __init__(
+        self, org: str, admin: ZoneAdmin, guard: ZoneGuard, record: ZoneRecord, clock: Clock
+    ) -> None:
+        self.admin = admin
+        self.guard = guard
+        self._org = org
+        self._record = record
+        self._clock = clock
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Be the only writer on this machine meanwhile. `apply` needs it."""
+        return self._record.writer(self._clock)
+
+    @property
+    def made(self) -> Made:
+        """The zones of the org that we made."""
+        return self._record.made(self._org)
+
+    async def apply(self, step: Step) -> Applied:
+        """Carry out one step of a plan that was made under the same lock.
+
+        Raises:
+            OktaError: also if the zone has changed since.
+        """
+        zone = await self._unchanged(step.zone) if step.zone else await self._create(step.desired)
+        if step.zone is not None:
+            self._record.note(self._org, zone.name, zone.id)
+        if step.differences:
+            zone = await self.admin.replace(zone.id, step.desired.request(active=step.stays_active))
+        left = _left(step, zone)
+        if left or not step.activate:
+            return Applied(zone, left)
+        return await self._activate(zone)
+
+    async def _create(self, desired: DesiredZone) -> Zone:
+        """Create a zone that blocks nothing yet."""
+        self._record.note(self._org, desired.name, "")
+        try:
+            zone = await self.admin.create(desired.staged())
+        except OktaRefusedError as error:
+            if error.status < 500:
+                self._record.forget(self._org, desired.name)
+            raise
+        self._record.note(self._org, desired.name, zone.id)
+        return zone
+
+    async def _unchanged(self, zone: Zone) -> Zone:
+        """Return `zone`, which is as it was when the step was planned."""
+        now = await self.admin.get(zone.id)
+        if (now.contents, now.status, now.usage, now.name) != (
+            zone.contents,
+            zone.status,
+            zone.usage,
+            zone.name,
+        ):
+            raise OktaError(f"the zone {zone.title} was changed by others meanwhile; run the command again")
+        return now
+
+    async def _activate(self, zone: Zone) -> Applied:
+        """Activate a staged zone, after a last look at where Okta sees us: its log has our call of just now."""
+        problems = await self.guard.problems(await self.admin.all(), self.made, patient=True)
+        if problems:
+            return Applied(zone, problems=tuple(problems))
+        zone = await self.admin.activate(zone.id)
+        left = () if zone.blocks else (Difference("status", (zone.status,), ("ACTIVE",)),)
+        return Applied(zone, left)
+
+
+def _left(step: Step, zone: Zone) -> tuple[Difference, ...]:
+    """Return what Okta shows otherwise than it was written."""
+    left = differences_between(step.desired.contents, zone.contents)
+    if zone.usage != "BLOCKLIST":
+        left += (Difference("usage", (zone.usage,), ("BLOCKLIST",)),)
+    if zone.active and not step.stays_active:
+        left += (Difference("status", (zone.status,), ("INACTIVE",)),)
+    return left

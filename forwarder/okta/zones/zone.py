@@ -1,0 +1,196 @@
+"""A network zone as Okta shows it and as the operator wants it, in one comparable form."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.zones.addresses import AddressRange, parse_range
+from forwarder.okta.zones.settings import ZoneSettings
+
+Contents = Mapping[str, frozenset[str]]
+"""What a zone lists, by property, each value in one spelling. Okta reorders lists, so they are sets; an empty property is
+left out."""
+
+_PROXY_TYPES = {"any": "Any", "tor": "TorAnonymizer", "not-tor": "NotTorAnonymizer"}
+"""As real orgs answer; Okta's specification also writes `Tor`."""
+
+_POLICY_GATEWAYS = 150
+"""Okta's limit of entries in an IP zone that is not a blocklist."""
+
+
+class DesiredZone(msgspec.Struct, frozen=True):
+    """A zone that the operator wants. `body` is the part of a request that depends on the type."""
+
+    name: str
+    type: str
+    contents: Contents
+    body: Mapping[str, Any]
+
+    def staged(self) -> dict[str, Any]:
+        """Make the request that creates the zone without blocking anything.
+
+        A new zone is ACTIVE whatever the request says, so it must not be a blocklist yet.
+        """
+        body = dict(self.body)
+        if "gateways" in body:
+            body["gateways"] = body["gateways"][:_POLICY_GATEWAYS]
+        return {"type": self.type, "name": self.name, "status": "ACTIVE", "usage": "POLICY", **body}
+
+    def request(self, *, active: bool) -> dict[str, Any]:
+        """Make the request that replaces the zone by this blocklist."""
+        status = "ACTIVE" if active else "INACTIVE"
+        return {"type": self.type, "name": self.name, "status": status, "usage": "BLOCKLIST", **self.body}
+
+
+class _Gateway(msgspec.Struct):
+    value: str
+
+
+class _ZoneBody(msgspec.Struct):
+    """Every part of a zone that is read here. The id is put into paths."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
+    name: str
+    type: str
+    status: str
+    usage: str = "POLICY"
+    system: bool = False
+    gateways: list[_Gateway] | None = None
+    proxies: list[_Gateway] | None = None
+    locations: Any = None
+    asns: Any = None
+    services: Any = msgspec.field(name="ipServiceCategories", default=None)
+    proxy_type: str | None = msgspec.field(name="proxyType", default=None)
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """A zone of the org. `raw` is the whole object, so that what we do not know survives a replacement."""
+
+    id: str
+    name: str
+    type: str
+    status: str
+    usage: str
+    system: bool
+    contents: Contents
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, raw: Any) -> Self:
+        """Read a zone from Okta's response.
+
+        Raises:
+            OktaError: it is not a zone.
+        """
+        try:
+            body = msgspec.convert(raw, _ZoneBody)
+            contents = _contents_of(body)
+        except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as error:
+            raise OktaError(f"Okta answered with something that is not a network zone: {error}") from None
+        return cls(body.id, body.name, body.type, body.status, body.usage, body.system, contents, raw)
+
+    @property
+    def active(self) -> bool:
+        return self.status == "ACTIVE"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether Okta refuses requests from what it lists."""
+        return self.active and self.usage == "BLOCKLIST"
+
+    @property
+    def title(self) -> str:
+        """Its name and its id."""
+        return f"{self.name} ({self.id})"
+
+    @property
+    def gateways(self) -> list[AddressRange]:
+        """The addresses of an IP zone. What this version does not understand is left out."""
+        return [found for entry in self.gateway_entries if (found := _range(entry.get("value", "")))]
+
+    @property
+    def gateway_entries(self) -> list[dict[str, Any]]:
+        """The entries as Okta shows them."""
+        return list(self.raw.get("gateways") or ())
+
+
+def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
+    """Return the zone that the settings ask for."""
+    places = [{"country": code} for code in settings.countries]
+    places += [{"country": code[:2], "region": code} for code in settings.regions]
+    body: dict[str, Any]
+    if settings.ips:
+        body = {"gateways": [gateway_entry(text) for text in settings.ips], "proxies": None}
+    elif settings.services:
+        categories = {"include": list(settings.services), "exclude": list(settings.except_services)}
+        body = {"ipServiceCategories": {key: value for key, value in categories.items() if value}}
+        body |= {"locations": {"include": places}} if places else {}
+        body |= {"asns": {"include": list(settings.asns)}} if settings.asns else {}
+    else:
+        body = {
+            "locations": places or None,
+            "asns": list(settings.asns) or None,
+            "proxyType": _PROXY_TYPES[settings.proxy] if settings.proxy else None,
+        }
+    shown = {"id": "new", "name": name, "type": settings.kind, "status": "", **body}
+    return DesiredZone(name, settings.kind, Zone.read(shown).contents, body)
+
+
+def gateway_entry(text: str) -> dict[str, str]:
+    """Return an address, block or range as an entry of a zone, in the form in which Okta shows it again."""
+    if "/" in text:
+        return {"type": "CIDR", "value": text}
+    first, last = parse_range(text).ends
+    return {"type": "RANGE", "value": f"{first}-{last}"}
+
+
+def _contents_of(body: _ZoneBody) -> Contents:
+    locations, asns, services = _Listed.of(body.locations), _Listed.of(body.asns), _Listed.of(body.services)
+    proxy_type = {"Tor": "TorAnonymizer", "null": None}.get(body.proxy_type or "null", body.proxy_type)
+    found = {
+        "addresses": map(_spelled, body.gateways or ()),
+        "trusted proxies": map(_spelled, body.proxies or ()),
+        "places": map(_place, locations.include),
+        "excluded places": map(_place, locations.exclude),
+        "ASNs": map(str, asns.include),
+        "excluded ASNs": map(str, asns.exclude),
+        "proxy type": (proxy_type,) if proxy_type else (),
+        "IP services": map(str, services.include),
+        "excluded IP services": map(str, services.exclude),
+    }
+    return {name: values for name, each in found.items() if (values := frozenset(each))}
+
+
+class _Listed(msgspec.Struct):
+    """A list of a zone: plain in a dynamic zone, of two parts in an enhanced one."""
+
+    include: list[Any]
+    exclude: list[Any]
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        if isinstance(value, Mapping):
+            return cls(list(value.get("include") or ()), list(value.get("exclude") or ()))
+        return cls(list(value or ()), [])
+
+
+def _place(location: Mapping[str, Any]) -> str:
+    """Return `IR`, or `UA-43`: Okta shows a region with its country, and documents it without."""
+    country, region = location.get("country") or "", location.get("region") or ""
+    if not region or region.startswith(f"{country}-"):
+        return region or country
+    return f"{country}-{region}"
+
+
+def _spelled(entry: _Gateway) -> str:
+    found = _range(entry.value)
+    return found.text if found else entry.value
+
+
+def _range(text: str) -> AddressRange | None:
+    try:
+        return parse_range(text)
+    except ValueError:
+        return None

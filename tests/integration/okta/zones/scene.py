@@ -1,0 +1,59 @@
+"""An org with zones, and what the forwarder needs to write them: the record beside a store, and the guard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forwarder.okta.zones.addresses import parse_range
+from forwarder.okta.zones.admin import ZoneAdmin
+from forwarder.okta.zones.blocklist import Blocklist
+from forwarder.okta.zones.egress import Egress
+from forwarder.okta.zones.exemption import Needed
+from forwarder.okta.zones.guard import ZoneGuard
+from forwarder.okta.zones.record import ZoneRecord
+from forwarder.okta.zones.settings import BlocklistSettings, OrgZones
+from forwarder.okta.zones.sync import Look, look
+from forwarder.okta.zones.writer import Applied, ZoneWriter
+from tests.fakes.clock import ManualClock
+from tests.fakes.okta_zones import ZoneOrg
+
+EGRESS = "8.8.8.8"
+PROTECTED = "198.51.100.0/24"
+
+
+@dataclass
+class Scene:
+    """Zones of the org `acme`; `egress` is what the operator states."""
+
+    folder: Path
+    org: ZoneOrg = field(default_factory=ZoneOrg)
+    clock: ManualClock = field(default_factory=ManualClock)
+    egress: Sequence[str] = (EGRESS,)
+
+    @property
+    def record(self) -> ZoneRecord:
+        return ZoneRecord(self.folder / "forwarder.db")
+
+    @property
+    def writer(self) -> ZoneWriter:
+        stated = [Needed(parse_range(text), "orgs.acme.egress") for text in self.egress]
+        egress = Egress(self.org, "https://acme.okta.com", self.clock, stated=stated)
+        guard = ZoneGuard("acme", egress, [Needed(parse_range(PROTECTED), "reactions.protect.ips")])
+        return ZoneWriter("acme", ZoneAdmin(self.org), guard, self.record, self.clock)
+
+    def blocklist(self, **changes: Any) -> Blocklist:
+        return Blocklist(BlocklistSettings(**changes), self.writer)
+
+    async def look(self, zones: dict[str, Any], **options: Any) -> Look:
+        return await look(OrgZones(zones=zones), self.writer, **options)
+
+    async def sync(self, zones: dict[str, Any], **options: Any) -> list[Applied]:
+        """As the command, for zones that nothing speaks against."""
+        writer = self.writer
+        async with writer.writing():
+            found = await look(OrgZones(zones=zones), writer, **options)
+            assert found.problems == []
+            return [
+                await writer.apply(step) for step in found.plan.steps if step.action not in {"none", "refuse"}
+            ]

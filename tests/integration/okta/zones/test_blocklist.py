@@ -1,0 +1,177 @@
+"""Single addresses in the zone of the action `block_ip`."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.zones.blocklist import ZoneFullError, ZoneRefusedError
+from tests.fakes.okta_client import passing
+from tests.fakes.okta_zones import refusal
+from tests.integration.okta.zones.scene import EGRESS, PROTECTED, Scene
+
+NAME = "forwarder-blocklist"
+BAD, WORSE = "203.0.113.7", "2001:db8::7"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Scene:
+    scene = Scene(tmp_path)
+    scene.org.exempt(EGRESS, PROTECTED)
+    return scene
+
+
+def values(scene: Scene) -> list[str]:
+    return [entry["value"] for entry in scene.org.named(NAME)["gateways"]]
+
+
+async def test_an_address_is_added_and_removed_and_the_zone_made_idle_first(there: Scene) -> None:
+    blocklist = there.blocklist()
+    assert not await blocklist.contains(BAD)
+    change = await blocklist.add(BAD)
+    assert (change.changed, change.blocks, change.left) == (True, False, ())
+    assert (values(there), there.org.named(NAME)["status"]) == ([f"{BAD}-{BAD}"], "INACTIVE")
+    assert await blocklist.contains(BAD)
+    await blocklist.add(WORSE)
+    assert (await blocklist.remove(BAD)).changed
+    assert values(there) == [f"{WORSE}-{WORSE}"]
+    assert not await blocklist.contains(BAD)
+
+
+async def test_the_zone_is_activated_when_it_is_created_if_the_operator_says_so(there: Scene) -> None:
+    blocklist = there.blocklist(activate=True)
+    assert (await blocklist.add(BAD)).blocks
+    assert there.org.named(NAME)["status"] == "ACTIVE"
+    there.org.named(NAME)["status"] = "INACTIVE"  # by an admin
+    assert not (await blocklist.add(WORSE)).blocks
+    assert there.org.named(NAME)["status"] == "INACTIVE"
+
+
+async def test_sync_activates_the_zone_of_the_action_too(there: Scene) -> None:
+    await there.blocklist().add(BAD)
+    (applied,) = await there.sync({}, activate=True)
+    assert applied.zone.blocks
+    assert (await there.blocklist().add(WORSE)).blocks
+
+
+async def test_the_same_change_again_writes_nothing(there: Scene) -> None:
+    blocklist = there.blocklist()
+    await blocklist.add(BAD)
+    before = len(there.org.changes)
+    assert not (await blocklist.add(BAD)).changed
+    assert not (await blocklist.remove(WORSE)).changed
+    assert len(there.org.changes) == before
+
+
+async def test_removing_from_an_org_without_the_zone_is_no_error(there: Scene) -> None:
+    change = await there.blocklist().remove(BAD)
+    assert (change.changed, change.blocks, there.org.changes) == (False, False, [])
+
+
+async def test_an_address_within_a_larger_entry_is_there_already_and_stays_when_removed(there: Scene) -> None:
+    await there.blocklist().add(WORSE)
+    there.org.named(NAME)["gateways"].append({"type": "CIDR", "value": "203.0.113.0/24"})
+    assert await there.blocklist().contains(BAD)
+    assert not (await there.blocklist().add(BAD)).changed
+    assert not (await there.blocklist().remove(BAD)).changed
+
+
+async def test_entries_that_an_admin_added_survive_as_they_are(there: Scene) -> None:
+    await there.blocklist().add(BAD)
+    theirs = {"type": "CIDR", "value": "192.0.2.77/28"}
+    there.org.named(NAME)["gateways"].append(theirs)
+    await there.blocklist().add(WORSE)
+    await there.blocklist().remove(BAD)
+    assert there.org.named(NAME)["gateways"] == [theirs, {"type": "RANGE", "value": f"{WORSE}-{WORSE}"}]
+
+
+async def test_the_last_entry_is_replaced_by_an_unused_address_if_okta_takes_no_empty_zone(
+    there: Scene,
+) -> None:
+    blocklist = there.blocklist(activate=True)
+    await blocklist.add(BAD)
+    bodies = there.org.calls
+
+    def no_empty_zone(method: str, _path: str) -> None:
+        if method == "PUT" and bodies[-1][2]["gateways"] == []:
+            raise refusal(400, text="gateways: must not be empty")
+
+    there.org.before = no_empty_zone
+    change = await blocklist.remove(BAD)
+    assert (change.changed, change.blocks, values(there)) == (True, True, ["192.0.2.1-192.0.2.1"])
+    await blocklist.add(WORSE)
+    assert values(there) == [f"{WORSE}-{WORSE}"]
+
+
+async def test_a_full_zone_is_refused_before_anything_is_written(there: Scene) -> None:
+    await there.blocklist().add(BAD)
+    zone = there.org.named(NAME)
+    zone["gateways"] = [{"type": "CIDR", "value": f"203.0.{n // 250}.{n % 250}/32"} for n in range(1000)]
+    before = len(there.org.changes)
+    with pytest.raises(ZoneFullError, match="has 1,000 entries, which is Okta's limit"):
+        await there.blocklist().add(WORSE)
+    assert len(there.org.changes) == before
+
+
+async def test_nothing_is_blocked_unless_egress_and_protected_addresses_are_exempt(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.org.exempt(EGRESS)
+    with pytest.raises(ZoneRefusedError, match=r"reactions\.protect\.ips"):
+        await scene.blocklist().add(BAD)
+    assert scene.org.changes == []
+
+
+@pytest.mark.parametrize("address", [EGRESS, "198.51.100.77"])
+async def test_our_own_and_protected_addresses_are_never_added(there: Scene, address: str) -> None:
+    with pytest.raises(ZoneRefusedError, match=re.escape(f"{address} would block")):
+        await there.blocklist().add(address)
+    assert there.org.changes == []
+
+
+@pytest.mark.parametrize("wrong", ["", "203.0.113.0/24", "203.0.113.1-203.0.113.9", "evil.example"])
+async def test_only_one_address_at_a_time_is_taken(there: Scene, wrong: str) -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        await there.blocklist().add(wrong)
+
+
+async def test_a_zone_of_this_name_that_others_made_is_not_used(there: Scene) -> None:
+    there.org.add(NAME, gateways=[{"type": "CIDR", "value": f"{BAD}/32"}])
+    for change in (there.blocklist().add(WORSE), there.blocklist().add(BAD), there.blocklist().remove(BAD)):
+        with pytest.raises(ZoneRefusedError, match="no record of having made it"):
+            await change
+    assert there.org.changes == []
+
+
+async def test_removing_needs_no_exemption_because_it_unblocks(there: Scene) -> None:
+    await there.blocklist().add(BAD)
+    for zone in there.org.zones.values():
+        if zone["system"]:
+            zone["gateways"] = None
+    assert (await there.blocklist().remove(BAD)).changed
+
+
+async def test_many_changes_at_once_lose_none(there: Scene) -> None:
+    addresses = [f"203.0.113.{n}" for n in range(12)]
+    changes = asyncio.gather(*(there.blocklist().add(address) for address in addresses))
+    await passing(there.clock, changes)
+    assert sorted(values(there)) == sorted(f"{address}-{address}" for address in addresses)
+
+
+async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there: Scene) -> None:
+    await there.blocklist().add(BAD)
+    lost: list[str] = []
+
+    def overwrite(method: str, _path: str) -> None:
+        if method == "PUT" and len(lost) < 1:
+            lost.append("once")
+            there.org.named(NAME)["gateways"].pop()
+
+    there.org.after = overwrite
+    assert (await there.blocklist().add(WORSE)).left == ()
+    assert await there.blocklist().contains(WORSE)
+
+    there.org.after = lambda method, _: method == "PUT" and there.org.named(NAME)["gateways"].pop()
+    with pytest.raises(OktaError, match=r"lost 203\.0\.113\.99 at once; others write to it too"):
+        await there.blocklist().add("203.0.113.99")
