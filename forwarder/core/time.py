@@ -46,3 +46,12 @@ def iso(at: Micros, timespec: str = "auto") -> str:
 def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
     """Return the seconds from `earlier` to `later`, never below 0; None where `earlier` is unknown."""
     return None if earlier is None else max(0.0, (later - earlier) / SECOND)
+
+
+def retry_after(value: str | None, now: Micros) -> float | None:
+    """Return the seconds of a `Retry-After` header, which may be a date; None if there is no valid one."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    at = from_http_date(text)
+    return (at - now) / SECOND if at is not None and at > now else None

@@ -12,14 +12,11 @@ import msgspec
 
 from forwarder.config_check import SOON
 from forwarder.doctor.check import Finding, fail, ok, warn
-from forwarder.sinks.outcomes import error_chain
 from forwarder.threads import in_daemon_thread
+from forwarder.unreachable import INSPECTED, why_unreachable
 
 _LIMIT = 64 * 1024
 """Bytes of a response that are read."""
-
-_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -119,39 +116,8 @@ def until(end: datetime | None, what: str, fix: str) -> Finding:
     return ok(f"{what} is valid until {end:%Y-%m-%d}")
 
 
-_INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA"
-
-
-def explain(url: str, error: BaseException, key: str, untrusted: str = _INSPECTED) -> Finding:
+def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
     """Say why `url`, which the configuration has in `key`, gave no response, and what to do. `untrusted`: if its certificate
     is from an authority that is not known."""
-    seen, fix = _reason(list(error_chain(error)), key, untrusted)
+    seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)
-
-
-def _reason(causes: list[BaseException], key: str, untrusted: str) -> tuple[str, str]:
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _certificate(cause, key, untrusted)
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({cause.reason or cause})", f"check the scheme and the port in {key}"
-        if isinstance(cause, socket.gaierror):
-            return (
-                f"the host name cannot be resolved ({cause.strerror})",
-                f"check {key}, and this machine's DNS",
-            )
-        if isinstance(cause, ConnectionRefusedError):
-            return "nothing listens there (connection refused)", f"check {key}, and that the server runs"
-        if isinstance(cause, httpx.TimeoutException | TimeoutError):
-            return "no response in time", f"check {key}, and the firewalls on the way"
-    texts = [text for cause in causes if (text := str(cause))]
-    return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
-
-
-def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) -> tuple[str, str]:
-    said = f"(certificate verify failed: {error.verify_message})"
-    if error.verify_code in _OTHER_NAMES:
-        return f"its certificate is for another name {said}", f"write a name that it has in {key}"
-    if error.verify_code in _OUTDATED:
-        return f"its certificate is not valid now {said}", "renew it, or correct this machine's clock"
-    return f"its certificate is not from a CA that this machine trusts {said}", untrusted

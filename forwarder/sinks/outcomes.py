@@ -26,7 +26,7 @@ is not.
 """
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
@@ -34,7 +34,7 @@ from msgspec.structs import replace
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.redaction import redact
-from forwarder.core.time import SECOND, Micros, from_http_date
+from forwarder.unreachable import error_chain
 
 DETAIL_LIMIT = 1_000
 """Characters kept of a sink's own text: some servers quote the whole request."""
@@ -181,23 +181,6 @@ def error_verdict(error: BaseException) -> Verdict:
         elif verdict is UNKNOWN and isinstance(cause, OSError):
             verdict = CONNECTION
     return verdict
-
-
-def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and its causes. The innermost one says why, because clients wrap what the system said."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may be a date; None if there is no valid one."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    at = from_http_date(text)
-    return (at - now) / SECOND if at is not None and at > now else None
 
 
 def batch_outcome(

@@ -32,6 +32,7 @@ from msgspec.structs import replace
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
+from forwarder.core.time import retry_after
 from forwarder.ecs.alert import alert_document
 from forwarder.ecs.document import document
 from forwarder.ecs.raw import raw_document
@@ -144,7 +145,7 @@ class ElasticsearchSink:
         )
 
     def _wait(self, meta: elastic_transport.ApiResponseMeta) -> float | None:
-        return outcomes.retry_after(meta.headers.get("retry-after"), self._clock.now())
+        return retry_after(meta.headers.get("retry-after"), self._clock.now())
 
     async def close(self) -> None:
         await self._client.close()

@@ -5,7 +5,7 @@ import ssl
 
 import httpx
 
-from forwarder.sinks.outcomes import error_chain
+from forwarder.unreachable import error_chain
 
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
 _OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer

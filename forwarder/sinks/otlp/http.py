@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
+from forwarder.core.time import retry_after
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.connection import AbortableAdapter
@@ -35,6 +36,7 @@ from forwarder.sinks.otlp.exporter import (
     decoded_response,
 )
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
+from forwarder.unreachable import error_chain
 
 
 class HttpExporter(Exporter):
@@ -111,7 +113,7 @@ class _Session(requests.Session):
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
         except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
-            causes = list(outcomes.error_chain(error))
+            causes = list(error_chain(error))
             timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
             verdict = outcomes.TIMEOUT if timed_out else outcomes.error_verdict(error)
             if verdict == outcomes.UNKNOWN:
@@ -129,7 +131,7 @@ class _Session(requests.Session):
         content = _plain(response, received)
         detail = _detail(response, content)
         verdict = outcomes.request_verdict(status, self._exporter.records)
-        wait = outcomes.retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
+        wait = retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
         if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
             return ExportResult(outcomes.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.outcome import RejectReason, RetryReason
+from forwarder.core.time import retry_after
 from forwarder.sinks import outcomes
 from forwarder.sinks.outcomes import Verdict
 from tests.fakes.clock import NOON
@@ -183,12 +184,12 @@ def test_what_a_missing_response_means(error: Exception, verdict: Verdict) -> No
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert outcomes.retry_after(value, NOON) == seconds
+    assert retry_after(value, NOON) == seconds
 
 
 @given(st.text())
 def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
-    seconds = outcomes.retry_after(value, NOON)
+    seconds = retry_after(value, NOON)
     assert seconds is None or seconds >= 0
 
 

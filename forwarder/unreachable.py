@@ -1,0 +1,56 @@
+"""Why a server gave no response, and what to do about it."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx
+
+_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+
+INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA"
+
+
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and its causes. The innermost one says why, because clients wrap what the system said."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:
+    """Return what `error` means that a request raised, and what to do.
+
+    Args:
+        error: of httpx or the system.
+        key: of the configuration, where the address is.
+        untrusted: what to do if the certificate is from an authority that is not known.
+    """
+    causes = list(error_chain(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate(cause, key, untrusted)
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})", f"check the scheme and the port in {key}"
+        if isinstance(cause, socket.gaierror):
+            return (
+                f"the host name cannot be resolved ({cause.strerror})",
+                f"check {key}, and this machine's DNS",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens there (connection refused)", f"check {key}, and that the server runs"
+        if isinstance(cause, httpx.TimeoutException | TimeoutError):
+            return "no response in time", f"check {key}, and the firewalls on the way"
+    texts = [text for cause in causes if (text := str(cause))]
+    return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
+
+
+def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) -> tuple[str, str]:
+    said = f"(certificate verify failed: {error.verify_message})"
+    if error.verify_code in _OTHER_NAMES:
+        return f"its certificate is for another name {said}", f"write a name that it has in {key}"
+    if error.verify_code in _OUTDATED:
+        return f"its certificate is not valid now {said}", "renew it, or correct this machine's clock"
+    return f"its certificate is not from a CA that this machine trusts {said}", untrusted
