@@ -42,8 +42,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def may_help_again(self) -> bool:
-        """Whether the same call may succeed later: 429, 5xx, or no answer."""
-        return self.status in {0, 429} or self.status >= 500
+        """Whether the same call may succeed later: 408, 425, 429, 5xx, or no answer."""
+        return self.status in {0, 408, 425, 429} or self.status >= 500
 
 
 class OktaCall(Protocol):
