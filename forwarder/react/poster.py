@@ -1,0 +1,171 @@
+"""Posts to one server that is not Okta's API, a call at a time, and says what became of it."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from forwarder.core.errors import SettingsError
+from forwarder.core.ports import Clock
+from forwarder.core.printable import printable_line
+from forwarder.core.redaction import redact
+from forwarder.core.time import SECOND, retry_after
+from forwarder.react.ports import Answer
+from forwarder.unreachable import INSPECTED, why_unreachable
+
+_LIMIT = 64 * 1024
+"""Bytes of a response that are read."""
+
+_DETAIL_LIMIT = 300
+"""Characters kept of the server's own text."""
+
+_NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
+"""A reload closes the client, which then raises RuntimeError; an odd host name raises ValueError."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+Hint = Callable[[int, Any], str]
+"""Returns what to do about a status that no repetition helps, by its decoded body. `{key}` in it is where the server is
+configured."""
+
+_HINTS = {
+    404: "check the path of {key}",
+    405: "check the path of {key}",
+    410: "the server takes nothing there any more; correct or remove {key}",
+    413: "raise what the server accepts as a body",
+}
+
+
+def usual_hint(status: int, _body: object = None) -> str:
+    """Return what to do about a status of any server."""
+    return _HINTS.get(status, "ask those who run the server")
+
+
+class Poster:
+    """One server. Follows no redirect, and repeats nothing by itself."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        clock: Clock,
+        *,
+        timeout: float,
+        ca_file: Path | None = None,
+        environment: bool = False,
+    ) -> None:
+        """Post to `url`, which the configuration has in `key`, within `timeout` seconds from the start of a request to the end
+        of its response. `ca_file` holds the authorities to trust, instead of those of the system; with `environment`, a proxy
+        of the environment is used, as for Okta's API.
+
+        Raises:
+            SettingsError: the file cannot be used.
+        """
+        self.url = url
+        self.key = key
+        self._clock = clock
+        self._timeout = timeout
+        self._untrusted = f"set {key.rpartition('.')[0]}.ca_file to the PEM file of its CA"
+        if environment:
+            self._untrusted = INSPECTED
+        self._client = httpx.AsyncClient(
+            verify=_trusted(ca_file, key) if url.startswith("https:") else False,
+            timeout=timeout,
+            follow_redirects=False,
+            trust_env=environment,
+        )
+
+    async def post(
+        self, content_type: str, body: bytes, headers: Mapping[str, str], hint: Hint = usual_hint
+    ) -> Answer:
+        """Send one POST. Never raises for what the server does.
+
+        `hint` says what to do about a refusal.
+        """
+        every = {"content-type": content_type, "accept-encoding": "identity", "user-agent": "okta-forwarder"}
+        try:
+            request = self._client.build_request(
+                "POST", self.url, content=body, headers=every | dict(headers)
+            )
+            async with asyncio.timeout(self._timeout):
+                response = await self._client.send(request, stream=True)
+                try:
+                    content = await _content(response)
+                finally:
+                    await response.aclose()
+        except _NO_RESPONSE as error:
+            why, fix = why_unreachable(error, self.key, self._untrusted)
+            text = _line(redact(f"{self.url}: {why}; {fix}"))
+            return Answer(0, text=text, sent=not isinstance(error, _NEVER_SENT))
+        return self._answer(response, content, hint)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _answer(self, response: httpx.Response, content: bytes, hint: Hint) -> Answer:
+        status = response.status_code
+        text = redact(content.decode(errors="replace"))  # a server may echo the request
+        try:
+            body = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            body = None
+        if response.is_success:
+            return Answer(status, body)
+        wait = retry_after(response.headers.get("retry-after"), self._clock.now())
+        said, fix = _said(body, text), hint(status, body).format(key=self.key)
+        if response.is_redirect:
+            said = f"go to {response.headers.get('location', '').partition('?')[0]}"
+            fix = f"a redirect is not followed; write the right address in {self.key}"
+        answer = Answer(
+            status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
+        )
+        after = "it is tried again" if answer.may_help_again else fix
+        text = f"{self.url} answers {status}{f': {said}' if said else ''}; {after}"
+        return msgspec.structs.replace(answer, text=_line(text))
+
+
+async def _content(response: httpx.Response) -> bytes:
+    """Read the body; one that is too large or cannot be inflated counts as none, because only the status decides."""
+    try:
+        body = BoundedBody(response.headers.get("content-encoding", ""), _LIMIT)
+        async for piece in response.aiter_raw():
+            body.feed(piece)
+        return body.finish()
+    except (BodyTooLargeError, BodyEncodingError):
+        return b""
+
+
+def _said(body: object, text: str) -> str:
+    """Return the server's own text: that of RFC 8935, of a problem by RFC 9457, or what it wrote."""
+    if isinstance(body, dict):
+        values = (body.get(key) for key in ("err", "description", "detail", "message", "error"))
+        found = [value for value in values if isinstance(value, str) and value]
+        text = " - ".join(found[:2]) or text
+    return _line(text[: 4 * _DETAIL_LIMIT], _DETAIL_LIMIT)
+
+
+def _line(text: str, limit: int = 1000) -> str:
+    return printable_line(text.strip())[:limit]
+
+
+def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
+    if ca_file is None:
+        return _system()
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        problem = f"{key.rpartition('.')[0]}.ca_file: {ca_file} cannot be used: {error.strerror or error}"
+        raise SettingsError([f"{problem}; give a PEM file with certificates"]) from None
+
+
+@cache
+def _system() -> ssl.SSLContext:
+    """Return the context with the system's authorities; reading them takes 0.1 s."""
+    return ssl.create_default_context()
