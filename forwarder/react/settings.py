@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -119,8 +120,8 @@ class RiskReceiverSettings(Section):
             )
         if self.url is not None and not self.audience:
             raise ValueError("`audience` is required with `url`: what the receiver expects in `aud`")
-        if self.authorization and not self.authorization.reveal().isprintable():
-            raise ValueError("`authorization` has a line break or a control character")
+        if self.authorization and not re.fullmatch(r"[ -~]+", self.authorization.reveal()):
+            raise ValueError("`authorization` has a line break, or a character that is not ASCII")
         return self
 
 

@@ -78,6 +78,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
         ({"receivers": {"okta": {"org": "acme", "audience": "x"}}, "set": signed()}, "reactions.receivers.okta: `audience`, `authorization` and `ca_file` are for a `url`"),
         ({"receivers": {"risk": {"url": "https://x.example"}}, "set": signed()}, "reactions.receivers.risk: `audience` is required with `url`"),
         ({"receivers": {"risk": {"url": "http://x.example", "audience": "x"}}, "set": signed()}, "reactions.receivers.risk.url: 'http://x.example' must begin with https://"),
+        ({"receivers": {"risk": {"url": "https://x.example", "audience": "x", "authorization": "Bearer a\nb"}}, "set": signed()}, "reactions.receivers.risk: `authorization` has a line break"),
         ({"set": signed(issuer="http://fw.example")}, "reactions.set.issuer: 'http://fw.example' must begin with https://"),
         ({"set": signed(issuer="https://fw.example/" + "x" * 700)}, "reactions.set.issuer: is longer than 700 characters"),
         ({"set": signed(key=public_pem(rsa_key()))}, "reactions.set.key: is a public key"),
