@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.emulator.events.fixtures import entity
+from forwarder.emulator.events.fixtures import SYSTEM, entity
 
 API_TOKEN_ID = "00Tthetokenoftheorg00"  # noqa: S105  # an id, not the token
 
@@ -42,6 +42,18 @@ class Caller(msgspec.Struct, frozen=True):
     def transaction(self) -> dict[str, Any]:
         """Build the details of the transaction of such an event: they name the API token."""
         return {"requestApiTokenId": API_TOKEN_ID} if self.by_token else {}
+
+
+class System(msgspec.Struct, frozen=True):
+    """Okta itself."""
+
+    def actor(self) -> dict[str, Any]:
+        """Build the actor of an event about what Okta does by itself."""
+        return dict(SYSTEM)
+
+    def transaction(self) -> dict[str, Any]:
+        """Return the details of its transaction: none."""
+        return {}
 
 
 Report = Callable[..., None]

@@ -30,6 +30,8 @@ from forwarder.emulator.ledger import HookLedger, Ledger
 from forwarder.emulator.oauth.servers import AuthorizationServers
 from forwarder.emulator.prompts.prompts import Prompts
 from forwarder.emulator.settings import EmulatorSettings
+from forwarder.emulator.ssf.providers import Providers
+from forwarder.emulator.ssf.receiver import SecurityEvents
 from forwarder.emulator.system_log.log import LogEntry, SystemLog
 from forwarder.emulator.users.directory import Directory
 from forwarder.emulator.zones.zones import Zones
@@ -54,6 +56,7 @@ class Emulator:
         faults: applied from now on; may be replaced at any time.
         users, groups, group_rules, zones: what callers of the API may change.
         prompts: what users' phones were asked, by factor push or CIBA.
+        providers, security_events: who may send Security Event Tokens, and what came.
         servers: issue the id tokens of CIBA.
         calls: those of its calls that would change something.
         log_fault_random: draws the faults of the System Log's API.
@@ -88,6 +91,8 @@ class Emulator:
         self.groups = Groups(things, self.users, clock, random, self.report_change)
         self.group_rules = GroupRules(clock, random, self.groups)
         self.zones = Zones(clock, self._random("zones"), self.report_change)
+        self.providers = Providers(clock, self._random("providers"), self.report_change)
+        self.security_events = SecurityEvents(settings, clock, self.providers, self.users, self.report_change)
         self.prompts = Prompts(clock, self.report_change)
         self.servers = AuthorizationServers(
             settings.url, [thing["id"] for thing in fixtures.things("AuthServer")]

@@ -46,6 +46,7 @@ class HookReceiver:
         otherwise: the status of all later calls.
         echo: what a GET is answered; None echoes the challenge.
         calls: what came.
+        content_type: of every answer.
         busiest: most requests that were in its hands at a time.
         hold: while cleared, POSTs get no answer yet.
         tls: its certificate; None for plain HTTP.
@@ -55,6 +56,7 @@ class HookReceiver:
     otherwise: int = 200
     echo: bytes | None = None
     calls: list[Call] = field(default_factory=list)
+    content_type: str = ""
     busiest: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     tls: ssl.SSLContext | None = None
@@ -139,7 +141,8 @@ class HookReceiver:
             body = json.dumps({"verification": challenge}).encode() if self.echo is None else self.echo
         else:
             await self.hold.wait()
-        told = f"HTTP/1.1 {status} -\r\nLocation: {self.url}/elsewhere\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(told.encode() + (b"" if status == 204 else body))
+        told = f"HTTP/1.1 {status} -\r\nLocation: {self.url}/elsewhere\r\nContent-Length: {len(body)}\r\n"
+        told += f"Content-Type: {self.content_type}\r\n" if self.content_type else ""
+        writer.write(told.encode() + b"\r\n" + (b"" if status == 204 else body))
         await writer.drain()
         return True

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from litestar import delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import FromPath
 
 from forwarder.emulator.groups.rules import RuleSpec
 from forwarder.emulator.http.errors import decode, not_found
-from forwarder.emulator.http.responses import OktaRequest, org
+from forwarder.emulator.http.responses import OktaRequest, accepted, org
 
 _RULE = "/groups/rules/{rule_id:str}"
 
@@ -28,8 +28,9 @@ async def _show(request: OktaRequest, rule_id: FromPath[str]) -> dict[str, Any]:
 
 
 @delete(_RULE, status_code=202)
-async def _delete(request: OktaRequest, rule_id: FromPath[str]) -> None:
+async def _delete(request: OktaRequest, rule_id: FromPath[str]) -> Response[bytes]:
     org(request).group_rules.delete(org(request).group_rules.find(rule_id))
+    return accepted()
 
 
 @post(f"{_RULE}/lifecycle/{{step:str}}", status_code=204)

@@ -18,6 +18,8 @@
 | `GET, POST /api/v1/groups/rules`, `GET, DELETE …/{id}`, lifecycle | 200, 202, 204; the rules are not run |
 | `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
 | `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
+| `GET, POST /api/v1/security-events-providers`, `GET, PUT, DELETE …/{id}`, lifecycle | 200, 204 |
+| `POST /security/api/v1/security-events` | 202, also for what is ignored; 400 `{"err", "description"}` |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
@@ -29,7 +31,7 @@
 | `GET /emulator/ledger` | 200 |
 | `POST /emulator/users`, `PUT, DELETE …/{id or login}`; the same for `groups` | 200, 204; any state: users/control.py |
 | `POST /emulator/answers` | 200; how a user's phone answers: prompts/control.py |
-| `GET /emulator/state` | 200, users, groups, zones and prompts |
+| `GET /emulator/state` | 200, users, groups, zones, prompts, providers and SETs |
 | `GET /emulator/calls` | 200, every changing call in order, refused ones included |
 
 Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
@@ -72,6 +74,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.control import set_answers
 from forwarder.emulator.prompts.push import PUSH_ROUTES
 from forwarder.emulator.settings import EmulatorSettings, Faults
+from forwarder.emulator.ssf.api import PROVIDER_ROUTES, security_routes
 from forwarder.emulator.system_log.api import get_logs
 from forwarder.emulator.users.api import USER_ROUTES, revoke_everything
 from forwarder.emulator.users.control import USER_CONTROL
@@ -105,6 +108,7 @@ def create_app(emulator: Emulator) -> Litestar:
         *ZONE_ROUTES,
         *PUSH_ROUTES,
         *GROUP_RULE_ROUTES,
+        *PROVIDER_ROUTES,
         get_logs,
     ]
     okta = Router("/api/v1", route_handlers=routes, before_request=_admit, middleware=[recorded])
@@ -126,7 +130,7 @@ def create_app(emulator: Emulator) -> Litestar:
         ],
     )
     return Litestar(
-        [okta, revocation, oauth_routes, control, org_metadata, _organization],
+        [okta, revocation, oauth_routes, security_routes, control, org_metadata, _organization],
         state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
@@ -214,6 +218,8 @@ async def _state(request: OktaRequest) -> dict[str, Any]:
         ],
         "zones": [zone.view(url) for zone in emulator.zones.all()],
         "prompts": emulator.prompts.all(),
+        "providers": [provider.view(url) for provider in emulator.providers.all()],
+        "sets": emulator.security_events.all(),
     }
 
 

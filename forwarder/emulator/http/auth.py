@@ -24,6 +24,7 @@ _SCOPES = {
     "logs": ("okta.logs.read", "okta.logs.read"),
     "users": ("okta.users.read", "okta.users.manage"),
     "groups": ("okta.groups.read", "okta.groups.manage"),
+    "security-events-providers": ("okta.securityEventsProviders.read", "okta.securityEventsProviders.manage"),
     "zones": ("okta.networkZones.read", "okta.networkZones.manage"),
     "global-token-revocation": ("okta.universalLogout.manage", "okta.universalLogout.manage"),
     "eventHooks": ("okta.eventHooks.read", "okta.eventHooks.manage"),

@@ -47,7 +47,8 @@ def recorded(app: ASGIApp) -> ASGIApp:
             answer = _refusal(emulator, fault, faults)
         if scope.get("method") in _CHANGING:
             shown = 0 if fault == "no_response" else answer[0]["status"]
-            emulator.calls.add(_call(scope, started, body, shown, effect=200 <= status < 300))
+            effect = 200 <= status < 300 and scope.get("state", {}).get("effect", True)
+            emulator.calls.add(_call(scope, started, body, shown, effect=effect))
         if fault == "no_response":
             await emulator.clock.sleep(emulator.settings.query_timeout)
         for message in answer:

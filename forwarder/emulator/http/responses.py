@@ -79,6 +79,11 @@ async def add_headers(message: Message, scope: Scope) -> None:
             headers[f"x-rate-limit-{name}"] = str(getattr(limit, name))
 
 
+def accepted() -> Response[bytes]:
+    """Answer 202 without a body."""
+    return Response(b"", status_code=202, media_type="text/plain")
+
+
 def refuse(_: OktaRequest, error: ApiError) -> Response[Any]:
     """Answer a call that the org refuses."""
     return Response(error.body, status_code=error.status, headers=error.headers)

@@ -9,7 +9,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
-from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.changes import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import Fixtures, entity, okta_id
 from forwarder.emulator.http.errors import invalid, not_found
 from forwarder.emulator.users.factors import PUSH, TOTP, Factor, factor_of
@@ -196,3 +196,9 @@ class Directory:
         user.risk = (str(level), reason or _DEFAULT_REASON)
         self._report("user.risk.change", caller, target=[user.entity()])
         return is_new
+
+    def receive_risk(self, user: User, level: str, by: Actor) -> None:
+        """Set the risk that a provider of security events reports; `secure` and `none` take it away."""
+        known = level.upper() in _RISKS
+        user.risk = (level.upper(), "Security events provider reported") if known else None
+        self._report("user.risk.change", by, target=[user.entity()])

@@ -1,0 +1,149 @@
+"""The senders of Security Event Tokens that the org knows (`/api/v1/security-events-providers`)."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.events.fixtures import entity, okta_id
+from forwarder.emulator.http.errors import forbidden, invalid, not_found
+
+_LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How tokens of a provider are checked: by issuer and keys, or by a document that names both."""
+
+    issuer: str | None = None
+    jwks_url: str | None = None
+    well_known_url: str | None = None
+
+
+class ProviderSpec(msgspec.Struct, frozen=True):
+    """What a caller sends; unknown fields are ignored, as by Okta."""
+
+    name: str
+    type: str
+    settings: ProviderSettings
+
+
+class Provider(msgspec.Struct):
+    """A provider; `active` is its status."""
+
+    id: str
+    spec: ProviderSpec
+    active: bool = True
+
+    def actor(self) -> dict[str, Any]:
+        """Build the provider as the actor or target of an event."""
+        return entity(self.id, "SecurityEventsProvider", self.spec.name)
+
+    def transaction(self) -> dict[str, Any]:
+        """Return the details of a transaction of the provider: none."""
+        return {}
+
+    def view(self, org_url: str) -> dict[str, Any]:
+        """Return the provider as the API shows it."""
+        url = f"{org_url}/api/v1/security-events-providers/{self.id}"
+        step = "deactivate" if self.active else "activate"
+        return {
+            "id": self.id,
+            "name": self.spec.name,
+            "type": self.spec.type,
+            "status": "ACTIVE" if self.active else "INACTIVE",
+            "settings": self.spec.settings,
+            "_links": {
+                "self": {"href": url, "hints": {"allow": ["GET", "PUT", "DELETE"]}},
+                step: {"href": f"{url}/lifecycle/{step}", "hints": {"allow": ["POST"]}},
+            },
+        }
+
+
+class Providers:
+    """The providers of an org."""
+
+    def __init__(self, clock: Clock, random: Random, report: Report) -> None:
+        """Args: `report` writes an event about each change."""
+        self._clock = clock
+        self._random = random
+        self._report = report
+        self._providers: dict[str, Provider] = {}
+
+    def all(self) -> Sequence[Provider]:
+        """Return every provider."""
+        return tuple(self._providers.values())
+
+    def find(self, provider_id: str) -> Provider:
+        """Return a provider.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        try:
+            return self._providers[provider_id]
+        except KeyError:
+            raise not_found(f"{provider_id} (SecurityEventsProvider)") from None
+
+    def create(self, spec: ProviderSpec, caller: Caller) -> Provider:
+        """Add a provider, which is ACTIVE.
+
+        Raises:
+            OktaApiError: a rule of Okta's is broken.
+        """
+        self._check(spec)
+        provider = Provider(okta_id("sse", self._random), spec)
+        self._providers[provider.id] = provider
+        self._changed("create", provider, caller)
+        return provider
+
+    def replace(self, provider: Provider, spec: ProviderSpec, caller: Caller) -> None:
+        """Replace what a provider holds.
+
+        Raises:
+            OktaApiError: a rule of Okta's is broken.
+        """
+        self._check(spec, provider)
+        provider.spec = spec
+        self._changed("update", provider, caller)
+
+    def set_active(self, provider: Provider, caller: Caller, *, active: bool) -> None:
+        """Activate or deactivate a provider."""
+        provider.active = active
+        self._changed("activate" if active else "deactivate", provider, caller)
+
+    def delete(self, provider: Provider, caller: Caller) -> None:
+        """Delete an INACTIVE provider.
+
+        Raises:
+            OktaApiError: it is ACTIVE.
+        """
+        if provider.active:
+            raise forbidden("An active security events provider cannot be deleted.")
+        del self._providers[provider.id]
+        self._changed("delete", provider, caller)
+
+    def _check(self, spec: ProviderSpec, old: Provider | None = None) -> None:
+        """Raise the problems of a provider, all at once."""
+        given = msgspec.to_builtins(spec.settings)
+        causes = [
+            f"{name}: must have at most {most} characters"
+            for name, most in _LONGEST.items()
+            if len(given.get(name, "")) > most
+        ]
+        if not 1 <= len(spec.name) <= 100:
+            causes.append("name: must have 1 to 100 characters")
+        if not 1 <= len(spec.type) <= 255:
+            causes.append("type: must have 1 to 255 characters")
+        if given.keys() not in ({"well_known_url"}, {"issuer", "jwks_url"}):
+            causes.append("settings: needs `well_known_url`, or `issuer` and `jwks_url`")
+        others = [provider.spec for provider in self.all() if provider is not old]
+        if any(other.name == spec.name or other.settings == spec.settings for other in others):
+            causes.append("name: A provider with this name or these settings already exists.")
+        if causes:
+            raise invalid("securityEventsProvider", *causes)
+
+    def _changed(self, change: str, provider: Provider, caller: Caller) -> None:
+        self._report(f"security.events.provider.{change}", caller, target=[provider.actor()])

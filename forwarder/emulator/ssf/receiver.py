@@ -1,0 +1,136 @@
+"""Receives Security Event Tokens by RFC 8935: 202, or 400 with a reason; silent on what it ignores."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import httpx
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import iso
+from forwarder.emulator.changes import Report, System
+from forwarder.emulator.http.errors import ApiError, OktaApiError
+from forwarder.emulator.settings import EmulatorSettings
+from forwarder.emulator.ssf.providers import Provider, Providers
+from forwarder.emulator.ssf.tokens import RISK_CHANGE, Token, parse, refusal, subject_user
+from forwarder.emulator.users.directory import Directory, User
+
+_NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL)
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A token that came.
+
+    Attributes:
+        result: `accepted`, what Okta ignores without a word, or `err` of the refusal.
+        user: id of the user that it is about, if there is one.
+        event: what it says.
+    """
+
+    at: str
+    issuer: str
+    jti: str
+    result: str
+    type: str = ""
+    user: str | None = None
+    event: Any = None
+
+
+class SecurityEvents:
+    """The receiver of one org."""
+
+    def __init__(
+        self, settings: EmulatorSettings, clock: Clock, providers: Providers, users: Directory, report: Report
+    ) -> None:
+        """Args: `report` writes an event about each token that has an effect."""
+        self._settings = settings
+        self._clock = clock
+        self._providers = providers
+        self._users = users
+        self._report = report
+        self._seen: set[tuple[str, str]] = set()
+        self._received: list[Received] = []
+        self._trusted = ssl.create_default_context(cafile=settings.ca_file)
+
+    def all(self) -> Sequence[Received]:
+        """Return every token that could be read, the oldest first."""
+        return tuple(self._received)
+
+    async def receive(self, body: bytes) -> tuple[Provider, bool]:
+        """Take a token. Return its sender, and whether it had an effect.
+
+        Raises:
+            ApiError: Okta refuses it.
+        """
+        token = parse(body)
+        try:
+            provider = await self._sender(token)
+            kind, event = token.event
+        except ApiError as error:
+            self._keep(token, str(error.body["err"]))
+            raise
+        user = self._subject(event)
+        result: Literal["accepted", "duplicate", "unknown_subject"] = "accepted"
+        if (token.issuer, token.jti) in self._seen:
+            result = "duplicate"
+        elif user is None:
+            result = "unknown_subject"
+        self._seen.add((token.issuer, token.jti))
+        self._keep(token, result, type=kind, user=user and user.id, event=event)
+        if user is None or result != "accepted":
+            return provider, False
+        self._report("security.events.provider.receive_event", provider, target=[user.entity()])
+        if kind == RISK_CHANGE:
+            self._users.receive_risk(user, event["current_level"], System())
+        return provider, True
+
+    async def _sender(self, token: Token) -> Provider:
+        """Return the provider that sent a token, which its keys prove."""
+        for provider in self._providers.all():
+            if not provider.active:
+                continue
+            issuer, jwks_url = await self._issuer(provider)
+            if issuer != token.issuer:
+                continue
+            audiences = token.audience if isinstance(token.audience, list) else [token.audience]
+            if self._settings.url not in audiences:
+                raise refusal("invalid_audience", f"The claim 'aud' must be {self._settings.url}.")
+            token.verify(await self._json(jwks_url))
+            return provider
+        raise refusal("invalid_issuer", f"No active provider has the issuer {token.issuer}.")
+
+    async def _issuer(self, provider: Provider) -> tuple[str, str]:
+        """Return the issuer and the URL of the keys of a provider."""
+        settings = provider.spec.settings
+        if settings.well_known_url is None:
+            return settings.issuer or "", settings.jwks_url or ""
+        try:
+            document = await self._json(settings.well_known_url)
+        except ApiError:
+            return "", ""
+        return str(document.get("issuer")), str(document.get("jwks_uri"))
+
+    async def _json(self, url: str) -> dict[str, Any]:
+        """Fetch a public document, which must be `application/json`."""
+        try:
+            async with httpx.AsyncClient(
+                verify=self._trusted, trust_env=False, timeout=self._settings.timeout
+            ) as client:
+                answer = await client.get(url)
+            kind = answer.headers.get("content-type", "").partition(";")[0]
+            if answer.status_code != 200 or kind != "application/json":
+                raise refusal("invalid_key", f"{url} answers {answer.status_code} with {kind or 'no type'}.")
+            return msgspec.json.decode(answer.content, type=dict[str, Any])
+        except (*_NO_RESPONSE, msgspec.DecodeError) as error:
+            raise refusal("invalid_key", f"{url} has no keys that can be read.") from error
+
+    def _subject(self, event: dict[str, Any]) -> User | None:
+        try:
+            return self._users.find(subject_user(event) or "")
+        except OktaApiError:
+            return None
+
+    def _keep(self, token: Token, result: str, **fields: Any) -> None:
+        at = iso(self._clock.now(), "milliseconds")
+        self._received.append(Received(at, token.issuer, token.jti, result, **fields))
