@@ -201,14 +201,15 @@ from where of the Okta event that completed it; what the rule found is below `fo
    "rule": {"id": "…", "title": "Password spray", "level": "high", "kind": "value_count", "tags": ["attack.t1110.003"],
             "references": ["https://…"], "ruleset": "password_spray.yml"},
    "group": {"client.ipAddress": "203.0.113.9"},
-   "window": {"start": "…", "end": "…", "seconds": 600}, "events": ["uuid", "…"],
+   "window": {"start": "…", "end": "…", "seconds": 600}, "events": ["uuid", "…"], "code": "4K7Q",
    "count": 12, "matched": 40, "heldBack": 0, "late": false, "mode": "alert",
    "trigger": {"uuid": "…", "eventType": "user.session.start"}}}}
 ```
 
 `uuid` is made of org, rule, group and first event, so the same alert has the same one. `count` is what the rule's condition
 compares (events, values or rules in the window), `matched` all events since the last alert of this rule and group, `heldBack`
-the alerts in between that came within `rules.again`; `events` are the last 100 of the window. If `group` has aliases,
+the alerts in between that came within `rules.again`; `events` are the last 100 of the window. `code` comes from
+`uuid`; a prompt by CIBA shows it to the user. If `group` has aliases,
 `rule.aliases` names the fields behind each.
 
 In Elasticsearch it is a document of `logs-okta_forwarder.alert-<namespace>`, without any field of `okta.*`; the log record has
@@ -224,7 +225,7 @@ the attributes of its user and source, and these fields under the same names.
 | `rule.id`, first of `rule.references`, `rule.ruleset`, `rule.kind` | `rule.id`, `rule.reference`, `rule.ruleset`, `okta_forwarder.kind` |
 | `rule.tags` of ATT&CK | `threat.framework`, `threat.tactic.*`, `threat.technique.*`, `threat.technique.subtechnique.*` |
 | `actor`, `client`, `target` | `user.*`, `source.*`, `client.*`, `user_agent.*`, `related.*`, as of an event |
-| `matched`, `count`, `events`, `mode`, `heldBack`, `late`, `group` | `okta_forwarder.matched`, `.count`, `.events`, `.mode`, `.held_back`, `.late`, `.group` |
+| `matched`, `count`, `events`, `code`, `mode`, `heldBack`, `late`, `group` | `okta_forwarder.matched`, `.count`, `.events`, `.code`, `.mode`, `.held_back`, `.late`, `.group` |
 | `trigger`, org | `okta_forwarder.trigger.id`, `.trigger.action`, `okta_forwarder.org`; its type gives `event.category`, `event.type` |
 """
 

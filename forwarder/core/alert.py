@@ -5,6 +5,7 @@ alerts too; `eventType` is `forwarder.alert`, and what the rule found is below `
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -34,6 +35,8 @@ _TAKEN_OVER = (
     "authenticationContext",
 )
 """Keys of the event that an alert repeats: who, from where, to what. Debug data stays with the event."""
+
+_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none that is read as another one
 
 _MOST_BYTES = 64 * 1024
 """Of those keys together; a sender chooses their length. Larger ones are left out, the largest first."""
@@ -118,6 +121,7 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
                         "seconds": alert.window.seconds,
                     },
                     "events": alert.events,
+                    "code": code_of(alert.uuid),
                     "count": alert.count,
                     "matched": alert.matched,
                     "heldBack": alert.held_back,
@@ -129,6 +133,12 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
         }
     )
     return Event(alert.org, alert.uuid, EVENT_TYPE, alert.window.end, at, Source.ALERT, "", body)
+
+
+def code_of(uuid: str) -> str:
+    """Return the code of an alert, by its uuid. A prompt shows the same one on the user's phone."""
+    drawn = int.from_bytes(sha256(b"code:" + uuid.encode()).digest())
+    return "".join(_CODE_LETTERS[drawn >> 5 * place & 31] for place in range(4))
 
 
 def rule_of(alert: Event) -> str:

@@ -87,6 +87,7 @@ def alert_fields(
         count=about.get("count"),
         window=window,
         events=about.get("events"),
+        code=about.get("code"),
         mode=about.get("mode"),
         held_back=about.get("heldBack"),
         late=about.get("late"),

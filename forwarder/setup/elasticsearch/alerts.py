@@ -51,6 +51,7 @@ _OWN: dict[str, str] = {
     f"{ALERT_MODULE}.window.end": "date",
     f"{ALERT_MODULE}.window.seconds": "long",
     f"{ALERT_MODULE}.events": "keyword",
+    f"{ALERT_MODULE}.code": "keyword",
     f"{ALERT_MODULE}.mode": "keyword",
     f"{ALERT_MODULE}.late": "boolean",
     f"{ALERT_MODULE}.group": "flattened",
