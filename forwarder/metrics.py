@@ -236,6 +236,11 @@ class Metrics:
         self.rule_events_too_old = self._counter(
             "rule_events_too_old_total", "Events older than `rules.max_age`, left to `rules replay`.", "org"
         )
+        self.rule_events_muted = self._counter(
+            "rule_events_muted_total",
+            "Factor events of a user whom a prompt of ours asked at the time; they count in no rule.",
+            "org",
+        )
         self.rule_evaluation = self._histogram(
             "rule_evaluation_seconds", "Evaluating all rules on one event.", _EVALUATION
         )

@@ -53,6 +53,10 @@ class RuleMetrics:
                 self._metrics.rule_held_back.labels(alert.rule.id, "late").inc()
             self._metrics.rule_lag.observe(seconds_between(event.published, now) or 0.0)
 
+    def muted(self, event: Event) -> None:
+        """Count an event that no rule may count."""
+        self._metrics.rule_events_muted.labels(event.org).inc()
+
     def alerted(self, alerts: Iterable[Event]) -> None:
         """Count alerts that are stored, and log them."""
         for event in alerts:

@@ -21,10 +21,11 @@ from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import seconds_between
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.metrics import Metrics
+from forwarder.react.prompts.muted import Muted
 from forwarder.rule_metrics import RuleMetrics
 from forwarder.rule_status import DAY, rule_rows
 from forwarder.rule_users import Decoded, Users
-from forwarder.rules.engine import Engine, Timing, rule_info
+from forwarder.rules.engine import Engine, Timing, content_of
 from forwarder.rules.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
@@ -51,8 +52,10 @@ class RuleRunner:
         position: the last event that was evaluated; None before the store was read.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
+        """Args: `muted` knows the events that no rule counts; the engine of reactions notes its prompts there."""
         self._store = store
+        self._muted = muted or Muted()
         self._clock = clock
         self._metrics = RuleMetrics(metrics, clock)
         self.position: int | None = None
@@ -81,7 +84,7 @@ class RuleRunner:
 
         The same rules with the same settings go on as they are.
         """
-        wanted = settings, _content(rules)
+        wanted = settings, content_of(rules)
         if wanted == self._applied:
             return
         self._applied = wanted
@@ -133,8 +136,6 @@ class RuleRunner:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    # New rules
 
     async def _begin(self, engine: Engine, timing: Timing) -> None:
         """Read again, until that succeeds: else the new rules would never alert, and nothing would say so."""
@@ -199,6 +200,8 @@ class RuleRunner:
             if event.source is Source.ALERT:
                 engine.note(event, raw)
                 continue
+            if self._muted.covers(event, raw):
+                continue
             try:
                 if engine.reads_derived:
                     self._users.derive(event, raw, note=False)
@@ -207,8 +210,6 @@ class RuleRunner:
                 self._metrics.failed(event)
             await cooperative.yield_if_due()
         return events[-1].seq if events else until
-
-    # The loop
 
     async def _run(self) -> None:
         while True:
@@ -250,6 +251,9 @@ class RuleRunner:
         cooperative = Cooperative()
         for event, raw in decoded:
             if event.source is Source.ALERT:
+                continue
+            if self._muted.covers(event, raw):
+                self._metrics.muted(event)
                 continue
             now = self._clock.now()
             try:
@@ -341,10 +345,3 @@ class RuleRunner:
     async def _pause(self, error: StoreError, attempt: int = 1) -> None:
         self._metrics.store_failed(error)
         await self._clock.sleep(Backoff().delay(attempt))
-
-
-def _content(rules: Ruleset) -> list[object]:
-    """Return what makes one ruleset another one."""
-    plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
-    exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
-    return [plain, repr(rules.correlations), exceptions]

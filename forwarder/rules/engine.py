@@ -264,6 +264,13 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
     )
 
 
+def content_of(rules: Ruleset) -> list[object]:
+    """Return what makes one ruleset another one."""
+    plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
+    exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
+    return [plain, repr(rules.correlations), exceptions]
+
+
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
     """Return the fields whose values a group may have under `name`, as `Feed.group_of` takes them."""
     found: set[str] = set()

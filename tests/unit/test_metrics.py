@@ -63,6 +63,7 @@ PROMISED = {
     "alerts_total": "org rule level",
     "rule_held_back_total": "rule reason",
     "rule_events_too_old_total": "org",
+    "rule_events_muted_total": "org",
     "rule_evaluation_seconds": "",
     "rule_state_keys": "",
     "rule_state_evicted_total": "",

@@ -1,0 +1,67 @@
+"""How many prompts there may be, whatever `limits` allow: who is asked too often learns to approve."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.prompts.port import Reply
+
+DAY = 86_400 * SECOND
+AT_ONCE = 5
+"""Prompts of one org that may be out at once."""
+
+_AGAIN = 10 * SECOND
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """Why there may not be another prompt now.
+
+    Attributes:
+        which: `live`: the user is being asked; `day`: was asked in the last 24 hours; `org`: enough users are being asked.
+        until: when to look again; None if time alone does not help.
+    """
+
+    which: Literal["live", "day", "org"]
+    detail: str
+    until: Micros | None = None
+
+
+def over_cap(action: Action, rows: Iterable[Action], now: Micros) -> Cap | None:
+    """Return why `action`, a prompt, may not be sent now.
+
+    Args:
+        action: the prompt's row.
+        rows: of at least all prompts that are out, and those of the last 24 hours.
+        now: the time.
+    """
+    out = 0
+    cap: Cap | None = None
+    for row in rows:
+        if row.kind is not Kind.PROMPT or row.org != action.org or row.key == action.key:
+            continue
+        is_out = row.state in {State.CALLING, State.PROMPTING}
+        out += is_out
+        if row.target.id != action.target.id:
+            continue
+        if is_out:
+            return Cap("live", f"the user is being asked already, by {row.id}")
+        if (at := _asked_at(row, in_shadow=action.mode == "shadow")) is not None and at > now - DAY:
+            cap = Cap("day", f"the user was asked in the last 24 hours, by {row.id}", at + DAY)
+    if cap is None and out >= AT_ONCE:
+        cap = Cap(
+            "org", f"{out} users of {action.org} are being asked, which is the most at once", now + _AGAIN
+        )
+    return cap
+
+
+def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
+    """Return when a prompt that is over was sent, or may have been; None if it surely was not. In shadow, one that would
+    have been sent counts too."""
+    if row.outcome is Outcome.SHADOW:
+        return (row.seen_at or row.planned_at) if in_shadow else None
+    if row.state is not State.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+        return None
+    return None if row.answer == Reply.UNREACHABLE else row.called_at

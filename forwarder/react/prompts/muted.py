@@ -1,0 +1,105 @@
+"""Which events of a user the rules leave out because we asked that user.
+
+A denial of our prompt looks like one more step of an attack on the user's factors, and would feed the rule that asked. So
+while a prompt is out, and two minutes longer, the user's factor events count in no rule. An event is judged by when it
+happened (`published`), whenever it comes, so that neither order nor restart changes what the rules find.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder.core.event import Event
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.prompts.port import LONGEST, Reply
+
+FACTOR_EVENTS = ("user.authentication.auth_via_mfa", "system.push.", "user.mfa.", "device.custom_push.")
+"""Event types about factors: one name, and the beginnings of the others."""
+
+AFTER = 120 * SECOND
+"""How long after its end a prompt still mutes."""
+
+_BEFORE = 60 * SECOND
+"""By how much our clock may be ahead of Okta's; with more, reactions do not act."""
+
+_KEPT = 8 * 86_400 * SECOND
+_MOST = 10_000
+
+_User = tuple[str, str]
+_Span = tuple[Micros, Micros | None]
+
+
+def is_factor_event(event_type: str) -> bool:
+    """Whether events of this type are about a factor."""
+    name = event_type.lower()
+    return name == FACTOR_EVENTS[0] or name.startswith(FACTOR_EVENTS[1:])
+
+
+class Muted:
+    """The times in which each user's factor events do not count."""
+
+    def __init__(self) -> None:
+        self._spans: dict[_User, dict[str, _Span]] = {}
+
+    def restore(self, actions: Iterable[Action]) -> None:
+        """Learn from the rows of the store."""
+        for action in actions:
+            self.note(action)
+
+    def note(self, action: Action) -> None:
+        """Learn from the row of a prompt: before it is sent, and after each change. Other rows change nothing."""
+        if action.kind is not Kind.PROMPT:
+            return
+        user = action.org, action.target.id
+        span = _span(action)
+        spans = self._spans.setdefault(user, {})
+        if span is None:
+            spans.pop(action.key, None)
+        else:
+            spans[action.key] = span
+        if not spans:
+            del self._spans[user]
+        if len(self._spans) > _MOST and action.called_at is not None:
+            self._forget(action.called_at - _KEPT)
+
+    def covers(self, event: Event, raw: Mapping[str, Any]) -> bool:
+        """Whether the rules leave this event out; `raw` is its decoded body."""
+        if not self._spans or not is_factor_event(event.event_type):
+            return False
+        at = event.published
+        return any(
+            start <= at and (end is None or at <= end)
+            for user in _users(raw)
+            for start, end in self._spans.get((event.org, user), {}).values()
+        )
+
+    def _forget(self, before: Micros) -> None:
+        for user, spans in list(self._spans.items()):
+            for key, (_, end) in list(spans.items()):
+                if end is not None and end < before:
+                    del spans[key]
+            if not spans:
+                del self._spans[user]
+
+
+def _span(action: Action) -> _Span | None:
+    """Return from when to when a prompt mutes; None if nothing was sent, or not yet."""
+    if action.called_at is None or action.state in {State.PLANNED, State.WAITING}:
+        return None
+    start = action.called_at - _BEFORE
+    if action.state is not State.ENDED:
+        return start, None
+    if action.answer == Reply.UNREACHABLE or action.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+        return None
+    ended = action.seen_at or action.called_at
+    if action.answer not in {Reply.APPROVED, Reply.DENIED, Reply.TIMEOUT}:
+        ended = max(ended, action.called_at + LONGEST)  # it may still be out
+    return start, ended + AFTER
+
+
+def _users(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of an event's actor and users."""
+    targets = raw.get("target")
+    for one in (raw.get("actor"), *(targets if isinstance(targets, list) else ())):
+        if isinstance(one, dict) and isinstance(found := one.get("id"), str):
+            yield found

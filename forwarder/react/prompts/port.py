@@ -1,0 +1,98 @@
+"""What a prompt can come to, as the engine of reactions sees it."""
+
+from enum import StrEnum
+
+import msgspec
+
+from forwarder.core.time import SECOND, Micros
+
+INTERVAL = 5.0
+"""Seconds between two polls, unless Okta says otherwise: what CIBA prescribes where the response has no interval. For a
+push, Okta documents none."""
+
+LONGEST = 300 * SECOND
+"""How long Okta keeps a prompt open, at most: CIBA's limit. The life of a push is documented nowhere; it is shorter."""
+
+
+class Reply(StrEnum):
+    """The answer to a prompt: the label `answer` of its metric, and the keys of `then`."""
+
+    APPROVED = "approved"
+    DENIED = "denied"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    """Nothing was sent: the user has nothing to ask on, is locked, or is not assigned to the app."""
+    UNKNOWN = "unknown"
+    """Whether it was sent, or what the user said, is not known. It is never sent again."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a prompt has come. Read it in this order:
+
+    1. With an `answer`, it is over.
+    2. If it has `failed`, nothing was sent and never will be: the configuration, a scope or a role is wrong.
+    3. With a `handle`, the user is being asked; poll at `due`.
+    4. Else nothing was sent, for certain; send again at `due`.
+
+    Attributes:
+        handle: what the row keeps from now on, so that the prompt can be polled after a restart too.
+        due: None if Okta did not say when to send again.
+        detail: for a person: what happened, with what to do about it.
+        request_id, error_id: Okta's, of its last response.
+    """
+
+    answer: Reply | None = None
+    failed: bool = False
+    handle: str = ""
+    due: Micros | None = None
+    detail: str = ""
+    request_id: str = ""
+    error_id: str = ""
+
+
+def lost() -> Progress:
+    """Return what becomes of a prompt that was to be sent when the process ended."""
+    text = "the forwarder ended while the prompt was being sent; whether the user saw it is not known"
+    return Progress(Reply.UNKNOWN, detail=text)
+
+
+class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a prompt that is out needs to be polled.
+
+    Attributes:
+        poll: the link to poll, or CIBA's `auth_req_id`.
+        asked, expires: by Okta's clock or ours; they may differ by a minute.
+        interval: seconds between two polls.
+        cancel: the link that withdraws it; empty if nothing does.
+        is_unsure: a poll may have brought the answer, and its response was lost.
+    """
+
+    poll: str
+    asked: Micros
+    expires: Micros
+    interval: float = INTERVAL
+    cancel: str = ""
+    is_unsure: bool = False
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What one poll found.
+
+    Attributes:
+        answer: None while there is none.
+        is_pending: Okta says that the user has not answered yet.
+        is_slower: Okta wants fewer polls from now on.
+        is_lost: the response was lost, or was none; it may have had the answer.
+        is_spent: Okta knows the prompt no more: its time is over, or an earlier poll had the answer.
+        again_at: not before this; None if Okta did not say.
+    """
+
+    answer: Reply | None = None
+    is_pending: bool = False
+    is_slower: bool = False
+    is_lost: bool = False
+    is_spent: bool = False
+    again_at: Micros | None = None
+    detail: str = ""
+    request_id: str = ""
+    error_id: str = ""

@@ -1,0 +1,27 @@
+"""Rows of prompts, for tests."""
+
+from typing import Any
+
+from forwarder.core.action import Action, Kind, Target, key_of
+from tests.fakes.clock import NOON
+
+
+def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more: Any) -> Action:
+    target = Target("user", user, more.pop("login", "jane@corp.example"))
+    settings = more.pop("settings", {"by": "push"})
+    return Action(
+        key=key_of(org, alert, "prompt", target),
+        org=org,
+        rule="fatigue",
+        title=more.pop("title", "Push fatigue"),
+        alert=alert,
+        events=("e1",),
+        published=more.pop("published", NOON),
+        kind=Kind.PROMPT,
+        name="prompt",
+        target=target,
+        mode=more.pop("mode", "enforce"),
+        planned_at=more.pop("planned_at", NOON),
+        settings=settings,
+        **more,
+    )
