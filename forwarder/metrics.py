@@ -5,7 +5,6 @@ Label values come from the configuration (orgs, sinks), from enums, or from Okta
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,12 +15,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from forwarder.cooperative import Cooperative
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.core.event import Source
-from forwarder.core.ports import Appended
-from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
-from forwarder.core.time import SECOND, seconds_between
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every scrape
 
@@ -64,6 +58,7 @@ class Metrics:
         self._declare_store()
         self._declare_okta()
         self._declare_rules()
+        self._declare_reactions()
         self._declare_process(log_lines)
 
     def _declare_process(self, log_lines: Mapping[str, int]) -> None:
@@ -250,6 +245,30 @@ class Metrics:
         )
         self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG)
 
+    def _declare_reactions(self) -> None:
+        self.reactions = self._counter(
+            "reactions_total", "Actions that have ended, or are done.", "rule", "action", "mode", "outcome"
+        )
+        self.reactions_refused = self._counter(
+            "reactions_refused_total", "Actions that a guard or a human refused.", "action", "reason"
+        )
+        self.reactions_waiting = self._gauge("reactions_waiting", "Actions that wait.", "for")
+        self.reactions_live = self._gauge("reactions_live", "Effects that will be undone.", "action")
+        self.reaction_latency = self._histogram(
+            "reaction_latency_seconds", "From `published` to done.", _LAG, "action"
+        )
+        self.undo_overdue = self._gauge(
+            "undo_overdue", "Effects that should have been undone a minute ago or longer, and are not."
+        )
+        self.prompts = self._counter("prompts_total", "Prompts, by the answer.", "by", "answer")
+        self.reactions_paused = self._gauge("reactions_paused", "Pauses in force.")
+        self.reactions_paused_since = self._gauge(
+            "reactions_paused_since_timestamp_seconds", "When the oldest pause in force began; 0 without one."
+        )
+        self.reactions_limit_tripped = self._counter(
+            "reactions_limit_tripped_total", "Actions that wait because a limit is reached.", "limit"
+        )
+
     def _declare(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
         self.declared.append(Declared(f"forwarder_{name}", kind, labels, meaning))
 
@@ -295,39 +314,3 @@ class _LogLines(Collector):
         for level, lines in self._lines.items():
             family.add_metric([level], lines)
         return [family]
-
-
-class StoredEventMetrics:
-    """Counts the events that one org's source stored; all series but those of ordinary event types start at 0.
-
-    Labels are looked up once: in each POST they would cost 7 of its 100 µs.
-    """
-
-    def __init__(self, metrics: Metrics, org: str, source: Source) -> None:
-        self._received = cache(partial(metrics.events_received.labels, org, source.value))
-        # The first event of a rare type is what its alert waits for, and a series that begins at 1 has no rate.
-        for event_type in (
-            "other",
-            *SECURITY_TYPES,
-            *(SECURITY_TYPES_OF_LOG if source is Source.LOG else ()),
-        ):
-            self._received(event_type)
-        self._latest = metrics.last_event.labels(org, source.value)
-        self._duplicates = metrics.events_duplicate.labels(org, source.value)
-        self._malformed = metrics.events_rejected.labels(org)
-        self._lag = metrics.receive_lag.labels(org, source.value)
-
-    async def count(self, appended: Appended, malformed: int, *, backfill: bool = False) -> None:
-        """Count what the store committed. The receive lag of a backfill says nothing, so it is left out."""
-        if appended.duplicates:
-            self._duplicates.inc(appended.duplicates)
-        if malformed:
-            self._malformed.inc(malformed)
-        if appended.stored and not backfill:
-            self._latest.set(max(event.published for event in appended.stored) / SECOND)
-        cooperative = Cooperative()
-        for event in appended.stored:
-            self._received(event_type_label(event.event_type)).inc()
-            if not backfill:
-                self._lag.observe(seconds_between(event.published, event.received_at) or 0.0)
-            await cooperative.yield_if_due()

@@ -65,6 +65,11 @@ class OktaOrgs:
                 enabled = 1 if source in org.sources else 0
                 self._metrics.org_source_enabled.labels(name, source.value).set(enabled)
 
+    def client(self, org: str) -> OktaClient | None:
+        """Return the client of an org's API; None if it has none (any more)."""
+        runner = self.runners.get(org)
+        return runner.api if runner and isinstance(runner.api, OktaClient) else None
+
     async def stop(self) -> None:
         """End every runner."""
         await self._end(list(self._tasks))

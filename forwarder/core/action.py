@@ -44,6 +44,9 @@ KINDS: Mapping[str, Kind] = {
 ASKS = frozenset({"suspend", "block_ip", "expire_password"})
 """Actions that a human approves, unless the rule says `approve: no`."""
 
+OUTSIDE = frozenset({"notify", "risk_event"})
+"""Actions whose call goes to the webhook or receiver named in `to`, not to the API of the org."""
+
 WITHOUT_USER = frozenset({"notify", "block_ip"})
 """Actions that are not about a user."""
 

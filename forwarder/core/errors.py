@@ -19,6 +19,7 @@ ForwarderError
 │   │   └── HookUnverifiedError  Okta could not verify the hook
 │   ├── OktaUnreachableError Okta did not respond, or not in time
 │   └── OktaTooLargeError    its response is larger than what is read
+├── ReactionError            an action cannot be changed as an operator asks
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
@@ -86,6 +87,10 @@ class SinkError(ForwarderError):
 
 class RuleFileError(ForwarderError):
     """A file of detection rules, or one rule in it, cannot be read."""
+
+
+class ReactionError(ForwarderError):
+    """An action cannot be changed as an operator asks."""
 
 
 class SetupError(ForwarderError):

@@ -41,7 +41,7 @@ class OktaOrgRunner:
         clock: Clock,
     ) -> None:
         self._org = org
-        self._api = api
+        self.api = api
         self._watch = watch
         self._reconciler = reconciler
         self._backfills = backfills
@@ -63,7 +63,7 @@ class OktaOrgRunner:
             if self._backfill is not None:
                 self._backfill.cancel()
                 await asyncio.gather(self._backfill, return_exceptions=True)
-            await self._api.close()
+            await self.api.close()
 
     async def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:

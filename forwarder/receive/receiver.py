@@ -32,9 +32,10 @@ from forwarder import logs
 from forwarder.core.errors import BadRequestError, StoreError, StoreTimeoutError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
+from forwarder.event_metrics import StoredEventMetrics
 from forwarder.event_reader import describe_malformed
 from forwarder.logs import RateLimitedLogger
-from forwarder.metrics import Metrics, StoredEventMetrics
+from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body

@@ -3,7 +3,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source
 from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
-from forwarder.metrics import Metrics, StoredEventMetrics, event_type_label
+from forwarder.event_metrics import StoredEventMetrics
+from forwarder.metrics import Metrics, event_type_label
 from tools.make_metrics_page import PAGE, page
 
 # What users rely on: a change breaks their dashboards and alerts.
@@ -68,6 +69,16 @@ PROMISED = {
     "rule_state_keys": "",
     "rule_state_evicted_total": "",
     "rule_lag_seconds": "",
+    "reactions_total": "rule action mode outcome",
+    "reactions_refused_total": "action reason",
+    "reactions_waiting": "for",
+    "reactions_live": "action",
+    "reaction_latency_seconds": "action",
+    "undo_overdue": "",
+    "prompts_total": "by answer",
+    "reactions_paused": "",
+    "reactions_paused_since_timestamp_seconds": "",
+    "reactions_limit_tripped_total": "limit",
 }
 
 

@@ -111,6 +111,29 @@ class OktaClient:
         async with limiter.lock:
             return await self._send_with_retries(request, limiter)
 
+    async def ready(self, path: str) -> None:
+        """Return when a call of the family of `path` is within our share."""
+        await self._limits.limiter(path).acquire()
+
+    async def send_once(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> RawResponse | ErrorResponse | NoResponseError:
+        """Send one request, and return whatever becomes of it. Only a 401, which carries nothing out, is tried again with
+        new credentials. Raises nothing that the other side causes."""
+        request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
+        limiter = self._limits.limiter(request.path)
+        async with limiter.lock:
+            await limiter.acquire()
+            result = await self._send_once(request)
+            is_refused = isinstance(result, ErrorResponse) and result.status == 401
+            if is_refused and await self._refresh_credentials(result):
+                result = await self._send_once(request)
+            return result
+
+    def explain(self, method: str, path: str, failure: ErrorResponse | NoResponseError) -> str:
+        """Return what to say about a failure of `send_once`: what was refused, where, and what to do."""
+        return str(self._error(_Request(method, path, None, is_repeatable=False), failure, 1))
+
     def allowance(self, path: str) -> int | None:
         """Return the calls per minute of the family of `path` within our share; None before Okta has said its limit."""
         return self._limits.limiter(path).allowance
@@ -162,7 +185,7 @@ class OktaClient:
         if 200 <= response.status < 300:
             success: RawResponse = response
             return success
-        return errors.read_error(response.status, response.content, response.headers.get("location", ""))
+        return errors.read_error(response.status, response.content, response.headers)
 
     async def _get_executor(self) -> Any:
         """Return the SDK's executor; it is made with the first call, and again with new credentials."""
@@ -173,7 +196,7 @@ class OktaClient:
                 )
             return self._executor
 
-    async def _refresh_credentials(self, failure: _Failure) -> bool:
+    async def _refresh_credentials(self, failure: RawResponse | _Failure) -> bool:
         """After a 401, reload the credentials or drop the token: the SDK caches a revoked token until it expires.
         Return False if nothing changed."""
         try:

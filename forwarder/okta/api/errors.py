@@ -1,5 +1,7 @@
 """What Okta's error responses mean, and what an operator does about them."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +28,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
         summary: Okta's error text, with its causes.
         redirect_host: where a redirect leads; empty if it is not one.
         from_token_endpoint: it answers a request for a token.
+        error_id: Okta's id of this error, for its support.
+        headers: of the response.
     """
 
     status: int
@@ -33,6 +37,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
     summary: str = ""
     redirect_host: str = ""
     from_token_endpoint: bool = False
+    error_id: str = ""
+    headers: Mapping[str, str] = {}
 
 
 class Permission(msgspec.Struct, frozen=True):
@@ -67,28 +73,33 @@ def required_permission(method: str, path: str) -> Permission | None:
     return None
 
 
-def read_error(status: int, content: bytes, location: str = "") -> ErrorResponse:
+def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
     """Read an error response of an API endpoint.
 
     Args:
         status: the HTTP status.
         content: the body; anything, if a proxy sent it.
-        location: where a redirect leads.
+        headers: a mapping that ignores case.
     """
-    redirect_host = urlsplit(location).netloc if location else ""
+    redirect_host = urlsplit(headers.get("location", "")).netloc
     try:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        return ErrorResponse(status, redirect_host=redirect_host)
+        return ErrorResponse(status, redirect_host=redirect_host, headers=headers)
     causes = body.get("errorCauses")
     summaries = [body.get("errorSummary") or body.get("error_description")]
     if isinstance(causes, list):
         summaries += [cause.get("errorSummary") for cause in causes if isinstance(cause, dict)]
     summary = "; ".join(text for text in summaries if isinstance(text, str) and text)
     return ErrorResponse(
-        status, str(body.get("errorCode") or body.get("error") or ""), summary, redirect_host
+        status,
+        str(body.get("errorCode") or body.get("error") or ""),
+        summary,
+        redirect_host,
+        error_id=str(body.get("errorId") or ""),
+        headers=headers,
     )
 
 

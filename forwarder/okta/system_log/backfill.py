@@ -14,7 +14,8 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
-from forwarder.metrics import Metrics, StoredEventMetrics
+from forwarder.event_metrics import StoredEventMetrics
+from forwarder.metrics import Metrics
 from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 

@@ -15,7 +15,8 @@ from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
-from forwarder.metrics import Metrics, StoredEventMetrics
+from forwarder.event_metrics import StoredEventMetrics
+from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook

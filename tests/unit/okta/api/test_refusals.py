@@ -11,12 +11,12 @@ CALL = ("GET", "https://acme.okta.test", "/api/v1/logs")
     "page", [b"<html>not found</html>", b'{"status_code":404,"detail":"Not Found"}', b""]
 )
 def test_a_404_of_another_server_points_to_the_url_of_the_org(page: bytes) -> None:
-    text = str(errors.refused(CALL, errors.read_error(404, page, ""), app=False))
+    text = str(errors.refused(CALL, errors.read_error(404, page, {}), app=False))
     assert "(404" in text
     assert "The answer is not Okta's; set the org's `url`" in text
 
 
 def test_a_404_of_okta_says_what_okta_says() -> None:
     page = b'{"errorCode":"E0000007","errorSummary":"Not found: who1"}'
-    text = str(errors.refused(CALL, errors.read_error(404, page, ""), app=False))
+    text = str(errors.refused(CALL, errors.read_error(404, page, {}), app=False))
     assert text.endswith("(404 E0000007: Not found: who1)")

@@ -1,0 +1,46 @@
+"""Counts the events that are stored, by source and type."""
+
+from functools import cache, partial
+
+from forwarder.cooperative import Cooperative
+from forwarder.core.event import Source
+from forwarder.core.ports import Appended
+from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
+from forwarder.core.time import SECOND, seconds_between
+from forwarder.metrics import Metrics, event_type_label
+
+
+class StoredEventMetrics:
+    """Counts the events that one org's source stored; all series but those of ordinary event types start at 0.
+
+    Labels are looked up once: in each POST they would cost 7 of its 100 µs.
+    """
+
+    def __init__(self, metrics: Metrics, org: str, source: Source) -> None:
+        self._received = cache(partial(metrics.events_received.labels, org, source.value))
+        # The first event of a rare type is what its alert waits for, and a series that begins at 1 has no rate.
+        for event_type in (
+            "other",
+            *SECURITY_TYPES,
+            *(SECURITY_TYPES_OF_LOG if source is Source.LOG else ()),
+        ):
+            self._received(event_type)
+        self._latest = metrics.last_event.labels(org, source.value)
+        self._duplicates = metrics.events_duplicate.labels(org, source.value)
+        self._malformed = metrics.events_rejected.labels(org)
+        self._lag = metrics.receive_lag.labels(org, source.value)
+
+    async def count(self, appended: Appended, malformed: int, *, backfill: bool = False) -> None:
+        """Count what the store committed. The receive lag of a backfill says nothing, so it is left out."""
+        if appended.duplicates:
+            self._duplicates.inc(appended.duplicates)
+        if malformed:
+            self._malformed.inc(malformed)
+        if appended.stored and not backfill:
+            self._latest.set(max(event.published for event in appended.stored) / SECOND)
+        cooperative = Cooperative()
+        for event in appended.stored:
+            self._received(event_type_label(event.event_type)).inc()
+            if not backfill:
+                self._lag.observe(seconds_between(event.published, event.received_at) or 0.0)
+            await cooperative.yield_if_due()

@@ -1,0 +1,96 @@
+"""The orgs' APIs as reactions use them: one call each, whatever becomes of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros, from_http_date
+from forwarder.okta.api.addresses import links_of
+from forwarder.okta.api.client import OktaClient
+from forwarder.okta.api.errors import ErrorResponse, NoResponseError
+from forwarder.okta.api.transport import RawResponse
+from forwarder.react.ports import Answer
+
+_KEPT = ("retry-after", "location", "content-type")
+
+
+class OktaCalls:
+    """`react.ports.Okta`."""
+
+    def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
+        """Args: `client` returns the one that the org's other calls use too, so that all share its rate limits."""
+        self._client = client
+        self._clock = clock
+
+    def org(self, name: str) -> "OrgCalls | None":
+        """As `react.ports.Okta.org`."""
+        client = self._client(name)
+        return None if client is None else OrgCalls(client, self._clock)
+
+
+class OrgCalls:
+    """`react.ports.OktaCall` of one org."""
+
+    def __init__(self, client: OktaClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def ready(self, method: str, path: str) -> None:  # noqa: ARG002
+        """As `react.ports.OktaCall.ready`."""
+        await self._client.ready(path)
+
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Answer:
+        """As `react.ports.OktaCall.call`."""
+        try:
+            result = await self._client.send_once(method, path, query=query, body=body)
+        except OktaError as error:  # a link to another host, or credentials that cannot be used
+            return Answer(400, text=str(error), sent=False)
+        if isinstance(result, RawResponse):
+            return _carried_out(result)
+        text = self._client.explain(method, path.partition("?")[0], result)
+        if isinstance(result, NoResponseError):
+            return Answer(0, text=text, sent=result.sent)
+        return self._refused(result, text)
+
+    def _refused(self, refused: ErrorResponse, text: str) -> Answer:
+        headers = refused.headers
+        return Answer(
+            refused.status,
+            headers={name: headers[name] for name in _KEPT if name in headers},
+            code=refused.code,
+            text=text,
+            sent=not refused.from_token_endpoint,
+            error_id=refused.error_id,
+            request_id=headers.get("x-okta-request-id", ""),
+            again_at=self._again_at(refused),
+        )
+
+    def _again_at(self, refused: ErrorResponse) -> Micros | None:
+        """Return until when Okta refuses: what Retry-After says, or where the window of a used up rate limit ends."""
+        written = refused.headers.get("retry-after", "")
+        if written.isdecimal() and len(written) < 7:
+            return self._clock.now() + int(written) * SECOND
+        if (at := from_http_date(written)) is not None:
+            return at
+        ends = refused.headers.get("x-rate-limit-reset", "")
+        if refused.status == 429 and ends.isdecimal() and len(ends) < 12:
+            return (int(ends) + 1) * SECOND
+        return None
+
+
+def _carried_out(response: RawResponse) -> Answer:
+    try:
+        body = msgspec.json.decode(response.content) if response.content else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = None
+    return Answer(
+        response.status,
+        body,
+        request_id=response.headers.get("x-okta-request-id", ""),
+        links=links_of(response.links),
+    )

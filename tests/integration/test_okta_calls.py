@@ -1,0 +1,105 @@
+"""One call of Okta's API for a reaction: sent once, and its fate returned instead of raised."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from forwarder.clock import SystemClock
+from forwarder.core.time import SECOND
+from forwarder.emulator.org import Emulator
+from forwarder.emulator.settings import ChangeFaults, Faults
+from forwarder.okta.api.client import OktaClient, RetryPolicy
+from forwarder.okta.settings import ApiSettings
+from forwarder.okta_calls import OktaCalls, OrgCalls
+from tests.fakes.okta_org import TOKEN, okta_org
+
+
+@asynccontextmanager
+async def scene(
+    token: str = TOKEN, timeout: float = 5.0, **faults: Any
+) -> AsyncIterator[tuple[Emulator, OrgCalls]]:
+    async with okta_org(query_timeout="1s", faults=Faults(changes=ChangeFaults(**faults))) as org:
+        client = OktaClient(
+            org.settings.url, ApiSettings(token=token), 1.0, SystemClock(), retry=RetryPolicy(timeout=timeout)
+        )
+        calls = OktaCalls({"acme": client}.get, SystemClock()).org("acme")
+        assert calls is not None
+        try:
+            yield org, calls
+        finally:
+            await client.close()
+
+
+def suspend(org: Emulator) -> tuple[str, str]:
+    user = next(user for user in org.users.all() if not user.roles)
+    return "POST", f"/api/v1/users/{user.id}/lifecycle/suspend"
+
+
+async def test_a_call_that_is_carried_out_returns_its_body_and_oktas_request_id() -> None:
+    async with scene() as (org, calls):
+        user = org.users.all()[-1]
+        answer = await calls.call("GET", f"/api/v1/users/{user.id}")
+    assert (answer.ok, answer.status, answer.body["id"]) == (True, 200, user.id)
+    assert answer.request_id
+
+
+async def test_a_refusal_says_why_with_oktas_error_id_and_what_to_do() -> None:
+    async with scene() as (org, calls):
+        await calls.call(*suspend(org))
+        answer = await calls.call(*suspend(org))
+    assert (answer.status, answer.code, answer.may_help_again) == (400, "E0000001", False)
+    assert answer.error_id
+    assert "lifecycle/suspend" in answer.text
+
+
+async def test_a_call_over_the_rate_limit_is_sent_once_and_says_when_to_come_again() -> None:
+    async with scene(rate_limited=1.0, reset="30s") as (org, calls):
+        before = SystemClock().now()
+        answer = await calls.call(*suspend(org))
+        assert len(org.calls.all()) == 1
+    assert (answer.status, answer.may_help_again) == (429, True)
+    assert answer.again_at is not None
+    assert 29 <= (answer.again_at - before) / SECOND <= 33
+
+
+async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_retry_after() -> None:
+    async with scene(error_after=1.0, retry_after="7s") as (org, calls):
+        before = SystemClock().now()
+        answer = await calls.call(*suspend(org))
+        assert [call.effect for call in org.calls.all()] == [True]
+    assert (answer.status, answer.sent, answer.may_help_again) == (503, True, True)
+    assert answer.again_at is not None
+    assert 6 <= (answer.again_at - before) / SECOND <= 9
+
+
+async def test_a_lost_answer_may_have_been_carried_out() -> None:
+    async with scene(timeout=0.3, no_response=1.0) as (org, calls):
+        answer = await calls.call(*suspend(org))
+        assert len(org.calls.all()) == 1
+    assert (answer.status, answer.sent, answer.may_help_again) == (0, True, True)
+
+
+async def test_no_connection_means_that_nothing_was_sent() -> None:
+    client = OktaClient("http://127.0.0.1:9", ApiSettings(token=TOKEN), 1.0, SystemClock())
+    answer = await OrgCalls(client, SystemClock()).call("GET", "/api/v1/users/x")
+    await client.close()
+    assert (answer.status, answer.sent) == (0, False)
+    assert "no connection to 127.0.0.1:9" in answer.text
+
+
+async def test_credentials_go_to_no_other_host() -> None:
+    async with scene() as (_, calls):
+        answer = await calls.call("GET", "https://elsewhere.example/api/v1/users/x")
+    assert (answer.ok, answer.sent) == (False, False)
+    assert "elsewhere.example" in answer.text
+
+
+async def test_a_wrong_token_is_a_refusal_with_a_hint() -> None:
+    async with scene(token="00wrong") as (org, calls):
+        answer = await calls.call(*suspend(org))
+    assert (answer.status, answer.code) == (401, "E0000011")
+    assert "API token is wrong" in answer.text
+
+
+async def test_an_org_without_an_api_has_no_calls() -> None:
+    assert OktaCalls(lambda _: None, SystemClock()).org("acme") is None
