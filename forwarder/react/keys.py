@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 ALGORITHM = "RS256"
 """The only one that Okta accepts."""
+
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""Members of a JWK that are secret."""
 
 _SHORTEST = 2048
 _MAKE = "make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out set.pem"
@@ -81,7 +85,9 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+@lru_cache(8)
 def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
+    """Read a key. The settings do it first, off the event loop: to check an RSA key takes 0.1 s, so the last ones are kept."""
     # Imported only where keys are configured.
     rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
     if "ENCRYPTED" in text.partition("\n")[0] or "Proc-Type: 4,ENCRYPTED" in text:

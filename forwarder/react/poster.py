@@ -88,22 +88,33 @@ class Poster:
 
         `hint` says what to do about a refusal.
         """
-        every = {"content-type": content_type, "accept-encoding": "identity", "user-agent": "okta-forwarder"}
+        every = {"content-type": content_type, **headers}
+        sent = await self._send("POST", body, every)
+        return sent if isinstance(sent, Answer) else self._answer(*sent, hint)
+
+    async def problem(self) -> str:
+        """Say why the server cannot be reached, and what to do; empty if it responds, whatever it says. It is asked by OPTIONS,
+        which changes nothing there."""
+        sent = await self._send("OPTIONS", b"", {})
+        return sent.text if isinstance(sent, Answer) else ""
+
+    async def _send(
+        self, method: str, body: bytes, headers: Mapping[str, str]
+    ) -> Answer | tuple[httpx.Response, bytes]:
+        """Return the response and its content, or why there is none."""
+        every = {"accept-encoding": "identity", "user-agent": "okta-forwarder", **headers}
         try:
-            request = self._client.build_request(
-                "POST", self.url, content=body, headers=every | dict(headers)
-            )
+            request = self._client.build_request(method, self.url, content=body, headers=every)
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True)
                 try:
-                    content = await _content(response)
+                    return response, await _content(response)
                 finally:
                     await response.aclose()
         except _NO_RESPONSE as error:
             why, fix = why_unreachable(error, self.key, self._untrusted)
             text = _line(redact(f"{self.url}: {why}; {fix}"))
             return Answer(0, text=text, sent=not isinstance(error, _NEVER_SENT))
-        return self._answer(response, content, hint)
 
     async def close(self) -> None:
         """Close the connections."""

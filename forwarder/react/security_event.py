@@ -1,8 +1,7 @@
 """Security event tokens (SET, RFC 8417), pushed by RFC 8935 to an org of Okta's or to any other receiver.
 
-    receiver   event                                                          who           levels
-    Okta       https://schemas.okta.com/secevent/okta/event-type/user-risk-change   subject.user  low, medium, high
-    others     https://schemas.openid.net/secevent/caep/event-type/risk-level-change  sub_id      LOW, MEDIUM, HIGH
+    an org    user-risk-change of Okta     about `subject.user`, low, medium or high
+    others    risk-level-change of CAEP    about `sub_id`, LOW, MEDIUM or HIGH
 
 Okta also answers 202 for a user that it does not have and for a `jti` that came before. So a repetition is harmless, and the
 answer does not tell what a token did. Others get CAEP 1.0, the one standard event for a risk.
@@ -141,6 +140,11 @@ class SecurityEvents:
         token = signed(claims, self._key)
         answer = await self._posters[name].post("application/secevent+jwt", token, headers, _hint)
         return msgspec.structs.replace(answer, code=_err(answer.body)) if answer.status == 400 else answer
+
+    async def problems(self) -> list[str]:
+        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
+        return [f"{key}: {problem}" for key, problem in found if problem]
 
     async def close(self) -> None:
         """Close the connections."""

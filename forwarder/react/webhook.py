@@ -77,6 +77,11 @@ class Webhooks:
         headers = signed(message_id, self._clock.now(), body, self._keys[name])
         return await self._posters[name].post("application/json", body, headers, _hint)
 
+    async def problems(self) -> list[str]:
+        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
+        return [f"{key}: {problem}" for key, problem in found if problem]
+
     async def close(self) -> None:
         """Close the connections."""
         for poster in self._posters.values():

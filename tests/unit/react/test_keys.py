@@ -7,10 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import RSAAlgorithm
 
-from forwarder.react.keys import key_set, public_jwk, signing_key
+from forwarder.react.keys import PRIVATE_MEMBERS, key_set, public_jwk, signing_key
 from tests.fakes.keys import pem, public_pem, rsa_key
-
-PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth"}
 
 
 def test_the_key_set_has_the_public_part_only() -> None:
