@@ -302,7 +302,10 @@ class Emulator:
             "transaction": {"type": "WEB", "id": secrets.token_urlsafe(20), "detail": by.transaction()},
         }
         event = self._report_generator.report(
-            event_type, self.clock.now(), debug=debug | fields.pop("debug", {}), **(usual | fields)
+            event_type,
+            self.clock.now(),
+            debug=debug | fields.pop("debug", {}),
+            **(usual | by.origin() | fields),
         )
         self._uuids.append(event.uuid)
         self._write(event)

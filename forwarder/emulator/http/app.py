@@ -164,7 +164,12 @@ async def _admit(request: OktaRequest) -> None:
     path, auth = request.url.path, org(request).authenticator
     name = auth.caller(request.method, path, request.headers)
     by_token = name == API_TOKEN
-    request.state.caller = Caller(org(request).users.owner.id if by_token else name, by_token)
+    request.state.caller = Caller(
+        org(request).users.owner.id if by_token else name,
+        by_token,
+        ip=request.client.host if request.client else "",
+        agent=request.headers.get("user-agent", ""),
+    )
     allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", name)
     set_rate_limit(request, limit)
     if not allowed:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.changes import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
 
@@ -30,7 +30,7 @@ class ProviderSpec(msgspec.Struct, frozen=True):
     settings: ProviderSettings
 
 
-class Provider(msgspec.Struct):
+class Provider(Actor, msgspec.Struct):
     """A provider; `active` is its status."""
 
     id: str
@@ -40,10 +40,6 @@ class Provider(msgspec.Struct):
     def actor(self) -> dict[str, Any]:
         """Build the provider as the actor or target of an event."""
         return entity(self.id, "SecurityEventsProvider", self.spec.name)
-
-    def transaction(self) -> dict[str, Any]:
-        """Return the details of a transaction of the provider: none."""
-        return {}
 
     def view(self, org_url: str) -> dict[str, Any]:
         """Return the provider as the API shows it."""

@@ -30,7 +30,7 @@ _STEPS = {
 """Each lifecycle step: from which status, to which, and its event."""
 
 
-class User(msgspec.Struct):
+class User(Actor, msgspec.Struct):
     """A user.
 
     Attributes:
@@ -62,10 +62,6 @@ class User(msgspec.Struct):
     def actor(self) -> dict[str, Any]:
         """Build the user as the actor of an event."""
         return self.entity()
-
-    def transaction(self) -> dict[str, Any]:
-        """Return the details of a transaction of the user: none."""
-        return {}
 
     def view(self, org_url: str) -> dict[str, Any]:
         """Return the user as the API shows it."""

@@ -3,9 +3,10 @@
 - `POST` with `"status": "INACTIVE"` makes an ACTIVE zone; `PUT` honours the status.
 - `PUT` replaces the zone, and answers with the `lastUpdated` of before; locations come back in another order.
 - a range of one address comes back as `a-a`; host bits of a CIDR stay.
+
+Of the four zones that every org has, documentation shows names and uses; their states at first are inferred.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -17,68 +18,58 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.changes import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.zones.spec import Names, ZoneSpec, as_shown, problems
 
-_MOST_LOCATIONS = 75
-_MOST_GATEWAYS = {"POLICY": 150, "BLOCKLIST": 1000}
 _MOST_ZONES = 100
+_MOST_BLOCKED = 25_000
+"""Gateways of all blocklists together."""
 
+_ANONYMIZERS = Names(("ALL_ANONYMIZERS",), ())
 
-class Address(msgspec.Struct, frozen=True):
-    """A gateway or a proxy."""
-
-    type: str
-    value: str
-
-
-class Location(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A country, or a region of one; ISO 3166 codes."""
-
-    country: str | None = None
-    region: str | None = None
-
-
-class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What a caller sends; unknown fields are ignored, as by Okta."""
-
-    type: str
-    name: str
-    status: str = "ACTIVE"
-    usage: str = "POLICY"
-    gateways: tuple[Address, ...] | None = None
-    proxies: tuple[Address, ...] | None = None
-    locations: tuple[Location, ...] | None = None
-    asns: tuple[str, ...] | None = None
-    proxy_type: str | None = None
+_SYSTEM = (
+    ZoneSpec("IP", "LegacyIpZone"),
+    ZoneSpec("IP", "BlockedIpZone", usage="BLOCKLIST"),
+    ZoneSpec(
+        "DYNAMIC_V2",
+        "DefaultEnhancedDynamicZone",
+        status="INACTIVE",
+        usage="BLOCKLIST",
+        ip_service_categories=_ANONYMIZERS,
+    ),
+    ZoneSpec("IP", "DefaultExemptIpZone"),
+)
+"""The zones that every org has."""
 
 
 class Zone(msgspec.Struct):
-    """A zone; `active` is its status."""
+    """A zone; `active` is its status, `system` whether every org has it, `exempt` whether its addresses are never
+    blocked."""
 
     id: str
     spec: ZoneSpec
     created: Micros
     updated: Micros
     active: bool = True
+    system: bool = False
+    exempt: bool = False
 
     def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
         """Return the zone as the API shows it; `updated` replaces the real time."""
-        spec = self.spec
         url = f"{org_url}/api/v1/zones/{self.id}"
         shown: dict[str, Any] = {
             "id": self.id,
-            "type": spec.type,
-            "name": spec.name,
+            "type": self.spec.type,
+            "name": self.spec.name,
             "status": "ACTIVE" if self.active else "INACTIVE",
-            "usage": spec.usage,
+            "usage": self.spec.usage,
             "created": iso(self.created, "milliseconds"),
             "lastUpdated": iso(self.updated if updated is None else updated, "milliseconds"),
-            "system": False,
+            "system": self.system,
             "_links": {"self": {"href": url}},
         }
-        if spec.type == "IP":
-            return shown | {"gateways": spec.gateways, "proxies": spec.proxies}
-        locations = sorted(spec.locations or (), key=lambda place: (place.country or "")[::-1])
-        return shown | {"locations": locations, "asns": spec.asns, "proxyType": spec.proxy_type}
+        if self.exempt:
+            shown["useAsExemptList"] = True
+        return shown | self.spec.shown()
 
 
 class Zones:
@@ -90,6 +81,11 @@ class Zones:
         self._random = random
         self._report = report
         self._zones: dict[str, Zone] = {}
+        now = clock.now()
+        for spec in _SYSTEM:
+            zone = Zone(okta_id("nzo", random), spec, now, now, spec.status == "ACTIVE", system=True)
+            zone.exempt = spec.name == "DefaultExemptIpZone"
+            self._zones[zone.id] = zone
 
     def all(self) -> Sequence[Zone]:
         """Return every zone."""
@@ -112,7 +108,7 @@ class Zones:
         Raises:
             OktaApiError: a rule of Okta's is broken.
         """
-        if len(self._zones) >= _MOST_ZONES:
+        if len(self._zones) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)
         now = self._clock.now()
@@ -143,60 +139,31 @@ class Zones:
         """Delete an INACTIVE zone.
 
         Raises:
-            OktaApiError: it is ACTIVE.
+            OktaApiError: it is ACTIVE, or every org has it.
         """
+        if zone.system:
+            raise forbidden("A system network zone cannot be deleted.")
         if zone.active:
             raise forbidden("An active network zone cannot be deleted.")
         del self._zones[zone.id]
         self._changed("zone.delete", zone, caller)
 
     def _checked(self, spec: ZoneSpec, old: Zone | None = None) -> ZoneSpec:
-        causes = list(_problems(spec))
+        causes = problems(spec, system=old is not None and old.system)
+        blocked = sum(
+            len(zone.spec.gateways or ())
+            for zone in self._zones.values()
+            if zone is not old and zone.spec.usage == "BLOCKLIST"
+        )
+        if spec.usage == "BLOCKLIST" and blocked + len(spec.gateways or ()) > _MOST_BLOCKED:
+            causes.append(f"gateways: No more than {_MOST_BLOCKED} gateways may be blocked in an org.")
         if any(zone is not old and zone.spec.name == spec.name for zone in self._zones.values()):
             causes.append("name: A zone with this name already exists.")
         if causes:
             raise invalid("zone", *causes)
         if spec.gateways:
-            spec = msgspec.structs.replace(spec, gateways=tuple(map(_as_shown, spec.gateways)))
+            spec = msgspec.structs.replace(spec, gateways=tuple(map(as_shown, spec.gateways)))
         return spec
 
     def _changed(self, event_type: str, zone: Zone, caller: Caller) -> None:
         self._report(event_type, caller, target=[entity(zone.id, "NetworkZone", zone.spec.name)])
-
-
-def _problems(spec: ZoneSpec) -> list[str]:
-    problems = []
-    if not 1 <= len(spec.name) <= 128:
-        problems.append("name: must have 1 to 128 characters")
-    if spec.type not in {"IP", "DYNAMIC"}:
-        problems.append("type: must be IP or DYNAMIC")
-    if spec.usage not in _MOST_GATEWAYS:
-        problems.append("usage: must be POLICY or BLOCKLIST")
-    elif len(spec.gateways or ()) > (most := _MOST_GATEWAYS[spec.usage]):
-        problems.append(f"gateways: No more than {most} gateways may be included in this zone.")
-    if len(spec.locations or ()) > _MOST_LOCATIONS:
-        problems.append(f"No more than {_MOST_LOCATIONS} locations may be included in a Location Zone.")
-    countries = [place.country or "" for place in spec.locations or ()]
-    wrong = [name for name in countries if not (len(name) == 2 and name.isupper())]
-    problems += [f"locations: {name} is not an ISO 3166-1 alpha-2 code" for name in wrong]
-    addresses = (*(spec.gateways or ()), *(spec.proxies or ()))
-    wrong = [address.value for address in addresses if not _is_address(address)]
-    return problems + [f"gateways: {value} is not an address of its type" for value in wrong]
-
-
-def _is_address(address: Address) -> bool:
-    try:
-        if address.type == "CIDR":
-            ipaddress.ip_network(address.value, strict=False)
-            return True
-        first, _, last = address.value.partition("-")
-        low, high = ipaddress.ip_address(first), ipaddress.ip_address(last or first)
-        return address.type == "RANGE" and low.version == high.version and int(low) <= int(high)
-    except ValueError:
-        return False
-
-
-def _as_shown(address: Address) -> Address:
-    if address.type == "RANGE" and "-" not in address.value:
-        return Address("RANGE", f"{address.value}-{address.value}")
-    return address

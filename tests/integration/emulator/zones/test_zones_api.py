@@ -33,6 +33,29 @@ async def created(service: Service, body: dict[str, Any]) -> dict[str, Any]:
     return zone
 
 
+async def own(service: Service) -> list[dict[str, Any]]:
+    """The zones that not every org has."""
+    zones = (await service.client.get(ZONES)).json()
+    return [zone for zone in zones if not zone["system"]]
+
+
+async def system(service: Service, name: str) -> dict[str, Any]:
+    zones = (await service.client.get(ZONES)).json()
+    (zone,) = [zone for zone in zones if zone["name"] == name]
+    return dict(zone)
+
+
+def enhanced(**changes: Any) -> dict[str, Any]:
+    return {
+        "type": "DYNAMIC_V2",
+        "name": "embargo",
+        "usage": "BLOCKLIST",
+        "locations": {"include": [{"country": "IR"}, {"country": "KP", "region": "KP-01"}], "exclude": []},
+        "asns": {"include": ["23457"], "exclude": None},
+        "ipServiceCategories": {"include": ["ALL_ANONYMIZERS"], "exclude": []},
+    } | changes
+
+
 async def test_a_new_zone_is_active_even_if_it_should_not_be() -> None:
     async with running() as service:
         zone = await created(service, countries("IR", "KP", status="INACTIVE"))
@@ -47,7 +70,7 @@ async def test_addresses_come_back_as_okta_writes_them() -> None:
     async with running() as service:
         zone = await created(service, block())
         assert [each["value"] for each in zone["gateways"]] == ["192.0.2.4/24", "198.51.100.7-198.51.100.7"]
-        assert (await service.client.get(ZONES)).json() == [zone]
+        assert await own(service) == [zone]
 
 
 async def test_a_put_replaces_the_zone_and_shows_when_it_was_updated_before() -> None:
@@ -75,12 +98,18 @@ async def test_a_put_replaces_the_zone_and_shows_when_it_was_updated_before() ->
         block(gateways=[{"type": "RANGE", "value": "192.0.2.9-192.0.2.1"}]),
         block(gateways=[{"type": "CIDR", "value": "192.0.2.0/24"}] * 1001),
         block(usage="POLICY", gateways=[{"type": "CIDR", "value": "192.0.2.0/24"}] * 151),
+        enhanced(locations={"include": [{"country": "IR"}] * 76}),
+        enhanced(locations=[{"country": "IR"}]),
+        enhanced(asns={"exclude": ["AS1"]}),
+        countries("IR", asns={"include": ["1"]}),
+        countries("IR", locations=[{"country": "UA", "region": "Crimea"}]),
+        block(name="BlockedIpZone"),
     ],
 )
 async def test_a_zone_that_breaks_a_rule_is_refused(wrong: dict[str, Any]) -> None:
     async with running() as service:
         assert_error(await service.client.post(ZONES, json=wrong), 400, "E0000001")
-        assert (await service.client.get(ZONES)).json() == []
+        assert await own(service) == []
 
 
 async def test_two_zones_cannot_have_one_name_and_none_changes_its_type() -> None:
@@ -102,3 +131,78 @@ async def test_only_an_inactive_zone_can_be_deleted() -> None:
         assert_error(await service.client.get(path), 404, "E0000007")
         types = [event["eventType"] for event in (await service.client.get("/api/v1/logs")).json()]
         assert types == ["zone.create", "zone.deactivate", "zone.activate", "zone.deactivate", "zone.delete"]
+
+
+async def test_every_org_has_four_zones_that_cannot_be_deleted() -> None:
+    async with running() as service:
+        zones = (await service.client.get(ZONES)).json()
+        assert [(zone["name"], zone["usage"], zone["system"]) for zone in zones] == [
+            ("LegacyIpZone", "POLICY", True),
+            ("BlockedIpZone", "BLOCKLIST", True),
+            ("DefaultEnhancedDynamicZone", "BLOCKLIST", True),
+            ("DefaultExemptIpZone", "POLICY", True),
+        ]
+        assert [zone.get("useAsExemptList") for zone in zones] == [None, None, None, True]
+        assert_error(await service.client.delete(f"{ZONES}/{zones[2]['id']}"), 403, "E0000006")
+
+
+async def test_a_system_zone_holds_more_addresses() -> None:
+    async with running() as service:
+        zone = await system(service, "DefaultExemptIpZone")
+        for many, status in ((5000, 200), (5001, 400)):
+            gateways = [{"type": "CIDR", "value": "192.0.2.0/24"}] * many
+            body = zone | {"gateways": gateways, "useAsExemptList": True}
+            answer = await service.client.put(f"{ZONES}/{zone['id']}", json=body)
+            assert answer.status_code == status
+        assert len((await system(service, "DefaultExemptIpZone"))["gateways"]) == 5000
+
+
+async def test_an_enhanced_zone_has_two_sides() -> None:
+    async with running() as service:
+        zone = await created(service, enhanced())
+        assert {place["country"] for place in zone["locations"]["include"]} == {"IR", "KP"}
+        assert (zone["asns"]["include"], zone["ipServiceCategories"]["include"]) == (
+            ["23457"],
+            ["ALL_ANONYMIZERS"],
+        )
+
+
+async def test_a_bad_proxy_is_called_a_proxy() -> None:
+    async with running() as service:
+        wrong = block(proxies=[{"type": "CIDR", "value": "nowhere"}])
+        error = assert_error(await service.client.post(ZONES, json=wrong), 400, "E0000001")
+        assert [each["errorSummary"] for each in error["errorCauses"]] == [
+            "proxies: nowhere is not an address of its type"
+        ]
+
+
+async def test_an_org_has_at_most_100_zones_and_25000_blocked_gateways() -> None:
+    async with running() as service:
+        many = [{"type": "CIDR", "value": "192.0.2.0/24"}] * 1000
+        for number in range(25):
+            await created(service, block(name=f"blocked {number}", gateways=many))
+        assert_error(await service.client.post(ZONES, json=block()), 400, "E0000001")
+        for number in range(75):
+            await created(service, countries("IR", name=f"embargo {number}"))
+        error = assert_error(await service.client.post(ZONES, json=countries("IR")), 400, "E0000001")
+        assert "100 zones" in error["errorCauses"][0]["errorSummary"]
+
+
+async def test_zones_are_found_by_use() -> None:
+    async with running() as service:
+        zone = await created(service, block())
+        answer = await service.client.get(ZONES, params={"filter": 'usage eq "BLOCKLIST"'})
+        names = {each["name"] for each in answer.json()}
+        assert names == {"BlockedIpZone", "DefaultEnhancedDynamicZone", "blocked"}
+        answer = await service.client.get(ZONES, params={"filter": f'id eq "{zone["id"]}"'})
+        assert answer.json() == [zone]
+        assert_error(await service.client.get(ZONES, params={"filter": "name sw x"}), 400, "E0000001")
+
+
+async def test_the_event_of_a_change_shows_from_where_it_was_called() -> None:
+    async with running() as service:
+        await created(service, block())
+        (event,) = (await service.client.get("/api/v1/logs")).json()
+        assert event["client"]["ipAddress"] == "127.0.0.1"
+        assert [hop["ip"] for hop in event["request"]["ipChain"]] == ["127.0.0.1"]
+        assert event["client"]["userAgent"]["rawUserAgent"].startswith("python-httpx")
