@@ -177,6 +177,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         alert: uuid of the alert.
         events: uuids of the alert's last events; the very last one completed it.
         published: when the last event happened; how late an action is counts from here.
+        late: the alert is marked late: the event was old when it was received.
+        made_by: by what the last event was made: the ids of its actor, of the API token and of the transaction.
         name: the action, one of `KINDS`.
         settings: what the rule says of it: `for` in seconds, `group`, `by`, `to`, …
         mode: `shadow` or `enforce`, as it was planned.
@@ -204,6 +206,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     target: Target
     mode: str
     planned_at: Micros
+    late: bool = False
+    made_by: Sequence[str] = ()
     settings: Mapping[str, Any] = {}
     subject: bytes = b""
     parent: str = ""

@@ -1,0 +1,82 @@
+"""What acted lately, as the limits count it."""
+
+from collections import deque
+
+from forwarder.core.action import Action, Kind, Outcome, Reason
+from forwarder.core.time import Micros
+
+Scope = tuple[str, ...]
+"""What a limit counts apart: its name, whether it is a shadow's, the org, and the user or the rule."""
+
+
+def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
+    """Return the limits that count an action: the limit's name, its scope, and what is counted. `per_user` and `per_rule`
+    count alerts, a kind counts actions. Quiet actions count for none."""
+    if action.kind is Kind.QUIET:
+        return []
+    mode = "shadow" if shadow else "enforce"
+    scopes: list[tuple[str, Scope, str]] = []
+    if action.target.kind == "user":
+        scopes.append(("per_user", ("per_user", mode, action.org, action.target.id), action.alert))
+    scopes.append(("per_rule", ("per_rule", mode, action.org, action.rule), action.alert))
+    scopes.append((action.kind.value, (action.kind.value, mode, action.org), action.key))
+    return scopes
+
+
+class Acts:
+    """Counts, for each scope, the alerts or actions of the last while. Its memory is what the limits let through.
+
+    Nothing older than `horizon` is kept, by the time of what was added last.
+    """
+
+    def __init__(self, horizon: Micros) -> None:
+        self._horizon = horizon
+        # By scope, then by what is counted: which actions make it count, and since when.
+        self._found: dict[Scope, dict[str, dict[str, Micros]]] = {}
+        self._order: deque[tuple[Micros, Scope, str, str]] = deque()
+
+    def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
+        """Count an action. The same one again changes nothing."""
+        for _, scope, item in scopes_of(action, shadow=shadow):
+            actions = self._found.setdefault(scope, {}).setdefault(item, {})
+            if action.key not in actions:
+                actions[action.key] = at
+                self._order.append((at, scope, item, action.key))
+        while self._order and self._order[0][0] <= at - self._horizon:
+            added, scope, item, key = self._order.popleft()
+            if (
+                self._found.get(scope, {}).get(item, {}).get(key) == added
+            ):  # else it was removed, and added again
+                self._drop(scope, item, key)
+
+    def remove(self, action: Action) -> None:
+        """Count it no more: it did not act after all."""
+        for shadow in (False, True):
+            for _, scope, item in scopes_of(action, shadow=shadow):
+                self._drop(scope, item, action.key)
+
+    def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
+        """Return how many acted after `since`, `besides` left out."""
+        found = self._found.get(scope, {})
+        return sum(item != besides and min(at.values()) > since for item, at in found.items())
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _drop(self, scope: Scope, item: str, key: str) -> None:
+        items = self._found.get(scope, {})
+        actions = items.get(item, {})
+        actions.pop(key, None)
+        if not actions:
+            items.pop(item, None)
+        if not items:
+            self._found.pop(scope, None)
+
+
+def acted_at(action: Action) -> tuple[Micros, bool] | None:
+    """Return when a row acted, and whether only as a shadow; None if it did not."""
+    if action.called_at is not None:
+        return action.called_at, False
+    if action.outcome is Outcome.SHADOW and action.reason is not Reason.LIMIT:
+        return action.seen_at or action.planned_at, True
+    return None

@@ -1,0 +1,243 @@
+"""The rows of actions that still matter, in memory: those that are not ended, and what is remembered of the others.
+
+It is filled from the store at the start, and follows each commit: `put` comes after it. Nothing here waits, so what it
+says is true until the next await.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from itertools import islice
+
+from forwarder.core.action import Action, Kind, State, Target
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.acts import Acts, acted_at, scopes_of
+from forwarder.react.guard_values import Limit
+
+DAY: Micros = 24 * 3600 * SECOND
+
+HOLD: Micros = DAY
+"""How long a target is held after an effect on it was undone by hand."""
+
+_MOST_REQUESTS = 20_000
+"""Ids of our own calls to Okta that are remembered."""
+
+_MOST_STALE = 1000
+"""Times of rows that were put again since, and are dropped together."""
+
+_EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
+
+Place = tuple[str, str, str, str, str]
+
+
+def place_of(action: Action) -> Place:
+    """Return what two actions share whose effect is the same: org, name, target and group."""
+    target = action.target
+    return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
+
+
+class Book:
+    """The rows in memory. It is bounded by what is open, by the limits, and by what humans undo in a day."""
+
+    def __init__(self, horizon: Micros = DAY) -> None:
+        """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back so far."""
+        self.horizon = max(horizon, DAY)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._open: dict[str, Action] = {}
+        self._heap: list[tuple[Micros, str]] = []
+        self._ready: dict[str, None] = {}
+        self._places: dict[Place, dict[str, Action]] = {}
+        self._claims: dict[str, Action] = {}
+        self._held: dict[tuple[str, str, str], Action] = {}
+        self._prompts: dict[str, Action] = {}
+        self._requests: dict[str, None] = {}
+        self._acts = Acts(self.horizon)
+
+    def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
+        """Replace everything by what `ActionStore.load_actions` found since `horizon` ago."""
+        self.horizon = max(horizon, DAY)
+        self._clear()
+        for action in actions:
+            self.put(action)
+
+    # Rows
+
+    def put(self, action: Action) -> None:
+        """Take a row as it was committed. A PLANNED one never replaces another, as in the store."""
+        old = self._open.get(action.key)
+        if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
+            return
+        self._release(action.key, keep=acted_at(action) is not None)
+        self._ready.pop(action.key, None)
+        if action.is_open:
+            self._open[action.key] = action
+            if action.due is not None:
+                self._schedule(action.due, action.key)
+        else:
+            self._open.pop(action.key, None)
+        self._place(action)
+        self._remember(action)
+
+    def get(self, key: str) -> Action | None:
+        """Return the row with this key, or this short id, if it is not ended."""
+        if (found := self._open.get(key)) is not None:
+            return found
+        found_all = [one for one in self._open.values() if key and one.key.startswith(key)]
+        return found_all[0] if len(found_all) == 1 else None
+
+    def open(self) -> list[Action]:
+        """Return the rows that are not ended, in the order in which they came."""
+        return list(self._open.values())
+
+    def due(self, now: Micros, most: int = 1000) -> list[Action]:
+        """Return at most so many rows to work on now, the longest due first. They are due until they are put."""
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if (action := self._open.get(key)) is not None and action.due == due:
+                self._ready[key] = None
+        return [self._open[key] for key in islice(self._ready, most)]
+
+    def next_due(self) -> Micros | None:
+        """Return when the next row is due that is not yet; None if there is none."""
+        while self._heap:
+            due, key = self._heap[0]
+            if (action := self._open.get(key)) is not None and action.due == due:
+                return due
+            heapq.heappop(self._heap)
+        return None
+
+    def _schedule(self, due: Micros, key: str) -> None:
+        heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._open) + _MOST_STALE:
+            self._heap = [(one.due, one.key) for one in self._open.values() if one.due is not None]
+            heapq.heapify(self._heap)
+
+    # Effects
+
+    def live(self, action: Action) -> Action | None:
+        """Return another action whose effect is that of `action`: it is live, or its call or its undoing is under way."""
+        others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
+        return min(others, key=lambda one: one.state is not State.LIVE) if others else None
+
+    def effects(self) -> list[Action]:
+        """Return the live effects."""
+        return [one for one in self._open.values() if one.state is State.LIVE]
+
+    def held(self, org: str, target: Target, now: Micros) -> Action | None:
+        """Return the action on this target that was undone by hand in the last 24 hours, or is just being undone."""
+        held = self._held.get((org, target.kind, _canonical(target)))
+        return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
+
+    def prompts(self, now: Micros) -> list[Action]:
+        """Return the prompts of the last 24 hours, and those that are not ended."""
+        for key, one in list(self._prompts.items()):
+            if not one.is_open and max(one.planned_at, one.called_at or 0) <= now - DAY:
+                del self._prompts[key]
+        return list(self._prompts.values())
+
+    # Limits
+
+    def over(self, action: Action, limits: Mapping[str, Limit], now: Micros, *, shadow: bool) -> str:
+        """Return the name of the first limit that leaves no room for `action`; empty if all do."""
+        for name, scope, item in scopes_of(action, shadow=shadow):
+            limit = limits.get(name)
+            if limit and self._acts.count(scope, now - limit.micros, besides=item) >= limit.count:
+                return name
+        return ""
+
+    def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
+        """Count `action` and keep its place from now on, until its row is put or the claim is released: so that no other
+        one gets through beside it."""
+        self._claims[action.key] = action
+        self._acts.add(action, now, shadow=shadow)
+        if not shadow:
+            self._occupy(action)
+
+    def release(self, key: str) -> None:
+        """Give up a claim; there may be none."""
+        self._release(key, keep=False)
+
+    # Own calls
+
+    def made(self, request_id: str) -> bool:
+        """Whether this is Okta's id of one of our own calls."""
+        return request_id in self._requests
+
+    def _release(self, key: str, *, keep: bool) -> None:
+        claimed = self._claims.pop(key, None)
+        if claimed is None:
+            return
+        row = self._open.get(key, claimed)
+        if not keep and acted_at(row) is None:
+            self._acts.remove(claimed)
+        self._vacate(claimed)
+        self._place(row)
+
+    def _place(self, action: Action) -> None:
+        """Note whether an action has an effect, or may have one."""
+        may_be_done = action.state is State.WAITING and action.called_at is not None
+        if action.kind is Kind.TIMED and (action.state in _EFFECTIVE or may_be_done):
+            self._occupy(action)
+        else:
+            self._vacate(action)
+
+    def _occupy(self, action: Action) -> None:
+        if action.kind is Kind.TIMED:
+            self._places.setdefault(place_of(action), {})[action.key] = action
+
+    def _vacate(self, action: Action) -> None:
+        if action.kind is not Kind.TIMED:
+            return
+        found = self._places.get(place := place_of(action), {})
+        found.pop(action.key, None)
+        if not found:
+            self._places.pop(place, None)
+
+    def _remember(self, action: Action) -> None:
+        """Remember what outlasts the row."""
+        if (acted := acted_at(action)) is not None:
+            at, shadow = acted
+            self._acts.add(action, at, shadow=shadow)
+        if action.undone_by.startswith("hand"):
+            self._hold(action)
+        if action.kind is Kind.PROMPT:
+            self._prompts[action.key] = action
+        if action.request_id:
+            self._requests.pop(action.request_id, None)
+            self._requests[action.request_id] = None
+            if len(self._requests) > _MOST_REQUESTS:
+                del self._requests[next(iter(self._requests))]
+
+    def _hold(self, action: Action) -> None:
+        where = action.org, action.target.kind, _canonical(action.target)
+        held = self._held.get(where)
+        if held is None or held.key == action.key or action.is_open or _undone(action) >= _undone(held):
+            self._held[where] = action
+        old = [
+            key
+            for key, one in self._held.items()
+            if not one.is_open and _undone(one) <= _undone(action) - HOLD
+        ]
+        for key in old:
+            del self._held[key]
+
+
+def horizon_of(limits: Iterable[Limit]) -> Micros:
+    """Return how far back rows count: the longest limit, and at least a day."""
+    return max([DAY, *(limit.micros for limit in limits)])
+
+
+def _undone(action: Action) -> Micros:
+    return action.undone_at or action.seen_at or action.called_at or action.planned_at
+
+
+def _canonical(target: Target) -> str:
+    """Return one writing of a target: an IPv6 address has several."""
+    if target.kind != "ip":
+        return target.id
+    try:
+        return str(ip_address(target.id))
+    except ValueError:
+        return target.id
