@@ -43,9 +43,9 @@ class ZoneAdmin:
         """Return one zone."""
         return Zone.read(_decode(await self._api.call("GET", _path(zone_id))))
 
-    async def create(self, body: dict[str, Any]) -> Zone:
-        """Create a zone and return it as Okta shows it then."""
-        return await self.get(Zone.read(_decode(await self._api.call("POST", PATH, body=body))).id)
+    async def create(self, body: dict[str, Any]) -> str:
+        """Create a zone and return its id."""
+        return Zone.read(_decode(await self._api.call("POST", PATH, body=body))).id
 
     async def replace(self, zone_id: str, body: dict[str, Any]) -> Zone:
         """Replace a zone and return it as Okta shows it then."""

@@ -20,6 +20,7 @@ _LOOKBACK = 2 * 3600 * SECOND
 
 _ZONE_TYPES = ("zone.create", "zone.update", "zone.activate", "zone.deactivate")
 _LIMIT = 200
+_Event = Mapping[str, Any]
 _TRIES = 5
 _PAUSE = 2.0  # seconds
 _CACHED = 60.0
@@ -39,14 +40,14 @@ class Egress:
         self._clock = clock
         self._client_id = client_id
         self._stated = tuple(stated)
-        self._cached: tuple[float, set[str], dict[AddressRange, str]] | None = None
+        self._cached: tuple[float, set[str], list[_Event]] | None = None
 
-    async def addresses(self, own_zones: Collection[str] = (), *, patient: bool = False) -> list[Needed]:
+    async def addresses(self, own_zones: Collection[str] = (), *, written: str = "") -> list[Needed]:
         """Return them with where each is from; empty if they are not known.
 
         Args:
             own_zones: ids of the zones that we made. What was done to them with an API token, we did.
-            patient: wait some seconds for the log to show what was just done.
+            written: id of a zone that was just written: wait some seconds for the log to show it.
 
         Raises:
             OktaError: the System Log cannot be read.
@@ -54,24 +55,33 @@ class Egress:
         if is_loopback(self._host):  # an emulated org, which sees this machine's own address
             host = "127.0.0.1" if self._host == "localhost" else self._host
             return [*self._stated] or [Needed(parse_range(host), "this machine, where the org is")]
-        now = self._clock.monotonic()
-        if patient or self._cached is None or now >= self._cached[0] or self._cached[1] != set(own_zones):
-            seen = await self._seen(own_zones)
-            for _ in range(_TRIES if patient else 0):
-                if seen:
-                    break
-                await self._clock.sleep(_PAUSE)
-                seen = await self._seen(own_zones)
-            self._cached = now + _CACHED, set(own_zones), seen
-        return [*self._stated, *(Needed(each, why) for each, why in self._cached[2].items())]
+        events = await self._calls(own_zones, fresh=bool(written))
+        for _ in range(_TRIES if written else 0):
+            if any(written in _targets(event) for event in events):
+                break
+            await self._clock.sleep(_PAUSE)
+            events = await self._calls(own_zones, fresh=True)
+        seen: dict[AddressRange, str] = {}
+        for event in events:
+            why = f"from where Okta saw our call {event.get('eventType')} at {event.get('published')}"
+            for each in _addresses(event):
+                seen.setdefault(each, why)
+        return [*self._stated, *(Needed(each, why) for each, why in seen.items())]
 
-    async def _seen(self, own_zones: Collection[str]) -> dict[AddressRange, str]:
+    async def _calls(self, own_zones: Collection[str], *, fresh: bool) -> list[_Event]:
+        """Return the events of our calls, the newest first."""
+        now, asked = self._clock.monotonic(), set(own_zones)
+        if fresh or self._cached is None or now >= self._cached[0] or self._cached[1] != asked:
+            self._cached = now + _CACHED, asked, await self._read(asked)
+        return self._cached[2]
+
+    async def _read(self, own_zones: Collection[str]) -> list[_Event]:
         if self._client_id is not None:
             condition = f'actor.id eq "{self._client_id}"'
         elif own_zones:
             condition = " or ".join(f'eventType eq "{each}"' for each in _ZONE_TYPES)
         else:
-            return {}
+            return []
         query = {
             "since": iso(self._clock.now() - _LOOKBACK, "milliseconds"),
             "filter": condition,
@@ -80,26 +90,24 @@ class Egress:
         }
         response = await self._api.call("GET", "/api/v1/logs", query=query)
         try:
-            events = msgspec.convert(response.json(), list[dict[str, Any]])
+            events: list[_Event] = msgspec.convert(response.json(), list[dict[str, Any]])
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise OktaError(f"Okta answered with something that is not a System Log: {error}") from None
-        seen: dict[AddressRange, str] = {}
-        for event in events:
-            if self._client_id is not None or _is_ours(event, own_zones):
-                for each in _addresses(event):
-                    why = f"from where Okta saw our call {event.get('eventType')} at {event.get('published')}"
-                    seen.setdefault(each, why)
-        return seen
+        if self._client_id is not None:
+            return events
+        return [event for event in events if _by_token(event) and not _targets(event).isdisjoint(own_zones)]
 
 
-def _is_ours(event: Mapping[str, Any], own_zones: Collection[str]) -> bool:
-    """Whether an event is a change of one of our zones with an API token. An admin's change in the console has none."""
-    detail = _part(_part(event, "transaction"), "detail")
-    ids = {target.get("id") for target in event.get("target") or () if isinstance(target, Mapping)}
-    return bool(detail.get("requestApiTokenId")) and not ids.isdisjoint(own_zones)
+def _by_token(event: _Event) -> bool:
+    """Whether it was done with an API token. What an admin does in the console was not."""
+    return bool(_part(_part(event, "transaction"), "detail").get("requestApiTokenId"))
 
 
-def _addresses(event: Mapping[str, Any]) -> Iterator[AddressRange]:
+def _targets(event: _Event) -> set[Any]:
+    return {target.get("id") for target in event.get("target") or () if isinstance(target, Mapping)}
+
+
+def _addresses(event: _Event) -> Iterator[AddressRange]:
     """Yield the public addresses of an event's whole chain: Okta blocks a request for any of them."""
     chain = _part(event, "request").get("ipChain") or ()
     texts = [

@@ -20,7 +20,7 @@ class ZoneGuard:
         self._protected = tuple(protected)
 
     async def problems(
-        self, zones: Sequence[Zone], made: Made, *, blocked: AddressRange | None = None, patient: bool = False
+        self, zones: Sequence[Zone], made: Made, *, blocked: AddressRange | None = None, written: str = ""
     ) -> list[str]:
         """Return why nothing may be blocked, a line each.
 
@@ -28,14 +28,14 @@ class ZoneGuard:
             zones: all of the org.
             made: what we made.
             blocked: what will be blocked, if it is known: it must not be one of the addresses that are checked.
-            patient: wait some seconds for the System Log to show what was just done.
+            written: id of a zone that was just written: wait some seconds for the System Log to show it.
 
         Raises:
             OktaError: the System Log cannot be read.
         """
         own = [zone.id for zone in zones if made.has(zone)]
         try:
-            egress = await self._egress.addresses(own, patient=patient)
+            egress = await self._egress.addresses(own, written=written)
         except OktaRefusedError as error:
             return [
                 f"the System Log, which shows from where Okta sees the forwarder, cannot be read: {error}"

@@ -63,19 +63,19 @@ class ZoneWriter:
         left = _left(step, zone)
         if left or not step.activate:
             return Applied(zone, left)
-        return await self._activate(zone)
+        return await self._activate(zone, written=zone.id if step.differences else "")
 
     async def _create(self, desired: DesiredZone) -> Zone:
         """Create a zone that blocks nothing yet."""
         self._record.note(self._org, desired.name, "")
         try:
-            zone = await self.admin.create(desired.staged())
+            zone_id = await self.admin.create(desired.staged())
         except OktaRefusedError as error:
             if error.status < 500:
                 self._record.forget(self._org, desired.name)
             raise
-        self._record.note(self._org, desired.name, zone.id)
-        return zone
+        self._record.note(self._org, desired.name, zone_id)
+        return await self.admin.get(zone_id)
 
     async def _unchanged(self, zone: Zone) -> Zone:
         """Return `zone`, which is as it was when the step was planned."""
@@ -89,9 +89,9 @@ class ZoneWriter:
             raise OktaError(f"the zone {zone.title} was changed by others meanwhile; run the command again")
         return now
 
-    async def _activate(self, zone: Zone) -> Applied:
+    async def _activate(self, zone: Zone, *, written: str) -> Applied:
         """Activate a staged zone, after a last look at where Okta sees us: its log has our call of just now."""
-        problems = await self.guard.problems(await self.admin.all(), self.made, patient=True)
+        problems = await self.guard.problems(await self.admin.all(), self.made, written=written)
         if problems:
             return Applied(zone, problems=tuple(problems))
         zone = await self.admin.activate(zone.id)

@@ -133,7 +133,7 @@ async def test_a_call_of_just_now_is_awaited_in_the_log() -> None:
     org, clock = ZoneOrg(), ManualClock()
     asked = Egress(org, "https://acme.okta.com", clock)
     assert await asked.addresses(["nzo1"]) == []
-    waiting = asyncio.ensure_future(asked.addresses(["nzo1"], patient=True))
+    waiting = asyncio.ensure_future(asked.addresses(["nzo1"], written="nzo1"))
     await clock.asleep()
     org.log = [event("8.8.8.8")]
     assert [each.range.text for each in await passing(clock, waiting)] == ["8.8.8.8"]
