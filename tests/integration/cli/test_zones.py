@@ -27,6 +27,7 @@ class Scene:
     org: Emulator
     client: httpx.AsyncClient
     folder: Path
+    seen: int = 0
 
     async def run(self, *words: str, zones: Any = EMBARGO, **org: Any) -> tuple[int, str]:
         """The exit code and the output of `forwarder zones`, in a thread, so that the org can answer."""
@@ -49,9 +50,21 @@ class Scene:
         (zone,) = [zone for zone in zones if zone["name"] == name]
         return dict(zone)
 
+    async def exempt(self, *addresses: str) -> None:
+        """Put addresses into Okta's zone of exempt ones."""
+        zone = await self.shown("DefaultExemptIpZone")
+        gateways = [{"type": "CIDR", "value": text if "/" in text else f"{text}/32"} for text in addresses]
+        body = {key: zone[key] for key in ("type", "name", "usage")}
+        body |= {"gateways": gateways, "useAsExemptList": True}
+        answer = await self.client.put(f"{ZONES}/{zone['id']}", json=body)
+        assert answer.status_code == 200, answer.text
+        self.seen = len(self.org.calls.all())
+
     @property
     def changes(self) -> list[tuple[str, str]]:
-        return [(call.method, call.path) for call in self.org.calls.all() if call.path.startswith(ZONES)]
+        """Method and last word of the path of each change since the exempt zone was set."""
+        calls = self.org.calls.all()[self.seen :]
+        return [(call.method, call.path.rpartition("/")[2]) for call in calls]
 
 
 @pytest.fixture
@@ -103,3 +116,115 @@ async def test_an_org_that_refuses_is_said_with_what_is_missing(there: Scene) ->
 async def test_without_declared_zones_there_is_nothing_to_refuse(there: Scene) -> None:
     code, output = await there.run("sync", zones={})
     assert (code, "acme declares no zones." in output) == (0, True)
+
+
+async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    code, output = await there.run("sync", "--dry-run")
+    assert code == 0, output
+    assert "! embargo does not exist yet; it will be a blocklist of type DYNAMIC:" in output
+    assert "Dry run: nothing was changed." in output
+    assert there.changes == []
+
+    code, output = await there.run("sync")
+    assert code == 0, output
+    zone = await there.shown("embargo")
+    assert f"✓ Created embargo ({zone['id']}): it is INACTIVE, so it blocks nothing yet." in output
+    assert "Not ACTIVE yet: embargo. Check the list, then: forwarder zones sync --activate" in output
+    assert (zone["status"], zone["usage"]) == ("INACTIVE", "BLOCKLIST")
+    code, output = await there.run("show")
+    assert code == 0, output
+    assert (
+        f"! embargo ({zone['id']}) is INACTIVE, 3 values; `forwarder zones sync --activate` activates it."
+        in output
+    )
+
+    code, output = await there.run("sync", "--activate")
+    assert (code, f"✓ Activated embargo ({zone['id']}): it is ACTIVE." in output) == (0, True), output
+    assert there.changes == [("POST", "zones"), ("PUT", zone["id"]), ("POST", "activate")]
+    code, output = await there.run("sync", "--activate")
+    assert (code, f"✓ embargo ({zone['id']}) is ACTIVE, 3 values." in output, len(there.changes)) == (
+        0,
+        True,
+        3,
+    )
+    code, output = await there.run("show", "--json")
+    (shown,) = json.loads(output)["zones"]
+    assert (code, shown["status"], shown["action"], shown["id"]) == (0, "ACTIVE", "none", zone["id"])
+
+
+async def test_every_kind_of_zone_is_made_and_then_up_to_date(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    zones = {
+        "hosts": {"ips": ["198.51.100.7", "203.0.113.4/24", "192.0.2.1-192.0.2.9", "2001:db8::/32"]},
+        "networks": {"asns": ["AS64496", 64497]},
+        "places": {"countries": ["US"], "regions": ["AF-BGL", "UA-26"], "asns": [2232], "proxy": "tor"},
+        "anonymizers": {
+            "services": ["ALL_ANONYMIZERS"],
+            "except_services": ["NORD_VPN"],
+            "countries": ["IR"],
+        },
+    }
+    code, output = await there.run("sync", "--activate", "--json", zones=zones)
+    assert code == 0, output
+    done = json.loads(output)["zones"]
+    assert [(zone["name"], zone["action"], zone["status"], zone["left"]) for zone in done] == [
+        (name, "create", "ACTIVE", []) for name in sorted(zones)
+    ]
+    code, output = await there.run("show", zones=zones)
+    assert (code, "differs" in output, output.count("✓")) == (0, False, 4), output
+
+
+async def test_a_change_of_an_active_zone_is_in_force_at_once_and_says_what_changes(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    await there.run("sync", "--activate")
+    code, output = await there.run("sync", zones={"embargo": {"countries": ["IR", "SY"]}})
+    assert code == 0, output
+    assert "    - KP\n    - UA-43\n    + SY\n" in output
+    assert "it is ACTIVE." in output
+    assert {place["country"] for place in (await there.shown("embargo"))["locations"]} == {"IR", "SY"}
+
+
+async def test_zones_of_others_are_adopted_only_by_name(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    theirs = {"type": "DYNAMIC", "name": "embargo", "usage": "BLOCKLIST", "locations": [{"country": "CU"}]}
+    policy = theirs | {"name": "offices", "usage": "POLICY"}
+    zones = EMBARGO | {"offices": {"countries": ["DE"]}}
+    for body in (theirs, policy):
+        await there.client.post(ZONES, json=body)
+    there.seen += 2
+    code, output = await there.run("sync", "--activate", zones=zones)
+    assert (code, there.changes) == (1, [])
+    assert "✗ embargo is left alone: the forwarder has no record of having made it" in output
+    assert "✗ offices is left alone: the forwarder did not make it, and policies may use it" in output
+    code, output = await there.run("sync", "--adopt", "embargo")
+    assert (code, "is ACTIVE" in output, len(there.changes)) == (0, True, 1), output
+
+
+async def test_a_zone_that_is_not_declared_any_more_is_named_and_stays(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    await there.run("sync", "--activate")
+    code, output = await there.run("sync", zones={})
+    assert code == 0
+    assert "is not declared any more and still blocks; the forwarder deletes no zones." in output
+    code, output = await there.run("sync", "--json", zones={})
+    assert [zone["name"] for zone in json.loads(output)["undeclared"]] == ["embargo"]
+    assert (await there.shown("embargo"))["status"] == "ACTIVE"
+
+
+async def test_one_refused_zone_does_not_keep_the_others_from_being_made(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    zones = {"odd": {"services": ["ALL_ANONYMIZERS"], "countries": ["IR"]}} | EMBARGO
+    await there.client.post(ZONES, json={"type": "IP", "name": "odd", "usage": "BLOCKLIST"})
+    code, output = await there.run("sync", zones=zones)
+    assert code == 1
+    assert "Okta cannot change a zone's type" in output
+    assert (await there.shown("embargo"))["status"] == "INACTIVE"
+
+
+async def test_what_the_operator_states_as_egress_must_be_exempt(there: Scene) -> None:
+    await there.exempt("127.0.0.1", "203.0.113.0/25")
+    code, output = await there.run("sync", egress=["203.0.113.7", "203.0.113.200"])
+    assert (code, there.changes) == (1, [])
+    assert "✗ Refused: 203.0.113.200 (orgs.acme.egress) is not in the zone DefaultExemptIpZone" in output
+    assert "203.0.113.7 (" not in output
