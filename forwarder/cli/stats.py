@@ -87,8 +87,9 @@ def _print(ledger: "Ledger") -> None:
 
     console = terminal.console()
     counts = (
-        count(ledger.stored - ledger.alerts, "event") + " stored",
+        count(ledger.stored - ledger.alerts - ledger.actions, "event") + " stored",
         *([count(ledger.alerts, "alert")] if ledger.alerts else []),
+        *([count(ledger.actions, "change") + " of reactions"] if ledger.actions else []),
         count(ledger.duplicates, "duplicate") + " dropped",
         count(ledger.rejected, "malformed event"),
     )

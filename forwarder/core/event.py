@@ -13,11 +13,12 @@ from forwarder.core.time import FIRST, LAST, Micros, to_micros
 
 
 class Source(StrEnum):
-    """Where an event came from: an event hook, the System Log, or a rule of the forwarder's own."""
+    """Where an event came from: an event hook, the System Log, or the forwarder itself, by a rule or a reaction."""
 
     HOOK = "hook"
     LOG = "log"
     ALERT = "alert"
+    ACTION = "action"
 
 
 OKTA_SOURCES = (Source.HOOK, Source.LOG)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from forwarder.core.action import ActionStore
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, EventLog, EventStore, Start
 from forwarder.core.sighting import Sighting
@@ -79,7 +80,7 @@ class SightingReader(Protocol):
         """
 
 
-class Store(EventStore, SightingReader, Protocol):
+class Store(EventStore, SightingReader, ActionStore, Protocol):
     """The store of one running forwarder, used on its event loop."""
 
     @property

@@ -52,7 +52,7 @@ class Ledger(msgspec.Struct, frozen=True):
     """Where every event is.
 
     Attributes:
-        stored: events ever stored, alerts of rules included.
+        stored: events ever stored, alerts of rules and events of actions included.
         duplicates: copies of events that were stored already.
         rejected: malformed events; dead letters of the receiver.
         sinks: by name; only those that were configured when a forwarder last ran on the store.
@@ -61,6 +61,7 @@ class Ledger(msgspec.Struct, frozen=True):
         wal_bytes: those of them that are in the WAL.
         removed: sinks that are no longer configured, and how many events wait for each, dead letters included.
         alerts: those of `stored` that are alerts of rules.
+        actions: those of `stored` that say what reactions did.
     """
 
     stored: int
@@ -72,6 +73,7 @@ class Ledger(msgspec.Struct, frozen=True):
     wal_bytes: int = 0
     removed: Mapping[str, int] = {}
     alerts: int = 0
+    actions: int = 0
 
     @property
     def waiting_bytes(self) -> int:
@@ -98,6 +100,7 @@ class Ledger(msgspec.Struct, frozen=True):
         return {
             "stored": self.stored,
             "alerts": self.alerts,
+            "actions": self.actions,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
             "sinks": {

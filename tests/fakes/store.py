@@ -1,4 +1,4 @@
-"""The store in memory: `EventStore` and, for each sink, an `EventLog` with the same promises, but for durability.
+"""The store in memory: `EventStore`, `ActionStore` and, for each sink, an `EventLog` with the same promises, but for durability.
 
 `tests/contract/test_store.py` holds it to what the real store does.
 """
@@ -6,8 +6,12 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
+from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+
+from forwarder.core.action import Action, State
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.outcome import Rejection
@@ -35,6 +39,7 @@ class MemoryStore:
         cursors: the last value, by name.
         pending: events of the System Log that the hook should deliver and has not yet, by org and uuid.
         missed: those that were marked as missed, by org and uuid.
+        actions: by key, in the order planned.
     """
 
     def __init__(self) -> None:
@@ -51,6 +56,8 @@ class MemoryStore:
         self.cursors: dict[str, str] = {}
         self.pending: dict[tuple[str, str], Event] = {}
         self.missed: dict[tuple[str, str], Event] = {}
+        self.actions: dict[str, Action] = {}
+        self._logged: set[tuple[str, str]] = set()  # events that the System Log has shown
         self._known: set[tuple[str, str]] = set()
         self._replaying: defaultdict[str, list[int]] = defaultdict(list)
         self._replay_requests = 0
@@ -122,6 +129,8 @@ class MemoryStore:
         stored = []
         for event in batch.events:
             key = (event.org, event.uuid)
+            if event.source is Source.LOG:
+                self._logged.add(key)
             if key in self._known:
                 self.duplicates += 1
                 if event.source is Source.HOOK:
@@ -138,6 +147,39 @@ class MemoryStore:
         self.malformed.extend(batch.malformed)
         self._notify()
         return Appended(stored, len(batch.events) - len(stored))
+
+    # ActionStore
+
+    async def load_actions(self, since: Micros) -> list[Action]:
+        self._fail()
+        found = [one for one in self.actions.values() if one.is_open or one.planned_at >= since]
+        return sorted(found, key=lambda one: one.planned_at)
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+        await self._commit(batch)
+        for one in actions:
+            if one.key not in self.actions or one.state is not State.PLANNED:
+                self.actions[one.key] = one
+
+    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
+        self._fail()
+        return any((org, uuid) in self._logged for uuid in uuids)
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        self._fail()
+        found = set()
+        for event in (stored.event for stored in self.events):
+            raw = msgspec.json.decode(event.body)
+            actor = raw.get("actor") or {}
+            if (
+                (event.org, actor.get("type")) == (org, "User")
+                and event.published >= since
+                and raw.get("outcome", {}).get("result") in {"SUCCESS", "ALLOW"}
+                and _is_address(raw.get("client", {}).get("ipAddress"), address)
+                and isinstance(actor.get("id"), str)
+            ):
+                found.add(actor["id"])
+        return len(found)
 
     # The logs of the sinks
 
@@ -228,6 +270,13 @@ class MemoryLog:
     @property
     def replay_requests(self) -> int:
         return self._store.replay_requests
+
+
+def _is_address(text: Any, address: str) -> bool:
+    try:
+        return isinstance(text, str) and ip_address(text) == ip_address(address)
+    except ValueError:
+        return False
 
 
 def _bounded(events: Sequence[StoredEvent], max_bytes: int) -> list[StoredEvent]:

@@ -18,6 +18,7 @@ import msgspec
 
 from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros
+from forwarder.store.sqlite import addresses
 
 BLOCK = 1024
 """Events in a block. Of 1,000,000 events, a search for one reads 12 MB of hashes and a block: 25 ms."""
@@ -29,8 +30,8 @@ _LARGE = (
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
-SELECT COUNT(*), MAX(seq), MIN(published), MAX(published), group_concat(text, '{_SEPARATOR}') FROM
-(SELECT seq, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
+SELECT COUNT(*), MAX(seq), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
+(SELECT seq, org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
 """  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at every one, and may take long to get it back
 
 
@@ -119,15 +120,18 @@ class Indexer:
             self._begin()
         block = self._at // BLOCK
         end = (block + 1) * BLOCK
-        count, newest, first, latest, text = db.execute(_EVENTS, (self._at, end)).fetchone()
+        count, newest, orgs, published, text = db.execute(_EVENTS, (self._at, end)).fetchone()
         if not count:
             return False
-        for body in text.split(_SEPARATOR):
+        bodies = [body.encode() for body in text.split(_SEPARATOR)]
+        for body in bodies:
             try:
-                self._keys.update(_keys(body.encode()))
+                self._keys.update(_keys(body))
             except (msgspec.MsgspecError, RecursionError):
                 self._readable = False
-        self._published += (first, latest)
+        times = [int(at) for at in published.split(",")]
+        addresses.note(db, zip(map(int, orgs.split(",")), times, bodies, strict=True))
+        self._published += (min(times), max(times))
         self._at = int(newest)
         if newest == end:
             keys = array("I", sorted(self._keys)).tobytes() if self._readable else b""

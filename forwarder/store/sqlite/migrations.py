@@ -53,5 +53,21 @@ STEPS: Sequence[str] = (
     FROM alerts CROSS JOIN events USING (seq) WHERE json_valid(CAST(body AS TEXT)) AND rule IS NOT NULL
     GROUP BY 1, 2
     """,
+    # The index of the last 7 days is made again, and notes the addresses of the events on its way.
+    """
+    ALTER TABLE counters ADD COLUMN actions INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE actions (
+      id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, planned_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+      ended INTEGER NOT NULL, action BLOB NOT NULL
+    );
+    CREATE INDEX actions_by_end ON actions (ended, planned_at);
+    CREATE TABLE addresses (
+      org INTEGER NOT NULL, address TEXT NOT NULL, user TEXT NOT NULL, last INTEGER NOT NULL,
+      PRIMARY KEY (org, address, user)
+    ) WITHOUT ROWID;
+    DELETE FROM event_index WHERE block >= (
+      SELECT MIN(block) FROM event_index WHERE published_to >= (strftime('%s', 'now') - 7 * 86400) * 1000000
+    )
+    """,
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""

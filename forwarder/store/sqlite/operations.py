@@ -5,6 +5,7 @@ If one raises, the transaction is rolled back and nothing of it stays.
 
 from collections.abc import Collection, Iterable, Sequence
 
+from forwarder.core.action import Action
 from forwarder.core.errors import NotAnEventError, StoreError
 from forwarder.core.event import Source, read_event
 from forwarder.core.outcome import RejectReason
@@ -13,7 +14,7 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.rule_counts import NONE, HeldBack
-from forwarder.store.sqlite import rule_hours
+from forwarder.store.sqlite import action_rows, rule_hours
 from forwarder.store.sqlite.transaction import Transaction, decode_uuid
 
 _COPY = """
@@ -240,6 +241,14 @@ def commit_rules(
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     rule_hours.add(tx.db, appended.stored, held_back, tx.now)
     return appended
+
+
+def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> None:
+    """As `core.action.ActionStore.commit_actions`."""
+    tx.append([batch])
+    rows, size = action_rows.rows(actions, tx.now)
+    tx.reserve_space(size)
+    tx.db.executemany(action_rows.WRITE, rows)
 
 
 def write_probe(tx: Transaction) -> None:

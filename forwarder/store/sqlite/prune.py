@@ -8,7 +8,7 @@ import sqlite3
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import event_index, rule_hours, sightings
+from forwarder.store.sqlite import action_rows, addresses, event_index, rule_hours, sightings
 
 ROW_BYTES = 200
 """Bytes that an event takes beside its body."""
@@ -61,11 +61,18 @@ class Pruner:
         self._after: tuple[int, bytes | str] = _FIRST
         self._sightings_after = sightings.FIRST
         self._sightings_due: Micros = 0
+        self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Drop a little; return whether there may be more now."""
         # Bodies first: an id may be forgotten only after its body was dropped.
-        return self._drop_bodies(db, now) or self._forget_ids(db, now) or self._forget_sightings(db, now)
+        return (
+            self._drop_bodies(db, now)
+            or self._forget_ids(db, now)
+            or self._forget_sightings(db, now)
+            or self._addresses.step(db, now)
+            or action_rows.drop_old(db, now, at_least=self._window * SECOND)
+        )
 
     def _forget_sightings(self, db: sqlite3.Connection, now: Micros) -> bool:
         if now < self._sightings_due:

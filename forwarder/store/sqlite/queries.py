@@ -16,7 +16,7 @@ from forwarder.store.dead_letters import DeadLetter, Selection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.schema import file_bytes, wal_path
-from forwarder.store.sqlite.transaction import decode_uuid
+from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
 _SELECTED = """
@@ -123,6 +123,13 @@ def cursor(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def in_system_log(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> bool:
+    """As `core.action.ActionStore.in_system_log`."""
+    found = "SELECT log_copies FROM known WHERE org = (SELECT id FROM orgs WHERE name = ?) AND uuid = ?"
+    rows = (db.execute(found, (org, encode_uuid(uuid))).fetchone() for uuid in uuids)
+    return any(row is not None and row[0] is not None for row in rows)
+
+
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
     """Let all queries in the block see the same commit."""
@@ -140,8 +147,8 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     the first and the last `seq`: instant, but blind to a hole between them.
     """
     with snapshot(db):
-        stored, duplicates, rejected, alerts = db.execute(
-            "SELECT stored, duplicates, rejected, alerts FROM counters"
+        stored, duplicates, rejected, alerts, actions = db.execute(
+            "SELECT stored, duplicates, rejected, alerts, actions FROM counters"
         ).fetchone()
         first, last = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"
@@ -171,7 +178,8 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
                 removed[name] = waiting + dead
     held = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
-    return Ledger(stored, duplicates, rejected, sinks, held, file_bytes(path) + wal, wal, removed, alerts)
+    size = file_bytes(path) + wal
+    return Ledger(stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions)
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:

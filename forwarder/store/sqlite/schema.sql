@@ -1,4 +1,4 @@
--- The store, version 7; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 8; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -16,7 +16,7 @@ CREATE TABLE events (
   event_type TEXT NOT NULL,          -- Okta's dotted name
   published INTEGER NOT NULL,        -- when it happened, by Okta's clock
   received_at INTEGER NOT NULL,      -- when it reached us, by our clock
-  via TEXT NOT NULL,                 -- its source: hook or log; alert for an alert of a rule
+  via TEXT NOT NULL,                 -- its source: hook or log; alert for an alert of a rule, action for a reaction
   envelope_id BLOB NOT NULL,         -- Okta's `eventId` of the POST, encoded; '' if there was none
   body BLOB NOT NULL                 -- the JSON object, byte for byte as received
 );
@@ -27,7 +27,7 @@ CREATE TABLE known (
   uuid BLOB NOT NULL,                -- encoded; the time comes first, so new rows land on one page
   since INTEGER NOT NULL,            -- when it was stored: seconds since 1970
   hook_copies INTEGER,               -- later copies by the hook; NULL for none
-  log_copies INTEGER,                -- later copies by the System Log; NULL for none
+  log_copies INTEGER,                -- later copies by the System Log; NULL if it has not shown the event at all
   copied_at INTEGER,                 -- when the last of them came: seconds since 1970
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
@@ -54,9 +54,10 @@ CREATE TABLE counters (
   stored INTEGER NOT NULL,           -- events ever stored; also the last `seq`
   duplicates INTEGER NOT NULL,       -- copies of known events
   rejected INTEGER NOT NULL,         -- malformed events, without those that became events when read again
-  alerts INTEGER NOT NULL DEFAULT 0  -- those of `stored` that are alerts
+  alerts INTEGER NOT NULL DEFAULT 0, -- those of `stored` that are alerts
+  actions INTEGER NOT NULL DEFAULT 0 -- those of `stored` that are events of actions
 );
-INSERT INTO counters VALUES (1, 0, 0, 0, 0);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0);
 
 -- Which rows of `events` are alerts of rules.
 CREATE TABLE alerts (
@@ -154,6 +155,27 @@ CREATE TABLE rule_hours (
   by_again INTEGER NOT NULL,         -- alerts that `rules.again` held back
   last_alert INTEGER,                -- when the last of them was stored; NULL for none
   PRIMARY KEY (rule, hour)
+) WITHOUT ROWID;
+
+-- What reactions did and have to do (core/action.py). Ended ones are dropped when they are old.
+CREATE TABLE actions (
+  id INTEGER PRIMARY KEY,            -- in the order planned, so that those dropped together are beside each other
+  key TEXT NOT NULL UNIQUE,          -- what makes it the same action
+  planned_at INTEGER NOT NULL,       -- by our clock
+  changed_at INTEGER NOT NULL,       -- when the row was last written, by our clock
+  ended INTEGER NOT NULL,            -- 1 if nothing can happen to it any more
+  action BLOB NOT NULL               -- JSON of the whole core.action.Action
+);
+-- Finds those that are not ended, and the newest and the oldest of the others.
+CREATE INDEX actions_by_end ON actions (ended, planned_at);
+
+-- From which address which user did something that succeeded, for reactions (addresses.py). Dropped when it is old.
+CREATE TABLE addresses (
+  org INTEGER NOT NULL,              -- orgs.id
+  address TEXT NOT NULL,             -- in the one spelling of Python's ipaddress
+  user TEXT NOT NULL,                -- Okta's id
+  last INTEGER NOT NULL,             -- when last, by Okta's clock; not every time
+  PRIMARY KEY (org, address, user)
 ) WITHOUT ROWID;
 
 -- Written and deleted to check whether the disk accepts writes again.

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from forwarder.core.action import Action
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event
 from forwarder.core.ports import Appended, Batch, Clock, Start
@@ -20,7 +21,7 @@ from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Checkpoint, Range
 from forwarder.store.rule_counts import NONE, HeldBack
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import operations, queries, redelivery, schema, sightings
+from forwarder.store.sqlite import action_rows, addresses, operations, queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
@@ -127,6 +128,18 @@ class SqliteStore:
         self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
     ) -> Appended:
         return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
+
+    async def load_actions(self, since: Micros) -> list[Action]:
+        return await self._query_reader.run(partial(action_rows.load, since=since))
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+        await self._writer.submit(lambda tx: operations.commit_actions(tx, batch, actions))
+
+    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
+        return await self._query_reader.run(partial(queries.in_system_log, org=org, uuids=uuids))
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """As `core.ports.EventStore.mark_missed`, in small steps.

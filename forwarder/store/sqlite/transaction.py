@@ -13,7 +13,7 @@ from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.sqlite import prune
+from forwarder.store.sqlite import action_rows, prune
 
 _SMALL = 1024 * 1024
 """Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy
@@ -39,7 +39,7 @@ def _insert(table: str, columns: int) -> dict[int, str]:
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
-_INSERT_IDS = _insert("known (org, uuid, since)", 3)
+_INSERT_IDS = _insert("known (org, uuid, since, log_copies)", 4)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
 _COUNT_COPIES = {
@@ -90,8 +90,8 @@ class Transaction:
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
-        counters = db.execute("SELECT stored, duplicates, rejected, alerts FROM counters").fetchone()
-        self.stored, self._duplicates, self.rejected, self._alerts = self._before = counters
+        counters = db.execute("SELECT stored, duplicates, rejected, alerts, actions FROM counters").fetchone()
+        self.stored, self._duplicates, self.rejected, self._alerts, self._actions = self._before = counters
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
@@ -100,10 +100,11 @@ class Transaction:
 
     def commit(self) -> None:
         """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
-        counters = (self.stored, self._duplicates, self.rejected, self._alerts)
+        counters = (self.stored, self._duplicates, self.rejected, self._alerts, self._actions)
         if counters != self._before:
             self.db.execute(
-                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ?, alerts = ?", counters
+                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ?, alerts = ?, actions = ?",
+                counters,
             )
         self.db.execute("COMMIT")
 
@@ -141,11 +142,12 @@ class Transaction:
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store the events that the store does not know; return for each whether it is new."""
         since = self.now // SECOND
-        keys = [(*self._key(event), since) for event in events]
+        # 0 copies by the log rather than NULL: it has shown the event, as `in_system_log` asks.
+        keys = [(*self._key(event), since, 0 if event.source is Source.LOG else None) for event in events]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0  # bytes
-        for event, (org, uuid, _), is_new in zip(events, keys, new, strict=True):
+        for event, (org, uuid, *_), is_new in zip(events, keys, new, strict=True):
             if is_new:
                 self.stored += 1
                 details = event.event_type, event.published, event.received_at, event.source.value
@@ -154,6 +156,7 @@ class Transaction:
                 if event.source is Source.ALERT:
                     self._alerts += 1
                     self.db.execute("INSERT INTO alerts VALUES (?)", (self.stored,))
+                self._actions += event.source is Source.ACTION
                 rows.append((self.stored, org, uuid, *details, envelope, event.body))
         self._duplicates += len(events) - len(rows)
         if rows:
@@ -223,7 +226,7 @@ class Transaction:
         )
 
     def reserve_space(self, size: int) -> None:
-        """Ensure that `size` bytes fit into `max_size`; drop bodies that every sink has settled if necessary.
+        """Ensure that `size` bytes fit into `max_size`; drop bodies that every sink has settled, then ended actions.
 
         Raises:
             StoreFullError: sinks wait for everything else.
@@ -231,6 +234,8 @@ class Transaction:
         need = int(size * _PAGE_OVERHEAD)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
+            if freed < need:
+                freed += action_rows.drop_oldest(self.db, self.now, need - freed)
             self._free_bytes = self._room - _used_bytes(self.db)
             # Pages become free one by one, so a small drop may not show yet; the next one makes up for it.
             if self._free_bytes < need and freed < size:

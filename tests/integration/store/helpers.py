@@ -19,6 +19,7 @@ from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.settings import StoreSettings
+from forwarder.store.sqlite.event_index import Indexer
 from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.sink_log import SinkLog
 from forwarder.store.sqlite.store import SqliteStore
@@ -118,6 +119,13 @@ async def prune(store: SqliteStore) -> None:
     """Drop everything that has expired, without waiting for the writer to do it step by step."""
     pruner = Pruner(store._writer._settings)
     while await store._writer.submit(lambda tx: pruner.step(tx.db, tx.now)):
+        pass
+
+
+async def index(store: SqliteStore) -> None:
+    """Read all that is stored into the index, without waiting for the writer to do it step by step."""
+    indexer = Indexer()
+    while await store._writer.submit(lambda tx: indexer.step(tx.db)):
         pass
 
 

@@ -36,6 +36,7 @@ async def test_the_ledger_of_a_command_is_that_of_the_running_store(path: Path) 
     assert printed | {"bytes": 0} == {
         "stored": 5,
         "alerts": 0,
+        "actions": 0,
         "duplicates": 1,
         "rejected": 1,
         "sinks": {

@@ -1,0 +1,91 @@
+"""Actions of reactions: written as a whole at each change, dropped when they are ended and old."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import Action, State
+from forwarder.core.errors import StoreFormatError
+from forwarder.core.time import SECOND, Micros
+
+_KEPT = 30 * 86_400 * SECOND
+_LOOKED_BACK = 2 * 86_400 * SECOND
+"""Limits and holds look back a day: what ended since is not even dropped for lack of space."""
+
+_STEP = 100  # rows dropped in one step
+_ROW_BYTES = 300  # beside the JSON: its key is in an index too
+
+WRITE = """
+INSERT INTO actions (key, planned_at, changed_at, ended, action) VALUES (:key, :planned_at, :now, :ended, :action)
+ON CONFLICT (key) DO UPDATE SET changed_at = excluded.changed_at, ended = excluded.ended, action = excluded.action
+WHERE NOT :planned
+"""
+_LOAD = """
+SELECT key, action FROM actions WHERE ended = 0 OR ended = 1 AND planned_at >= ? ORDER BY planned_at, id
+"""
+
+Row = Mapping[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Action).decode
+
+
+def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
+    """Return the rows to `WRITE`, and how many bytes they take."""
+    found: list[Row] = [
+        {
+            "key": one.key,
+            "planned_at": one.planned_at,
+            "now": now,
+            "ended": not one.is_open,
+            "planned": one.state is State.PLANNED,
+            "action": _encode(one),
+        }
+        for one in actions
+    ]
+    return found, sum(len(row["action"]) + _ROW_BYTES for row in found)
+
+
+def load(db: sqlite3.Connection, since: Micros) -> list[Action]:
+    """As `core.action.ActionStore.load_actions`."""
+    return [read(*row) for row in db.execute(_LOAD, (since,))]
+
+
+def read(key: str, action: bytes) -> Action:
+    """Read one row. Raises StoreFormatError if it is damaged, or of a newer version."""
+    try:
+        return _decode(action)
+    except msgspec.MsgspecError as error:
+        raise StoreFormatError(
+            f"the action {key[:12]} of the store cannot be read ({error}); restore the store from a backup"
+        ) from error
+
+
+def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
+    """Drop some of those that ended 30 days ago, or `at_least` as long; return whether there may be more."""
+    dropped = db.execute(
+        "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE ended = 1 AND planned_at < :before "
+        "AND changed_at < :before ORDER BY planned_at LIMIT :limit)",
+        {"before": now - max(_KEPT, at_least), "limit": _STEP},
+    )
+    return dropped.rowcount == _STEP
+
+
+def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
+    """Drop ended actions, oldest first, until `at_least` bytes are dropped; return how many were."""
+    freed, ids = 0, []
+    rows = db.execute(
+        "SELECT id, LENGTH(action) FROM actions WHERE ended = 1 AND changed_at < ? ORDER BY planned_at",
+        (now - _LOOKED_BACK,),
+    )
+    for number, size in rows:
+        if freed >= at_least:
+            break
+        ids.append(number)
+        freed += size + _ROW_BYTES
+    rows.close()
+    db.execute("DELETE FROM actions WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+    return freed

@@ -1,0 +1,130 @@
+"""From which addresses users did something: noted by the indexer as it reads the events, dropped when old.
+
+Only what succeeded counts, as in the rules: who tries the passwords of a hundred users from one address does not make it
+the address of a hundred users.
+"""
+
+import ipaddress
+import json
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from forwarder.core.event import decode_leniently
+from forwarder.core.time import SECOND, Micros
+
+_REFRESH = 3600 * SECOND
+"""A row is written again only if it is that much newer: most events then write nothing."""
+
+_KEPT = 8 * 86_400 * SECOND
+_MOST_ROWS = 1_000_000
+"""About 60 MB. With more, rows are kept for less long: addresses in use stay."""
+
+_LONGEST = 64  # characters of an address; one of version 6 may name an interface, which has any length
+_ROWS = 250  # looked at in one step
+_INTERVAL = 3600 * SECOND  # between two sweeps
+
+# One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
+_NOTE = f"""
+INSERT INTO addresses SELECT {", ".join(f"json_extract(value, '$[{n}]')" for n in range(4))} FROM json_each(?) WHERE true
+ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last >= last + {_REFRESH}
+"""  # noqa: S608 - a constant
+
+
+class _Body(msgspec.Struct):
+    actor: msgspec.Raw = msgspec.Raw(b"null")
+    client: msgspec.Raw = msgspec.Raw(b"null")
+    outcome: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Actor(msgspec.Struct):
+    id: str
+    type: str
+
+
+class _Client(msgspec.Struct):
+    address: str = msgspec.field(name="ipAddress")
+
+
+class _Outcome(msgspec.Struct):
+    result: str
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+_decode_actor = msgspec.json.Decoder(_Actor).decode
+_decode_client = msgspec.json.Decoder(_Client).decode
+_decode_outcome = msgspec.json.Decoder(_Outcome).decode
+
+Key = tuple[int, str, str]
+FIRST: Key = (-1, "", "")
+
+
+def note(db: sqlite3.Connection, events: Iterable[tuple[int, Micros, bytes]]) -> None:
+    """Note the addresses of events, given by the id of the org, when it happened, and the body."""
+    seen: dict[Key, Micros] = {}
+    for org, published, body in events:
+        if found := _user_at(body):
+            key = org, *found
+            seen[key] = max(published, seen.get(key, published))
+    if seen:
+        db.execute(_NOTE, (json.dumps([(*key, at) for key, at in seen.items()]),))
+
+
+def _user_at(body: bytes) -> tuple[str, str] | None:
+    """Return the address that a user succeeded from, and the user's id."""
+    try:
+        read = decode_leniently(_decode, body)[0]
+        if _decode_outcome(read.outcome).result not in {"SUCCESS", "ALLOW"}:
+            return None
+        actor, address = _decode_actor(read.actor), canonical(_decode_client(read.client).address)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return (address, actor.id) if actor.type == "User" and 0 < len(actor.id) <= 100 and address else None
+
+
+def canonical(address: str) -> str:
+    """Return the one spelling of an address; empty if it is none."""
+    try:
+        return str(ipaddress.ip_address(address[:_LONGEST]))
+    except ValueError:
+        return ""
+
+
+def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
+    """As `core.action.ActionStore.users_at`."""
+    (count,) = db.execute(
+        "SELECT COUNT(*) FROM addresses WHERE org = (SELECT id FROM orgs WHERE name = ?) AND address = ? AND last >= ?",
+        (org, canonical(address), since - _REFRESH),
+    ).fetchone()
+    return int(count)
+
+
+class Sweep:
+    """Drops old rows, in small steps. Lives on the writer's thread."""
+
+    def __init__(self, most_rows: int = _MOST_ROWS) -> None:
+        self._most_rows = most_rows
+        self._after = FIRST
+        self._due: Micros = 0
+        self._kept = _KEPT
+        self._left = 0  # rows that this sweep has left
+
+    def step(self, db: sqlite3.Connection, now: Micros) -> bool:
+        """Look at some rows; return whether there are more now."""
+        if now < self._due:
+            return False
+        rows = db.execute(
+            "SELECT org, address, user, last FROM addresses WHERE (org, address, user) > (?, ?, ?) "
+            "ORDER BY org, address, user LIMIT ?",
+            (*self._after, _ROWS),
+        ).fetchall()
+        old = [row[:3] for row in rows if row[3] < now - self._kept]
+        db.executemany("DELETE FROM addresses WHERE org = ? AND address = ? AND user = ?", old)
+        self._left += len(rows) - len(old)
+        if len(rows) == _ROWS:
+            self._after = rows[-1][:3]
+            return True
+        self._kept = min(_KEPT, self._kept * self._most_rows // max(1, self._left))
+        self._after, self._left, self._due = FIRST, 0, now + _INTERVAL
+        return False
