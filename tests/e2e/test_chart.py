@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from forwarder.react.settings import JWKS_PATH
 from forwarder.settings import Settings, load
 from tests.conftest import require
 from tests.pod_security import violations
@@ -112,6 +113,23 @@ def test_an_ingress_passes_the_paths_of_the_orgs_and_nothing_else(tmp_path: Path
     paths = {path["path"] for path in rule["http"]["paths"] if path["pathType"] == "Exact"}
     assert paths == {org.path for org in _settings(found, tmp_path).orgs.values()}
     assert len(paths) == len(rule["http"]["paths"]) == 2
+
+
+def test_an_ingress_passes_the_public_keys_only_if_the_forwarder_serves_them() -> None:
+    def passes(**of_set: str) -> bool:
+        keys = {
+            "issuer": "https://hooks.acme.com",
+            "key.file": "/run/secrets/okta-forwarder/set.pem",
+        } | of_set
+        sets = [
+            word for name, value in keys.items() for word in ("--set", f"config.reactions.set.{name}={value}")
+        ]
+        (rule,) = _one(_parts("-f", _values("elastic"), *sets), "Ingress")["spec"]["rules"]
+        return JWKS_PATH in {path["path"] for path in rule["http"]["paths"]}
+
+    assert passes(jwks="serve")
+    assert not passes()
+    assert not passes(jwks="https://cdn.acme.com/keys.json")
 
 
 def test_another_configuration_restarts_the_pod_and_another_label_does_not() -> None:

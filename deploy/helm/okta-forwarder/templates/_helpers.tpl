@@ -53,11 +53,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The paths that Okta posts to, each once. */}}
+{{/* The paths that Okta posts to, each once, and that of the public keys. */}}
 {{- define "okta-forwarder.paths" -}}
+{{- $config := include "okta-forwarder.config" . | fromYaml -}}
 {{- $paths := list -}}
-{{- range $org := (include "okta-forwarder.config" . | fromYaml).orgs -}}
+{{- range $org := $config.orgs -}}
 {{- $paths = append $paths (default "/okta/events" $org.path) -}}
+{{- end -}}
+{{- if eq (default "" (($config.reactions).set).jwks) "serve" -}}
+{{- $paths = append $paths "/.well-known/jwks.json" -}}
 {{- end -}}
 {{- $paths | uniq | sortAlpha | toJson -}}
 {{- end -}}
