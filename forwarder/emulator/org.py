@@ -26,6 +26,7 @@ from forwarder.emulator.hooks.queue import HookQueue
 from forwarder.emulator.hooks.quota import Quota
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
+from forwarder.emulator.iam.roles import AdminRoles
 from forwarder.emulator.ledger import HookLedger, Ledger
 from forwarder.emulator.oauth.servers import AuthorizationServers
 from forwarder.emulator.prompts.prompts import Prompts
@@ -56,6 +57,8 @@ class Emulator:
         faults: applied from now on; may be replaced at any time.
         users, groups, group_rules, zones: what callers of the API may change.
         prompts: what users' phones were asked, by factor push or CIBA.
+        admin_roles: custom roles, resource sets, and who holds them.
+        org_id: Okta's id of the org.
         providers, security_events: who may send Security Event Tokens, and what came.
         servers: issue the id tokens of CIBA.
         calls: those of its calls that would change something.
@@ -91,6 +94,8 @@ class Emulator:
         self.groups = Groups(things, self.users, clock, random, self.report_change)
         self.group_rules = GroupRules(clock, random, self.groups)
         self.zones = Zones(clock, self._random("zones"), self.report_change)
+        self.admin_roles = AdminRoles(clock, self._random("roles"), self.report_change)
+        self.org_id = f"00o{self.hooks.created_by[3:]}"
         self.providers = Providers(clock, self._random("providers"), self.report_change)
         self.security_events = SecurityEvents(settings, clock, self.providers, self.users, self.report_change)
         self.prompts = Prompts(clock, self.report_change)

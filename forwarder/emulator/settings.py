@@ -93,7 +93,8 @@ class ClientSettings(Section):
         ciba: whether it is a web app with the grant of CIBA.
         scopes: the scopes that the app may request.
         dpop: whether its tokens are bound to a key, Okta's default for new apps.
-        admin: whether it has an admin role; Okta refuses every call of an app without one.
+        admin: whether it is a super admin. Without, it may do what the custom roles allow that it is given; Okta refuses
+            every call of an app without any role.
     """
 
     keys: tuple[Secret, ...] = ()

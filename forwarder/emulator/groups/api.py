@@ -36,7 +36,9 @@ async def _members(request: OktaRequest, group_id: FromPath[str]) -> list[dict[s
 
 @get(f"{_GROUP}/roles")
 async def _roles(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str, Any]]:
-    return [standard_role(role, "GROUP") for role in org(request).groups.find(group_id).roles]
+    emulator, group = org(request), org(request).groups.find(group_id)
+    custom = emulator.admin_roles.shown_of(f"{emulator.settings.url}/api/v1/groups/{group.id}", "GROUP")
+    return [standard_role(role, "GROUP") for role in group.roles] + custom
 
 
 @get(f"{_GROUP}/apps")

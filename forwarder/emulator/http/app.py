@@ -21,6 +21,8 @@
 | `GET, POST /api/v1/security-events-providers`, `GET, PUT, DELETE …/{id}`, lifecycle | 200, 204 |
 | `POST /security/api/v1/security-events` | 202, also for what is ignored; 400 `{"err", "description"}` |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
+| `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as Okta: iam/api.py |
+| `GET, POST /oauth2/v1/clients/{id}/roles`, `DELETE …/{role}` | 200, 204; what they allow: iam/access.py |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /oauth2/[{id}/]v1/bc/authorize`, `…/v1/token` with the grant of CIBA | 200; errors: prompts/ciba.py |
@@ -68,6 +70,9 @@ from forwarder.emulator.http.responses import (
     refuse_http,
     set_rate_limit,
 )
+from forwarder.emulator.iam.access import check_access
+from forwarder.emulator.iam.api import ROLE_ROUTES
+from forwarder.emulator.iam.bindings_api import BINDING_ROUTES, CLIENT_ROLE_ROUTES
 from forwarder.emulator.ledger import Ledger
 from forwarder.emulator.oauth.api import oauth_routes, org_metadata
 from forwarder.emulator.org import Emulator
@@ -109,11 +114,16 @@ def create_app(emulator: Emulator) -> Litestar:
         *PUSH_ROUTES,
         *GROUP_RULE_ROUTES,
         *PROVIDER_ROUTES,
+        *ROLE_ROUTES,
+        *BINDING_ROUTES,
         get_logs,
     ]
     okta = Router("/api/v1", route_handlers=routes, before_request=_admit, middleware=[recorded])
-    revocation = Router(
-        "/oauth2/v1", route_handlers=[revoke_everything], before_request=_admit, middleware=[recorded]
+    by_path = Router(
+        "/oauth2/v1",
+        route_handlers=[revoke_everything, *CLIENT_ROLE_ROUTES],
+        before_request=_admit,
+        middleware=[recorded],
     )
     control = Router(
         "/emulator",
@@ -130,7 +140,7 @@ def create_app(emulator: Emulator) -> Litestar:
         ],
     )
     return Litestar(
-        [okta, revocation, oauth_routes, security_routes, control, org_metadata, _organization],
+        [okta, by_path, oauth_routes, security_routes, control, org_metadata, _organization],
         state=State({"org": emulator}),
         exception_handlers={ApiError: refuse, HTTPException: refuse_http, Exception: fail},
         before_send=[add_headers],
@@ -170,6 +180,8 @@ async def _admit(request: OktaRequest) -> None:
         ip=request.client.host if request.client else "",
         agent=request.headers.get("user-agent", ""),
     )
+    if not by_token:
+        check_access(org(request), name, request.method, path)
     allowed, limit = auth.rate_limits.count("logs" if path == "/api/v1/logs" else "other", name)
     set_rate_limit(request, limit)
     if not allowed:
@@ -181,7 +193,7 @@ async def _organization(request: OktaRequest) -> dict[str, Any]:
     """Say which engine the org runs: Terraform's provider asks."""
     emulator = org(request)
     return {
-        "id": f"00o{emulator.hooks.created_by[3:]}",
+        "id": emulator.org_id,
         "pipeline": "idx",
         "settings": {"analyticsCollectionEnabled": False, "bugReportingEnabled": False, "omEnabled": False},
         "_links": {"organization": {"href": emulator.settings.url}},
@@ -223,6 +235,8 @@ async def _state(request: OktaRequest) -> dict[str, Any]:
         ],
         "zones": [zone.view(url) for zone in emulator.zones.all()],
         "prompts": emulator.prompts.all(),
+        "roles": emulator.admin_roles.roles(),
+        "resource_sets": emulator.admin_roles.sets(),
         "providers": [provider.view(url) for provider in emulator.providers.all()],
         "sets": emulator.security_events.all(),
     }

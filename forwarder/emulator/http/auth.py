@@ -3,14 +3,14 @@
 | `Authorization` | allowed |
 |---|---|
 | `SSWS <token>` | everything |
-| `Bearer <token>`, or `DPoP <token>` and a proof | the token's scopes, if the app has an admin role |
+| `Bearer <token>`, or `DPoP <token>` and a proof | the token's scopes; then iam/access.py |
 """
 
 import hmac
 from collections.abc import Mapping
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.http.errors import forbidden, insufficient_scope, invalid_token, oauth_error
+from forwarder.emulator.http.errors import insufficient_scope, invalid_token, oauth_error
 from forwarder.emulator.http.rate_limits import RateLimits
 from forwarder.emulator.oauth.clients import ClientAuthenticator
 from forwarder.emulator.oauth.dpop import ProofValidator
@@ -25,6 +25,8 @@ _SCOPES = {
     "users": ("okta.users.read", "okta.users.manage"),
     "groups": ("okta.groups.read", "okta.groups.manage"),
     "security-events-providers": ("okta.securityEventsProviders.read", "okta.securityEventsProviders.manage"),
+    "iam": ("okta.roles.read", "okta.roles.manage"),
+    "clients": ("okta.roles.read", "okta.roles.manage"),
     "zones": ("okta.networkZones.read", "okta.networkZones.manage"),
     "global-token-revocation": ("okta.universalLogout.manage", "okta.universalLogout.manage"),
     "eventHooks": ("okta.eventHooks.read", "okta.eventHooks.manage"),
@@ -78,8 +80,6 @@ class Authenticator:
                 )
         if _required_scope(method, path) not in token.scopes:
             raise insufficient_scope()
-        if not self._settings.clients[token.client_id].admin:
-            raise forbidden()
         return token.client_id
 
 

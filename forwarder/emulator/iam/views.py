@@ -15,3 +15,18 @@ def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
         "status": "ACTIVE",
         "assignmentType": assignment,
     }
+
+
+def custom_role(
+    member_id: str, role_id: str, label: str, set_id: str, assignment: Assignment
+) -> dict[str, Any]:
+    """Show that a custom role on a resource set is assigned."""
+    return {
+        "id": member_id,
+        "label": label,
+        "type": "CUSTOM",
+        "status": "ACTIVE",
+        "assignmentType": assignment,
+        "role": role_id,
+        "resource-set": set_id,
+    }

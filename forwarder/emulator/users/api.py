@@ -51,10 +51,13 @@ async def _set_risk(request: OktaRequest, user_id: FromPath[str]) -> Response[di
 
 @get(f"{_USER}/roles")
 async def _roles(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
-    user = _find(request, user_id)
-    by_group = {role for group in org(request).groups.of(user) for role in group.roles}
-    own = [standard_role(role, "USER") for role in user.roles]
-    return own + [standard_role(role, "GROUP") for role in sorted(by_group)]
+    emulator, user = org(request), _find(request, user_id)
+    found = [standard_role(role, "USER") for role in user.roles]
+    found += emulator.admin_roles.shown_of(f"{emulator.settings.url}/api/v1/users/{user.id}", "USER")
+    for group in emulator.groups.of(user):
+        found += [standard_role(role, "GROUP") for role in group.roles]
+        found += emulator.admin_roles.shown_of(f"{emulator.settings.url}/api/v1/groups/{group.id}", "GROUP")
+    return list({role["id"]: role for role in found}.values())
 
 
 @post("/global-token-revocation", status_code=204)

@@ -1,0 +1,69 @@
+"""What an app without a standard admin role may do: what its custom roles permit, on what their resource sets hold."""
+
+import re
+from collections.abc import Iterator
+
+from forwarder.emulator.http.errors import OktaApiError, forbidden
+from forwarder.emulator.org import Emulator
+
+_USER, _GROUP = r"/api/v1/users/([^/]+)", r"/api/v1/groups/([^/]+)"
+
+_NEEDED = (
+    ("GET", re.compile(_USER), "okta.users.read"),
+    ("GET", re.compile(f"{_USER}/(?:groups|factors)"), "okta.users.read"),
+    ("DELETE", re.compile(f"{_USER}/sessions"), "okta.users.lifecycle.clearSessions"),
+    ("POST", re.compile(f"{_USER}/lifecycle/suspend"), "okta.users.lifecycle.suspend"),
+    ("POST", re.compile(f"{_USER}/lifecycle/unsuspend"), "okta.users.lifecycle.unsuspend"),
+    ("POST", re.compile(f"{_USER}/lifecycle/expire_password"), "okta.users.credentials.expirePassword"),
+    ("GET", re.compile(_GROUP), "okta.groups.read"),
+    ("GET", re.compile(f"{_GROUP}/users"), "okta.groups.read"),
+    ("PUT", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
+    ("DELETE", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
+)
+"""The permission that a call needs on the user or group in its path. The permission to manage users or groups includes it."""
+
+
+def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> None:
+    """Check that the roles of an app allow a call.
+
+    Which permission other calls need is not established: any role allows them.
+
+    Raises:
+        OktaApiError: they do not, or the app has none.
+    """
+    if emulator.settings.clients[client_id].admin:
+        return
+    url = f"{emulator.settings.url}/oauth2/v1/clients/{client_id}"
+    held = [(role.permissions, found) for _, role, found in emulator.admin_roles.held_by(url)]
+    if not held:
+        raise forbidden()
+    for verb, pattern, permission in _NEEDED:
+        match = pattern.fullmatch(path)
+        if verb != method or match is None:
+            continue
+        of_kind = "okta.groups.manage" if path.startswith("/api/v1/groups/") else "okta.users.manage"
+        granting = {permission, of_kind}
+        resources = {
+            resource
+            for permissions, found in held
+            if granting & set(permissions)
+            for resource in found.resources.values()
+        }
+        if not resources & set(_holders(emulator, path, match[1])):
+            raise forbidden()
+        return
+
+
+def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
+    """Yield the resources that hold the user or group in a path; none if there is no such user."""
+    api = f"{emulator.settings.url}/api/v1"
+    if path.startswith("/api/v1/groups/"):
+        yield from (f"{api}/groups", f"{api}/groups/{key}")
+        return
+    yield f"{api}/users"
+    try:
+        user = emulator.users.find(key)
+    except OktaApiError:
+        return
+    for group in emulator.groups.of(user):
+        yield from (f"{api}/groups/{group.id}", f"{api}/groups/{group.id}/users")

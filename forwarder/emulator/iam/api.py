@@ -1,0 +1,217 @@
+"""`/api/v1/iam/roles` and `/api/v1/iam/resource-sets`."""
+
+from typing import Any
+
+import msgspec
+from litestar import delete, get, patch, post, put
+from litestar.params import FromPath
+
+from forwarder.core.time import iso
+from forwarder.emulator.http.errors import decode, invalid, not_found
+from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.iam.roles import CustomRole, ResourceSet
+
+_ROLE = "/iam/roles/{role_id:str}"
+_SETS = "/iam/resource-sets"
+_SET = f"{_SETS}/{{set_id:str}}"
+
+
+class _RoleSpec(msgspec.Struct):
+    label: str
+    description: str = ""
+    permissions: tuple[str, ...] = ()
+
+
+class _SetSpec(msgspec.Struct):
+    label: str
+    description: str = ""
+    resources: tuple[str, ...] = ()
+
+
+class Additions(msgspec.Struct):
+    """What a PATCH adds."""
+
+    additions: tuple[str, ...] = ()
+
+
+def _url(request: OktaRequest) -> str:
+    return org(request).settings.url
+
+
+@get("/iam/roles")
+async def _roles(request: OktaRequest) -> dict[str, Any]:
+    return {"roles": [role.view(_url(request)) for role in org(request).admin_roles.roles()], "_links": {}}
+
+
+@post("/iam/roles", status_code=200)
+async def _create_role(request: OktaRequest) -> dict[str, Any]:
+    spec = decode(await request.body(), _RoleSpec, "role")
+    role = org(request).admin_roles.create_role(
+        spec.label, spec.description, spec.permissions, caller(request)
+    )
+    return role.view(_url(request))
+
+
+@get(_ROLE)
+async def _show_role(request: OktaRequest, role_id: FromPath[str]) -> dict[str, Any]:
+    return org(request).admin_roles.role(role_id).view(_url(request))
+
+
+@put(_ROLE)
+async def _replace_role(request: OktaRequest, role_id: FromPath[str]) -> dict[str, Any]:
+    role, spec = org(request).admin_roles.role(role_id), decode(await request.body(), _RoleSpec, "role")
+    role.label, role.description = spec.label, spec.description
+    return role.view(_url(request))
+
+
+@delete(_ROLE)
+async def _delete_role(request: OktaRequest, role_id: FromPath[str]) -> None:
+    roles = org(request).admin_roles
+    roles.delete_role(roles.role(role_id), caller(request))
+
+
+@get(f"{_ROLE}/permissions")
+async def _permissions(request: OktaRequest, role_id: FromPath[str]) -> dict[str, Any]:
+    role = org(request).admin_roles.role(role_id)
+    return {"permissions": [_permission(request, role, name) for name in role.permissions]}
+
+
+@get(f"{_ROLE}/permissions/{{name:str}}")
+async def _show_permission(
+    request: OktaRequest, role_id: FromPath[str], name: FromPath[str]
+) -> dict[str, Any]:
+    role = org(request).admin_roles.role(role_id)
+    if name not in role.permissions:
+        raise not_found(f"{name} (Permission)")
+    return _permission(request, role, name)
+
+
+@post(f"{_ROLE}/permissions/{{name:str}}", status_code=204)
+async def _permit(request: OktaRequest, role_id: FromPath[str], name: FromPath[str]) -> None:
+    roles = org(request).admin_roles
+    roles.permit(roles.role(role_id), name, caller(request))
+
+
+@delete(f"{_ROLE}/permissions/{{name:str}}")
+async def _forbid(request: OktaRequest, role_id: FromPath[str], name: FromPath[str]) -> None:
+    roles = org(request).admin_roles
+    roles.forbid(roles.role(role_id), name, caller(request))
+
+
+@get(_SETS)
+async def _sets(request: OktaRequest) -> dict[str, Any]:
+    shown = [found.view(_url(request)) for found in org(request).admin_roles.sets()]
+    return {"resource-sets": shown, "_links": {}}
+
+
+@post(_SETS, status_code=200)
+async def _create_set(request: OktaRequest) -> dict[str, Any]:
+    spec = decode(await request.body(), _SetSpec, "resourceSet")
+    _check_resources(request, spec.resources)
+    roles = org(request).admin_roles
+    return roles.create_set(spec.label, spec.description, spec.resources, caller(request)).view(_url(request))
+
+
+@get(_SET)
+async def _show_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
+    return org(request).admin_roles.resource_set(set_id).view(_url(request))
+
+
+@put(_SET)
+async def _replace_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
+    found = org(request).admin_roles.resource_set(set_id)
+    spec = decode(await request.body(), _SetSpec, "resourceSet")
+    found.label, found.description = spec.label, spec.description
+    return found.view(_url(request))
+
+
+@delete(_SET)
+async def _delete_set(request: OktaRequest, set_id: FromPath[str]) -> None:
+    roles = org(request).admin_roles
+    roles.delete_set(roles.resource_set(set_id), caller(request))
+
+
+@get(f"{_SET}/resources")
+async def _resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
+    found = org(request).admin_roles.resource_set(set_id)
+    shown = [_resource(request, found, resource_id) for resource_id in found.resources]
+    return {"resources": shown, "_links": {"resource-set": found.view(_url(request))["_links"]["self"]}}
+
+
+@patch(f"{_SET}/resources", status_code=200)
+async def _add_resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
+    roles, more = org(request).admin_roles, decode(await request.body(), Additions, "resources")
+    found = roles.resource_set(set_id)
+    _check_resources(request, more.additions)
+    roles.add_resources(found, more.additions)
+    return found.view(_url(request))
+
+
+@delete(f"{_SET}/resources/{{resource_id:str}}")
+async def _remove_resource(request: OktaRequest, set_id: FromPath[str], resource_id: FromPath[str]) -> None:
+    found = org(request).admin_roles.resource_set(set_id)
+    if found.resources.pop(resource_id, None) is None:
+        raise not_found(f"{resource_id} (Resource)")
+
+
+def _check_resources(request: OktaRequest, resources: tuple[str, ...]) -> None:
+    """Refuse resources that this org does not have."""
+    for resource in resources:
+        path = resource.removeprefix(f"{_url(request)}/api/v1/")
+        if resource.startswith("orn:okta:") or path in {"users", "groups", "apps"}:
+            continue
+        kind, _, rest = path.partition("/")
+        if kind != "groups" or path == resource:
+            raise invalid("resources", f"resources: {resource} is not a resource of this org")
+        org(request).groups.find(rest.removesuffix("/users"))
+
+
+def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, Any]:
+    shown = role.view(_url(request))
+    url = f"{shown['_links']['permissions']['href']}/{name}"
+    return {
+        "label": name,
+        "created": shown["created"],
+        "lastUpdated": shown["lastUpdated"],
+        "conditions": None,
+        "_links": {"role": shown["_links"]["self"], "self": {"href": url}},
+    }
+
+
+def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
+    """Show a resource: `self` is what is meant, `resource` its place in the set, as recordings have it."""
+    emulator, resource = org(request), found.resources[resource_id]
+    path = resource.removeprefix(f"{_url(request)}/api/v1/")
+    service = "idp" if path == "apps" else "directory"
+    name = path.replace("/", ":")
+    orn = resource if resource.startswith("orn:") else f"orn:okta:{service}:{emulator.org_id}:{name}"
+    created = iso(found.created, "milliseconds")
+    place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
+    return {
+        "id": resource_id,
+        "orn": orn,
+        "created": created,
+        "lastUpdated": created,
+        "_links": {"self": {"href": resource}, "resource": {"href": place}},
+    }
+
+
+ROLE_ROUTES = (
+    _roles,
+    _create_role,
+    _show_role,
+    _replace_role,
+    _delete_role,
+    _permissions,
+    _show_permission,
+    _permit,
+    _forbid,
+    _sets,
+    _create_set,
+    _show_set,
+    _replace_set,
+    _delete_set,
+    _resources,
+    _add_resources,
+    _remove_resource,
+)

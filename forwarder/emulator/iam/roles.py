@@ -1,0 +1,251 @@
+"""Custom admin roles, resource sets, and who holds a role on which set."""
+
+import re
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros, iso
+from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.events.fixtures import entity, okta_id
+from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.iam.views import Assignment, custom_role
+
+_PERMISSION = re.compile(r"okta(\.[a-zA-Z]+)+")
+
+
+class CustomRole(msgspec.Struct):
+    """A role of the org's own making; its permissions are Okta's words."""
+
+    id: str
+    label: str
+    description: str
+    permissions: list[str]
+    created: Micros
+    updated: Micros
+
+    def view(self, org_url: str) -> dict[str, Any]:
+        """Return the role as the API shows it."""
+        url = f"{org_url}/api/v1/iam/roles/{self.id}"
+        return {
+            "id": self.id,
+            "label": self.label,
+            "description": self.description,
+            "created": iso(self.created, "milliseconds"),
+            "lastUpdated": iso(self.updated, "milliseconds"),
+            "_links": {"permissions": {"href": f"{url}/permissions"}, "self": {"href": url}},
+        }
+
+
+class Binding(msgspec.Struct):
+    """Who holds a role on a resource set: the member's id in the binding, and its URL."""
+
+    role: CustomRole
+    members: dict[str, str]
+
+
+class ResourceSet(msgspec.Struct):
+    """What a role is limited to: URLs or resource names by their id in the set; bindings by id of the role."""
+
+    id: str
+    label: str
+    description: str
+    resources: dict[str, str]
+    created: Micros
+    updated: Micros
+    bindings: dict[str, Binding] = msgspec.field(default_factory=dict)
+
+    def view(self, org_url: str) -> dict[str, Any]:
+        """Return the set as the API shows it."""
+        url = f"{org_url}/api/v1/iam/resource-sets/{self.id}"
+        return {
+            "id": self.id,
+            "label": self.label,
+            "description": self.description,
+            "created": iso(self.created, "milliseconds"),
+            "lastUpdated": iso(self.updated, "milliseconds"),
+            "_links": {
+                "bindings": {"href": f"{url}/bindings"},
+                "self": {"href": url},
+                "resources": {"href": f"{url}/resources"},
+            },
+        }
+
+
+class AdminRoles:
+    """The custom roles and resource sets of an org."""
+
+    def __init__(self, clock: Clock, random: Random, report: Report) -> None:
+        """Args: `report` writes an event about each change."""
+        self._clock = clock
+        self._random = random
+        self._report = report
+        self._roles: dict[str, CustomRole] = {}
+        self._sets: dict[str, ResourceSet] = {}
+
+    def roles(self) -> Sequence[CustomRole]:
+        """Return every custom role."""
+        return tuple(self._roles.values())
+
+    def sets(self) -> Sequence[ResourceSet]:
+        """Return every resource set."""
+        return tuple(self._sets.values())
+
+    def role(self, key: str) -> CustomRole:
+        """Return the role with this id or label.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        for role in self._roles.values():
+            if key in {role.id, role.label}:
+                return role
+        raise not_found(f"{key} (Role)")
+
+    def resource_set(self, key: str) -> ResourceSet:
+        """Return the resource set with this id or label.
+
+        Raises:
+            OktaApiError: there is none.
+        """
+        for found in self._sets.values():
+            if key in {found.id, found.label}:
+                return found
+        raise not_found(f"{key} (ResourceSet)")
+
+    def held_by(self, member_url: str) -> Iterator[tuple[str, CustomRole, ResourceSet]]:
+        """Yield what one member holds: the id of its membership, the role, and the set."""
+        for found in self._sets.values():
+            for binding in found.bindings.values():
+                for member_id, url in binding.members.items():
+                    if url == member_url:
+                        yield member_id, binding.role, found
+
+    def shown_of(self, member_url: str, assignment: Assignment) -> list[dict[str, Any]]:
+        """Return what one member holds as the API shows it."""
+        return [
+            custom_role(member_id, role.id, role.label, found.id, assignment)
+            for member_id, role, found in self.held_by(member_url)
+        ]
+
+    def create_role(
+        self, label: str, description: str, permissions: Sequence[str], caller: Caller
+    ) -> CustomRole:
+        """Make a role.
+
+        Raises:
+            OktaApiError: it has no permission, one that is not Okta's, or the label of another.
+        """
+        if not permissions:
+            raise invalid("permissions", "permissions: The field cannot be left blank")
+        _check_permissions(permissions)
+        if not label or any(role.label == label for role in self._roles.values()):
+            raise invalid("label", "label: A role with this label already exists, or it is blank.")
+        now = self._clock.now()
+        unique = list(dict.fromkeys(permissions))
+        role = CustomRole(okta_id("cr0", self._random), label, description, unique, now, now)
+        self._roles[role.id] = role
+        self._report("iam.role.create", caller, target=[_entity(role)])
+        return role
+
+    def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:
+        """Add a permission to a role. Repeating it changes nothing.
+
+        Raises:
+            OktaApiError: Okta has no such permission.
+        """
+        _check_permissions([permission])
+        if permission not in role.permissions:
+            role.permissions.append(permission)
+            role.updated = self._clock.now()
+            self._report("iam.role.permissions.add", caller, target=[_entity(role)])
+
+    def forbid(self, role: CustomRole, permission: str, caller: Caller) -> None:
+        """Take a permission from a role.
+
+        Raises:
+            OktaApiError: the role does not have it.
+        """
+        if permission not in role.permissions:
+            raise not_found(f"{permission} (Permission)")
+        role.permissions.remove(permission)
+        role.updated = self._clock.now()
+        self._report("iam.role.permissions.delete", caller, target=[_entity(role)])
+
+    def delete_role(self, role: CustomRole, caller: Caller) -> None:
+        """Delete a role.
+
+        Raises:
+            OktaApiError: it is bound to a resource set.
+        """
+        if any(role.id in found.bindings for found in self._sets.values()):
+            raise forbidden("The role is assigned.")
+        del self._roles[role.id]
+        self._report("iam.role.delete", caller, target=[_entity(role)])
+
+    def create_set(
+        self, label: str, description: str, resources: Sequence[str], caller: Caller
+    ) -> ResourceSet:
+        """Make a resource set.
+
+        Raises:
+            OktaApiError: another set has this label.
+        """
+        if not label or any(found.label == label for found in self._sets.values()):
+            raise invalid("label", "label: A resource set with this label already exists, or it is blank.")
+        now = self._clock.now()
+        made = ResourceSet(okta_id("iam", self._random), label, description, {}, now, now)
+        self._sets[made.id] = made
+        self.add_resources(made, resources)
+        self._report("iam.resourceset.create", caller, target=[_entity(made)])
+        return made
+
+    def add_resources(self, found: ResourceSet, resources: Sequence[str]) -> None:
+        """Add resources to a set; those that it has stay."""
+        for resource in resources:
+            if resource not in found.resources.values():
+                found.resources[okta_id("ire", self._random)] = resource
+        found.updated = self._clock.now()
+
+    def delete_set(self, found: ResourceSet, caller: Caller) -> None:
+        """Delete a resource set and what is bound to it."""
+        del self._sets[found.id]
+        self._report("iam.resourceset.delete", caller, target=[_entity(found)])
+
+    def bind(self, found: ResourceSet, role: CustomRole, members: Sequence[str], caller: Caller) -> Binding:
+        """Give a role on a set to members, by their URLs. Repeating it changes nothing."""
+        binding = found.bindings.setdefault(role.id, Binding(role, {}))
+        for url in members:
+            if url not in binding.members.values():
+                binding.members[okta_id("irb", self._random)] = url
+        self._report("iam.resourceset.bindings.add", caller, target=[_entity(found), _entity(role)])
+        return binding
+
+    def unbind(self, found: ResourceSet, role: CustomRole, member_id: str | None, caller: Caller) -> None:
+        """Take a role on a set from one member, or with None from all.
+
+        Raises:
+            OktaApiError: the role is not bound to the set, or the member does not hold it.
+        """
+        binding = found.bindings.get(role.id)
+        if binding is None or (member_id is not None and member_id not in binding.members):
+            raise not_found(f"{member_id or role.id} (Binding)")
+        if member_id is not None:
+            del binding.members[member_id]
+        if member_id is None or not binding.members:
+            del found.bindings[role.id]
+        self._report("iam.resourceset.bindings.delete", caller, target=[_entity(found), _entity(role)])
+
+
+def _entity(thing: CustomRole | ResourceSet) -> dict[str, Any]:
+    kind = "Role" if isinstance(thing, CustomRole) else "ResourceSet"
+    return entity(thing.id, kind, thing.label)
+
+
+def _check_permissions(permissions: Sequence[str]) -> None:
+    wrong = [name for name in permissions if not _PERMISSION.fullmatch(name)]
+    if wrong:
+        raise invalid("permissions", *(f"permissions: {name} is not a valid permission" for name in wrong))
