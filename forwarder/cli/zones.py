@@ -21,11 +21,7 @@ from forwarder.cli.zone_output import (
 )
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError, SettingsError
-from forwarder.okta.zones.admin import ZoneAdmin
-from forwarder.okta.zones.egress import Egress
-from forwarder.okta.zones.exemption import Needed
-from forwarder.okta.zones.guard import ZoneGuard
-from forwarder.okta.zones.record import ZoneRecord
+from forwarder.okta.zones.build import zone_writer
 from forwarder.okta.zones.sync import Look, look
 from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.settings import OrgSettings, Settings
@@ -178,9 +174,8 @@ async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIter
     clock = SystemClock()
     api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
     try:
-        stated = [Needed(each, f"orgs.{name}.egress") for each in org.egress_ranges]
-        egress = Egress(api, org.url, clock, client_id=org.api.client_id, stated=stated)
-        guard = ZoneGuard(name, egress)
-        yield ZoneWriter(name, ZoneAdmin(api), guard, ZoneRecord(settings.store.path), clock)
+        yield zone_writer(
+            name, org.url, org, api, clock, store=settings.store.path, client_id=org.api.client_id
+        )
     finally:
         await api.close()

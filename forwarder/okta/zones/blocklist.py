@@ -53,12 +53,43 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     left: tuple[Difference, ...] = ()
 
 
+class BlocklistState(msgspec.Struct, frozen=True):
+    """The zone as it is.
+
+    Attributes:
+        zone_id: empty if there is no zone yet.
+        blocks: whether Okta blocks what it lists.
+        entries: how many it lists.
+        room: how many more it can list.
+        problems: why no address can be added, a line each.
+    """
+
+    zone_id: str
+    blocks: bool
+    entries: int
+    room: int
+    problems: tuple[str, ...]
+
+
 class Blocklist:
     """The blocklist of one org. Every method raises OktaError if Okta refuses or does not respond."""
 
     def __init__(self, settings: BlocklistSettings, writer: ZoneWriter) -> None:
         self._settings = settings
         self._writer = writer
+
+    async def state(self) -> BlocklistState:
+        """Return the state of the zone; changes nothing."""
+        zones, made = await self._writer.admin.all(), self._writer.made
+        problems = await self._writer.guard.problems(zones, made)
+        zone = _named(self._settings.zone, zones)
+        if zone is None:
+            return BlocklistState("", blocks=False, entries=0, room=MAX_GATEWAYS, problems=tuple(problems))
+        (step,) = plan([as_it_is(zone)], zones, made).steps
+        if step.problem:
+            problems.append(f"the zone {zone.name}: {step.problem}")
+        entries = len(zone.gateway_entries)
+        return BlocklistState(zone.id, zone.blocks, entries, max(0, MAX_GATEWAYS - entries), tuple(problems))
 
     async def contains(self, address: str) -> bool:
         """Whether the zone lists `address`, alone or within a larger entry.
@@ -168,7 +199,9 @@ def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
 
 
 def _single(address: str) -> AddressRange:
-    return parse_range(str(ip_address(address)))
+    """Read one address; an IPv4 address within an IPv6 one is that IPv4 address."""
+    found = ip_address(address)
+    return parse_range(str(getattr(found, "ipv4_mapped", None) or found))
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:

@@ -5,12 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from forwarder.okta.zones.addresses import parse_range
-from forwarder.okta.zones.admin import ZoneAdmin
 from forwarder.okta.zones.blocklist import Blocklist
-from forwarder.okta.zones.egress import Egress
-from forwarder.okta.zones.exemption import Needed
-from forwarder.okta.zones.guard import ZoneGuard
+from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.okta.zones.record import ZoneRecord
 from forwarder.okta.zones.settings import BlocklistSettings, OrgZones
 from forwarder.okta.zones.sync import Look, look
@@ -37,10 +33,15 @@ class Scene:
 
     @property
     def writer(self) -> ZoneWriter:
-        stated = [Needed(parse_range(text), "orgs.acme.egress") for text in self.egress]
-        egress = Egress(self.org, "https://acme.okta.com", self.clock, stated=stated)
-        guard = ZoneGuard("acme", egress, [Needed(parse_range(PROTECTED), "reactions.protect.ips")])
-        return ZoneWriter("acme", ZoneAdmin(self.org), guard, self.record, self.clock)
+        return zone_writer(
+            "acme",
+            "https://acme.okta.com",
+            OrgZones(egress=tuple(self.egress)),
+            self.org,
+            self.clock,
+            store=self.folder / "forwarder.db",
+            protected=protected_by("reactions.protect.ips", [PROTECTED]),
+        )
 
     def blocklist(self, **changes: Any) -> Blocklist:
         return Blocklist(BlocklistSettings(**changes), self.writer)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.core.errors import OktaError
+from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.okta.zones.blocklist import ZoneFullError, ZoneRefusedError
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import refusal
@@ -175,3 +175,57 @@ async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there:
     there.org.after = lambda method, _: method == "PUT" and there.org.named(NAME)["gateways"].pop()
     with pytest.raises(OktaError, match=r"lost 203\.0\.113\.99 at once; others write to it too"):
         await there.blocklist().add("203.0.113.99")
+
+
+async def test_the_state_says_what_room_there_is_and_what_speaks_against_an_entry(there: Scene) -> None:
+    blocklist = there.blocklist(activate=True)
+    empty = await blocklist.state()
+    assert (empty.zone_id, empty.blocks, empty.entries, empty.room, empty.problems) == (
+        "",
+        False,
+        0,
+        1000,
+        (),
+    )
+    await blocklist.add(BAD)
+    full = await blocklist.state()
+    assert (full.blocks, full.entries, full.room, full.problems) == (True, 1, 999, ())
+    there.record.path.unlink()
+    for zone in there.org.zones.values():
+        if zone["system"]:
+            zone["gateways"] = None
+    lost = await blocklist.state()
+    assert ["is not in the zone" in problem for problem in lost.problems] == [True, True, False]
+    assert "no record of having made it" in lost.problems[-1]
+
+
+async def test_an_ipv4_address_in_the_form_of_ipv6_is_the_same_address(there: Scene) -> None:
+    await there.blocklist().add(f"::ffff:{BAD}")
+    assert values(there) == [f"{BAD}-{BAD}"]
+    assert await there.blocklist().contains(BAD)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_whatever_call_fails_a_repeated_change_ends_the_same(
+    tmp_path: Path, number: int, moment: str
+) -> None:
+    there = Scene(tmp_path)
+    there.org.exempt(EGRESS, PROTECTED)
+    left = [number]
+
+    def fail(_method: str, _path: str) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OktaUnreachableError("no response")
+
+    setattr(there.org, moment, fail)
+    for change in ("add", "add", "add", "remove", "remove"):
+        try:
+            await getattr(there.blocklist(activate=True), change)(WORSE if change == "remove" else BAD)
+            if change == "add":
+                await there.blocklist().add(WORSE)
+        except OktaUnreachableError:
+            continue
+    assert values(there) == [f"{BAD}-{BAD}"]
+    assert [zone["name"] for zone in there.org.zones.values()] == ["DefaultExemptIpZone", NAME]

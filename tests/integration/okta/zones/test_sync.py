@@ -1,11 +1,20 @@
 """Declared zones are created, updated and activated as safely as Okta allows."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
+from forwarder.okta.api.client import OktaClient
+from forwarder.okta.settings import ApiSettings
+from forwarder.okta.zones.admin import ZoneAdmin
+from forwarder.okta.zones.egress import Egress
 from tests.fakes.okta_client import passing
+from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.okta_zones import refusal
 from tests.integration.okta.zones.scene import EGRESS, PROTECTED, Scene
 
@@ -198,3 +207,49 @@ async def test_a_damaged_record_is_said_and_changes_nothing(there: Scene) -> Non
     with pytest.raises(OktaError, match="is damaged; move it away"):
         await there.sync(EMBARGO)
     assert there.org.changes == []
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_whatever_call_fails_nothing_blocks_too_early_and_the_next_command_ends_the_same(
+    tmp_path: Path, number: int, moment: str
+) -> None:
+    there = Scene(tmp_path)
+    there.org.exempt(EGRESS, PROTECTED)
+    left = [number]
+
+    def fail(_method: str, _path: str) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OktaUnreachableError("no response")
+
+    setattr(there.org, moment, fail)
+    for _ in range(3):
+        with suppress(OktaUnreachableError):
+            await there.sync(EMBARGO | HOSTS)
+    declared = [there.org.named(name) for name in ("embargo", "hosts")]
+    assert [(zone["usage"], zone["status"]) for zone in declared] == [("BLOCKLIST", "INACTIVE")] * 2
+    assert len(there.org.zones) == 3
+    left[0] = number
+    for _ in range(3):
+        with suppress(OktaUnreachableError):
+            await there.sync(EMBARGO | HOSTS, activate=True)
+    assert (await there.look(EMBARGO | HOSTS)).plan.is_empty
+    assert [zone["status"] for zone in declared] == ["ACTIVE"] * 2
+
+
+async def test_the_log_of_an_org_takes_the_questions_about_our_calls() -> None:
+    async with okta_org() as emulator:
+        settings = ApiSettings(token=Secret(TOKEN))
+        api = OktaClient(emulator.settings.url, settings, 1.0, SystemClock())
+        try:
+            for client_id in (None, "0oa1exampleexample01"):
+                egress = Egress(api, "https://acme.okta.com", SystemClock(), client_id=client_id)
+                assert await egress.addresses(["nzo1"]) == []
+            made = await ZoneAdmin(api).create({"type": "IP", "name": "x", "usage": "POLICY"})
+            events = json.loads((await api.call("GET", "/api/v1/logs")).content)
+            assert [event["target"][0]["id"] for event in events if event["eventType"] == "zone.create"] == [
+                made
+            ]
+        finally:
+            await api.close()
