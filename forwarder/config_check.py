@@ -15,6 +15,7 @@ from forwarder import tls
 from forwarder.config_types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
+from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -224,6 +225,12 @@ def _zone_warnings(settings: Settings) -> Iterator[str]:
                     yield f"{key}.ips: {text} blocks all of {each.text}; write it so, or the address without /"
 
 
+def _reaction_warnings(settings: Settings) -> Iterator[str]:
+    apis = {name: org.api for name, org in settings.orgs.items()}
+    hooked = {name for name, org in settings.orgs.items() if org.secrets}
+    yield from reaction_warnings(settings.reactions, apis, hooked, settings.rules.late)
+
+
 Finder = Callable[[Settings], Iterator[str]]
 """Yields a line for each finding: path, what, hint."""
 
@@ -245,6 +252,7 @@ WARNINGS: Mapping[str, Finder] = {
     "heartbeat.sink": _heartbeat_warnings,
     "rules.state": _rule_warnings,
     "zone.declaration": _zone_warnings,
+    "reactions.state": _reaction_warnings,
 }
 """What works and is unwise, by the ids of `doctor`."""
 

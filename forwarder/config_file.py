@@ -13,6 +13,8 @@ from forwarder.core.errors import SettingsError
 
 ENV_PREFIX = "FORWARDER__"
 
+_BOOL = "tag:yaml.org,2002:bool"
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read the file at `path`.
@@ -62,6 +64,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             raise _error("a key must be a text; put a value with `{` or `[` into quotes", key_node)
         if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be there several times
             continue
+        if key_node.tag == _BOOL:  # the key `on`, or an org named `no`
+            key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
             raise _error(f"the key {key!r} is written twice", key_node)

@@ -38,8 +38,7 @@ class Describer:
 
     def describe(self, errors: Iterable[Any]) -> list[str]:
         """Return a line for each of pydantic's `errors`. Never shows a value that may be a secret."""
-        errors = list(errors)
-        return [self._line(error) for error in errors if not _follows(error, errors)]
+        return [self._line(error) for error in causes(errors)]
 
     def _line(self, error: Any) -> str:
         path, siblings = self._locate(error["loc"])
@@ -77,6 +76,12 @@ class Describer:
             [field.alias or name for name, field in model.model_fields.items()] if _is_section(model) else []
         )
         return path, keys
+
+
+def causes(errors: Iterable[Any]) -> list[Any]:
+    """Return pydantic's errors without those that only follow from others."""
+    errors = list(errors)
+    return [error for error in errors if not _follows(error, errors)]
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:

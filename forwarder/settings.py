@@ -4,7 +4,7 @@ Each room owns the settings of what it does; this file composes them and checks 
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
-from forwarder.config_problems import Describer, Name
+from forwarder.config_problems import Describer, Name, causes
 from forwarder.config_types import Listen, Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
@@ -24,7 +24,10 @@ from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, Reconcile
 from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems
 from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings import ReactionsSettings
+from forwarder.reaction_check import reaction_problems, without_errors
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
+from forwarder.rules.load import read_rules
+from forwarder.rules.ruleset import RuleProblem, Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -183,14 +186,16 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     except UnicodeEncodeError:
         raise SettingsError(["a FORWARDER__ variable holds bytes that are not text in UTF-8"]) from None
     except ValidationError as error:
-        errors = error.errors(include_input=False)
+        errors = causes(error.errors(include_input=False))
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
         raise SettingsError(sorted([*problems, *_joint_problems_beside(tree, errors, files=files)])) from None
-    problems = list(_joint_problems(settings, files=files))
+    problems = list(_joint_problems(settings, files=files, sound=_SECTIONS))
     if problems:
         raise SettingsError(problems)
     return settings
 
+
+_SECTIONS = frozenset(Settings.model_fields)
 
 _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
 """Used if all orgs or all sinks have errors, so that the other sections are checked all the same."""
@@ -199,6 +204,13 @@ _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file
 def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, files: bool) -> list[str]:
     """Run the joint checks on the parts of `tree` that have no errors of their own."""
     sound = copy.deepcopy(dict(tree))
+    errors = list(errors)
+    sections = _SECTIONS - {str(error["loc"][0]) for error in errors}
+    silent: set[str] = set()
+    if isinstance(sound.get("reactions"), dict):
+        places = [error["loc"][1:] for error in errors if error["loc"][0] == "reactions"]
+        sound["reactions"], silent = without_errors(sound["reactions"], places)
+        errors = [error for error in errors if error["loc"][0] != "reactions"]
     for error in errors:
         first, *rest = error["loc"]
         named = sound.get(first) if first in _SOUND and rest else None
@@ -208,17 +220,38 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, fi
             sound.pop(first, None)
     try:
         some = {name: sound.get(name) or stand_in for name, stand_in in _SOUND.items()}
-        return list(_joint_problems(Settings(**(sound | some)), files=files))
+        found = _joint_problems(Settings(**(sound | some)), files=files, sound=sections)
+        return [line for line in found if not any(path in line for path in silent)]
     except ValidationError:  # the error is in the environment
         return []
 
 
-def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
-    """Check what no section can see alone, and the certificates that the settings name."""
+def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) -> Iterator[str]:
+    """Check what no section can see alone, and the certificates that the settings name. `sound` are the sections without
+    errors of their own."""
+    ruleset: Ruleset | None = None
     if files:
         yield from _file_problems(settings)
-        yield from _rule_problems(settings)
+        ruleset, problems = read_rules(settings.rules.files, settings.rules.lists)
+        yield from _rule_problems(settings, problems)
+        ruleset = None if problems or "rules" not in sound else ruleset
     yield from validate_endpoints(settings.orgs)
+    yield from _sink_problems(settings)
+    if _collide(settings.receiver.listen, settings.ops.listen):
+        yield "ops.listen: the receiver listens there; give each its own port"
+    yield from _org_problems(settings.orgs)
+    orgs = settings.orgs
+    if "orgs" in sound:
+        yield from settings.reactions.problems(
+            {name: org.url for name, org in orgs.items()}, {name: org.path for name, org in orgs.items()}
+        )
+    apis = {name: org.api for name, org in orgs.items()} if "orgs" in sound else None
+    yield from reaction_problems(settings.reactions, apis, ruleset)
+    unknown = sorted(set(settings.rules.orgs or ()) - set(settings.orgs))
+    yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
+
+
+def _sink_problems(settings: Settings) -> Iterator[str]:
     for name in settings.sinks:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
@@ -232,15 +265,6 @@ def _joint_problems(settings: Settings, *, files: bool) -> Iterator[str]:
                 yield f"sinks.{name}.path: is a file of the store; name another file"
             if real_path(sink.path) in _files_read(settings):
                 yield f"sinks.{name}.path: the configuration reads this file; name another one"
-    if _collide(settings.receiver.listen, settings.ops.listen):
-        yield "ops.listen: the receiver listens there; give each its own port"
-    yield from _org_problems(settings.orgs)
-    orgs = settings.orgs
-    yield from settings.reactions.problems(
-        {name: org.url for name, org in orgs.items()}, {name: org.path for name, org in orgs.items()}
-    )
-    unknown = sorted(set(settings.rules.orgs or ()) - set(settings.orgs))
-    yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
 
 
 def _files_read(settings: Settings) -> set[Path]:
@@ -257,8 +281,7 @@ def _collide(one: Listen, other: Listen) -> bool:
     return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
 
 
-def _rule_problems(settings: Settings) -> Iterator[str]:
-    problems = settings.rules.problems()
+def _rule_problems(settings: Settings, problems: Sequence[RuleProblem]) -> Iterator[str]:
     yield from (f"rules.files: {problem}" for problem in problems)
     for name, org in settings.orgs.items():
         if (

@@ -16,6 +16,8 @@ from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.okta.zones.settings import BlocklistSettings, ZoneSettings
 from forwarder.ops.settings import OpsSettings
+from forwarder.react.action_settings import FirstDoSettings, OnSettings, PromptSettings, ThenSettings
+from forwarder.react.limits_settings import CibaSettings, LimitsSettings, ProtectSettings
 from forwarder.react.settings import ReactionsSettings, RiskReceiverSettings, SetSettings, WebhookSettings
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.rules.settings import RulesSettings
@@ -47,6 +49,12 @@ where that comes from. An editor completes and checks the file by `config/forwar
 DELIVERY = """How events are sent to the sink. `elasticsearch` has `concurrency: 2`; `otlp` has `batch_events: 200` and
 `batch_bytes: 1MiB`."""
 
+LIMITS = """How many actions there may be. A rate is a count and a time, as in `20/1h`; the time slides. What is over a limit
+waits for a human. Each limit counts alone, so that cheap alerts cannot spend the limit of others."""
+
+DO = """One action: a bare word, as in `revoke_sessions`, or its name with its settings, as in
+`{add_to_group: {group: Step-up, for: 24h}}`; beside it, `approve` and `user`. `for` is 1m to 30d."""
+
 SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("orgs.NAME", "An Okta org. At least one is required.", settings.OrgSettings),
     ("orgs.NAME.api", "The credentials for Okta's API.", ApiSettings),
@@ -73,7 +81,14 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("sinks.NAME, kind: file", "A file of JSON lines.", FileSinkSettings),
     ("sinks.NAME.delivery", DELIVERY, DeliverySettings),
     ("rules", "The rules that the forwarder runs on every event: see docs/rules.md.", RulesSettings),
-    ("reactions", "What an alert leads to.", ReactionsSettings),
+    ("reactions", "What alerts lead to: see docs/reactions.md.", ReactionsSettings),
+    ("reactions.protect", "Whom and what no action ever touches.", ProtectSettings),
+    ("reactions.limits", LIMITS, LimitsSettings),
+    ("reactions.on[]", "Which alerts lead to which actions.", OnSettings),
+    ("reactions.on[].do[]", DO, FirstDoSettings),
+    ("reactions.on[].do[].prompt", "A question to the user, asked at most once.", PromptSettings),
+    ("reactions.on[].do[].prompt.then", "What follows, as lists of actions as in `do`.", ThenSettings),
+    ("reactions.ciba", "The app that asks users by CIBA.", CibaSettings),
     (
         "reactions.webhooks.NAME",
         "A receiver of signed webhooks: see docs/reactions-receivers.md.",

@@ -106,6 +106,12 @@ CHECKS = (
         CONFIGURATION,
         "they do, or none is declared",
     ),
+    _offline(
+        "reactions.state",
+        "what is unwise in `reactions`, as approvals without a notification, or missing scopes",
+        CONFIGURATION,
+        "nothing",
+    ),
 )
 
 

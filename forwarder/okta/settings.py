@@ -20,7 +20,57 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 
 _SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
-"""All that the forwarder calls."""
+"""What hooks and the System Log need."""
+
+_RESOURCES = (
+    "agentPools",
+    "apiTokens",
+    "appGrants",
+    "apps",
+    "authenticators",
+    "authorizationServers",
+    "behaviors",
+    "brands",
+    "captchas",
+    "certificateAuthorities",
+    "clients",
+    "deviceAssurance",
+    "devices",
+    "domains",
+    "emailDomains",
+    "eventHooks",
+    "factors",
+    "features",
+    "groups",
+    "identitySources",
+    "idps",
+    "inlineHooks",
+    "linkedObjects",
+    "logs",
+    "logStreams",
+    "networkZones",
+    "oauthIntegrations",
+    "orgs",
+    "policies",
+    "profileMappings",
+    "pushProviders",
+    "rateLimits",
+    "realms",
+    "roles",
+    "schemas",
+    "securityEventsProviders",
+    "sessions",
+    "templates",
+    "threatInsights",
+    "trustedOrigins",
+    "uischemas",
+    "universalLogout",
+    "userRisk",
+    "userTypes",
+    "users",
+)
+_KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for right in ("read", "manage"))
+"""Okta's scopes, to tell a typo."""
 
 
 def org_origin(url: str) -> str:
@@ -56,6 +106,7 @@ class ApiSettings(Section):
 
     Attributes:
         token: an API token (SSWS). Either this, or a service app.
+        token_id: the id of the token (00T…), by which reactions know their own events; see Security > API > Tokens.
         client_id: of a service app, with its `private_key`.
         private_key: of the service app: an RSA key without a password, as PEM or JWK.
         key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
@@ -66,6 +117,7 @@ class ApiSettings(Section):
     """
 
     token: Secret | None = None
+    token_id: Annotated[str, StringConstraints(pattern=r"^00T[A-Za-z0-9]{1,40}$")] | None = None
     client_id: str | None = None
     private_key: Secret | None = None
     key_id: str | None = None
@@ -83,6 +135,8 @@ class ApiSettings(Section):
             raise ValueError("set `token`, or `client_id` with `private_key`, not both")
         if not self.token and not (self.client_id and self.private_key):
             raise ValueError("set `token`, or `client_id` with `private_key`")
+        if self.token_id and not self.token:
+            raise ValueError("`token_id` belongs to `token`; a service app is known by its `client_id`")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
             raise ValueError("`token` contains a blank, a line break, or a character that is not ASCII")
         if self.private_key:
@@ -117,8 +171,8 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
     if not scopes:
         raise ValueError("`scopes` is empty, but a service app needs at least one")
     for scope in scopes:
-        near = difflib.get_close_matches(scope, _SCOPES, n=1, cutoff=0.85)
-        if scope not in _SCOPES and near:
+        near = difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85)
+        if scope not in _KNOWN_SCOPES and near:
             raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
     if "okta.logs.read" not in scopes:
         raise ValueError("`scopes` lacks okta.logs.read, without which the System Log cannot be read")

@@ -1,6 +1,6 @@
 """What reactions need of the other rooms. `reactions.py` joins them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -84,3 +84,19 @@ class Looks(Protocol):
 
     async def look(self, action: Action) -> Seen:
         """Ask for the state that the action would change. An action that changes no state is never so already."""
+
+
+class KnownRule(msgspec.Struct, frozen=True):
+    """A rule that is loaded, as reactions choose it.
+
+    Attributes:
+        name: often empty.
+        alerts: whether it alerts by itself, and does not only feed a correlation.
+    """
+
+    id: str
+    title: str
+    level: str
+    name: str = ""
+    tags: Sequence[str] = ()
+    alerts: bool = True

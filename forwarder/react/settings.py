@@ -1,18 +1,22 @@
-"""The section `reactions` of the configuration: whom to tell, and with which keys."""
+"""The section `reactions` of the configuration: what alerts lead to, what holds it back, whom to tell."""
 
 import base64
 import binascii
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
 from forwarder.config_problems import Name
 from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_http_url
+from forwarder.core.action import Kind
 from forwarder.react import keys
+from forwarder.react.action_settings import OnSettings
+from forwarder.react.limits_settings import CibaSettings, LimitsSettings, ProtectSettings
+from forwarder.react.values import Mode, WaitingTime, WrittenMode
 
 JWKS_PATH = "/.well-known/jwks.json"
 """Where the receiver's listener serves the public keys."""
@@ -169,14 +173,40 @@ class ReactionsSettings(Section):
     """The section `reactions` of the configuration.
 
     Attributes:
+        mode: `off`; `shadow`, which does everything but the calls, and records them; or `enforce`. An entry of `on` can only
+            be weaker.
+        protect: whom and what no action ever touches. `enforce` needs at least one user or group.
+        limits: how many actions there may be; what is over a limit waits for a human.
+        fresh: how old an event may be when its action is called; later, only notify, risk_event and user_risk remain.
+        confirm: kinds of action that wait until the System Log has the event too, because a hook's event is only a claim:
+            quiet, mending, timed, prompt.
+        approve_within: how long an action waits for a human; then it is refused.
+        ciba: the app that asks users by CIBA.
+        on: which alerts lead to which actions: see docs/reactions.md.
         webhooks: whom to notify, by a name of your choice.
         receivers: who gets risk events, by a name of your choice.
         set: who signs the risk events; required for `receivers`.
     """
 
+    mode: WrittenMode = Mode.SHADOW
+    protect: ProtectSettings = ProtectSettings()
+    limits: LimitsSettings = LimitsSettings()
+    fresh: WaitingTime = Field(default="10m", validate_default=True)
+    confirm: tuple[Kind, ...] = Field(default=("timed", "prompt"), validate_default=True)
+    approve_within: WaitingTime = Field(default="15m", validate_default=True)
+    ciba: CibaSettings | None = None
+    on: tuple[OnSettings, ...] = ()
     webhooks: dict[Name, WebhookSettings] = {}  # noqa: RUF012  # pydantic copies it
     receivers: dict[Name, RiskReceiverSettings] = {}  # noqa: RUF012  # as above
     set: SetSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_on(cls, written: Any) -> Any:
+        """Take YAML's `on`, which is true, as the word; Helm makes it the text `true`."""
+        if isinstance(written, dict) and not {"on", True} <= written.keys():
+            return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
+        return written
 
     @property
     def public_documents(self) -> dict[str, bytes]:
@@ -195,14 +225,12 @@ class ReactionsSettings(Section):
             yield from (f"{path}.{key}: {problem}" for key, problem in tls.file_problems(server.ca_file))
 
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
-        """Yield what does not fit together, or not with the orgs: path, problem, hint.
+        """Yield what does not fit with the orgs: path, problem, hint.
 
         Args:
             org_urls: the URL of each org.
             paths: where the hook of each org posts.
         """
-        if self.receivers and not self.set:
-            yield "reactions.set: is required for `receivers`, as in {issuer: https://fw.example, key: {file: set.pem}}"
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"
             if receiver.org is not None and receiver.org not in org_urls:

@@ -1,0 +1,218 @@
+"""The types of the section `reactions`: modes, rates, networks, approvals, and how long an effect lasts."""
+
+import re
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from typing import Annotated, Any, Self
+
+import msgspec
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
+
+from forwarder.config_types import Duration
+
+_MINUTE, _DAY = 60.0, 86_400.0
+_LONGEST_EFFECT = 30 * _DAY
+_MOST = 1_000_000  # of a rate
+
+
+class Mode(StrEnum):
+    """How far reactions go. The order is that of their strength."""
+
+    OFF = "off"
+    """Nothing is planned."""
+    SHADOW = "shadow"
+    """Everything but the call is done, and the call is recorded."""
+    ENFORCE = "enforce"
+
+    @property
+    def strength(self) -> int:
+        """0 for `off`, more for what does more."""
+        return list(Mode).index(self)
+
+
+def weaker(one: Mode, other: Mode) -> Mode:
+    """Return the one of two modes that does less."""
+    return min(one, other, key=lambda mode: mode.strength)
+
+
+def _mode(written: Any) -> Any:
+    if written is False or (isinstance(written, str) and written in {"no", "false"}):
+        return Mode.OFF  # YAML reads the word `off` as false
+    if written not in list(Mode):
+        raise ValueError("write off, shadow or enforce")
+    return written
+
+
+WrittenMode = Annotated[
+    Mode, BeforeValidator(_mode), PlainSerializer(str), WithJsonSchema({"enum": [*map(str, Mode), False]})
+]
+"""A mode; YAML's `off`, which is false, is understood."""
+
+
+class Rate(str):
+    """So many in a time: `2/1h`."""
+
+    __slots__ = ()
+
+    @property
+    def most(self) -> int:
+        """How many there may be within `seconds`."""
+        return int(self.partition("/")[0])
+
+    @property
+    def seconds(self) -> float:
+        """The time in which they are counted; it slides."""
+        seconds: float = _duration.validate_python(self.partition("/")[2])
+        return seconds
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.read)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "pattern": "^[0-9]+/[0-9.]+(s|m|h|d)$", "examples": ["2/1h", "20/1d"]}
+
+    @classmethod
+    def read(cls, written: Any) -> Self:
+        """Parse a rate.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(\S+)\s*", written) if isinstance(written, str) else None
+        if not match:
+            raise ValueError(f"{str(written)[:40]!r} is not a rate; write a count and a time, as in 2/1h")
+        if not 1 <= int(match[1]) <= _MOST:
+            raise ValueError(f"{match[1]} is outside 1 to {_MOST:,}; to stop actions, set `mode: shadow`")
+        try:
+            seconds = _duration.validate_python(match[2])
+        except ValidationError:
+            raise ValueError(f"{match[2]!r} is not a time; write a rate as in 2/1h") from None
+        if not 1 <= seconds <= _LONGEST_EFFECT:
+            raise ValueError(f"{match[2]} is outside 1s to 30d")
+        return cls(f"{int(match[1])}/{match[2]}")
+
+
+_duration: TypeAdapter[float] = TypeAdapter(Duration)
+
+
+class Approve(msgspec.Struct, frozen=True):
+    """What a rule says about the approval of an action: `no`, or `{within: 15m}`.
+
+    Attributes:
+        needed: whether a human approves.
+        within: seconds in which; None for `approve_within`.
+    """
+
+    needed: bool
+    within: float | None = None
+
+    @classmethod
+    def read(cls, written: Any) -> "Approve":
+        """Parse it. YAML reads the words `no` and `yes` as false and true.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if isinstance(written, Approve):
+            return written
+        if isinstance(written, bool) or written in ("no", "yes"):
+            return cls(written in (True, "yes"))
+        if not isinstance(written, dict):
+            raise ValueError("write `no`, `yes`, or a time as in {within: 15m}")  # noqa: TRY004  # for pydantic
+        if unknown := sorted(map(str, written.keys() - {"within"})):
+            raise ValueError(f"there is no key {unknown[0]!r}; write {{within: 15m}}")
+        try:
+            seconds = None if written.get("within") is None else _duration.validate_python(written["within"])
+        except ValidationError as error:
+            raise ValueError(f"`within`: {error.errors()[0]['ctx']['error']}") from None
+        return cls(True, None if seconds is None else _waiting(seconds))
+
+    @property
+    def written(self) -> dict[str, str] | bool:
+        """As an operator writes it."""
+        if not self.needed or self.within is None:
+            return self.needed
+        return {"within": _duration.dump_python(self.within, mode="json")}
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda approve: approve.written),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        within = TypeAdapter(Duration).json_schema()
+        return {
+            "anyOf": [
+                {"enum": [False, True, "no", "yes"]},
+                {"type": "object", "properties": {"within": within}, "additionalProperties": False},
+            ]
+        }
+
+
+def _network(written: Any) -> IPv4Network | IPv6Network:
+    if isinstance(written, IPv4Network | IPv6Network):
+        return written
+    try:
+        return ip_network(written if isinstance(written, str) else "")
+    except ValueError:
+        pass
+    try:
+        meant = ip_interface(written).network
+    except ValueError:
+        raise ValueError(f"{written!r} is not an address or a network; write 198.51.100.0/24") from None
+    raise ValueError(f"{written!r} is an address within a network; write {meant}, or the address alone")
+
+
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_network),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["198.51.100.0/24", "2001:db8::7"]}),
+]
+"""An address or a network."""
+
+
+def _effect(seconds: float) -> float:
+    if not _MINUTE <= seconds <= _LONGEST_EFFECT:
+        raise ValueError("is outside 1m to 30d")
+    return seconds
+
+
+def _waiting(seconds: float) -> float:
+    if not _MINUTE <= seconds <= _DAY:
+        raise ValueError("is outside 1m to 24h")
+    return seconds
+
+
+EffectTime = Annotated[Duration, AfterValidator(_effect)]
+"""Seconds after which an action is undone."""
+
+WaitingTime = Annotated[Duration, AfterValidator(_waiting)]
+"""Seconds that something may wait for a human, or an event may be old."""
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

@@ -1,0 +1,119 @@
+"""Checks the section `reactions` against the orgs and the rules; and describes rules for reactions."""
+
+import copy
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from forwarder.config_types import Secret
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.okta.settings import ApiSettings
+from forwarder.react.ports import KnownRule
+from forwarder.react.problems import OrgAccess, org_problems, problems, rule_problems
+from forwarder.react.prompts.muted import is_factor_event
+from forwarder.react.settings import ReactionsSettings
+from forwarder.react.warnings import warnings
+from forwarder.rules.correlation import Correlation
+from forwarder.rules.reach import Reach
+from forwarder.rules.ruleset import DetectionRule, Ruleset
+
+
+def known_rules(ruleset: Ruleset) -> list[KnownRule]:
+    """Return the rules as reactions choose them."""
+    every: list[DetectionRule | Correlation] = [*ruleset.rules, *ruleset.correlations]
+    return [KnownRule(each.id, each.title, each.level, each.name, each.tags, each.alerts) for each in every]
+
+
+def reaction_problems(
+    reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
+) -> Iterator[str]:
+    """Yield what does not fit together: path, problem, hint.
+
+    Args:
+        reactions: the section.
+        apis: the credentials of each org; None if they are not known.
+        ruleset: the rules; None if they are not known.
+    """
+    yield from problems(reactions)
+    if apis is not None:
+        yield from org_problems(reactions, {name: _access(api) for name, api in apis.items()})
+    if ruleset is not None:
+        factors: Sequence[str] = [name for name in EVENT_TYPES if is_factor_event(name)]
+        yield from rule_problems(reactions, known_rules(ruleset), Reach(ruleset, factors).of)
+
+
+def _access(api: ApiSettings | None) -> OrgAccess:
+    if api is None:
+        return OrgAccess(api=False)
+    is_app = api.private_key is not None
+    return OrgAccess(True, api.scopes if is_app else None, is_app or api.token_id is not None)
+
+
+def reaction_warnings(
+    reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None], hooked: Collection[str], late: float
+) -> Iterator[str]:
+    """Yield what works and is unwise: path, what, hint.
+
+    Args:
+        reactions: the section.
+        apis: the credentials of each org.
+        hooked: the orgs of which a hook posts events.
+        late: `rules.late`, in seconds.
+    """
+    yield from warnings(reactions, {name: _access(api) for name, api in apis.items()}, hooked, late)
+
+
+_UNREAD = Secret.unread({"file": "any"})
+_STAND_INS: Mapping[str, Any] = {
+    "webhooks": {"url": "https://any.example", "secret": _UNREAD},
+    "receivers": {"url": "https://any.example", "audience": "any"},
+    "set": {"issuer": "https://any.example", "key": _UNREAD},
+    "ciba": {"client_id": "any", "private_key": _UNREAD},
+    "protect": {"users": ["any"]},
+}
+_ANY_ENTRY = {"level": "critical", "mode": "off", "do": ["universal_logout"]}
+_ANY_ACTION = "universal_logout"
+
+
+def without_errors(
+    section: Mapping[Any, Any], places: Iterable[Sequence[Any]]
+) -> tuple[dict[str, Any], set[str]]:
+    """Return a copy of the section in which stand-ins take the place of what has errors of its own, so that the rest is
+    checked all the same; and the paths of stand-ins whose problems are left out.
+
+    Args:
+        section: as it was written.
+        places: the path of each error below the section.
+    """
+    tree: Any = copy.deepcopy({"on" if key is True else key: value for key, value in section.items()})
+    silent: set[str] = set()
+    for first, *rest in (place or ("",) for place in places):
+        if first == "on" and rest:
+            silent |= _replace_in_entry(tree["on"], rest)
+        elif first in {"webhooks", "receivers"} and rest and isinstance(tree.get(first), dict):
+            tree[first][rest[0]] = _STAND_INS[first]
+        elif first in {"set", "ciba", "protect"}:
+            tree[first] = _STAND_INS[first]
+        elif first == "mode":
+            tree = {"protect": _STAND_INS["protect"]} | tree | {"mode": "enforce"}
+        else:
+            tree.pop(first, None)
+    return tree, silent
+
+
+def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
+    """Replace the innermost action that holds an error, or the key of an entry, or the entry."""
+    number, *rest = place
+    if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:
+        entries[number].pop(rest[0], None)
+        return set()
+    last = max((at for at, part in enumerate(rest) if isinstance(part, int)), default=None)
+    if last is None:
+        entries[number] = _ANY_ENTRY
+        return {f"reactions.on[{number}]"}
+    path, holder = f"reactions.on[{number}]", entries[number]
+    for part in rest[:last]:
+        holder = holder[part]
+    for part in rest[: last + 1]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    holder[rest[last]] = _ANY_ACTION
+    return {path}
