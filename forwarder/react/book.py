@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from itertools import islice
 
+import msgspec
+
 from forwarder.core.action import Action, Kind, State, Target
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
@@ -49,7 +51,7 @@ class Book:
         self._heap: list[tuple[Micros, str]] = []
         self._ready: dict[str, None] = {}
         self._places: dict[Place, dict[str, Action]] = {}
-        self._claims: dict[str, Action] = {}
+        self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
         self._held: dict[tuple[str, str, str], Action] = {}
         self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
@@ -131,11 +133,15 @@ class Book:
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, now: Micros) -> list[Action]:
-        """Return the prompts of the last 24 hours, and those that are not ended."""
+        """Return the prompts of the last 24 hours, and those that are not ended; one that is claimed counts as sent."""
         for key, one in list(self._prompts.items()):
             if not one.is_open and max(one.planned_at, one.called_at or 0) <= now - DAY:
                 del self._prompts[key]
-        return list(self._prompts.values())
+        claimed = {key for key, (_, shadow) in self._claims.items() if not shadow}
+        return [
+            msgspec.structs.replace(one, state=State.CALLING) if one.key in claimed else one
+            for one in self._prompts.values()
+        ]
 
     # Limits
 
@@ -150,7 +156,7 @@ class Book:
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
         """Count `action` and keep its place from now on, until its row is put or the claim is released: so that no other
         one gets through beside it."""
-        self._claims[action.key] = action
+        self._claims[action.key] = action, shadow
         self._acts.add(action, now, shadow=shadow)
         if not shadow:
             self._occupy(action)
@@ -166,9 +172,9 @@ class Book:
         return request_id in self._requests
 
     def _release(self, key: str, *, keep: bool) -> None:
-        claimed = self._claims.pop(key, None)
-        if claimed is None:
+        if key not in self._claims:
             return
+        claimed, _ = self._claims.pop(key)
         row = self._open.get(key, claimed)
         if not keep and acted_at(row) is None:
             self._acts.remove(claimed)

@@ -1,0 +1,169 @@
+"""Guards with an org behind them, and rows that a test puts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import Action, Outcome, State, Waits
+from forwarder.core.ports import Batch
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.book import Book
+from forwarder.react.guard_values import GuardSettings, Limit, Protect
+from forwarder.react.guards import Guards
+from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.pauses import Pauses
+from forwarder.react.ports import Answer, Seen
+from tests.fakes.actions import HOUR, USER
+from tests.fakes.clock import ManualClock
+from tests.fakes.okta_directory import OktaDirectory
+
+change = msgspec.structs.replace
+
+BREAK_GLASS = "00ubreakglass0000000"
+
+LIMITS = {
+    "per_user": Limit(2, 3600),
+    "per_rule": Limit(20, 3600),
+    "mending": Limit(60, 3600),
+    "timed": Limit(10, 3600),
+    "prompt": Limit(20, 86400),
+}
+
+SETTINGS = GuardSettings(
+    mode="enforce",
+    protect=Protect(
+        users=("breakglass@corp.example",),
+        groups=("Break-glass",),
+        admins=True,
+        ips=(ip_network("198.51.100.0/24"), ip_network("5.5.5.0/24")),
+    ),
+    limits=LIMITS,
+    own={"acme": frozenset({"0oaforwarder", "00Tforwarder"})},
+    own_ips=(ip_network("9.9.9.9/32"),),
+)
+
+
+@dataclass
+class FakeStore:
+    """`core.action.ActionStore`, as far as guards ask it."""
+
+    polled: set[str] = field(default_factory=set)
+    users: int = 0
+
+    async def load_actions(self, since: Micros) -> list[Action]:
+        raise NotImplementedError
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+        raise NotImplementedError
+
+    async def cursor(self, name: str) -> str | None:
+        raise NotImplementedError
+
+    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
+        return bool(self.polled & set(uuids))
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        return self.users
+
+
+@dataclass
+class FakeLooks:
+    """`react.ports.Looks`: says what a test sets."""
+
+    seen: Seen = field(default_factory=lambda: Seen(Answer(200), {"status": "ACTIVE"}))
+    looks: int = 0
+
+    async def look(self, action: Action) -> Seen:
+        self.looks += 1
+        return self.seen
+
+
+class Scene:
+    """An org with a user whom nothing protects, and all that guards look at."""
+
+    def __init__(self, settings: GuardSettings = SETTINGS, **changes: Any) -> None:
+        self.clock = ManualClock()
+        self.okta = OktaDirectory(
+            users={USER.id: "jane@corp.example", BREAK_GLASS: "breakglass@corp.example"},
+            groups={"00geveryone": "Everyone", "00gglass": "Break-glass", "00gops": "Operations"},
+            members={"00geveryone": {USER.id, BREAK_GLASS}},
+            log={f"event-{number}" for number in range(200)},
+        )
+        self.store = FakeStore()
+        self.looks = FakeLooks()
+        self.book = Book()
+        self.pauses = Pauses()
+        self.reload(change(settings, **changes))
+
+    def reload(self, settings: GuardSettings) -> None:
+        self.settings = settings
+        self.guards = Guards(
+            settings,
+            self.okta,
+            self.looks,
+            self.store,
+            self.book,
+            pauses=lambda: self.pauses,
+            clock=self.clock,
+        )
+
+    @property
+    def now(self) -> Micros:
+        return self.clock.now()
+
+    async def judge(self, action: Action) -> Judgement:
+        self.book.put(action)
+        return await self.guards.judge(action, self.now)
+
+    async def verdict(self, action: Action) -> tuple[Verdict, Any]:
+        judgement = await self.judge(action)
+        return judgement.verdict, judgement.reason
+
+    def waits(self, action: Action, judgement: Judgement) -> Action:
+        """Put the row as the engine does when it waits."""
+        row = change(
+            action,
+            state=State.WAITING,
+            waits_for=judgement.waits_for,
+            reason=judgement.reason,
+            due=judgement.until,
+            approval=judgement.approval or action.approval,
+        )
+        self.book.put(row)
+        return row
+
+    def approve(self, row: Action, *, given: bool = True) -> Action:
+        """Put the row as a human decides about it."""
+        assert row.waits_for is Waits.APPROVAL
+        assert row.approval is not None
+        approval = change(row.approval, given=given, by="ada", at=self.now)
+        decided = change(row, approval=approval, due=self.now)
+        self.book.put(decided)
+        return decided
+
+    def done(self, action: Action, seconds: float = HOUR / SECOND) -> Action:
+        """Put the row as the engine does after a call that succeeded."""
+        until = self.now + round(seconds * SECOND)
+        timed = action.kind.value == "timed"
+        row = change(
+            action,
+            state=State.LIVE if timed else State.ENDED,
+            outcome=Outcome.DONE,
+            called_at=self.now,
+            due=until if timed else None,
+            undo_due=until if timed else None,
+            waits_for=None,
+            reason=None,
+        )
+        self.book.put(row)
+        return row
+
+    async def carry_out(self, action: Action) -> bool:
+        """Judge an action, and carry it out if the guards let it go."""
+        if (await self.judge(action)).verdict is not Verdict.GO:
+            return False
+        self.done(action)
+        return True
