@@ -72,6 +72,10 @@ def test_recorded_dynamic_zones_are_equal_to_their_declaration_in_any_order() ->
     assert not same(settings, **dynamic | {"locations": answered[:2]})
 
 
+def test_a_recorded_empty_proxy_type_is_none() -> None:
+    assert same(ZoneSettings(asns=("2232",)), type="DYNAMIC", locations=None, proxyType="", asns=["2232"])
+
+
 @pytest.mark.parametrize("answered", ["TorAnonymizer", "Tor"])
 def test_both_spellings_of_tor_are_the_same(answered: str) -> None:
     dynamic: dict[str, Any] = {"type": "DYNAMIC", "locations": None, "proxyType": answered}
@@ -92,6 +96,13 @@ def test_an_enhanced_zone_is_compared_with_what_it_excludes() -> None:
     assert same(settings, **enhanced)
     assert not same(settings, **enhanced | {"asns": {"include": [], "exclude": ["64496"]}})
     assert not same(settings, **enhanced | {"ipServiceCategories": {"include": ["ALL_ANONYMIZERS"]}})
+    excluded = {
+        "include": enhanced["locations"]["include"],
+        "exclude": [{"country": "BE", "region": "BE-VAN"}],
+    }
+    zone = Zone.read(shown(**enhanced | {"locations": excluded}))
+    (difference,) = differences_between(desired_zone("blocked", settings).contents, zone.contents)
+    assert (difference.what, difference.has) == ("excluded places", ("BE-VAN",))
 
 
 def test_a_new_zone_is_staged_as_one_that_blocks_nothing_and_fits_its_smaller_limit() -> None:
