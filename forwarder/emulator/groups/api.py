@@ -70,10 +70,11 @@ def _app(group: Group, number: int, label: str) -> dict[str, Any]:
     created = iso(group.created, "milliseconds")
     return {
         "id": f"0oa{number:03d}{group.id[3:17]}",
-        "name": "oidc_client",
+        "name": "bookmark",
         "label": label,
         "status": "ACTIVE",
-        "signOnMode": "OPENID_CONNECT",
+        "signOnMode": "BOOKMARK",
+        "settings": {"app": {"url": "https://app.example.com", "requestIntegration": False}},
         "created": created,
         "lastUpdated": created,
     }

@@ -89,11 +89,9 @@ async def _poll(
         return _waiting(request, user, factor, prompt)
     if prompt.result == "REJECTED":
         url = f"{_user_url(request, user)}/factors/{factor.id}"
-        links = {
-            "verify": {"href": f"{url}/verify", "hints": {"allow": ["POST"]}},
-            "factor": {"href": url, "hints": {"allow": ["GET", "DELETE"]}},
-        }
-        return {"factorResult": "REJECTED", "profile": factor.profile(user.login), "_links": links}
+        links = {"verify": {"href": f"{url}/verify", "hints": {"allow": ["POST"]}}}
+        profile = {"credentialId": user.login}
+        return {"factorResult": "REJECTED", "profile": profile, "_links": links}
     return {"factorResult": prompt.result}
 
 
@@ -130,7 +128,6 @@ def _waiting(request: OktaRequest, user: User, factor: Factor, prompt: Prompt) -
     url = f"{_user_url(request, user)}/factors/{factor.id}/transactions/{prompt.id}"
     answer = {
         "factorResult": "WAITING",
-        "profile": factor.profile(user.login),
         "expiresAt": iso(prompt.expires, "milliseconds"),
         "_links": {
             "cancel": {"href": url, "hints": {"allow": ["DELETE"]}},

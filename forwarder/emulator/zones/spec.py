@@ -81,10 +81,10 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
         if self.type == "DYNAMIC":
             (places,) = self.sides()
             return {"locations": _reordered(places), "asns": self.asns, "proxyType": self.proxy_type}
-        locations = Locations(*(_reordered(places) for places in self.sides()))
-        categories = self.ip_service_categories or Names((), ())
-        asns = Names(*self.networks())
-        return {"locations": locations, "asns": asns, "ipServiceCategories": categories}
+        locations = self.locations
+        if isinstance(locations, Locations):
+            locations = Locations(*(_reordered(places) or None for places in self.sides()))
+        return {"locations": locations, "asns": self.asns, "ipServiceCategories": self.ip_service_categories}
 
 
 def problems(spec: ZoneSpec, *, system: bool) -> list[str]:

@@ -24,7 +24,7 @@ _MOST_ZONES = 100
 _MOST_BLOCKED = 25_000
 """Gateways of all blocklists together."""
 
-_ANONYMIZERS = Names(("ALL_ANONYMIZERS",), ())
+_ANONYMIZERS = Names(("ALL_ANONYMIZERS",))
 
 _SYSTEM = (
     ZoneSpec("IP", "LegacyIpZone"),
