@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.alert import Alert
+from forwarder.core.alert import Alert, rule_of
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.ecs.decode import decode, decode_object
+from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
+from forwarder.rule_scratch import Scratch
+from forwarder.rule_users import MOST as MOST_USERS
 from forwarder.rule_users import Decoded, Users
 from forwarder.rules.correlation import Correlation
 from forwarder.rules.engine import Engine, Found, Timing
@@ -27,6 +29,9 @@ _HOUR = 3600 * SECOND
 _LOUDEST = 10
 _BUSIEST = 3
 _FOREVER = 1e6 * 86_400
+
+MOST_ALERTS = 10_000
+"""In a report: about 1.5 kB each in memory."""
 
 
 class RuleReport(msgspec.Struct):
@@ -57,7 +62,10 @@ class RuleReport(msgspec.Struct):
 
 
 class ReplayReport(msgspec.Struct):
-    """What the rules made of `events` events, received from `since` to `until`; `too_old` of them were not evaluated live."""
+    """What the rules made of `events` events, received from `since` to `until`; `too_old` of them were not evaluated live.
+
+    `alerts` has the first `MOST_ALERTS`, `alerts_left_out` counts the others.
+    """
 
     since: str
     until: str
@@ -65,6 +73,7 @@ class ReplayReport(msgspec.Struct):
     too_old: int
     rules: list[RuleReport]
     alerts: list[dict[str, Any]]
+    alerts_left_out: int
 
 
 class _Counts:
@@ -81,13 +90,26 @@ class _Counts:
 class Replay:
     """One replay of the events received since a point in time, of all rules or of those in `only`."""
 
-    def __init__(self, store: StoreCommands, settings: RulesSettings, rules: Ruleset, since: Micros) -> None:
+    def __init__(
+        self,
+        store: StoreCommands,
+        settings: RulesSettings,
+        rules: Ruleset,
+        since: Micros,
+        *,
+        most_users: int = MOST_USERS,
+        most_alerts: int = MOST_ALERTS,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._rules = rules
         self._since = since
         self._counts: dict[str, _Counts] = {}
+        self._stored: Counter[str] = Counter()  # alerts that the store holds, by rule
+        self._most_users = most_users
+        self._most_alerts = most_alerts
         self._alerts: list[Alert] = []
+        self._alerts_left_out = 0
         self._events = 0
         self._too_old = 0
         self._until = since
@@ -98,51 +120,58 @@ class Replay:
         Raises:
             StoreError: there is no store, or it cannot be read.
         """
-        for event, raw, found in self._evaluated(self._settings.max_age):
-            self._count(event, raw, found)
-        too_old: Counter[str] = Counter()
-        if self._too_old:
-            known = {alert.uuid for alert in self._alerts}
-            for event, _, found in self._evaluated(_FOREVER):
-                if event.received_at - event.published > self._settings.max_age * SECOND:
-                    too_old.update(alert.rule.id for alert in found.alerts if alert.uuid not in known)
-        stored: Counter[str] = Counter()
-        for one in self._store.alerts(self._since):
-            stored[decode(one.event.body)["forwarder"]["alert"]["rule"]["id"]] += 1
         loaded: list[DetectionRule | Correlation] = [*self._rules.rules, *self._rules.correlations]
         chosen = [rule for rule in loaded if only(rule)]
-        ids = {rule.id for rule in chosen}
+        self._chosen = {rule.id for rule in chosen}
+        too_old: Counter[str] = Counter()
+        with Scratch() as scratch:
+            for event, raw, found in self._evaluated(self._settings.max_age, scratch):
+                self._count(event, raw, found, scratch)
+            if self._too_old:
+                scratch.forget_sightings()
+                for event, _, found in self._evaluated(_FOREVER, scratch):
+                    if event.received_at - event.published > self._settings.max_age * SECOND:
+                        too_old.update(
+                            alert.rule.id for alert in found.alerts if not scratch.has_alert(alert.uuid)
+                        )
         return ReplayReport(
             iso(self._since, "seconds"),
             iso(self._until, "seconds"),
             self._events,
             self._too_old,
-            [self._report(rule, stored[rule.id], too_old[rule.id]) for rule in chosen],
-            [_shown(alert) for alert in self._alerts if alert.rule.id in ids],
+            [self._report(rule, too_old[rule.id]) for rule in chosen],
+            [_shown(alert) for alert in self._alerts],
+            self._alerts_left_out,
         )
 
-    def _evaluated(self, max_age: float) -> Iterator[tuple[Event, dict[str, Any], Found]]:
+    def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Found]]:
         """Yield each event received since then with what it led to; the ones before only fill the windows."""
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = Engine(self._rules, timing)
         warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
-        users = Users()
+        users = Users(most=self._most_users)
+        self._stored.clear()
         for batch in self._batches(self._since - warm_up):
+            alerts = (one.event for one in batch if one.event.source is Source.ALERT)
+            self._stored.update(rule_of(alert) for alert in alerts if alert.received_at >= self._since)
             decoded = [(one.event, raw) for one in batch if (raw := self._raw(one.event)) is not None]
-            if engine.reads_derived:
-                self._read_users(users, decoded)
-            for event, raw in decoded:
+            with users.batch(decoded if engine.reads_derived else []):
                 if engine.reads_derived:
-                    users.derive(event, raw, note=False)
-                found = engine.feed(event, raw)
-                if event.received_at >= self._since:
-                    yield event, raw, found
+                    self._read_users(users, decoded, scratch)
+                for event, raw in decoded:
+                    if engine.reads_derived:
+                        users.derive(event, raw)
+                    found = engine.feed(event, raw)
+                    if event.received_at >= self._since:
+                        yield event, raw, found
+            scratch.note(users.noted.values())
+            users.written()
 
-    def _read_users(self, users: Users, decoded: list[Decoded]) -> None:
+    def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
         for org, names in users.missing(decoded).items():
             # The sign-ins that the store has are later ones: those of the time come with the events.
             found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
-            users.keep(org, names, found)
+            users.keep(org, names, scratch.over(found, org, names))
 
     def _batches(self, since: Micros) -> Iterator[list[StoredEvent]]:
         """Yield the events that were received since then, in the order of the store."""
@@ -157,7 +186,7 @@ class Replay:
             return None
         return decode_object(event.body)
 
-    def _count(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
+    def _count(self, event: Event, raw: Mapping[str, Any], found: Found, scratch: Scratch) -> None:
         self._events += 1
         self._until = max(self._until, event.received_at)
         self._too_old += found.too_old
@@ -173,9 +202,15 @@ class Replay:
             self._counts.setdefault(rule, _Counts()).held_back[reason] += 1
         for alert in found.alerts:
             self._counts.setdefault(alert.rule.id, _Counts()).alerts += 1
-        self._alerts += found.alerts
+            scratch.add_alert(alert.uuid)
+            if alert.rule.id not in self._chosen:
+                continue
+            if len(self._alerts) < self._most_alerts:
+                self._alerts.append(alert)
+            else:
+                self._alerts_left_out += 1
 
-    def _report(self, rule: DetectionRule | Correlation, stored: int, too_old: int) -> RuleReport:
+    def _report(self, rule: DetectionRule | Correlation, too_old: int) -> RuleReport:
         counts = self._counts.get(rule.id) or _Counts()
         return RuleReport(
             rule.id,
@@ -183,7 +218,7 @@ class Replay:
             rule.level,
             counts.matches,
             counts.alerts,
-            stored,
+            self._stored[rule.id],
             too_old,
             len(counts.users),
             counts.users.most_common(_LOUDEST),

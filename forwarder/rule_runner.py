@@ -7,7 +7,8 @@ alerting (`horizon`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from forwarder.rules.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 CURSOR = "rules"
@@ -194,21 +196,21 @@ class RuleRunner:
     async def _fold(self, engine: Engine, after: int, until: int) -> int:
         """Let `engine` read events up to `until` without alerting; return how far it came."""
         events = [one for one in await self._read(after) if one.seq <= until]
-        decoded = await self._decoded(engine, events)
         cooperative = Cooperative()
-        for event, raw in decoded:
-            if event.source is Source.ALERT:
-                engine.note(event, raw)
-                continue
-            if self._muted.covers(event, raw):
-                continue
-            try:
-                if engine.reads_derived:
-                    self._users.derive(event, raw, note=False)
-                engine.feed(event, raw, alerting=False)
-            except Exception:  # noqa: BLE001  # as in `_evaluate`
-                self._metrics.failed(event)
-            await cooperative.yield_if_due()
+        async with self._batch(engine, events) as decoded:
+            for event, raw in decoded:
+                if event.source is Source.ALERT:
+                    engine.note(event, raw)
+                    continue
+                if self._muted.covers(event, raw):
+                    continue
+                try:
+                    if engine.reads_derived:
+                        self._users.derive(event, raw, note=False)
+                    engine.feed(event, raw, alerting=False)
+                except Exception:  # noqa: BLE001  # as in `_evaluate`
+                    self._metrics.failed(event)
+                await cooperative.yield_if_due()
         return events[-1].seq if events else until
 
     async def _run(self) -> None:
@@ -247,44 +249,42 @@ class RuleRunner:
 
     async def _evaluate(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Event]:
         alerts: list[Event] = []
-        decoded = await self._decoded(engine, events)
         cooperative = Cooperative()
-        for event, raw in decoded:
-            if event.source is Source.ALERT:
-                continue
-            if self._muted.covers(event, raw):
-                self._metrics.muted(event)
-                continue
-            now = self._clock.now()
-            try:
-                with self._metrics.evaluation.time():
-                    if engine.reads_derived:
-                        self._users.derive(event, raw)
-                    found = engine.feed(event, raw, now=now)
-            except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
-                self._metrics.failed(event)
-                continue
-            self._metrics.count(event, found, now)
-            alerts += [to_event(alert, raw, now) for alert in found.alerts]
-            await cooperative.yield_if_due()
+        async with self._batch(engine, events) as decoded:
+            for event, raw in decoded:
+                if event.source is Source.ALERT:
+                    continue
+                if self._muted.covers(event, raw):
+                    self._metrics.muted(event)
+                    continue
+                now = self._clock.now()
+                try:
+                    with self._metrics.evaluation.time():
+                        if engine.reads_derived:
+                            self._users.derive(event, raw)
+                        found = engine.feed(event, raw, now=now)
+                except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
+                    self._metrics.failed(event)
+                    continue
+                self._metrics.count(event, found, now)
+                alerts += [to_event(alert, raw, now) for alert in found.alerts]
+                await cooperative.yield_if_due()
         self._metrics.state(engine)
         return alerts
 
-    async def _decoded(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Decoded]:
-        """Decode the events that concern `engine`, and read their users, if it reads derived fields."""
+    @asynccontextmanager
+    async def _batch(self, engine: Engine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
+        """Decode the events that concern `engine`, and have their users in memory, if it reads derived fields."""
         decoded: list[Decoded] = []
         cooperative = Cooperative()
         for stored in events:
             if (raw := self._raw(engine, stored.event)) is not None:
                 decoded.append((stored.event, raw))
             await cooperative.yield_if_due()
-        while engine.reads_derived:
-            try:
-                await self._users.read(decoded)
-                break
-            except StoreError as error:
-                await self._pause(error)
-        return decoded
+        concerned = decoded if engine.reads_derived else []
+        with self._users.batch(concerned):
+            await self._reading(self._users.read, concerned)
+            yield decoded
 
     def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
         """Return an event as the rules read it; None if it cannot matter to any."""
@@ -313,11 +313,11 @@ class RuleRunner:
     async def _read(self, after: int) -> list[StoredEvent]:
         return await self._reading(partial(self._store.view.events, limit=_EVENTS, max_bytes=_BYTES), after)
 
-    async def _reading(self, query: Callable[[int], Awaitable[T]], at: int) -> T:
+    async def _reading(self, query: Callable[[A], Awaitable[T]], what: A) -> T:
         """Read from the store, as soon as that works."""
         while True:
             try:
-                return await query(at)
+                return await query(what)
             except StoreError as error:
                 await self._pause(error)
 

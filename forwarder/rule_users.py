@@ -1,6 +1,7 @@
 """The users of the events that rules evaluate, with what each was seen with: read from the store as they come up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -9,19 +10,53 @@ from forwarder.core.sighting import Sighting
 from forwarder.rules.derived import User, derive, user_of
 from forwarder.store.engine import SightingReader
 
-_MOST = 20_000  # users in memory
+MOST = 20_000
+"""Users in memory: about 4 kB each."""
 
 Decoded = tuple[Event, dict[str, Any]]
+_Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """Users in memory. What they are newly seen with waits in `noted` until the position of the rules is committed."""
+    """Users in memory: those of the batches that are evaluated now, those with notes, and the last ones used beside them.
 
-    def __init__(self, store: SightingReader | None = None) -> None:
+    Attributes:
+        noted: what users are newly seen with, until it is `written` with the position of the rules.
+    """
+
+    def __init__(self, store: SightingReader | None = None, most: int = MOST) -> None:
         """Read from `store`; without one, `read` cannot be used: the caller finds what is `missing`, and calls `keep`."""
         self._store = store
-        self._users: dict[tuple[str, str], User] = {}
+        self._most = most
+        self._users: dict[_Key, User] = {}  # the one used last is the last one
+        self._in_use: list[set[_Key]] = []  # one for each open batch
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    @contextmanager
+    def batch(self, events: Iterable[Decoded]) -> Iterator[None]:
+        """Keep the users of these events in memory until the block ends. Call `read` in it, then `derive`.
+
+        New rules that read earlier events have a batch of their own beside that of the live evaluation.
+        """
+        keys = {(event.org, name) for event, raw in events if (name := user_of(raw)) is not None}
+        for key in keys & self._users.keys():
+            self._users[key] = self._users.pop(key)
+        self._in_use.append(keys)
+        try:
+            yield
+        finally:
+            self._in_use.remove(keys)
+            self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
+        if (excess := len(self._users) - self._most) > 0:
+            # What is noted of a user may not be in the store yet when it is read again.
+            kept = {key[:2] for key in self.noted}.union(*self._in_use)
+            for key in list(islice((key for key in self._users if key not in kept), excess)):
+                del self._users[key]
 
     async def read(self, events: Iterable[Decoded]) -> None:
         """Read the users of these events that are not in memory.
@@ -43,7 +78,7 @@ class Users:
         return found
 
     def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
-        """Keep these users of `org` with what the store has of them."""
+        """Keep these users of `org` with what the store has of them, except those that another batch has read meanwhile."""
         # Those that wait to be written are newer than what was read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}
@@ -51,7 +86,9 @@ class Users:
         for one in rows.values():
             if one.user in of_each:
                 of_each[one.user].append(one)
-        self._users |= {(org, name): User(sightings) for name, sightings in of_each.items()}
+        for name, sightings in of_each.items():
+            if (org, name) not in self._users:
+                self._users[org, name] = User(sightings)
 
     def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
         """Put the derived fields of an event into it. Without `note`, the store knows what it shows."""
@@ -63,7 +100,6 @@ class Users:
             self.noted |= {(one.org, one.user, one.kind, one.value): one for one in sightings}
 
     def written(self) -> None:
-        """Forget what waited, which is written now, and users beyond those that fit into memory."""
+        """Forget what waited, which is written now."""
         self.noted.clear()
-        for key in list(islice(self._users, max(0, len(self._users) - _MOST))):
-            del self._users[key]
+        self._forget_the_oldest()

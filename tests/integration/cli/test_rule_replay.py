@@ -14,6 +14,7 @@ from forwarder.cli.main import main
 from forwarder.core.alert import EVENT_TYPE
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
+from forwarder.rule_replay import Replay
 from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
 from tests.fakes.clock import ManualClock
@@ -83,6 +84,26 @@ async def test_a_replay_equals_what_live_evaluation_alerted(tmp_path: Path) -> N
     for rule in report["rules"]:
         assert rule["alerts"] == rule["stored_alerts"], rule
     assert report["events"] == len(events)
+
+
+async def test_a_replay_with_few_users_and_alerts_in_memory_finds_the_same(tmp_path: Path) -> None:
+    chance = Random(6)
+    events = [with_device(event, f"guo{chance.randrange(4)}") for event in shifted(day(6, 200))]
+    long_ago = [with_device(made(9000 + n, 0, "any", f"u{n}", "192.0.2.9"), "guo0") for n in range(9)]
+    others = shifted(
+        [made(10_000 + n, n, "any", "nobody", "192.0.2.9") for n in range(1000)]
+    )  # a read of their own
+    await fill(
+        tmp_path, [[*long_ago, *others, *events]], RULES
+    )  # so that the store knows nothing of the users
+    wanted = settings(tmp_path, RULES + _DERIVED)
+    store, rules = open_commands(wanted.store, ManualClock()), wanted.rules.load()
+    whole = Replay(store, wanted.rules, rules, 0).run()
+    small = Replay(store, wanted.rules, rules, 0, most_users=1, most_alerts=3).run()
+    assert small.rules == whole.rules
+    assert sum(rule.alerts for rule in whole.rules if rule.id == "new-device") > 0
+    assert (small.alerts, small.alerts_left_out) == (whole.alerts[:3], len(whole.alerts) - 3)
+    assert whole.alerts_left_out == 0
 
 
 async def test_it_reports_matches_users_hours_and_what_was_held_back(tmp_path: Path) -> None:

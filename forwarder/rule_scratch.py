@@ -1,0 +1,75 @@
+"""What a replay of rules notes, in a temporary file: users and alerts may be more than fit into memory."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from forwarder.core.errors import ForwarderError
+from forwarder.core.sighting import Sighting
+
+_SCHEMA = """
+CREATE TABLE sightings (
+  org TEXT, user TEXT, kind TEXT, value TEXT, since INTEGER, last INTEGER, data BLOB, PRIMARY KEY (org, user, kind, value)
+) WITHOUT ROWID;
+CREATE TABLE alerts (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class Scratch:
+    """SQLite writes to the disk only what does not fit into its cache, and removes the file by itself."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def note(self, sightings: Iterable[Sighting]) -> None:
+        """Note what users were seen with; it replaces what was noted of the same user, kind and value."""
+        rows = [(one.org, one.user, one.kind, one.value, one.since, one.last, one.data) for one in sightings]
+        with _errors():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+
+    def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
+        """Return `found` with what was noted of these users of `org` in place of older sightings."""
+        with _errors():
+            noted = self._db.execute(
+                "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",
+                (org, json.dumps(list(users))),
+            ).fetchall()
+        rows = {(one.user, one.kind, one.value): one for one in found}
+        rows |= {row[1:4]: Sighting(*row) for row in noted}
+        return list(rows.values())
+
+    def forget_sightings(self) -> None:
+        """Forget what users were seen with; alerts stay."""
+        with _errors():
+            self._db.execute("DELETE FROM sightings")
+
+    def add_alert(self, uuid: str) -> None:
+        """Note an alert."""
+        with _errors():
+            self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (uuid,))
+
+    def has_alert(self, uuid: str) -> bool:
+        """Whether this alert was noted."""
+        with _errors():
+            return bool(self._db.execute("SELECT 1 FROM alerts WHERE uuid = ?", (uuid,)).fetchall())
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ForwarderError(
+            f"the replay cannot write a temporary file ({error}); free some space, or set SQLITE_TMPDIR to a folder with more"
+        ) from error

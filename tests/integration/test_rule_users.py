@@ -1,0 +1,78 @@
+"""Users in memory, beside a store that has more of them."""
+
+from pathlib import Path
+from typing import Any
+
+from forwarder.core.ports import Batch
+from forwarder.core.sighting import Sighting
+from forwarder.rule_users import Decoded, Users
+from tests.fakes.clock import NOON
+from tests.integration.store.helpers import event, opened
+
+DAY_MICROS = 86_400_000_000
+
+
+def seen(user: str, device: str = "guo1") -> Decoded:
+    raw: dict[str, Any] = {
+        "actor": {"id": user, "type": "User"},
+        "outcome": {"result": "SUCCESS"},
+        "device": {"id": device},
+    }
+    return event(), raw
+
+
+def known(user: str, device: str) -> list[Sighting]:
+    """A user who was first seen long ago, with a device."""
+    at = NOON - 20 * DAY_MICROS
+    return [Sighting("acme", user, "user", "", at, NOON), Sighting("acme", user, "device", device, at, NOON)]
+
+
+def new_device(users: Users, decoded: Decoded, *, note: bool = True) -> bool:
+    users.derive(*decoded, note=note)
+    found: bool = decoded[1]["forwarder"]["new"]["device"]
+    return found
+
+
+async def test_reading_without_a_commit_keeps_no_more_users_than_fit(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        users = Users(store, most=10)
+        for first in range(0, 60, 6):
+            batch = [seen(f"00u{first + n}") for n in range(6)]
+            with users.batch(batch):
+                await users.read(batch)
+                for decoded in batch:
+                    users.derive(*decoded, note=False)
+            assert len(users) <= 10
+
+
+async def test_a_commit_takes_no_user_from_a_batch_that_is_being_evaluated(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        await store.commit_rules(Batch(), [*known("00u1", "guo1"), *known("00u2", "guo2")])
+        users = Users(store, most=1)
+        earlier = [seen("00u1", "guo1"), seen("00u2", "guo9")]
+        with users.batch(earlier):
+            await users.read(earlier)
+            live = [seen("00u3"), seen("00u4")]
+            with users.batch(live):
+                await users.read(live)
+            users.written()
+            assert [new_device(users, one, note=False) for one in earlier] == [False, True]
+        assert len(users) == 1
+
+
+async def test_a_user_with_notes_that_are_not_stored_yet_stays(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db") as store:
+        await store.commit_rules(Batch(), known("00u1", "guo1"))
+        users = Users(store, most=1)
+        first = [seen("00u1", "guo2")]
+        with users.batch(first):
+            await users.read(first)
+            assert new_device(users, first[0])
+        for name in ("00u2", "00u3"):
+            other = [seen(name)]
+            with users.batch(other):
+                await users.read(other)
+        assert users.missing(first) == {}
+        await store.commit_rules(Batch(), list(users.noted.values()))
+        users.written()
+        assert len(users) == 1
