@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -47,38 +47,45 @@ def usual_hint(status: int, _body: object = None) -> str:
     return _HINTS.get(status, "ask those who run the server")
 
 
-class Poster:
-    """One server. Follows no redirect, and repeats nothing by itself."""
+class Server(NamedTuple):
+    """Where to post, as the configuration says.
 
-    def __init__(
-        self,
-        url: str,
-        key: str,
-        clock: Clock,
-        *,
-        timeout: float,
-        ca_file: Path | None = None,
-        environment: bool = False,
-    ) -> None:
-        """Post to `url`, which the configuration has in `key`, within `timeout` seconds from the start of a request to the end
-        of its response. `ca_file` holds the authorities to trust, instead of those of the system; with `environment`, a proxy
-        of the environment is used, as for Okta's API.
+    Attributes:
+        key: where the configuration has the URL.
+        timeout: seconds from the start of a request to the end of its response.
+        shown: what texts show in place of a URL that holds a secret.
+        ca_file: the authorities to trust, instead of those of the system.
+        environment: use a proxy of the environment, as for Okta's API.
+    """
+
+    url: str
+    key: str
+    timeout: float
+    shown: str = ""
+    ca_file: Path | None = None
+    environment: bool = False
+
+
+class Poster:
+    """Posts to one server. Follows no redirect, and repeats nothing by itself."""
+
+    def __init__(self, server: Server, clock: Clock) -> None:
+        """Post to `server`.
 
         Raises:
-            SettingsError: the file cannot be used.
+            SettingsError: its `ca_file` cannot be used.
         """
-        self.url = url
-        self.key = key
+        self.key = server.key
+        self._server = server
+        self._shown = server.shown or server.url
         self._clock = clock
-        self._timeout = timeout
-        self._untrusted = f"set {key.rpartition('.')[0]}.ca_file to the PEM file of its CA"
-        if environment:
-            self._untrusted = INSPECTED
+        of_ca = f"set {server.key.rpartition('.')[0]}.ca_file to the PEM file of its CA"
+        self._untrusted = INSPECTED if server.environment else of_ca
         self._client = httpx.AsyncClient(
-            verify=_trusted(ca_file, key) if url.startswith("https:") else False,
-            timeout=timeout,
+            verify=_trusted(server.ca_file, server.key) if server.url.startswith("https:") else False,
+            timeout=server.timeout,
             follow_redirects=False,
-            trust_env=environment,
+            trust_env=server.environment,
         )
 
     async def post(
@@ -104,8 +111,8 @@ class Poster:
         """Return the response and its content, or why there is none."""
         every = {"accept-encoding": "identity", "user-agent": "okta-forwarder", **headers}
         try:
-            request = self._client.build_request(method, self.url, content=body, headers=every)
-            async with asyncio.timeout(self._timeout):
+            request = self._client.build_request(method, self._server.url, content=body, headers=every)
+            async with asyncio.timeout(self._server.timeout):
                 response = await self._client.send(request, stream=True)
                 try:
                     return response, await _content(response)
@@ -113,7 +120,7 @@ class Poster:
                     await response.aclose()
         except _NO_RESPONSE as error:
             why, fix = why_unreachable(error, self.key, self._untrusted)
-            text = _line(redact(f"{self.url}: {why}; {fix}"))
+            text = _line(f"{self._shown}: {redact(f'{why}; {fix}')}")
             return Answer(0, text=text, sent=not isinstance(error, _NEVER_SENT))
 
     async def close(self) -> None:
@@ -138,7 +145,7 @@ class Poster:
             status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
         )
         after = "it is tried again" if answer.may_help_again else fix
-        text = f"{self.url} answers {status}{f': {said}' if said else ''}; {after}"
+        text = f"{self._shown} answers {status}{f': {said}' if said else ''}; {after}"
         return msgspec.structs.replace(answer, text=_line(text))
 
 

@@ -19,7 +19,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.keys import ALGORITHM, SigningKey, signing_key
 from forwarder.react.ports import Answer
-from forwarder.react.poster import Poster, usual_hint
+from forwarder.react.poster import Poster, Server, usual_hint
 from forwarder.react.settings import ReactionsSettings
 
 OKTA_EVENT = "https://schemas.okta.com/secevent/okta/event-type/user-risk-change"
@@ -95,15 +95,14 @@ class SecurityEvents:
         self._key = signing_key(settings.set.key.reveal()) if settings.set else None
         self._posters: dict[str, Poster] = {}
         for name, one in settings.receivers.items():
-            path = f"reactions.receivers.{name}"
-            self._posters[name] = Poster(
+            server = Server(
                 one.url or self._url(one.org) + OKTA_PATH,
-                f"{path}.url" if one.url else f"orgs.{one.org}.url",
-                clock,
-                timeout=one.timeout,
+                f"reactions.receivers.{name}.url" if one.url else f"orgs.{one.org}.url",
+                one.timeout,
                 ca_file=one.ca_file,
                 environment=one.org is not None,
             )
+            self._posters[name] = Poster(server, clock)
 
     def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
         """Return what the token for the receiver `name` says: the request of the action, which is recorded before it is sent.

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
 from forwarder.config_problems import Name
-from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_http_url
+from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
 from forwarder.core.action import Kind
 from forwarder.react import keys
 from forwarder.react.action_settings import OnSettings
@@ -30,6 +30,28 @@ def _url(url: str) -> str:
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ValueError(f"{url!r} must begin with https://; plain http works only to a loopback address")
     return url
+
+
+def _webhook_url(written: Any) -> Any:
+    """Read a URL that may be a secret, because it holds one: then a query is allowed, and only its host is ever shown."""
+    if isinstance(written, str):
+        return written
+    secret = Secret.read(written)
+    if secret.is_read:
+        parts = split_url(secret.reveal())
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or not re.fullmatch(r"[!-~]+", secret.reveal())
+        ):
+            raise ValueError("is not a URL of a server; write one like https://host/path")
+        if parts.scheme != "https" and not is_loopback(parts.hostname):
+            raise ValueError("must begin with https://; plain http works only to a loopback address")
+    return secret
+
+
+def _url_or_secret(url: str | Secret) -> str | Secret:
+    return url if isinstance(url, Secret) else _url(url)
 
 
 def _issuer(url: str) -> str:
@@ -81,18 +103,28 @@ class WebhookSettings(Section):
     """A receiver of signed webhooks, by the specification Standard Webhooks.
 
     Attributes:
-        url: where to post: https, or http to a loopback address.
+        url: where to post: https, or http to a loopback address. A URL that holds a secret is written as one, as in
+            `{env: SOC_URL}`; only its host is shown then.
         secret: signs each webhook. `whsec_` and a key in base64, as the specification writes it, or any other text.
         previous_secret: signs each webhook too, while the receiver changes to `secret`.
         timeout: how long to wait for the response; then the webhook is sent again, with the same id.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """
 
-    url: Annotated[str, AfterValidator(_url)]
+    url: Annotated[str | Secret, BeforeValidator(_webhook_url), AfterValidator(_url_or_secret)]
     secret: Annotated[Secret, AfterValidator(_webhook_secret)]
     previous_secret: Annotated[Secret, AfterValidator(_webhook_secret)] | None = None
     timeout: Duration = Field(default="10s", validate_default=True, gt=0, le=60)
     ca_file: PathStr | None = None
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """The URL, and what is shown of it."""
+        if isinstance(self.url, str):
+            return self.url, self.url
+        url = self.url.reveal()
+        parts = split_url(url)
+        return url, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/***"
 
 
 class RiskReceiverSettings(Section):

@@ -15,7 +15,7 @@ import msgspec
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer
-from forwarder.react.poster import Poster, usual_hint
+from forwarder.react.poster import Poster, Server, usual_hint
 from forwarder.react.settings import WebhookSettings, webhook_keys
 
 _REFUSED = "compare `secret` on both sides, and both clocks: a receiver refuses what is older than 5 minutes"
@@ -58,9 +58,9 @@ class Webhooks:
         self._posters: dict[str, Poster] = {}
         self._keys: dict[str, tuple[bytes, ...]] = {}
         for name, one in settings.items():
-            self._posters[name] = Poster(
-                one.url, f"reactions.webhooks.{name}.url", clock, timeout=one.timeout, ca_file=one.ca_file
-            )
+            url, shown = one.address
+            server = Server(url, f"reactions.webhooks.{name}.url", one.timeout, shown, one.ca_file)
+            self._posters[name] = Poster(server, clock)
             secrets = (secret for secret in (one.secret, one.previous_secret) if secret)
             self._keys[name] = tuple(key for secret in secrets for key in webhook_keys(secret))
 

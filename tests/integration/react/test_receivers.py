@@ -159,6 +159,22 @@ async def test_retry_after_says_when_to_try_again(value: str, seconds: int | Non
         assert answer.again_at == (None if seconds is None else NOON + seconds * 1_000_000)
 
 
+async def test_a_url_that_is_a_secret_is_used_whole_and_shown_by_its_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with webhook_receiver(b"planted-soc-secret") as receiver:
+        monkeypatch.setenv("SOC_URL", f"{receiver.url}/planted-path?sig=planted-query")
+        answer = await notify({"env": "SOC_URL"})  # type: ignore[arg-type]
+        assert answer.ok
+        assert receiver.calls[0].path == "/events/planted-path?sig=planted-query"
+        receiver.replies.append(Reply(404))
+        answer = await notify({"env": "SOC_URL"})  # type: ignore[arg-type]
+    host = receiver.url.removesuffix("/events")
+    assert answer.text == f"{host}/*** answers 404; check the path of reactions.webhooks.soc.url"
+    gone = await notify({"env": "SOC_URL"})  # type: ignore[arg-type]
+    assert gone.text.startswith(f"{host}/***: nothing listens there")
+
+
 async def test_a_silent_server_may_have_received_it() -> None:
     async with webhook_receiver(b"x") as receiver:
         receiver.replies.append(Reply(None))

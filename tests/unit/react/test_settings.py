@@ -66,6 +66,10 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
     [
         ({"webhooks": {"soc": {"url": "http://soc.example", "secret": "s"}}}, "reactions.webhooks.soc.url: 'http://soc.example' must begin with https://"),
         ({"webhooks": {"soc": {"url": "https://u:p@soc.example", "secret": "s"}}}, "reactions.webhooks.soc.url: a URL appears in logs; remove the credentials"),
+        ({"webhooks": {"soc": {"url": {"env": "NOT_SET_HERE"}, "secret": "s"}}}, "reactions.webhooks.soc.url: the environment has no variable NOT_SET_HERE"),
+        ({"webhooks": {"soc": {"url": {"env": "HOME"}, "secret": "s"}}}, "reactions.webhooks.soc.url: is not a URL of a server"),
+        ({"webhooks": {"soc": {"url": 7, "secret": "s"}}}, "reactions.webhooks.soc.url: a secret is a string, {env: NAME} or {file: path}"),
+        ({"webhooks": {"soc": {"url": "https://soc.example/?sig=x", "secret": "s"}}}, "reactions.webhooks.soc.url: 'https://soc.example/?sig=x' may have only scheme, host, port and path"),
         ({"webhooks": {"soc": {"url": "https://soc.example"}}}, "reactions.webhooks.soc.secret: is required"),
         ({"webhooks": {"soc": {"url": "https://soc.example", "secret": "whsec_%%"}}}, "reactions.webhooks.soc.secret: has no base64 after `whsec_`; make one with"),
         ({"webhooks": {"soc": {"url": "https://soc.example", "secret": "s", "secert": "s"}}}, "reactions.webhooks.soc.secert: unknown key; did you mean `secret`?"),
@@ -108,6 +112,16 @@ def test_all_mistakes_are_refused_together() -> None:
 
 def test_a_path_other_than_serve_must_be_a_url() -> None:
     assert all(line.startswith("reactions.set.jwks") for line in problems_of({"set": signed(jwks="server")}))
+
+
+def test_a_url_that_is_a_secret_is_watched_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://soc.example/hooks/planted-path?sig=planted-query\n")
+    settings = settings_with(
+        {"webhooks": {"soc": {"url": {"file": str(tmp_path / "url")}, "secret": "planted-soc-secret"}}}
+    )
+    assert tmp_path / "url" in settings.files()
+    assert "planted" not in f"{settings!r} {settings.model_dump(mode='json')}"
+    assert settings.reactions.webhooks["soc"].address[1] == "https://soc.example/***"
 
 
 def test_plain_http_is_for_this_machine() -> None:
