@@ -1,5 +1,6 @@
 """The public keys that the running forwarder serves, through a rotation of the keys."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from forwarder.core.errors import ForwarderError
 from forwarder.react.keys import signing_key
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key
+from tests.fakes.receivers import fetched
+from tests.integration.test_reload import Process, until
 
 
 def settings(here: Path, **changes: Any) -> Settings:
@@ -35,6 +38,29 @@ async def published(forwarder: Forwarder) -> list[str]:
         return []
     assert "PRIVATE" not in answer.text
     return [key["kid"] for key in json.loads(answer.content)["keys"]]
+
+
+async def test_a_key_file_that_changes_is_published_without_a_signal(tmp_path: Path) -> None:
+    old, new = pem(rsa_key()), pem(rsa_key("other"))
+    (tmp_path / "secret").write_text("hook-secret")
+    (tmp_path / "set.pem").write_text(old)
+    signing = {"issuer": "https://fw.example", "key": {"file": str(tmp_path / "set.pem")}, "jwks": "serve"}
+    async with Process(tmp_path, reactions={"set": signing}) as there:
+        url = f"http://{await there.started()}/.well-known/jwks.json"
+
+        async def serves(key: str) -> None:
+            async with asyncio.timeout(20):
+                while json.loads(await fetched(url))["keys"][0]["kid"] != signing_key(key).kid:
+                    await asyncio.sleep(0.05)
+
+        await serves(old)
+        (tmp_path / "set.pem").write_text(new)
+        await serves(new)
+        (tmp_path / "set.pem").write_text(pem(rsa_key("weak", 1024)))
+        await until(lambda: there.actions("reload_failed"))
+        (line,) = there.actions("reload_failed")
+        assert "reactions.set.key: has 1024 bits" in str(line)
+        await serves(new)
 
 
 async def test_a_reload_publishes_the_new_key_beside_the_old_one_and_then_alone(tmp_path: Path) -> None:
