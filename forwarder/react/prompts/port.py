@@ -1,10 +1,12 @@
 """What a prompt can come to, as the engine of reactions sees it."""
 
 from enum import StrEnum
+from typing import TypedDict
 
 import msgspec
 
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.ports import Answer
 
 INTERVAL = 5.0
 """Seconds between two polls, unless Okta says otherwise: what CIBA prescribes where the response has no interval. For a
@@ -24,6 +26,18 @@ class Reply(StrEnum):
     """Nothing was sent: the user has nothing to ask on, is locked, or is not assigned to the app."""
     UNKNOWN = "unknown"
     """Whether it was sent, or what the user said, is not known. It is never sent again."""
+
+
+class Ids(TypedDict):
+    """Okta's ids of a response and of an error."""
+
+    request_id: str
+    error_id: str
+
+
+def ids_of(answer: Answer) -> Ids:
+    """Return the ids of an answer, for the row."""
+    return Ids(request_id=answer.request_id, error_id=answer.error_id)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -48,6 +62,28 @@ class Progress(msgspec.Struct, frozen=True):
     detail: str = ""
     request_id: str = ""
     error_id: str = ""
+
+
+def not_found_out(answer: Answer) -> Progress:
+    """Return what becomes of a prompt after a look-up without result: nothing was sent."""
+    ids = ids_of(answer)
+    if answer.may_help_again:
+        return Progress(due=answer.again_at, detail=answer.text, **ids)
+    if answer.status == 404:
+        return Progress(Reply.UNREACHABLE, detail=answer.text or "Okta does not know the user", **ids)
+    return Progress(failed=True, detail=answer.text, **ids)
+
+
+def not_sent(answer: Answer) -> Progress:
+    """Return what becomes of a prompt whose sending was refused. It is sent again only if it surely was not sent: a 429 is
+    refused unread, while a 5xx may come after Okta has sent it."""
+    ids = ids_of(answer)
+    if answer.status == 429 or (not answer.sent and answer.may_help_again):
+        return Progress(due=answer.again_at, detail=answer.text, **ids)
+    if answer.may_help_again:
+        text = f"whether the user was asked is not known, so they are not asked again. {answer.text}"
+        return Progress(Reply.UNKNOWN, detail=text, **ids)
+    return Progress(failed=True, detail=answer.text, **ids)
 
 
 def lost() -> Progress:

@@ -1,0 +1,150 @@
+"""Asks a user by CIBA (OpenID Connect Client-Initiated Backchannel Authentication), in poll mode, the only one of Okta's.
+
+The user's phone needs the customer's own app with Okta's Devices SDK: Okta Verify cannot answer. The tokens of an approval
+prove who answered, and are forgotten at once.
+"""
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from forwarder.core.action import Action
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.ports import Answer, OktaCall
+from forwarder.react.prompts.id_token import IdTokens
+from forwarder.react.prompts.message import message_of
+from forwarder.react.prompts.oauth import AuthorizationServer
+from forwarder.react.prompts.port import (
+    INTERVAL,
+    Handle,
+    Look,
+    Progress,
+    Reply,
+    ids_of,
+    not_found_out,
+    not_sent,
+)
+
+_GRANT = "urn:openid:params:grant-type:ciba"
+_MOST_SECONDS = 300
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,1000}")
+
+_UNREACHABLE = {
+    "invalid_request": "the app does not know the user; assign them to the app of reactions.ciba.client_id, and do not switch"
+    " off its profile's login",
+    "unknown_user_id": "the app does not know the user; assign them to the app of reactions.ciba.client_id",
+    "access_denied": "Okta could not start the challenge; reactions.ciba.client_id must be a web app with a custom"
+    " authenticator, whose push service works",
+    "E0000214": "the user has no enrolment with CIBA in the custom authenticator's app (Okta Verify has none)",
+}
+"""Errors of the call that asks. Here `access_denied` is no denial by the user."""
+
+_HINTS = {
+    "invalid_client": "check reactions.ciba: client_id, private_key, key_id; that the app has the grant CIBA; and this"
+    " machine's clock",
+    "unauthorized_client": "give the app of reactions.ciba.client_id the grant CIBA",
+    "invalid_scope": "the authorization server must allow the scope openid; see the access policy of reactions.ciba.server",
+    "E0000007": "there is no authorization server reactions.ciba.server",
+}
+
+
+class Ciba:
+    """Asks by the app of one org."""
+
+    def __init__(self, api: OktaCall, server: AuthorizationServer, tokens: IdTokens, clock: Clock) -> None:
+        self._api = api
+        self._server = server
+        self._tokens = tokens
+        self._clock = clock
+
+    async def send(self, action: Action) -> Progress | Handle:
+        """Ask the user by one POST, at most."""
+        # The event's login is what its sender wrote; the id was looked up by the guards.
+        user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
+        if not user.ok:
+            return not_found_out(user)
+        login = _login(user.body)
+        if login is None:
+            return Progress(
+                failed=True, detail="Okta's answer about the user has no login", request_id=user.request_id
+            )
+        asked = self._clock.now()
+        form = {
+            "scope": "openid",
+            "login_hint": login,
+            "binding_message": message_of(action),
+            "request_expiry": str(_expiry(action)),
+        }
+        return self._sent(await self._server.post("/v1/bc/authorize", form), action, asked)
+
+    async def look(self, handle: Handle, user: str) -> Look:
+        """Poll once."""
+        if (failed := await self._tokens.load_keys()) is not None:
+            # An approval could not be checked, and is given only once.
+            return Look(
+                again_at=failed.again_at,
+                detail=f"not polled, as an approval could not be checked: {failed.text}",
+            )
+        answer = await self._server.post("/v1/token", {"grant_type": _GRANT, "auth_req_id": handle.poll})
+        ids = ids_of(answer)
+        if answer.ok:
+            why = await self._tokens.problem(answer.body, user, handle.asked)
+            if why:
+                return Look(
+                    Reply.UNKNOWN, detail=f"the id_token does not prove that the user approved: {why}", **ids
+                )
+            return Look(Reply.APPROVED, **ids)
+        if answer.code in {"authorization_pending", "slow_down"}:
+            return Look(is_pending=True, is_slower=answer.code == "slow_down", **ids)
+        if answer.code in {"expired_token", "invalid_grant"}:
+            return Look(is_spent=True, detail=answer.text, **ids)
+        if answer.code == "access_denied":
+            return Look(Reply.DENIED, **ids)
+        if answer.status == 429 or not answer.sent:
+            return Look(again_at=answer.again_at, detail=answer.text, **ids)
+        if answer.may_help_again:
+            return Look(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+        return Look(Reply.UNKNOWN, detail=_hinted(answer), **ids)
+
+    async def withdraw(self, _handle: Handle) -> None:
+        """Do nothing: CIBA has no way to take a request back."""
+
+    def _sent(self, answer: Answer, action: Action, asked: Micros) -> Progress | Handle:
+        ids = ids_of(answer)
+        if not answer.ok:
+            if answer.code in _UNREACHABLE:
+                detail = f"{_UNREACHABLE[answer.code]} ({answer.status} {answer.code})"
+                return Progress(Reply.UNREACHABLE, detail=detail, **ids)
+            return not_sent(msgspec.structs.replace(answer, text=_hinted(answer)))
+        body = answer.body if isinstance(answer.body, dict) else {}
+        request_id = body.get("auth_req_id")
+        if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+            text = "Okta's answer has no auth_req_id; whether the user was asked is not known"
+            return Progress(Reply.UNKNOWN, detail=text, **ids)
+        seconds = _number(body.get("expires_in"), _expiry(action))
+        interval = _number(body.get("interval"), INTERVAL)
+        return Handle(request_id, asked, asked + round(min(seconds, 3600.0) * SECOND), min(interval, 300.0))
+
+
+def _login(body: Any) -> str | None:
+    profile = body.get("profile") if isinstance(body, dict) else None
+    login = profile.get("login") if isinstance(profile, dict) else None
+    return login if isinstance(login, str) and login else None
+
+
+def _expiry(action: Action) -> int:
+    """Return for how many seconds the user may answer."""
+    return min(_MOST_SECONDS, max(1, round(_number(action.settings.get("expires"), _MOST_SECONDS))))
+
+
+def _number(value: Any, default: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and value > 0 else default
+
+
+def _hinted(answer: Answer) -> str:
+    hint = _HINTS.get(answer.code)
+    return f"{answer.text}. {hint[0].upper()}{hint[1:]}" if hint else answer.text

@@ -1,0 +1,102 @@
+"""Checks who approved: the id_token of CIBA, against the keys, the issuer, the app and the user that it must name."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.ports import Answer
+from forwarder.react.prompts.oauth import AuthorizationServer
+
+_LEEWAY = 60
+"""Seconds by which our clock and Okta's may differ."""
+
+_KEYS_FOR = 600.0
+"""Seconds for which the server's keys are kept; one that it takes back is refused after that."""
+
+_WRONG = {
+    "InvalidSignatureError": "its signature is wrong",
+    "InvalidAudienceError": "it is for another app",
+    "InvalidIssuerError": "it is from another issuer",
+    "InvalidAlgorithmError": "it is not signed with RS256",
+    "MissingRequiredClaimError": "it lacks a claim",
+}
+
+
+class IdTokens:
+    """The id_tokens of one authorization server. Keeps its public keys, and no token."""
+
+    def __init__(self, server: AuthorizationServer, clock: Clock) -> None:
+        self._server = server
+        self._clock = clock
+        self._keys: dict[str, Any] = {}
+        self._loaded_at: float | None = None
+
+    async def load_keys(self) -> Answer | None:
+        """Fetch the server's keys, if that is due; return the answer if it has none."""
+        now = self._clock.monotonic()
+        if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
+            return None
+        answer = await self._server.get("/v1/keys")
+        keys = _key_set(answer.body) if answer.ok else {}
+        if not keys:
+            return answer
+        self._keys, self._loaded_at = keys, now
+        return None
+
+    async def problem(self, body: Any, user: str, asked: Micros) -> str:
+        """Return why a response does not prove that `user` approved since `asked`; empty if it does."""
+        token = body.get("id_token") if isinstance(body, dict) else None
+        if not isinstance(token, str):
+            return "there is none"
+        jwt = import_module("jwt")
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except jwt.PyJWTError:
+            return "it cannot be read"
+        if kid not in self._keys:  # the server has changed its key
+            self._loaded_at = None
+            await self.load_keys()
+        if kid not in self._keys:
+            return "it is signed by a key that the authorization server does not show"
+        # PyJWT compares times with the system's clock; `_mismatch` takes ours.
+        checks = dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False)
+        required = {"require": ["iss", "aud", "sub", "iat", "exp"]}
+        app = self._server.app
+        try:
+            claims = jwt.decode(
+                token,
+                self._keys[kid],
+                ["RS256"],
+                checks | required,
+                audience=app.client_id,
+                issuer=app.issuer,
+            )
+        except jwt.PyJWTError as error:
+            return _WRONG.get(type(error).__name__, "it is not valid")
+        return self._mismatch(claims, user, asked)
+
+    def _mismatch(self, claims: Mapping[str, Any], user: str, asked: Micros) -> str:
+        now, issued, expires = self._clock.now() / SECOND, claims["iat"], claims["exp"]
+        if claims["sub"] != user:
+            return "it is about another user"
+        if not isinstance(issued, int | float) or not asked / SECOND - _LEEWAY <= issued <= now + _LEEWAY:
+            return "it was not issued since the user was asked"
+        if not isinstance(expires, int | float) or expires < now - _LEEWAY:
+            return "it has expired"
+        return ""
+
+
+def _key_set(body: Any) -> dict[str, Any]:
+    """Return the RSA keys of a JWKS by their `kid`, as far as they can be read."""
+    jwt = import_module("jwt")
+    listed = body.get("keys") if isinstance(body, dict) else None
+    found = {}
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("kid"), str) and each.get("kty") == "RSA":
+            try:
+                found[each["kid"]] = jwt.PyJWK.from_dict(each, algorithm="RS256").key
+            except (jwt.PyJWTError, ValueError, TypeError):
+                continue
+    return found

@@ -1,0 +1,199 @@
+"""Calls of an authorization server of Okta's, with the app's signed assertion.
+
+`OktaCall` sends JSON with an access token; these calls are forms, and each is signed for its own URL. What comes back has
+tokens: it is read by one caller, and no error, log line or row shows any of it but Okta's own error texts.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from importlib import import_module
+from secrets import token_urlsafe
+from typing import Any
+
+import httpx
+import msgspec
+
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from forwarder.core.ports import Clock
+from forwarder.core.printable import printable_line
+from forwarder.core.redaction import redact
+from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
+from forwarder.react.keys import signing_key
+from forwarder.react.ports import Answer
+from forwarder.unreachable import why_unreachable
+
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_LIFETIME = 300  # seconds
+_TIMEOUT = 45.0
+"""Seconds for one call: a server may hold a poll for 30."""
+
+_LIMIT = 256 * 1024
+_NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class CibaApp:
+    """The app that asks, and the authorization server at which it does.
+
+    Attributes:
+        issuer: `iss` of the server's tokens.
+        base: the URL below which the server's endpoints are. Okta's metadata does not always name that of CIBA.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        client_id: str,
+        private_key: str,
+        *,
+        server: str | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        """Args: `origin` is the org's URL, `server` None for the org's own authorization server.
+
+        Raises:
+            ValueError: the key cannot be used; the text shows nothing of it.
+        """
+        origin = origin.rstrip("/")
+        self.client_id = client_id
+        self.issuer = origin if server is None else f"{origin}/oauth2/{server}"
+        self.base = f"{origin}/oauth2" if server is None else self.issuer
+        self._key = signing_key(private_key)
+        # Okta refuses a `kid` that it does not know, and made its own for a key that was pasted as PEM.
+        self._kid = key_id or (self._key.kid if _has_kid(private_key) else None)
+
+    def __repr__(self) -> str:
+        return f"CibaApp({self.client_id!r} at {self.issuer!r})"
+
+    def proof(self, url: str, now: Micros) -> dict[str, str]:
+        """Return the parameters that authenticate the app for one call of `url`."""
+        seconds = now // SECOND
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": url,
+            "iat": seconds,
+            "exp": seconds + _LIFETIME,
+            "jti": token_urlsafe(24),
+        }
+        headers = {"kid": self._kid} if self._kid else None
+        signed = import_module("jwt").encode(claims, self._key.private, "RS256", headers=headers)
+        return {"client_assertion_type": _ASSERTION, "client_assertion": signed}
+
+
+def _has_kid(text: str) -> bool:
+    return text.lstrip().startswith("{") and bool(msgspec.json.decode(text).get("kid"))
+
+
+class AuthorizationServer:
+    """Sends one call each, follows no redirect, repeats nothing. Uses the proxy of the environment, as Okta's API does."""
+
+    def __init__(self, app: CibaApp, clock: Clock) -> None:
+        self.app = app
+        self._clock = clock
+        self._client: httpx.AsyncClient | None = None
+        self._lock = asyncio.Lock()
+
+    async def post(self, path: str, form: Mapping[str, str]) -> Answer:
+        """Post a form that the app signs. Never raises for what the server does."""
+        url = self.app.base + path
+        return await self._send("POST", url, dict(form) | self.app.proof(url, self._clock.now()))
+
+    async def get(self, path: str) -> Answer:
+        """Fetch a public document."""
+        return await self._send("GET", self.app.base + path, None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _send(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "okta-forwarder",
+        }
+        try:
+            client = await self._connected()
+            request = client.build_request(method, url, data=form, headers=headers)
+            async with asyncio.timeout(_TIMEOUT):
+                response = await client.send(request, stream=True)
+                try:
+                    content = await _content(response)
+                finally:
+                    await response.aclose()
+        except _NO_RESPONSE as error:
+            why, fix = why_unreachable(error, "the org's `url`")
+            return Answer(0, text=_line(f"{url}: {why}; {fix}"), sent=not isinstance(error, _NEVER_SENT))
+        return self._answer(method, url, response, content)
+
+    async def _connected(self) -> httpx.AsyncClient:
+        async with self._lock:
+            if self._client is None:
+                trusted = await asyncio.to_thread(
+                    ssl.create_default_context
+                )  # reading the authorities takes 0.1 s
+                self._client = httpx.AsyncClient(
+                    verify=trusted,
+                    timeout=_TIMEOUT,
+                    follow_redirects=False,
+                    trust_env=self.app.base.startswith("https:"),  # plain http is for loopback only
+                )
+        return self._client
+
+    def _answer(self, method: str, url: str, response: httpx.Response, content: bytes) -> Answer:
+        try:
+            body = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            body = None
+        request_id = response.headers.get("x-okta-request-id", "")
+        if response.is_success:
+            return Answer(response.status_code, body, request_id=request_id)
+        said: Mapping[str, Any] = body if isinstance(body, dict) else {}
+        code, text, error_id = (
+            _text(said, *names)
+            for names in (("errorCode", "error"), ("errorSummary", "error_description"), ("errorId",))
+        )
+        reason = " ".join(word for word in (str(response.status_code), code) if word)
+        return Answer(
+            response.status_code,
+            code=code,
+            text=_line(f"Okta refuses {method} {url} ({reason}{f': {text}' if text else ''})"),
+            error_id=error_id,
+            request_id=request_id,
+            again_at=self._again_at(response),
+        )
+
+    def _again_at(self, response: httpx.Response) -> Micros | None:
+        """Return until when Okta refuses; a window of a rate limit ends by Okta's clock."""
+        now = self._clock.now()
+        if (wait := retry_after(response.headers.get("retry-after"), now)) is not None:
+            return now + round(wait * SECOND)
+        ends = response.headers.get("x-rate-limit-reset", "")
+        if response.status_code == 429 and ends.isdecimal() and len(ends) < 12:
+            okta_now = from_http_date(response.headers.get("date", "")) or now
+            return now + max(0, (int(ends) + 1) * SECOND - okta_now)
+        return None
+
+
+async def _content(response: httpx.Response) -> bytes:
+    """Read the body; one that is too large or cannot be inflated counts as none."""
+    try:
+        body = BoundedBody(response.headers.get("content-encoding", ""), _LIMIT)
+        async for piece in response.aiter_raw():
+            body.feed(piece)
+        return body.finish()
+    except (BodyTooLargeError, BodyEncodingError):
+        return b""
+
+
+def _text(said: Mapping[str, Any], *names: str) -> str:
+    found = (said.get(name) for name in names)
+    return next((value[:500] for value in found if isinstance(value, str) and value), "")
+
+
+def _line(text: str) -> str:
+    return printable_line(redact(text))[:1000]

@@ -1,0 +1,160 @@
+"""Asks users, and learns what they said: at most one POST for each prompt, polls no faster than Okta wants.
+
+A prompt is out from `send` until `poll` has an answer. What Okta wants of the next poll is kept in the row's handle, and in
+memory, where it is newer.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from forwarder.core.action import Action
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.ports import Okta
+from forwarder.react.prompts.ciba import Ciba
+from forwarder.react.prompts.id_token import IdTokens
+from forwarder.react.prompts.oauth import AuthorizationServer, CibaApp
+from forwarder.react.prompts.port import Handle, Ids, Look, Progress, Reply
+from forwarder.react.prompts.push import Push
+
+_SLOWER = 5.0
+"""Seconds by which `slow_down` lengthens the interval, for good."""
+
+_ROUNDING = 0.001  # seconds: a due time is in microseconds, and the monotonic clock is not
+
+_GRACE = 120 * SECOND
+"""How long after its end a prompt is still polled where Okta does not say what became of it."""
+
+
+class _Way(Protocol):
+    """One way to ask."""
+
+    async def send(self, action: Action) -> Progress | Handle: ...
+
+    async def look(self, handle: Handle, user: str) -> Look: ...
+
+    async def withdraw(self, handle: Handle) -> None: ...
+
+
+class _Out(msgspec.Struct):
+    """A prompt that this process sent, or has begun to poll.
+
+    Attributes:
+        next: when the next poll may be, by the monotonic clock.
+        is_polled: a poll is running.
+    """
+
+    handle: Handle
+    next: float
+    is_polled: bool = False
+
+
+class Prompts:
+    """The prompts of all orgs. No method raises for what the other side does."""
+
+    def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
+        """Args: `ciba` has the app that asks, by org."""
+        self._okta = okta
+        self._clock = clock
+        self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
+        self._tokens = {org: IdTokens(server, clock) for org, server in self._servers.items()}
+        self._out: dict[str, _Out] = {}
+
+    async def send(self, action: Action) -> Progress:
+        """Ask the user. Call it once the row is stored as `calling`; it sends one POST at most."""
+        way = self._way(action)
+        if isinstance(way, str):
+            return Progress(failed=True, detail=way)
+        result = await way.send(action)
+        if isinstance(result, Progress):
+            return result
+        self._out[action.key] = out = _Out(result, self._clock.monotonic() + result.interval)
+        return self._waiting(out)
+
+    async def poll(self, action: Action) -> Progress:
+        """Ask once for the answer, unless that would be too early, or a poll is running: then nothing is called."""
+        way, handle = self._way(action), _read(action.handle)
+        if isinstance(way, str) or handle is None:
+            text = way if isinstance(way, str) else "the row has no handle by which to poll"
+            return Progress(Reply.UNKNOWN, detail=f"what the user said cannot be asked any more: {text}")
+        out = self._out.get(action.key)
+        if out is None:
+            # Nobody knows when the last poll was, nor what became of it: it may have slowed us down, or had the answer.
+            slower = _SLOWER if isinstance(way, Ciba) else 0.0
+            handle = replace(handle, interval=handle.interval + slower, is_unsure=True)
+            self._out[action.key] = out = _Out(handle, self._clock.monotonic() + handle.interval)
+        if out.is_polled or self._clock.monotonic() < out.next - _ROUNDING:
+            return self._waiting(out)
+        # A second call during the poll learns to come again later; `_judged` says when the next one really is.
+        out.is_polled, out.next = True, self._clock.monotonic() + out.handle.interval
+        try:
+            look = await way.look(out.handle, action.target.id)
+        except BaseException:
+            del self._out[action.key]  # as after a restart
+            raise
+        out.is_polled = False
+        return self._judged(action.key, out, look)
+
+    async def cancel(self, action: Action) -> None:
+        """Take a prompt back, because the forwarder stops. The row stays as it is: whether the user was quicker, the first
+        poll after the start tells. Nothing takes a CIBA request back."""
+        way, handle = self._way(action), _read(action.handle)
+        if not isinstance(way, str) and handle is not None:
+            await way.withdraw(handle)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for server in self._servers.values():
+            await server.close()
+
+    def _judged(self, key: str, out: _Out, look: Look) -> Progress:
+        """Say what a poll means, and when the next one is."""
+        ids = Ids(request_id=look.request_id, error_id=look.error_id)
+        answer, detail, handle, now = look.answer, look.detail, out.handle, self._clock.now()
+        if look.is_spent:
+            # Tokens are given once: if a poll's response was lost, it may have been an approval.
+            answer = Reply.UNKNOWN if handle.is_unsure else Reply.TIMEOUT
+            detail = (
+                "Okta knows the prompt no more, and the response to a poll was lost"
+                if handle.is_unsure
+                else ""
+            )
+        elif answer is None and now >= handle.expires + _GRACE:
+            answer = Reply.TIMEOUT if look.is_pending else Reply.UNKNOWN
+            detail = detail or "Okta did not end the prompt in its time"
+        if answer is not None:
+            del self._out[key]
+            return Progress(answer, detail=detail, **ids)
+        interval = handle.interval + (_SLOWER if look.is_slower else 0.0)
+        is_unsure = (handle.is_unsure or look.is_lost) and not look.is_pending
+        out.handle = replace(handle, interval=interval, is_unsure=is_unsure)
+        wait = interval if look.again_at is None else max(interval, (look.again_at - now) / SECOND)
+        out.next = self._clock.monotonic() + wait
+        return replace(self._waiting(out), detail=detail, request_id=look.request_id, error_id=look.error_id)
+
+    def _waiting(self, out: _Out) -> Progress:
+        left = max(0.0, out.next - self._clock.monotonic())
+        due: Micros = self._clock.now() + round(left * SECOND)
+        return Progress(handle=msgspec.json.encode(out.handle).decode(), due=due)
+
+    def _way(self, action: Action) -> _Way | str:
+        """Return how the row's user is asked; or why that is not possible."""
+        org, by = action.org, action.settings.get("by")
+        api = self._okta.org(org)
+        if api is None:
+            return f"orgs.{org}.api is not configured any more"
+        if by == "push":
+            return Push(api, self._clock)
+        if by != "ciba" or org not in self._servers:
+            return f"the rule asks by {by}, and reactions.ciba is not configured for {org} any more"
+        return Ciba(api, self._servers[org], self._tokens[org], self._clock)
+
+
+def _read(handle: str) -> Handle | None:
+    try:
+        return msgspec.json.decode(handle, type=Handle)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,147 @@
+"""Asks a user by a push to Okta Verify, through the Factors API. A push shows no text of ours, only our address."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from forwarder.core.action import Action
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros, to_micros
+from forwarder.react.ports import Answer, OktaCall
+from forwarder.react.prompts.port import (
+    LONGEST,
+    Handle,
+    Look,
+    Progress,
+    Reply,
+    ids_of,
+    not_found_out,
+    not_sent,
+)
+
+_STALE = 5.0
+"""Seconds of waiting for the rate limit, after which the guards must look again."""
+
+_REPLIES = {
+    "SUCCESS": Reply.APPROVED,
+    "REJECTED": Reply.DENIED,
+    "TIMEOUT": Reply.TIMEOUT,
+    "TIME_WINDOW_EXCEEDED": Reply.TIMEOUT,
+}
+
+_UNREACHABLE = {
+    "E0000007": "Okta does not know the user or the factor any more",
+    "E0000069": "the user is locked; unlock them if that is right, and ask them in another way",
+    "E0000154": "the user's push factor is not active; they set up Okta Verify again",
+    "E0000155": "the user is not active, so nothing can be asked",
+    "E0000180": "the user's push factor is suspended, as its device is; see Directory > Devices",
+}
+"""Okta's refusals that are about the user, not about our call."""
+
+_HIDDEN = (
+    "Okta lists factors as seen from the address of the forwarder: an authenticator policy may hide some"
+)
+
+
+class Push:
+    """Sends pushes by the API of one org."""
+
+    def __init__(self, api: OktaCall, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+
+    async def send(self, action: Action) -> Progress | Handle:
+        """Ask the user by one POST, at most."""
+        path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
+        listed = await self._api.call("GET", path)
+        if not listed.ok:
+            return not_found_out(listed)
+        verify, why = _verify_link(listed.body)
+        if verify is None:
+            return Progress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
+        began = self._clock.monotonic()
+        await self._api.ready("POST", verify)
+        if self._clock.monotonic() - began > _STALE:
+            return Progress(due=self._clock.now())
+        asked = self._clock.now()
+        return self._sent(await self._api.call("POST", verify), asked)
+
+    async def look(self, handle: Handle, _user: str) -> Look:
+        """Ask once for what the user said."""
+        answer = await self._api.call("GET", handle.poll)
+        ids = ids_of(answer)
+        if answer.status in {404, 410}:
+            return Look(Reply.UNKNOWN, detail="Okta knows the push no more", **ids)
+        if not answer.ok:
+            return Look(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+        result = _result(answer.body)
+        if result == "WAITING":
+            return Look(is_pending=True)
+        if result in _REPLIES:
+            return Look(_REPLIES[result], **ids)
+        text = "it was taken back before the user had answered"
+        return Look(
+            Reply.UNKNOWN,
+            detail=text if result == "CANCELLED" else f"Okta says {result!r} of the push",
+            **ids,
+        )
+
+    async def withdraw(self, handle: Handle) -> None:
+        """Take the push back. The next poll tells whether the user was quicker."""
+        if handle.cancel:
+            await self._api.call("DELETE", handle.cancel)
+
+    def _sent(self, answer: Answer, asked: Micros) -> Progress | Handle:
+        ids = ids_of(answer)
+        if not answer.ok:
+            if answer.code in _UNREACHABLE or answer.status in {404, 410, 423}:
+                known = _UNREACHABLE.get(answer.code)
+                detail = f"{known} ({answer.status} {answer.code})" if known else answer.text
+                return Progress(Reply.UNREACHABLE, detail=detail, **ids)
+            return not_sent(answer)
+        result, links = _result(answer.body), _links(answer.body)
+        if result in _REPLIES:
+            return Progress(_REPLIES[result], **ids)
+        if result != "WAITING" or "poll" not in links:
+            text = f"Okta answers {answer.status} {result} without a link to poll; whether the user was asked is not known"
+            return Progress(Reply.UNKNOWN, detail=text, **ids)
+        return Handle(links["poll"], asked, _expires(answer.body, asked), cancel=links.get("cancel", ""))
+
+
+def _verify_link(body: Any) -> tuple[str | None, str]:
+    """Return the link that asks the user's push factor; or None, and why there is none."""
+    factors = [each for each in body if isinstance(each, dict)] if isinstance(body, list) else []
+    pushes = [each for each in factors if each.get("factorType") == "push"]
+    for factor in pushes:
+        if factor.get("status") == "ACTIVE" and (link := _links(factor).get("verify")):
+            return link, ""
+    if pushes:
+        return None, f"the user's push factor is {str(pushes[0].get('status'))[:40]}, not ACTIVE"
+    return None, f"the user has no push factor (Okta Verify with push). {_HIDDEN}"
+
+
+def _expires(body: Mapping[str, Any], asked: Micros) -> Micros:
+    try:
+        at = to_micros(msgspec.convert(body.get("expiresAt"), datetime))
+    except msgspec.ValidationError:
+        return asked + LONGEST
+    return max(asked, min(at, asked + 2 * LONGEST))
+
+
+def _result(body: Any) -> str:
+    found = body.get("factorResult") if isinstance(body, dict) else None
+    return found[:40] if isinstance(found, str) else ""
+
+
+def _links(body: Any) -> Mapping[str, str]:
+    """Return the links of a body by their name. One name may have several; the first one counts."""
+    links = body.get("_links") if isinstance(body, dict) else None
+    found = {}
+    for name, link in (links if isinstance(links, dict) else {}).items():
+        first = link[0] if isinstance(link, list) and link else link
+        if isinstance(first, dict) and isinstance(href := first.get("href"), str):
+            found[name] = href
+    return found
