@@ -40,7 +40,7 @@ _UNREACHABLE = {
     " authenticator, whose push service works",
     "E0000214": "the user has no enrolment with CIBA in the custom authenticator's app (Okta Verify has none)",
 }
-"""Errors of the call that asks. Here `access_denied` is no denial by the user."""
+"""Errors of the call that asks. Here `access_denied` does not mean that the user denied."""
 
 _HINTS = {
     "invalid_client": "check reactions.ciba: client_id, private_key, key_id; that the app has the grant CIBA; and this"

@@ -82,7 +82,7 @@ class Prompts:
             return Progress(Reply.UNKNOWN, detail=f"what the user said cannot be asked any more: {text}")
         out = self._out.get(action.key)
         if out is None:
-            # Nobody knows when the last poll was, nor what became of it: it may have slowed us down, or had the answer.
+            # When the last poll was, and its result, is not known: it may have slowed us down, or had the answer.
             slower = _SLOWER if isinstance(way, Ciba) else 0.0
             handle = replace(handle, interval=handle.interval + slower, is_unsure=True)
             self._out[action.key] = out = _Out(handle, self._clock.monotonic() + handle.interval)
