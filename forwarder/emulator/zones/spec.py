@@ -59,6 +59,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     asns: tuple[str, ...] | Names | None = None
     proxy_type: str | None = None
     ip_service_categories: Names | None = None
+    use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
         """Yield each list of places."""
@@ -80,11 +81,16 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":
             (places,) = self.sides()
-            return {"locations": _reordered(places), "asns": self.asns, "proxyType": self.proxy_type}
-        locations = self.locations
-        if isinstance(locations, Locations):
-            locations = Locations(*(_reordered(places) or None for places in self.sides()))
-        return {"locations": locations, "asns": self.asns, "ipServiceCategories": self.ip_service_categories}
+            shown = {"locations": _reordered(places) or None, "proxyType": self.proxy_type}
+            return shown | ({"asns": self.asns} if self.asns else {})
+        kinds = self.ip_service_categories or Names()
+        return {
+            "locations": Locations(*(_reordered(places) for places in self.sides()))
+            if self.locations
+            else Locations((), ()),
+            "asns": Names(*self.networks()) if self.asns else Names((), ()),
+            "ipServiceCategories": Names(kinds.include or (), kinds.exclude or ()),
+        }
 
 
 def problems(spec: ZoneSpec, *, system: bool) -> list[str]:

@@ -56,6 +56,7 @@ class Zone(msgspec.Struct):
     def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
         """Return the zone as the API shows it; `updated` replaces the real time."""
         url = f"{org_url}/api/v1/zones/{self.id}"
+        step = "deactivate" if self.active else "activate"
         shown: dict[str, Any] = {
             "id": self.id,
             "type": self.spec.type,
@@ -65,10 +66,15 @@ class Zone(msgspec.Struct):
             "created": iso(self.created, "milliseconds"),
             "lastUpdated": iso(self.updated if updated is None else updated, "milliseconds"),
             "system": self.system,
-            "_links": {"self": {"href": url}},
+            "_links": {
+                "self": {"href": url, "hints": {"allow": ["GET", "PUT", "DELETE"]}},
+                step: {"href": f"{url}/lifecycle/{step}", "hints": {"allow": ["POST"]}},
+            },
         }
-        if self.exempt:
-            shown["useAsExemptList"] = True
+        if self.system and self.spec.type == "DYNAMIC_V2" and not (self.spec.locations or self.spec.asns):
+            # No recording shows it, and Okta's own client reads null here, but no empty lists.
+            nothing = {"locations": None, "asns": None}
+            return shown | nothing | {"ipServiceCategories": self.spec.ip_service_categories}
         return shown | self.spec.shown()
 
 
@@ -125,13 +131,22 @@ class Zones:
         """
         if spec.type != zone.spec.type:
             raise invalid("type", "type: The type of a zone cannot be changed.")
+        if zone.exempt and not spec.use_as_exempt_list:
+            reason = "The network zone does not allow usage changes for DefaultExemptIpZone."
+            raise invalid("useAsExemptList", f"useAsExemptList: {reason}")
         zone.spec = self._checked(spec, zone)
-        zone.active = spec.status != "INACTIVE"
+        zone.active = spec.status != "INACTIVE" or zone.exempt
         zone.updated = self._clock.now()
         self._changed("zone.update", zone, caller)
 
     def set_active(self, zone: Zone, caller: Caller, *, active: bool) -> None:
-        """Activate or deactivate a zone."""
+        """Activate or deactivate a zone.
+
+        Raises:
+            OktaApiError: its addresses are exempt, which cannot be switched.
+        """
+        if zone.exempt:
+            raise forbidden("The status of this zone cannot be changed.")
         zone.active, zone.updated = active, self._clock.now()
         self._changed("zone.activate" if active else "zone.deactivate", zone, caller)
 

@@ -142,8 +142,24 @@ async def test_every_org_has_four_zones_that_cannot_be_deleted() -> None:
             ("DefaultEnhancedDynamicZone", "BLOCKLIST", True),
             ("DefaultExemptIpZone", "POLICY", True),
         ]
-        assert [zone.get("useAsExemptList") for zone in zones] == [None, None, None, True]
+        assert all("useAsExemptList" not in zone for zone in zones)
         assert_error(await service.client.delete(f"{ZONES}/{zones[2]['id']}"), 403, "E0000006")
+
+
+async def test_the_zone_of_exempt_addresses_is_changed_only_as_such_and_stays_active() -> None:
+    async with running() as service:
+        zone = await system(service, "DefaultExemptIpZone")
+        path, gateways = f"{ZONES}/{zone['id']}", [{"type": "CIDR", "value": "198.51.100.0/24"}]
+        error = assert_error(
+            await service.client.put(path, json=zone | {"gateways": gateways}), 400, "E0000001"
+        )
+        assert [each["errorSummary"] for each in error["errorCauses"]] == [
+            "useAsExemptList: The network zone does not allow usage changes for DefaultExemptIpZone."
+        ]
+        body = zone | {"gateways": gateways, "useAsExemptList": True, "status": "INACTIVE"}
+        assert (await service.client.put(path, json=body)).json()["status"] == "ACTIVE"
+        assert_error(await service.client.post(f"{path}/lifecycle/deactivate"), 403, "E0000006")
+        assert (await system(service, "DefaultExemptIpZone"))["gateways"] == gateways
 
 
 async def test_a_system_zone_holds_more_addresses() -> None:
@@ -161,10 +177,22 @@ async def test_an_enhanced_zone_has_two_sides() -> None:
     async with running() as service:
         zone = await created(service, enhanced())
         assert {place["country"] for place in zone["locations"]["include"]} == {"IR", "KP"}
-        assert (zone["asns"]["include"], zone["ipServiceCategories"]["include"]) == (
-            ["23457"],
-            ["ALL_ANONYMIZERS"],
-        )
+        assert zone["asns"] == {"include": ["23457"], "exclude": []}
+        assert zone["ipServiceCategories"] == {"include": ["ALL_ANONYMIZERS"], "exclude": []}
+        empty: dict[str, list[str]] = {"include": [], "exclude": []}
+        body = {"type": "DYNAMIC_V2", "name": "empty", "asns": {}}
+        zone = await created(service, body)
+        assert [zone[key] for key in ("locations", "asns", "ipServiceCategories")] == [empty] * 3
+
+
+async def test_a_dynamic_zone_shows_what_it_has() -> None:
+    async with running() as service:
+        zone = await created(service, {"type": "DYNAMIC", "name": "empty", "proxyType": ""})
+        assert (zone["locations"], zone["proxyType"], "asns" in zone) == (None, "", False)
+        assert zone["_links"].keys() == {"self", "deactivate"}
+        body = countries("IR", asns=["23457"])
+        zone = await created(service, body)
+        assert (zone["locations"], zone["asns"]) == ([{"country": "IR", "region": None}], ["23457"])
 
 
 async def test_a_bad_proxy_is_called_a_proxy() -> None:
