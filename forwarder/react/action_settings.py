@@ -3,13 +3,21 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from forwarder.config_problems import Name
 from forwarder.config_types import Section
 from forwarder.core.action import ASKS, KINDS, Kind
+from forwarder.react.prompts.message import template_problem
 from forwarder.react.values import Approve, EffectTime, Mode, Text, WrittenMode
 
 ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
@@ -21,6 +29,12 @@ def _lower(written: Any) -> Any:
 
 
 RiskLevel = Annotated[Literal["low", "medium", "high"], BeforeValidator(_lower)]
+
+
+def _message(template: str) -> str:
+    if problem := template_problem(template):
+        raise ValueError(problem)
+    return template
 
 
 class ActionSettings(Section):
@@ -244,7 +258,7 @@ class PromptSettings(ActionSettings):
 
     short = "by"
     by: Literal["push", "ciba"]
-    message: Text | None = None
+    message: Annotated[Text, AfterValidator(_message)] | None = None
     then: ThenSettings = ThenSettings()
 
 

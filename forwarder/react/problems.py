@@ -6,17 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgspec
 
 from forwarder.core.action import WITHOUT_USER
-from forwarder.react.action_settings import (
-    AddToGroupSettings,
-    DoSettings,
-    NotifySettings,
-    OnSettings,
-    RiskEventSettings,
-)
+from forwarder.react.action_settings import AddToGroupSettings, NotifySettings, OnSettings, RiskEventSettings
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings import ReactionsSettings
 from forwarder.react.values import Mode
-from forwarder.react.written import Written, prompt_of, written, written_in
+from forwarder.react.written import Written, chooses, prompt_of, same_effect, written, written_in
 
 SCOPES: Mapping[str, str] = {
     "user_risk": "okta.userRisk.manage",
@@ -137,16 +131,6 @@ def _pairs(actions: Sequence[Written]) -> Iterator[tuple[Written, Written]]:
                 yield one, other
 
 
-def same_effect(do: DoSettings) -> tuple[str, ...]:
-    """Return what makes two actions about one target the same: name, and group or receiver."""
-    settings = do.settings
-    if isinstance(settings, AddToGroupSettings):
-        return do.name, settings.group
-    if isinstance(settings, NotifySettings | RiskEventSettings):
-        return do.name, settings.to or ""
-    return (do.name,)
-
-
 def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
     """Yield what an org lacks for its actions. What is off needs nothing, so that it can always be switched off."""
     for number, entry in enumerate(reactions.on):
@@ -239,15 +223,6 @@ def _conflicts_across(entries: Sequence[Sequence[Written]], seen: set[str]) -> I
         if line not in seen and line not in alone:
             seen.add(line)
             yield line
-
-
-def chooses(entry: OnSettings, rule: KnownRule) -> bool:
-    """Whether an entry is about the alerts of a rule."""
-    if entry.rule is not None:
-        return entry.rule in {rule.id, rule.name}
-    if entry.tag is not None:
-        return entry.tag.lower() in {tag.lower() for tag in rule.tags}
-    return entry.level == rule.level
 
 
 def _unknown_rule(path: str, entry: OnSettings, rules: Sequence[KnownRule]) -> Iterator[str]:

@@ -4,7 +4,16 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from forwarder.react.action_settings import DoSettings, FirstDoSettings, OnSettings, PromptSettings
+from forwarder.react.action_settings import (
+    AddToGroupSettings,
+    DoSettings,
+    FirstDoSettings,
+    NotifySettings,
+    OnSettings,
+    PromptSettings,
+    RiskEventSettings,
+)
+from forwarder.react.ports import KnownRule
 from forwarder.react.settings import ReactionsSettings
 from forwarder.react.values import Mode
 
@@ -55,3 +64,22 @@ def _listed(
         if prompt := prompt_of(do):
             for then, following in prompt.then.by_answer():
                 yield from _listed(entry, following, mode, f"{here}.prompt.then.{then}", then)
+
+
+def chooses(entry: OnSettings, rule: KnownRule) -> bool:
+    """Whether an entry is about the alerts of a rule."""
+    if entry.rule is not None:
+        return entry.rule in {rule.id, rule.name}
+    if entry.tag is not None:
+        return entry.tag.lower() in {tag.lower() for tag in rule.tags}
+    return entry.level == rule.level
+
+
+def same_effect(do: DoSettings) -> tuple[str, ...]:
+    """Return what makes two actions about one target the same: name, and group or receiver."""
+    settings = do.settings
+    if isinstance(settings, AddToGroupSettings):
+        return do.name, settings.group
+    if isinstance(settings, NotifySettings | RiskEventSettings):
+        return do.name, settings.to or ""
+    return (do.name,)

@@ -1,0 +1,219 @@
+"""The plan: which actions an alert leads to, as rows. Pure: it asks and calls nothing."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import ASKS, KINDS, WITHOUT_USER, Action, Outcome, Reason, State, Target, key_of
+from forwarder.core.event import Event
+from forwarder.core.time import Micros
+from forwarder.ecs.decode import decode
+from forwarder.react.action_settings import (
+    AddToGroupSettings,
+    DoSettings,
+    NotifySettings,
+    OnSettings,
+    PromptSettings,
+    RiskEventSettings,
+    TimedSettings,
+    UserRiskSettings,
+)
+from forwarder.react.ports import KnownRule
+from forwarder.react.settings import ReactionsSettings
+from forwarder.react.targets import address_of, user_of
+from forwarder.react.values import Mode
+from forwarder.react.written import chooses
+
+_LEVELS = ("low", "medium", "high")
+
+
+class Plans:
+    """Plans the actions of alerts, by one configuration.
+
+    An alert that several entries choose has each of their actions on a target once. Where two differ, the stronger mode
+    decides; in the same mode, the longer time, the higher risk, and approval by a human if one of them asks.
+    """
+
+    def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
+        """`rules` are those that are loaded."""
+        self._settings = settings
+        self._rules = list(rules)
+        self._names = {rule.id: rule.name for rule in self._rules}
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """How far the actions of each rule may go, by its id: `off` for a rule that no entry chooses."""
+        found = {}
+        for rule in self._rules:
+            modes = [entry.effective(self._settings.mode) for entry in self._entries(rule)]
+            found[rule.id] = str(max(modes, key=lambda mode: mode.strength, default=Mode.OFF))
+        return found
+
+    def plan(self, event: Event, at: Micros) -> list[Action]:
+        """Return the actions that an alert leads to, in the order of the configuration: planned and due at once; or
+        refused, where there is no target, or several.
+
+        Args:
+            event: the alert, as the store holds it.
+            at: the time now.
+        """
+        alert = decode(event.body)
+        found = alert["forwarder"]["alert"]
+        about = found["rule"]
+        rule = KnownRule(
+            about["id"],
+            about["title"],
+            about["level"],
+            self._names.get(about["id"], ""),
+            about.get("tags", ()),
+        )
+        shared = {
+            "org": event.org,
+            "rule": rule.id,
+            "title": rule.title,
+            "alert": event.uuid,
+            "events": list(found["events"]),
+            "published": event.published,
+            "late": found.get("late", False),
+            "made_by": _made_by(alert),
+            "subject": event.body,
+        }
+        planned: dict[str, Action] = {}
+        for entry in self._entries(rule):
+            mode = entry.effective(self._settings.mode)
+            if mode is Mode.OFF or event.org not in (entry.orgs or (event.org,)):
+                continue
+            for do in entry.do:
+                target, problem = _about(do.name, do.user, event.uuid, alert)
+                settings = settings_of(do, self._settings)
+                key = key_of(event.org, event.uuid, do.name, target, _path(settings))
+                own = {"key": key, "mode": str(mode)}
+                action = _row(do.name, settings, target, problem, shared | own, at)
+                other = planned.get(key)
+                planned[key] = action if other is None else _merged(other, action)
+        return list(planned.values())
+
+    def answered(self, prompt: Action, answer: str, at: Micros) -> list[Action]:
+        """Return the actions that follow an answer to a prompt, as its row says. They are about the user who was asked,
+        unless they name another.
+
+        Args:
+            prompt: its row.
+            answer: approved, denied, timeout, unreachable or unknown.
+            at: the time now.
+        """
+        alert = decode(prompt.subject) if prompt.subject else {}
+        shared = {each: getattr(prompt, each) for each in _SHARED} | {"parent": prompt.key}
+        found = []
+        for written in prompt.settings.get("then", {}).get(answer, ()):
+            settings = dict(written)
+            name, where = settings.pop("do"), settings.pop("user", None)
+            if answer == "approved" and name != "notify":
+                continue  # an attacker may hold the phone
+            target, problem = prompt.target, ""
+            if where or name in WITHOUT_USER:
+                target, problem = _about(name, where, prompt.alert, alert)
+            key = key_of(prompt.org, prompt.alert, name, target, [answer, *_path(settings)])
+            found.append(_row(name, settings, target, problem, shared | {"key": key}, at))
+        return found
+
+    def _entries(self, rule: KnownRule) -> list[OnSettings]:
+        return [entry for entry in self._settings.on if chooses(entry, rule)]
+
+
+_SHARED = ("org", "rule", "title", "alert", "events", "published", "late", "made_by", "subject", "mode")
+
+
+def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
+    """Return what a row keeps of the settings of its action: `for` in seconds; `group`; `to`; `level`; `by`, `message` and
+    `then` of a prompt, each action in `then` with its name as `do`; `approve`: false, or `within` in seconds; absent where
+    the action decides."""
+    found: dict[str, Any] = {}
+    match do.settings:
+        case AddToGroupSettings(for_=seconds, group=group):
+            found = {"for": round(seconds), "group": group}
+        case TimedSettings(for_=seconds):
+            found = {"for": round(seconds)}
+        case NotifySettings(to=to):
+            found = {"to": to or next(iter(reactions.webhooks), "")}
+        case RiskEventSettings(to=to, level=level):
+            found = {"to": to or next(iter(reactions.receivers), ""), "level": level}
+        case UserRiskSettings(level=level):
+            found = {"level": level}
+        case PromptSettings() as prompt:
+            found = {"by": prompt.by} | ({"message": prompt.message} if prompt.message else {})
+            found["then"] = {
+                answer: [
+                    {"do": each.name, **settings_of(each, reactions)}
+                    | ({"user": each.user} if each.user else {})
+                    for each in following
+                ]
+                for answer, following in prompt.then.by_answer()
+                if following
+            }
+    if do.approve is not None:
+        within = {} if do.approve.within is None else {"within": round(do.approve.within)}
+        found["approve"] = within if do.approve.needed else False
+    return found
+
+
+def _row(
+    name: str,
+    settings: Mapping[str, Any],
+    target: Target,
+    problem: str,
+    shared: Mapping[str, Any],
+    at: Micros,
+) -> Action:
+    row = Action(
+        name=name, kind=KINDS[name], settings=settings, target=target, planned_at=at, due=at, **shared
+    )
+    if not problem:
+        return row
+    return msgspec.structs.replace(
+        row, state=State.ENDED, outcome=Outcome.REFUSED, reason=Reason.TARGET, detail=problem, due=None
+    )
+
+
+def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) -> tuple[Target, str]:
+    if name == "notify":
+        return Target("alert", uuid), ""
+    return address_of(alert) if name == "block_ip" else user_of(alert, where)
+
+
+def _path(settings: Mapping[str, Any]) -> list[str]:
+    """Return what tells two actions of one name on one target apart."""
+    return [settings[key] for key in ("group", "to") if key in settings]
+
+
+def _made_by(alert: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the actor, of the API token and of the transaction of the last event."""
+    actor, transaction = (_object(alert, key) for key in ("actor", "transaction"))
+    detail = _object(transaction, "detail")
+    found = (actor.get("id"), detail.get("requestApiTokenId"), transaction.get("id"))
+    return [each for each in found if isinstance(each, str) and each]
+
+
+def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _merged(one: Action, other: Action) -> Action:
+    """Return the action that two entries want about the same target."""
+    if one.mode != other.mode:
+        return one if Mode(one.mode).strength > Mode(other.mode).strength else other
+    settings = dict(one.settings)
+    if "for" in settings:
+        settings["for"] = max(settings["for"], other.settings["for"])
+    if "level" in settings:
+        settings["level"] = max(settings["level"], other.settings["level"], key=_LEVELS.index)
+    approve = [each.settings.get("approve") for each in (one, other)]
+    asking = [
+        wanted for wanted in approve if wanted is not False and (wanted is not None or one.name in ASKS)
+    ]
+    if asking:
+        settings.pop("approve", None)
+        settings |= {} if asking[0] is None else {"approve": asking[0]}
+    return msgspec.structs.replace(one, settings=settings)

@@ -1,0 +1,75 @@
+"""Whom or what an action is about: found in the alert, and nowhere else."""
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from forwarder.core.action import Target
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Okta's ids. Others never get into the path of a call."""
+
+_LONGEST_NAME = 200
+_NOBODY = Target("user", "")
+
+
+def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target, str]:
+    """Return the user that an alert is about, and why there is none (then the target has no id).
+
+    Args:
+        alert: its decoded body.
+        where: `actor` or `target`; None: the actor if that is a user, else the target.
+    """
+    actor = list(_users([alert.get("actor")]))
+    if where == "actor" or (where is None and actor):
+        found, place = actor, "actor"
+    else:
+        targets = alert.get("target")
+        found, place = list(_users(targets if isinstance(targets, list) else [])), "target"
+    if len(found) == 1 and found[0].id:
+        return found[0], ""
+    if len(found) == 1:
+        return _NOBODY, f"the {place} has no id that Okta gives to users"
+    if found:
+        names = ", ".join(user.name or user.id for user in found[:5])
+        return _NOBODY, f"the alert has {len(found)} users as {place} ({names}); an action is about one"
+    if where is None:
+        return _NOBODY, "the alert has no user, neither as actor nor as target"
+    return _NOBODY, f"the alert has no user as {place}; the action names it by `user: {where}`"
+
+
+def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
+    """Return the address of the client, and why there is none (then the target has no id)."""
+    client = alert.get("client")
+    written = client.get("ipAddress") if isinstance(client, dict) else None
+    try:
+        address = ip_address(written if isinstance(written, str) and "%" not in written else "")
+    except ValueError:
+        return Target("ip", ""), "the alert has no address of a client"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return Target("ip", str(address)), ""
+
+
+def _users(entries: list[Any]) -> Iterator[Target]:
+    """Yield the different users among the entries; one whose id cannot be one of Okta's has none."""
+    seen: set[object] = set()
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("type") != "User":
+            continue
+        found = entry.get("id")
+        if found in (None, "", "unknown"):  # as of a sign-in with a login that does not exist
+            continue
+        key = found if isinstance(found, str) else repr(found)
+        if key not in seen:
+            seen.add(key)
+            is_id = isinstance(found, str) and _ID.fullmatch(found)
+            yield Target("user", key if is_id else "", _name(entry))
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    for key in ("alternateId", "displayName"):
+        if isinstance(name := entry.get(key), str) and name not in {"", "unknown"}:
+            return name[:_LONGEST_NAME]
+    return ""

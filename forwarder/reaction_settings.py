@@ -1,0 +1,52 @@
+"""What the guards need, from the settings of the reactions, the orgs and the rules."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address, summarize_address_range
+
+from forwarder.react.guard_values import GuardSettings, Limit, Network, Protect
+from forwarder.react.limits_settings import LimitsSettings, ProtectSettings
+from forwarder.react.values import Rate
+from forwarder.settings import OrgSettings, Settings
+
+
+def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
+    """Return what the guards go by. `modes`: how far the actions of each rule may go, by its id (`Plans.modes`)."""
+    reactions = settings.reactions
+    return GuardSettings(
+        mode=str(reactions.mode),
+        modes=modes,
+        protect=_protect(reactions.protect),
+        limits=_limits(reactions.limits),
+        fresh=reactions.fresh,
+        confirm=frozenset(reactions.confirm),
+        approve_within=reactions.approve_within,
+        own={name: _own(org) for name, org in settings.orgs.items()},
+        own_ips=tuple(network for org in settings.orgs.values() for network in _egress(org)),
+    )
+
+
+def _protect(protect: ProtectSettings) -> Protect:
+    return Protect(users=protect.users, groups=protect.groups, admins=protect.admins, ips=protect.ips)
+
+
+def _limits(limits: LimitsSettings) -> dict[str, Limit]:
+    """Return the limits by name, a kind's by the kind."""
+    rates = {name: getattr(limits, name) for name in ("per_user", "per_rule", "mending", "timed", "prompt")}
+    return {name: _limit(rate) for name, rate in rates.items()}
+
+
+def _limit(rate: Rate) -> Limit:
+    return Limit(rate.most, rate.seconds)
+
+
+def _own(org: OrgSettings) -> frozenset[str]:
+    found = (org.api.client_id, org.api.token_id) if org.api else ()
+    return frozenset(each for each in found if each)
+
+
+def _egress(org: OrgSettings) -> list[Network]:
+    found: list[Network] = []
+    for each in org.egress_ranges:
+        first, last = map(ip_address, each.ends)
+        found += summarize_address_range(first, last)
+    return found
