@@ -21,6 +21,7 @@ from forwarder.core.event import Source
 from forwarder.http.settings import tls_context
 from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
+from forwarder.okta.zones.addresses import parse_range
 from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems
 from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings import ReactionsSettings
@@ -240,6 +241,7 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
     if _collide(settings.receiver.listen, settings.ops.listen):
         yield "ops.listen: the receiver listens there; give each its own port"
     yield from _org_problems(settings.orgs)
+    yield from _zone_problems(settings)
     orgs = settings.orgs
     if "orgs" in sound:
         yield from settings.reactions.problems(
@@ -315,14 +317,20 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
             yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
         if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):
             yield f"orgs.{name}.api.scopes: lacks {missing}, which `hook` needs; grant it to the app, and add it here"
-        yield from _zone_problems(name, org)
         if not org.secrets and org.hook:
             yield f"orgs.{name}.secrets: at least one is required, because the org has a `hook`"
 
 
-def _zone_problems(name: str, org: OrgSettings) -> Iterator[str]:
-    if org.zones and not org.api:
-        yield f"orgs.{name}.api: is required for `zones`, as in {{token: {{file: /run/secrets/okta-token}}}}"
-    if org.zones and org.api and org.api.private_key and ZONE_SCOPE not in org.api.scopes:
-        yield f"orgs.{name}.api.scopes: lacks {ZONE_SCOPE}, which `zones` needs; grant it to the app, and add it here"
-    yield from (f"orgs.{name}.{problem}" for problem in zone_problems(org, {}))
+def _zone_problems(settings: Settings) -> Iterator[str]:
+    protected = {
+        f"reactions.protect.ips {network}": parse_range(str(network))
+        for network in settings.reactions.protect.ips
+    }
+    for name, org in settings.orgs.items():
+        if org.zones and not org.api:
+            yield f"orgs.{name}.api: is required for `zones`, as in {{token: {{file: /run/secrets/okta-token}}}}"
+        if org.zones and org.api and org.api.private_key and ZONE_SCOPE not in org.api.scopes:
+            yield (
+                f"orgs.{name}.api.scopes: lacks {ZONE_SCOPE}, which `zones` needs; grant it to the app, and add it here"
+            )
+        yield from (f"orgs.{name}.{problem}" for problem in zone_problems(org, protected))

@@ -21,7 +21,7 @@ from forwarder.cli.zone_output import (
 )
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError, SettingsError
-from forwarder.okta.zones.build import zone_writer
+from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.okta.zones.sync import Look, look
 from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.settings import OrgSettings, Settings
@@ -175,7 +175,14 @@ async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIter
     api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
     try:
         yield zone_writer(
-            name, org.url, org, api, clock, store=settings.store.path, client_id=org.api.client_id
+            name,
+            org.url,
+            org,
+            api,
+            clock,
+            store=settings.store.path,
+            client_id=org.api.client_id,
+            protected=protected_by("reactions.protect.ips", settings.reactions.protect.ips),
         )
     finally:
         await api.close()

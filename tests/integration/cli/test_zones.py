@@ -29,13 +29,16 @@ class Scene:
     folder: Path
     seen: int = 0
 
-    async def run(self, *words: str, zones: Any = EMBARGO, **org: Any) -> tuple[int, str]:
+    async def run(
+        self, *words: str, zones: Any = EMBARGO, protect: tuple[str, ...] = (), **org: Any
+    ) -> tuple[int, str]:
         """The exit code and the output of `forwarder zones`, in a thread, so that the org can answer."""
         acme = {"url": self.org.settings.url, "api": {"token": TOKEN}, "zones": zones} | org
         tree = {
             "orgs": {"acme": acme},
             "store": {"path": str(self.folder / "s.db")},
             "sinks": {"archive": {"kind": "file", "path": str(self.folder / "x.ndjson")}},
+            "reactions": {"protect": {"ips": list(protect)}},
         }
         config = self.folder / "forwarder.yaml"
         config.write_text(yaml.safe_dump(tree))
@@ -228,3 +231,14 @@ async def test_what_the_operator_states_as_egress_must_be_exempt(there: Scene) -
     assert (code, there.changes) == (1, [])
     assert "✗ Refused: 203.0.113.200 (orgs.acme.egress) is not in the zone DefaultExemptIpZone" in output
     assert "203.0.113.7 (" not in output
+
+
+async def test_what_reactions_protect_must_be_exempt(there: Scene) -> None:
+    await there.exempt("127.0.0.1", "198.51.100.0/25")
+    code, output = await there.run("sync", "--activate", protect=("198.51.100.0/24",))
+    assert (code, there.changes) == (1, [])
+    assert "198.51.100.0/24 (reactions.protect.ips) is not in the zone DefaultExemptIpZone" in output
+    assert "(198.51.100.128/25 of it is missing)" in output
+    await there.exempt("127.0.0.1", "198.51.100.0/24")
+    code, output = await there.run("sync", "--activate", protect=("198.51.100.0/24",))
+    assert code == 0, output

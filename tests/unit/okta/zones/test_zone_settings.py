@@ -4,6 +4,8 @@ from typing import Any
 
 import iso3166
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from forwarder.core.errors import SettingsError
 from forwarder.okta.zones.settings import ZoneSettings
@@ -97,6 +99,20 @@ def test_a_zone_must_not_block_the_forwarder_itself() -> None:
     )
 
 
+def test_a_zone_must_not_block_what_reactions_protect() -> None:
+    written = tree({"z": {"ips": ["198.51.100.7"]}}) | {
+        "reactions": {"protect": {"ips": ["198.51.100.0/24"]}}
+    }
+    with pytest.raises(SettingsError) as caught:
+        read(written)
+    assert caught.value.problems == [
+        (
+            "orgs.acme.zones.z.ips: 198.51.100.7 would block reactions.protect.ips 198.51.100.0/24; remove it, or list"
+            " smaller ranges"
+        )
+    ]
+
+
 def test_the_zone_of_the_action_is_not_declared_too() -> None:
     (problem,) = problems({"forwarder-blocklist": {"ips": ["203.0.113.7"]}})
     assert problem.startswith(
@@ -105,7 +121,17 @@ def test_the_zone_of_the_action_is_not_declared_too() -> None:
     assert settings({"forwarder-blocklist": {"ips": ["203.0.113.7"]}}, blocklist={"zone": "other"})
 
 
-def test_zones_need_credentials_an_url_and_the_scope() -> None:
+def test_a_service_app_needs_the_scope() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    api = {"client_id": "0oa1", "private_key": pem}
+    (problem,) = problems({"z": {"countries": ["IR"]}}, api=api)
+    assert problem.startswith("orgs.acme.api.scopes: lacks okta.networkZones.manage, which `zones` needs")
+    scopes = ["okta.logs.read", "okta.networkZones.manage"]
+    assert settings({"z": {"countries": ["IR"]}}, api=api | {"scopes": scopes}).orgs["acme"].zones
+
+
+def test_zones_need_credentials_and_an_url() -> None:
     zone = {"z": {"countries": ["IR"]}}
     assert problems(zone, api=None, url=None, secrets=["s" * 20]) == [
         "orgs.acme.url: is required for `api`, `hook` and `zones`, as in https://acme.okta.com",
