@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.alert import Alert, rule_of
-from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.event import OKTA_SOURCES, Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.ecs.decode import decode_object
@@ -182,7 +182,7 @@ class Replay:
 
     def _raw(self, event: Event) -> dict[str, Any] | None:
         orgs = self._settings.orgs
-        if event.source is Source.ALERT or (orgs is not None and event.org not in orgs):
+        if event.source not in OKTA_SOURCES or (orgs is not None and event.org not in orgs):
             return None
         return decode_object(event.body)
 

@@ -288,7 +288,7 @@ class RuleRunner:
 
     def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
         """Return an event as the rules read it; None if it cannot matter to any."""
-        if self._orgs is not None and event.org not in self._orgs:
+        if event.source is Source.ACTION or (self._orgs is not None and event.org not in self._orgs):
             return None
         if (
             event.source is not Source.ALERT

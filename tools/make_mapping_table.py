@@ -189,6 +189,50 @@ in `{REST}`.
 `transaction.detail` and `securityContext` are left out, as in Elastic's documents.
 """
 
+_ACTIONS = """\
+Each visible change of an action of a reaction is an event of the store with the source `action` and the type
+`forwarder.action`: that it waits for approval, its outcome, that it was undone. It has the shape of Okta's events, with the
+forwarder as the actor and the user as the target; all about the action is below `forwarder.action`, as `forwarder reactions
+show --json` prints it:
+
+```json
+{"uuid": "…", "eventType": "forwarder.action", "published": "2026-01-01T12:00:01.000Z", "severity": "INFO",
+ "displayMessage": "Password spray: suspend of jane@corp.example: done",
+ "actor": {"id": "okta-forwarder", "type": "Forwarder"}, "target": [{"id": "00u1", "type": "User", "alternateId": "jane@…"}],
+ "outcome": {"result": "SUCCESS", "reason": null},
+ "forwarder": {"action": {
+   "id": "980caaf8bdef", "key": "980caaf8bdef…", "org": "acme", "action": "suspend", "kind": "timed", "mode": "enforce",
+   "target": {"kind": "user", "id": "00u1", "name": "jane@corp.example"}, "settings": {"for": 14400},
+   "change": "done", "state": "live", "outcome": "done",
+   "rule": "…", "title": "Password spray", "alert": "uuid of the alert", "code": "4K7Q", "events": ["uuid", "…"],
+   "request": {"to": "acme", "method": "POST", "path": "/api/v1/users/00u1/lifecycle/suspend"},
+   "before": {"status": "ACTIVE"}, "after": {"status": "SUSPENDED"},
+   "approval": {"until": "…", "by": "ops", "at": "…", "given": true},
+   "request_id": "…", "planned_at": "…", "called_at": "…", "seen_at": "…", "undo_due": "…"}}}
+```
+
+`change` is `approval` (it waits for a human), the outcome (`done`, `accepted`, `no_op`, `refused`, `failed`, `unknown`,
+`shadow`), or what became of the effect (`undone`, `not_ours`). The same change of the same action has the same `uuid`. A body
+or a state of more than 32 KiB is left out: `forwarder reactions show ID` has it. Rules do not read these events.
+
+In Elasticsearch it is a document of `logs-okta_forwarder.action-<namespace>`, without any field of `okta.*`; the log record has
+the same fields under the same names, with `settings`, `before`, `after` and `request.body` as JSON text.
+
+| event | document |
+|---|---|
+| (constants) | `event.kind` = `event`, `event.module` = `okta_forwarder` |
+| `published`, (time of storing) | `@timestamp`, `event.created` |
+| `action` | `event.action`, and by it `event.category`, `event.type` |
+| `change` | `event.outcome`: success (done, accepted, no_op, undone), failure (refused, failed, not_ours), else unknown; `okta_forwarder.action.change` |
+| `reason`; of an end, why it came: `time`, `protected`, `hand` | `event.reason` |
+| `displayMessage` | `message` |
+| `target`, a user | `user.name`, `user.email`, `related.user`, `okta_forwarder.action.target.*` |
+| `target`, an address | `source.ip`, `related.ip`, `okta_forwarder.action.target.*` |
+| `rule`, `title` | `rule.id`, `rule.name` |
+| `alert`, `events`, org | `okta_forwarder.alert.id`, `okta_forwarder.events`, `okta_forwarder.org` |
+| all others | `okta_forwarder.action.*` under their names; `settings`, `before`, `after`, `request.body` are `flattened` |
+"""
+
 _ALERTS = """\
 An alert of a rule is an event of the store with the source `alert` and the type `forwarder.alert`. Its JSON repeats who and
 from where of the Okta event that completed it; what the rule found is below `forwarder.alert`:
@@ -249,6 +293,8 @@ def page() -> str:
         _COLUMNS + "\n".join(derived) + "\n",
         "## Alerts of rules\n",
         _ALERTS,
+        "## What reactions did\n",
+        _ACTIONS,
         "## Where it differs from Elastic's documents\n",
         "| fields | difference, and why |\n|---|---|\n" + "\n".join(differences) + "\n",
     )

@@ -17,7 +17,6 @@ from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import MomentParam
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError, SinkError
-from forwarder.core.event import Source
 from forwarder.core.event_types import unknown_event_type
 from forwarder.core.time import SECOND, Micros, iso
 
@@ -151,9 +150,9 @@ def _answer(
     from forwarder.cli.find_view import found_as_json, life_as_json
 
     live = _live(settings.store.path)
-    events = [(life.org, life.uuid, life.source == Source.ALERT) for life in found.lives]
+    events = [(life.org, life.uuid, life.source) for life in found.lives]
     if not events and search.uuid is not None:
-        events = [(org, search.uuid, False) for org in settings.orgs if search.org in {None, org}]
+        events = [(org, search.uuid, "") for org in settings.orgs if search.org in {None, org}]
     documents = {} if offline or not events else _documents(settings, events, secrets_missing)
     hook_ids = {org: _hook_id(org, found, live) for org in settings.orgs}
     lives = [
@@ -197,9 +196,9 @@ def _cursor(org: str, found: "Found") -> Mapping[str, Any]:
 
 
 def _documents(
-    settings: "Settings", events: Sequence[tuple[str, str, bool]], secrets_missing: str
+    settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str
 ) -> "Documents":
-    """Ask the cluster of each sink for the documents of `events`: (org, uuid, whether it is an alert)."""
+    """Ask the cluster of each sink for the documents of `events`: (org, uuid, source)."""
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
     sinks = {
@@ -215,20 +214,21 @@ def _documents(
     return dict(zip(sinks, asyncio.run(look()), strict=True))
 
 
-async def _look(sink: Any, events: Sequence[tuple[str, str, bool]]) -> dict[str, str] | str:
+async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, str] | str:
     from forwarder.cli.find_view import document_key
     from forwarder.setup.elasticsearch.documents import find_documents
     from forwarder.sinks.elasticsearch.bulk import document_id
 
-    ids: dict[bool, dict[str, str]] = {}
-    for org, uuid, is_alert in events:
-        id_ = uuid if is_alert else document_id(uuid, org if sink.org_in_id else "")
-        ids.setdefault(is_alert, {})[document_key(org, uuid)] = id_
+    streams = {"alert": sink.alert_stream, "action": sink.action_stream}
+    ids: dict[str, dict[str, str]] = {}
+    for org, uuid, source in events:
+        id_ = uuid if source in streams else document_id(uuid, org if sink.org_in_id else "")
+        ids.setdefault(streams.get(source, sink.data_stream), {})[document_key(org, uuid)] = id_
     indices: dict[str, str] = {}
     try:
         async with asyncio.timeout(_TIMEOUT + 1):  # the client's own error says more
-            for is_alert, those in ids.items():
-                indices |= await find_documents(sink, those.values(), _TIMEOUT, alerts=is_alert)
+            for stream, those in ids.items():
+                indices |= await find_documents(sink, stream, those.values(), _TIMEOUT)
     except TimeoutError:
         return f"no response within {_TIMEOUT + 1:g} s"
     except (SinkError, OSError) as error:

@@ -14,6 +14,7 @@ _SOURCES = {
     "log": "the System Log",
     "backfill": "a backfill of the System Log",
     "alert": "a rule of this forwarder",
+    "action": "a reaction of this forwarder",
 }
 _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
@@ -55,7 +56,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
         who = " ".join(filter(None, (event["actor_login"], event["actor_id"] and f"({event['actor_id']})")))
         what = "; ".join(filter(None, (event["message"], who)))
         yield "happened", f"{event['published']}  {what}".rstrip()
-        if event["source"] != "alert":
+        if event["source"] not in {"alert", "action"}:
             yield "hook", _hook(event)
     if event["source"]:
         late = _seconds(event["published"], event["received_at"])

@@ -52,7 +52,9 @@ class _DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only
 @click.option("--actor", default="", help="Only if the actor's login, name or id contains this.")
 @click.option("--outcome", default="", help="Only this outcome, as in FAILURE.")
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
-@click.option("--via", type=click.Choice(["hook", "log", "alert"]), help="Only events of this source.")
+@click.option(
+    "--via", type=click.Choice(["hook", "log", "alert", "action"]), help="Only events of this source."
+)
 @click.option(
     "--format",
     "form",

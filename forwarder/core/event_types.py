@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.alert import EVENT_TYPE as ALERT_EVENT_TYPE
 from forwarder.core.catalogue import EVENT_TYPES, RELEASE
 from forwarder.core.doctor_event import EVENT_TYPE as DOCTOR_EVENT_TYPE
@@ -34,7 +35,7 @@ class EventTypes:
 def unknown_event_type(name: str) -> str | None:
     """Return what is wrong with a name or a pattern that fits no event type of Okta's catalogue; None if it fits one."""
     types = EventTypes([name])
-    if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
+    if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, ACTION_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
         return None
     near = difflib.get_close_matches(name.replace("*", ""), EVENT_TYPES, n=1)
     hint = f"did you mean {near[0]}?" if near else "write one as in user.session.start or user.session.*"

@@ -37,6 +37,7 @@ class RejectReason(StrEnum):
     PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
     UNMAPPABLE = "unmappable"  # we could not make a document of it
     ALERT_STREAM = "alert_stream"  # the data stream of alerts does not take them; events go on
+    ACTION_STREAM = "action_stream"  # likewise, of what reactions did
     FAILS_ALONE = "fails_alone"  # every request with it failed, while the sink accepted others
     NOT_AN_EVENT = "not_an_event"  # the receiver's: a malformed event
 

@@ -97,7 +97,7 @@ class DeadLetterLimit:
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
         """Take the rejections over the limit out of a checked `result`; return it and their seqs: these events
-        wait. Rejections of a `replay` do not count, nor those of a stream that only alerts use; a delivery does."""
+        wait. Rejections of a `replay` do not count, nor those of a stream that only alerts or only actions use; a delivery does."""
         if not self._limit:
             return result, []
         rejected = set() if replay else {rejection.seq for rejection in result.rejected if _counts(rejection)}
@@ -116,4 +116,4 @@ class DeadLetterLimit:
 
 
 def _counts(rejection: Rejection) -> bool:
-    return rejection.reason is not RejectReason.ALERT_STREAM
+    return rejection.reason not in {RejectReason.ALERT_STREAM, RejectReason.ACTION_STREAM}

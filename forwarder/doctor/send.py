@@ -165,7 +165,7 @@ async def _look(context: Context, name: str, uuid: str, until: float) -> str | N
         return None
     while True:
         try:
-            if await find_documents(sink, [uuid], context.timeout):
+            if await find_documents(sink, sink.data_stream, [uuid], context.timeout):
                 return "found by a search"
         except SinkError as error:
             return f"not searched for: {error}"

@@ -7,6 +7,7 @@ import msgspec
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
+from forwarder.ecs.action import action_fields
 from forwarder.ecs.alert import ALERT_MODULE, alert_fields
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import DocumentOptions, decoded, mapped
@@ -75,6 +76,8 @@ def log_view(event: Event) -> LogView:
     """
     raw = decoded(event)
     try:
+        if event.source is Source.ACTION:
+            return _action_view(raw, event)
         made = mapped(raw, event, _OPTIONS)
         fields = _flat({root: value for root, value in made.items() if root in _ROOTS})
         if event.source is Source.ALERT:
@@ -104,6 +107,28 @@ def _alert_view(
         attributes={name: value for field, value in fields.items() if (name := _names[field])}
         | {"event.kind": "alert", "event.severity": alert["event"]["severity"]}
         | found,
+    )
+
+
+def _action_view(raw: dict[str, Any], event: Event) -> LogView:
+    """The log record of an action: whom it is about as OpenTelemetry names it, all else under the names of the document."""
+    made = action_fields(raw, event, _OPTIONS)
+    about = made[ALERT_MODULE].get("action", {})
+    for free in (about, about.get("request", {})):  # keys of which there is no end
+        free |= {key: encode(free[key]) for key in ("settings", "before", "after", "body") if key in free}
+    found = _flat({root: made[root] for root in ("rule", "user", "source", ALERT_MODULE) if root in made})
+    severity = text(raw.get("severity")) or ""
+    event_fields = made["event"]
+    return LogView(
+        body=made.get("message", ""),
+        severity_text=severity,
+        severity_number=_SEVERITIES.get(severity.upper(), 0),
+        attributes={SEMANTIC_NAMES.get(name, name): value for name, value in found.items()}
+        | {
+            f"event.{key}": event_fields[key]
+            for key in ("kind", "action", "outcome", "reason")
+            if key in event_fields
+        },
     )
 
 

@@ -12,7 +12,8 @@ from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import iso
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.decode import decode, decode_object
-from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.documents import document_of
 from forwarder.ecs.fields import object_at
 from forwarder.ecs.readers import objects, text
 
@@ -129,6 +130,6 @@ def _otlp(event: Event) -> dict[str, Any]:
 
 _MAKERS: Mapping[Form, Callable[[Event], Any]] = {
     Form.RAW: lambda event: msgspec.Raw(event.body),
-    Form.ECS: lambda event: document(event, _OPTIONS),
+    Form.ECS: lambda event: document_of(event, _OPTIONS),
     Form.OTLP: _otlp,
 }

@@ -1,6 +1,6 @@
 """Keeps the fields of `redact` from a sink, whatever its kind and format: it gets events that lack their values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,6 +14,12 @@ from forwarder.ecs.fields import object_at
 from forwarder.sinks.conversion import send_converted
 
 REDACTED = "[redacted]"
+
+_TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
+    "ip": {"id": ("client.ipAddress", "request.ipChain.ip", "client.ipChain.ip")},
+}
+"""The fields of events from which the target of an action has its id and its name, by its kind."""
 
 
 class FieldRedactor:
@@ -34,6 +40,9 @@ class FieldRedactor:
             found = _redact(raw, path) or found
         if event.source is Source.ALERT:
             found = self._redact_group(object_at(raw, "forwarder", "alert")) or found
+        if event.source is Source.ACTION:
+            hidden = self._hidden(object_at(raw, "forwarder", "action", "target"))
+            raw, found = _without(raw, hidden), found or bool(hidden)
         return replace(event, body=encode(raw).encode()) if found else event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
@@ -46,6 +55,29 @@ class FieldRedactor:
             if any(path[: len(field)] == field[: len(path)] for path in paths for field in fields):
                 group[name], found = REDACTED, True
         return found
+
+    def _hidden(self, target: dict[str, Any]) -> list[str]:
+        """Return what may not be seen of the target of an action, which stands in its request and its states as well."""
+        names = _TARGETS.get(str(target.get("kind")), {})
+        return [
+            value
+            for key, fields in names.items()
+            if isinstance(value := target.get(key), str)
+            and value
+            and any(path == field.split(".")[: len(path)] for path in self._paths for field in fields)
+        ]
+
+
+def _without(value: Any, texts: Sequence[str]) -> Any:
+    """Return `value` with `texts` replaced wherever they stand in it."""
+    if isinstance(value, dict):
+        return {key: _without(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, texts) for item in value]
+    if isinstance(value, str):
+        for text in texts:
+            value = value.replace(text, REDACTED)
+    return value
 
 
 def _plain(path: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ class Life(msgspec.Struct, frozen=True):
         stored_at: to the second; None if its uuid is forgotten.
         seq: its number in the log; None once its body was dropped.
         event_type: empty once its body was dropped, and with it the next five.
-        source: `hook`, `log`, `backfill`, or `alert` for an alert of a rule.
+        source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for what a reaction did.
         body: as received; None once it was dropped.
         hook_copies: copies that came later by the hook; `log_copies` by the System Log.
         copied_at: when the last of them came, to the second.

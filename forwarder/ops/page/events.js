@@ -61,7 +61,7 @@ const outcome = (result) => {
   return html`<span class="outcome ${level}">${result}</span>`;
 };
 
-const source = (way) => (way === "log" ? html`<span class="from-log">System Log</span>` : way === "alert" ? "alert" : "hook");
+const source = (way) => (way === "log" ? html`<span class="from-log">System Log</span>` : way);
 
 const row = (line, show) => html`<tr>
   <td data-label="Time (UTC)"><time datetime=${line.published} title=${line.published}>${clock(line.published)}</time></td>
@@ -86,7 +86,7 @@ export function eventsView({ tail }, actions) {
       )}
       <label>By
         <select name="source" @change=${(event) => actions.filter(event)}>
-          <option value="">hook and System Log</option><option value="hook">hook</option><option value="log">System Log</option><option value="alert">alerts</option>
+          <option value="">hook and System Log</option><option value="hook">hook</option><option value="log">System Log</option><option value="alert">alerts</option><option value="action">reactions</option>
         </select></label>
       <button type="submit">Filter</button>
       <button type="button" aria-pressed=${tail.paused} @click=${actions.pause}>${tail.paused ? "Resume" : "Pause"}</button>

@@ -9,15 +9,14 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 async def find_documents(
-    settings: ElasticsearchSinkSettings, ids: Collection[str], timeout: float, *, alerts: bool = False
+    settings: ElasticsearchSinkSettings, stream: str, ids: Collection[str], timeout: float
 ) -> dict[str, str]:
-    """Return the index of each document with one of these ids; those that are not there are left out. They are looked
-    up in the data stream of events, or in that of alerts.
+    """Return the index of each document with one of these ids in the data stream `stream`; those that are not there are
+    left out.
 
     Raises:
         SinkError: no response within `timeout` seconds, or the cluster refuses; the text says what to do.
     """
-    stream = settings.alert_stream if alerts else settings.data_stream
     query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
     async with ElasticsearchAdmin(settings, timeout) as api:
         reply = await api.call("POST", f"/{stream}/_search", query)

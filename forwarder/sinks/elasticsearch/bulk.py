@@ -11,13 +11,15 @@ until an operator acts, so it pauses the sink. These were seen on Elasticsearch 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import msgspec
 
+from forwarder.core.event import Source
 from forwarder.core.outcome import RejectReason
+from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
@@ -52,10 +54,9 @@ _CREDENTIALS = {
     401: "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`",
     403: "the credentials may not write here; give the key `create_doc` and `auto_configure` on logs-okta.system-*",
 }
-_NO_ALERT_STREAM = Verdict(reject=RejectReason.ALERT_STREAM)
-_ALERT_HINT = (
-    f"alerts cannot be written; give the key `create_doc` and `auto_configure` on logs-{ALERT_DATASET}-*, and {SETUP};"
-    " then: forwarder dead-letters replay --all --reason alert_stream"
+_BESIDE_HINT = (
+    "{what} cannot be written; give the key `create_doc` and `auto_configure` on logs-{dataset}-*, and {setup};"
+    " then: forwarder dead-letters replay --all --reason {reason}"
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -146,12 +147,32 @@ def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
     return outcomes.UNKNOWN if verdict == outcomes.DELIVERED else verdict, detail
 
 
-def of_alert(verdict: Verdict, detail: str) -> tuple[Verdict, str]:
-    """Return what a verdict about an alert means: what only an operator can repair about its data stream is a rejection, so
-    that events go on. Wrong credentials concern events as well."""
-    if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
-        return verdict, detail
-    return _NO_ALERT_STREAM, f"{_ALERT_HINT} ({detail})"
+class Beside(msgspec.Struct, frozen=True):
+    """A data stream beside that of Okta's events.
+
+    Attributes:
+        what: its documents, in words.
+        dataset: the middle part of its name.
+        reason: of a document that it does not take.
+    """
+
+    what: str
+    dataset: str
+    reason: RejectReason
+
+    def verdict(self, verdict: Verdict, detail: str) -> tuple[Verdict, str]:
+        """Return what a verdict about a document here means: what only an operator can repair about the data stream is a
+        rejection, so that events go on. Wrong credentials concern events as well."""
+        if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
+            return verdict, detail
+        hint = _BESIDE_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
+        return Verdict(reject=self.reason), f"{hint} ({detail})"
+
+
+BESIDE: Mapping[Source, Beside] = {
+    Source.ALERT: Beside("alerts", ALERT_DATASET, RejectReason.ALERT_STREAM),
+    Source.ACTION: Beside("what reactions did", ACTION_DATASET, RejectReason.ACTION_STREAM),
+}
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
 from forwarder.config_types import Duration, PathStr, Secret, Section, split_http_url
+from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.ecs.health import HEALTH_DATASET
@@ -61,8 +62,8 @@ class ElasticsearchSinkSettings(SinkSettings):
     Attributes:
         hosts: URLs of the nodes of one cluster. The default port is that of the scheme (80, 443).
         api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and
-            `auto_configure` on the data stream, and on that of alerts if there are `rules`, and on that of health if there
-            is `ops.heartbeat`.
+            `auto_configure` on the data stream, and on that of alerts if there are `rules`, on that of actions if there
+            are `reactions`, and on that of health if there is `ops.heartbeat`.
         basic_auth: a user and a password, instead of an API key.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
         verify_certificate: check the server's certificate. With `false`, anyone on the network path can read
@@ -139,6 +140,11 @@ class ElasticsearchSinkSettings(SinkSettings):
     def alert_stream(self) -> str:
         """The name of the data stream of alerts."""
         return f"logs-{ALERT_DATASET}-{self.namespace}"
+
+    @property
+    def action_stream(self) -> str:
+        """The name of the data stream of what reactions did."""
+        return f"logs-{ACTION_DATASET}-{self.namespace}"
 
     @property
     def health_stream(self) -> str:

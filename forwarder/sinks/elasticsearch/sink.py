@@ -1,5 +1,5 @@
 """The sink `elasticsearch`: events as ECS documents in the data stream `logs-okta.system-<namespace>`, alerts of rules in
-`logs-okta_forwarder.alert-<namespace>`.
+`logs-okta_forwarder.alert-<namespace>`, what reactions did in `logs-okta_forwarder.action-<namespace>`.
 
 How each event gets there once, and none is lost:
 
@@ -13,14 +13,15 @@ How each event gets there once, and none is lost:
   created.
 - An event that Elasticsearch put into the failure store of the data stream is a dead letter with that reason:
   it is kept there, but no dashboard and no rule reads it, so calling it delivered would hide it.
-- Alerts go by a request of their own, after that of the events. If their data stream may not be written, they are dead
-  letters, and no event waits for that.
+- Alerts and actions go by a request of their own each, after that of the events. If their data stream may not be written,
+  they are dead letters, and no event waits for that.
 - What an ingest pipeline drops on purpose (its `drop` processor) counts as delivered, because the operator
   wanted it.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import elastic_transport
@@ -29,16 +30,17 @@ from elasticsearch import ApiError, UnsupportedProductError
 from isal import igzip
 from msgspec.structs import replace
 
-from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.event import OKTA_SOURCES, Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
-from forwarder.ecs.alert import alert_document
 from forwarder.ecs.document import document
+from forwarder.ecs.documents import document_of
 from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import send_beside, send_converted
 from forwarder.sinks.elasticsearch import bulk
+from forwarder.sinks.elasticsearch.bulk import Beside
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -63,42 +65,39 @@ class ElasticsearchSink:
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        alerts = [stored for stored in batch if stored.event.source is Source.ALERT]
-        events = [stored for stored in batch if stored.event.source is not Source.ALERT] if alerts else batch
+        events = [stored for stored in batch if stored.event.source in OKTA_SOURCES]
         result = await send_converted(events, self._lines, self._send_lines) if events else BatchResult()
-        if alerts:
-            result = await send_beside(result, alerts, self._send_alerts)
+        for source, stream in bulk.BESIDE.items() if len(events) < len(batch) else ():
+            if others := [stored for stored in batch if stored.event.source is source]:
+                result = await send_beside(result, others, partial(self._send_others, stream))
         return replace(result, warning=self._warning) if self._warning else result
 
-    async def _send_alerts(self, alerts: Sequence[StoredEvent]) -> BatchResult:
-        return await send_converted(alerts, self._alert_lines, self._send_alert_lines)
+    async def _send_others(self, stream: Beside, others: Sequence[StoredEvent]) -> BatchResult:
+        return await send_converted(others, self._other_lines, partial(self._send_lines, stream=stream))
 
-    def _alert_lines(self, event: Event) -> tuple[str, bytes]:
-        return event.uuid, bulk.lines(event.uuid, alert_document(event, self._options))
-
-    async def _send_alert_lines(self, seqs: list[int], lines: list[tuple[str, bytes]]) -> BatchResult:
-        return await self._send_lines(seqs, lines, alerts=True)
+    def _other_lines(self, event: Event) -> tuple[str, bytes]:
+        return event.uuid, bulk.lines(event.uuid, document_of(event, self._options))
 
     def _lines(self, event: Event) -> tuple[str, bytes]:
         id_ = bulk.document_id(event.uuid, event.org if self._org_in_id else "")
         return id_, bulk.lines(id_, self._convert(event, self._options))
 
     async def _send_lines(
-        self, seqs: list[int], lines: list[tuple[str, bytes]], *, alerts: bool = False
+        self, seqs: list[int], lines: list[tuple[str, bytes]], *, stream: Beside | None = None
     ) -> BatchResult:
         body = b"".join([line for _, line in lines])
         if self._settings.compress:
             body = await asyncio.to_thread(igzip.compress, body, 1)
         try:
-            response = await (self._bulk_alerts(body) if alerts else self._bulk(body))
+            response = await (self._bulk_others(body, stream) if stream else self._bulk(body))
         except UnsupportedProductError:
             # The client looks at the product only now: the server may have acted on the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
             return outcomes.batch_outcome(seqs, outcomes.REFUSED, text)
         except ApiError as error:
             verdict, detail = bulk.request_error(error.meta.status, error.body, len(seqs))
-            if alerts:
-                verdict, detail = bulk.of_alert(verdict, detail)
+            if stream:
+                verdict, detail = stream.verdict(verdict, detail)
             return outcomes.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
             # A long text about each event makes a long response: the halves of the batch have shorter ones.
@@ -111,8 +110,8 @@ class ElasticsearchSink:
         if items is None:
             text = f"the response does not name the {len(seqs)} events that were sent"
             return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)
-        if alerts:
-            items = [bulk.of_alert(verdict, detail) for verdict, detail in items]
+        if stream:
+            items = [stream.verdict(verdict, detail) for verdict, detail in items]
         elif self._asks_for_pipelines:
             warning = bulk.template_warning(response.body, raw=self._settings.document_format == "raw")
             self._warning = self._warning if warning is None else warning
@@ -136,10 +135,10 @@ class ElasticsearchSink:
         self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not know the parameter
         return await self._bulk(body)
 
-    async def _bulk_alerts(self, body: bytes) -> ObjectApiResponse[Any]:
+    async def _bulk_others(self, body: bytes, stream: Beside) -> ObjectApiResponse[Any]:
         return await self._client.bulk(
             operations=body,  # type: ignore[arg-type]  # as above
-            index=self._settings.alert_stream,
+            index=f"logs-{stream.dataset}-{self._settings.namespace}",
             require_data_stream=True,
             filter_path=bulk.FILTER,
         )

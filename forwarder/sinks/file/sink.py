@@ -9,11 +9,11 @@ import msgspec
 
 from forwarder import logs
 from forwarder.core.errors import SinkError
-from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
-from forwarder.ecs.alert import alert_document
-from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.documents import document_of
 from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.file.lines import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -74,8 +74,7 @@ class FileSink:
             # Inside a JSON string a line break is always escaped, so these are between tokens and mean
             # nothing.
             return event.body.translate(_LINE_BREAKS)
-        convert = alert_document if event.source is Source.ALERT else document
-        return msgspec.json.encode(convert(event, DocumentOptions()))
+        return msgspec.json.encode(document_of(event, DocumentOptions()))
 
     async def _append(self, seqs: list[int], lines: list[bytes]) -> BatchResult:
         data = b"\n".join([*lines, b""])

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
@@ -39,6 +40,7 @@ class _Searchable(msgspec.Struct):
     uuid: str
     event_type: str = msgspec.field(name="eventType")
     actor: msgspec.Raw = msgspec.Raw(b"null")
+    target: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Actor(msgspec.Struct):
@@ -48,22 +50,26 @@ class _Actor(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Searchable).decode
 _decode_actor = msgspec.json.Decoder(_Actor).decode
+_decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
 def users(body: bytes) -> list[str]:
-    """Return the actor's id and login, in lower case, as far as the event has them."""
+    """Return the actor's id and login, in lower case, as far as the event has them; of what a reaction did, the target's."""
     try:
-        return _users(decode_leniently(_decode, body)[0].actor)
+        return _users(decode_leniently(_decode, body)[0])
     except (msgspec.MsgspecError, RecursionError):
         return []
 
 
-def _users(actor: msgspec.Raw) -> list[str]:
+def _users(event: _Searchable) -> list[str]:
     try:
-        read = _decode_actor(actor)
+        if event.event_type == ACTION_EVENT_TYPE:
+            found = _decode_actors(event.target)
+        else:
+            found = [_decode_actor(event.actor)]
     except (msgspec.MsgspecError, RecursionError):
         return []
-    return [text.lower() for text in (read.id, read.login) if isinstance(text, str) and text]
+    return [text.lower() for one in found for text in (one.id, one.login) if isinstance(text, str) and text]
 
 
 def uuid_key(uuid: str) -> int:
@@ -85,7 +91,7 @@ def _keys(body: bytes) -> Iterator[int]:
     event = decode_leniently(_decode, body, None)[0]
     yield uuid_key(event.uuid)
     yield type_key(event.event_type)
-    yield from map(user_key, _users(event.actor))
+    yield from map(user_key, _users(event))
 
 
 class Indexer:

@@ -170,8 +170,9 @@ def test_replays_that_are_rejected_do_not_count() -> None:
     assert not limit.reached
 
 
-def test_alerts_that_their_stream_does_not_take_never_stop_the_events() -> None:
+def test_alerts_and_actions_that_their_stream_does_not_take_never_stop_the_events() -> None:
     limit = DeadLetterLimit(1)
-    rejected = [Rejection(seq, RejectReason.ALERT_STREAM, "no right") for seq in range(1, 9)]
+    reasons = (RejectReason.ALERT_STREAM, RejectReason.ACTION_STREAM)
+    rejected = [Rejection(seq, reasons[seq % 2], "no right") for seq in range(1, 9)]
     result, over_limit = limit.apply(BatchResult(rejected=rejected), replay=False)
     assert (len(result.rejected), over_limit, limit.reached) == (8, [], False)

@@ -1,0 +1,134 @@
+"""An action as others see it: in a list, in an export, and as an event of the store. docs/mapping.md shows its JSON.
+
+Each visible change of an action is an event. It has the shape of Okta's events, with the forwarder as the actor and the user
+as the target; `eventType` is `forwarder.action`, and all about the action is below `forwarder.action`.
+"""
+
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from forwarder.core import redaction
+from forwarder.core.action import Action, Approval, End, Outcome, Waits
+from forwarder.core.alert import code_of
+from forwarder.core.event import Event, Source
+from forwarder.core.time import Micros, iso
+
+EVENT_TYPE = "forwarder.action"
+ACTOR = "okta-forwarder"
+
+_NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
+_MOST_BYTES = 32 * 1024
+"""Of a body or a state in an event: a zone may have thousands of entries. The row has them whole."""
+
+_NOT_SHOWN = {"name", "subject", "handle", "made_by"}
+"""What stays inside: the alert, which is an event itself; by what a prompt is polled; ids of tokens."""
+
+_TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}
+_RESULTS: dict[str, str] = {
+    Outcome.DONE: "SUCCESS",
+    Outcome.ACCEPTED: "SUCCESS",
+    Outcome.NO_OP: "SUCCESS",
+    Outcome.REFUSED: "FAILURE",
+    Outcome.FAILED: "FAILURE",
+    End.UNDONE: "SUCCESS",
+    End.NOT_OURS: "FAILURE",
+}
+"""In Okta's words, by the change; whatever else an action came to is UNKNOWN: nothing is known, or was tried."""
+
+_WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
+_WORDS: dict[str, str] = {
+    Waits.APPROVAL: "waits for approval",
+    Waits.RETRY: "waits for another try",
+    Waits.CONFIRMATION: "waits until the System Log shows the event",
+    Outcome.NO_OP: "nothing to do, it was so already",
+    Outcome.UNKNOWN: "outcome unknown",
+    Outcome.SHADOW: "would be done (shadow)",
+    End.NOT_OURS: "not undone, because others changed it since",
+}
+
+
+def change_of(action: Action) -> str:
+    """Return the word for how far an action has come: its end, its outcome, what it waits for, or its state."""
+    return str(action.end or action.outcome or action.waits_for or action.state)
+
+
+def words_of(action: Action) -> str:
+    """Say for a person how far an action has come, as in `refused (protected)`."""
+    change = change_of(action)
+    words = _WORDS.get(change, change)
+    if action.answer:
+        words = f"answered {action.answer}"
+    why = reason_of(action)
+    return f"{words} ({why})" if why and why not in words else words
+
+
+def reason_of(action: Action) -> str:
+    """Return the word for why: what undid it, else why it was refused or waits; empty if there is none."""
+    return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
+
+
+def about(action: Action) -> str:
+    """Say for a person what it is and whom or what it is about, as in `suspend of jane@corp.example`."""
+    target = action.target
+    return action.name if target.kind == "alert" else f"{action.name} of {target.name or target.id}"
+
+
+def as_json(action: Action) -> dict[str, Any]:
+    """Return all of an action that may be shown: times as text, no secret, nothing by which a prompt is polled. What it
+    does not have is left out."""
+    fields: dict[str, Any] = {"id": action.id, "action": action.name, "code": code_of(action.alert)}
+    for name in action.__struct_fields__:
+        value = getattr(action, name)
+        if name in _NOT_SHOWN or value in (None, "", (), [], {}):
+            continue
+        fields[name] = iso(value, "milliseconds") if name in _TIMES else value
+    if action.approval:
+        fields["approval"] = _approval(action.approval)
+    shown: dict[str, Any] = redaction.redact_all(msgspec.to_builtins(fields))
+    return shown
+
+
+def _approval(approval: Approval) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(approval) | {"until": iso(approval.until, "milliseconds")}
+    return found | ({"at": iso(approval.at, "milliseconds")} if approval.at is not None else {})
+
+
+def to_event(action: Action, at: Micros) -> Event:
+    """Make the event of the store that says how far an action has come; `at` is when it did.
+
+    The same change of the same action has the same uuid, so a repeat after a crash is a duplicate.
+    """
+    change = change_of(action)
+    until = action.approval.until if action.approval and change == Waits.APPROVAL else action.undo_due
+    named = [action.key, change, action.answer, until]
+    uuid = str(uuid5(_NAMESPACE, msgspec.json.encode(named).decode()))
+    shown = as_json(action)
+    target = [{"id": action.target.id, "type": "User", "alternateId": action.target.name}]
+    worrying = change in _WORRYING or bool(action.waits_for)
+    body = {
+        "uuid": uuid,
+        "eventType": EVENT_TYPE,
+        "published": iso(at, "milliseconds"),
+        "displayMessage": redaction.redact(f"{action.title}: {about(action)}: {words_of(action)}"),
+        "severity": "WARN" if worrying else "INFO",
+        "actor": {"id": ACTOR, "type": "Forwarder", "alternateId": ACTOR, "displayName": ACTOR},
+        "target": target if action.target.kind == "user" else [],
+        "outcome": {"result": _RESULTS.get(change, "UNKNOWN"), "reason": reason_of(action) or None},
+        "forwarder": {"action": _cut(shown) | {"change": change}},
+    }
+    return Event(action.org, uuid, EVENT_TYPE, at, at, Source.ACTION, "", msgspec.json.encode(body))
+
+
+def _cut(shown: dict[str, Any]) -> dict[str, Any]:
+    """Replace a body or a state that is too large for an event by how large it is."""
+    request = shown.get("request")
+    if request and "body" in request:
+        shown["request"] = request | {"body": _fitting(request["body"])}
+    return shown | {key: _fitting(shown[key]) for key in ("before", "after") if key in shown}
+
+
+def _fitting(value: Any) -> Any:
+    size = len(msgspec.json.encode(value))
+    return value if size <= _MOST_BYTES else {"left_out": f"{size} bytes; see: forwarder reactions show"}
