@@ -158,6 +158,8 @@ class RuleRunner:
     async def _read_again(self, engine: Engine) -> None:
         """Let `engine` read the events that still matter, then hand it to the loop."""
         position = await self._first_position()
+        since = self._clock.now() - 2 * engine.horizon
+        self._muted.restore(await self._reading(self._store.load_actions, since))
         if not engine.rules.rules:
             self._next = engine, self.position or position
             self._changed.set()

@@ -10,8 +10,6 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.prompts.port import Reply
 
 DAY = 86_400 * SECOND
-AT_ONCE = 5
-"""Prompts of one org that may be out at once."""
 
 _AGAIN = 10 * SECOND
 
@@ -20,7 +18,8 @@ class Cap(msgspec.Struct, frozen=True):
     """Why there may not be another prompt now.
 
     Attributes:
-        which: `live`: the user is being asked; `day`: was asked in the last 24 hours; `org`: enough users are being asked.
+        which: `live`: the user is being asked; `day`: was asked often enough, usually within a day; `org`: enough users are
+            being asked.
         until: when to look again; None if time alone does not help.
     """
 
@@ -29,16 +28,27 @@ class Cap(msgspec.Struct, frozen=True):
     until: Micros | None = None
 
 
-def over_cap(action: Action, rows: Iterable[Action], now: Micros) -> Cap | None:
+def over_cap(
+    action: Action,
+    rows: Iterable[Action],
+    now: Micros,
+    *,
+    per_user: int = 1,
+    window: Micros = DAY,
+    at_once: int = 5,
+) -> Cap | None:
     """Return why `action`, a prompt, may not be sent now.
 
     Args:
         action: the prompt's row.
-        rows: of at least all prompts that are out, and those of the last 24 hours.
+        rows: of at least all prompts that are out, and those of the last `window`.
         now: the time.
+        per_user: prompts of one user in each `window`.
+        window: see there.
+        at_once: prompts of one org that may be out at once.
     """
     out = 0
-    cap: Cap | None = None
+    asked: list[tuple[Micros, str]] = []
     for row in rows:
         if row.kind is not Kind.PROMPT or row.org != action.org or row.key == action.key:
             continue
@@ -48,13 +58,16 @@ def over_cap(action: Action, rows: Iterable[Action], now: Micros) -> Cap | None:
             continue
         if is_out:
             return Cap("live", f"the user is being asked already, by {row.id}")
-        if (at := _asked_at(row, in_shadow=action.mode == "shadow")) is not None and at > now - DAY:
-            cap = Cap("day", f"the user was asked in the last 24 hours, by {row.id}", at + DAY)
-    if cap is None and out >= AT_ONCE:
-        cap = Cap(
-            "org", f"{out} users of {action.org} are being asked, which is the most at once", now + _AGAIN
-        )
-    return cap
+        at = _asked_at(row, in_shadow=action.mode == "shadow")
+        if at is not None and at > now - window:
+            asked.append((at, row.id))
+    if len(asked) >= per_user:
+        at, row_id = sorted(asked)[-per_user]
+        text = f"the user was asked in the last {window / (3600 * SECOND):g} hours, by {row_id}"
+        return Cap("day", text, at + window)
+    if out >= at_once:
+        return Cap("org", f"{out} users of {action.org} are being asked, the most at once", now + _AGAIN)
+    return None
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:

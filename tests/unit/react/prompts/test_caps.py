@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from forwarder.core.action import Action, Outcome, State
 from forwarder.core.time import SECOND
-from forwarder.react.prompts.caps import AT_ONCE, DAY, over_cap
+from forwarder.react.prompts.caps import DAY, over_cap
 from tests.fakes.clock import NOON
 from tests.unit.react.prompts.rows import prompt
 
@@ -44,7 +44,7 @@ def test_what_was_not_sent_uses_nothing_up() -> None:
 
 
 def test_five_users_of_an_org_are_asked_at_once() -> None:
-    rows = [prompt(f"00u9{n}", state=State.PROMPTING, called_at=NOON) for n in range(AT_ONCE)]
+    rows = [prompt(f"00u9{n}", state=State.PROMPTING, called_at=NOON) for n in range(5)]
     assert which(rows) == "org"
     assert which(rows[1:]) is None
     assert which([replace(row, org="other") for row in rows]) is None
@@ -54,3 +54,19 @@ def test_prompts_in_shadow_count_in_shadow_only() -> None:
     row = prompt(state=State.ENDED, outcome=Outcome.SHADOW, mode="shadow", seen_at=NOON)
     assert which([row]) is None
     assert which([row], action=replace(NEXT, mode="shadow")) == "day"
+
+
+def test_the_caps_may_be_set() -> None:
+    hours = 3600 * SECOND
+    rows = [
+        prompt(alert=f"a{n}", state=State.ENDED, called_at=NOON - n * hours, answer="denied")
+        for n in range(3)
+    ]
+    cap = over_cap(NEXT, rows, NOON, per_user=3, window=3 * hours)
+    assert cap is not None
+    assert cap.until == NOON - 2 * hours + 3 * hours
+    assert over_cap(NEXT, rows, NOON, per_user=4, window=3 * hours) is None
+    assert over_cap(NEXT, rows, NOON, per_user=3, window=2 * hours) is None
+    out = [prompt("00u9", state=State.PROMPTING, called_at=NOON)]
+    assert over_cap(NEXT, out, NOON, at_once=1) is not None
+    assert over_cap(NEXT, out, NOON, at_once=2) is None
