@@ -8,12 +8,11 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any, Self
 
-import msgspec
-
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.changes import Actor, Calls
+from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
@@ -24,6 +23,7 @@ from forwarder.emulator.hooks.hooks import Hook, Hooks
 from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
 from forwarder.emulator.hooks.queue import HookQueue
 from forwarder.emulator.hooks.quota import Quota
+from forwarder.emulator.hooks.spec import build_spec
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.iam.roles import AdminRoles
@@ -161,13 +161,7 @@ class Emulator:
             header: the header that carries the secret.
             types: event types.
         """
-        auth = {"type": "HEADER", "key": header, "value": secret}
-        spec = {
-            "name": name,
-            "events": {"type": "EVENT_TYPE", "items": types},
-            "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": uri, "authScheme": auth}},
-        }
-        return self.create_hook(msgspec.json.encode(spec))
+        return self.create_hook(build_spec(uri, secret, name=name, header=header, types=types))
 
     async def verify(self, hook_id: str) -> Hook:
         """Send the challenge to a hook's receiver; if it echoes the challenge, the hook becomes VERIFIED."""
@@ -201,19 +195,20 @@ class Emulator:
         self.hooks.delete(hook_id)
         self._queues[hook_id].stop()
 
-    async def emit(self, count: int, types: Sequence[str] = ()) -> list[str]:
+    async def emit(self, count: int, types: Sequence[str] = (), change: Change | None = None) -> list[str]:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
         Args:
             count: how many.
             types: event types of the catalogue to use in turn; if empty, any, common ones more often.
+            change: makes each event say what a caller wants.
 
         Returns:
             The uuids of the events.
         """
         uuids: list[str] = []
         for some in self._slices(count, types):
-            uuids += self._emit_batch(some)
+            uuids += self._emit_batch(some, change)
             await asyncio.sleep(0)
         return uuids
 
@@ -265,12 +260,12 @@ class Emulator:
             size = min(_SLICE, count - start)
             yield list(islice(turns, size)) or [self._generator.event_type() for _ in range(size)]
 
-    def _emit_batch(self, types: Sequence[str]) -> list[str]:
+    def _emit_batch(self, types: Sequence[str], change: Change | None) -> list[str]:
         hooks = self.hooks.all()
         events = []
         for event_type in types:
             hook_ids = [hook.id for hook in hooks if event_type in hook.types]
-            event = self._generator.event(event_type, self.clock.now(), hook_ids)
+            event = self._generator.event(event_type, self.clock.now(), hook_ids, change)
             events.append(event)
             self._write(event)
         for hook in hooks:

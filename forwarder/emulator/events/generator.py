@@ -11,6 +11,7 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.time import Micros, iso, to_micros
+from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.edge_cases import add_edge_cases
 from forwarder.emulator.events.event_templates import (
     HOOK_TYPES,
@@ -102,15 +103,20 @@ class Generator:
             return self._random.choice(LOG_ONLY_TYPES)
         return self._random.choices(HOOK_TYPES, cum_weights=self._weights)[0]
 
-    def event(self, event_type: str, published: Micros, hook_ids: Sequence[str] = ()) -> GeneratedEvent:
+    def event(
+        self, event_type: str, published: Micros, hook_ids: Sequence[str] = (), change: Change | None = None
+    ) -> GeneratedEvent:
         """Generate one event.
 
         Args:
             event_type: any name, also one that the catalogue lacks.
             published: truncated to milliseconds.
             hook_ids: the hooks that should deliver it; the event names them, as in Okta.
+            change: makes the event say what a caller wants.
         """
         event = self._event(event_type, published)
+        if change is not None:
+            event = change(event)
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
         odd = self._random.random() < self._edge_case_share

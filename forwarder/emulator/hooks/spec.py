@@ -1,6 +1,6 @@
 """What a caller may configure of an event hook, and what Okta refuses."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -78,6 +78,17 @@ def read_spec(body: bytes, taken: Collection[str]) -> HookSpec:
     if problems:
         raise invalid("eventHook", *problems)
     return spec
+
+
+def build_spec(uri: str, secret: str, *, name: str, header: str, types: Sequence[str]) -> bytes:
+    """Write the body of `POST /api/v1/eventHooks` for a hook whose `header` carries `secret`."""
+    auth = {"type": "HEADER", "key": header, "value": secret}
+    spec = {
+        "name": name,
+        "events": {"type": "EVENT_TYPE", "items": types},
+        "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": uri, "authScheme": auth}},
+    }
+    return msgspec.json.encode(spec)
 
 
 def _problems(spec: HookSpec) -> list[str]:

@@ -42,6 +42,7 @@ Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is op
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -53,6 +54,7 @@ from forwarder.config_types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.changes import Call, Caller
+from forwarder.emulator.events.changed import changed
 from forwarder.emulator.groups.api import GROUP_ROUTES
 from forwarder.emulator.groups.control import GROUP_CONTROL
 from forwarder.emulator.groups.rules_api import GROUP_RULE_ROUTES
@@ -90,11 +92,19 @@ from forwarder.http.settings import ListenerLimits
 
 
 class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /emulator/events`."""
+    """The body of `POST /emulator/events`.
+
+    Attributes:
+        since: spread the events from then to now, in the log only.
+        user: id or login of who acts; only without `since`, as `fields`.
+        fields: put over each event: events/changed.py.
+    """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     types: tuple[str, ...] = ()
     since: datetime | None = None
+    user: str | None = None
+    fields: dict[str, Any] = {}
 
 
 class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -204,7 +214,9 @@ async def _organization(request: OktaRequest) -> dict[str, Any]:
 async def _emit(request: OktaRequest) -> dict[str, list[str]]:
     order = decode(await request.body(), _EventsOrder)
     if order.since is None:
-        return {"events": await org(request).emit(order.count, order.types)}
+        user = None if order.user is None else org(request).users.find(order.user).entity()
+        change = partial(changed, user=user, fields=order.fields)
+        return {"events": await org(request).emit(order.count, order.types, change)}
     since = to_micros(order.since)
     return {"events": await org(request).emit_past(order.count, order.types, since=since)}
 

@@ -1,0 +1,42 @@
+"""Changes a generated event to what a caller wants it to say."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes an event in the System Log's shape say something else."""
+
+
+def changed(
+    event: dict[str, Any], *, user: Mapping[str, Any] | None = None, fields: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return an event in the System Log's shape with changes.
+
+    Args:
+        event: as generated; it is not changed.
+        user: who acts, and is the user among the targets; None: as generated.
+        fields: put over the event: objects key by key, everything else as a whole. A changed address of the client
+            becomes the only hop of the request, unless `fields` has that, too.
+    """
+    if user is not None:
+        targets = [dict(user) if each["type"] == "User" else each for each in event["target"] or ()]
+        event = event | {"actor": dict(user), "target": targets or None}
+    if not fields:
+        return event
+    event = _merged(event, fields)
+    if "ipAddress" in fields.get("client", {}) and "request" not in fields:
+        client = event["client"]
+        version = "V6" if ":" in str(client["ipAddress"]) else "V4"
+        place = client.get("geographicalContext")
+        hop = {"ip": client["ipAddress"], "geographicalContext": place, "version": version, "source": None}
+        event["request"] = {"ipChain": [hop]}
+    return event
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        known = merged.get(key)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(known or {}, value) if both else value
+    return merged
