@@ -9,7 +9,7 @@ import click
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from forwarder.config_types import Listen
+    from forwarder.config_types import Listen, Secret
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 @click.option("--client-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
 @click.option("--client-scopes", help="Its scopes, separated by spaces.  [default: all supported]")
 @click.option("--no-dpop", is_flag=True, help="Its tokens are not bound to a key.")
+@click.option("--no-admin", is_flag=True, help="It has no admin role but custom ones that it is given.")
+@click.option("--ciba-client", metavar="ID", help="A web app that may ask users by CIBA.")
+@click.option("--ciba-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
 @click.option("--logs-per-minute", type=int, help="Rate limit of the System Log (Okta: at most 120).")
 @click.option(
     "--log-delay", default="0s", show_default=True, help="Time until an event is in the System Log."
@@ -50,14 +53,14 @@ if TYPE_CHECKING:
 def emulate_okta(
     listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any
 ) -> None:
-    """Run an emulated Okta org: event hooks, the System Log and access tokens, with Okta's own API.
+    """Run an emulated Okta org with Okta's own API: event hooks, the System Log, and what reactions change.
 
     Its hooks behave as Okta's: verification, headers, a timeout of 3 s, one retry. Okta's paths are under
     /api/v1; callers send `Authorization: SSWS <token>`, or an access token that a service app gets from
     /oauth2/v1/token, with DPoP. The following paths need no token, so listen on loopback only:
 
     \b
-      POST /emulator/events {"count": N, "types": […]}   emit N events
+      POST /emulator/events {"count": N, "types": […]}   emit N events; also "user" and "fields"
       PUT  /emulator/faults {"drop": 0.3, …}             replace the faults
       POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       POST /emulator/users {"login": …, "status": …}     add a user; PUT /emulator/users/LOGIN changes one
@@ -68,7 +71,9 @@ def emulate_okta(
       GET  /emulator/calls                               every call that would change something
 
     Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,
-    server_error, no_response or cursor_expired, and the delay and spread of events.
+    server_error, no_response or cursor_expired, and the delay and spread of events. Those of calls that
+    change something are in "changes", of polls for the answer to a prompt in "polls": rate_limited,
+    error_before, error_after or no_response. docs/emulator.md lists all that the org can do.
 
     To try it, run `forwarder run` in one terminal, and in another:
 
@@ -126,25 +131,39 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
 
 
 def _clients(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take the service app out of the flags, and return its settings."""
-    names = ("client_id", "client_key", "client_scopes", "no_dpop")
-    client_id, key_file, scopes, no_dpop = (flags.pop(name) for name in names)
-    if client_id is None:
-        if key_file or scopes or no_dpop:
-            raise click.UsageError("--client-key, --client-scopes and --no-dpop need --client")
-        return {}
-    if key_file is None:
-        raise click.UsageError("--client needs --client-key: the key that signs its assertions")
+    """Take the apps out of the flags, and return their settings."""
+    names = ("client_id", "client_key", "client_scopes", "no_dpop", "no_admin", "ciba_client", "ciba_key")
+    client_id, key_file, scopes, no_dpop, no_admin, ciba_client, ciba_key = (
+        flags.pop(name) for name in names
+    )
+    clients: dict[str, Any] = {}
+    if client_id is None and (key_file or scopes or no_dpop or no_admin):
+        raise click.UsageError("--client-key, --client-scopes, --no-dpop and --no-admin need --client")
+    if client_id is not None:
+        key = _key(key_file, "--client", "--client-key")
+        clients[client_id] = {"keys": [key], "dpop": not no_dpop, "admin": not no_admin}
+        if scopes is not None:
+            clients[client_id]["scopes"] = scopes.split()
+    if ciba_key and ciba_client is None:
+        raise click.UsageError("--ciba-key needs --ciba-client")
+    if ciba_client is not None:
+        clients[ciba_client] = {"keys": [_key(ciba_key, "--ciba-client", "--ciba-key")], "ciba": True}
+    return clients
+
+
+def _key(path: str | None, app: str, flag: str) -> "Secret":
+    """Read the key of an app from the file of a flag."""
     from forwarder.config_types import Secret
     from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
 
+    if path is None:
+        raise click.UsageError(f"{app} needs {flag}: the key that signs its assertions")
     try:
-        key = Secret.read({"file": key_file})
+        key = Secret.read({"file": path})
         read_key(key.reveal())
     except (ValueError, KeyFormatError) as error:
-        raise click.UsageError(f"--client-key: {error}") from None
-    client: dict[str, Any] = {"keys": [key], "dpop": not no_dpop}
-    return {client_id: client if scopes is None else client | {"scopes": scopes.split()}}
+        raise click.UsageError(f"{flag}: {error}") from None
+    return key
 
 
 async def _verify(emulator: "Emulator", uri: str, secret: str, header: str) -> None:
