@@ -1,11 +1,15 @@
-"""What the guards need, from the settings of the reactions, the orgs and the rules."""
+"""What the guards and a rehearsal need, from the settings of the reactions, the orgs and the rules."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address, summarize_address_range
 
 from forwarder.react.guard_values import GuardSettings, Limit, Network, Protect
 from forwarder.react.limits_settings import LimitsSettings, ProtectSettings
-from forwarder.react.values import Rate
+from forwarder.react.plan import Plans
+from forwarder.react.rehearsal import Rehearsal
+from forwarder.react.values import Mode, Rate
+from forwarder.reaction_check import known_rules
+from forwarder.rules.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings
 
 
@@ -23,6 +27,17 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
         own={name: _own(org) for name, org in settings.orgs.items()},
         own_ips=tuple(network for org in settings.orgs.values() for network in _egress(org)),
     )
+
+
+def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
+    """Return the rehearsal of these reactions as if all were enforced, those apart that are off by themselves."""
+    entries = tuple(
+        entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None})
+        for entry in settings.reactions.on
+    )
+    reactions = settings.reactions.model_copy(update={"mode": Mode.ENFORCE, "on": entries})
+    plans = Plans(reactions, known_rules(ruleset))
+    return Rehearsal(plans, guard_settings(settings.model_copy(update={"reactions": reactions}), plans.modes))
 
 
 def _protect(protect: ProtectSettings) -> Protect:

@@ -4,17 +4,18 @@ It evaluates the events in the order of the store, as the live evaluation did, s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from forwarder.core.alert import Alert, rule_of
+from forwarder.core.alert import Alert, rule_of, to_event
 from forwarder.core.event import OKTA_SOURCES, Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
+from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
 from forwarder.rule_scratch import Scratch
 from forwarder.rule_users import MOST as MOST_USERS
 from forwarder.rule_users import Decoded, Users
@@ -34,6 +35,28 @@ MOST_ALERTS = 10_000
 """In a report: about 1.5 kB each in memory."""
 
 
+MOST_ACTIONS = 10_000
+
+
+class ActionReport(msgspec.Struct):
+    """What one action of `reactions` would have done about the alerts of a rule, with `mode: enforce`.
+
+    Attributes:
+        calls: how often it would have been done.
+        asks: how often it would have waited for a human, by reason: `approval` or `limit`.
+        no_op: how often it would have changed nothing, by reason: `state` or `live`.
+        refused: how often it would have been refused, by the reason word of the guard.
+        targets: how many different users or addresses it would have been done to.
+    """
+
+    action: str
+    calls: int = 0
+    asks: dict[str, int] = {}
+    no_op: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    targets: int = 0
+
+
 class RuleReport(msgspec.Struct):
     """What one rule did.
 
@@ -46,6 +69,7 @@ class RuleReport(msgspec.Struct):
         loudest: the actors with the most matches.
         busiest: the hours with the most matches.
         held_back: by reason, `exception` or `again`.
+        actions: what reactions would have done, if there are any.
     """
 
     id: str
@@ -59,12 +83,14 @@ class RuleReport(msgspec.Struct):
     loudest: list[tuple[str, int]] = []
     busiest: list[tuple[str, int]] = []
     held_back: dict[str, int] = {}
+    actions: list[ActionReport] = []
 
 
 class ReplayReport(msgspec.Struct):
     """What the rules made of `events` events, received from `since` to `until`; `too_old` of them were not evaluated live.
 
-    `alerts` has the first `MOST_ALERTS`, `alerts_left_out` counts the others.
+    `alerts` has the first `MOST_ALERTS`, `alerts_left_out` counts the others; likewise `actions` what reactions would have done.
+    `not_judged` names the guards that could have decided otherwise, and what they look at.
     """
 
     since: str
@@ -74,6 +100,9 @@ class ReplayReport(msgspec.Struct):
     rules: list[RuleReport]
     alerts: list[dict[str, Any]]
     alerts_left_out: int
+    actions: list[Would] = []
+    actions_left_out: int = 0
+    not_judged: dict[str, str] = {}
 
 
 class _Counts:
@@ -85,12 +114,14 @@ class _Counts:
         self.users: Counter[str] = Counter()
         self.hours: Counter[int] = Counter()
         self.held_back: Counter[str] = Counter()
+        self.actions: dict[str, ActionReport] = {}
+        self.targets: dict[str, set[str]] = {}
 
 
 class Replay:
     """One replay of the events received since a point in time, of all rules or of those in `only`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         store: StoreCommands,
         settings: RulesSettings,
@@ -99,6 +130,7 @@ class Replay:
         *,
         most_users: int = MOST_USERS,
         most_alerts: int = MOST_ALERTS,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -113,6 +145,9 @@ class Replay:
         self._events = 0
         self._too_old = 0
         self._until = since
+        self._rehearsal = rehearsal
+        self._actions: list[Would] = []
+        self._actions_left_out = 0
 
     def run(self, only: Callable[[DetectionRule | Correlation], bool] = lambda _: True) -> ReplayReport:
         """Evaluate the events.
@@ -127,6 +162,9 @@ class Replay:
         with Scratch() as scratch:
             for event, raw, found in self._evaluated(self._settings.max_age, scratch):
                 self._count(event, raw, found, scratch)
+                self._rehearse(event, raw, found)
+            if self._rehearsal is not None:
+                self._count_actions(self._rehearsal.finish(self._until))
             if self._too_old:
                 scratch.forget_sightings()
                 for event, _, found in self._evaluated(_FOREVER, scratch):
@@ -142,7 +180,37 @@ class Replay:
             [self._report(rule, too_old[rule.id]) for rule in chosen],
             [_shown(alert) for alert in self._alerts],
             self._alerts_left_out,
+            self._actions,
+            self._actions_left_out,
+            dict(NOT_JUDGED) if self._rehearsal else {},
         )
+
+    def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
+        """Let the reactions decide about the alerts of an event, as if they came when it was received."""
+        if self._rehearsal is None:
+            return
+        self._rehearsal.event(event, raw)
+        for alert in found.alerts:
+            at = max(self._until, event.received_at)
+            self._count_actions(self._rehearsal.alert(to_event(alert, raw, at), at))
+
+    def _count_actions(self, would: Sequence[Would]) -> None:
+        for one in would:
+            counts = self._counts.setdefault(one.rule, _Counts())
+            report = counts.actions.setdefault(one.action, ActionReport(one.action))
+            reasons = {"ask": report.asks, "no_op": report.no_op, "refuse": report.refused}
+            if one.verdict == "call":
+                report.calls += 1
+                counts.targets.setdefault(one.action, set()).add(one.target)
+                report.targets = len(counts.targets[one.action])
+            else:
+                reasons[one.verdict][one.reason] = reasons[one.verdict].get(one.reason, 0) + 1
+            if one.rule not in self._chosen:
+                continue
+            if len(self._actions) < MOST_ACTIONS:
+                self._actions.append(one)
+            else:
+                self._actions_left_out += 1
 
     def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Found]]:
         """Yield each event received since then with what it led to; the ones before only fill the windows."""
@@ -224,6 +292,7 @@ class Replay:
             counts.users.most_common(_LOUDEST),
             [(iso(hour * _HOUR, "minutes"), number) for hour, number in counts.hours.most_common(_BUSIEST)],
             dict(counts.held_back),
+            list(counts.actions.values()),
         )
 
 

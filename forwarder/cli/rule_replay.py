@@ -17,7 +17,7 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from forwarder.rule_replay import ReplayReport, RuleReport
+    from forwarder.rule_replay import ActionReport, ReplayReport, RuleReport
     from forwarder.rules.correlation import Correlation
     from forwarder.rules.ruleset import DetectionRule, Ruleset
     from forwarder.settings import Settings
@@ -37,7 +37,11 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     Use it before a new rule goes live: it shows matches, alerts, users, the busiest hours, the loudest users and what was
     held back. With unchanged rules it finds the alerts that the live evaluation made; and beside them alerts about
     events older than `rules.max_age`, which the live evaluation leaves out.
+
+    With `reactions.on`, it also reports per rule and action what `mode: enforce` would have done, as if every event was real,
+    every call succeeded, and no user answered a prompt. It asks Okta nothing, so it names the guards that it cannot judge.
     """
+    from forwarder.reaction_settings import rehearsal
     from forwarder.rule_replay import Replay
     from forwarder.store.engine import open_commands
 
@@ -49,7 +53,8 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
         hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows them"
         raise click.BadParameter(f"there is no rule {wanted!r}; {hint}", param_hint="--rule")
     store = open_commands(settings.store, SystemClock())
-    report = Replay(store, settings.rules, rules, since).run(
+    reactions = rehearsal(settings, rules) if settings.reactions.on else None
+    report = Replay(store, settings.rules, rules, since, rehearsal=reactions).run(
         lambda rule: wanted is None or _is_named(rule, wanted)
     )
     if as_json:
@@ -150,6 +155,10 @@ def _print_replay(report: "ReplayReport") -> None:
     quiet = sum(not (rule.matches or rule.held_back) for rule in report.rules)
     if quiet:
         echo(f"\n{count(quiet, 'rule')} without a match")
+    if report.not_judged:
+        echo("\nActions are those of `mode: enforce`, without Okta. Not judged, so there may be fewer:")
+        for guard, what in report.not_judged.items():
+            echo(f"  {guard}: {what}")
 
 
 def _print_rule(rule: "RuleReport") -> None:
@@ -167,3 +176,21 @@ def _print_rule(rule: "RuleReport") -> None:
     if rule.loudest:
         named = ", ".join(f"{name} ({number:,})" for name, number in rule.loudest)
         echo(f"  {count(rule.users, 'user')}: {named}")
+    for action in rule.actions:
+        echo(f"  {action.action}: {_action(action)}")
+
+
+def _action(action: "ActionReport") -> str:
+    parts = []
+    if action.calls:
+        about = "" if action.action == "notify" else f" on {count(action.targets, 'target')}"
+        parts.append(f"{count(action.calls, 'call')}{about}")
+    for what, reasons in (
+        ("waiting for a human", action.asks),
+        ("without effect", action.no_op),
+        ("refused", action.refused),
+    ):
+        if reasons:
+            words = ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
+            parts.append(f"{sum(reasons.values()):,} {what} ({words})")
+    return "; ".join(parts)

@@ -41,7 +41,7 @@ class LimitsSettings(Section):
         mending: actions of the kind mending.
         timed: actions of the kind timed.
         prompt: prompts.
-        prompt_per_user: prompts to one user. One more is refused; it does not wait for a human.
+        prompt_per_user: prompts to one user.
         prompts_at_once: prompts of one org that have no answer yet.
     """
 

@@ -40,13 +40,14 @@ filter:
 """
 
 
-def run(directory: Path, *words: str) -> Result:
-    wanted = {
+def run(directory: Path, *words: str, **sections: Any) -> Result:
+    wanted: dict[str, Any] = {
         "orgs": {"acme": {"secrets": ["the-secret"]}},
         "store": {"path": str(directory / "store.db")},
         "sinks": {"archive": {"kind": "file", "path": str(directory / "archive.ndjson")}},
         "rules": {"files": [str(directory / "rules")]},
     }
+    wanted |= sections
     config = directory / "forwarder.yaml"
     config.write_text(json.dumps(wanted))
     return CliRunner().invoke(main, ["rules", *words, "--config", str(config)])
@@ -121,6 +122,54 @@ async def test_it_reports_matches_users_hours_and_what_was_held_back(tmp_path: P
     text = run(tmp_path, "replay").output
     assert "1 alert from 4 matches" in text
     assert "held back by an exception: 3" in text
+
+
+REACTIONS: dict[str, Any] = {
+    "mode": "shadow",
+    "protect": {"users": ["u2"], "groups": ["Break-glass"]},
+    "webhooks": {"soc": {"url": "https://soc.example", "secret": {"env": "NOT_SET"}}},
+    "on": [{"rule": "alone", "do": ["revoke_sessions", {"suspend": {"for": "1h"}}, {"notify": "soc"}]}],
+}
+
+
+async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
+    events = [
+        with_device(event, "guo1")
+        for event in shifted(
+            [made(n, n * 2 * 3600 * SECOND, "alone", f"u{n}", "192.0.2.1") for n in range(4)]
+        )
+    ]
+    await fill(tmp_path, [events], RULES)
+    org = {"url": "https://acme.okta.com", "secrets": ["the-secret"], "api": {"token": {"env": "NOT_SET"}}}
+    before = (tmp_path / "store.db").read_bytes()
+    output = run(tmp_path, "replay", "--json", orgs={"acme": org}, reactions=REACTIONS).output
+    assert (tmp_path / "store.db").read_bytes() == before
+    report = json.loads(output)
+    (rule,) = [each for each in report["rules"] if each["id"] == "alone"]
+    assert rule["alerts"] == 4
+    late = {"late": 3}  # all were received now, and the last one alone happened now
+    assert rule["actions"] == [
+        {"action": "revoke_sessions", "calls": 1, "asks": {}, "no_op": {}, "refused": late, "targets": 1},
+        {
+            "action": "suspend",
+            "calls": 0,
+            "asks": {"approval": 1},
+            "no_op": {},
+            "refused": late,
+            "targets": 0,
+        },
+        {"action": "notify", "calls": 4, "asks": {}, "no_op": {}, "refused": {}, "targets": 4},
+    ]
+    assert len(report["actions"]) == 12
+    called = [one for one in report["actions"] if one["action"] == "revoke_sessions" and not one["reason"]]
+    assert [one["target"] for one in called] == ["u3"]
+    assert set(report["not_judged"]) == {"protected", "state", "hold", "unconfirmed", "paused"}
+    text = run(tmp_path, "replay", "--rule", "alone", orgs={"acme": org}, reactions=REACTIONS).output
+    assert "  revoke_sessions: 1 call on 1 target; 3 refused (late 3)\n" in text
+    assert "  suspend: 1 waiting for a human (approval 1); 3 refused (late 3)\n" in text
+    assert "  notify: 4 calls\n" in text
+    assert "Not judged, so there may be fewer:\n  protected: " in text
+    assert "Not judged" not in run(tmp_path, "replay").output
 
 
 async def test_what_is_too_old_to_alert_live_is_shown_apart(tmp_path: Path) -> None:

@@ -1,0 +1,293 @@
+"""What enforce would have done about alerts of the past: the plans and the guards of the live reactions, and nothing called.
+
+It has no Okta, so it takes Okta's part: every event was real, every call succeeds at once, no user answers a prompt, no
+human approves or undoes anything. `NOT_JUDGED` says which guards could decide otherwise.
+"""
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from forwarder.core.action import Action, Kind, Outcome, State, Waits
+from forwarder.core.event import Event
+from forwarder.core.ports import Batch
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.book import Book, horizon_of
+from forwarder.react.guard_values import GuardSettings, Protect
+from forwarder.react.guards import MANY_USERS, Guards
+from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.pauses import Pauses
+from forwarder.react.plan import Plans
+from forwarder.react.ports import Answer, Seen
+from forwarder.react.prompts.port import LONGEST
+
+NOT_JUDGED: Mapping[str, str] = {
+    "protected": "members of protected groups and holders of admin roles",
+    "state": "what was so already by others",
+    "hold": "what a human undid",
+    "unconfirmed": "events that the System Log does not have",
+    "paused": "pauses",
+}
+"""The guards that need Okta or a human, and what they would look at."""
+
+_MOST_ADDRESSES = 200_000
+
+T = TypeVar("T")
+
+
+class Would(msgspec.Struct, frozen=True):
+    """What would have become of one action.
+
+    Attributes:
+        rule, title: of the alert's rule.
+        alert: uuid of the alert.
+        target: the id of the user, the address, or the uuid of the alert; empty if there is none.
+        name: the user's login, as the alert says it.
+        verdict: `call`, `ask` (a human), `no_op` or `refuse`.
+        reason: the guard that decided, as in the rows of actions; empty for `call`.
+        at: when.
+    """
+
+    rule: str
+    title: str
+    alert: str
+    action: str
+    target: str
+    name: str
+    verdict: str
+    reason: str
+    at: Micros
+
+
+class Rehearsal:
+    """Goes through alerts in the order of the store."""
+
+    def __init__(self, plans: Plans, settings: GuardSettings) -> None:
+        """`plans` and `settings` as for the live reactions, with the mode to rehearse."""
+        users = Protect(users=settings.protect.users, ips=settings.protect.ips)
+        settings = msgspec.structs.replace(settings, protect=users, confirm=frozenset())
+        self._would: list[Would] = []
+        self._plans = plans
+        self._now: Micros = 0
+        self._book = Book(horizon_of(settings.limits.values()))
+        self._past = past = _Past(self._book)
+        self._guards = Guards(settings, past, past, past, self._book, pauses=Pauses, clock=self)
+
+    def event(self, event: Event, raw: Mapping[str, Any]) -> None:
+        """Note from where users come."""
+        self._past.note(event, raw)
+
+    def alert(self, alert: Event, at: Micros) -> list[Would]:
+        """Decide about an alert that is stored at `at`, which never goes back. Return what was decided since the last time."""
+        self._go_on(at)
+        for action in self._plans.plan(alert, at):
+            self._book.put(action)
+            if action.is_open:
+                self._judge(action)
+            else:
+                self._note(action, "refuse", str(action.reason or ""))
+        return self._taken()
+
+    def finish(self, at: Micros) -> list[Would]:
+        """Return what is decided until `at`."""
+        self._go_on(at)
+        return self._taken()
+
+    def _taken(self) -> list[Would]:
+        taken, self._would = self._would, []
+        return taken
+
+    # As a clock, for the guards
+
+    def now(self) -> Micros:
+        """Return the time of the rehearsal."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the same, in seconds."""
+        return self._now / SECOND
+
+    async def sleep(self, seconds: float) -> None:
+        """Refuse: nothing waits here."""
+        raise NotImplementedError(seconds)
+
+    # What the engine does with rows
+
+    def _go_on(self, at: Micros) -> None:
+        """Do what becomes due until `at`: effects end, prompts time out, what waited is judged again."""
+        while (due := self._book.next_due()) is not None and due <= at:
+            self._now = max(self._now, due)
+            for action in self._book.due(due):
+                found = self._book.get(action.key)
+                if found is not None and found.due is not None and found.due <= due:
+                    self._work(found)
+        self._now = max(self._now, at)
+
+    def _work(self, action: Action) -> None:
+        if action.state is State.WAITING:
+            self._judge(action)
+        else:
+            answer = "timeout" if action.kind is Kind.PROMPT else action.answer
+            ended = {"state": State.ENDED, "due": None, "undone_at": self._now, "answer": answer}
+            self._put(action, **ended)
+            if action.kind is Kind.PROMPT:
+                self._follow(action, answer)
+
+    def _judge(self, action: Action) -> None:
+        self._past.login = action.target.name or action.target.id
+        found = _result(self._guards.judge(action, self._now))
+        if found.verdict is Verdict.WAIT and found.waits_for is not Waits.APPROVAL:
+            self._put(
+                action, state=State.WAITING, waits_for=found.waits_for, reason=found.reason, due=found.until
+            )
+        elif found.verdict is Verdict.GO:
+            self._call(action)
+        else:
+            self._end(action, found)
+
+    def _call(self, action: Action) -> None:
+        self._past.did(action)
+        done: dict[str, Any] = {
+            "outcome": Outcome.DONE,
+            "called_at": self._now,
+            "seen_at": self._now,
+            "waits_for": None,
+            "reason": None,
+        }
+        if action.kind is Kind.TIMED:
+            until = self._now + round(action.settings["for"] * SECOND)
+            self._put(action, state=State.LIVE, undo_due=until, due=until, **done)
+        elif action.kind is Kind.PROMPT:
+            self._put(action, state=State.PROMPTING, due=self._now + LONGEST, **done)
+        else:
+            self._put(action, state=State.ENDED, due=None, **done)
+        self._note(action, "call", "")
+
+    def _end(self, action: Action, found: Judgement) -> None:
+        verdicts = {Verdict.WAIT: "ask", Verdict.NO_OP: "no_op", Verdict.REFUSE: "refuse"}
+        self._put(action, state=State.ENDED, outcome=Outcome.REFUSED, reason=found.reason, due=None)
+        live = self._book.get(found.moves) if found.moves else None
+        if live is not None:
+            until = self._now + round(action.settings["for"] * SECOND)
+            if until > (live.undo_due or 0):
+                self._put(live, undo_due=until, due=until)
+        self._note(action, verdicts[found.verdict], str(found.reason or ""))
+
+    def _follow(self, prompt: Action, answer: str) -> None:
+        for action in self._plans.answered(prompt, answer, self._now):
+            self._book.put(action)
+            if action.is_open:
+                self._judge(action)
+
+    def _put(self, action: Action, **changes: Any) -> None:
+        self._book.put(msgspec.structs.replace(action, **changes))
+
+    def _note(self, action: Action, verdict: str, reason: str) -> None:
+        target = action.target
+        self._would.append(
+            Would(
+                action.rule,
+                action.title,
+                action.alert,
+                action.name,
+                target.id,
+                target.name if target.kind == "user" else "",
+                verdict,
+                reason,
+                self._now,
+            )
+        )
+
+
+class _Past:
+    """Okta and the store as the guards ask them: they say what the rehearsal did itself."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.login = ""  # of the user whose action is judged
+        self._risks: dict[tuple[str, str], str] = {}
+        self._expired: set[tuple[str, str]] = set()
+        self._addresses: dict[tuple[str, str], dict[str, Micros]] = {}
+
+    def did(self, action: Action) -> None:
+        """Note what a call changed for good."""
+        user = action.org, action.target.id
+        if action.name == "user_risk":
+            self._risks[user] = action.settings["level"]
+        elif action.name == "expire_password":
+            self._expired.add(user)
+
+    def note(self, event: Event, raw: Mapping[str, Any]) -> None:
+        """Note that a user came from an address, as the store does."""
+        actor, client, outcome = (raw.get(key) for key in ("actor", "client", "outcome"))
+        if not (isinstance(actor, dict) and isinstance(client, dict) and isinstance(outcome, dict)):
+            return
+        user, address = actor.get("id"), client.get("ipAddress")
+        if actor.get("type") != "User" or outcome.get("result") not in ("SUCCESS", "ALLOW"):
+            return
+        if isinstance(user, str) and isinstance(address, str):
+            users = self._addresses.setdefault((event.org, address), {})
+            users[user] = max(event.published, users.pop(user, 0))
+            if len(users) > MANY_USERS:
+                del users[min(users, key=users.__getitem__)]
+            if len(self._addresses) > _MOST_ADDRESSES:
+                del self._addresses[next(iter(self._addresses))]
+
+    def org(self, name: str) -> "_Past":  # noqa: ARG002
+        """Return itself, as the API of an org."""
+        return self
+
+    async def ready(self, method: str, path: str) -> None:
+        """Return at once."""
+
+    async def call(
+        self,
+        method: str,  # noqa: ARG002
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,  # noqa: ARG002
+        body: Any = None,  # noqa: ARG002
+    ) -> Answer:
+        """Describe the user as the alert does."""
+        return Answer(200, {"id": path.rpartition("/")[2], "profile": {"login": self.login}})
+
+    async def look(self, action: Action) -> Seen:
+        """See what the rehearsal did."""
+        user = action.org, action.target.id
+        so = self._book.live(action) is not None
+        if action.name == "user_risk":
+            so = self._risks.get(user) == action.settings["level"]
+        elif action.name == "expire_password":
+            so = user in self._expired
+        return Seen(Answer(200), is_so=so)
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        """Return how many users came from there, at most `MANY_USERS`."""
+        return sum(at >= since for at in self._addresses.get((org, address), {}).values())
+
+    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:  # noqa: ARG002
+        """Say yes: that is not judged."""
+        return True
+
+    async def load_actions(self, since: Micros) -> list[Action]:
+        """Return none: there is no store."""
+        raise NotImplementedError(since)
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> Any:
+        """Refuse: there is no store."""
+        raise NotImplementedError(batch, actions)
+
+    async def cursor(self, name: str) -> str | None:
+        """Refuse: there is no store."""
+        raise NotImplementedError(name)
+
+
+def _result(judging: Coroutine[Any, Any, T]) -> T:
+    """Run what never waits, because everything that it asks answers at once."""
+    try:
+        judging.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("a guard waited, though nothing was to wait for")
