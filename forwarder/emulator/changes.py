@@ -92,7 +92,7 @@ class Call(msgspec.Struct, frozen=True):
         caller: `Caller.id`.
         body: as text; empty if there was none.
         status: what was answered; 0 if the answer was lost.
-        effect: whether it was carried out.
+        effect: whether it changed anything, though the answer may be lost; False for a repetition.
     """
 
     at: str

@@ -7,7 +7,7 @@ from litestar.params import FromPath
 
 from forwarder.core.time import iso
 from forwarder.emulator.groups.groups import Group
-from forwarder.emulator.http.responses import OktaRequest, caller, org, paged
+from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.iam.views import standard_role
 
 _GROUP = "/groups/{group_id:str}"
@@ -50,13 +50,19 @@ async def _apps(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str,
 @put(_MEMBER, status_code=204)
 async def _add(request: OktaRequest, group_id: FromPath[str], user_id: FromPath[str]) -> None:
     emulator = org(request)
-    emulator.groups.add(emulator.groups.find(group_id), emulator.users.find(user_id), caller(request))
+    group, user = emulator.groups.find(group_id), emulator.users.find(user_id)
+    was_member = user.id in group.members
+    emulator.groups.add(group, user, caller(request))
+    set_effect(request, changed=not was_member)
 
 
 @delete(_MEMBER)
 async def _remove(request: OktaRequest, group_id: FromPath[str], user_id: FromPath[str]) -> None:
     emulator = org(request)
-    emulator.groups.remove(emulator.groups.find(group_id), emulator.users.find(user_id), caller(request))
+    group, user = emulator.groups.find(group_id), emulator.users.find(user_id)
+    was_member = user.id in group.members
+    emulator.groups.remove(group, user, caller(request))
+    set_effect(request, changed=was_member)
 
 
 @get("/users/{user_id:str}/groups")

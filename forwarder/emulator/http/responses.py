@@ -79,6 +79,11 @@ async def add_headers(message: Message, scope: Scope) -> None:
             headers[f"x-rate-limit-{name}"] = str(getattr(limit, name))
 
 
+def set_effect(request: OktaRequest, *, changed: bool) -> None:
+    """Note for the record of calls whether a call that is allowed has changed anything."""
+    request.state.effect = changed
+
+
 def accepted() -> Response[bytes]:
     """Answer 202 without a body."""
     return Response(b"", status_code=202, media_type="text/plain")

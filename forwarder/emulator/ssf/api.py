@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from forwarder.emulator.changes import Caller
 from forwarder.emulator.http.errors import decode, not_found
 from forwarder.emulator.http.recording import recorded
-from forwarder.emulator.http.responses import OktaRequest, accepted, caller, org
+from forwarder.emulator.http.responses import OktaRequest, accepted, caller, org, set_effect
 from forwarder.emulator.ssf.providers import ProviderSpec
 from forwarder.emulator.ssf.tokens import refusal
 
@@ -67,7 +67,7 @@ async def _receive(request: OktaRequest) -> Response[bytes]:
         raise refusal("invalid_request", "The content type must be application/secevent+jwt.")
     provider, effect = await org(request).security_events.receive(await request.body())
     request.state.caller = Caller(provider.id, by_token=False)
-    request.state.effect = effect
+    set_effect(request, changed=effect)
     return accepted()
 
 

@@ -6,7 +6,7 @@ from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode, invalid
-from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.http.responses import OktaRequest, caller, org, set_effect
 from forwarder.emulator.iam.views import standard_role
 from forwarder.emulator.users.directory import User
 
@@ -26,14 +26,16 @@ async def _show(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
 @post(f"{_USER}/lifecycle/{{step:str}}", status_code=200)
 async def _lifecycle(request: OktaRequest, user_id: FromPath[str], step: FromPath[str]) -> dict[str, Any]:
     user = _find(request, user_id)
+    before = user.status
     org(request).users.step(user, step, caller(request))
+    set_effect(request, changed=user.status != before)
     return user.view(org(request).settings.url) if step == "expire_password" else {}
 
 
 @delete(f"{_USER}/sessions")
 async def _revoke(request: OktaRequest, user_id: FromPath[str]) -> None:
     tokens = request.query_params.get("oauthTokens") == "true"
-    org(request).users.revoke(_find(request, user_id), caller(request), tokens=tokens)
+    _end(request, _find(request, user_id), tokens=tokens)
 
 
 @get(f"{_USER}/risk")
@@ -45,7 +47,9 @@ async def _risk(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
 async def _set_risk(request: OktaRequest, user_id: FromPath[str]) -> Response[dict[str, Any]]:
     user = _find(request, user_id)
     body = decode(await request.body(), dict[str, Any], "risk")
+    before = user.risk
     is_new = org(request).users.set_risk(user, body.get("riskLevel"), body.get("riskReason"), caller(request))
+    set_effect(request, changed=user.risk != before)
     return Response(_risk_view(request, user), status_code=201 if is_new else 200)
 
 
@@ -69,7 +73,13 @@ async def revoke_everything(request: OktaRequest) -> None:
         raise invalid("sub_id", "sub_id: only the format `opaque` is emulated")
     users = org(request).users
     user, event_type = users.find(str(subject.get("id"))), "user.authentication.universal_logout"
-    users.revoke(user, caller(request), tokens=True, event_type=event_type)
+    _end(request, user, tokens=True, event_type=event_type)
+
+
+def _end(request: OktaRequest, user: User, *, tokens: bool, event_type: str = "user.session.clear") -> None:
+    before = (user.sessions, user.refresh_tokens)
+    org(request).users.revoke(user, caller(request), tokens=tokens, event_type=event_type)
+    set_effect(request, changed=(user.sessions, user.refresh_tokens) != before)
 
 
 def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode, invalid, not_found
-from forwarder.emulator.http.responses import OktaRequest, caller, org, paged
+from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.zones.spec import ZoneSpec
 
 _FILTER = re.compile(r'\s*(id|usage)\s+eq\s+"([^"]*)"\s*')
@@ -42,9 +42,10 @@ async def _show(request: OktaRequest, zone_id: FromPath[str]) -> dict[str, Any]:
 async def _replace(request: OktaRequest, zone_id: FromPath[str]) -> dict[str, Any]:
     zones = org(request).zones
     zone = zones.find(zone_id)
-    before = zone.updated
+    updated, before = zone.updated, (zone.spec, zone.active)
     zones.replace(zone, decode(await request.body(), ZoneSpec, "zone"), caller(request))
-    return zone.view(org(request).settings.url, updated=before)
+    set_effect(request, changed=(zone.spec, zone.active) != before)
+    return zone.view(org(request).settings.url, updated=updated)
 
 
 @delete(_ZONE)
@@ -59,7 +60,9 @@ async def _lifecycle(request: OktaRequest, zone_id: FromPath[str], step: FromPat
     zone = zones.find(zone_id)
     if step not in {"activate", "deactivate"}:
         raise not_found(request.url.path)
+    before = zone.active
     zones.set_active(zone, caller(request), active=step == "activate")
+    set_effect(request, changed=zone.active != before)
     return zone.view(org(request).settings.url)
 
 

@@ -122,6 +122,29 @@ async def test_every_changing_call_is_recorded_in_order_with_what_became_of_it()
         assert [call["caller"] for call in calls] == [service.org.users.owner.id] * 2 + [""]
 
 
+async def test_a_repetition_that_changes_nothing_has_no_effect() -> None:
+    async with running() as service:
+        user, group = await somebody(service), service.org.groups.named("Contractors")
+        member = f"/api/v1/groups/{group.id}/users/{user['id']}"
+        gateways = [{"type": "CIDR", "value": "192.0.2.0/24"}]
+        body = {"type": "IP", "name": "blocked", "usage": "BLOCKLIST", "gateways": gateways}
+        zone = (await service.client.post("/api/v1/zones", json=body)).json()["id"]
+        for method, path, order in (
+            ("DELETE", f"{USERS}/{user['id']}/sessions?oauthTokens=true", None),
+            ("POST", f"{USERS}/{user['id']}/lifecycle/expire_password", None),
+            ("PUT", f"{USERS}/{user['id']}/risk", {"riskLevel": "HIGH"}),
+            ("PUT", member, None),
+            ("DELETE", member, None),
+            ("PUT", f"/api/v1/zones/{zone}", body | {"gateways": []}),
+            ("POST", f"/api/v1/zones/{zone}/lifecycle/deactivate", None),
+        ):
+            for _ in range(2):
+                await service.client.request(method, path, json=order)
+            first, second = service.org.calls.all()[-2:]
+            assert (first.effect, second.effect) == (True, False), path
+            assert max(first.status, second.status) < 300
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "suspended"),
     [("rate_limited", 429, False), ("error_before", 503, False), ("error_after", 503, True)],
