@@ -2,7 +2,7 @@
 
 Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 
-    store, control socket, positions → sinks, workers → rules → ops listener → receiver → Okta orgs
+    store, control socket, positions → sinks, workers → rules → ops listener → receiver → Okta orgs → reactions
 
 Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
 """
@@ -28,9 +28,14 @@ from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
 from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
+from forwarder.react.prompts.muted import Muted
+from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.reaction_runner import ReactionRunner
+from forwarder.reactions import Reactions
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.rule_runner import RuleRunner
+from forwarder.rules.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.store.backup import BackupRequest
@@ -43,6 +48,7 @@ FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
 
 _STOP_ORDER = (
+    "reactions",  # they call the orgs; what is under way is known from its row at the next start
     "okta",  # a page that is not committed is read again after the next start
     "receiver",  # requests in flight are committed and answered; later ones get 503
     "rules",  # what is stored is evaluated, so that its alerts are delivered too
@@ -73,6 +79,7 @@ class Forwarder:
         self.metrics.build_info.info({"version": version("okta-forwarder")})
         self._clock = clock
         self._refusals = Refusals()
+        self._muted = Muted()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
         self._replaying: set[str] = set()  # the sinks that events are delivered to again
         self._certificates: dict[str, tls.Certificate] = {}  # by setting, as last read
@@ -90,6 +97,7 @@ class Forwarder:
             await self._start_ops()
             await self._start_receiver()
             await self._start_okta()
+            await self._start_reactions()
             await self._start_heartbeat()
         except BaseException:
             await self.stop(grace=0)
@@ -119,8 +127,9 @@ class Forwarder:
         self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
         self._delivery = Delivery(self.store, self.metrics, self._clock)
-        self._rules = RuleRunner(self.store, self.metrics, self._clock)
+        self._rules = RuleRunner(self.store, self.metrics, self._clock, self._muted)
         self._orgs = OktaOrgs(self.store, self.metrics, self._clock, self._backlog)
+        self._reactions = ReactionRunner(self.store, self.metrics, self._clock, self._muted.note)
         self.status = Status(
             self.store,
             self._delivery.workers,
@@ -139,6 +148,10 @@ class Forwarder:
             ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
             BackfillRequest: self._orgs.backfill,
             RedeliverRequest: self._redeliver,
+            ApproveRequest: lambda request, _: self._reactions.approve(request),
+            UndoRequest: lambda request, _: self._reactions.undo(request),
+            PauseRequest: lambda request, _: self._reactions.pause(request),
+            ResumeRequest: lambda request, _: self._reactions.resume(request),
             BackupRequest: lambda request, report: self.store.backup(Path(request.target), report),
         }
         control = ControlServer(self.settings.store.path, handlers)
@@ -197,6 +210,23 @@ class Forwarder:
         self._stops["okta"] = self._orgs.stop
         await self._orgs.apply(self.settings, self._orgs.build(self.settings))
 
+    async def _start_reactions(self) -> None:
+        self._stops["reactions"] = self._reactions.stop
+        rules = await self._rules.load(self.settings.rules)
+        await self._reactions.apply(self._build_reactions(self.settings, rules))
+
+    def _build_reactions(self, settings: Settings, rules: Ruleset) -> Reactions:
+        runner = self._reactions
+        return Reactions(
+            settings,
+            rules,
+            self._orgs.client,
+            self.store,
+            book=runner.book,
+            pauses=lambda: runner.pauses,
+            clock=self._clock,
+        )
+
     async def _start_heartbeat(self) -> None:
         self._heartbeat = Heartbeat(self.status.gather, self._clock)
         self._stops["heartbeat"] = self._heartbeat.stop
@@ -251,6 +281,7 @@ class Forwarder:
         public = settings.reactions.public_documents
         orgs = self._orgs.build(settings)
         rules = await self._rules.load(settings.rules)
+        reactions = self._build_reactions(settings, rules)
         sinks = await self._delivery.build(settings.sinks)
         # Then the exchange, which cannot.
         self.settings = settings
@@ -261,6 +292,7 @@ class Forwarder:
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
         await self._rules.apply(settings.rules, rules)
+        await self._reactions.apply(reactions)
         await self._heartbeat.start(settings)
         await self._record_configuration()
         for section in _needs_restart(old, settings):

@@ -257,9 +257,9 @@ class ActionStore(Protocol):
     async def load_actions(self, since: Micros) -> list[Action]:
         """Return every action that is not ended, and those planned at `since` or later, oldest first."""
 
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         """Store the state of `actions`, append the batch's events and set its cursor, in one transaction. A row whose key
-        the store has is replaced, but a PLANNED one never replaces another.
+        the store has is replaced, but a PLANNED one never replaces another: return the keys of those left out.
 
         Raises:
             StoreError: it could not be committed. Nothing of it was, so it may be tried again.

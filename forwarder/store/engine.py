@@ -116,6 +116,13 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
             StoreError: it could not be committed. Nothing of it was, so it may be tried again.
         """
 
+    async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
+        """Return the next alerts of rules that are still held, oldest first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
     @property
     def not_ready_reason(self) -> str | None:
         """Why the last try to store an event failed; None while events can be stored."""

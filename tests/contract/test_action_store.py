@@ -93,15 +93,33 @@ async def test_actions_their_events_and_the_cursor_are_committed_together(store:
 async def test_a_changed_action_replaces_its_row_and_a_planned_one_never_does(store: AnyStore) -> None:
     first, live = action(), action(state=State.LIVE, undo_due=NOON + 5)
     await store.commit_actions(Batch(), [first])
-    await store.commit_actions(Batch(), [replace(first, title="planned again")])
+    assert await store.commit_actions(Batch(), [replace(first, title="planned again")]) == {first.key}
     assert await store.load_actions(NOON) == [first]
-    await store.commit_actions(Batch(), [live])
-    await store.commit_actions(Batch(cursor=("react", "8")), [first])
+    assert await store.commit_actions(Batch(), [live]) == set()
+    assert await store.commit_actions(Batch(cursor=("react", "8")), [first]) == {first.key}
     assert await store.load_actions(NOON) == [live]
     assert await store.cursor("react") == "8"
     ended = replace(live, state=State.ENDED, end=End.UNDONE)
     await store.commit_actions(Batch(), [live, ended])
     assert await store.load_actions(NOON) == [ended]
+
+
+async def test_alerts_are_read_alone_in_their_order(store: AnyStore) -> None:
+    events = [msgspec.structs.replace(reported(name), source=source) for name, source in _MIXED]
+    await store.append(Batch(events), timeout=5)
+    after_first = await store.alerts_after(1, limit=9)
+    assert [(one.seq, one.event.uuid) for one in after_first] == [(3, "c"), (5, "e")]
+    assert [one.seq for one in await store.alerts_after(0, limit=2)] == [1, 3]
+    assert await store.alerts_after(5, limit=2) == []
+
+
+_MIXED = [
+    ("a", Source.ALERT),
+    ("b", Source.HOOK),
+    ("c", Source.ALERT),
+    ("d", Source.ACTION),
+    ("e", Source.ALERT),
+]
 
 
 async def test_open_actions_of_any_age_and_ended_ones_since_then_are_loaded_oldest_first(

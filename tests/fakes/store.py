@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -155,11 +156,20 @@ class MemoryStore:
         found = [one for one in self.actions.values() if one.is_open or one.planned_at >= since]
         return sorted(found, key=lambda one: one.planned_at)
 
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         await self._commit(batch)
+        left_out = set()
         for one in actions:
-            if one.key not in self.actions or one.state is not State.PLANNED:
+            if one.key in self.actions and one.state is State.PLANNED:
+                left_out.add(one.key)
+            else:
                 self.actions[one.key] = one
+        return frozenset(left_out)
+
+    async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
+        self._fail()
+        alerts = (one for one in self.events if one.seq > after and one.event.source is Source.ALERT)
+        return list(islice(alerts, limit))
 
     async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
         self._fail()

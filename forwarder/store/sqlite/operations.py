@@ -243,12 +243,13 @@ def commit_rules(
     return appended
 
 
-def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> None:
+def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> frozenset[str]:
     """As `core.action.ActionStore.commit_actions`."""
     tx.append([batch])
     rows, size = action_rows.rows(actions, tx.now)
     tx.reserve_space(size)
-    tx.db.executemany(action_rows.WRITE, rows)
+    written = {row["key"]: tx.db.execute(action_rows.WRITE, row).rowcount for row in rows}
+    return frozenset(key for key, count in written.items() if not count)
 
 
 def write_probe(tx: Transaction) -> None:

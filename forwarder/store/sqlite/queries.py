@@ -55,6 +55,16 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
     return _events(rows, _MOST_BYTES)
 
 
+def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
+    """As `store.engine.Store.alerts_after`."""
+    rows = db.execute(
+        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
+        "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
+        (_known(after), limit),
+    )
+    return _events(rows, _MOST_BYTES)
+
+
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
     """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
 

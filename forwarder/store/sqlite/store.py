@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from forwarder.core.action import Action
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event
+from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Start
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
@@ -132,8 +132,11 @@ class SqliteStore:
     async def load_actions(self, since: Micros) -> list[Action]:
         return await self._query_reader.run(partial(action_rows.load, since=since))
 
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
-        await self._writer.submit(lambda tx: operations.commit_actions(tx, batch, actions))
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
+        return await self._writer.submit(lambda tx: operations.commit_actions(tx, batch, actions))
+
+    async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
+        return await self._log_reader.run(partial(queries.alerts_after, after=after, limit=limit))
 
     async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
         return await self._query_reader.run(partial(queries.in_system_log, org=org, uuids=uuids))

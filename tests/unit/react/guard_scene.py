@@ -56,7 +56,7 @@ class FakeStore:
     async def load_actions(self, since: Micros) -> list[Action]:
         raise NotImplementedError
 
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> None:
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         raise NotImplementedError
 
     async def cursor(self, name: str) -> str | None:

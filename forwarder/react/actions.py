@@ -1,0 +1,234 @@
+"""What each action asks of Okta: its look, its call, and the call that undoes it. Pure but for the looks.
+
+| action | look | call | undone by |
+|---|---|---|---|
+| `revoke_sessions` | none | `DELETE /users/{u}/sessions?oauthTokens=true` | none |
+| `universal_logout` | none | `POST /oauth2/v1/global-token-revocation` | none |
+| `expire_password` | the user's status | `POST /users/{u}/lifecycle/expire_password` | none |
+| `suspend` | the user's status | `POST /users/{u}/lifecycle/suspend` | `…/unsuspend` |
+| `user_risk` | the user's risk | `PUT /users/{u}/risk` | none |
+| `add_to_group` | the user's groups | `PUT /groups/{g}/users/{u}` | `DELETE` of the same |
+
+`notify`, `risk_event`, `block_ip` and `prompt` have files of their own.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import quote
+
+from forwarder.core.action import Action, Outcome, Request
+from forwarder.react.ports import Answer, Okta, OktaCall, Seen
+
+NO_API = Answer(
+    0,
+    text="the org has no `api` in the configuration any more; configure it, or take the action out",
+    code="no_api",
+    sent=False,
+)
+_REASON = re.compile(r"[^a-zA-Z0-9 \-,.]+")  # what Okta refuses in `riskReason`
+_MOST_REASON = 500
+
+
+class Act(Protocol):
+    """One kind of action."""
+
+    outcome: Outcome
+    """What a 2xx means."""
+
+    async def look(self, action: Action) -> Seen:
+        """Look at the target, as `Looks.look`."""
+
+    def request(self, action: Action, seen: Seen) -> Request:
+        """Return the call."""
+
+    async def call(self, action: Action, request: Request) -> Answer:
+        """Send it once."""
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:
+        """Return the call that undoes it."""
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:
+        """Whether what is seen is still what the action made."""
+
+
+class OktaAct:
+    """What the actions on users share: one call of the org's API, and nothing to look at."""
+
+    outcome = Outcome.DONE
+
+    def __init__(self, okta: Okta) -> None:
+        self._okta = okta
+
+    async def look(self, action: Action) -> Seen:  # noqa: ARG002
+        """See nothing: what is repeated harms nothing."""
+        return Seen(Answer(200))
+
+    async def call(self, action: Action, request: Request) -> Answer:
+        """Send it once, to the org."""
+        api = self._okta.org(action.org)
+        if api is None:
+            return NO_API
+        return await api.call(request.method, request.path, body=request.body)
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:
+        """Refuse: it cannot be undone."""
+        raise NotImplementedError(action.name)
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
+        """Say no: there is nothing to undo."""
+        return False
+
+    async def _get(self, action: Action, path: str) -> Answer:
+        api: OktaCall | None = self._okta.org(action.org)
+        return NO_API if api is None else await api.call("GET", path)
+
+
+class RevokeSessions(OktaAct):
+    """Ends the user's sessions, and the tokens of apps."""
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call."""
+        return Request(action.org, "DELETE", f"{_user(action)}/sessions?oauthTokens=true")
+
+
+class UniversalLogout(OktaAct):
+    """Signs the user out of every app that takes part."""
+
+    outcome = Outcome.ACCEPTED
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call."""
+        body = {"sub_id": {"format": "opaque", "id": action.target.id}}
+        return Request(action.org, "POST", "/oauth2/v1/global-token-revocation", body)
+
+
+class _Status(OktaAct):
+    """What changes the status of a user."""
+
+    step: str
+    status: str
+
+    async def look(self, action: Action) -> Seen:
+        """See the status, and when it changed."""
+        answer = await self._get(action, _user(action))
+        if not answer.ok or not isinstance(answer.body, Mapping):
+            return Seen(answer)
+        state = {key: answer.body.get(key) for key in ("status", "statusChanged")}
+        return Seen(answer, state, is_so=state["status"] == self.status)
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call."""
+        return Request(action.org, "POST", f"{_user(action)}/lifecycle/{self.step}")
+
+
+class ExpirePassword(_Status):
+    """Makes the user set a new password at the next sign-in."""
+
+    step, status = "expire_password", "PASSWORD_EXPIRED"
+
+
+class Suspend(_Status):
+    """Keeps the user from signing in."""
+
+    step, status = "suspend", "SUSPENDED"
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call that undoes it."""
+        return Request(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:
+        """Whether the user is suspended since our call: any later change of the status is an admin's."""
+        if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
+            return False
+        made = action.after if isinstance(action.after, Mapping) else {}
+        # Without a look after the call, the status alone must do.
+        return not made.get("statusChanged") or made["statusChanged"] == seen.state.get("statusChanged")
+
+
+class UserRisk(OktaAct):
+    """Sets the user's risk, of which Okta's policies make what they are set to. It cannot be taken back."""
+
+    async def look(self, action: Action) -> Seen:
+        """See the risk. A user without one gets 404, or NONE."""
+        answer = await self._get(action, f"{_user(action)}/risk")
+        if not answer.ok and answer.status != 404:
+            return Seen(answer)
+        level = answer.body.get("riskLevel") if answer.ok and isinstance(answer.body, Mapping) else "NONE"
+        return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call, with the rule's title as far as Okta takes its characters."""
+        reason = _REASON.sub(" ", f"okta-forwarder {action.id}, {action.title}").strip()[:_MOST_REASON]
+        body = {"riskLevel": self._level(action), "riskReason": reason}
+        return Request(action.org, "PUT", f"{_user(action)}/risk", body)
+
+    @staticmethod
+    def _level(action: Action) -> str:
+        return str(action.settings.get("level", "high")).upper()
+
+
+class AddToGroup(OktaAct):
+    """Puts the user into a group whose policies ask for more."""
+
+    async def look(self, action: Action) -> Seen:
+        """See whether the user is a member. `group` is the group's id, or its exact name."""
+        found = await self._group_id(action)
+        if isinstance(found, Answer):
+            return Seen(found)
+        path, member = f"{_user(action)}/groups", False
+        while path and not member:
+            answer = await self._get(action, path)
+            if not answer.ok or not isinstance(answer.body, list):
+                return Seen(answer)
+            member = any(isinstance(each, Mapping) and each.get("id") == found for each in answer.body)
+            path = answer.links.get("next", "")
+        return Seen(answer, {"group": found, "member": member}, is_so=member)
+
+    def request(self, action: Action, seen: Seen) -> Request:
+        """Return the call."""
+        return self._membership(action, seen, "PUT")
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:
+        """Return the call that undoes it."""
+        return self._membership(action, seen, "DELETE")
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
+        """Whether the user is still a member: Okta does not say who made one."""
+        return bool(seen.is_so)
+
+    def _membership(self, action: Action, seen: Seen, method: str) -> Request:
+        return Request(
+            action.org, method, f"/api/v1/groups/{_id(seen.state['group'])}/users/{_id(action.target.id)}"
+        )
+
+    async def _group_id(self, action: Action) -> str | Answer:
+        """Return the id of the group: the one of the first look, so that the undo finds the same one."""
+        before = action.before if isinstance(action.before, Mapping) else {}
+        if before.get("group"):
+            return str(before["group"])
+        wanted = str(action.settings["group"])
+        answer = await self._get(action, f"/api/v1/groups?q={quote(wanted, safe='')}&limit=1000")
+        if not answer.ok or not isinstance(answer.body, list):
+            return answer
+        groups = [each for each in answer.body if isinstance(each, Mapping)]
+        named = [each for each in groups if (each.get("profile") or {}).get("name") == wanted]
+        if not named:
+            direct = await self._get(action, f"/api/v1/groups/{_id(wanted)}")
+            named = [direct.body] if direct.ok and isinstance(direct.body, Mapping) else []
+        if len(named) == 1 and named[0].get("type") == "OKTA_GROUP":
+            return str(named[0]["id"])
+        if len(named) == 1:
+            what = f"is of type {named[0].get('type')}: only members of an OKTA_GROUP can be set"
+        else:
+            what = "does not exist" if not named else "is the name of several groups; write its id"
+        return Answer(404, code="group", text=f"the group {wanted!r} {what}")
+
+
+def _user(action: Action) -> str:
+    return f"/api/v1/users/{_id(action.target.id)}"
+
+
+def _id(text: str) -> str:
+    """Write an id into a path; one that is none cannot lead anywhere else."""
+    return quote(text, safe="")

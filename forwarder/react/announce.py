@@ -1,0 +1,49 @@
+"""Notifications about an action that waits for a human: where it can be approved, until when."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from forwarder.core.action import KINDS, Action, State, Target, key_of
+from forwarder.core.time import Micros, iso
+
+_NAME = "notify"
+
+
+def approval_requests(
+    action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
+) -> list[Action]:
+    """Return a notification for each of `webhooks`; `url` says where `action` is shown."""
+    about = {
+        "approve": {
+            "id": action.id,
+            "url": url(action),
+            "action": action.name,
+            "target": msgspec.to_builtins(action.target),
+            "why": action.detail,
+            "until": iso(action.approval.until, "seconds") if action.approval else None,
+        }
+    }
+    target = Target("alert", action.alert)
+    return [
+        Action(
+            key=key_of(action.org, action.alert, _NAME, target, (webhook, action.key)),
+            org=action.org,
+            rule=action.rule,
+            title=action.title,
+            alert=action.alert,
+            events=action.events,
+            published=action.published,
+            kind=KINDS[_NAME],
+            name=_NAME,
+            target=target,
+            mode=action.mode,
+            planned_at=at,
+            settings={"to": webhook, "about": about},
+            subject=action.subject,
+            parent=action.key,
+            state=State.PLANNED,
+            due=at,
+        )
+        for webhook in webhooks
+    ]

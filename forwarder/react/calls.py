@@ -1,0 +1,194 @@
+"""The way of an action to its call: guards, row, call, row, look.
+
+A call whose fate is unknown is repeated only where a repetition has no second effect; a prompt never is. Before each
+repetition the guards judge again. If they stop it, the state is read all the same: what we did is undone in time.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from forwarder.core.action import Action, Kind, Outcome, Reason, State, Waits
+from forwarder.core.backoff import Backoff
+from forwarder.react.actions import Act
+from forwarder.react.judgement import Judgement
+from forwarder.react.parts import Parts
+from forwarder.react.ports import Answer, Seen
+from forwarder.react.prompts.port import Progress, lost
+from forwarder.react.rows import Rows, answered, lasts
+
+_BACKOFF = Backoff(base=1.0, cap=60.0)
+_NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")
+
+
+class Calls:
+    """Judges actions, calls, and notes what became of it."""
+
+    def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
+        self._parts = parts
+        self._rows = rows
+
+    async def judge(self, action: Action) -> None:
+        """Ask the guards about a planned or waiting action, and do what they say."""
+        act = self._parts().acts.get(action.name)
+        if act is None and action.kind is not Kind.PROMPT:
+            text = f"{action.name} cannot be done with this configuration any more"
+            await self._rows.finish(action, Outcome.FAILED, Reason.CONFIG, text)
+            return
+        found = await self._parts().judge.judge(action, self._rows.clock.now())
+        # From here to the commit nothing is awaited: what the guards counted still holds.
+        if action.called_at is not None and found.verdict != "go" and act is not None:
+            await self._settle(action, act, found)
+        elif found.verdict == "go":
+            await self._call(action, act, found)
+        elif found.verdict == "wait":
+            await self._wait(action, found)
+        else:
+            await self._end(action, act, found)
+
+    async def resume(self, action: Action) -> None:
+        """Go on after a restart between the row and the answer."""
+        act = self._parts().acts.get(action.name)
+        if action.kind is Kind.PROMPT:
+            await self.progress(action, lost())
+        elif act is None:
+            text = "it may have been done before the restart, and this configuration cannot look"
+            await self._rows.finish(action, Outcome.FAILED, Reason.CONFIG, text)
+        elif (seen := await act.look(action)).is_so:
+            await self._done(action, act, Answer(200))
+        else:
+            await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
+
+    async def progress(self, action: Action, progress: Progress) -> None:
+        """Note what became of a prompt."""
+        now = self._rows.clock.now()
+        noted = msgspec.structs.replace(
+            action,
+            handle=progress.handle,
+            answer=progress.answer or "",
+            request_id=progress.request_id or action.request_id,
+            error_id=progress.error_id or action.error_id,
+        )
+        if progress.answer:
+            outcome = Outcome.UNKNOWN if progress.answer == "unknown" else Outcome.DONE
+            follow = self._parts().answered(noted, progress.answer, now)
+            await self._rows.finish(noted, outcome, None, progress.detail, follow)
+        elif progress.failed:
+            await self._rows.finish(noted, Outcome.FAILED, None, progress.detail)
+        else:
+            pause = Answer(0, text=progress.detail, again_at=progress.due)
+            again = self._rows.later(noted, pause, _BACKOFF)
+            if progress.handle:
+                due = progress.due or again.due
+                asked = msgspec.structs.replace(again, state=State.PROMPTING, attempts=0, due=due)
+                await self._rows.commit([asked], [asked] if action.state is State.CALLING else [])
+            else:  # it was surely not sent
+                waits = msgspec.structs.replace(
+                    again, state=State.WAITING, waits_for=Waits.RETRY, called_at=None
+                )
+                await self._rows.commit([waits])
+
+    async def _call(self, action: Action, act: Act | None, found: Judgement) -> None:
+        now = self._rows.clock.now()
+        seen = Seen(Answer(200), found.before)
+        calling = msgspec.structs.replace(
+            action,
+            state=State.CALLING,
+            waits_for=None,
+            reason=None,
+            detail="",
+            due=now,
+            request=act.request(action, seen) if act else None,
+            before=action.before if action.called_at is not None else found.before,
+            called_at=now,
+        )
+        await self._rows.commit([calling])
+        if act is None or calling.request is None:
+            await self.progress(calling, await self._parts().prompts.send(calling))
+            return
+        answer = await act.call(calling, calling.request)
+        if answer.ok:
+            await self._done(calling, act, answer)
+        elif answer.may_help_again:
+            await self._retry(calling, answer)
+        elif action.called_at is not None and (await act.look(calling)).is_so:
+            await self._done(calling, act, answer)  # an earlier call did it
+        else:
+            await self._rows.finish(answered(calling, answer), Outcome.FAILED, None, answer.text)
+
+    async def _wait(self, action: Action, found: Judgement) -> None:
+        """Let an action wait: for a human, for the System Log, or for a look-up that failed."""
+        waits = msgspec.structs.replace(
+            action,
+            state=State.WAITING,
+            waits_for=found.waits_for,
+            reason=found.reason,
+            detail=found.detail,
+            due=found.until,
+            approval=found.approval or action.approval,
+        )
+        is_new = (waits.waits_for, waits.reason) != (action.waits_for, action.reason)
+        more: Sequence[Action] = ()
+        if is_new and found.waits_for is Waits.APPROVAL:
+            more = self._parts().announced(waits, self._rows.clock.now())
+        await self._rows.commit([waits, *more], [waits] if is_new else [])
+
+    async def _end(self, action: Action, act: Act | None, found: Judgement) -> None:
+        """End an action that is not called."""
+        seen = msgspec.structs.replace(action, before=found.before)
+        if found.verdict == "shadow":
+            request = act.request(action, Seen(Answer(200), found.before)) if act else None
+            shadow = msgspec.structs.replace(seen, request=request)
+            await self._rows.finish(shadow, Outcome.SHADOW, found.reason, found.detail)
+        elif found.verdict == "no_op":
+            await self._rows.finish(
+                seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found)
+            )
+        else:
+            await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
+
+    def _moved(self, action: Action, found: Judgement) -> list[Action]:
+        """Return the live row whose end a later action of the same effect moves."""
+        live = self._rows.book.get(found.moves) if found.moves else None
+        until = self._rows.clock.now() + lasts(action)
+        if live is None or live.state is not State.LIVE or until <= (live.undo_due or 0):
+            return []
+        return [msgspec.structs.replace(live, undo_due=until, due=until)]
+
+    async def _done(self, calling: Action, act: Act, answer: Answer) -> None:
+        """Note that it is done, and what the target looks like now."""
+        seen = await act.look(calling)
+        now = self._rows.clock.now()
+        until = now + lasts(calling) if calling.kind is Kind.TIMED else None
+        detail = answer.text if answer.ok else ""
+        if not seen.answer.ok:
+            detail = f"done, but not seen since: {seen.answer.text}"
+        done = msgspec.structs.replace(
+            answered(calling, answer),
+            state=State.ENDED if until is None else State.LIVE,
+            outcome=act.outcome,
+            reason=None,
+            waits_for=None,
+            detail=detail,
+            after=seen.state if seen.answer.ok else None,
+            seen_at=now if seen.answer.ok else None,
+            undo_due=until,
+            due=until,
+            attempts=0,
+        )
+        await self._rows.commit([done], [done])
+
+    async def _retry(self, calling: Action, answer: Answer) -> None:
+        again = self._rows.later(calling, answer, _BACKOFF)
+        await self._rows.commit([msgspec.structs.replace(again, state=State.WAITING, waits_for=Waits.RETRY)])
+
+    async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
+        """A guard stops the repetition of a call that may have been carried out: see whether it was."""
+        seen = await act.look(action)
+        if seen.is_so:
+            await self._done(action, act, Answer(200))
+        elif seen.answer.ok and found.verdict != "wait":
+            text = f"{found.detail}; the call before it failed: {action.detail}"
+            await self._rows.finish(action, Outcome.FAILED, found.reason, text)
+        else:
+            await self._retry(action, Answer(0, text=found.detail) if seen.answer.ok else seen.answer)

@@ -1,0 +1,120 @@
+"""Takes each action through its states, as they become due; one at a time for each target.
+
+| state | what happens next |
+|---|---|
+| PLANNED, WAITING | the guards judge it; if they let it go, CALLING is stored, then the call is sent |
+| CALLING | found at the start only: the call may have been carried out, so the state is read, and the guards judge again |
+| PROMPTING | the user is asked: poll at `due` |
+| LIVE | at `undo_due`: look, UNDOING is stored, then the call that undoes it is sent |
+| UNDOING | again, until it is known to be undone: for as long as it takes |
+| ENDED | nothing |
+"""
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from forwarder import logs
+from forwarder.core.action import OUTSIDE, Action, State
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.calls import Calls
+from forwarder.react.parts import Parts
+from forwarder.react.rows import Rows
+from forwarder.react.undo import Undo
+
+_AT_ONCE = 8
+"""Actions that are worked on at a time, for one org, webhook or receiver."""
+
+_IDLE = 5.0
+"""Seconds after which the rows are looked at without a reason: a clock that was set may have made one due."""
+
+_PAUSE = 60.0  # seconds after an unexpected exception
+
+_logger = logs.get("react")
+
+
+class Engine:
+    """Works on the actions of `rows`, which it and the reactions' runner alone change."""
+
+    def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
+        """Work with what `parts` returns at that time; `report` is called after each change."""
+        self._parts = parts
+        self._rows = rows
+        self._report = report
+        self._calls = Calls(parts, rows)
+        self._undo = Undo(parts, rows)
+        self._working: dict[str, asyncio.Task[None]] = {}
+        self._targets: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    async def run(self) -> None:
+        """Work on what is due, until cancelled."""
+        try:
+            while True:
+                now = self._rows.clock.now()
+                self._report()
+                for action in self._rows.book.due(now):
+                    if action.key not in self._working:
+                        self._working[action.key] = asyncio.create_task(
+                            self._keep(action), name=f"action {action.id}"
+                        )
+                await self._wait(now)
+        finally:
+            for task in self._working.values():
+                task.cancel()
+            await asyncio.gather(*self._working.values(), return_exceptions=True)
+
+    async def withdraw(self) -> None:
+        """Withdraw the prompts that are out. Call it when `run` has ended."""
+        for action in [one for one in self._rows.book.open() if one.state is State.PROMPTING]:
+            await self._parts().prompts.cancel(action)
+
+    async def _wait(self, now: Micros) -> None:
+        """Return when the next action is due, or when any has changed."""
+        first = self._rows.book.next_due() or now + int(_IDLE * SECOND)
+        changed = asyncio.ensure_future(self._rows.changed.wait())
+        pause = asyncio.ensure_future(self._rows.clock.sleep(min(_IDLE, max(0.001, (first - now) / SECOND))))
+        try:
+            await asyncio.wait([changed, pause], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            pause.cancel()
+        self._rows.changed.clear()
+
+    async def _keep(self, action: Action) -> None:
+        """Work on one action once. An error of ours must not end the others, nor be repeated without a pause."""
+        key = action.key
+        try:
+            async with self.lock(action), self._slot(action):
+                found = self._rows.book.get(key)  # it may have changed while this waited
+                if found and found.due is not None and found.due <= self._rows.clock.now():
+                    await self._work(found)
+        except Exception:
+            _logger.exception(
+                "an action failed; it is tried again. This is a bug: please report it",
+                action="reaction_failed",
+                id=action.id,
+            )
+            await self._rows.clock.sleep(_PAUSE)
+        finally:
+            del self._working[key]
+            self._rows.changed.set()
+
+    def lock(self, action: Action) -> asyncio.Lock:
+        """Return the lock of its target: what one action does to it decides what the next one finds."""
+        return self._targets.setdefault((action.org, action.target.id), asyncio.Lock())
+
+    def _slot(self, action: Action) -> asyncio.Semaphore:
+        """Return what limits the calls to one other side: one that hangs delays no call to another."""
+        side = str(action.settings["to"]) if action.name in OUTSIDE else f"org {action.org}"
+        return self._slots.setdefault(side, asyncio.Semaphore(_AT_ONCE))
+
+    async def _work(self, action: Action) -> None:
+        if action.state is State.CALLING:
+            await self._calls.resume(action)
+        elif action.state is State.PROMPTING:
+            await self._calls.progress(action, await self._parts().prompts.poll(action))
+        elif action.state in {State.LIVE, State.UNDOING}:
+            await self._undo.undo(action)
+        else:
+            await self._calls.judge(action)

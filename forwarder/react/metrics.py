@@ -1,0 +1,96 @@
+"""What reactions do, as metrics and log lines."""
+
+from collections import Counter
+
+from forwarder import logs
+from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, State, Waits
+from forwarder.core.errors import StoreError
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros, seconds_between
+from forwarder.logs import RateLimitedLogger
+from forwarder.metrics import Metrics
+from forwarder.react.book import Book
+from forwarder.react.pauses import Pauses
+
+_OVERDUE = 60 * SECOND
+_DONE = {Outcome.DONE, Outcome.ACCEPTED}
+
+_logger = logs.get("react")
+
+
+class ReactionMetrics:
+    """Counts what becomes of actions. Every series whose labels are known exists from the start."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._limited = RateLimitedLogger(_logger, clock, interval=600.0)
+        self._reported: Micros = 0
+        for name, kind in KINDS.items():
+            metrics.reaction_latency.labels(name)
+            if kind is Kind.TIMED:
+                metrics.reactions_live.labels(name)
+            for reason in Reason:
+                metrics.reactions_refused.labels(name, reason.value)
+        for waits in Waits:
+            metrics.reactions_waiting.labels(waits.value)
+
+    def changed(self, action: Action, now: Micros) -> None:
+        """Count a change that is stored, and log it."""
+        if action.outcome is not None and action.end is None:
+            self._metrics.reactions.labels(action.rule, action.name, action.mode, action.outcome.value).inc()
+            if action.outcome in _DONE:
+                latency = seconds_between(action.published, now) or 0.0
+                self._metrics.reaction_latency.labels(action.name).observe(latency)
+        if action.outcome is Outcome.REFUSED and action.reason is not None:
+            self._metrics.reactions_refused.labels(action.name, action.reason.value).inc()
+        if action.answer and action.end is None:
+            self._metrics.prompts.labels(str(action.settings.get("by", "")), action.answer).inc()
+        if action.waits_for is Waits.APPROVAL and action.reason is Reason.LIMIT and action.approval:
+            self._metrics.reactions_limit_tripped.labels(action.approval.why).inc()
+        self._log(action)
+
+    def state(self, book: Book, pauses: Pauses, now: Micros) -> None:
+        """Report what waits, what is live, what should have been undone, and what is paused; at most every second."""
+        if 0 <= now - self._reported < SECOND:
+            return
+        self._reported = now
+        on = pauses.on(now)
+        self._metrics.reactions_paused.set(len(on))
+        since = min((pause.at for pause in on), default=0)
+        self._metrics.reactions_paused_since.set(since / SECOND)
+        waiting = Counter(each.waits_for for each in book.open() if each.state is State.WAITING)
+        live = Counter(each.name for each in book.open() if each.undo_due is not None)
+        for waits in Waits:
+            self._metrics.reactions_waiting.labels(waits.value).set(waiting[waits])
+        for name in (name for name, kind in KINDS.items() if kind is Kind.TIMED):
+            self._metrics.reactions_live.labels(name).set(live[name])
+        late = [each for each in book.open() if each.undo_due is not None and each.undo_due < now - _OVERDUE]
+        self._metrics.undo_overdue.set(len(late))
+
+    def store_failed(self, error: StoreError) -> None:
+        """Say that the store cannot be read or written."""
+        self._limited.error(
+            "reactions cannot read or write the store; they go on by themselves",
+            action="reactions_store_error",
+            error=str(error),
+        )
+
+    def _log(self, action: Action) -> None:
+        self._limited.info(
+            "an action has changed",
+            action="reaction",
+            id=action.id,
+            name=action.name,
+            org=action.org,
+            target=action.target.id,
+            state=action.state.value,
+            outcome=_word(action.end or action.outcome),
+            reason=_word(action.reason),
+            waits_for=_word(action.waits_for),
+            mode=action.mode,
+            detail=action.detail or None,
+        )
+
+
+def _word(value: End | Outcome | Reason | Waits | None) -> str | None:
+    return None if value is None else value.value

@@ -1,0 +1,35 @@
+"""What an operator asks the running forwarder for."""
+
+from forwarder.control import Request
+
+
+class ApproveRequest(Request, frozen=True, tag="reactions approve"):
+    """Approve (`given`) or refuse an action that waits. `by` says who."""
+
+    id: str
+    by: str
+    given: bool
+
+
+class UndoRequest(Request, frozen=True, tag="reactions undo"):
+    """Undo a live action now, and hold its target for a day."""
+
+    id: str
+    by: str
+    why: str = ""
+
+
+class PauseRequest(Request, frozen=True, tag="reactions pause"):
+    """Pause a rule's id, or an action's name; empty: everything. Without `seconds` until resumed."""
+
+    scope: str
+    why: str
+    by: str
+    seconds: float | None = None
+
+
+class ResumeRequest(Request, frozen=True, tag="reactions resume"):
+    """End the pause of `scope`; None: every pause."""
+
+    scope: str | None
+    by: str

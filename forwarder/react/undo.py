@@ -1,0 +1,75 @@
+"""The way back of a timed action: look, row, call. It is tried until its effect is undone, or is not ours any more."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from forwarder import logs
+from forwarder.core.action import Action, End, State
+from forwarder.core.backoff import Backoff
+from forwarder.logs import RateLimitedLogger
+from forwarder.react.parts import Parts
+from forwarder.react.ports import Answer
+from forwarder.react.rows import Rows, answered
+
+_BACKOFF = Backoff(base=1.0, cap=30.0)
+"""Short of the minute within which an effect should be undone once Okta answers again."""
+
+_logger = logs.get("react")
+
+
+class Undo:
+    """Undoes actions."""
+
+    def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
+        self._parts = parts
+        self._rows = rows
+        self._limited = RateLimitedLogger(_logger, rows.clock, interval=600.0)
+
+    async def undo(self, action: Action) -> None:
+        """Undo a LIVE action, or one that is UNDOING, as far as one try goes."""
+        act = self._parts().acts.get(action.name)
+        if act is None:  # its effect stays ours to undo, whatever the configuration says now
+            text = (
+                f"this configuration cannot undo {action.name}; undo it by hand, or restore the org's `api`"
+            )
+            await self._again(action, Answer(0, text=text))
+            return
+        seen = await act.look(action)
+        if seen.answer.status == 404:
+            await self._end(action, End.NOT_OURS, f"nothing is left to undo: {seen.answer.text}")
+        elif not seen.answer.ok:
+            await self._again(action, seen.answer)
+        elif not seen.is_so and action.state is State.UNDOING:
+            await self._end(action, End.UNDONE, "")  # an earlier call did it
+        elif not act.is_ours(action, seen):
+            await self._end(action, End.NOT_OURS, "it was changed since by others, and is left as it is")
+        else:
+            undoing = msgspec.structs.replace(action, state=State.UNDOING, due=self._rows.clock.now())
+            await self._rows.commit([undoing])
+            answer = await act.call(undoing, act.undo_request(undoing, seen))
+            if answer.ok:
+                await self._end(answered(undoing, answer), End.UNDONE, "")
+            else:
+                await self._again(undoing, answer)
+
+    async def _again(self, action: Action, answer: Answer) -> None:
+        self._limited.warning(
+            "an action cannot be undone yet; it is tried again until it is",
+            action="undo_failed",
+            id=action.id,
+            error=answer.text,
+        )
+        await self._rows.commit([self._rows.later(action, answer, _BACKOFF)])
+
+    async def _end(self, action: Action, end: End, detail: str) -> None:
+        ended = msgspec.structs.replace(
+            action,
+            state=State.ENDED,
+            end=end,
+            detail=detail,
+            undone_at=self._rows.clock.now(),
+            undone_by=action.undone_by or "time",
+            due=None,
+        )
+        await self._rows.commit([ended], [ended])

@@ -1,0 +1,230 @@
+"""Reads the alerts of the store, plans what reactions make of them, and runs the engine that does it.
+
+It reads as a sink does, with a position of its own, so that an org that does not answer delays no sink. Plans and the
+position are committed together: after a crash an alert was planned once, or not yet.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from forwarder import logs
+from forwarder.core.action import Action, Outcome, Reason, State, Waits
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import ReactionError, StoreError
+from forwarder.core.event import StoredEvent
+from forwarder.core.ports import Clock
+from forwarder.metrics import Metrics
+from forwarder.react.book import Book
+from forwarder.react.engine import Engine
+from forwarder.react.metrics import ReactionMetrics
+from forwarder.react.parts import Parts
+from forwarder.react.pauses import CURSOR as PAUSES
+from forwarder.react.pauses import Pauses
+from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.react.rows import Rows
+from forwarder.store.engine import Store
+
+CURSOR = "reactions"
+"""The name under which the store keeps the position: the last alert that was planned."""
+
+_ALERTS = 100  # in one read
+_PROTECT_INTERVAL = 60.0
+"""Seconds between two looks whether a live effect has a target that is protected by now."""
+
+_logger = logs.get("react")
+
+
+class ReactionRunner:
+    """Runs the reactions of one forwarder.
+
+    Attributes:
+        book: the actions that matter.
+        pauses: those that an operator has set.
+    """
+
+    def __init__(
+        self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None] = lambda _: None
+    ) -> None:
+        """Args: `note` is called with every row before it is stored."""
+        self._store = store
+        self._clock = clock
+        self._metrics = ReactionMetrics(metrics, clock)
+        self.book = Book()
+        self.pauses = Pauses()
+        self._parts: Parts | None = None
+        self._rows = Rows(store, self.book, self._metrics, clock, note)
+        self._engine = Engine(self._current, self._rows, self._report)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def apply(self, parts: Parts | None) -> None:
+        """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
+        old, self._parts = self._parts, parts
+        if parts is not None and not self._tasks:
+            await self._begin(parts)
+        if old is not None:
+            await old.close()
+        self._rows.changed.set()
+
+    async def stop(self) -> None:
+        """End, and withdraw the prompts that are out."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._parts is not None:
+            await self._engine.withdraw()
+            await self._parts.close()
+
+    def _current(self) -> Parts:
+        if self._parts is None:
+            raise RuntimeError("reactions run without their parts")
+        return self._parts
+
+    async def _begin(self, parts: Parts) -> None:
+        """Read what the store knows, and start.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        now = self._clock.now()
+        self.book.fill(await self._store.load_actions(now - parts.horizon), parts.horizon)
+        self.pauses = Pauses.load(await self._store.cursor(PAUSES), now)
+        written = await self._store.cursor(CURSOR)
+        position = self._store.view.newest if written is None else int(written)
+        if written is None:
+            await self._rows.commit([], cursor=(CURSOR, str(position)))
+        self._tasks = [
+            asyncio.create_task(self._keep(self._engine.run), name="reactions"),
+            asyncio.create_task(self._keep(lambda: self._plan(position)), name="reactions: plan"),
+            asyncio.create_task(self._keep(self._protect), name="reactions: protect"),
+        ]
+
+    async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                _logger.exception(
+                    "reactions failed. This is a bug: please report it", action="reactions_failed"
+                )
+            await self._clock.sleep(Backoff().cap)
+
+    def _report(self) -> None:
+        self._metrics.state(self.book, self.pauses, self._clock.now())
+
+    # Plans
+
+    async def _plan(self, position: int) -> None:
+        """Plan the alerts after `position`, as they come."""
+        written = await self._store.cursor(CURSOR)  # what was planned before an error
+        position = max(position, int(written or 0))
+        while True:
+            alerts = await self._alerts(position)
+            if not alerts:
+                newest = self._store.view.newest
+                await self._store.view.wait(newest)
+                continue
+            parts = self._parts
+            rows = (
+                [row for alert in alerts for row in parts.plan(alert.event, self._clock.now())]
+                if parts
+                else []
+            )
+            new = [row for row in rows if self.book.get(row.key) is None]
+            ended = [row for row in new if not row.is_open]
+            position = alerts[-1].seq
+            await self._rows.commit(new, ended, (CURSOR, str(position)))
+
+    async def _alerts(self, after: int) -> Sequence[StoredEvent]:
+        attempt = 0
+        while True:
+            try:
+                return await self._store.alerts_after(after, limit=_ALERTS)
+            except StoreError as error:
+                attempt += 1
+                self._metrics.store_failed(error)
+                await self._clock.sleep(Backoff().delay(attempt))
+
+    async def _protect(self) -> None:
+        """Undo what is live on a target that is protected by now."""
+        while True:
+            for action in await self._current().newly_protected():
+                text = "the target is protected by now"
+                await self._undo_now(action, "protected", text)
+            await self._clock.sleep(_PROTECT_INTERVAL)
+
+    # What operators ask for
+
+    async def approve(self, request: ApproveRequest) -> Action:
+        """Approve or refuse an action that waits for a human.
+
+        Raises:
+            ReactionError: it does not wait, or not any more.
+        """
+        found = self._find(request.id)
+        async with self._engine.lock(found):
+            action, now = self._find(found.key), self._clock.now()
+            asked = action.approval
+            if action.state is not State.WAITING or action.waits_for is not Waits.APPROVAL or asked is None:
+                raise ReactionError(f"{action.id} does not wait for approval: it is {action.state.value}")
+            if now >= asked.until:
+                raise ReactionError(f"the time to approve {action.id} is over; it is refused")
+            given = msgspec.structs.replace(asked, by=request.by, at=now, given=request.given)
+            decided = msgspec.structs.replace(action, approval=given, due=now)
+            if request.given:
+                await self._rows.commit([decided])
+            else:
+                text = f"refused by {request.by}"
+                await self._rows.finish(decided, Outcome.REFUSED, Reason.APPROVAL, text)
+            return _shown(decided)
+
+    async def undo(self, request: UndoRequest) -> Action:
+        """Undo a live action now, and hold its target.
+
+        Raises:
+            ReactionError: it is not live.
+        """
+        return await self._undo_now(self._find(request.id), f"hand:{request.by}", request.why)
+
+    async def pause(self, request: PauseRequest) -> bool:
+        """Pause all reactions, those of one rule, or one action; at once."""
+        pauses = self.pauses.pause(
+            request.scope, request.why, self._clock.now(), seconds=request.seconds, by=request.by
+        )
+        return await self._set(pauses)
+
+    async def resume(self, request: ResumeRequest) -> bool:
+        """End a pause, or all; return whether one was in force."""
+        now = self._clock.now()
+        before = self.pauses.on(now)
+        await self._set(self.pauses.resume(request.scope, now))
+        return before != self.pauses.on(now)
+
+    async def _set(self, pauses: Pauses) -> bool:
+        await self._rows.commit([], cursor=(PAUSES, pauses.dump()))
+        self.pauses = pauses
+        return True
+
+    async def _undo_now(self, found: Action, by: str, detail: str) -> Action:
+        async with self._engine.lock(found):
+            action, now = self._find(found.key), self._clock.now()
+            if action.state not in {State.LIVE, State.UNDOING}:
+                raise ReactionError(f"{action.id} has no live effect: it is {action.state.value}")
+            undone = msgspec.structs.replace(
+                action, undone_by=by, detail=detail, undo_due=min(now, action.undo_due or now), due=now
+            )
+            await self._rows.commit([undone])
+            return _shown(undone)
+
+    def _find(self, id_: str) -> Action:
+        if (action := self.book.get(id_)) is None:
+            raise ReactionError(
+                f"there is no open action {id_}; see `forwarder reactions list --live` and `--waiting`"
+            )
+        return action
+
+
+def _shown(action: Action) -> Action:
+    """Return an action as an operator may see it."""
+    return msgspec.structs.replace(action, handle="", subject=b"")

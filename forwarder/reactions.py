@@ -1,0 +1,150 @@
+"""What reactions are made of, from the settings: built first, exchanged by a reload as a whole."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from forwarder.core.action import Action, ActionStore
+from forwarder.core.event import Event, Source, read_event
+from forwarder.core.ports import Clock
+from forwarder.core.time import Micros
+from forwarder.okta.api.client import OktaClient
+from forwarder.okta.zones.blocklist import Blocklist
+from forwarder.okta.zones.build import protected_by, zone_writer
+from forwarder.okta_calls import OktaCalls
+from forwarder.react import actions
+from forwarder.react.announce import approval_requests
+from forwarder.react.book import Book, horizon_of
+from forwarder.react.guards import Guards
+from forwarder.react.outside import Notify, RiskEvent
+from forwarder.react.pauses import Pauses
+from forwarder.react.plan import Plans
+from forwarder.react.ports import Answer, Seen
+from forwarder.react.prompts.oauth import CibaApp
+from forwarder.react.prompts.prompts import Prompts
+from forwarder.react.security_event import SecurityEvents
+from forwarder.react.webhook import Webhooks
+from forwarder.reaction_check import known_rules
+from forwarder.reaction_settings import guard_settings
+from forwarder.rules.ruleset import Ruleset
+from forwarder.settings import Settings
+from forwarder.zone_action import BlockIp
+
+
+class Reactions:
+    """`react.parts.Parts`: one configuration of reactions."""
+
+    def __init__(  # noqa: PLR0913  # it joins them
+        self,
+        settings: Settings,
+        rules: Ruleset,
+        client: Callable[[str], OktaClient | None],
+        store: ActionStore,
+        *,
+        book: Book,
+        pauses: Callable[[], Pauses],
+        clock: Clock,
+    ) -> None:
+        """Build everything, and connect to nothing yet. `book`, `store` and `pauses` outlive it.
+
+        Raises:
+            SettingsError: a certificate cannot be used.
+        """
+        self._settings = settings
+        self._client = client
+        self._clock = clock
+        self._zones: dict[str, tuple[OktaClient, Blocklist]] = {}
+        reactions, okta = settings.reactions, OktaCalls(client, clock)
+        self._plans = Plans(reactions, known_rules(rules))
+        self._webhooks = Webhooks(reactions.webhooks, clock)
+        urls = {name: org.url for name, org in settings.orgs.items()}
+        self._events = SecurityEvents(reactions, urls, clock)
+        self.acts: Mapping[str, actions.Act] = {
+            "notify": Notify(self._webhooks),
+            "risk_event": RiskEvent(self._events),
+            "user_risk": actions.UserRisk(okta),
+            "revoke_sessions": actions.RevokeSessions(okta),
+            "universal_logout": actions.UniversalLogout(okta),
+            "expire_password": actions.ExpirePassword(okta),
+            "add_to_group": actions.AddToGroup(okta),
+            "suspend": actions.Suspend(okta),
+            "block_ip": BlockIp(self._blocklist),
+        }
+        self.prompts = Prompts(okta, _ciba_apps(settings), clock)
+        values = guard_settings(settings, self._plans.modes)
+        self.horizon = horizon_of(values.limits.values())
+        self.judge = Guards(values, okta, _Looks(self.acts), store, book, pauses=pauses, clock=clock)
+
+    def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
+        """As `Parts.plan`."""
+        return self._plans.plan(alert, at)
+
+    def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
+        """As `Parts.answered`."""
+        return self._plans.answered(prompt, answer, at)
+
+    def announced(self, action: Action, at: Micros) -> Sequence[Action]:
+        """As `Parts.announced`: to the webhooks that get the alert; if none does, to all."""
+        webhooks: list[str] = []
+        if action.subject:
+            alert = read_event(action.subject, org=action.org, source=Source.ALERT, received_at=at)
+            webhooks = [str(one.settings["to"]) for one in self.plan(alert, at) if one.name == "notify"]
+        names = webhooks or list(self._settings.reactions.webhooks)
+        return approval_requests(action, names, self._approval_url, at)
+
+    async def newly_protected(self) -> Sequence[Action]:
+        """As `Parts.newly_protected`."""
+        return await self.judge.newly_protected()
+
+    async def close(self) -> None:
+        """As `Parts.close`."""
+        await self.prompts.close()
+        await self._webhooks.close()
+        await self._events.close()
+
+    def _approval_url(self, action: Action) -> str:
+        ops = self._settings.ops
+        return f"{(ops.url or f'http://{ops.listen}').rstrip('/')}/approve/{action.id}"
+
+    def _blocklist(self, name: str) -> Blocklist | None:
+        """Return the zone of an org, by the client that the org has now."""
+        client, org = self._client(name), self._settings.orgs.get(name)
+        if client is None or org is None or org.url is None or org.api is None:
+            return None
+        known = self._zones.get(name)
+        if known is None or known[0] is not client:
+            protected = protected_by("reactions.protect.ips", self._settings.reactions.protect.ips)
+            writer = zone_writer(
+                name,
+                org.url,
+                org,
+                client,
+                self._clock,
+                store=self._settings.store.path,
+                client_id=org.api.client_id,
+                protected=protected,
+            )
+            known = self._zones[name] = (client, Blocklist(org.blocklist, writer))
+        return known[1]
+
+
+class _Looks:
+    """`react.ports.Looks`."""
+
+    def __init__(self, acts: Mapping[str, actions.Act]) -> None:
+        self._acts = acts
+
+    async def look(self, action: Action) -> Seen:
+        """Look, if the action has a look: prompts have none."""
+        act = self._acts.get(action.name)
+        return await act.look(action) if act else Seen(Answer(200))
+
+
+def _ciba_apps(settings: Settings) -> dict[str, CibaApp]:
+    ciba = settings.reactions.ciba
+    if ciba is None:
+        return {}
+    key = ciba.private_key.reveal()
+    return {
+        name: CibaApp(org.url, ciba.client_id, key, server=ciba.server, key_id=ciba.key_id)
+        for name, org in settings.orgs.items()
+        if org.url is not None
+    }

@@ -1,0 +1,69 @@
+"""The action `block_ip`: an entry of our own zone, by the rooms of the zones."""
+
+from collections.abc import Callable
+
+from forwarder.core.action import Action, Outcome, Request
+from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
+from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
+from forwarder.react.ports import Answer, Seen
+
+_PATH = "/api/v1/zones"
+
+
+class BlockIp:
+    """Adds an address to the zone of one org, and removes it. It is a `react.actions.Act`.
+
+    The zone is replaced as a whole, so its request names only the entry; what is written is what Okta has at that moment.
+    """
+
+    outcome = Outcome.DONE
+
+    def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
+        """Args: `blocklist` returns the zone of an org; None if the org has no `api` (any more)."""
+        self._blocklist = blocklist
+
+    async def look(self, action: Action) -> Seen:
+        """See whether the zone lists the address."""
+        zone = self._blocklist(action.org)
+        if zone is None:
+            return Seen(_NO_API)
+        try:
+            listed = await zone.contains(action.target.id)
+        except OktaError as error:
+            return Seen(_answer(error))
+        return Seen(Answer(200), {"listed": listed}, is_so=listed)
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call."""
+        return Request(action.org, "PUT", _PATH, {"add": action.target.id})
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call that undoes it."""
+        return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
+        """Whether the entry is still there; no other program writes to our zone."""
+        return seen.is_so
+
+    async def call(self, action: Action, request: Request) -> Answer:
+        """Change the zone."""
+        zone = self._blocklist(action.org)
+        if zone is None:
+            return _NO_API
+        try:
+            change = await (zone.add if "add" in request.body else zone.remove)(action.target.id)
+        except OktaError as error:
+            return _answer(error)
+        return Answer(200, text="" if change.blocks else _INACTIVE)
+
+
+_INACTIVE = "the zone is INACTIVE, so its entry blocks nothing yet; activate it in Okta, or set blocklist.activate of the org"
+_NO_API = Answer(0, text="the org has no `api` in the configuration any more", code="no_api", sent=False)
+
+
+def _answer(error: OktaError) -> Answer:
+    if isinstance(error, OktaRefusedError):
+        return Answer(error.status, code=error.code, text=str(error))
+    if isinstance(error, ZoneRefusedError):
+        return Answer(409, code="zone", text=str(error), sent=False)
+    return Answer(0 if isinstance(error, OktaUnreachableError) else 409, text=str(error))

@@ -1,0 +1,174 @@
+"""Reactions in a running forwarder: from an event to what an emulated org looks like afterwards."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from forwarder.app import Forwarder
+from forwarder.clock import SystemClock
+from forwarder.core.action import Action, Outcome, State, Waits
+from forwarder.core.errors import ReactionError
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.emulator.org import Emulator
+from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.settings import Settings, read
+from tests.fakes.okta_org import TOKEN, okta_org
+from tests.fakes.receivers import webhook_receiver
+
+pytestmark = pytest.mark.timeout(120)
+
+RULE = """
+title: A sign-in
+id: 6f3e2a52-6b66-4e2e-9d0c-0d5b6b7e0001
+status: test
+level: high
+logsource: {product: okta, service: okta}
+detection: {selection: {eventType: user.session.start}, condition: selection}
+"""
+
+
+def settings(folder: Path, org: Emulator, do: list[Any], **reactions: Any) -> Settings:
+    (folder / "rule.yml").write_text(RULE)
+    return read(
+        {
+            "orgs": {"acme": {"url": org.settings.url, "secrets": ["the-secret"], "api": {"token": TOKEN}}},
+            "receiver": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "reconcile": {"poll": "1s", "rate_share": 1},
+            "store": {"path": str(folder / "store.db")},
+            "sinks": {"archive": {"kind": "file", "path": str(folder / "archive.ndjson")}},
+            "rules": {"files": [str(folder / "rule.yml")], "again": "1s"},
+            "reactions": {
+                "mode": "enforce",
+                "protect": {"groups": ["Break-glass"], "users": ["breakglass@example.com"]},
+                "on": [{"level": "high", "do": do}],
+                **reactions,
+            },
+        }
+    )
+
+
+class LaterClock(SystemClock):
+    """Two minutes ahead."""
+
+    def now(self) -> Micros:
+        return super().now() + 120 * SECOND
+
+
+@asynccontextmanager
+async def running(wanted: Settings, clock: Clock | None = None) -> AsyncIterator[Forwarder]:
+    forwarder = Forwarder(wanted, clock or SystemClock())
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        try:
+            yield forwarder
+        finally:
+            await forwarder.stop(grace=5)
+
+
+async def rows(forwarder: Forwarder) -> list[Action]:
+    return await forwarder.store.load_actions(0)
+
+
+async def until(found: Callable[[list[Action]], Any], forwarder: Forwarder) -> list[Action]:
+    for _ in range(400):
+        if found(now := await rows(forwarder)):
+            return now
+        await asyncio.sleep(0.05)
+    raise AssertionError(await rows(forwarder))
+
+
+def ended(count: int) -> Callable[[list[Action]], bool]:
+    return lambda found: len([one for one in found if one.outcome is not None]) >= count
+
+
+async def test_a_sign_in_ends_the_sessions_of_its_user_within_seconds(tmp_path: Path) -> None:
+    async with okta_org() as org, running(settings(tmp_path, org, ["revoke_sessions"])) as forwarder:
+        began = time.monotonic()
+        await org.emit(1, ["user.session.start"])
+        (row,) = await until(ended(1), forwarder)
+        assert time.monotonic() - began < 10
+        assert (row.outcome, row.detail) == (Outcome.DONE, "")
+        (call,) = org.calls.all()
+        assert call.path == f"/api/v1/users/{row.target.id}/sessions?oauthTokens=true"
+
+
+async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> None:
+    do = ["revoke_sessions", {"suspend": {"for": "1h"}}]
+    async with okta_org() as org, running(settings(tmp_path, org, do, mode="shadow")) as forwarder:
+        await org.emit(1, ["user.session.start"])
+        found = await until(ended(2), forwarder)
+        assert {one.outcome for one in found} == {Outcome.SHADOW}
+        paths = {one.request.path for one in found if one.request}
+        user = found[0].target.id
+        assert paths == {
+            f"/api/v1/users/{user}/sessions?oauthTokens=true",
+            f"/api/v1/users/{user}/lifecycle/suspend",
+        }
+        assert org.calls.all() == ()
+
+
+async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Path) -> None:
+    async with okta_org() as org, webhook_receiver("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ==") as soc:
+        wanted = settings(
+            tmp_path,
+            org,
+            [{"suspend": {"for": "1h"}}, {"notify": "soc"}],
+            webhooks={"soc": {"url": soc.url, "secret": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="}},
+        )
+        async with running(wanted) as forwarder:
+            await org.emit(1, ["user.session.start"])
+            found = await until(
+                lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder
+            )
+            (waits,) = (one for one in found if one.waits_for is Waits.APPROVAL)
+            await until(
+                lambda rows: len([one for one in rows if one.outcome is Outcome.DONE]) == 2, forwarder
+            )
+            bodies = [json.loads(call.body) for call in soc.calls]
+            (link,) = (body["forwarder"]["approve"] for body in bodies if "approve" in body["forwarder"])
+            assert link["url"].endswith(f"/approve/{waits.id}")
+            runner = forwarder._reactions  # what the control socket calls
+            await runner.approve(ApproveRequest(waits.id, "ada", given=True))
+            await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            assert org.users.find(waits.target.id).status == "SUSPENDED"
+            with pytest.raises(ReactionError, match="does not wait"):
+                await runner.approve(ApproveRequest(waits.id, "eve", given=True))
+            await runner.undo(UndoRequest(waits.id, "ada", "a false alarm"))
+            await until(lambda rows: [one for one in rows if one.end], forwarder)
+            assert org.users.find(waits.target.id).status == "ACTIVE"
+
+
+async def test_a_pause_holds_within_a_second_and_across_a_restart(tmp_path: Path) -> None:
+    async with okta_org() as org:
+        wanted = settings(tmp_path, org, ["revoke_sessions"])
+        async with running(wanted) as forwarder:
+            await forwarder._reactions.pause(PauseRequest("", "maintenance", "ada"))
+        async with running(wanted) as forwarder:
+            await org.emit(1, ["user.session.start"])
+            (row,) = await until(ended(1), forwarder)
+            assert (row.outcome, row.reason) == (Outcome.REFUSED, "paused")
+            assert org.calls.all() == ()
+            assert await forwarder._reactions.resume(ResumeRequest(None, "ada"))
+
+
+async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> None:
+    async with okta_org() as org:
+        group = next(each for each in org.groups.all() if each.type == "OKTA_GROUP" and not each.roles)
+        do = [{"add_to_group": {"group": group.name, "for": "1m"}}]
+        wanted = settings(tmp_path, org, do)
+        async with running(wanted) as forwarder:
+            await org.emit(1, ["user.session.start"])
+            (row,) = await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            assert row.target.id in group.members
+        async with running(wanted, LaterClock()) as forwarder:
+            (row,) = await until(lambda rows: [one for one in rows if one.end], forwarder)
+            assert row.target.id not in group.members

@@ -1,0 +1,273 @@
+"""An engine of reactions over an org, a store and guards that a test steers; the time is a manual clock's."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import KINDS, Action, Kind, Reason, State, Target, Waits, key_of
+from forwarder.core.event import Event
+from forwarder.core.ports import Batch
+from forwarder.core.time import Micros
+from forwarder.metrics import Metrics
+from forwarder.react import actions
+from forwarder.react.book import Book
+from forwarder.react.engine import Engine
+from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.metrics import ReactionMetrics
+from forwarder.react.ports import Answer
+from forwarder.react.prompts.port import Progress
+from forwarder.react.rows import Rows
+from tests.fakes.clock import ManualClock, settle
+
+
+class FakeStore:
+    """`core.action.ActionStore` in memory; `rows` is what is committed, `log` each commit and each call in order."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Action] = {}
+        self.events: list[Event] = []
+        self.cursors: dict[str, str] = {}
+        self.log: list[tuple[str, str, str]] = []
+
+    async def load_actions(self, since: Micros) -> list[Action]:
+        return [one for one in self.rows.values() if one.is_open or one.planned_at >= since]
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        left_out = set()
+        for action in actions:
+            if action.state is State.PLANNED and action.key in self.rows:
+                left_out.add(action.key)
+                continue
+            self.rows[action.key] = action
+            self.log.append(("row", action.key, action.state.value))
+        self.events += batch.events
+        if batch.cursor:
+            self.cursors[batch.cursor[0]] = batch.cursor[1]
+        return frozenset(left_out)
+
+    async def cursor(self, name: str) -> str | None:
+        return self.cursors.get(name)
+
+    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
+        return True
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        return 0
+
+
+class FakeOkta:
+    """An org with users and one group `Step-up`. `faults` are the fates of the next changing calls: `before` and `after`
+    answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such."""
+
+    def __init__(self, store: FakeStore, clock: ManualClock) -> None:
+        self._store = store
+        self._clock = clock
+        self.status: dict[str, str] = {}
+        self.changed: dict[str, str] = {}
+        self.members: set[str] = set()
+        self.risk: dict[str, str] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.effects: list[tuple[str, str]] = []
+        self.faults: list[str] = []
+        self.look_faults: list[int] = []
+        self.gone: set[str] = set()
+
+    def org(self, name: str) -> "FakeOkta | None":
+        return self if name == "acme" else None
+
+    async def ready(self, method: str, path: str) -> None:
+        """Never wait."""
+
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Answer:
+        del query
+        await asyncio.sleep(0)
+        if method == "GET":
+            if self.look_faults:
+                return Answer(self.look_faults.pop(0), text="the look-up failed")
+            return self._read(path)
+        self.calls.append((method, path))
+        self._store.log.append(("call", method, path))
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault.isdigit():
+            again = self._clock.now() + 30_000_000 if fault == "429" else None
+            return Answer(int(fault), text=f"refused with {fault}", again_at=again, error_id="oae1")
+        if fault != "before":
+            answer = self._change(method, path, body)
+            if answer.ok:
+                self.effects.append((method, path))
+        await asyncio.sleep(0)
+        if fault in {"before", "after"}:
+            return Answer(503, text="503")
+        return Answer(0, text="no answer") if fault == "lost" else answer
+
+    def _read(self, path: str) -> Answer:
+        parts = path.split("?", maxsplit=1)[0].split("/")
+        if parts[3] == "groups":
+            return Answer(200, [{"id": "00g1", "type": "OKTA_GROUP", "profile": {"name": "Step-up"}}])
+        user = parts[4]
+        if user in self.gone:
+            return Answer(404, code="E0000007", text="not found")
+        if path.endswith("/groups"):
+            return Answer(200, [{"id": "00g1"}] if user in self.members else [])
+        if path.endswith("/risk"):
+            return Answer(200, {"riskLevel": self.risk.get(user, "NONE")})
+        state = {"status": self.status.get(user, "ACTIVE"), "statusChanged": self.changed.get(user)}
+        return Answer(200, {"id": user, **state})
+
+    def _change(self, method: str, path: str, body: Any) -> Answer:
+        parts = path.split("?", maxsplit=1)[0].split("/")
+        if parts[3] == "groups":
+            (self.members.add if method == "PUT" else self.members.discard)(parts[6])
+            return Answer(204)
+        user, last = parts[4], parts[-1]
+        wanted = {"suspend": ("ACTIVE", "SUSPENDED"), "unsuspend": ("SUSPENDED", "ACTIVE")}
+        if last in wanted:
+            if self.status.get(user, "ACTIVE") != wanted[last][0]:
+                return Answer(400, code="E0000001", text="wrong status")
+            self.set_status(user, wanted[last][1])
+        if last == "risk":
+            self.risk[user] = body["riskLevel"]
+        return Answer(200)
+
+    def set_status(self, user: str, status: str) -> None:
+        """Change the status, as an admin too would."""
+        self.status[user], self.changed[user] = status, str(self._clock.now())
+
+
+class FakeGuards:
+    """Lets everything go that is not so already, unless `say` has a verdict by the name of the action."""
+
+    def __init__(self, acts: Mapping[str, actions.Act]) -> None:
+        self._acts = acts
+        self.say: dict[str, Callable[[Action], Judgement | None]] = {}
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        act = self._acts.get(action.name)
+        if act is None:
+            return Judgement(Verdict.GO)
+        seen = await act.look(action)
+        if not seen.answer.ok:
+            return Judgement(Verdict.WAIT, Reason.STATE, seen.answer.text, Waits.RETRY, now + 1_000_000)
+        if (say := self.say.get(action.name)) and (said := say(action)):
+            return msgspec.structs.replace(said, before=seen.state)
+        if seen.is_so:
+            return Judgement(Verdict.NO_OP, before=seen.state)
+        return Judgement(Verdict.GO, before=seen.state)
+
+
+class FakePrompts:
+    """Answers `send` and `poll` with what is in `script`, in order."""
+
+    def __init__(self) -> None:
+        self.script: list[Progress] = []
+        self.sent: list[str] = []
+        self.cancelled: list[str] = []
+
+    async def send(self, action: Action) -> Progress:
+        self.sent.append(action.key)
+        await asyncio.sleep(0)
+        return self.script.pop(0)
+
+    async def poll(self, action: Action) -> Progress:
+        return self.script.pop(0)
+
+    async def cancel(self, action: Action) -> None:
+        self.cancelled.append(action.key)
+
+
+class Scene:
+    """All of it. `crash` drops the engine as kill -9 would; `start` begins with what is committed."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = FakeStore()
+        self.okta = FakeOkta(self.store, self.clock)
+        self.acts: Mapping[str, actions.Act] = {
+            "revoke_sessions": actions.RevokeSessions(self.okta),
+            "universal_logout": actions.UniversalLogout(self.okta),
+            "expire_password": actions.ExpirePassword(self.okta),
+            "suspend": actions.Suspend(self.okta),
+            "user_risk": actions.UserRisk(self.okta),
+            "add_to_group": actions.AddToGroup(self.okta),
+        }
+        self.judge = FakeGuards(self.acts)
+        self.prompts = FakePrompts()
+        self.horizon = 86_400_000_000
+        self.book = Book()
+        self.after: dict[str, list[Action]] = {}
+        self.announcements: list[Action] = []
+        self.metrics = Metrics()
+        self._task: asyncio.Task[None] | None = None
+
+    def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
+        return []
+
+    def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
+        return self.after.get(answer, [])
+
+    def announced(self, action: Action, at: Micros) -> Sequence[Action]:
+        self.announcements.append(action)
+        return []
+
+    async def newly_protected(self) -> Sequence[Action]:
+        return []
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+    async def start(self) -> None:
+        self.book = Book()
+        self.book.fill(await self.store.load_actions(0))
+        metrics = ReactionMetrics(self.metrics, self.clock)
+        self.rows = Rows(self.store, self.book, metrics, self.clock, lambda _: None)
+        self.engine = Engine(lambda: self, self.rows, lambda: None)
+        self._task = asyncio.create_task(self.engine.run())
+        await self.rest()
+
+    async def crash(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def add(self, *added: Action) -> None:
+        await self.rows.commit(added)
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Let everything run that does not wait for time."""
+        for _ in range(5):
+            await settle()
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        await self.rest()
+
+    def row(self, action: Action) -> Action:
+        return self.store.rows[action.key]
+
+    def action(self, name: str, user: str = "00u1", alert: str = "a1", **settings: Any) -> Action:
+        target = Target("user", user)
+        now = self.clock.now()
+        if KINDS[name] is Kind.TIMED:
+            settings = {"for": 3600.0, **({"group": "Step-up"} if name == "add_to_group" else {}), **settings}
+        return Action(
+            key=key_of("acme", alert, name, target),
+            org="acme",
+            rule="r1",
+            title="A rule",
+            alert=alert,
+            events=("e1",),
+            published=now,
+            kind=KINDS[name],
+            name=name,
+            target=target,
+            mode="enforce",
+            planned_at=now,
+            settings=settings,
+            due=now,
+        )

@@ -1,0 +1,241 @@
+"""An action on its way: row before call, no effect twice, every effect undone, whatever fails in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+
+import msgspec
+import pytest
+
+from forwarder.core.action import Action, Approval, End, Outcome, Reason, State, Waits
+from forwarder.core.time import SECOND
+from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.prompts.port import Progress, Reply
+from tests.unit.react.scene import Scene
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    await made.start()
+    yield made
+    await made.crash()
+
+
+async def test_a_row_is_stored_before_its_call_leaves(scene: Scene) -> None:
+    await scene.add(suspend := scene.action("suspend"))
+    log = [entry for entry in scene.store.log if entry[0] == "call" or entry[2] != "planned"]
+    assert [entry[0] for entry in log] == ["row", "call", "row"]
+    assert log[0][2] == "calling"
+    row = scene.row(suspend)
+    assert (row.state, row.outcome) == (State.LIVE, Outcome.DONE)
+    assert row.before["status"] == "ACTIVE"
+    assert row.after["status"] == "SUSPENDED"
+    assert row.request is not None
+    assert row.request.path == "/api/v1/users/00u1/lifecycle/suspend"
+
+
+async def test_an_effect_is_undone_when_its_time_is_over(scene: Scene) -> None:
+    await scene.add(suspend := scene.action("suspend"), group := scene.action("add_to_group"))
+    assert scene.okta.members == {"00u1"}
+    await scene.pass_time(3599)
+    assert scene.okta.status["00u1"] == "SUSPENDED"
+    await scene.pass_time(2)
+    assert (scene.okta.status["00u1"], scene.okta.members) == ("ACTIVE", set())
+    assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
+
+
+async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
+    await scene.add(suspend := scene.action("suspend"))
+    await scene.pass_time(10)
+    scene.okta.set_status("00u1", "ACTIVE")
+    scene.okta.set_status("00u1", "SUSPENDED")  # an admin's own suspension
+    await scene.pass_time(4000)
+    assert scene.okta.status["00u1"] == "SUSPENDED"
+    assert scene.row(suspend).end is End.NOT_OURS
+
+
+async def test_a_user_who_is_gone_leaves_nothing_to_undo(scene: Scene) -> None:
+    await scene.add(suspend := scene.action("suspend"))
+    scene.okta.gone.add("00u1")
+    await scene.pass_time(4000)
+    assert scene.row(suspend).end is End.NOT_OURS
+
+
+@pytest.mark.parametrize("fault", ["after", "lost"])
+async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undone(
+    scene: Scene, fault: str
+) -> None:
+    scene.okta.faults = [fault]
+    await scene.add(group := scene.action("add_to_group"), risk := scene.action("user_risk"))
+    await scene.pass_time(120)
+    assert scene.row(group).state is State.LIVE
+    assert scene.row(risk).outcome is Outcome.DONE
+    assert len([effect for effect in scene.okta.effects if "groups" in effect[1]]) == 1
+    await scene.pass_time(4000)
+    assert scene.okta.members == set()
+
+
+async def test_a_call_over_the_limit_is_repeated_after_the_reset_and_not_before(scene: Scene) -> None:
+    scene.okta.faults = ["429"]
+    await scene.add(revoke := scene.action("revoke_sessions"))
+    assert scene.row(revoke).waits_for is Waits.RETRY
+    await scene.pass_time(29)
+    assert len(scene.okta.calls) == 1
+    await scene.pass_time(2)
+    assert len(scene.okta.calls) == 2
+    assert scene.row(revoke).outcome is Outcome.DONE
+
+
+async def test_a_refusal_is_final(scene: Scene) -> None:
+    scene.okta.faults = ["403"]
+    await scene.add(revoke := scene.action("revoke_sessions"))
+    await scene.pass_time(3600)
+    assert len(scene.okta.calls) == 1
+    row = scene.row(revoke)
+    assert (row.outcome, row.error_id, row.detail) == (Outcome.FAILED, "oae1", "refused with 403")
+
+
+async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
+    await scene.add(suspend := scene.action("suspend"))
+    scene.okta.faults = ["before"] * 20
+    await scene.pass_time(3600 + 900)
+    assert scene.row(suspend).end is End.UNDONE
+    assert scene.okta.status["00u1"] == "ACTIVE"
+
+
+async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene: Scene) -> None:
+    scene.okta.faults = ["after"]
+    scene.judge.say["suspend"] = lambda action: (
+        Judgement(Verdict.REFUSE, Reason.LATE, "too late") if action.called_at else None
+    )
+    await scene.add(suspend := scene.action("suspend"))
+    await scene.pass_time(60)
+    assert scene.row(suspend).state is State.LIVE
+    await scene.pass_time(4000)
+    assert scene.okta.status["00u1"] == "ACTIVE"
+
+
+async def test_a_guard_that_stops_a_repetition_of_what_was_not_done_fails_it(scene: Scene) -> None:
+    scene.okta.faults = ["before"]
+    scene.judge.say["suspend"] = lambda action: (
+        Judgement(Verdict.REFUSE, Reason.LATE, "too late") if action.called_at else None
+    )
+    await scene.add(suspend := scene.action("suspend"))
+    await scene.pass_time(60)
+    row = scene.row(suspend)
+    assert (row.outcome, row.reason) == (Outcome.FAILED, Reason.LATE)
+
+
+async def test_what_is_so_already_is_not_called_and_not_undone(scene: Scene) -> None:
+    scene.okta.set_status("00u1", "SUSPENDED")
+    await scene.add(suspend := scene.action("suspend"))
+    await scene.pass_time(4000)
+    assert scene.okta.calls == []
+    assert scene.row(suspend).outcome is Outcome.NO_OP
+
+
+async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> None:
+    scene.judge.say["add_to_group"] = lambda _: Judgement(Verdict.SHADOW, Reason.SHADOW, "")
+    await scene.add(group := scene.action("add_to_group"))
+    row = scene.row(group)
+    assert (row.outcome, scene.okta.calls) == (Outcome.SHADOW, [])
+    assert row.request is not None
+    assert (row.request.method, row.request.path) == ("PUT", "/api/v1/groups/00g1/users/00u1")
+
+
+async def test_a_later_action_moves_the_end_of_a_live_one(scene: Scene) -> None:
+    await scene.add(first := scene.action("suspend"))
+    await scene.pass_time(1800)
+    scene.judge.say["suspend"] = lambda _: Judgement(Verdict.NO_OP, Reason.LIVE, moves=first.key)
+    await scene.add(second := scene.action("suspend", alert="a2"))
+    assert scene.row(second).outcome is Outcome.NO_OP
+    await scene.pass_time(3000)
+    assert scene.okta.status["00u1"] == "SUSPENDED"
+    await scene.pass_time(700)
+    assert scene.okta.status["00u1"] == "ACTIVE"
+
+
+async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) -> None:
+    now = scene.clock.now()
+    until = now + 900 * SECOND
+
+    def asks(action: Action) -> Judgement | None:
+        if action.approval and action.approval.given:
+            return None
+        wait = Judgement(Verdict.WAIT, Reason.APPROVAL, "a human approves it", Waits.APPROVAL, until)
+        return wait_with(wait, Approval(until))
+
+    def wait_with(found: Judgement, approval: Approval) -> Judgement:
+        return msgspec.structs.replace(found, approval=approval)
+
+    scene.judge.say["suspend"] = asks
+    await scene.add(suspend := scene.action("suspend"))
+    await scene.pass_time(60)
+    assert [one.key for one in scene.announcements] == [suspend.key]
+    assert scene.okta.calls == []
+    assert scene.row(suspend).approval == Approval(until)
+
+
+async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene) -> None:
+    due = scene.clock.now() + 5 * SECOND
+    scene.prompts.script = [Progress(handle="h", due=due), Progress(Reply.DENIED, detail="denied")]
+    scene.after["denied"] = [scene.action("revoke_sessions")]
+    await scene.add(prompt := scene.action("prompt", by="push"))
+    assert scene.row(prompt).state is State.PROMPTING
+    await scene.pass_time(6)
+    row = scene.row(prompt)
+    assert (row.answer, row.outcome, row.handle) == ("denied", Outcome.DONE, "")
+    assert scene.okta.calls == [("DELETE", "/api/v1/users/00u1/sessions?oauthTokens=true")]
+
+
+async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(scene: Scene) -> None:
+    prompt = scene.action("prompt", by="push")
+    await scene.crash()
+    calling = {"state": State.CALLING, "called_at": scene.clock.now()}
+    scene.store.rows[prompt.key] = msgspec.structs.replace(prompt, **calling)
+    await scene.start()
+    await scene.pass_time(600)
+    assert scene.prompts.sent == []
+    assert (scene.row(prompt).answer, scene.row(prompt).outcome) == ("unknown", Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_under_faults_and_crashes_no_effect_is_twice_and_every_effect_ends(seed: int) -> None:
+    random, scene = Random(seed), Scene()
+    await scene.start()
+    names = ["suspend", "add_to_group", "revoke_sessions", "user_risk"]
+    made: list[Action] = []
+    for number in range(12):
+        scene.okta.faults += random.choices(["", "before", "after", "lost", "429"], k=3)
+        scene.okta.look_faults += random.choices([503], k=random.randint(0, 1))
+        action = scene.action(random.choice(names), f"00u{number}", f"a{number}")
+        made.append(action)
+        await scene.rows.commit([action])
+        for _ in range(random.randint(0, 60)):
+            await asyncio.sleep(0)
+        if random.random() < 0.5:
+            await scene.crash()
+            await scene.start()
+        await scene.pass_time(random.choice([0, 1, 40, 700]))
+    scene.okta.faults, scene.okta.look_faults = [], []
+    for _ in range(20):
+        await scene.pass_time(900)
+    rows = [scene.row(action) for action in made]
+    assert {row.state for row in rows} == {State.ENDED}
+    assert (set(scene.okta.status.values()) - {"ACTIVE"}, scene.okta.members) == (set(), set())
+    for action in made:
+        effects = [path for _, path in scene.okta.effects if action.target.id in path.split("/")]
+        if action.name == "suspend":
+            assert [path.rpartition("/")[2] for path in effects] == ["suspend", "unsuspend"]
+        planned = scene.store.log.index(("row", action.key, "planned"))
+        first = next(
+            (
+                at
+                for at, one in enumerate(scene.store.log)
+                if one[0] == "call" and action.target.id in one[2].split("/")
+            ),
+            len(scene.store.log),
+        )
+        assert planned < scene.store.log.index(("row", action.key, "calling")) < first
+    await scene.crash()
