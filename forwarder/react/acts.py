@@ -36,17 +36,15 @@ class Acts:
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 
     def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
-        """Count an action. The same one again changes nothing."""
+        """Count an action. It counts as of the last time, if it acts again."""
         for _, scope, item in scopes_of(action, shadow=shadow):
             actions = self._found.setdefault(scope, {}).setdefault(item, {})
-            if action.key not in actions:
+            if actions.get(action.key, at - 1) < at:
                 actions[action.key] = at
                 self._order.append((at, scope, item, action.key))
         while self._order and self._order[0][0] <= at - self._horizon:
             added, scope, item, key = self._order.popleft()
-            if (
-                self._found.get(scope, {}).get(item, {}).get(key) == added
-            ):  # else it was removed, and added again
+            if self._found.get(scope, {}).get(item, {}).get(key) == added:  # it did not act again since
                 self._drop(scope, item, key)
 
     def remove(self, action: Action) -> None:
@@ -58,7 +56,7 @@ class Acts:
     def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
         """Return how many acted after `since`, `besides` left out."""
         found = self._found.get(scope, {})
-        return sum(item != besides and min(at.values()) > since for item, at in found.items())
+        return sum(item != besides and max(at.values()) > since for item, at in found.items())
 
     def __len__(self) -> int:
         return len(self._order)

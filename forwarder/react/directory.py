@@ -20,7 +20,6 @@ AGE: Micros = 60 * SECOND
 
 _MOST_PAGES = 50
 _MOST_KEPT = 10_000
-_AT_ONCE = 5  # look-ups of groups' roles
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 T = TypeVar("T")
@@ -83,7 +82,6 @@ class Directory:
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
         self._people: dict[tuple[str, str], Person] = {}
-        self._group_roles: dict[tuple[str, str], tuple[Micros, Sequence[str]]] = {}
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def person(self, org: str, user_id: str, protect: Protect, now: Micros, since: Micros) -> Person:
@@ -97,7 +95,7 @@ class Directory:
         async with lock:  # several actions about one user share one look-up
             kept = self._people.get(key)
             if kept is None or kept.at < since or not _suffices(kept, protect):
-                kept = await self._look(org, user_id, protect, now, since)
+                kept = await self._look(org, user_id, protect, now)
                 _keep(self._people, key, kept)
             return kept
 
@@ -116,7 +114,7 @@ class Directory:
                 unknown.append(name)
         return unknown
 
-    async def _look(self, org: str, user_id: str, protect: Protect, now: Micros, since: Micros) -> Person:
+    async def _look(self, org: str, user_id: str, protect: Protect, now: Micros) -> Person:
         api = self._api(org)
         if not _ID.fullmatch(user_id):
             raise LookUpError(f"{user_id!r} is not an id of Okta", is_unknown=True)
@@ -130,38 +128,11 @@ class Directory:
             # Okta finds users by login, by a short name and by `me` too; the event meant an id.
             raise LookUpError(f"Okta knows {user_id} as another user, {user.get('id')}", is_unknown=True)
         groups = roles = None
-        if protect.groups or protect.admins:
+        if protect.groups:
             groups = [_group(one) for one in await _pages(api, f"{path}/groups", {"limit": "200"})]
-        if protect.admins:
+        if protect.admins:  # Okta lists those by groups too: `assignmentType` is GROUP
             roles = [_role(one) for one in await _pages(api, f"{path}/roles")]
-            if not roles:
-                roles = await self._roles_by_groups(org, api, groups or [], now, since)
         return Person(user_id, login, groups, roles, now)
-
-    async def _roles_by_groups(
-        self, org: str, api: OktaCall, groups: Sequence[tuple[str, str]], now: Micros, since: Micros
-    ) -> list[str]:
-        found: list[str] = []
-        for start in range(0, len(groups), _AT_ONCE):
-            some = groups[start : start + _AT_ONCE]
-            asked = await asyncio.gather(*(self._roles_of(org, api, one, now, since) for one, _ in some))
-            found += [role for roles in asked for role in roles]
-            if found:
-                break
-        return found
-
-    async def _roles_of(
-        self, org: str, api: OktaCall, group_id: str, now: Micros, since: Micros
-    ) -> Sequence[str]:
-        key = org, group_id
-        kept = self._group_roles.get(key)
-        if kept is not None and kept[0] >= since:
-            return kept[1]
-        if not _ID.fullmatch(group_id):
-            raise LookUpError(f"{group_id!r} is not an id of Okta")
-        roles = [_role(one) for one in await _pages(api, f"/api/v1/groups/{group_id}/roles")]
-        _keep(self._group_roles, key, (now, roles))
-        return roles
 
     def _api(self, org: str) -> OktaCall:
         api = self._okta.org(org)
@@ -226,7 +197,7 @@ def _role(found: Mapping[str, Any]) -> str:
 def _suffices(person: Person, protect: Protect) -> bool:
     """Whether a look-up says what `protect` asks about."""
     groups, roles = person.groups is not None, person.roles is not None
-    return (groups or not (protect.groups or protect.admins)) and (roles or not protect.admins)
+    return (groups or not protect.groups) and (roles or not protect.admins)
 
 
 def _known(found: Sequence[T] | None) -> Sequence[T]:

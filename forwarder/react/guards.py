@@ -190,9 +190,9 @@ class Guards:
         if action.target.kind != "user":
             return None
         age = AGE_AFTER_A_WAIT if action.state is State.WAITING else AGE
-        decided = action.approval.at if action.approval is not None else None
+        decided = (action.approval.at if action.approval is not None else None) or 0
         try:
-            why = await self._why_protected(action, case.now, max(case.now - age, decided or 0))
+            why = await self._why_protected(action, case.now, max(case.now - age, decided + 1))
         except LookUpError as error:
             if error.is_unknown:
                 return refuse(Reason.TARGET, f"Okta does not know the user: {error}")
@@ -239,8 +239,12 @@ class Guards:
             if cap is not None and cap.which == "live":
                 return Judgement(Verdict.NO_OP, Reason.LIVE, cap.detail)
         other = self._book.live(action)
-        if other is None or case.in_shadow:
+        if other is None:
             return None
+        if case.in_shadow:
+            return Judgement(
+                Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; enforce would move its end"
+            )
         if other.state is not State.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + _AGAIN)
         if case.seen is not None and not case.seen.is_so:
@@ -271,10 +275,9 @@ class Guards:
         other = self._book.live(case.action)
         if other is None:
             return None
-        text = f"{other.id} did it already"
-        if case.in_shadow:
-            return Judgement(Verdict.NO_OP, Reason.LIVE, f"{text}; enforce would move its end")
-        return Judgement(Verdict.NO_OP, Reason.LIVE, f"{text}; its end moves", moves=other.key)
+        return Judgement(
+            Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; its end moves", moves=other.key
+        )
 
     async def _limit(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now

@@ -68,8 +68,14 @@ class OktaDirectory:
         if part is None:
             return Answer(200, self._user(key) if kind == "users" else self._group(key))
         if part == "roles":
-            roles = self.user_roles if kind == "users" else self.group_roles
-            return Answer(200, [{"type": role, "status": "ACTIVE"} for role in roles.get(key, [])])
+            roles = [(role, "USER") for role in self.user_roles.get(key, [])]
+            roles += [
+                (role, "GROUP")
+                for group, found in self.group_roles.items()
+                for role in found
+                if key in self.members.get(group, ())
+            ]
+            return Answer(200, [{"type": role, "assignmentType": kind} for role, kind in roles])
         start = int(after or 0)
         groups = [one for one in self.groups if key in self.members.get(one, ())]
         more = len(groups) > start + _PAGE

@@ -189,7 +189,7 @@ async def test_without_anything_to_protect_nobody_is_looked_up() -> None:
     assert scene.okta.calls == []
 
 
-@pytest.mark.parametrize("failing", ["", "/groups", "/roles", "00geveryone/roles"])
+@pytest.mark.parametrize("failing", ["", "/groups", "/roles"])
 @pytest.mark.parametrize("status", [400, 401, 403, 410, 418])
 async def test_a_look_up_that_okta_refuses_refuses_the_action(failing: str, status: int) -> None:
     scene = Scene()
