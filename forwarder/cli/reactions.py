@@ -2,6 +2,7 @@
 
 import click
 
+from forwarder.cli.reaction_changes import approve, pause, refuse, resume, undo
 from forwarder.cli.reaction_jwks import jwks
 
 
@@ -10,4 +11,5 @@ def reactions() -> None:
     """Show and decide what alerts lead to."""
 
 
-reactions.add_command(jwks)
+for _command in (approve, refuse, undo, pause, resume, jwks):
+    reactions.add_command(_command)

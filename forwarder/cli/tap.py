@@ -11,7 +11,7 @@ import click
 
 from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
-from forwarder.cli.time_option import MomentParam
+from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
 from forwarder.core.printable import printable, printable_line
 from forwarder.core.time import Micros
@@ -25,23 +25,6 @@ _FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "c
 _COLUMNS = (
     "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
 )
-
-
-class _DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A time with a unit. Gives seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert what was written."""
-        from pydantic import TypeAdapter, ValidationError
-
-        from forwarder.config_types import Duration
-
-        try:
-            return float(TypeAdapter(Duration).validate_python(value))
-        except ValidationError:
-            self.fail(f"{value!r} is not a time; write one as in 30s or 5m", param, ctx)
 
 
 @click.command()
@@ -62,7 +45,7 @@ class _DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only
     help="By default, a table on a terminal, and JSON lines elsewhere.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after this many events.")
-@click.option("--for", "seconds", type=_DurationParam(), help="End after this time, as in 30s.")
+@click.option("--for", "seconds", type=DurationParam(), help="End after this time, as in 30s.")
 @click.option(
     "--since",
     type=MomentParam(),

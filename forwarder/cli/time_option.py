@@ -49,3 +49,20 @@ class MomentParam(TimeParam):
         now = to_datetime(SystemClock().now()).astimezone(zone)
         moment = datetime.combine(now.date(), time_of_day, zone)
         return to_micros(moment if moment <= now else moment - timedelta(days=1))
+
+
+class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """A time with a unit. Gives seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert what was written."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from forwarder.config_types import Duration
+
+        try:
+            return float(TypeAdapter(Duration).validate_python(value))
+        except ValidationError:
+            self.fail(f"{value!r} is not a time; write one as in 30s or 5m", param, ctx)

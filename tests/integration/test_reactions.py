@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import structlog
+from click.testing import CliRunner
 
 from forwarder.app import Forwarder
+from forwarder.cli.main import main
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, Outcome, State, Waits
-from forwarder.core.errors import ReactionError
+from forwarder.core.action import Action, Outcome, Reason, State, Waits
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.org import Emulator
-from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.settings import Settings, read
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.receivers import webhook_receiver
@@ -35,25 +35,29 @@ detection: {selection: {eventType: user.session.start}, condition: selection}
 """
 
 
+TREES: dict[Path, Any] = {}
+
+
 def settings(folder: Path, org: Emulator, do: list[Any], **reactions: Any) -> Settings:
     (folder / "rule.yml").write_text(RULE)
-    return read(
-        {
-            "orgs": {"acme": {"url": org.settings.url, "secrets": ["the-secret"], "api": {"token": TOKEN}}},
-            "receiver": {"listen": "127.0.0.1:0"},
-            "ops": {"listen": "127.0.0.1:0"},
-            "reconcile": {"poll": "1s", "rate_share": 1},
-            "store": {"path": str(folder / "store.db")},
-            "sinks": {"archive": {"kind": "file", "path": str(folder / "archive.ndjson")}},
-            "rules": {"files": [str(folder / "rule.yml")], "again": "1s"},
-            "reactions": {
-                "mode": "enforce",
-                "protect": {"groups": ["Break-glass"], "users": ["breakglass@example.com"]},
-                "on": [{"level": "high", "do": do}],
-                **reactions,
-            },
-        }
-    )
+    tree: dict[str, Any] = {
+        "orgs": {"acme": {"url": org.settings.url, "secrets": ["the-secret"], "api": {"token": TOKEN}}},
+        "receiver": {"listen": "127.0.0.1:0"},
+        "ops": {"listen": "127.0.0.1:0"},
+        "reconcile": {"poll": "1s", "rate_share": 1},
+        "store": {"path": str(folder / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(folder / "archive.ndjson")}},
+        "rules": {"files": [str(folder / "rule.yml")], "again": "1s"},
+        "reactions": {
+            "mode": "enforce",
+            "protect": {"groups": ["Break-glass"], "users": ["breakglass@example.com"]},
+            "on": [{"level": "high", "do": do}],
+            **reactions,
+        },
+    }
+    made = read(tree)
+    TREES[made.store.path] = tree
+    return made
 
 
 class LaterClock(SystemClock):
@@ -72,6 +76,17 @@ async def running(wanted: Settings, clock: Clock | None = None) -> AsyncIterator
             yield forwarder
         finally:
             await forwarder.stop(grace=5)
+
+
+async def command(wanted: Settings, *arguments: str, fails: bool = False) -> str:
+    """Run `forwarder reactions …` beside the running forwarder, and return what it prints."""
+    file = wanted.store.path.with_name("config.json")
+    file.write_text(json.dumps(TREES[wanted.store.path]))
+    name, *rest = arguments
+    full = ["reactions", name, "-c", str(file), *rest]
+    result = await asyncio.to_thread(CliRunner().invoke, main, full)
+    assert (result.exit_code != 0) == fails, result.output
+    return result.output + (str(result.exception) if result.exception else "")
 
 
 async def rows(forwarder: Forwarder) -> list[Action]:
@@ -136,28 +151,57 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             bodies = [json.loads(call.body) for call in soc.calls]
             (link,) = (body["forwarder"]["approve"] for body in bodies if "approve" in body["forwarder"])
             assert link["url"].endswith(f"/approve/{waits.id}")
-            runner = forwarder._reactions  # what the control socket calls
-            await runner.approve(ApproveRequest(waits.id, "ada", given=True))
+            assert (await command(wanted, "approve", waits.id)).startswith("Approved suspend of")
             await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
             assert org.users.find(waits.target.id).status == "SUSPENDED"
-            with pytest.raises(ReactionError, match="does not wait"):
-                await runner.approve(ApproveRequest(waits.id, "eve", given=True))
-            await runner.undo(UndoRequest(waits.id, "ada", "a false alarm"))
+            assert "does not wait for approval" in await command(wanted, "approve", waits.id, fails=True)
+            await command(wanted, "undo", waits.id, "--why", "a false alarm")
             await until(lambda rows: [one for one in rows if one.end], forwarder)
             assert org.users.find(waits.target.id).status == "ACTIVE"
+            assert "no open action" in await command(wanted, "undo", "abcdef", "--why", "x", fails=True)
 
 
-async def test_a_pause_holds_within_a_second_and_across_a_restart(tmp_path: Path) -> None:
+async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> None:
+    async with okta_org() as org:
+        wanted = settings(tmp_path, org, [{"suspend": {"for": "1h"}}])
+        async with running(wanted) as forwarder:
+            await org.emit(1, ["user.session.start"])
+            (waits,) = await until(
+                lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder
+            )
+            await command(wanted, "refuse", waits.id[:8])
+            (row,) = await until(ended(1), forwarder)
+            assert (row.outcome, row.reason, org.calls.all()) == (Outcome.REFUSED, Reason.APPROVAL, ())
+
+
+@pytest.mark.parametrize("what", ["", "revoke_sessions", "A sign-in"])
+async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: str) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, ["revoke_sessions"])
-        async with running(wanted) as forwarder:
-            await forwarder._reactions.pause(PauseRequest("", "maintenance", "ada"))
+        arguments = [what] if what else []
+        async with running(wanted):
+            await command(wanted, "pause", *arguments, "--why", "maintenance")
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"])
             (row,) = await until(ended(1), forwarder)
-            assert (row.outcome, row.reason) == (Outcome.REFUSED, "paused")
+            assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.PAUSED)
+            assert "maintenance" in row.detail
             assert org.calls.all() == ()
-            assert await forwarder._reactions.resume(ResumeRequest(None, "ada"))
+            await command(wanted, "resume", *arguments)
+            assert "not paused" in await command(wanted, "resume", *arguments, fails=True)
+
+
+async def test_a_pause_is_kept_while_no_forwarder_runs_and_ends_by_itself(tmp_path: Path) -> None:
+    async with okta_org() as org:
+        wanted = settings(tmp_path, org, ["revoke_sessions"])
+        async with running(wanted):
+            pass
+        await command(wanted, "pause", "--why", "maintenance", "--for", "1h")
+        async with running(wanted) as forwarder:
+            await org.emit(1, ["user.session.start"])
+            (row,) = await until(ended(1), forwarder)
+            assert row.reason is Reason.PAUSED
+        assert "did you mean suspend" in await command(wanted, "pause", "suspnd", "--why", "x", fails=True)
 
 
 async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""`forwarder reactions approve|refuse|undo|pause|resume`: what a human decides about reactions."""
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forwarder.cli import terminal
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.time_option import DurationParam
+from forwarder.clock import SystemClock
+from forwarder.core.action import KINDS
+from forwarder.core.errors import ReactionError
+
+if TYPE_CHECKING:
+    from forwarder.control import Request
+    from forwarder.react.pauses import Pauses
+    from forwarder.settings import Settings
+
+_ID = click.argument("id_", metavar="ID")
+
+
+@click.command()
+@config_option
+@_ID
+def approve(config: Path, id_: str) -> None:
+    """Approve an action that waits for a human: it is done at once, if the guards still allow it.
+
+    Asks the running forwarder.
+    """
+    from forwarder.react.requests import ApproveRequest
+
+    found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=True))
+    terminal.echo(f"Approved {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
+
+
+@click.command()
+@config_option
+@_ID
+def refuse(config: Path, id_: str) -> None:
+    """Refuse an action that waits for a human: it is never done.
+
+    Asks the running forwarder.
+    """
+    from forwarder.react.requests import ApproveRequest
+
+    found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=False))
+    terminal.echo(f"Refused {_about(found)}.")
+
+
+@click.command()
+@config_option
+@click.option("--why", required=True, metavar="TEXT", help="Why, for those who read the action later.")
+@_ID
+def undo(config: Path, id_: str, *, why: str) -> None:
+    """Undo a live effect now, and hold its target: for a day no action touches it.
+
+    Asks the running forwarder.
+    """
+    from forwarder.react.requests import UndoRequest
+
+    found = _ask(load_settings(config, secrets=False), UndoRequest(id_, _who(), why))
+    terminal.echo(f"Undoing {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
+
+
+@click.command()
+@config_option
+@click.option("--for", "seconds", type=DurationParam(), help="How long, as in 2h; without it until `resume`.")
+@click.option("--why", required=True, metavar="TEXT", help="Why, for those who find it paused.")
+@click.argument("what", required=False, metavar="[RULE|ACTION]")
+def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
+    """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a restart.
+
+    What alerts lead to meanwhile is refused, and is not made up for later. Live effects still end in time. The pause is kept
+    in the store, also while no forwarder runs.
+    """
+    from forwarder.react.requests import PauseRequest
+
+    settings = load_settings(config, secrets=False)
+    request = PauseRequest(_scope(settings, what), why, _who(), seconds)
+    if _try(settings, request) is None:
+        _change_here(
+            settings,
+            lambda pauses, now: pauses.pause(request.scope, why, now, seconds=seconds, by=request.by),
+        )
+    until = "until `forwarder reactions resume`" if seconds is None else f"for {seconds:,.0f} s"
+    terminal.echo(f"Paused {what or 'all reactions'} {until}. Live effects still end in time.")
+
+
+@click.command()
+@config_option
+@click.argument("what", required=False, metavar="[RULE|ACTION]")
+def resume(config: Path, what: str | None) -> None:
+    """End a pause; without a name, every pause."""
+    from forwarder.react.requests import ResumeRequest
+
+    settings = load_settings(config, secrets=False)
+    scope = None if what is None else _scope(settings, what)
+    ended = _try(settings, ResumeRequest(scope, _who()))
+    if ended is None:
+        ended = _change_here(settings, lambda pauses, now: pauses.resume(scope, now))
+    if not ended:
+        raise ReactionError(f"{what or 'nothing'} is not paused; see: forwarder reactions list")
+    terminal.echo(f"Resumed {what or 'all reactions'}.")
+
+
+def _ask(settings: "Settings", request: "Request") -> dict[str, Any]:
+    found: dict[str, Any] | None = _try(settings, request)
+    if found is None:
+        text = f"no forwarder runs on {settings.store.path}, and only a running one decides about actions; start it"
+        raise ReactionError(text)
+    return found
+
+
+def _try(settings: "Settings", request: "Request") -> Any | None:
+    from forwarder.control import ask
+
+    return ask(settings.store.path, request)
+
+
+def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:
+    """Change the pauses in the store itself; return whether that changed any."""
+    import asyncio
+
+    from forwarder.core.ports import Batch
+    from forwarder.metrics import Metrics
+    from forwarder.react.pauses import CURSOR, Pauses
+    from forwarder.store.engine import open_store
+
+    async def write() -> bool:
+        clock = SystemClock()
+        store = await open_store(settings.store, clock, Metrics())
+        try:
+            now = clock.now()
+            before = Pauses.load(await store.cursor(CURSOR), now)
+            after = change(before, now)
+            await store.commit_actions(Batch(cursor=(CURSOR, after.dump())), [])
+            return before.on(now) != after.on(now)
+        finally:
+            await store.close()
+
+    return asyncio.run(write())
+
+
+def _scope(settings: "Settings", what: str | None) -> str:
+    """Return the id of the rule, or the name of the action, that the operator named."""
+    from difflib import get_close_matches
+
+    from forwarder.reaction_check import known_rules
+
+    if what is None or what in KINDS:
+        return what or ""
+    rules = known_rules(settings.rules.load())
+    found = {rule.id for rule in rules if what in {rule.id, rule.name, rule.title}}
+    if len(found) == 1:
+        return found.pop()
+    names = [*KINDS, *(name for rule in rules for name in (rule.name, rule.title, rule.id) if name)]
+    near = get_close_matches(what, names, 1)
+    hint = f"; did you mean {near[0]}?" if near else "; see: forwarder rules list"
+    text = "names several rules; write the id of one" if found else f"is neither a rule nor an action{hint}"
+    raise click.BadParameter(f"{what} {text}", param_hint="RULE|ACTION")
+
+
+def _who() -> str:
+    """Return the name of the operator on this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user for this id
+        return "unknown"
+
+
+def _about(action: dict[str, Any]) -> str:
+    target = action["target"]
+    return f"{action['name']} of {target.get('name') or target['id']} ({action['title']})"
