@@ -15,6 +15,7 @@ from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
+from forwarder.react.prompts.muted import Muted
 from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
 from forwarder.rule_scratch import Scratch
 from forwarder.rule_users import MOST as MOST_USERS
@@ -219,10 +220,13 @@ class Replay:
         warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
         users = Users(most=self._most_users)
         self._stored.clear()
+        muted = Muted()
+        muted.restore(self._store.actions(self._since - 2 * warm_up))
         for batch in self._batches(self._since - warm_up):
             alerts = (one.event for one in batch if one.event.source is Source.ALERT)
             self._stored.update(rule_of(alert) for alert in alerts if alert.received_at >= self._since)
-            decoded = [(one.event, raw) for one in batch if (raw := self._raw(one.event)) is not None]
+            read = [(one.event, raw) for one in batch if (raw := self._raw(one.event)) is not None]
+            decoded = [(event, raw) for event, raw in read if not muted.covers(event, raw)]
             with users.batch(decoded if engine.reads_derived else []):
                 if engine.reads_derived:
                     self._read_users(users, decoded, scratch)

@@ -159,7 +159,7 @@ class RuleRunner:
         """Let `engine` read the events that still matter, then hand it to the loop."""
         position = await self._first_position()
         since = self._clock.now() - 2 * engine.horizon
-        self._muted.restore(await self._reading(self._store.load_actions, since))
+        await self._reading(partial(self._muted.load, self._store), since)
         if not engine.rules.rules:
             self._next = engine, self.position or position
             self._changed.set()

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from forwarder.core.action import ActionStore
+from forwarder.core.action import Action, ActionStore
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, EventLog, EventStore, Start
 from forwarder.core.sighting import Sighting
@@ -201,6 +201,9 @@ class StoreCommands(Protocol):
 
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
         """Return the alerts of rules that were stored at `since` or later and are still held, oldest first."""
+
+    def actions(self, since: Micros) -> Sequence[Action]:
+        """Return every action that is not ended, and those planned at `since` or later, oldest first."""
 
     def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
         """As `SightingReader.sightings`."""

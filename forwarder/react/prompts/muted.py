@@ -8,7 +8,9 @@ happened (`published`), whenever it comes, so that neither order nor restart cha
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder import logs
+from forwarder.core.action import Action, ActionStore, Kind, Outcome, State
+from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.prompts.port import LONGEST, Reply
@@ -21,6 +23,8 @@ AFTER = 120 * SECOND
 
 _BEFORE = 60 * SECOND
 """By how much our clock may be ahead of Okta's; with more, reactions do not act."""
+
+_logger = logs.get("rules")
 
 _KEPT = 8 * 86_400 * SECOND
 _MOST = 10_000
@@ -45,6 +49,18 @@ class Muted:
         """Learn from the rows of the store."""
         for action in actions:
             self.note(action)
+
+    async def load(self, store: ActionStore, since: Micros) -> None:
+        """As `restore`, from `store`. Rows that cannot be read must not keep the rules from all events: they mute nothing.
+
+        Raises:
+            StoreError: the store cannot be used now.
+        """
+        try:
+            self.restore(await store.load_actions(since))
+        except StoreFormatError as error:
+            text = "the prompts of the store cannot be read, so denials of them count in the rules"
+            _logger.error(text, action="rules_not_muted", error=str(error))  # noqa: TRY400  # no bug of ours
 
     def note(self, action: Action) -> None:
         """Learn from the row of a prompt: before it is sent, and after each change. Other rows change nothing."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from forwarder.control import ask
+from forwarder.core.action import Action
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock
@@ -30,7 +31,7 @@ from forwarder.store.lives import Found, Search
 from forwarder.store.redelivery import Accepts, Plan, Range
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import queries, redelivery, rule_hours, schema, sightings
+from forwarder.store.sqlite import action_rows, queries, redelivery, rule_hours, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
@@ -86,6 +87,9 @@ class SqliteCommands:
 
     def alerts(self, since: Micros) -> list[StoredEvent]:
         return self._read(partial(queries.alerts, since=since))
+
+    def actions(self, since: Micros) -> list[Action]:
+        return self._read(partial(action_rows.load, since=since))
 
     def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return self._read(partial(sightings.read, org=org, users=users))

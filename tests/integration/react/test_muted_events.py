@@ -13,8 +13,11 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
+from forwarder.rule_replay import Replay
 from forwarder.rule_runner import RuleRunner
 from forwarder.rules.settings import RulesSettings
+from forwarder.store.engine import open_commands
+from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import opened
@@ -131,3 +134,18 @@ async def test_events_that_were_muted_do_not_count_after_a_restart_either(tmp_pa
             assert await alerts(runner, store) == set()
             await store.append(Batch(denials("00u1", [132, 133])), timeout=5)
             assert await alerts(runner, store) == {("fatigue", "00u1")}
+
+
+async def test_a_replay_of_the_rules_leaves_the_same_events_out(tmp_path: Path) -> None:
+    row = prompt("00u1", state=State.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
+    async with opened(tmp_path / "store.db") as store:
+        await store.append(Batch(denials("00u1", [1, 2, 3]) + denials("00u2", [1, 2, 3])), timeout=5)
+        (tmp_path / "rules.yml").write_text(RULES)
+        rules = RulesSettings.model_validate({"files": [str(tmp_path / "rules.yml")]})
+        commands = open_commands(StoreSettings.model_validate({"path": tmp_path / "store.db"}), ManualClock())
+        loaded = rules.load()
+        before = await asyncio.to_thread(Replay(commands, rules, loaded, 0).run)
+        await store.commit_actions(Batch(), [row])
+        after = await asyncio.to_thread(Replay(commands, rules, loaded, 0).run)
+    assert [alert["group"]["actor.id"] for alert in before.alerts] == ["00u1", "00u2"]
+    assert [alert["group"]["actor.id"] for alert in after.alerts] == ["00u2"]

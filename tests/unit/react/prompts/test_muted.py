@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from msgspec.structs import replace
 
 from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder.core.errors import StoreError, StoreFormatError, StoreTimeoutError
 from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND
 from forwarder.react.prompts.muted import Muted, is_factor_event
@@ -137,3 +139,29 @@ def test_what_is_long_past_is_forgotten_where_there_is_much() -> None:
     muted.note(replace(out(), called_at=NOON + month, key="new"))
     assert not covered(muted, event(10, actor="00u77"))
     assert covered(muted, event(30 * 86_400 + 1))
+
+
+class Rows:
+    """A store that has these rows, or an error in their place."""
+
+    def __init__(self, found: list[Action] | StoreError) -> None:
+        self._found = found
+
+    async def load_actions(self, since: int) -> list[Action]:
+        assert since == NOON
+        if isinstance(self._found, StoreError):
+            raise self._found
+        return self._found
+
+
+async def test_rows_that_cannot_be_read_mute_nothing_and_keep_no_rule_from_the_events() -> None:
+    muted = Muted()
+    await muted.load(Rows([out()]), NOON)  # type: ignore[arg-type]
+    assert covered(muted, event(1))
+    muted = Muted()
+    with structlog.testing.capture_logs() as lines:
+        await muted.load(Rows(StoreFormatError("the action cannot be read")), NOON)  # type: ignore[arg-type]
+    assert [line["action"] for line in lines] == ["rules_not_muted"]
+    assert not covered(muted, event(1))
+    with pytest.raises(StoreTimeoutError):
+        await muted.load(Rows(StoreTimeoutError("busy")), NOON)  # type: ignore[arg-type]
