@@ -72,8 +72,8 @@ def emulate_okta(
 
     Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,
     server_error, no_response or cursor_expired, and the delay and spread of events. Those of calls that
-    change something are in "changes", of polls for the answer to a prompt in "polls": rate_limited,
-    error_before, error_after or no_response. docs/emulator.md lists all that the org can do.
+    change something are in "changes", of polls for the answer to a prompt in "polls", of other reads in
+    "reads": rate_limited, error_before, error_after or no_response. docs/emulator.md lists all that the org can do.
 
     To try it, run `forwarder run` in one terminal, and in another:
 

@@ -63,7 +63,7 @@ class Emulator:
         servers: issue the id tokens of CIBA.
         calls: those of its calls that would change something.
         log_fault_random: draws the faults of the System Log's API.
-        change_fault_random, poll_fault_random: draw those of the calls that change something, and of polls.
+        fault_randoms: draw those of other calls, by their part of `faults`.
         started: when the org was made.
     """
 
@@ -103,8 +103,9 @@ class Emulator:
             settings.url, [thing["id"] for thing in fixtures.things("AuthServer")]
         )
         self.log_fault_random = self._random("faults of the log")
-        self.change_fault_random = self._random("faults of changes")
-        self.poll_fault_random = self._random("faults of polls")
+        self.fault_randoms = {
+            name: self._random(f"faults of {name}") for name in ("changes", "polls", "reads")
+        }
         self._log_delay_random = self._random("delays of the log")
         quota = Quota(clock, settings.quota, self._report_quota)
         self._deliverer = Deliverer(settings, clock, quota, partial(self._report, "delivery"))

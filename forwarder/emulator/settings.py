@@ -43,7 +43,7 @@ class LogFaults(Section):
 
 
 class ChangeFaults(Section):
-    """Faults of the calls that change something, or that poll for the answer to a prompt, as shares of them.
+    """Faults of calls, as shares of them.
 
     Attributes:
         rate_limited: answers 429, and changes nothing.
@@ -52,6 +52,8 @@ class ChangeFaults(Section):
         no_response: makes the change, and gives no answer for `EmulatorSettings.query_timeout`, then 503.
         reset: time until `X-Rate-Limit-Reset` of a call that is `rate_limited`.
         retry_after: value of `Retry-After` of a 503; 0: without it.
+        delay: time until a call is handled, or refused.
+        only: a part of the path of calls with these faults; empty: all of them.
     """
 
     rate_limited: _Share = 0.0
@@ -60,6 +62,8 @@ class ChangeFaults(Section):
     no_response: _Share = 0.0
     reset: Seconds = Field("0s", validate_default=True)
     retry_after: Seconds = Field("0s", validate_default=True)
+    delay: Seconds = Field("0s", validate_default=True)
+    only: str = ""
 
 
 class Faults(Section):
@@ -73,6 +77,7 @@ class Faults(Section):
         log: of the System Log.
         changes: of the calls that change something.
         polls: of the calls that poll for the answer to a prompt.
+        reads: of all other reads below /api/v1, the System Log excepted.
     """
 
     drop: _Share = 0.0
@@ -82,6 +87,7 @@ class Faults(Section):
     log: LogFaults = LogFaults()
     changes: ChangeFaults = ChangeFaults()
     polls: ChangeFaults = ChangeFaults()
+    reads: ChangeFaults = ChangeFaults()
 
 
 class ClientSettings(Section):

@@ -1,7 +1,7 @@
-"""Records every changing call of Okta's API and what became of it, and injects the faults of such calls, and of polls."""
+"""Records every changing call of Okta's API and what became of it, and injects the faults of calls."""
 
 from random import Random
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -24,28 +24,26 @@ def recorded(app: ASGIApp) -> ASGIApp:
     """Wrap `app` so that its changing calls are in `Emulator.calls`."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if _is_plain_read(scope):
-            await app(scope, receive, send)
-            return
         emulator: Emulator = scope["litestar_app"].state.org
-        started, body = iso(emulator.clock.now(), "milliseconds"), await _body(receive)
+        started, changes = iso(emulator.clock.now(), "milliseconds"), scope.get("method") in _CHANGING
+        body = await _body(receive) if changes else b""
         kind = _kind(scope, body)
-        if kind == "other":
-            await app(scope, _replay(body, receive), send)
+        faults = getattr(emulator.faults, kind, None)
+        fault = "" if faults is None else await _fault(emulator, kind, faults, scope["path"])
+        if kind in {"others", "reads"} and not fault:
+            await app(scope, _replay(body, receive) if changes else receive, send)
             return
-        faults = emulator.faults.polls if kind == "poll" else emulator.faults.changes
-        fault = _drawn(faults, emulator.poll_fault_random if kind == "poll" else emulator.change_fault_random)
         answer: list[Any] = []
 
         async def keep(message: Message) -> None:
             answer.append(message)
 
         if fault not in {"rate_limited", "error_before"}:
-            await app(scope, _replay(body, receive), keep)
+            await app(scope, _replay(body, receive) if changes else receive, keep)
         status = answer[0]["status"] if answer else 0
-        if fault:
+        if fault and faults:
             answer = _refusal(emulator, fault, faults)
-        if scope.get("method") in _CHANGING:
+        if changes:
             shown = 0 if fault == "no_response" else answer[0]["status"]
             effect = 200 <= status < 300 and scope.get("state", {}).get("effect", True)
             emulator.calls.add(_call(scope, started, body, shown, effect=effect))
@@ -57,15 +55,25 @@ def recorded(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-def _is_plain_read(scope: Scope) -> bool:
-    return scope.get("method") not in _CHANGING and "/transactions/" not in scope["path"]
+def _kind(scope: Scope, body: bytes) -> str:
+    """Return the part of the faults that counts for a call: a poll asks for the answer to a prompt, by either way."""
+    path = scope["path"]
+    if path.endswith("/v1/token"):
+        return "polls" if CIBA_GRANT in _form(body).values() else "others"
+    if scope.get("method") in _CHANGING:
+        return "changes"
+    if "/transactions/" in path:
+        return "polls"
+    return "reads" if path.startswith("/api/v1/") and path != "/api/v1/logs" else "others"
 
 
-def _kind(scope: Scope, body: bytes) -> Literal["change", "poll", "other"]:
-    """Tell what a call does: a poll asks for the answer to a prompt, by either way."""
-    if scope["path"].endswith("/v1/token"):
-        return "poll" if CIBA_GRANT in _form(body).values() else "other"
-    return "change" if scope.get("method") in _CHANGING else "poll"
+async def _fault(emulator: Emulator, kind: str, faults: ChangeFaults, path: str) -> str:
+    """Delay a call, and draw its fault; empty for none."""
+    if faults.only not in path:
+        return ""
+    if faults.delay:
+        await emulator.clock.sleep(faults.delay)
+    return _drawn(faults, emulator.fault_randoms[kind])
 
 
 async def _body(receive: Receive) -> bytes:

@@ -84,12 +84,14 @@ class ClientAuthenticator:
         try:
             client_id = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
         except jwt.PyJWTError as error:
-            raise _invalid_client("The client_assertion is malformed.") from error
+            raise _invalid_client("The parsing of the client_assertion failed.") from error
         if not isinstance(client_id, str) or client_id not in self._clients:
-            raise _invalid_client("Invalid value for 'client_id' parameter.")
+            raise _invalid_client("The issuer claim for client_assertion is not a valid client_id.")
         claims = self._verified(assertion, client_id, url)
         now, expires, jti = self._clock.now() / SECOND, claims.get("exp"), claims.get("jti")
-        if not isinstance(expires, int | float) or expires <= now - _LEEWAY:
+        if not isinstance(expires, int | float):
+            raise _invalid_client("The client_assertion must contain the 'exp' claim as seconds since epoch.")
+        if expires <= now - _LEEWAY:
             raise _invalid_client("The client_assertion token is expired.")
         if expires > now + _LIFETIME + _LEEWAY:
             raise _invalid_client("The client_assertion token has an expiration too far into the future.")
@@ -113,14 +115,18 @@ class ClientAuthenticator:
             try:
                 claims = jwt.decode(assertion, key, ALGORITHMS, options, subject=client_id)
             except jwt.exceptions.InvalidSubjectError as error:
-                raise _invalid_client("The client_assertion's 'sub' must be the client_id.") from error
+                raise _invalid_client(
+                    "The subject claim for client_assertion is not a valid client_id."
+                ) from error
             except (jwt.PyJWTError, TypeError):
                 continue
             audiences = claims.get("aud")
             for audience in audiences if isinstance(audiences, list) else [audiences]:
                 if same_url(audience, url):
                     return claims
-            raise _invalid_client(f"The client_assertion's 'aud' must be {url}.")
+            raise _invalid_client(
+                "The audience claim for client_assertion must be the endpoint invoked for the request."
+            )
         raise _invalid_client("The client_assertion signature is invalid.")
 
     def _by_secret(self, client_id: str, secret: str) -> str:

@@ -1,9 +1,11 @@
 """The users of the emulated org, as callers of Okta's API see and change them."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from tests.fakes.clock import ManualClock
 from tests.integration.emulator.helpers import Service, assert_error, running
 
 USERS = "/api/v1/users"
@@ -165,3 +167,30 @@ async def test_the_state_shows_users_groups_and_zones() -> None:
         assert len(state["users"]) == 61
         assert {group["name"] for group in state["groups"]} >= {"Everyone", "Contractors"}
         assert all(zone["system"] for zone in state["zones"])
+
+
+@pytest.mark.parametrize(("fault", "status"), [("rate_limited", 429), ("error_before", 503)])
+async def test_faults_of_reads_may_hit_one_path_only(fault: str, status: int) -> None:
+    async with running() as service:
+        user = await somebody(service)
+        faults = {"reads": {fault: 1.0, "only": "/roles"}}
+        assert (await service.client.put("/emulator/faults", json=faults)).status_code == 200
+        path = f"{USERS}/{user['id']}"
+        assert (await service.client.get(f"{path}/roles")).status_code == status
+        assert (await service.client.get(path)).status_code == 200
+        assert (await service.client.delete(f"{path}/sessions")).status_code == 204
+        assert (await service.client.get("/api/v1/logs")).status_code == 200
+
+
+async def test_a_delayed_call_takes_effect_after_the_delay() -> None:
+    clock = ManualClock()
+    async with running(clock) as service:
+        user = await somebody(service)
+        await service.client.put("/emulator/faults", json={"changes": {"delay": "20s"}})
+        call = asyncio.create_task(service.client.post(f"{USERS}/{user['id']}/lifecycle/suspend"))
+        async with asyncio.timeout(10):
+            await clock.asleep()
+        assert service.org.users.find(user["id"]).status == "ACTIVE"
+        await clock.advance(20)
+        assert (await call).status_code == 200
+        assert service.org.users.find(user["id"]).status == "SUSPENDED"
