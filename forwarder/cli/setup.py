@@ -1,4 +1,4 @@
-"""`forwarder setup`: create what Elasticsearch, Kibana and Grafana need before events can be read there."""
+"""`forwarder setup`: create what Elasticsearch, Kibana, Grafana and Okta need."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from forwarder.cli.common import SINK, config_option, load_settings
-from forwarder.cli.terminal import echo
+from forwarder.cli.okta_role import okta_role
+from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
 
 if TYPE_CHECKING:
     from forwarder.config_types import Section
     from forwarder.settings import Settings
-    from forwarder.setup.message import Kind
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _Options = TypeVar("_Options", bound="Section")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_STYLES = {"done": "green", "note": "yellow", "fault": "red"}
-_SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
-_DIFF = {"+": "green", "-": "red", "@": "cyan"}
-_SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - no secret: how to name one
 
 
 @click.group()
 def setup() -> None:
-    """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana.
+    """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana, and the admin role in Okta.
 
     You can run every command again. It changes only what differs, and never what it did not create.
     """
@@ -92,29 +88,12 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         raise click.UsageError(_message(error.errors(include_input=False, include_url=False)[0])) from None
 
 
-def _secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """Parse where a secret is. Never the secret itself: every user of the machine sees the command line."""
-    if value is None:
-        return None
-    kind, _separator, place = value.partition(":")
-    if kind not in {"env", "file"} or not place:
-        # Do not show the value: it may be the secret.
-        raise click.BadParameter(
-            f"write {_SECRET_SOURCE}; every user of the machine can see a secret on the command line",
-            param=param,
-        )
-    return {kind: place}
-
-
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
     """Add what Kibana and Grafana share: user and password in place of `secret`, certificates, a dry run."""
     options = (
         click.option("--user", help=f"User name, if there is no {secret}."),
         click.option(
-            "--password",
-            metavar=_SECRET_SOURCE,
-            callback=_secret_source,
-            help="Where the user's password is.",
+            "--password", metavar=SECRET_SOURCE, callback=secret_source, help="Where the user's password is."
         ),
         click.option(
             "--ca-file",
@@ -137,8 +116,8 @@ def _password_options(secret: str) -> Callable[[_Command], _Command]:
 @click.option("--space", help="ID of the space for the dashboards; without it the default space.")
 @click.option(
     "--api-key",
-    metavar=_SECRET_SOURCE,
-    callback=_secret_source,
+    metavar=SECRET_SOURCE,
+    callback=secret_source,
     help="Where the API key is (encoded or id:key).",
 )
 @_password_options("API key")
@@ -161,8 +140,8 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
 @click.option("--url", required=True, help="URL of Grafana: https://grafana:3000.")
 @click.option(
     "--token",
-    metavar=_SECRET_SOURCE,
-    callback=_secret_source,
+    metavar=SECRET_SOURCE,
+    callback=secret_source,
     help="Where the token of a service account is (role Editor; Admin for data sources).",
 )
 @click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
@@ -203,10 +182,4 @@ def _message(problem: Any) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def show(kind: "Kind", text: str) -> None:
-    """Print a message of a setup command."""
-    if kind == "diff":
-        for line in text.splitlines():
-            echo(f"    {line}", fg=_DIFF.get(line[:1]))
-        return
-    echo(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "fault")
+setup.add_command(okta_role)

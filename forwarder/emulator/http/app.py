@@ -22,6 +22,7 @@
 | `POST /security/api/v1/security-events` | 202, also for what is ignored; 400 `{"err", "description"}` |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
 | `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as Okta: iam/api.py |
+| `GET /api/v1/iam/assignees/users` | 200, the users with a role of their own |
 | `GET, POST /oauth2/v1/clients/{id}/roles`, `DELETE …/{role}` | 200, 204; what they allow: iam/access.py |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |

@@ -1,4 +1,4 @@
-"""The bindings of `/api/v1/iam/resource-sets`: who holds a role; and the roles of an app below `/oauth2/v1/clients`."""
+"""The bindings of `/api/v1/iam/resource-sets`: who holds a role; who is an administrator; and the roles of an app below `/oauth2/v1/clients`."""
 
 from typing import Any
 
@@ -124,6 +124,24 @@ async def _take_from_client(request: OktaRequest, client_id: FromPath[str], memb
     raise not_found(f"{member_id} (Role assignment)")
 
 
+@get("/iam/assignees/users")
+async def _administrators(request: OktaRequest) -> dict[str, Any]:
+    """List the users who have a role of their own; those who have one by a group are not among them here."""
+    emulator = org(request)
+    url = f"{emulator.settings.url}/api/v1/users"
+    held = emulator.admin_roles.held_by
+    found = [user for user in emulator.users.all() if user.roles or any(held(f"{url}/{user.id}"))]
+    shown = [
+        {
+            "id": user.id,
+            "orn": f"orn:okta:directory:{emulator.org_id}:users:{user.id}",
+            "_links": {"self": {"href": f"{url}/{user.id}"}, "roles": {"href": f"{url}/{user.id}/roles"}},
+        }
+        for user in found
+    ]
+    return {"value": shown, "_links": {}}
+
+
 def _client_url(request: OktaRequest, client_id: str) -> str:
     if client_id not in org(request).settings.clients:
         raise not_found(f"{client_id} (PublicClientApp)")
@@ -161,5 +179,14 @@ def _binding(request: OktaRequest, found: ResourceSet, role_id: str) -> dict[str
     }
 
 
-BINDING_ROUTES = (_bindings, _bind, _show_binding, _unbind, _members, _add_members, _remove_member)
+BINDING_ROUTES = (
+    _bindings,
+    _bind,
+    _show_binding,
+    _unbind,
+    _members,
+    _add_members,
+    _remove_member,
+    _administrators,
+)
 CLIENT_ROLE_ROUTES = (_roles_of_client, _assign_to_client, _take_from_client)

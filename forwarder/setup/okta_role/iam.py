@@ -1,0 +1,155 @@
+"""Okta's API of custom admin roles, resource sets, and who holds a role on which set."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.api.port import Api
+
+_ROLES, _SETS, _CLIENTS = "/api/v1/iam/roles", "/api/v1/iam/resource-sets", "/oauth2/v1/clients"
+_MOST_PAGES = 100
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An admin role of the app. `role` and `resource_set` are ids; empty for a standard role."""
+
+    label: str
+    role: str = ""
+    resource_set: str = ""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A role or a resource set, as Okta shows it."""
+
+    id: str
+    label: str
+    description: str
+
+
+class Iam:
+    """The admin roles of one org. Every method raises OktaError if Okta refuses, does not respond, or is unreadable."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def role(self, label: str) -> Named | None:
+        """Return the custom role of this label."""
+        return _find(await self._all(_ROLES, "roles"), label)
+
+    async def permissions(self, role: Named) -> frozenset[str]:
+        """Return what a role permits."""
+        found = await self._all(f"{_ROLES}/{quote(role.id)}/permissions", "permissions")
+        return frozenset(str(each.get("label")) for each in found)
+
+    async def resource_set(self, label: str) -> Named | None:
+        """Return the resource set of this label."""
+        return _find(await self._all(_SETS, "resource-sets"), label)
+
+    async def resources(self, found: Named) -> dict[str, str]:
+        """Return what a set holds: what is meant, and its id in the set."""
+        listed = await self._all(f"{_SETS}/{quote(found.id)}/resources", "resources")
+        return {_meant(each): str(each.get("id")) for each in listed}
+
+    async def held_by(self, client_id: str) -> list[Held]:
+        """Return the admin roles of an app."""
+        found = await self._list(f"{_CLIENTS}/{quote(client_id)}/roles")
+        return [
+            Held(
+                str(each.get("label") or each.get("type")),
+                str(each.get("role") or ""),
+                str(each.get("resource-set") or ""),
+            )
+            for each in found
+        ]
+
+    async def administrators(self) -> list[str]:
+        """Return the ids of users with an admin role. Those who have it by a group may not be among them."""
+        return [str(each.get("id")) for each in await self._all("/api/v1/iam/assignees/users", "value")]
+
+    async def create_role(self, label: str, description: str, permissions: Sequence[str]) -> None:
+        """Create a custom role."""
+        body = {"label": label, "description": description, "permissions": list(permissions)}
+        await self._api.call("POST", _ROLES, body=body)
+
+    async def permit(self, role: Named, permission: str) -> None:
+        """Add a permission to a role."""
+        await self._api.call("POST", f"{_ROLES}/{quote(role.id)}/permissions/{permission}")
+
+    async def forbid(self, role: Named, permission: str) -> None:
+        """Take a permission from a role."""
+        await self._api.call("DELETE", f"{_ROLES}/{quote(role.id)}/permissions/{permission}")
+
+    async def create_set(self, label: str, description: str, resources: Sequence[str]) -> None:
+        """Create a resource set."""
+        body = {"label": label, "description": description, "resources": list(resources)}
+        await self._api.call("POST", _SETS, body=body)
+
+    async def add_resources(self, found: Named, resources: Sequence[str]) -> None:
+        """Add to a resource set."""
+        await self._api.call(
+            "PATCH", f"{_SETS}/{quote(found.id)}/resources", body={"additions": list(resources)}
+        )
+
+    async def remove_resource(self, found: Named, resource_id: str) -> None:
+        """Remove from a resource set, by the id there."""
+        await self._api.call("DELETE", f"{_SETS}/{quote(found.id)}/resources/{quote(resource_id)}")
+
+    async def assign(self, client_id: str, role: Named, found: Named) -> None:
+        """Give an app a role on a set."""
+        body = {"type": "CUSTOM", "role": role.id, "resource-set": found.id}
+        await self._api.call("POST", f"{_CLIENTS}/{quote(client_id)}/roles", body=body)
+
+    async def _all(self, path: str, key: str) -> list[Mapping[str, Any]]:
+        """Return all elements below `key`, of as many pages as there are."""
+        found: list[Mapping[str, Any]] = []
+        following = path
+        for _ in range(_MOST_PAGES):
+            page = await self._json(following)
+            if not isinstance(page, dict) or not isinstance(page.get(key, []), list):
+                raise OktaError(f"Okta's answer to GET {path} has no list {key}")
+            found += _mappings(path, page.get(key, []))
+            links = page.get("_links")
+            link = links.get("next") if isinstance(links, dict) else None
+            if not isinstance(link, dict) or not link.get("href"):
+                return found
+            following = str(link["href"])
+        raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
+
+    async def _list(self, path: str) -> list[Mapping[str, Any]]:
+        found = await self._json(path)
+        if not isinstance(found, list):
+            raise OktaError(f"Okta's answer to GET {path} is not a list")
+        return _mappings(path, found)
+
+    async def _json(self, path: str) -> Any:
+        try:
+            return (await self._api.call("GET", path)).json()
+        except msgspec.DecodeError as error:
+            raise OktaError(f"Okta's answer to GET {path} is not JSON: {error}") from None
+
+
+def _mappings(path: str, found: Iterable[Any]) -> list[Mapping[str, Any]]:
+    listed = list(found)
+    if not all(isinstance(each, dict) for each in listed):
+        raise OktaError(f"Okta's answer to GET {path} lists something that is not an object")
+    return listed
+
+
+def _find(listed: Iterable[Mapping[str, Any]], label: str) -> Named | None:
+    for each in listed:
+        if each.get("label") == label:
+            return Named(str(each.get("id")), label, str(each.get("description") or ""))
+    return None
+
+
+def _meant(resource: Mapping[str, Any]) -> str:
+    """Return what a resource means: the path of its URL, or its name where it has none."""
+    links = resource.get("_links")
+    itself = links.get("self") if isinstance(links, dict) else None
+    href = str(itself.get("href") or "") if isinstance(itself, dict) else ""
+    if href.startswith("http"):
+        return urlsplit(href).path
+    return str(resource.get("orn") or href)

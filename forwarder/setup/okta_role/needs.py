@@ -1,0 +1,93 @@
+"""What admin roles the configured actions need in one org: permissions, and on what. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from forwarder.core.action import WITHOUT_USER
+from forwarder.react.action_settings import AddToGroupSettings
+from forwarder.react.settings import ReactionsSettings
+from forwarder.react.values import Mode
+from forwarder.react.written import Written, prompt_of, written
+
+_USERS = ("okta.users.read",)
+PERMISSIONS: Mapping[str, Sequence[str]] = {
+    "revoke_sessions": ("okta.users.lifecycle.clearSessions",),
+    "expire_password": ("okta.users.credentials.expirePassword",),
+    "add_to_group": ("okta.users.groupMembership.manage", "okta.groups.members.manage", "okta.groups.read"),
+    "suspend": ("okta.users.lifecycle.suspend", "okta.users.lifecycle.unsuspend"),
+}
+"""The permissions that an action needs, beside the one to read users. The one for sessions covers tokens too."""
+
+_NOT_ESTABLISHED: Mapping[str, str] = {
+    "block_ip": "the Organization Administrator may write network zones",
+    "user_risk": "the Super Administrator may set a user's risk",
+    "universal_logout": "the Super Administrator may do it",
+    "prompt": "the Help Desk Administrator, limited to groups, may use the factors of users (factors/verify)",
+}
+"""Actions whose permission in a custom role Okta does not document, with what to do."""
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What one org's role must allow.
+
+    Attributes:
+        permissions: on the users of groups, and on `groups`; empty if no action needs any.
+        groups: ids or names of the groups to which users are added.
+        reads_roles: whether admin roles of users are looked up.
+        notes: what a custom role cannot give, a line each.
+    """
+
+    permissions: frozenset[str]
+    groups: tuple[str, ...]
+    reads_roles: bool
+    notes: tuple[str, ...]
+
+    @property
+    def acts_on_users(self) -> bool:
+        """Whether any action is about a user, by the org's API."""
+        return bool(self.permissions)
+
+
+def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Needs:
+    """Return what an org's role must allow, for actions that are not off. Shadow needs the same, because it looks too.
+
+    Args:
+        reactions: the section.
+        org: of `orgs`.
+        has_zones: whether the org declares `zones`.
+    """
+    concerned = [each for each in written(reactions) if _concerns(each, org)]
+    names = {each.do.name for each in concerned}
+    permissions = {permission for name in names for permission in PERMISSIONS.get(name, ())}
+    if any(name not in WITHOUT_USER | {"risk_event"} for name in names):
+        permissions.update(_USERS)
+    groups = dict.fromkeys(
+        each.do.settings.group for each in concerned if isinstance(each.do.settings, AddToGroupSettings)
+    )
+    reads_roles = bool(permissions) and reactions.protect.admins
+    return Needs(
+        frozenset(permissions), tuple(groups), reads_roles, tuple(_notes(concerned, has_zones=has_zones))
+    )
+
+
+def _concerns(each: Written, org: str) -> bool:
+    return each.mode is not Mode.OFF and (each.entry.orgs is None or org in each.entry.orgs)
+
+
+def _notes(concerned: Sequence[Written], *, has_zones: bool) -> Iterator[str]:
+    names = {
+        each.do.name for each in concerned if (prompt := prompt_of(each.do)) is None or prompt.by == "push"
+    }
+    if has_zones:
+        names.add("block_ip")
+    for name, text in _NOT_ESTABLISHED.items():
+        if name in names:
+            yield (
+                f"{name} is not part of this role, because Okta does not document its permission for custom roles: {text}; "
+                "test it in a preview org. A standard role beside this one widens what Okta allows"
+            )
+    yield (
+        "reading the System Log is not part of this role: give the app the Report Administrator too; to manage the event "
+        "hook, a custom role with okta.eventhooks.manage"
+    )

@@ -1,0 +1,185 @@
+"""Compares the app's admin roles with what its actions need, changes what differs, and reads back."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from forwarder.core.errors import OktaError
+from forwarder.okta.api.port import Api
+from forwarder.react.settings import ReactionsSettings
+from forwarder.setup.okta_role.groups import Group, groups_of_org
+from forwarder.setup.okta_role.iam import Iam
+from forwarder.setup.okta_role.needs import Needs
+from forwarder.setup.okta_role.plan import (
+    Comparison,
+    Present,
+    choose_groups,
+    compare,
+    grants_of,
+    group_problems,
+    other_roles,
+)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the command is about.
+
+    Attributes:
+        url: of the org, without a slash at the end.
+        client_id: of the service app; empty if the forwarder uses an API token.
+        needs: of the configured actions.
+        reactions: the section.
+        groups: names or ids of groups whose users may be acted on; empty: decided from what the org has.
+    """
+
+    url: str
+    client_id: str
+    needs: Needs
+    reactions: ReactionsSettings
+    groups: tuple[str, ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True):
+    """How the org is, and how it should be.
+
+    Attributes:
+        comparisons: of each role with its set.
+        problems: why nothing can be changed, a line each.
+        notes: what deserves a look, a line each.
+    """
+
+    comparisons: tuple[Comparison, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_as_it_should_be(self) -> bool:
+        """Whether there is no problem and no difference."""
+        return not self.problems and not any(each.differences for each in self.comparisons)
+
+
+async def look(api: Api, wanted: Wanted) -> Found:
+    """Compare; changes nothing.
+
+    Raises:
+        OktaError: Okta refuses or does not respond.
+    """
+    notes = list(wanted.needs.notes)
+    if not wanted.client_id:
+        notes.append(
+            "an API token has the rights of the admin who made it, so no role can limit it; use a service app "
+            "(orgs.NAME.api.client_id), to which the role is assigned"
+        )
+    if not wanted.needs.acts_on_users:
+        return Found(notes=("no configured action needs an admin role for users or groups", *notes))
+    iam = Iam(api)
+    protect = wanted.reactions.protect
+    groups, unknown = await groups_of_org(api, await iam.administrators(), protect.users, protect.groups)
+    problems = [f"{line}; correct it, so that it is spared" for line in unknown]
+    problems += group_problems(wanted.needs, groups, wanted.groups)
+    names = [grant.label for grant in grants_of(wanted.needs, (), (), "")]
+    presents = {name: await _present(iam, name, wanted.client_id) for name in names}
+    step_up = [each for each in groups if any(each.is_called(key) for key in wanted.needs.groups)]
+    chosen = choose_groups(groups, wanted.groups, presents[names[0]].resources)
+    chosen = [each for each in chosen if each not in step_up]
+    if not chosen:
+        problems.append(_no_group(groups))
+    grants = grants_of(wanted.needs, chosen, step_up, await _org_id(api))
+    problems += [line for each in presents.values() for line in each.problems]
+    comparisons = tuple(compare(grant, presents[grant.label], wanted.client_id) for grant in grants)
+    notes += await _widening(iam, wanted.client_id, presents)
+    return Found(comparisons, tuple(problems), (*notes, *_left_out(groups, chosen, step_up)))
+
+
+async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
+    """Change what differs, and look again.
+
+    Raises:
+        OktaError: Okta refuses or does not respond. Run it again then: what is done stays done.
+    """
+    iam = Iam(api)
+    for each in found.comparisons:
+        await _apply(iam, wanted, each)
+    return await look(api, wanted)
+
+
+async def _apply(iam: Iam, wanted: Wanted, found: Comparison) -> None:
+    """What is too much goes first, and the app gets the role last."""
+    grant, present = found.grant, found.present
+    added = [_url(wanted, each) for each in found.keys("+", "resource")]
+    if present.role is None:
+        await iam.create_role(grant.label, grant.description, sorted(grant.permissions))
+    else:
+        for each in found.keys("-", "permission"):
+            await iam.forbid(present.role, each)
+        for each in found.keys("+", "permission"):
+            await iam.permit(present.role, each)
+    if present.resource_set is None:
+        await iam.create_set(grant.label, grant.description, added)
+    else:
+        for each in found.keys("-", "resource"):
+            await iam.remove_resource(present.resource_set, present.resources[each])
+        if added:
+            await iam.add_resources(present.resource_set, added)
+    if found.keys("+", "assignment"):
+        role, resource_set = await iam.role(grant.label), await iam.resource_set(grant.label)
+        if role is None or resource_set is None:
+            raise OktaError(f"Okta does not show what was created: {grant.label}; run the command again")
+        await iam.assign(wanted.client_id, role, resource_set)
+
+
+async def _present(iam: Iam, label: str, client_id: str) -> Present:
+    role, resource_set = await iam.role(label), await iam.resource_set(label)
+    held = await iam.held_by(client_id) if client_id and role and resource_set else []
+    return Present(
+        role,
+        await iam.permissions(role) if role else frozenset(),
+        resource_set,
+        await iam.resources(resource_set) if resource_set else {},
+        any(
+            role and resource_set and (each.role, each.resource_set) == (role.id, resource_set.id)
+            for each in held
+        ),
+    )
+
+
+async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> list[str]:
+    """Say which other roles the app has: what they allow, this role does not hold back."""
+    if not client_id:
+        return []
+    ours = [present.role.id for present in presents.values() if present.role]
+    return [
+        f"the app {client_id} has the role {label} too, so Okta allows it whatever that role allows; remove it in the Admin "
+        "Console (the app > Admin roles) if it can change users"
+        for label in other_roles(await iam.held_by(client_id), ours)
+    ]
+
+
+async def _org_id(api: Api) -> str:
+    found = (await api.call("GET", "/.well-known/okta-organization")).json()
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        raise OktaError("Okta's answer to GET /.well-known/okta-organization has no id")
+    return str(found["id"])
+
+
+def _url(wanted: Wanted, resource: str) -> str:
+    return wanted.url + resource if resource.startswith("/") else resource
+
+
+def _no_group(groups: Sequence[Group]) -> str:
+    reasons = "; ".join(f"{each.name}: {each.why_not}" for each in groups[:5])
+    return (
+        "the org has no group without administrators and protected users, on whose users the forwarder could act "
+        f"({reasons}); create one with the users that reactions may touch, as by a group rule"
+    )
+
+
+def _left_out(groups: Sequence[Group], chosen: Sequence[Group], step_up: Sequence[Group]) -> list[str]:
+    """Say on whose users the forwarder will not act."""
+    lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]
+    others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
+    if others:
+        lines.append(
+            f"not in the set: {', '.join(others[:10])}; add them with --group, which names all groups of the set"
+        )
+    return lines
