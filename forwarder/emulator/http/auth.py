@@ -78,15 +78,15 @@ class Authenticator:
                 raise oauth_error(
                     401, "invalid_dpop_key_binding", "The access token is bound to another key."
                 )
-        if _required_scope(method, path) not in token.scopes:
+        if token.scopes.isdisjoint(_sufficient_scopes(method, path)):
             raise insufficient_scope()
         return token.client_id
 
 
-def _required_scope(method: str, path: str) -> str:
-    """Return the scope that Okta's documentation names for a call."""
+def _sufficient_scopes(method: str, path: str) -> set[str]:
+    """Return the scopes of which any allows a call: to manage something includes reading it."""
     room = path.split("/")[3]
     read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
     if room == "users" and path.endswith("/risk"):
         read, manage = "okta.userRisk.read", "okta.userRisk.manage"
-    return read if method == "GET" else manage
+    return {read, manage} if method == "GET" else {manage}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forwarder.clock import SystemClock
+from forwarder.config_types import Secret
 from forwarder.core.action import Approval, Reason, State, Target, Waits
 from forwarder.core.time import Micros
 from forwarder.emulator.org import Emulator
@@ -20,6 +21,7 @@ from forwarder.react.guards import Guards
 from forwarder.react.judgement import Verdict
 from forwarder.react.pauses import Pauses
 from tests.fakes.actions import action
+from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.unit.react.guard_scene import FakeLooks, FakeStore, change
 
@@ -52,11 +54,11 @@ class Org:
 
 
 @asynccontextmanager
-async def scene(token: str = TOKEN) -> AsyncIterator[Org]:
-    async with okta_org() as org:
+async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: Any) -> AsyncIterator[Org]:
+    async with okta_org(**changes) as org:
         clock = SystemClock()
         client = OktaClient(
-            org.settings.url, ApiSettings(token=token), 1.0, clock, retry=RetryPolicy(timeout=5.0)
+            org.settings.url, api or ApiSettings(token=token), 1.0, clock, retry=RetryPolicy(timeout=5.0)
         )
         okta = OktaCalls({"acme": client}.get, clock)
         guards = Guards(SETTINGS, okta, FakeLooks(), FakeStore(), Book(), pauses=Pauses, clock=clock)
@@ -66,8 +68,8 @@ async def scene(token: str = TOKEN) -> AsyncIterator[Org]:
             await client.close()
 
 
-def kept_until_now(at: Micros) -> dict[str, Any]:
-    """What makes the guards look again now: an approval of this moment."""
+def approved(at: Micros) -> dict[str, Any]:
+    """An action that was approved this moment, so that no earlier look-up counts."""
     approval = Approval(at + 10**9, by="ada", at=at, given=True)
     return {"state": State.WAITING, "waits_for": Waits.APPROVAL, "approval": approval}
 
@@ -85,17 +87,17 @@ async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> Non
             org.org.groups.create(f"Group {number}").members.add(org.user.id)
         assert await org.verdict() == (Verdict.GO, None)
         org.user.roles = ("APP_ADMIN",)
-        assert await org.verdict(**kept_until_now(org.clock.now())) == spared
+        assert await org.verdict(**approved(org.clock.now())) == spared
         org.user.roles = ()
-        assert await org.verdict(**kept_until_now(org.clock.now())) == (Verdict.GO, None)
+        assert await org.verdict(**approved(org.clock.now())) == (Verdict.GO, None)
         group.members.add(org.user.id)
-        assert await org.verdict(**kept_until_now(org.clock.now())) == spared
+        assert await org.verdict(**approved(org.clock.now())) == spared
         group.members.clear()
         org.org.groups.named("Group 249").roles = ("HELP_DESK_ADMIN",)
-        assert await org.verdict(**kept_until_now(org.clock.now())) == spared
+        assert await org.verdict(**approved(org.clock.now())) == spared
         org.org.groups.named("Group 249").roles = ()
         org.user.login = "BreakGlass@Corp.example"
-        assert await org.verdict(**kept_until_now(org.clock.now())) == spared
+        assert await org.verdict(**approved(org.clock.now())) == spared
 
 
 async def test_a_deleted_user_and_the_word_me_are_no_target() -> None:
@@ -109,6 +111,17 @@ async def test_a_deleted_user_and_the_word_me_are_no_target() -> None:
 async def test_a_token_that_okta_does_not_know_cannot_say_who_is_protected() -> None:
     async with scene(token="00wrong") as org:
         assert await org.verdict() == (Verdict.REFUSE, Reason.PROTECTED)
+
+
+async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() -> None:
+    """With the scopes of the example in the documents, which has none to read."""
+    key, scopes = rsa_key(), ("okta.logs.read", "okta.users.manage", "okta.groups.manage")
+    api = ApiSettings(client_id="0oareact", private_key=Secret(pem(key)), scopes=scopes)
+    clients = {"0oareact": {"keys": [public_pem(key)], "scopes": list(scopes), "dpop": False}}
+    async with scene(api=api, clients=clients) as org:
+        assert await org.verdict() == (Verdict.GO, None)
+        org.user.roles = ("APP_ADMIN",)
+        assert await org.verdict(**approved(org.clock.now())) == (Verdict.REFUSE, Reason.PROTECTED)
 
 
 async def test_an_event_is_confirmed_by_its_uuid_and_a_forged_one_is_not() -> None:
