@@ -21,6 +21,7 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
         modes=modes,
         protect=_protect(reactions.protect),
         limits=_limits(reactions.limits),
+        prompts_at_once=reactions.limits.prompts_at_once,
         fresh=reactions.fresh,
         confirm=frozenset(reactions.confirm),
         approve_within=reactions.approve_within,
@@ -46,7 +47,8 @@ def _protect(protect: ProtectSettings) -> Protect:
 
 def _limits(limits: LimitsSettings) -> dict[str, Limit]:
     """Return the limits by name, a kind's by the kind."""
-    rates = {name: getattr(limits, name) for name in ("per_user", "per_rule", "mending", "timed", "prompt")}
+    names = ("per_user", "per_rule", "mending", "timed", "prompt", "prompt_per_user")
+    rates = {name: getattr(limits, name) for name in names}
     return {name: _limit(rate) for name, rate in rates.items()}
 
 

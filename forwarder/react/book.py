@@ -133,9 +133,9 @@ class Book:
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, now: Micros) -> list[Action]:
-        """Return the prompts of the last 24 hours, and those that are not ended; one that is claimed counts as sent."""
+        """Return the prompts that a limit may count, and those that are out; one that is claimed counts as sent."""
         for key, one in list(self._prompts.items()):
-            if not one.is_open and max(one.planned_at, one.called_at or 0) <= now - DAY:
+            if not one.is_open and max(one.planned_at, one.called_at or 0) <= now - self.horizon:
                 del self._prompts[key]
         claimed = {key for key, (_, shadow) in self._claims.items() if not shadow}
         return [

@@ -48,7 +48,9 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         mode: the ceiling, one of `MODES`.
         modes: by the id of a rule, where it is weaker.
-        limits: by `per_user`, `per_rule`, or a kind of action. What has none is not limited.
+        limits: by `per_user`, `per_rule`, or a kind of action. What has none is not limited. `prompt_per_user` limits the
+            prompts to one user; it is once a day unless set.
+        prompts_at_once: prompts of one org that may be out.
         fresh: seconds after which an event is late.
         confirm: kinds that wait until the System Log has the event.
         approve_within: seconds in which a human may approve, unless the rule says another time.
@@ -60,6 +62,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     modes: Mapping[str, str] = {}
     protect: Protect = Protect()
     limits: Mapping[str, Limit] = {}
+    prompts_at_once: int = 5
     fresh: float = 600.0
     confirm: frozenset[Kind] = frozenset({Kind.TIMED, Kind.PROMPT})
     approve_within: float = 900.0

@@ -31,11 +31,11 @@ from forwarder.react.asking import ask, asks, refused_or_too_late
 from forwarder.react.book import DAY, Book
 from forwarder.react.confirmation import Confirmation
 from forwarder.react.directory import AGE, Directory, LookUpError, why_protected
-from forwarder.react.guard_values import GuardSettings
+from forwarder.react.guard_values import GuardSettings, Limit
 from forwarder.react.judgement import Case, Judgement, Verdict, refuse, time_of, wait
 from forwarder.react.pauses import Pauses
 from forwarder.react.ports import Answer, Looks, Okta
-from forwarder.react.prompts.caps import over_cap
+from forwarder.react.prompts.caps import Cap, over_cap
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
 """The oldest look-up that counts for an action that waited: who is protected may have changed meanwhile."""
@@ -49,6 +49,7 @@ MANY_USERS = 5
 _MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 _AGAIN: Micros = 5 * SECOND
 _SLOWEST: Micros = 60 * SECOND  # between two questions for an event
+_ONCE_A_DAY = Limit(1, 86_400)
 _CAPS = {"day": "prompt_per_user", "org": "prompts_at_once"}  # as `limits` names them
 _MOST_FAILING = 10_000  # actions
 
@@ -235,7 +236,7 @@ class Guards:
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
         if action.kind is Kind.PROMPT:
-            cap = over_cap(action, self._book.prompts(now), now)
+            cap = self._cap(case)
             if cap is not None and cap.which == "live":
                 return Judgement(Verdict.NO_OP, Reason.LIVE, cap.detail)
         other = self._book.live(action)
@@ -283,7 +284,7 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is Kind.QUIET:
             return None
-        if action.kind is Kind.PROMPT and (cap := over_cap(action, self._book.prompts(now), now)) is not None:
+        if action.kind is Kind.PROMPT and (cap := self._cap(case)) is not None:
             if cap.which == "day" or case.in_shadow:
                 return ask(case, self._settings.approve_within, Reason.LIMIT, _CAPS[cap.which], cap.detail)
             return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + _AGAIN)
@@ -307,6 +308,18 @@ class Guards:
         return Judgement(Verdict.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
 
     # What they share
+
+    def _cap(self, case: Case) -> Cap | None:
+        """Return why there may not be another prompt now."""
+        per_user = self._settings.limits.get("prompt_per_user", _ONCE_A_DAY)
+        return over_cap(
+            msgspec.structs.replace(case.action, mode=case.mode),
+            self._book.prompts(case.now),
+            case.now,
+            per_user=per_user.count,
+            window=per_user.micros,
+            at_once=self._settings.prompts_at_once,
+        )
 
     async def _why_protected(self, action: Action, now: Micros, since: Micros) -> str:
         target, protect = action.target, self._settings.protect

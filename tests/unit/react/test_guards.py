@@ -678,6 +678,19 @@ async def test_a_sixth_prompt_of_an_org_waits_until_one_is_answered() -> None:
     assert (await scene.judge(action("prompt", 9, mode="shadow"))).verdict is Verdict.SHADOW
 
 
+async def test_the_limits_of_prompts_are_the_settings() -> None:
+    scene = Scene(limits={"prompt_per_user": Limit(2, 3600)}, prompts_at_once=1)
+    scene.book.put(asked(1, state=State.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    assert await scene.verdict(action("prompt")) == (Verdict.GO, None)
+    scene.book.put(asked(2, state=State.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    found = await scene.judge(action("prompt"))
+    assert (found.reason, found.limit) == (Reason.LIMIT, "prompt_per_user")
+    await scene.clock.advance(3600)
+    scene.book.put(asked(3, Target("user", "00uanother")))
+    found = await scene.judge(action("prompt", published=scene.now))
+    assert (found.reason, found.waits_for) == (Reason.LIMIT, Waits.RETRY)
+
+
 # What is protected by now
 
 
