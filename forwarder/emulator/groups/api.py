@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from litestar import delete, get, put
+import msgspec
+from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.core.time import iso
+from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.http.errors import decode, forbidden
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.iam.views import standard_role
 
@@ -14,11 +17,41 @@ _GROUP = "/groups/{group_id:str}"
 _MEMBER = f"{_GROUP}/users/{{user_id:str}}"
 
 
+class _Profile(msgspec.Struct):
+    name: str
+    description: str | None = None
+
+
+class _GroupSpec(msgspec.Struct):
+    profile: _Profile
+
+
 @get("/groups")
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator = org(request)
     found = emulator.groups.all(request.query_params.get("q", ""))
     return paged(request, [group.view(emulator.settings.url) for group in found], 10_000)
+
+
+@post("/groups", status_code=200)
+async def _create(request: OktaRequest) -> dict[str, Any]:
+    emulator, body = org(request), decode(await request.body(), _GroupSpec, "group")
+    group = emulator.groups.create(body.profile.name)
+    group.description = body.profile.description
+    target = [entity(group.id, "UserGroup", group.name)]
+    emulator.report_change("group.lifecycle.create", caller(request), target=target)
+    return group.view(emulator.settings.url)
+
+
+@delete(_GROUP)
+async def _delete(request: OktaRequest, group_id: FromPath[str]) -> None:
+    emulator = org(request)
+    group = emulator.groups.find(group_id)
+    if group.type != "OKTA_GROUP":
+        raise forbidden("A built-in group cannot be deleted.")
+    emulator.groups.delete(group)
+    target = [entity(group.id, "UserGroup", group.name)]
+    emulator.report_change("group.lifecycle.delete", caller(request), target=target)
 
 
 @get(_GROUP)
@@ -86,4 +119,4 @@ def _app(group: Group, number: int, label: str) -> dict[str, Any]:
     }
 
 
-GROUP_ROUTES = (_list, _show, _members, _roles, _apps, _add, _remove, _groups_of)
+GROUP_ROUTES = (_list, _create, _delete, _show, _members, _roles, _apps, _add, _remove, _groups_of)

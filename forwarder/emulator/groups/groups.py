@@ -30,6 +30,7 @@ class Group(msgspec.Struct):
     members: set[str] = msgspec.field(default_factory=set)
     roles: tuple[str, ...] = ()
     apps: tuple[str, ...] = ()
+    description: str | None = None
 
     def view(self, org_url: str) -> dict[str, Any]:
         """Return the group as the API shows it."""
@@ -42,7 +43,7 @@ class Group(msgspec.Struct):
             "lastMembershipUpdated": created,
             "objectClass": ["okta:user_group"],
             "type": self.type,
-            "profile": {"name": self.name, "description": None},
+            "profile": {"name": self.name, "description": self.description},
             "_links": {"self": {"href": url}, "users": {"href": f"{url}/users"}},
         }
 

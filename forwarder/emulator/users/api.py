@@ -1,21 +1,37 @@
 """`/api/v1/users`: their state, their life cycle, sessions, risk and roles; and the revocation of everything."""
 
+import re
 from typing import Any
 
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode, invalid
-from forwarder.emulator.http.responses import OktaRequest, caller, org, set_effect
+from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.iam.views import standard_role
 from forwarder.emulator.users.directory import User
 
 _USER = "/users/{user_id:str}"
+_FILTER = re.compile(r'\s*(id|status|profile\.login)\s+eq\s+"([^"]*)"\s*')
 
 
 def _find(request: OktaRequest, user_id: str) -> User:
     users = org(request).users
     return users.owner if user_id == "me" else users.find(user_id)
+
+
+@get("/users")
+async def _list(request: OktaRequest) -> list[dict[str, Any]]:
+    emulator, query = org(request), request.query_params
+    begins = query.get("q", "").casefold()
+    found = [user for user in emulator.users.all() if _begins(user, begins)]
+    if text := query.get("filter") or query.get("search", ""):
+        match = _FILTER.fullmatch(text)
+        if match is None:
+            raise invalid("filter", "filter: only `id`, `status` and `profile.login` with `eq` are emulated")
+        name = match[1].removeprefix("profile.")
+        found = [user for user in found if getattr(user, name).casefold() == match[2].casefold()]
+    return paged(request, [user.view(emulator.settings.url) for user in found], 200)
 
 
 @get(_USER)
@@ -76,6 +92,12 @@ async def revoke_everything(request: OktaRequest) -> None:
     _end(request, user, tokens=True, event_type=event_type)
 
 
+def _begins(user: User, text: str) -> bool:
+    """Whether the login or a part of the name begins with `text`."""
+    words = (user.login, *user.name.split())
+    return any(word.casefold().startswith(text) for word in words)
+
+
 def _end(request: OktaRequest, user: User, *, tokens: bool, event_type: str = "user.session.clear") -> None:
     before = (user.sessions, user.refresh_tokens)
     org(request).users.revoke(user, caller(request), tokens=tokens, event_type=event_type)
@@ -95,4 +117,4 @@ def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:
     return {"riskLevel": level, "reason": reason, "_links": links}
 
 
-USER_ROUTES = (_show, _lifecycle, _revoke, _risk, _set_risk, _roles)
+USER_ROUTES = (_list, _show, _lifecycle, _revoke, _risk, _set_risk, _roles)

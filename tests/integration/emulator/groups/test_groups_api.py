@@ -52,3 +52,16 @@ async def test_what_does_not_exist_is_not_found() -> None:
         group = await group_id(service, "Sales")
         assert_error(await service.client.get(f"{GROUPS}/00gnothing"), 404, "E0000007")
         assert_error(await service.client.put(f"{GROUPS}/{group}/users/00unobody"), 404, "E0000007")
+
+
+async def test_a_group_is_made_and_deleted_as_by_terraform() -> None:
+    async with running() as service:
+        body = {"profile": {"name": "Step-up", "description": "asked again"}}
+        made = (await service.client.post(GROUPS, json=body)).json()
+        assert (made["profile"], made["type"]) == (body["profile"], "OKTA_GROUP")
+        assert_error(await service.client.post(GROUPS, json=body), 400, "E0000001")
+        path = f"{GROUPS}/{made['id']}"
+        assert (await service.client.delete(path)).status_code == 204
+        assert_error(await service.client.get(path), 404, "E0000007")
+        everyone = await group_id(service, "Everyone")
+        assert_error(await service.client.delete(f"{GROUPS}/{everyone}"), 403, "E0000006")

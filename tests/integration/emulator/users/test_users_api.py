@@ -31,6 +31,21 @@ async def test_a_user_is_found_by_id_and_by_login_in_any_case() -> None:
         assert_error(await service.client.get(f"{USERS}/00unobody"), 404, "E0000007")
 
 
+async def test_users_are_listed_in_pages_and_found_by_name_status_and_login() -> None:
+    async with running() as service:
+        answer = await service.client.get(USERS, params={"limit": 40})
+        assert len(answer.json()) == 40
+        more = await service.client.get(answer.links["next"]["url"])
+        assert len(more.json()) == 21
+        user = await somebody(service)
+        login = user["profile"]["login"]
+        for query in ({"q": login[:6].upper()}, {"filter": f'profile.login eq "{login}"'}):
+            assert (await service.client.get(USERS, params=query)).json() == [user]
+        suspended = {"search": 'status eq "SUSPENDED"'}
+        assert (await service.client.get(USERS, params=suspended)).json() == []
+        assert_error(await service.client.get(USERS, params={"filter": "x"}), 400, "E0000001")
+
+
 async def test_a_suspended_user_has_no_session_and_can_only_be_unsuspended() -> None:
     async with running() as service:
         user = await somebody(service)
