@@ -1,6 +1,6 @@
 """What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -204,6 +204,15 @@ class StoreCommands(Protocol):
 
     def actions(self, since: Micros) -> Sequence[Action]:
         """Return every action that is not ended, and those planned at `since` or later, oldest first."""
+
+    def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
+        """Return the newest actions that were planned at `since` or later, newest first; all if there is no limit."""
+
+    def find_actions(self, begin: str) -> Sequence[Action]:
+        """Return the actions whose keys begin so, at most ten."""
+
+    def each_action(self, since: Micros) -> Iterator[Action]:
+        """Yield every action that was planned at `since` or later, oldest first."""
 
     def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
         """As `SightingReader.sightings`."""

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ _KEPT = 30 * 86_400 * SECOND
 _LOOKED_BACK = 2 * 86_400 * SECOND
 """Limits and holds look back a day: what ended since is not even dropped for lack of space."""
 
-_STEP = 100  # rows dropped in one step
+_STEP = 100  # rows dropped, or read, in one step
 _ROW_BYTES = 300  # beside the JSON: its key is in an index too
 
 WRITE = """
@@ -52,6 +52,37 @@ def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
 def load(db: sqlite3.Connection, since: Micros) -> list[Action]:
     """As `core.action.ActionStore.load_actions`."""
     return [read(*row) for row in db.execute(_LOAD, (since,))]
+
+
+def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_open: bool) -> list[Action]:
+    """As `store.engine.StoreCommands.newest_actions`."""
+    states = "(0)" if only_open else "(0, 1)"
+    rows = db.execute(
+        f"SELECT key, action FROM actions WHERE id IN (SELECT id FROM actions WHERE ended IN {states} "  # noqa: S608
+        "AND planned_at >= ? ORDER BY planned_at DESC, id DESC LIMIT ?) ORDER BY planned_at DESC, id DESC",
+        (since, -1 if limit is None else limit),
+    )
+    return [read(*row) for row in rows]
+
+
+def find(db: sqlite3.Connection, begin: str) -> list[Action]:
+    """As `store.engine.StoreCommands.find_actions`; a key has digits and lower-case letters only."""
+    rows = db.execute(
+        "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
+        (begin, begin + "~"),
+    )
+    return [read(*row) for row in rows]
+
+
+def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
+    """As `store.engine.StoreCommands.each_action`. Each step is a query of its own, which holds up no checkpoint."""
+    after = 0
+    while rows := db.execute(
+        "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",
+        (after, since, _STEP),
+    ).fetchall():
+        for after, key, action in rows:  # noqa: B007  # the last one is where the next step begins
+            yield read(key, action)
 
 
 def read(key: str, action: bytes) -> Action:

@@ -91,6 +91,19 @@ class SqliteCommands:
     def actions(self, since: Micros) -> list[Action]:
         return self._read(partial(action_rows.load, since=since))
 
+    def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> list[Action]:
+        return self._read(partial(action_rows.newest, since=since, only_open=only_open, limit=limit))
+
+    def find_actions(self, begin: str) -> list[Action]:
+        return self._read(partial(action_rows.find, begin=begin))
+
+    def each_action(self, since: Micros) -> Iterator[Action]:
+        try:
+            with closing(schema.connect_reader(self._path)) as db:
+                yield from action_rows.each(db, since)
+        except sqlite3.Error as error:
+            raise schema.to_store_error(self._path, error) from error
+
     def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return self._read(partial(sightings.read, org=org, users=users))
 

@@ -1,0 +1,178 @@
+"""`forwarder reactions list`, `show` and `export`: what reactions did and have to do, as the store has it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from forwarder.cli import terminal
+from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.terminal import echo
+from forwarder.cli.time_option import TimeParam
+from forwarder.clock import SystemClock
+from forwarder.core.action import Action, Approval, Outcome, State, Waits
+from forwarder.core.action_event import about, as_json, reason_of, words_of
+from forwarder.core.time import Micros, iso
+from forwarder.core.wording import count
+
+if TYPE_CHECKING:
+    from forwarder.store.engine import StoreCommands
+
+_ID = re.compile(r"[0-9a-f]{1,64}")
+_COLOURS = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "red", Outcome.REFUSED: "yellow"}
+_TIMES = (
+    ("planned", "planned_at"),
+    ("called", "called_at"),
+    ("seen", "seen_at"),
+    ("next", "due"),
+    ("undo due", "undo_due"),
+    ("undone", "undone_at"),
+)
+
+
+@click.command("list")
+@config_option
+@click.option("--live", is_flag=True, help="Only effects that are there now and will be undone.")
+@click.option(
+    "--waiting", is_flag=True, help="Only those that wait: for approval, another try or the System Log."
+)
+@click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
+@click.option("--limit", default=100, show_default=True, help="Most actions to list.")
+@click.option("--json", "as_lines", is_flag=True, help="Print one JSON object a line.")
+def list_command(  # one for each option
+    config: Path, since: Micros | None, limit: int, *, live: bool, waiting: bool, as_lines: bool
+) -> None:
+    """List actions, newest first. Works whether or not a forwarder runs on the store."""
+    states = {State.LIVE, State.UNDOING} if live else set()
+    states |= {State.WAITING} if waiting else set()
+    found = _commands(config).newest_actions(
+        since or 0, only_open=bool(states), limit=None if states else limit + 1
+    )
+    found = [one for one in found if one.state in states] if states else found
+    shown = found[:limit]
+    if as_lines:
+        for one in shown:
+            echo(_json(as_json(one)))
+        return
+    if not shown:
+        echo("There are no such actions." if states or since else "Reactions have done nothing so far.")
+        return
+    _table(shown)
+    more = "; there are more: --limit shows them" if len(found) > limit else ""
+    echo(f"{count(len(shown), 'action')}, the newest first{more}. All about one: forwarder reactions show ID")
+
+
+@click.command()
+@config_option
+@click.argument("id_", metavar="ID")
+@click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
+def show(config: Path, id_: str, *, as_object: bool) -> None:
+    """Show all about one action. The beginning of its ID is enough where no other action's begins so."""
+    found = _commands(config).find_actions(id_) if _ID.fullmatch(id_) else []
+    if len(found) != 1:
+        echo(_not_one(id_, found), fg="red", err=True)
+        raise SystemExit(1)
+    if as_object:
+        echo(_json(as_json(found[0])))
+        return
+    _show(found[0])
+
+
+@click.command()
+@config_option
+@click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
+def export(config: Path, since: Micros | None) -> None:
+    """Print every action as one JSON object a line, oldest first: for an audit, or for another system.
+
+    No secret is in it. Ended actions are kept for 30 days, or for `store.dedup_window` if that is longer.
+    """
+    for one in _commands(config).each_action(since or 0):
+        echo(_json(as_json(one)))
+
+
+def _commands(config: Path) -> "StoreCommands":
+    from forwarder.store.engine import open_commands
+
+    return open_commands(load_settings(config, secrets=False).store, SystemClock())
+
+
+def _not_one(id_: str, found: Sequence[Action]) -> str:
+    if not found:
+        return f"There is no action {id_}. See: forwarder reactions list"
+    named = "\n".join(f"  {one.key[: max(12, len(id_) + 4)]}  {about(one)}: {words_of(one)}" for one in found)
+    return f"{id_} is the beginning of several ids; write more of it:\n{named}"
+
+
+def _state(one: Action) -> str:
+    words = words_of(one)
+    return f"{words}, live" if one.state is State.LIVE else words
+
+
+def _until(one: Action) -> str:
+    """Return when a waiting action expires, or a live effect ends."""
+    if one.waits_for is Waits.APPROVAL and one.approval:
+        return iso(one.approval.until, "seconds")
+    if one.is_open and one.undo_due is not None:
+        return iso(one.undo_due, "seconds")
+    return ""
+
+
+def _table(actions: Sequence[Action]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in ("id", "planned", "action", "about", "state", "until", "mode", "org", "rule"):
+        table.add_column(column, overflow="fold")
+    for one in actions:
+        target = "" if one.target.kind == "alert" else one.target.name or one.target.id
+        known = (one.id, iso(one.planned_at, "seconds"), one.name, target, _state(one), _until(one))
+        table.add_row(*known, one.mode, one.org, one.title)
+    terminal.console().print(table)
+
+
+def _show(one: Action) -> None:
+    echo(f"{one.id}  {about(one)}  {one.org}", fg="cyan")
+    for name, text in _facts(one):
+        fg = _COLOURS.get(one.outcome) if name == "state" and one.outcome else None
+        echo(f"  {name:<10} {text}", fg=fg)
+
+
+def _facts(one: Action) -> Iterator[tuple[str, str]]:
+    """Yield a name and a text for each line."""
+    fields = as_json(one)
+    target, request = one.target, fields.get("request", {})
+    call = f"{request['method']} {request.get('path', '')} to {request['to']}" if request else ""
+    facts = {
+        "state": f"{_state(one)}  ({one.kind}, {one.mode})",
+        "why": fields.get("detail") or reason_of(one),
+        "target": "" if target.kind == "alert" else f"{target.kind} {target.id}  {target.name}".rstrip(),
+        "rule": f"{one.title} ({one.rule})",
+        "alert": f"{one.alert}, code {fields['code']}: forwarder find {one.alert}",
+        "parent": one.parent and f"the action {one.parent[:12]}",
+        "approval": _approval(one.approval) if one.approval else "",
+        **{name: _json(fields.get(name)) for name in ("settings", "before", "after")},
+        "request": " ".join(call.split()),
+        "body": _json(request.get("body")),
+        **{name: fields.get(field) for name, field in _TIMES},
+        "undone by": one.undone_by,
+        "request id": one.request_id,
+        "error id": one.error_id,
+    }
+    yield from ((name, text) for name, text in facts.items() if text)
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _approval(approval: Approval) -> str:
+    wanted = "the action asks" if approval.why == "asks" else f"over the limit {approval.why}"
+    if approval.given is None:
+        return f"needed until {iso(approval.until, 'seconds')}: {wanted}"
+    given = "approved" if approval.given else "refused"
+    by = f" by {approval.by}" if approval.by else ""
+    at = f" at {iso(approval.at, 'seconds')}" if approval.at is not None else ""
+    return f"{given}{by}{at}: {wanted}"

@@ -1,0 +1,222 @@
+"""`forwarder reactions list`, `show` and `export` on a store that holds actions, with and without a forwarder."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from forwarder.cli.main import main
+from forwarder.clock import SystemClock
+from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
+from forwarder.core.ports import Batch
+from forwarder.core.time import SECOND, iso
+from tests.fakes.action import ALERT, action
+from tests.integration.store.helpers import opened
+
+DAY = 86_400 * SECOND
+NOW = SystemClock().now() // SECOND * SECOND
+
+LIVE = action(
+    "suspend",
+    planned_at=NOW - 3 * DAY,
+    state=State.LIVE,
+    outcome=Outcome.DONE,
+    undo_due=NOW + 3600 * SECOND,
+    settings={"for": 14400},
+    request=Request("acme", "POST", "/api/v1/users/00u1/lifecycle/suspend"),
+    before={"status": "ACTIVE"},
+    after={"status": "SUSPENDED"},
+    approval=Approval(NOW - DAY, by="mia", at=NOW - 2 * DAY, given=True),
+    called_at=NOW - 2 * DAY,
+    handle="the-handle",
+    subject=b"the alert",
+    request_id="req-7",
+)
+WAITING = action(
+    "block_ip",
+    target=Target("ip", "203.0.113.9"),
+    planned_at=NOW - 60 * SECOND,
+    state=State.WAITING,
+    waits_for=Waits.APPROVAL,
+    reason=Reason.LIMIT,
+    approval=Approval(NOW + 900 * SECOND, why="timed"),
+)
+REFUSED = action(
+    "revoke_sessions",
+    planned_at=NOW - 9 * DAY,
+    state=State.ENDED,
+    outcome=Outcome.REFUSED,
+    reason=Reason.PROTECTED,
+    detail="00u1 has the role SUPER_ADMIN\x1b[2J; remove it first",
+    mode="shadow",
+)
+UNDONE = action(
+    "add_to_group",
+    planned_at=NOW - DAY,
+    state=State.ENDED,
+    outcome=Outcome.DONE,
+    end=End.UNDONE,
+    undone_by="hand: mia",
+    undone_at=NOW,
+)
+
+
+def write(path: Path, *actions: Action) -> None:
+    async def fill() -> None:
+        async with opened(path, sinks=()) as store:
+            await store.commit_actions(Batch(), actions)
+
+    asyncio.run(fill())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "orgs": {"acme": {"secrets": ["planted-secret"]}},
+        "store": {"path": str(tmp_path / "store.db")},
+        "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}},
+    }
+    file = tmp_path / "forwarder.yaml"
+    file.write_text(json.dumps(tree))
+    write(tmp_path / "store.db", LIVE, WAITING, REFUSED, UNDONE)
+    return file
+
+
+def run(config: Path, *words: Any) -> Result:
+    arguments = ["reactions", *map(str, words), "--config", str(config)]
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def names(output: str) -> list[str]:
+    return [json.loads(line)["action"] for line in output.splitlines()]
+
+
+def test_the_list_has_every_action_newest_first_with_its_state_and_its_end(config: Path) -> None:
+    lines = run(config, "list").output.splitlines()
+    assert [line.split()[2] for line in lines[1:5]] == [
+        "block_ip",
+        "add_to_group",
+        "suspend",
+        "revoke_sessions",
+    ]
+    assert WAITING.id in lines[1]
+    assert "waits for approval (limit)" in lines[1]
+    assert iso(NOW + 900 * SECOND, "seconds") in lines[1]
+    assert "undone (hand)" in lines[2]
+    assert "done, live" in lines[3]
+    assert iso(NOW + 3600 * SECOND, "seconds") in lines[3]
+    assert "refused (protected)" in lines[4]
+    assert "shadow" in lines[4]
+    assert lines[5].startswith("4 actions, the newest first. All about one:")
+
+
+def test_the_list_is_limited_and_says_so(config: Path) -> None:
+    output = run(config, "list", "--limit", 2).output
+    assert "2 actions, the newest first; there are more" in output
+    assert names(run(config, "list", "--limit", 1, "--json").output) == ["block_ip"]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--live"], ["suspend"]),
+        (["--waiting"], ["block_ip"]),
+        (["--live", "--waiting"], ["block_ip", "suspend"]),
+        (["--since", "7d"], ["block_ip", "add_to_group", "suspend"]),
+        (["--since", "2d", "--live"], []),
+        (["--since", "12h"], ["block_ip"]),
+    ],
+)
+def test_the_list_can_be_narrowed(config: Path, options: list[str], wanted: list[str]) -> None:
+    assert names(run(config, "list", *options, "--json").output) == wanted
+
+
+def test_show_has_all_about_one_action(config: Path) -> None:
+    output = run(config, "show", LIVE.id).output
+    for words in (
+        "suspend of jane@corp.example",
+        "done, live  (timed, enforce)",
+        f"Password spray ({LIVE.rule})",
+        f"forwarder find {ALERT}",
+        "POST /api/v1/users/00u1/lifecycle/suspend to acme",
+        '{"status":"ACTIVE"}',
+        '{"status":"SUSPENDED"}',
+        '{"for":14400}',
+        f"approved by mia at {iso(NOW - 2 * DAY, 'seconds')}: the action asks",
+        "undo due",
+        "req-7",
+    ):
+        assert words in output, words
+    waiting = run(config, "show", WAITING.id).output
+    assert f"needed until {iso(NOW + 900 * SECOND, 'seconds')}: over the limit timed" in waiting
+
+
+def test_a_text_from_okta_cannot_steer_the_terminal(config: Path) -> None:
+    output = run(config, "show", REFUSED.id).output
+    assert "00u1 has the role SUPER_ADMIN" in output
+    assert "\x1b" not in output
+
+
+def test_the_beginning_of_an_id_is_enough_and_several_are_named(config: Path, tmp_path: Path) -> None:
+    assert json.loads(run(config, "show", LIVE.id[:6], "--json").output)["key"] == LIVE.key
+    assert json.loads(run(config, "show", LIVE.key, "--json").output)["key"] == LIVE.key
+    write(tmp_path / "store.db", replace(UNDONE, key="feed" + 60 * "0"), replace(LIVE, key="feed" + 60 * "1"))
+    several = run(config, "show", "feed")
+    assert several.exit_code == 1
+    assert "feed is the beginning of several ids" in several.output
+    assert "feed00000000  add_to_group of jane@corp.example: undone (hand)" in several.output
+    assert "feed11111111  suspend of jane@corp.example: done" in several.output
+
+
+@pytest.mark.parametrize("wrong", ["0000000000", "%", "_", "", "ABC", "'; --", 80 * "a"])
+def test_an_id_that_is_none_is_named_with_what_to_do(config: Path, wrong: str) -> None:
+    found = run(config, "show", wrong)
+    assert found.exit_code == 1
+    assert "See: forwarder reactions list" in found.output
+
+
+def test_an_export_has_everything_that_may_be_shown_oldest_first(config: Path) -> None:
+    lines = [json.loads(line) for line in run(config, "export").output.splitlines()]
+    assert [line["id"] for line in lines] == [
+        one.id for one in (LIVE, WAITING, REFUSED, UNDONE)
+    ]  # as planned
+    live = lines[0]
+    assert (live["alert"], live["state"], live["undo_due"]) == (
+        ALERT,
+        "live",
+        iso(NOW + 3600 * SECOND, "milliseconds"),
+    )
+    assert live["approval"]["by"] == "mia"
+    assert names(run(config, "export", "--since", "2d").output) == ["block_ip", "add_to_group"]
+    everything = run(config, "export").output + run(config, "show", LIVE.id).output
+    assert "the-handle" not in everything
+    assert "the alert" not in everything
+
+
+def test_very_many_actions_are_exported_in_steps(config: Path, tmp_path: Path) -> None:
+    write(tmp_path / "store.db", *[action(alert=f"{number}", planned_at=NOW) for number in range(450)])
+    lines = run(config, "export").output.splitlines()
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) == 454
+
+
+async def test_they_work_beside_a_running_forwarder(config: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db", sinks=()) as store:
+        await store.commit_actions(Batch(), [action("notify", planned_at=NOW + 1)])
+        output = (await asyncio.to_thread(run, config, "list", "--json")).output
+        assert names(output)[0] == "notify"
+
+
+def test_without_an_action_it_says_so(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("store.db", "other.db"))
+    missing = CliRunner().invoke(main, ["reactions", "list", "--config", str(other)])
+    assert missing.exit_code != 0
+    write(tmp_path / "other.db")
+    assert run(other, "list").output == "Reactions have done nothing so far.\n"
+    assert run(other, "list", "--live").output == "There are no such actions.\n"
+    assert run(other, "list", "--json").output == ""
+    assert run(other, "export").output == ""
