@@ -93,6 +93,8 @@ def check(config: Path) -> None:
         if settings.rules.files and isinstance(sink, ElasticsearchSinkSettings):
             rights = "its key needs create_doc and auto_configure there too"
             echo(f"    alerts of rules go to {sink.alert_stream}; {rights}")
+            if settings.reactions.on:
+                echo(f"    what reactions do goes to {sink.action_stream}; {rights}")
     echo(f"  store: {settings.store.path}")
     echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
 

@@ -130,6 +130,7 @@ async def _rights(context: Context, name: str) -> Found:
     streams = [
         sink.data_stream,
         *([sink.alert_stream] if settings.rules.files else ()),
+        *([sink.action_stream] if settings.reactions.on else ()),
         *([sink.health_stream] if settings.ops.heartbeat else ()),
     ]
     wanted = {"index": [{"names": streams, "privileges": list(_RIGHTS)}]}

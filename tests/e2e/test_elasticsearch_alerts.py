@@ -1,18 +1,23 @@
-"""Alerts in a real Elasticsearch with security on: what Elastic's own rule finds, and what a missing right does."""
+"""Alerts and actions in a real Elasticsearch with security on: what a search finds, and what a missing right does."""
 
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from forwarder.core.action import End, Outcome, Request, State
+from forwarder.core.action_event import to_event
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason
 from tests.conftest import require
 from tests.contract.sinks import stored_events
 from tests.e2e.prepared import deliver, prepare
 from tests.e2e.streams import Stream, seqs
+from tests.fakes.action import action
 from tests.fakes.alert import alert_event
+from tests.fakes.clock import NOON
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 
@@ -40,6 +45,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
     shutil.rmtree(running.data_dir)
 
 
+def actions(*seqs: int) -> list[StoredEvent]:
+    """That many changes of actions: one undone, all others done."""
+    made = [action(alert=f"alert-{seq}", outcome=Outcome.DONE, **STATES) for seq in seqs]
+    made[-1] = replace(made[-1], state=State.ENDED, end=End.UNDONE, undone_by="time")
+    return [StoredEvent(seq, to_event(one, NOON)) for seq, one in zip(seqs, made, strict=True)]
+
+
+STATES: dict[str, Any] = {
+    "settings": {"for": 3600, "group": "Step-up"},
+    "request": Request(
+        "acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"a": [1, {"b.c": True}], "a.b": None}
+    ),
+    "before": {"member": False},
+    "after": ["text", {"status": "x" * 5000}],
+}
+
+
 def alerts(count: int, first_seq: int) -> list[StoredEvent]:
     return [StoredEvent(first_seq + n, alert_event(first=f"first-{n}")) for n in range(count)]
 
@@ -62,7 +84,35 @@ async def test_the_query_of_external_alerts_finds_each_alert_once_with_name_and_
     assert all(one["threat"]["technique"]["id"] == ["T1110"] for one in found)
 
 
-async def test_without_the_right_on_their_stream_only_alerts_are_dead_letters(server: Elasticsearch) -> None:
+async def test_each_change_of_an_action_is_found_once_by_its_outcome_its_user_and_its_alert(
+    server: Elasticsearch,
+) -> None:
+    assert (await prepare(server, **BASIC)).fine
+    stream = Stream(server)
+    batch = [*stored_events(3), *alerts(1, 4), *actions(5, 6, 7)]
+    for _ in range(2):  # the second time as after a lost answer
+        await deliver(stream, batch, **BASIC)
+    name = f"logs-okta_forwarder.action-{stream.namespace}"
+    server.call("POST", f"/{name}/_refresh")
+
+    def count(**terms: Any) -> int:
+        query = {"query": {"bool": {"filter": [{"term": {name: value}} for name, value in terms.items()]}}}
+        return int(server.call("POST", f"/{name}/_count", query)["count"])
+
+    assert count() == 3
+    assert count(**{"event.kind": "event", "event.action": "add_to_group", "event.outcome": "success"}) == 3
+    assert count(**{"event.reason": "time", "okta_forwarder.action.change": "undone"}) == 1
+    assert count(**{"user.name": "jane@corp.example", "rule.name": "Password spray"}) == 3
+    assert count(**{"okta_forwarder.alert.id": "alert-6"}) == 1
+    assert count(**{"okta_forwarder.action.before.member": "false"}) == 3
+    hits = server.call("POST", f"/{name}/_search", {"size": 9})["hits"]["hits"]
+    assert all("ingested" in hit["_source"]["event"] for hit in hits)
+    assert not [hit for hit in hits if "_ignored" in hit and "event" in str(hit["_ignored"])]
+
+
+async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dead_letters(
+    server: Elasticsearch,
+) -> None:
     assert (await prepare(server, **BASIC)).fine
     key = server.call(
         "POST",
@@ -79,13 +129,20 @@ async def test_without_the_right_on_their_stream_only_alerts_are_dead_letters(se
         },
     )["encoded"]
     stream = Stream(server)
-    for batch in ([*stored_events(5), *alerts(2, 6)], alerts(2, 6)):
+    beside = [*alerts(2, 6), *actions(8)]
+    for batch in ([*stored_events(5), *beside], beside):
         outcome = await stream.send(*batch, api_key=key)
-        assert seqs(outcome) == ([one.seq for one in batch if one.seq < 6], [], [6, 7])
-        assert {one.reason for one in outcome.rejected} == {RejectReason.ALERT_STREAM}
+        assert seqs(outcome) == ([one.seq for one in batch if one.seq < 6], [], [6, 7, 8])
+        reasons = {one.seq: one.reason for one in outcome.rejected}
+        assert reasons == {
+            6: RejectReason.ALERT_STREAM,
+            7: RejectReason.ALERT_STREAM,
+            8: RejectReason.ACTION_STREAM,
+        }
         assert "logs-okta_forwarder.alert-*" in outcome.rejected[0].detail
+        assert "logs-okta_forwarder.action-*" in outcome.rejected[-1].detail
         assert (outcome.pause, outcome.whole) == (False, False)
-    await deliver(stream, alerts(2, 6), **BASIC)  # a replay, after the right was given
+    await deliver(stream, beside, **BASIC)  # a replay, after the right was given
 
 
 async def test_a_key_from_before_there_were_alerts_still_prepares_everything(server: Elasticsearch) -> None:
@@ -96,4 +153,5 @@ async def test_a_key_from_before_there_were_alerts_still_prepares_everything(ser
     key = server.call("POST", "/_security/api_key", {"name": "older", "role_descriptors": {"r": role}})
     told = await prepare(server, api_key=key["encoded"])
     assert told.fine
-    assert any("logs-okta_forwarder.alert-*" in note for note in told.of("note"))
+    for name in ("alert", "action"):
+        assert any(f"logs-okta_forwarder.{name}-*" in note for note in told.of("note"))

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 PASSWORD = "the-password-of-the-tests"
 BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": PASSWORD}}
 EVENTS_ONLY = {"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}
-HEALTH = {"names": [health.PATTERN], "privileges": ["create_doc", "auto_configure"]}
+HEALTH = {"names": [health.STREAM.pattern], "privileges": ["create_doc", "auto_configure"]}
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +156,15 @@ def test_the_last_heartbeat_of_each_forwarder_says_which_has_stopped(
             }
         },
     }
-    buckets = server.call("POST", f"/{health.PATTERN}/_search", body)["aggregations"]["by"]["buckets"]
+    buckets = server.call("POST", f"/{health.STREAM.pattern}/_search", body)["aggregations"]["by"]["buckets"]
     last = {bucket["key"]: bucket["last"]["value_as_string"] for bucket in buckets}
     namespaces = [process.tree["sinks"]["siem"]["namespace"] for process in (stopped, runs)]
     assert last[namespaces[0]] == limit < last[namespaces[1]]
 
 
 def test_the_rule_of_kibana_reads_only_columns_that_are_mapped() -> None:
-    assert rule()["query"].startswith(f"FROM {health.PATTERN}\n")
+    assert rule()["query"].startswith(f"FROM {health.STREAM.pattern}\n")
     names, faults = columns(rule()["query"])
     assert faults == []
     assert {"@timestamp", "host.name"} <= names
-    assert names <= set(health.types())
+    assert names <= set(health.STREAM.types)

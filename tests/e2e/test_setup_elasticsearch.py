@@ -30,6 +30,8 @@ OURS = (
     "/_component_template/okta-forwarder@mappings",
     "/_index_template/okta-forwarder-alerts",
     "/_component_template/okta-forwarder-alerts@mappings",
+    "/_index_template/okta-forwarder-actions",
+    "/_component_template/okta-forwarder-actions@mappings",
     "/_index_template/okta-forwarder-health",
     "/_component_template/okta-forwarder-health@mappings",
     "/_ingest/pipeline/okta-forwarder",
@@ -121,6 +123,7 @@ async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch
     assert told.of("done") == [
         "index template okta-forwarder: changed",
         "index template okta-forwarder-alerts: changed",
+        "index template okta-forwarder-actions: changed",
         "index template okta-forwarder-health: changed",
     ]
     template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]["template"]
@@ -261,7 +264,7 @@ NEEDED: dict[str, Any] = {
     "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
     "indices": [
         {
-            "names": ["logs-okta.system-*", "logs-okta_forwarder.alert-*", "metrics-okta_forwarder.health-*"],
+            "names": ["logs-okta.system-*", "logs-okta_forwarder.*", "metrics-okta_forwarder.*"],
             "privileges": ["view_index_metadata"],
         }
     ],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import alerts, bodies, health
+from forwarder.setup.elasticsearch import actions, alerts, bodies, health
 from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
@@ -12,7 +12,7 @@ CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipeli
 INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
-_BESIDE = (alerts.PATTERN, health.PATTERN)
+_BESIDE = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
 _PROBE = f"{bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
 
@@ -21,7 +21,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
 
     `rollover`: a rollover may follow. `ilm`: a policy is looked up. Return the patterns whose data
-    streams may not be looked at, of alerts and health; their templates need no other privilege than those of the events.
+    streams may not be looked at, beside that of the events; their templates need no other privilege than those of the events.
 
     Raises:
         SetupError: privileges are missing, all of which it names, or the credentials are wrong.

@@ -1,15 +1,8 @@
-"""What setup writes for the data stream of health documents: a component template and an index template of their own."""
+"""What setup writes for the data stream of health documents (ecs/health.py)."""
 
 from forwarder.ecs.alert import ALERT_MODULE
 from forwarder.ecs.health import HEALTH_DATASET
-from forwarder.setup.elasticsearch import bodies, fields
-from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Retention
-
-PATTERN = f"metrics-{HEALTH_DATASET}-*"
-NAME = f"{bodies.OWNER}-health"
-COMPONENT = f"{NAME}@mappings"
-CUSTOM = f"{NAME}@custom"
-"""The operator's own component template, used if it exists."""
+from forwarder.setup.elasticsearch.beside import BesideStream
 
 _HEALTH = f"{ALERT_MODULE}.health"
 _FIELDS: dict[str, str] = {
@@ -41,23 +34,5 @@ _FIELDS: dict[str, str] = {
         for name in names.split()
     },
 }
-_VALUES = {"data_stream.type": "metrics", "data_stream.dataset": HEALTH_DATASET}
-_VALUES |= {"event.module": ALERT_MODULE, "event.dataset": HEALTH_DATASET}
 
-
-def types() -> dict[str, str]:
-    """Return the type of each field of a health document by its dotted name."""
-    return dict(_FIELDS)
-
-
-def component_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the mapping and the settings of every backing index of health documents."""
-    mappings = fields.mapped(_FIELDS, has.missing_types, _VALUES)
-    return bodies.component_body(mappings, has, retention)
-
-
-def index_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the template that creates `metrics-okta_forwarder.health-*` data streams with that mapping."""
-    template = bodies.template_body(PATTERN, COMPONENT, CUSTOM, has, retention)
-    # The stack's parts are for logs.
-    return template | {"composed_of": [COMPONENT, CUSTOM], "ignore_missing_component_templates": [CUSTOM]}
+STREAM = BesideStream("health", HEALTH_DATASET, _FIELDS, kind="metrics")

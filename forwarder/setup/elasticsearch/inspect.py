@@ -30,7 +30,7 @@ class Deviation(msgspec.Struct, frozen=True):
 async def find_deviations(
     api: AdminApi, target: Target, retention: Retention, *, beside: bool = False
 ) -> list[Deviation]:
-    """Return what differs from what `setup` would write for the sink; `beside`: for alerts and health too.
+    """Return what differs from what `setup` would write for the sink; `beside`: for the data streams beside that of the events too.
 
     Raises:
         SetupError: the credentials may not read templates, or a template of another owner is in the way.

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import alerts, bodies, health
+from forwarder.setup.elasticsearch import actions, alerts, bodies, health
 from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, Target
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
@@ -20,7 +20,7 @@ from forwarder.setup.elasticsearch.package import Package, Template, conflicts, 
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.message import Reporter
 
-_BESIDE = (alerts, health)
+_BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
 """The data streams beside that of the events."""
 
 _OURS = (
@@ -113,7 +113,7 @@ async def setup_beside_fleet(
     else:
         report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
     has = await find_capabilities(cluster)
-    # Alerts and health need our pipeline too.
+    # The streams beside need our pipeline too.
     for step in (
         await _pipeline_step(cluster, has),
         *await read_steps_beside(cluster, has, options.retention),
@@ -145,13 +145,13 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
 async def _sync_beside(
     cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Update the data streams of alerts and health, where the credentials may; return whether they can be written."""
+    """Update the data streams beside that of the events, where the credentials may; return whether they can be written."""
     fine = True
     for stream in _BESIDE:
-        if stream.PATTERN in target.unseen:
+        if stream.pattern in target.unseen:
             continue
         meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
-        name = stream.PATTERN.removesuffix("*") + target.namespace
+        name = stream.pattern.removesuffix("*") + target.namespace
         fine = await sync_data_stream(cluster, name, bodies.fingerprint(meta), options, report) and fine
     return fine
 
@@ -199,14 +199,14 @@ class Step(msgspec.Struct, frozen=True):
 
 
 async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return what alerts and health need beside the pipeline: their documents are always ours, whatever those of the
+    """Return what the other data streams need beside the pipeline: their documents are always ours, whatever those of the
     events."""
     steps = []
     for stream in _BESIDE:
         component = stream.component_template(has, retention)
-        steps.append(await _template_step(cluster, "component_template", stream.COMPONENT, component))
+        steps.append(await _template_step(cluster, "component_template", stream.component, component))
         template = stream.index_template(has, retention)
-        steps.append(await _template_step(cluster, "index_template", stream.NAME, template))
+        steps.append(await _template_step(cluster, "index_template", stream.name, template))
     return steps
 
 

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Approval, Outcome, Reason, Request, State, Target
+from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
 from forwarder.core.action_event import to_event
 from forwarder.core.event import Event, Source
 from forwarder.ecs.action import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
+from forwarder.setup.elasticsearch import actions
 from forwarder.sinks.redacted_fields import FieldRedactor
 from tests.fakes.action import ALERT, TRIGGER, action
 from tests.fakes.clock import NOON
@@ -87,6 +88,40 @@ def test_it_has_request_states_approval_and_times() -> None:
     assert (own["settings"], own["request_id"]) == ({"for": 3600}, "req-1")
     text = document(replace(SUSPENDED, before="ACTIVE", after=[1]))["okta_forwarder"]["action"]
     assert (text["before"], text["after"]) == ({"value": "ACTIVE"}, {"value": [1]})
+
+
+FREE = {f"okta_forwarder.action.{name}" for name in ("settings", "before", "after", "request.body")}
+
+
+def names(value: dict[str, Any], path: str = "") -> set[str]:
+    """The dotted names of all fields, down to those whose keys are Okta's."""
+    found = set()
+    for key, inner in value.items():
+        name = f"{path}{key}"
+        is_open = isinstance(inner, dict) and name not in FREE
+        found |= names(inner, f"{name}.") if is_open else {name}
+    return found
+
+
+def test_every_field_of_it_has_a_type_in_elasticsearch() -> None:
+    whole = replace(
+        SUSPENDED,
+        parent="p",
+        answer="denied",
+        detail="d",
+        error_id="e",
+        waits_for=Waits.APPROVAL,
+        due=NOON,
+        attempts=1,
+        seen_at=NOON,
+        undone_at=NOON,
+        end=End.UNDONE,
+        undone_by="time",
+        late=True,
+    )
+    found = names(document(whole)) | names(document(BLOCKED))
+    assert found <= set(actions.STREAM.types)
+    assert set(actions.STREAM.types) >= FREE
 
 
 def test_a_log_record_has_the_same_under_the_names_of_opentelemetry() -> None:

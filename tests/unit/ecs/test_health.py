@@ -79,4 +79,4 @@ def test_an_org_without_the_api_has_no_hook_and_no_log() -> None:
 
 def test_every_field_is_mapped() -> None:
     problems = [{"level": "critical", "text": "x", "hint": "y"}]
-    assert names(made(problems=problems)) <= set(health.types())
+    assert names(made(problems=problems)) <= set(health.STREAM.types)

@@ -164,7 +164,7 @@ def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query:
     assert "data_stream.namespace:$namespace" in text
     # Grafana refuses a number without a bucket.
     assert query.target["bucketAggs"] or query.target["metrics"][0]["type"] == "raw_data"
-    known = fields.types() if of_events else health.types()
+    known = fields.types() if of_events else health.STREAM.types
     named = set(re.findall(r"([a-z_@][\w.]*):", text))
     named |= {
         part["field"] for part in (*query.target["bucketAggs"], *query.target["metrics"]) if "field" in part

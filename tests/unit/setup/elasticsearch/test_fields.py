@@ -13,7 +13,7 @@ from forwarder.core.event import Event, Source, read_event
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
-from forwarder.setup.elasticsearch import alerts, bodies, fields, health
+from forwarder.setup.elasticsearch import actions, alerts, bodies, fields, health
 from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
 from tests import shared_data
 from tests.fakes.clock import NOON
@@ -134,7 +134,16 @@ def test_free_objects_take_a_key_and_a_longer_key_that_begins_with_it() -> None:
         assert entry["subobjects"] is False
 
 
-SEEN = {1: "c3f04da8e11b", 2: "b8c2b04f28d7", 3: "6b243e7fbddc", 4: "c1dd211cf4e3", 5: "b58c78a740f6"}
+BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
+
+SEEN = {
+    1: "c3f04da8e11b",
+    2: "b8c2b04f28d7",
+    3: "6b243e7fbddc",
+    4: "c1dd211cf4e3",
+    5: "b58c78a740f6",
+    6: "8c8e1dd559b5",
+}
 """Version -> digest of what it writes on a full Elasticsearch. Append when the bodies change."""
 
 
@@ -144,10 +153,8 @@ def test_a_change_of_what_is_written_raises_the_version() -> None:
         bodies.pipeline(FULL),
         bodies.component_template(FULL, Retention()),
         bodies.index_template(FULL, Retention()),
-        alerts.component_template(FULL, Retention()),
-        alerts.index_template(FULL, Retention()),
-        health.component_template(FULL, Retention()),
-        health.index_template(FULL, Retention()),
+        *(stream.component_template(FULL, Retention()) for stream in BESIDE),
+        *(stream.index_template(FULL, Retention()) for stream in BESIDE),
     ]
     digest = bodies.digest(written)
     assert SEEN[bodies.VERSION] == digest, f"raise bodies.VERSION and note its digest here: {digest}"

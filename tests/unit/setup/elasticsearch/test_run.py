@@ -19,6 +19,8 @@ PIPELINE, COMPONENT, TEMPLATE = (
 BESIDE = [
     "/_component_template/okta-forwarder-alerts@mappings",
     "/_index_template/okta-forwarder-alerts",
+    "/_component_template/okta-forwarder-actions@mappings",
+    "/_index_template/okta-forwarder-actions",
     "/_component_template/okta-forwarder-health@mappings",
     "/_index_template/okta-forwarder-health",
 ]
@@ -70,7 +72,7 @@ async def test_a_second_run_writes_nothing() -> None:
     cluster.written.clear()
     lines = await run(cluster)
     assert cluster.written == []
-    assert len(kinds(lines, "same")) == 7
+    assert len(kinds(lines, "same")) == 9
 
 
 async def test_with_geoip_the_pipeline_fills_the_place_and_the_network_of_an_address() -> None:
@@ -190,6 +192,20 @@ async def test_alerts_get_a_mapping_of_their_own_with_the_pipeline_of_the_events
     assert template["template"]["lifecycle"]["data_retention"] == "90d"
 
 
+async def test_what_reactions_did_gets_a_mapping_of_its_own_too() -> None:
+    cluster = FakeCluster()
+    await run(cluster, retention=Retention(keep="90d"))
+    component, template = (body(cluster, path) for path in BESIDE[2:4])
+    fields = component["template"]["mappings"]["properties"]
+    assert fields["event"]["properties"]["dataset"]["value"] == "okta_forwarder.action"
+    assert fields["okta_forwarder"]["properties"]["action"]["properties"]["before"]["type"] == "flattened"
+    assert "okta" not in fields
+    assert component["template"]["settings"]["index.default_pipeline"] == "okta-forwarder"
+    assert template["index_patterns"] == ["logs-okta_forwarder.action-*"]
+    assert "okta-forwarder-actions@mappings" in template["composed_of"]
+    assert template["template"]["lifecycle"]["data_retention"] == "90d"
+
+
 # --- rights and Elastic's own
 
 
@@ -235,11 +251,11 @@ async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_
     await run(cluster, target)
     assert [path for _, path, _ in cluster.written] == [PIPELINE, *BESIDE]
     await run(cluster, target)
-    assert len(cluster.written) == 5
+    assert len(cluster.written) == 7
 
 
 async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration("something_else")
     await run(cluster)
-    assert len(cluster.written) == 7
+    assert len(cluster.written) == 9
