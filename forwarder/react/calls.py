@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from forwarder.core.action import Action, Kind, Outcome, Reason, State, Waits
+from forwarder.core.action import Action, Kind, Outcome, Reason, Request, State, Waits
 from forwarder.core.backoff import Backoff
 from forwarder.react.actions import Act
 from forwarder.react.judgement import Judgement
@@ -39,7 +39,9 @@ class Calls:
         # From here to the commit nothing is awaited: what the guards counted still holds.
         if action.called_at is not None and found.verdict != "go" and act is not None:
             await self._settle(action, act, found)
-        elif found.verdict == "go":
+        elif found.verdict == "go" and act is None:
+            await self._prompt(action)
+        elif found.verdict == "go" and act is not None:
             await self._call(action, act, found)
         elif found.verdict == "wait":
             await self._wait(action, found)
@@ -66,6 +68,7 @@ class Calls:
             action,
             handle=progress.handle,
             answer=progress.answer or "",
+            seen_at=now if progress.answer else action.seen_at,
             request_id=progress.request_id or action.request_id,
             error_id=progress.error_id or action.error_id,
         )
@@ -88,25 +91,41 @@ class Calls:
                 )
                 await self._rows.commit([waits])
 
-    async def _call(self, action: Action, act: Act | None, found: Judgement) -> None:
+    async def _prompt(self, action: Action) -> None:
+        """Look up whom to ask and how, let the guards look again, and ask."""
+        request = await self._parts().prompts.prepare(action)
+        if isinstance(request, Progress):
+            await self.progress(action, request)
+            return
+        found = await self._parts().judge.judge(action, self._rows.clock.now())
+        if found.verdict == "wait":
+            await self._wait(action, found)
+        elif found.verdict != "go":
+            await self._end(action, None, found)
+        else:
+            calling = self._calling(action, request, found)
+            await self._rows.commit([calling])
+            await self.progress(calling, await self._parts().prompts.send(calling))
+
+    def _calling(self, action: Action, request: Request, found: Judgement) -> Action:
         now = self._rows.clock.now()
-        seen = Seen(Answer(200), found.before)
-        calling = msgspec.structs.replace(
+        return msgspec.structs.replace(
             action,
             state=State.CALLING,
             waits_for=None,
             reason=None,
             detail="",
             due=now,
-            request=act.request(action, seen) if act else None,
+            request=request,
             before=action.before if action.called_at is not None else found.before,
             called_at=now,
         )
+
+    async def _call(self, action: Action, act: Act, found: Judgement) -> None:
+        request = act.request(action, Seen(Answer(200), found.before))
+        calling = self._calling(action, request, found)
         await self._rows.commit([calling])
-        if act is None or calling.request is None:
-            await self.progress(calling, await self._parts().prompts.send(calling))
-            return
-        answer = await act.call(calling, calling.request)
+        answer = await act.call(calling, request)
         if answer.ok:
             await self._done(calling, act, answer)
         elif answer.may_help_again:
@@ -137,9 +156,15 @@ class Calls:
         """End an action that is not called."""
         seen = msgspec.structs.replace(action, before=found.before)
         if found.verdict == "shadow":
-            request = act.request(action, Seen(Answer(200), found.before)) if act else None
+            detail, request = found.detail, None
+            if act is not None:
+                request = act.request(action, Seen(Answer(200), found.before))
+            elif isinstance(prepared := await self._parts().prompts.prepare(action), Progress):
+                detail = prepared.detail  # the user cannot be asked
+            else:
+                request = prepared
             shadow = msgspec.structs.replace(seen, request=request)
-            await self._rows.finish(shadow, Outcome.SHADOW, found.reason, found.detail)
+            await self._rows.finish(shadow, Outcome.SHADOW, found.reason, detail)
         elif found.verdict == "no_op":
             await self._rows.finish(
                 seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from forwarder.core.action import Action
+from forwarder.core.action import Action, Request
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.react.actions import Act
@@ -20,6 +20,9 @@ class Judge(Protocol):
 
 class PromptSender(Protocol):
     """Sends prompts and polls them. Nothing raises."""
+
+    async def prepare(self, action: Action) -> Progress | Request:
+        """Look up what is needed to ask, and return the call that does; or why there is none."""
 
     async def send(self, action: Action) -> Progress:
         """Send one prompt, at most once."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from forwarder.core.action import Action
+from forwarder.core.action import Action, Request
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, OktaCall
@@ -29,6 +29,7 @@ from forwarder.react.prompts.port import (
 )
 
 _GRANT = "urn:openid:params:grant-type:ciba"
+_ASK = "/v1/bc/authorize"
 _MOST_SECONDS = 300
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,1000}")
 
@@ -60,8 +61,8 @@ class Ciba:
         self._tokens = tokens
         self._clock = clock
 
-    async def send(self, action: Action) -> Progress | Handle:
-        """Ask the user by one POST, at most."""
+    async def prepare(self, action: Action) -> Progress | Request:
+        """Look up the user's login, and return the call that asks; what authenticates it is added when it is sent."""
         # The event's login is what its sender wrote; the id was looked up by the guards.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
@@ -71,14 +72,18 @@ class Ciba:
             return Progress(
                 failed=True, detail="Okta's answer about the user has no login", request_id=user.request_id
             )
-        asked = self._clock.now()
         form = {
             "scope": "openid",
             "login_hint": login,
             "binding_message": message_of(action),
             "request_expiry": str(_expiry(action)),
         }
-        return self._sent(await self._server.post("/v1/bc/authorize", form), action, asked)
+        return Request(action.org, "POST", f"{self._server.path}{_ASK}", form)
+
+    async def send(self, action: Action, request: Request) -> Progress | Handle:
+        """Ask the user by one POST, at most."""
+        asked = self._clock.now()
+        return self._sent(await self._server.post(_ASK, request.body), action, asked)
 
     async def look(self, handle: Handle, user: str) -> Look:
         """Poll once."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -94,6 +95,11 @@ class AuthorizationServer:
         self._clock = clock
         self._client: httpx.AsyncClient | None = None
         self._lock = asyncio.Lock()
+
+    @property
+    def path(self) -> str:
+        """Below the org's URL."""
+        return urlsplit(self.app.base).path
 
     async def post(self, path: str, form: Mapping[str, str]) -> Answer:
         """Post a form that the app signs. Never raises for what the server does."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from forwarder.core.action import Action
+from forwarder.core.action import Action, Request
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Okta
@@ -32,7 +32,9 @@ _GRACE = 120 * SECOND
 class _Way(Protocol):
     """One way to ask."""
 
-    async def send(self, action: Action) -> Progress | Handle: ...
+    async def prepare(self, action: Action) -> Progress | Request: ...
+
+    async def send(self, action: Action, request: Request) -> Progress | Handle: ...
 
     async def look(self, handle: Handle, user: str) -> Look: ...
 
@@ -63,12 +65,18 @@ class Prompts:
         self._tokens = {org: IdTokens(server, clock) for org, server in self._servers.items()}
         self._out: dict[str, _Out] = {}
 
-    async def send(self, action: Action) -> Progress:
-        """Ask the user. Call it once the row is stored as `calling`; it sends one POST at most."""
+    async def prepare(self, action: Action) -> Progress | Request:
+        """Look up what is needed to ask, and return the call that does, for the row; or why there is none."""
         way = self._way(action)
-        if isinstance(way, str):
-            return Progress(failed=True, detail=way)
-        result = await way.send(action)
+        return Progress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
+
+    async def send(self, action: Action) -> Progress:
+        """Ask the user. Call it once the row is stored as `calling`, with its request; it sends one POST at most."""
+        way = self._way(action)
+        if isinstance(way, str) or action.request is None:
+            text = way if isinstance(way, str) else "the row has no request"
+            return Progress(failed=True, detail=text)
+        result = await way.send(action, action.request)
         if isinstance(result, Progress):
             return result
         self._out[action.key] = out = _Out(result, self._clock.monotonic() + result.interval)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from forwarder.core.action import Action
+from forwarder.core.action import Action, Request
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, to_micros
 from forwarder.react.ports import Answer, OktaCall
@@ -53,8 +53,8 @@ class Push:
         self._api = api
         self._clock = clock
 
-    async def send(self, action: Action) -> Progress | Handle:
-        """Ask the user by one POST, at most."""
+    async def prepare(self, action: Action) -> Progress | Request:
+        """Look for the factor that can be asked, and return the call that does."""
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
         listed = await self._api.call("GET", path)
         if not listed.ok:
@@ -62,12 +62,16 @@ class Push:
         verify, why = _verify_link(listed.body)
         if verify is None:
             return Progress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
+        return Request(action.org, "POST", verify)
+
+    async def send(self, _action: Action, request: Request) -> Progress | Handle:
+        """Ask the user by one POST, at most."""
         began = self._clock.monotonic()
-        await self._api.ready("POST", verify)
+        await self._api.ready("POST", request.path)
         if self._clock.monotonic() - began > _STALE:
             return Progress(due=self._clock.now())
         asked = self._clock.now()
-        return self._sent(await self._api.call("POST", verify), asked)
+        return self._sent(await self._api.call("POST", request.path), asked)
 
     async def look(self, handle: Handle, _user: str) -> Look:
         """Ask once for what the user said."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import KINDS, Action, Kind, Reason, State, Target, Waits, key_of
+from forwarder.core.action import KINDS, Action, Kind, Reason, Request, State, Target, Waits, key_of
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
@@ -147,13 +147,13 @@ class FakeGuards:
         self.say: dict[str, Callable[[Action], Judgement | None]] = {}
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
-        act = self._acts.get(action.name)
+        act, say = self._acts.get(action.name), self.say.get(action.name)
         if act is None:
-            return Judgement(Verdict.GO)
+            return (say and say(action)) or Judgement(Verdict.GO)
         seen = await act.look(action)
         if not seen.answer.ok:
             return Judgement(Verdict.WAIT, Reason.STATE, seen.answer.text, Waits.RETRY, now + 1_000_000)
-        if (say := self.say.get(action.name)) and (said := say(action)):
+        if say and (said := say(action)):
             return msgspec.structs.replace(said, before=seen.state)
         if seen.is_so:
             return Judgement(Verdict.NO_OP, before=seen.state)
@@ -165,8 +165,14 @@ class FakePrompts:
 
     def __init__(self) -> None:
         self.script: list[Progress] = []
+        self.prepared: Progress | None = None
         self.sent: list[str] = []
         self.cancelled: list[str] = []
+
+    async def prepare(self, action: Action) -> Progress | Request:
+        return self.prepared or Request(
+            action.org, "POST", f"/api/v1/users/{action.target.id}/factors/opf1/verify"
+        )
 
     async def send(self, action: Action) -> Progress:
         self.sent.append(action.key)

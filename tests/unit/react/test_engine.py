@@ -239,3 +239,33 @@ async def test_under_faults_and_crashes_no_effect_is_twice_and_every_effect_ends
         )
         assert planned < scene.store.log.index(("row", action.key, "calling")) < first
     await scene.crash()
+
+
+async def test_a_prompt_in_shadow_records_the_request_and_asks_nobody(scene: Scene) -> None:
+    scene.judge.say["prompt"] = lambda _: Judgement(Verdict.SHADOW, Reason.SHADOW, "")
+    await scene.add(prompt := scene.action("prompt", by="push"))
+    row = scene.row(prompt)
+    assert (row.outcome, scene.prompts.sent) == (Outcome.SHADOW, [])
+    assert row.request is not None
+    assert (row.request.method, row.request.path) == ("POST", "/api/v1/users/00u1/factors/opf1/verify")
+    scene.prompts.prepared = Progress(Reply.UNREACHABLE, detail="no push factor")
+    await scene.add(other := scene.action("prompt", alert="a2", by="push"))
+    assert (scene.row(other).outcome, scene.row(other).detail) == (Outcome.SHADOW, "no push factor")
+
+
+async def test_the_guards_look_again_after_the_look_up_of_a_prompt(scene: Scene) -> None:
+    said = [Judgement(Verdict.GO), Judgement(Verdict.REFUSE, Reason.PAUSED, "paused")]
+    scene.judge.say["prompt"] = lambda _: said.pop(0)
+    await scene.add(prompt := scene.action("prompt", by="push"))
+    assert (scene.row(prompt).outcome, scene.row(prompt).reason) == (Outcome.REFUSED, Reason.PAUSED)
+    assert scene.prompts.sent == []
+
+
+async def test_a_user_who_cannot_be_asked_is_an_answer_too(scene: Scene) -> None:
+    scene.prompts.prepared = Progress(Reply.UNREACHABLE, detail="no push factor")
+    scene.after["unreachable"] = [scene.action("revoke_sessions")]
+    await scene.add(prompt := scene.action("prompt", by="push"))
+    row = scene.row(prompt)
+    assert (row.answer, row.outcome, row.called_at) == ("unreachable", Outcome.DONE, None)
+    assert scene.prompts.sent == []
+    assert len(scene.okta.calls) == 1

@@ -108,7 +108,10 @@ class Driven:
         return self.row.answer
 
     async def send(self) -> Progress:
-        self.row = replace(self.row, state=State.CALLING, called_at=self.scene.clock.now())
+        prepared = await self.prompts.prepare(self.row)
+        if isinstance(prepared, Progress):
+            return self._stored(prepared)
+        self.row = replace(self.row, state=State.CALLING, request=prepared, called_at=self.scene.clock.now())
         return self._stored(await self.prompts.send(self.row))
 
     async def poll(self) -> Progress:

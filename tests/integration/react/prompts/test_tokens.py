@@ -27,7 +27,7 @@ from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.hook_receiver import Call
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.receivers import Receiver, Reply
-from tests.unit.react.prompts.rows import prompt
+from tests.unit.react.prompts.rows import ask, prompt
 
 USER, APP = "00u1", "0oaciba"
 ACCESS_TOKEN = "planted-access-token-9d1c77"
@@ -102,7 +102,7 @@ async def asked(
         prompts = Prompts(Users(), {"acme": app}, clock)
         row = prompt(USER, settings={"by": "ciba"}, called_at=NOON)
         try:
-            sent = await prompts.send(row)
+            sent = await ask(prompts, row)
             await clock.advance(5)
             yield server, prompts, _with(row, sent), clock
         finally:
@@ -221,7 +221,7 @@ async def test_each_answer_to_the_call_that_asks_has_its_meaning(
 ) -> None:
     async with asked() as (server, prompts, row, clock):
         server.replies["bc/authorize"] = reply
-        progress = await prompts.send(row)
+        progress = await ask(prompts, row)
         assert (progress.answer, progress.failed, progress.handle) == (answer, failed, "")
         assert progress.detail
         if answer is None and not failed:
@@ -254,7 +254,7 @@ async def test_a_server_that_is_down_was_surely_not_asked() -> None:
     async with asked() as (_, _, row, clock):
         app = CibaApp("http://127.0.0.1:1", APP, pem(rsa_key()))
         prompts = Prompts(Users(), {"acme": app}, clock)
-        progress = await prompts.send(row)
+        progress = await ask(prompts, row)
         assert (progress.answer, progress.failed, progress.handle, progress.due) == (None, False, "", None)
         assert "nothing listens" in progress.detail
         await prompts.close()

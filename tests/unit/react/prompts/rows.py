@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from forwarder.core.action import Action, Kind, Target, key_of
+from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.prompts import Prompts
 from tests.fakes.clock import NOON
 
 
@@ -25,3 +29,11 @@ def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more
         settings=settings,
         **more,
     )
+
+
+async def ask(prompts: Prompts, row: Action) -> Progress:
+    """Prepare and send, as the engine does between which it stores the row."""
+    prepared = await prompts.prepare(row)
+    if isinstance(prepared, Progress):
+        return prepared
+    return await prompts.send(replace(row, request=prepared))

@@ -11,7 +11,7 @@ from forwarder.react.ports import Answer
 from forwarder.react.prompts.port import Progress
 from forwarder.react.prompts.prompts import Prompts
 from tests.fakes.clock import NOON, ManualClock
-from tests.unit.react.prompts.rows import prompt
+from tests.unit.react.prompts.rows import ask, prompt
 
 VERIFY, POLL = "https://acme.okta.com/api/v1/links/v", "https://acme.okta.com/api/v1/links/p"
 
@@ -56,7 +56,7 @@ class Org:
 
 async def sent(*answers: Answer, user: str = "00u1") -> tuple[Progress, Org]:
     org = Org(ManualClock(), *answers)
-    return await Prompts(org, {}, ManualClock()).send(prompt(user)), org
+    return await ask(Prompts(org, {}, ManualClock()), prompt(user)), org
 
 
 def listed(*factors: Any) -> Answer:
@@ -172,7 +172,7 @@ async def test_after_a_long_wait_for_the_rate_limit_the_guards_look_again_before
     clock = ManualClock()
     org = Org(clock, listed(factor()))
     org.limited = 6
-    progress = await Prompts(org, {}, clock).send(prompt())
+    progress = await ask(Prompts(org, {}, clock), prompt())
     assert (progress.answer, progress.failed, progress.handle) == (None, False, "")
     assert progress.due == NOON + 6 * SECOND
     assert len(org.calls) == 1
@@ -183,7 +183,7 @@ async def test_the_number_of_a_challenge_that_nobody_asked_for_is_kept_nowhere()
     challenge = WAITING | {"_embedded": {"challenge": {"correctAnswer": 73519}}}
     org = Org(clock, listed(factor()), Answer(201, challenge), Answer(200, challenge), Answer(200, challenge))
     prompts = Prompts(org, {}, clock)
-    progress = await prompts.send(prompt())
+    progress = await ask(prompts, prompt())
     for _ in range(2):
         assert "73519" not in repr((progress, vars(prompts)))
         await clock.advance(5)
@@ -207,7 +207,7 @@ async def test_a_row_that_cannot_be_polled_is_unknown() -> None:
 @pytest.mark.parametrize("row", [prompt(org="gone"), prompt(settings={"by": "ciba"}), prompt(settings={})])
 async def test_what_is_not_configured_any_more_fails(row: Any) -> None:
     clock = ManualClock()
-    progress = await Prompts(Org(clock), {}, clock).send(row)
+    progress = await ask(Prompts(Org(clock), {}, clock), row)
     assert progress.failed
     assert "not configured" in progress.detail
 
@@ -225,7 +225,7 @@ async def test_each_result_of_a_poll_has_its_word(body: Any, word: str) -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(200, body))
     prompts = Prompts(org, {}, clock)
-    row = replace(prompt(), handle=(await prompts.send(prompt())).handle)
+    row = replace(prompt(), handle=(await ask(prompts, prompt())).handle)
     await clock.advance(5)
     progress = await prompts.poll(row)
     assert progress.answer == word
@@ -236,6 +236,6 @@ async def test_a_prompt_that_okta_lets_wait_past_its_end_is_a_timeout() -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(200, WAITING))
     prompts = Prompts(org, {}, clock)
-    row = replace(prompt(), handle=(await prompts.send(prompt())).handle)
+    row = replace(prompt(), handle=(await ask(prompts, prompt())).handle)
     await clock.advance(181)
     assert (await prompts.poll(row)).answer == "timeout"
