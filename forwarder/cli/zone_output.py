@@ -12,6 +12,9 @@ from forwarder.okta.zones.sync import Look
 from forwarder.okta.zones.writer import Applied
 from forwarder.okta.zones.zone import Zone
 
+_MAX_VALUES = 30
+"""Values shown per property."""
+
 _ACTIVATE = "`forwarder zones sync --activate` activates it"
 
 
@@ -69,10 +72,12 @@ def look_as_json(org: str, found: Look) -> dict[str, Any]:
     }
 
 
-def print_look(org: str, found: Look) -> None:
-    """Print each declared zone with what differs, and why nothing may be changed."""
+def print_look(org: str, found: Look, *, contents: bool = False) -> None:
+    """Print each declared zone with what differs, and why nothing may be changed; what it lists, if `contents`."""
     for step in found.plan.steps:
         print_step(step)
+        if contents and step.zone is not None:
+            _print_contents(step.zone)
     if not found.plan.steps:
         echo(f"{org} declares no zones.")
     print_undeclared(found)
@@ -123,6 +128,13 @@ def print_undeclared(found: Look) -> None:
         )
 
 
+def _print_contents(zone: Zone) -> None:
+    for name, values in zone.contents.items():
+        shown, more = sorted(values)[:_MAX_VALUES], len(values) - _MAX_VALUES
+        rest = f", and {more:,} more" if more > 0 else ""
+        echo(f"    {name}: {printable_line(', '.join(shown))}{rest}")
+
+
 def _title(zone: Zone) -> str:
     return printable_line(zone.title)
 
@@ -135,6 +147,7 @@ def _step_as_json(step: Step) -> dict[str, Any]:
         "id": zone.id if zone else None,
         "status": zone.status if zone else None,
         "usage": zone.usage if zone else None,
+        "contents": {name: sorted(values) for name, values in zone.contents.items()} if zone else {},
         "action": step.action,
         "problem": step.problem,
         "differences": _differences_as_json(step.differences),

@@ -47,7 +47,7 @@ def _common(command: Any) -> Any:
 @zones.command()
 @_common
 def show(config: Path, org: str | None, *, as_json: bool) -> None:
-    """Show the declared zones, how they differ from those in Okta, and what keeps them from being changed.
+    """Show the declared zones with what they list, how they differ from those in Okta, and what keeps them from being changed.
 
     Exits with 1 if one is missing, differs or cannot be managed, or if nothing may be changed.
     """
@@ -59,7 +59,7 @@ def show(config: Path, org: str | None, *, as_json: bool) -> None:
         if as_json:
             echo(json.dumps(look_as_json(name, found), indent=2))
         else:
-            print_look(name, found)
+            print_look(name, found, contents=True)
         return not found.problems and all(step.action == "none" for step in found.plan.steps)
 
     if not asyncio.run(run()):

@@ -54,7 +54,7 @@ class StoreSettings(Section):
     """The section `store` of the configuration.
 
     Attributes:
-        path: the file; files with `-wal`, `-shm`, `.lock` and `.control` appended to its name are beside it.
+        path: the file; files with `-wal`, `-shm`, `.lock`, `.control` and `.zones` appended to its name are beside it.
         max_size: the most that the store may hold. Events that a sink still waits for are never dropped to
             keep to it; when those alone fill it, new events are refused (503).
         retention: how long an event's body is kept after every sink has settled it.

@@ -142,6 +142,8 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
         in output
     )
 
+    assert "    places: IR, KP, UA-43\n" in output
+
     code, output = await there.run("sync", "--activate")
     assert (code, f"✓ Activated embargo ({zone['id']}): it is ACTIVE." in output) == (0, True), output
     assert there.changes == [("POST", "zones"), ("PUT", zone["id"]), ("POST", "activate")]
@@ -154,6 +156,7 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     code, output = await there.run("show", "--json")
     (shown,) = json.loads(output)["zones"]
     assert (code, shown["status"], shown["action"], shown["id"]) == (0, "ACTIVE", "none", zone["id"])
+    assert shown["contents"] == {"places": ["IR", "KP", "UA-43"]}
 
 
 async def test_every_kind_of_zone_is_made_and_then_up_to_date(there: Scene) -> None:
