@@ -175,7 +175,9 @@ class Forwarder:
             self.store.view,
             OperatorView(self.store),
             lambda: self.store.not_ready_reason,
+            approvals=self._reactions,
             token=lambda: self.settings.ops.token,
+            proxy=lambda: self.settings.ops.proxy,
             allowed_hosts=ops.allowed_hosts,
             clock=self._clock,
         )

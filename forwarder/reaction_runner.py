@@ -6,11 +6,13 @@ position are committed together: after a crash an alert was planned once, or not
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from forwarder import logs
 from forwarder.core.action import Action, Outcome, Reason, State, Waits
+from forwarder.core.action_event import as_json
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ReactionError, StoreError
 from forwarder.core.event import StoredEvent
@@ -178,6 +180,15 @@ class ReactionRunner:
                 text = f"refused by {request.by}"
                 await self._rows.finish(decided, Outcome.REFUSED, Reason.APPROVAL, text)
             return _shown(decided)
+
+    def shown(self, id_: str) -> dict[str, Any] | None:
+        """As `ops.approvals.Approvals.shown`."""
+        action = self.book.get(id_)
+        return None if action is None else as_json(action)
+
+    async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
+        """As `ops.approvals.Approvals.decide`."""
+        return as_json(await self.approve(ApproveRequest(id_, by, given)))
 
     async def undo(self, request: UndoRequest) -> Action:
         """Undo a live action now, and hold its target.

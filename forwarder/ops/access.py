@@ -3,6 +3,8 @@
     read     a person on this machine, or who has `ops.token`
     change   who has `ops.token`: `Authorization: Bearer …`, never a cookie, so that no other web page can act for them
 
+Who comes by a proxy that `ops.proxy` names, which says who they are, has both rights.
+
 On this machine means: the connection comes from it, no proxy says that it forwards for another machine, and the request is
 for `localhost` or a loopback address. Another web page cannot fake the last one (DNS rebinding).
 """
@@ -15,11 +17,14 @@ from typing import Any, NamedTuple
 from forwarder import logs
 from forwarder.clock import SystemClock
 from forwarder.config_types import Secret
+from forwarder.core.printable import printable_line
 from forwarder.logs import RateLimitedLogger
+from forwarder.ops.settings import ProxySettings
 
 Scope = Any
 
 _FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
+_LONGEST_NAME = 200
 _NO_TOKEN = (
     "set `ops.token` in the configuration first; from this machine, `forwarder` has the same as commands"  # noqa: S105
 )
@@ -39,8 +44,12 @@ class Refusal(NamedTuple):
 class Access:
     """Checks requests against the token in force, which `token` returns."""
 
-    def __init__(self, token: Callable[[], Secret | None]) -> None:
+    def __init__(
+        self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
+    ) -> None:
+        """Args: `proxy` returns the settings in force of a proxy that says who asks."""
         self._token = token
+        self._proxy = proxy
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
 
     def refusal(self, scope: Scope) -> Refusal | None:
@@ -48,6 +57,19 @@ class Access:
         if scope["method"] in ("GET", "HEAD"):
             return None if _is_local(scope) else self._without_token(scope, _READ)
         return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
+
+    def person(self, scope: Scope) -> str:
+        """Return who sends a request that may change something: the name that the proxy says, or that it has the token."""
+        return self._named(scope) or "ops.token"
+
+    def _named(self, scope: Scope) -> str:
+        """Return the name that a trusted proxy says; empty if none does."""
+        proxy, client = self._proxy(), scope.get("client")
+        if proxy is None or not client or not proxy.trusts(client[0]):
+            return ""
+        values = [value for name, value in scope["headers"] if name == proxy.header.lower().encode()]
+        name = values[0].decode("utf-8", "replace").strip() if len(values) == 1 else ""
+        return printable_line(name)[:_LONGEST_NAME]
 
     def rights(self, scope: Scope) -> dict[str, bool]:
         """Return what the sender of this request may do."""
@@ -59,6 +81,8 @@ class Access:
         }
 
     def _without_token(self, scope: Scope, need: str, *, log: bool = True) -> Refusal | None:
+        if self._named(scope):
+            return None
         token = self._token()
         scheme, _, given = _header(scope, b"authorization").partition(b" ")
         if token is None:

@@ -7,6 +7,7 @@
     GET /             the status page, which reads /api
     GET /api/status   the ledger and the state of every part, as JSON
     GET /api/events   the live stream; parameters and events as docs/status-page.md says
+    GET /approve/ID   a page about an action that waits for a human; the decision is a POST (approvals.py)
 
 HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403. What
 is below /api shows personal data, so `access.py` decides who may read it; a scraper needs no secret.
@@ -32,18 +33,21 @@ from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.ops.access import Access
 from forwarder.ops.api import Handlers, live_routes
+from forwarder.ops.approvals import Approvals, approval_routes
 from forwarder.ops.data_api import ERRORS, data_routes
 from forwarder.ops.history import History
 from forwarder.ops.hosts import KnownHosts
 from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, Status, StoreData
 from forwarder.ops.query import QueryError
+from forwarder.ops.settings import ProxySettings
 from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")
 
 _PROBES = ("/livez", "/readyz")
 _API = "/api/"
+_APPROVE = "/approve/"
 _OPEN_API = "/api/access"
 _UNKNOWN_HOST = (
     b"this host name is unknown here: request an address instead, or add it to ops.allowed_hosts\n"
@@ -66,16 +70,20 @@ class OpsListener:
         data: StoreData,
         not_ready_reason: NotReadyReason,
         *,
+        approvals: Approvals | None = None,
         token: Callable[[], Secret | None] = lambda: None,
+        proxy: Callable[[], ProxySettings | None] = lambda: None,
         allowed_hosts: Iterable[str] = (),
         clock: Clock | None = None,
     ) -> None:
         """Args: `token` returns the one in force; `allowed_hosts` is that of the settings."""
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
-        self._access = Access(token)
+        self._access = Access(token, proxy)
         self.history = History(status, self._clock)
         api = [*live_routes(status, self._streams, self._access), *data_routes(events, data, self.history)]
+        if approvals is not None:
+            api += approval_routes(approvals, self._access, self._clock)
         routes = _routes(metrics, status, not_ready_reason, api)
         self.app: ASGIApp = _guarded(routes, KnownHosts(allowed_hosts), self._access)
 
@@ -102,7 +110,8 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIAp
             logger.warning(text, action="ops_host_refused", host=hosts[0][:100], hint=hint)
             await _answer(send, 403, b"text/plain", _UNKNOWN_HOST)
             return
-        if scope["path"].startswith(_API) and scope["path"] != _OPEN_API:
+        decides = scope["path"].startswith(_APPROVE) and scope["method"] not in {"GET", "HEAD"}
+        if decides or (scope["path"].startswith(_API) and scope["path"] != _OPEN_API):
             refusal = access.refusal(scope)
             if refusal is not None:
                 body = msgspec.json.encode({"error": refusal.text})

@@ -37,14 +37,19 @@ def base_path(prefix: str) -> str:
     return prefix.rstrip("/") + "/" if _PREFIX.fullmatch(prefix) else "/"
 
 
+def page_response(request: AnyRequest, name: str) -> Response[str]:
+    """Return one of the pages, for the path below which a proxy serves it."""
+    base = base_path(request.headers.get("x-forwarded-prefix", ""))
+    return Response(_CONTENTS[name].replace("{base}", base), headers=_HEADERS)
+
+
 def page_routes() -> Handlers:
     """Return the routes of the page and of its files, which hold no data."""
     contents = {name: text.encode() for name, text in _CONTENTS.items() if not name.endswith(".html")}
 
     @get("/", media_type=MediaType.HTML)
     async def page(request: AnyRequest) -> Response[str]:
-        base = base_path(request.headers.get("x-forwarded-prefix", ""))
-        return Response(_CONTENTS["index.html"].replace("{base}", base), headers=_HEADERS)
+        return page_response(request, "index.html")
 
     @get("/page/{name:str}")
     async def file(name: FromPath[str]) -> Response[Any]:

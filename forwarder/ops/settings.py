@@ -1,9 +1,10 @@
 """What an operator sets about the ops listener."""
 
 import re
+from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
 from forwarder.config_types import Duration, Listen, Secret, Section, split_http_url
 
@@ -21,6 +22,27 @@ def _validate_url(url: str) -> str:
     return url
 
 
+class ProxySettings(Section):
+    """A proxy before the ops listener that knows who asks, and says so in a header.
+
+    Attributes:
+        header: its name, as in X-Forwarded-User. The proxy must remove one that a client sends.
+        from: addresses and networks of the proxy; from elsewhere, the header counts for nothing.
+    """
+
+    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$")]
+    from_: Annotated[tuple[IPvAnyNetwork, ...], Field(alias="from", min_length=1)]
+
+    def trusts(self, address: str) -> bool:
+        """Whether a connection from `address` is the proxy's."""
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        found = getattr(found, "ipv4_mapped", None) or found
+        return any(found in network for network in self.from_)
+
+
 class OpsSettings(Section):
     """The ops listener: health, metrics, status page.
 
@@ -34,6 +56,7 @@ class OpsSettings(Section):
             every name. Against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
+        proxy: a proxy before this listener that says who asks: who comes by it may do what `token` allows, under that name.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
             `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and an index
             template of its own.
@@ -42,5 +65,6 @@ class OpsSettings(Section):
     listen: Listen = Listen("127.0.0.1:9464")
     token: Secret | None = None
     allowed_hosts: tuple[Annotated[str, AfterValidator(_validate_host_name)], ...] = ()
+    proxy: ProxySettings | None = None
     url: Annotated[str, AfterValidator(_validate_url)] | None = None
     heartbeat: Duration | None = Field(default=None, ge=1)

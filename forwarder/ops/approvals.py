@@ -1,0 +1,123 @@
+"""The page on which a human approves or refuses an action, and what it reads.
+
+    GET  /approve/ID        the page; it holds no data and changes nothing, whatever fetches it
+    GET  /api/reactions/ID  the action, and a token that decides about it once
+    POST /approve/ID        {"token": …, "given": true}: the decision
+
+A link in a message is fetched by whatever makes a preview of it, so a GET never decides. The token is minted by the GET of
+the API, which needs the right to read; it counts for one action, once, and is kept in memory only.
+"""
+
+import hmac
+import secrets
+from typing import Any, Protocol
+
+import msgspec
+from litestar import MediaType, Response, get, post
+from litestar.params import FromPath
+
+from forwarder.core.errors import ForwarderError
+from forwarder.core.ports import Clock
+from forwarder.core.redaction import redact_all
+from forwarder.core.time import SECOND, Micros
+from forwarder.ops.access import Access
+from forwarder.ops.api import AnyRequest, Handlers
+from forwarder.ops.page_files import page_response
+
+_MOST_TOKENS = 1_000
+_LIFE: Micros = 15 * 60 * SECOND
+"""How long a page may be open before it decides; then it must be loaded again."""
+
+
+class Approvals(Protocol):
+    """The actions, as the ops listener needs them."""
+
+    def shown(self, id_: str) -> dict[str, Any] | None:
+        """Return an action that is not ended, ready for JSON; None if there is none."""
+
+    async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
+        """Approve or refuse it.
+
+        Raises:
+            ForwarderError: it does not wait for a human, or not any more.
+        """
+
+
+class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    given: bool
+
+
+class OneTimeTokens:
+    """Tokens that decide about one action, once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._made: dict[str, tuple[str, Micros]] = {}  # by token: the action, and until when
+
+    def mint(self, action: str) -> str:
+        """Return a new token for an action; beyond a thousand, the oldest ones are forgotten."""
+        while len(self._made) >= _MOST_TOKENS:
+            del self._made[next(iter(self._made))]
+        token = secrets.token_urlsafe(24)
+        self._made[token] = (action, self._clock.now() + _LIFE)
+        return token
+
+    def use(self, token: str, action: str) -> bool:
+        """Return whether `token` decides about `action`; it never does again."""
+        found = next(
+            (each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None
+        )
+        if found is None or self._made[found][0] != action:
+            return False  # one of another action stays good for that
+        return self._made.pop(found)[1] > self._clock.now()
+
+
+def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handlers:
+    """Return the routes."""
+    tokens = OneTimeTokens(clock)
+
+    @get("/approve/{action:str}", media_type=MediaType.HTML)
+    async def page(request: AnyRequest, action: FromPath[str]) -> Response[str]:  # noqa: ARG001
+        return page_response(request, "approve.html")
+
+    @get("/api/reactions/{action:str}")
+    async def shown(action: FromPath[str]) -> Response[bytes]:
+        found = approvals.shown(action)
+        if found is None:
+            return _json({"error": _GONE}, 404)
+        once = tokens.mint(found["key"]) if found.get("waits_for") == "approval" else None
+        return _json({"action": redact_all(found), "token": once})
+
+    @post("/approve/{action:str}", status_code=200)
+    async def decide(request: AnyRequest, action: FromPath[str]) -> Response[bytes]:
+        try:
+            decision = msgspec.json.decode(await request.body(), type=_Decision)
+        except msgspec.MsgspecError as error:
+            return _json({"error": f"not understood: {error}"}, 400)
+        found = approvals.shown(action)
+        if found is None:
+            return _json({"error": _GONE}, 404)
+        if not tokens.use(decision.token, found["key"]):
+            return _json(
+                {"error": "the token is used, too old, or of another action; load the page again"}, 409
+            )
+        try:
+            done = await approvals.decide(found["key"], access.person(request.scope), given=decision.given)
+        except ForwarderError as error:
+            return _json({"error": str(error)}, 409)
+        return _json({"action": redact_all(done)})
+
+    return [page, shown, decide]
+
+
+_GONE = (
+    "no action with this id is open; it may have ended: `forwarder reactions show ID` shows it all the same"
+)
+
+
+def _json(value: Any, status: int = 200) -> Response[bytes]:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(
+        msgspec.json.encode(value), status_code=status, media_type="application/json", headers=headers
+    )
