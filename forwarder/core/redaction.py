@@ -107,7 +107,7 @@ class Redactor:
         cores: set[str] = set()
         for secret in self._secrets:
             cores.update(_base64_cores(secret))
-            for part in {secret, secret.strip(), *_SEPARATORS.split(secret)}:
+            for part in {secret, secret.strip(), secret.removeprefix("whsec_"), *_SEPARATORS.split(secret)}:
                 if _is_strong(part):
                     strong.update(_forms(part))
                 elif part == secret and len(part) >= _SHORTEST:

@@ -67,6 +67,11 @@ def test_the_parts_of_a_secret_are_hidden_too(secret: str) -> None:
         assert not any(part in shown for part in ("tvNnw", "MIIEv", "AQEFAA", "X4cTte", "def456")), shown
 
 
+def test_the_key_of_a_webhook_is_hidden_with_and_without_its_prefix() -> None:
+    key = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    assert redactor(f"whsec_{key}").redact(f"got {key} and whsec_{key}") == "got *** and ***"
+
+
 @pytest.mark.parametrize(
     "secret", ["a", "old", "test", "secret", "password", "changeme", "acme-prod", "1234"]
 )
