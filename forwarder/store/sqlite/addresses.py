@@ -8,6 +8,7 @@ import ipaddress
 import json
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -83,6 +84,7 @@ def _user_at(body: bytes) -> tuple[str, str] | None:
     return (address, actor.id) if actor.type == "User" and 0 < len(actor.id) <= 100 and address else None
 
 
+@lru_cache(maxsize=4096)  # reading one takes as long as all else of an event
 def canonical(address: str) -> str:
     """Return the one spelling of an address; empty if it is none."""
     try:
