@@ -101,13 +101,13 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     try:
         settings = load_settings(config)
     except SettingsError as error:
-        _print(offline_part.refused(error.problems), as_json=as_json, quiet=quiet)
+        print_rows(offline_part.refused(error.problems), as_json=as_json, quiet=quiet)
         raise SystemExit(2) from None
     chosen = with_needs(CHECKS, selected, select(CHECKS, (), skipped, kinds))
     rows = asyncio.run(_run(chosen, settings, timeout, bundle))
     shown = {check.id for check in selected}
     rows = [row for row in rows if row.id in shown]
-    _print(rows, as_json=as_json, quiet=quiet)
+    print_rows(rows, as_json=as_json, quiet=quiet)
     bad = {"fail", "warn"} if strict else {"fail"}
     if any(row.verdict in bad for row in rows):
         raise SystemExit(1)
@@ -162,7 +162,8 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
         echo(f"{check.id:<{width}}  {check.what}")
 
 
-def _print(rows: "Sequence[Row]", *, as_json: bool, quiet: bool) -> None:
+def print_rows(rows: "Sequence[Row]", *, as_json: bool, quiet: bool = False) -> None:
+    """Print what the checks found."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:
         echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))

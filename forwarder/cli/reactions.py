@@ -3,6 +3,7 @@
 import click
 
 from forwarder.cli.reaction_changes import approve, pause, refuse, resume, undo
+from forwarder.cli.reaction_check import check
 from forwarder.cli.reaction_jwks import jwks
 from forwarder.cli.reaction_list import export, list_command, show
 
@@ -12,5 +13,5 @@ def reactions() -> None:
     """Show and decide what alerts lead to."""
 
 
-for _command in (list_command, show, export, approve, refuse, undo, pause, resume, jwks):
+for _command in (list_command, show, export, check, approve, refuse, undo, pause, resume, jwks):
     reactions.add_command(_command)

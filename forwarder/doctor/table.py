@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from forwarder.doctor import elasticsearch, hook, machine, offline, okta, send, sinks, store
+from forwarder.doctor import (
+    elasticsearch,
+    hook,
+    machine,
+    offline,
+    okta,
+    reaction_parts,
+    reactions,
+    send,
+    sinks,
+    store,
+)
 from forwarder.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
@@ -12,6 +23,8 @@ CHECKS: Sequence[Check] = (
     *store.WAITING,
     *okta.CHECKS,
     *hook.CHECKS,
+    *reactions.CHECKS,
+    *reaction_parts.CHECKS,
     *elasticsearch.CHECKS,
     *sinks.CHECKS,
     *send.CHECKS,

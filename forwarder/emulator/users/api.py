@@ -6,9 +6,11 @@ from typing import Any
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
-from forwarder.emulator.http.errors import decode, invalid
+from forwarder.emulator.http.errors import OktaApiError, decode, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.views import standard_role
+from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import User
 
 _USER = "/users/{user_id:str}"
@@ -24,7 +26,9 @@ def _find(request: OktaRequest, user_id: str) -> User:
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator, query = org(request), request.query_params
     begins = query.get("q", "").casefold()
-    found = [user for user in emulator.users.all() if _begins(user, begins)]
+    by = caller(request)
+    found = [user for user in emulator.users.all() if by.by_token or _may_read(emulator, by.id, user)]
+    found = [user for user in found if _begins(user, begins)]
     if text := query.get("filter") or query.get("search", ""):
         match = _FILTER.fullmatch(text)
         if match is None:
@@ -32,6 +36,15 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
         name = match[1].removeprefix("profile.")
         found = [user for user in found if getattr(user, name).casefold() == match[2].casefold()]
     return paged(request, [user.view(emulator.settings.url) for user in found], 200)
+
+
+def _may_read(emulator: Emulator, client_id: str, user: User) -> bool:
+    """Whether an app may read a user: with custom roles only, Okta lists no others."""
+    try:
+        check_access(emulator, client_id, "GET", f"/api/v1/users/{user.id}")
+    except OktaApiError:
+        return False
+    return True
 
 
 @get(_USER)

@@ -47,7 +47,7 @@ async def groups_of_org(
     Raises:
         OktaError: Okta refuses or does not respond; then nothing is known.
     """
-    found = [_group(each) for each in await _pages(api, "/api/v1/groups", _FULL)]
+    found = [_group(each) for each in await pages(api, "/api/v1/groups", _FULL)]
     roles: dict[str, str] = {}
     reasons = {each.id: "it holds every user" for each in found if each.type == "BUILT_IN"}
     people = dict.fromkeys(administrators, "an administrator is in it")
@@ -66,12 +66,12 @@ async def groups_of_org(
             why = f"a member of the protected group {each.name} is in it"
             people = dict.fromkeys(await _members(api, each), why) | people
     for each in found:
-        if held := await _pages(api, f"/api/v1/groups/{quote(each.id)}/roles"):
+        if held := await pages(api, f"/api/v1/groups/{quote(each.id)}/roles"):
             roles[each.id] = str(held[0].get("label") or held[0].get("type"))
             reasons[each.id] = f"it gives the admin role {roles[each.id]}"
             people = dict.fromkeys(await _members(api, each), "an administrator is in it") | people
     for user_id, why in people.items():
-        for listed in await _pages(api, f"/api/v1/users/{quote(user_id)}/groups"):
+        for listed in await pages(api, f"/api/v1/users/{quote(user_id)}/groups"):
             reasons.setdefault(_group(listed).id, why)
     judged = [
         msgspec.structs.replace(each, why_not=reasons.get(each.id, ""), role=roles.get(each.id, ""))
@@ -94,12 +94,16 @@ async def _user(api: Api, key: str) -> str | None:
 
 async def _members(api: Api, group: Group) -> list[str]:
     return [
-        str(each.get("id")) for each in await _pages(api, f"/api/v1/groups/{quote(group.id)}/users", _FULL)
+        str(each.get("id")) for each in await pages(api, f"/api/v1/groups/{quote(group.id)}/users", _FULL)
     ]
 
 
-async def _pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
-    """Return all elements of a list, of as many pages as it has."""
+async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
+    """Return all elements of a list, of as many pages as it has.
+
+    Raises:
+        OktaError: Okta refuses, does not respond, or answers something else.
+    """
     found: list[Mapping[str, Any]] = []
     following = path
     for _ in range(_MOST_PAGES):

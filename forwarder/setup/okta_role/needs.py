@@ -57,28 +57,29 @@ def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Need
         org: of `orgs`.
         has_zones: whether the org declares `zones`.
     """
-    concerned = [each for each in written(reactions) if _concerns(each, org)]
-    names = {each.do.name for each in concerned}
+    own = concerned(reactions, org)
+    names = {each.do.name for each in own}
     permissions = {permission for name in names for permission in PERMISSIONS.get(name, ())}
     if any(name not in WITHOUT_USER | {"risk_event"} for name in names):
         permissions.update(_USERS)
     groups = dict.fromkeys(
-        each.do.settings.group for each in concerned if isinstance(each.do.settings, AddToGroupSettings)
+        each.do.settings.group for each in own if isinstance(each.do.settings, AddToGroupSettings)
     )
     reads_roles = bool(permissions) and reactions.protect.admins
-    return Needs(
-        frozenset(permissions), tuple(groups), reads_roles, tuple(_notes(concerned, has_zones=has_zones))
-    )
+    return Needs(frozenset(permissions), tuple(groups), reads_roles, tuple(_notes(own, has_zones=has_zones)))
 
 
-def _concerns(each: Written, org: str) -> bool:
-    return each.mode is not Mode.OFF and (each.entry.orgs is None or org in each.entry.orgs)
+def concerned(reactions: ReactionsSettings, org: str) -> list[Written]:
+    """Return the actions about users and addresses of one org that are not off."""
+    return [
+        each
+        for each in written(reactions)
+        if each.mode is not Mode.OFF and (each.entry.orgs is None or org in each.entry.orgs)
+    ]
 
 
-def _notes(concerned: Sequence[Written], *, has_zones: bool) -> Iterator[str]:
-    names = {
-        each.do.name for each in concerned if (prompt := prompt_of(each.do)) is None or prompt.by == "push"
-    }
+def _notes(own: Sequence[Written], *, has_zones: bool) -> Iterator[str]:
+    names = {each.do.name for each in own if (prompt := prompt_of(each.do)) is None or prompt.by == "push"}
     if has_zones:
         names.add("block_ip")
     for name, text in _NOT_ESTABLISHED.items():

@@ -1,0 +1,77 @@
+"""`forwarder reactions check`: whether what reactions need is there, before the first alert needs it."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from forwarder.cli.common import ORG, config_option, load_settings
+from forwarder.cli.doctor import print_rows
+from forwarder.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from forwarder.doctor.check import Check, Row
+    from forwarder.settings import Settings
+
+_BESIDE = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
+_TIMEOUT = 30.0
+"""Seconds for one check: some ask Okta several times."""
+
+
+@click.command("check")
+@config_option
+@click.option("--org", type=ORG, help="Only what is about this org, and what is about none.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as `forwarder doctor --json`.")
+def check(config: Path, org: str | None, *, as_json: bool) -> None:
+    """Check that what reactions need is there: rights and role in Okta, groups, zone, keys, webhooks; say what fixes what is
+    wrong.
+
+    Asks the other sides, and changes nothing; no user is asked and nothing is sent. `forwarder doctor` runs these checks too.
+    What only a real call shows, such as the right to suspend, is read from the app's admin roles.
+
+    Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage or configuration.
+    """
+    settings = load_settings(config)
+    if org is not None and org not in settings.orgs:
+        raise click.UsageError(f"--org: unknown org {org}; known orgs: {', '.join(settings.orgs)}")
+    if not settings.reactions.on:
+        raise SettingsError(
+            ["reactions.on: there are no reactions to check; docs/reactions.md shows how to begin"]
+        )
+    rows = asyncio.run(_run(settings, org))
+    print_rows(rows, as_json=as_json)
+    if any(row.verdict == "fail" for row in rows):
+        raise SystemExit(1)
+
+
+async def _run(settings: "Settings", org: str | None) -> "list[Row]":
+    from forwarder.clock import SystemClock
+    from forwarder.doctor.context import Context
+    from forwarder.doctor.runner import run
+    from forwarder.doctor.table import CHECKS
+
+    checks = [each for each in CHECKS if each.group == "reactions" or each.id in _BESIDE]
+    context = Context(settings, SystemClock(), _TIMEOUT)
+    await context.prepare()
+    try:
+        return await run([_limited(each, org) for each in checks], context)
+    finally:
+        await context.close()
+
+
+def _limited(check: "Check", org: str | None) -> "Check":
+    """Return a check that looks at one org only; None: at all of them."""
+    if org is None:
+        return check
+
+    def subjects(settings: "Settings") -> Iterable[str]:
+        return [
+            each
+            for each in check.subjects(settings)
+            if each == org or each not in settings.orgs or check.id == "reactions.provider"
+        ]
+
+    return msgspec.structs.replace(check, subjects=subjects)

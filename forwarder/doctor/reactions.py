@@ -1,0 +1,282 @@
+"""Checks of what reactions need in an org: rights, the admin role, protected users and groups, the groups of actions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from forwarder.core.errors import OktaError, OktaRefusedError
+from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
+from forwarder.doctor.context import Context
+from forwarder.doctor.okta import with_api
+from forwarder.okta_calls import OktaCalls
+from forwarder.react.action_settings import AddToGroupSettings
+from forwarder.react.directory import Directory, LookUpError
+from forwarder.react.guard_values import Protect
+from forwarder.settings import Settings
+from forwarder.setup.okta_role.groups import pages
+from forwarder.setup.okta_role.iam import Iam, Named
+from forwarder.setup.okta_role.needs import concerned, needs_of
+
+HEADING = "Reactions"
+_SAMPLE = {"limit": "20"}
+_HARMLESS = {"Read-only Administrator", "Read Only Administrator", "Report Administrator"}
+
+
+def names_in(settings: Settings, org: str) -> set[str]:
+    """Return the actions of an org that are not off."""
+    return {each.do.name for each in concerned(settings.reactions, org)}
+
+
+def orgs_with(*actions: str, settings: Settings) -> Iterable[str]:
+    """Return the orgs with `api` in which one of these actions is possible."""
+    return [name for name in with_api(settings) if names_in(settings, name) & set(actions)]
+
+
+def _about_users(settings: Settings) -> Iterable[str]:
+    return [name for name in with_api(settings) if names_in(settings, name) - {"notify", "block_ip"}]
+
+
+def _acting(settings: Settings) -> Iterable[str]:
+    return [name for name in with_api(settings) if names_in(settings, name) - {"notify"}]
+
+
+def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
+    """Say that Okta refused a harmless read, which an action needs too."""
+    hint = error.hint if isinstance(error, OktaRefusedError) else ""
+    seen = str(error).removesuffix(hint).removesuffix(". ")
+    return fail(f"{what}: {seen}", _grant(name, scope))
+
+
+async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
+    """Return some active users whom the credentials may read.
+
+    Raises:
+        OktaError: Okta refuses.
+    """
+    found = (await context.okta(name).call("GET", "/api/v1/users", query=_SAMPLE)).json()
+    listed = found if isinstance(found, list) else []
+    return [each for each in listed if isinstance(each, Mapping) and each.get("status") == "ACTIVE"]
+
+
+async def _access(context: Context, name: str) -> Found:
+    """Look one user up, as the guards do right before a call."""
+    try:
+        users = await users_of(context, name)
+    except OktaError as error:
+        return refused(name, "users cannot be read", error, "okta.users.read")
+    if not users:
+        return fail(
+            "the credentials may read no active user, so no action can be carried out",
+            f"let the role reach users: `forwarder setup okta-role --org {name}`",
+        )
+    user_id = str(users[0].get("id"))
+    protect = context.settings.reactions.protect
+    asked = Protect(protect.users, protect.groups, protect.admins)
+    now = context.clock.now()
+    try:
+        await _directory(context).person(name, user_id, asked, now, now)
+    except LookUpError as error:
+        seen = f"a user cannot be looked up, so every action on one is refused: {error}"
+        return fail(seen, _grant(name, "okta.groups.read and okta.roles.read"))
+    names = names_in(context.settings, name)
+    if "user_risk" in names:
+        try:
+            await context.okta(name).call("GET", f"/api/v1/users/{quote(user_id)}/risk")
+        except OktaError as error:
+            return refused(name, "a user's risk cannot be read", error, "okta.userRisk.manage")
+    unknown = " (whether universal_logout is allowed shows only when it is done)" * (
+        "universal_logout" in names
+    )
+    return ok(f"the credentials may look users up as the guards do{unknown}")
+
+
+async def _role(context: Context, name: str) -> Found:
+    api = context.org(name).api
+    assert api is not None
+    if api.client_id is None:
+        if api.token_id is None:
+            return warn(
+                "the id of the API token is unknown, so events that the forwarder causes look like those of the token's "
+                "admin, and may lead to actions",
+                f"set `orgs.{name}.api.token_id` (00T…, under Security > API > Tokens), or use a service app",
+            )
+        return ok(f"the API token {api.token_id} has the rights of the admin who made it")
+    iam, run = Iam(context.okta(name)), f"`forwarder setup okta-role --org {name} --apply`"
+    try:
+        held = await iam.held_by(api.client_id)
+        custom = [Named(each.role, each.label, "") for each in held if each.role]
+        permissions = {permission for role in custom for permission in await iam.permissions(role)}
+    except OktaError as error:
+        judge = fail if context.settings.reactions.protect.admins else warn
+        seen = f"the app's admin roles cannot be read; it may have none: {error}"
+        return judge(seen, f"run {run}, and grant the app the scope okta.roles.read")
+    if not held:
+        return fail(f"the app {api.client_id} has no admin role, so Okta refuses its calls", f"run {run}")
+    if wide := [each.label for each in held if not each.role and each.label not in _HARMLESS]:
+        return warn(
+            f"the app has the role {wide[0]}, so Okta does not limit what reactions can do, even to administrators",
+            f"run {run}, then remove {wide[0]} from the app (Admin roles), if nothing else needs it",
+        )
+    needs = needs_of(context.settings.reactions, name, has_zones=False).permissions
+    if missing := sorted(each for each in needs - permissions if not _included(each, permissions)):
+        return fail(f"the app's roles lack {', '.join(missing)}", f"run {run}")
+    return ok(f"the app's roles allow what the actions need: {', '.join(each.label for each in held)}")
+
+
+def _included(permission: str, permissions: set[str]) -> bool:
+    return f"okta.{permission.split('.')[1]}.manage" in permissions
+
+
+async def _protected(context: Context, name: str) -> Found:
+    protect, directory = context.settings.reactions.protect, _directory(context)
+    judge = fail if len(list(_acting(context.settings))) < 2 else warn
+    fix = "correct it: what is written there is not spared"
+    found: list[Finding] = []
+    try:
+        unknown = await directory.unknown_groups(name, protect.groups)
+    except LookUpError as error:
+        return fail(f"the protected groups cannot be looked up: {error}", _grant(name, "okta.groups.read"))
+    found += [judge(f"`reactions.protect.groups`: the org has no group {each}", fix) for each in unknown]
+    for login in protect.users:
+        try:
+            await context.okta(name).call("GET", f"/api/v1/users/{quote(login, safe='')}")
+        except OktaRefusedError as error:
+            if error.status == 404:
+                found.append(judge(f"`reactions.protect.users`: the org has no user {login}", fix))
+            elif error.status != 403:  # by the role of `setup okta-role`, a protected user is out of reach
+                found.append(
+                    refused(name, f"the protected user {login} cannot be read", error, "okta.users.read")
+                )
+    if not (protect.users or protect.groups):
+        return warn(
+            "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
+        )
+    return found or ok(
+        f"the org has what `reactions.protect` names: {_listed([*protect.users, *protect.groups])}"
+    )
+
+
+async def _groups(context: Context, name: str) -> Found:
+    wanted = dict.fromkeys(
+        each.do.settings.group
+        for each in concerned(context.settings.reactions, name)
+        if isinstance(each.do.settings, AddToGroupSettings)
+    )
+    try:
+        found = [finding for key in wanted for finding in await _group(context, name, key)]
+    except OktaError as error:
+        return refused(name, "the groups of add_to_group cannot be read", error, "okta.groups.manage")
+    return found or ok(f"without roles, rules and apps: {_listed(list(wanted))}")
+
+
+async def _group(context: Context, name: str, key: str) -> list[Finding]:
+    """Return what is wrong with a group to which users are added."""
+    api = context.okta(name)
+    named = [
+        each
+        for each in await pages(api, "/api/v1/groups", {"q": key, "limit": "200"})
+        if (each.get("profile") or {}).get("name") == key
+    ] or await _by_id(context, name, key)
+    if not named:
+        return [fail(f"add_to_group: the org has no group {key}", "create it, or correct its name")]
+    if len(named) > 1:
+        return [fail(f"add_to_group: {len(named)} groups are called {key}", "write the id of one")]
+    if named[0].get("type") != "OKTA_GROUP":
+        kind = named[0].get("type")
+        return [
+            fail(
+                f"add_to_group: {key} is of type {kind}, so the API cannot change its members",
+                "name an OKTA_GROUP",
+            )
+        ]
+    path = f"/api/v1/groups/{quote(str(named[0].get('id')))}"
+    found = []
+    if roles := await pages(api, f"{path}/roles"):
+        role = roles[0].get("label") or roles[0].get("type")
+        found.append(
+            fail(
+                f"add_to_group: {key} gives its users the admin role {role}",
+                "remove the role, or name another group",
+            )
+        )
+    if apps := await pages(api, f"{path}/apps"):
+        found.append(
+            fail(
+                f"add_to_group: {key} gives its users the app {apps[0].get('label')}",
+                "take the group off the app, or name another group: it should only be a condition of sign-in policies",
+            )
+        )
+    if rules := [
+        rule for rule in await pages(api, "/api/v1/groups/rules") if named[0].get("id") in _feeds(rule)
+    ]:
+        found.append(
+            fail(
+                f"add_to_group: the group rule {rules[0].get('name')} fills {key} too, so who is in it is not ours to undo",
+                "take the group out of the rule, or name another group",
+            )
+        )
+    return found
+
+
+async def _by_id(context: Context, name: str, key: str) -> list[Mapping[str, Any]]:
+    try:
+        found = (await context.okta(name).call("GET", f"/api/v1/groups/{quote(key, safe='')}")).json()
+    except OktaRefusedError as error:
+        if error.status in {403, 404}:  # 403: the role reaches groups that exist
+            return []
+        raise
+    return [found] if isinstance(found, Mapping) else []
+
+
+def _feeds(rule: Mapping[str, Any]) -> Sequence[str]:
+    try:
+        return list(rule["actions"]["assignUserToGroups"]["groupIds"])
+    except (KeyError, TypeError):
+        return []
+
+
+def _directory(context: Context) -> Directory:
+    return Directory(OktaCalls(context.okta, context.clock))
+
+
+def _grant(name: str, scope: str) -> str:
+    return (
+        f"an app needs two things: the scope {scope}, granted to it (Applications > the app > Okta API Scopes) and listed in "
+        f"`orgs.{name}.api.scopes`; and an admin role: `forwarder setup okta-role --org {name}`"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _adding(settings: Settings) -> Iterable[str]:
+    return orgs_with("add_to_group", settings=settings)
+
+
+_NEEDS = ("okta.reachable",)
+CHECKS = (
+    Check(
+        "reactions.access", "users can be looked up as the guards do", HEADING, _access, _about_users, _NEEDS
+    ),
+    Check(
+        "reactions.role",
+        "the admin role of the app, or the id of the API token",
+        HEADING,
+        _role,
+        _acting,
+        _NEEDS,
+    ),
+    Check(
+        "reactions.protected", "the protected users and groups exist", HEADING, _protected, _acting, _NEEDS
+    ),
+    Check(
+        "reactions.group",
+        "the groups of add_to_group are OKTA_GROUPs without roles, rules and apps",
+        HEADING,
+        _groups,
+        _adding,
+        _NEEDS,
+    ),
+)
