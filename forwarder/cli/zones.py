@@ -98,9 +98,8 @@ def sync(
             if dry_run:
                 found = await look(org_settings, writer, activate=activate, adopt=adopt)
                 return _report_dry_run(name, found, as_json=as_json)
-            async with writer.writing():
-                found = await look(org_settings, writer, activate=activate, adopt=adopt)
-                return await _apply(name, found, writer, as_json=as_json)
+            found = await look(org_settings, writer, activate=activate, adopt=adopt)
+            return await _apply(name, found, writer, as_json=as_json)
 
     if not asyncio.run(run()):
         raise SystemExit(1)
@@ -133,7 +132,8 @@ async def _apply(name: str, found: Look, writer: ZoneWriter, *, as_json: bool) -
             report.add(step)
             continue
         try:
-            applied = await writer.apply(step)
+            async with writer.writing():  # one at a time: the running forwarder may block in between
+                applied = await writer.apply(step)
         except OktaError as error:
             report.add(step, error=str(error))
             echo(f"  ✗ {error}", fg="red", err=True)

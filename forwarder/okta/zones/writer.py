@@ -50,7 +50,7 @@ class ZoneWriter:
         return self._record.made(self._org)
 
     async def apply(self, step: Step) -> Applied:
-        """Carry out one step of a plan that was made under the same lock.
+        """Carry out one step of a plan, if its zone is still as it was then.
 
         Raises:
             OktaError: also if the zone has changed since.
@@ -67,6 +67,8 @@ class ZoneWriter:
 
     async def _create(self, desired: DesiredZone) -> Zone:
         """Create a zone that blocks nothing yet."""
+        if any(zone.name == desired.name for zone in await self.admin.all()):
+            raise OktaError(f"the zone {desired.name} was made by others meanwhile; run the command again")
         self._record.note(self._org, desired.name, "")
         try:
             zone_id = await self.admin.create(desired.staged())

@@ -89,6 +89,7 @@ async def test_an_address_zone_is_staged_as_recorded(tmp_path: Path) -> None:
     await replayed(
         tmp_path,
         {"recorded": {"ips": ["203.0.113.5-203.0.113.10", "198.51.100.4/24"]}},
+        ("GET", "/api/v1/zones", None, [EXEMPT]),
         ("POST", "/api/v1/zones", base | {"status": "ACTIVE", "usage": "POLICY"}, staged),
         ("GET", PATH, None, staged),
         ("PUT", PATH, base | idle, staged | idle),
@@ -107,6 +108,7 @@ async def test_a_dynamic_zone_is_staged_as_recorded(tmp_path: Path) -> None:
     await replayed(
         tmp_path,
         {"recorded": {"countries": ["US"], "regions": ["UA-26", "AF-BGL"], "asns": ["2232"]}},
+        ("GET", "/api/v1/zones", None, [EXEMPT]),
         ("POST", "/api/v1/zones", base | {"status": "ACTIVE", "usage": "POLICY"}, staged),
         ("GET", PATH, None, staged),
         ("PUT", PATH, base | idle, staged | idle),
@@ -121,6 +123,7 @@ async def test_a_proxy_zone_is_staged_as_recorded(tmp_path: Path) -> None:
     await replayed(
         tmp_path,
         {"recorded": {"proxy": "tor"}},
+        ("GET", "/api/v1/zones", None, [EXEMPT]),
         ("POST", "/api/v1/zones", base | {"status": "ACTIVE", "usage": "POLICY"}, staged),
         ("GET", PATH, None, staged),
         ("PUT", PATH, base | idle, staged | idle),
@@ -152,6 +155,7 @@ async def test_an_enhanced_zone_is_staged_as_recorded(tmp_path: Path) -> None:
                 "except_services": ["SURFSHARK_VPN"],
             }
         },
+        ("GET", "/api/v1/zones", None, [EXEMPT]),
         ("POST", "/api/v1/zones", base | {"status": "ACTIVE", "usage": "POLICY"}, staged),
         ("GET", PATH, None, staged),
         ("PUT", PATH, base | idle, staged | idle),

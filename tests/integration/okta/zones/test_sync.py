@@ -149,6 +149,14 @@ async def test_a_zone_that_others_change_between_plan_and_write_is_left_alone(th
     assert there.org.named("embargo")["locations"] == [{"country": "CU", "region": None}]
 
 
+async def test_a_zone_that_another_command_makes_between_plan_and_write_stays_its_own(there: Scene) -> None:
+    found = await there.look(EMBARGO)
+    await there.sync(EMBARGO, activate=True)
+    with pytest.raises(OktaError, match="was made by others meanwhile"):
+        await there.writer.apply(found.plan.steps[0])
+    assert (await there.look(EMBARGO)).plan.steps[0].action == "none"
+
+
 async def test_an_interrupted_creation_is_finished_by_the_next_command(there: Scene) -> None:
     def lost(method: str, _path: str) -> None:
         if method == "POST":
