@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec.structs import replace
 
 from forwarder.cli import terminal
 from forwarder.cli.common import SINK, config_option, load_settings
@@ -99,9 +98,8 @@ def discard(
     """Remove dead letters for good: those with these IDs, or --all. The ledger counts them as discarded."""
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config)
-    newest = commands.dead_letters(selection, limit=1)
-    # What comes while a person reads the counts was not agreed to.
-    selection = replace(selection, last=newest[0].id if newest else 0)
+    # What is rejected while a person reads the counts, also again, was not agreed to.
+    selection = commands.as_of_now(selection)
     counts = commands.count_dead_letters(selection)
     for (of, why), number in counts.items():
         is_malformed = of == RECEIVER

@@ -12,13 +12,15 @@ RECEIVER = "receiver"
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Selects the dead letters that match every given field; all of them if none is given.
 
-    The sink `receiver` has the malformed events. `last`: none with a higher id, that is none that came later.
+    The sink `receiver` has the malformed events. `last`: none with a higher id, that is none that came later. `until`: none
+    that was rejected later, perhaps again.
     """
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
     reason: str | None = None
     last: int | None = None
+    until: Micros | None = None
 
 
 class ReplayRequest(Request, frozen=True, tag="replay"):

@@ -229,6 +229,9 @@ class StoreCommands(Protocol):
     def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
         """Return how many events the dead letters stand for, by sink and reason; without those being sent again."""
 
+    def as_of_now(self, which: Selection) -> Selection:
+        """Return a selection of those of `which` that are not being sent again now: none that is rejected later, also again."""
+
     def dead_letter(self, number: int) -> DeadLetter | None:
         """Return one dead letter with its body; None if there is none with this id."""
 

@@ -119,6 +119,9 @@ class SqliteCommands:
     def count_dead_letters(self, which: Selection) -> dict[tuple[str, str], int]:
         return self._read(partial(queries.count_dead_letters, which=which))
 
+    def as_of_now(self, which: Selection) -> Selection:
+        return self._read(partial(queries.as_of_now, which=which))
+
     def dead_letter(self, number: int) -> DeadLetter | None:
         return self._read(partial(queries.dead_letter, number=number))
 

@@ -22,6 +22,7 @@ _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uui
 _SELECTED = """
 (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
 AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason) AND (:last IS NULL OR id <= :last)
+AND (:until IS NULL OR at <= :until)
 """
 
 _MOST_BYTES = 2**62  # no limit
@@ -257,6 +258,14 @@ def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
     return None if row is None else _dead_letter(row)
 
 
+def as_of_now(db: sqlite3.Connection, which: Selection) -> Selection:
+    """As `store.engine.StoreCommands.as_of_now`."""
+    last, until = db.execute(
+        f"SELECT MAX(id), MAX(at) FROM dead_letters WHERE state = 'dead' AND {_SELECTED}", _parameters(which)
+    ).fetchone()
+    return msgspec.structs.replace(which, last=last or 0, until=until)
+
+
 def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
     """Return the ids of the selected dead letters that are not being sent again, oldest first."""
     rows = db.execute(
@@ -267,7 +276,7 @@ def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
 
 def _parameters(which: Selection) -> dict[str, str | int | None]:
     ids = None if which.ids is None else msgspec.json.encode(which.ids).decode()
-    return {"ids": ids, "sink": which.sink, "reason": which.reason, "last": which.last}
+    return {"ids": ids, "sink": which.sink, "reason": which.reason, "last": which.last, "until": which.until}
 
 
 def _known(number: int) -> int:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from forwarder.clock import SystemClock
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from tests.integration.store.helpers import attach, events, malformed_event, opened, rejections, settle
@@ -82,6 +83,26 @@ def test_a_dead_letter_that_comes_while_discard_asks_is_kept(config: Path) -> No
     done = run(config, "dead-letters", "discard", "--all", answer=answer)
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "6 dead letters discarded.")
     assert len(letters(config, "receiver")) == 1
+
+
+def test_a_replay_that_is_rejected_again_while_discard_asks_is_kept(config: Path) -> None:
+    sent = run(config, "dead-letters", "replay", letters(config, "archive")[0]["id"])
+    assert sent.exit_code == 0
+
+    async def rejected_again() -> None:
+        async with opened(config.with_name("store.db"), SystemClock(), sinks=("archive",)) as store:
+            await settle(store, "archive", Settlement(2, dead_again=rejections(2)))
+
+    class SlowPerson(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            asyncio.run(rejected_again())
+            return b"y\n"
+
+    answer: Any = SlowPerson()
+    done = run(config, "dead-letters", "discard", "--all", answer=answer)
+    assert "archive" not in done.output
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "5 dead letters discarded.")
+    assert [letter["state"] for letter in letters(config, "archive")] == ["dead"]
 
 
 def test_discard_without_a_question_still_says_what(config: Path) -> None:
