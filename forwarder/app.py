@@ -24,6 +24,7 @@ from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits, tls_context
 from forwarder.metrics import Metrics
+from forwarder.okta.hooks.watch import CheckHookRequest
 from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
 from forwarder.operator_view import OperatorView
@@ -147,6 +148,7 @@ class Forwarder:
             DiscardRequest: lambda request, _: self.store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: self.store.forget_sink(request.sink),
             BackfillRequest: self._orgs.backfill,
+            CheckHookRequest: self._orgs.check_hook,
             RedeliverRequest: self._redeliver,
             ApproveRequest: lambda request, _: self._reactions.approve(request),
             UndoRequest: lambda request, _: self._reactions.undo(request),

@@ -10,7 +10,7 @@ from forwarder.core.ports import Clock, EventStore
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.metrics import ApiMetrics
-from forwarder.okta.hooks.watch import HookWatch
+from forwarder.okta.hooks.watch import CheckHookRequest, HookWatch
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress
 from forwarder.okta.system_log.pages import PATH, SystemLog
@@ -87,6 +87,11 @@ class OktaOrgs:
                 "has changed, reload or restart it"
             )
         return await runner.backfill(request, report)
+
+    async def check_hook(self, request: CheckHookRequest, _report: Report) -> None:
+        """Look at the hook of an org again."""
+        if runner := self.runners.get(request.org):
+            await runner.check_hook()
 
     async def _end(self, names: list[str]) -> None:
         for name in names:

@@ -22,12 +22,14 @@ class Selection:
         name: of the org.
         org: its settings; `url` and `api` are set.
         rate_share: our share of Okta's rate limit.
+        store: the path of the store.
         hook_id: the hook that the operator named by its id.
     """
 
     name: str
     org: OrgSettings
     rate_share: float
+    store: Path
     hook_id: str | None = None
 
 
@@ -92,7 +94,7 @@ async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
 def _select(config: Path, name: str | None, hook_id: str | None) -> Selection:
     settings = load_settings(config)
     name = choose_org(settings, name, lambda org: org.hook)
-    return Selection(name, settings.orgs[name], settings.reconcile.rate_share, hook_id)
+    return Selection(name, settings.orgs[name], settings.reconcile.rate_share, settings.store.path, hook_id)
 
 
 def _missing(selection: Selection, *, hook: bool) -> list[str]:

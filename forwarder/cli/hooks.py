@@ -1,6 +1,7 @@
 """`forwarder hooks`: manages the event hook in Okta."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from forwarder.cli.common import ORG, config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
 from forwarder.cli.terminal import echo
-from forwarder.core.errors import OktaError
+from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
 from forwarder.okta.hooks.desired import DesiredHook, Hook, Plan, plan
+
+_LOOK_TIMEOUT = 15.0  # seconds for the running forwarder to ask Okta
 
 
 @click.group()
@@ -103,7 +106,7 @@ def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None
             raise OktaError(f"{title(hook)} already exists; `forwarder hooks sync` updates it.")
         await _apply(admin, desired, None, plan(desired, None), dry_run=dry_run, force=force)
 
-    _run(selection, run)
+    _run_change(selection, run, dry_run=dry_run)
 
 
 @hooks.command()
@@ -132,7 +135,7 @@ def sync(
         made = plan(desired, hook, resend_secret=resend_secret)
         await _apply(admin, desired, hook, made, dry_run=dry_run, force=force)
 
-    _run(selection, run)
+    _run_change(selection, run, dry_run=dry_run)
 
 
 @hooks.command()
@@ -156,7 +159,7 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
             echo("`forwarder hooks sync` activates it.", fg="yellow", err=True)
             raise SystemExit(1)
 
-    _run(selection, run)
+    _run_change(selection, run, dry_run=dry_run)
 
 
 @hooks.command()
@@ -176,7 +179,7 @@ def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: b
         else:
             print_state(await admin.deactivate(hook))
 
-    _run(selection, run)
+    _run_change(selection, run, dry_run=dry_run)
 
 
 @hooks.command()
@@ -200,7 +203,7 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
         await admin.delete(hook)
         echo(f"✓ Deleted {title(hook)}.", fg="green")
 
-    _run(selection, run)
+    _run_change(selection, run, dry_run=dry_run)
 
 
 def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
@@ -209,6 +212,19 @@ def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> N
             await act(admin)
 
     asyncio.run(run())
+
+
+def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool) -> None:
+    """As `_run`; then let the running forwarder look again, which else shows the old state for up to `check_interval`."""
+    from forwarder.control import ask
+    from forwarder.okta.hooks.watch import CheckHookRequest
+
+    try:
+        _run(selection, act)
+    finally:
+        if not dry_run:
+            with contextlib.suppress(ForwarderError):  # it looks again by itself
+                ask(selection.store, CheckHookRequest(selection.name), timeout=_LOOK_TIMEOUT)
 
 
 async def _existing(admin: HookAdmin, selection: Selection) -> Hook:

@@ -98,6 +98,11 @@ class OktaOrgRunner:
         finally:
             self._backfill = None
 
+    async def check_hook(self) -> None:
+        """Check the hook now, before the interval is over."""
+        if self._watch is not None:
+            await self._watch.check()
+
     @property
     def state(self) -> OktaOrgState:
         """What an operator wants to know."""

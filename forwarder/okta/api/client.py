@@ -232,7 +232,8 @@ class OktaClient:
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
-            return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}")
+            hint = f"; {failure.hint}" if failure.hint else ""
+            return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}{hint}")
         # Okta, or a proxy that poses as it, may echo our request.
         clean = msgspec.structs.replace(failure, code=redact(failure.code), summary=redact(failure.summary))
         call = request.method, self._origin, request.path
@@ -252,8 +253,9 @@ def _token_failure(error: Any) -> _Failure:
     """Read the SDK's error about a token that it did not get. The call itself was not sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
-        text = str(error) if isinstance(error, NoResponseError) else "no access token"
-        return NoResponseError(text, sent=False)
+        if isinstance(error, NoResponseError):
+            return NoResponseError(str(error), sent=False, hint=error.hint)
+        return NoResponseError("no access token", sent=False)
     # Around errors of DPoP, the SDK puts advice for developers.
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]

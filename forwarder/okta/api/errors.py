@@ -11,12 +11,13 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 
 class NoResponseError(OktaUnreachableError):
     """No response, or none that can be read. `sent` says whether Okta may have received the request and carried it
-    out; with `too_large`, the same request would get the same response."""
+    out; with `too_large`, the same request would get the same response; `hint` says what to do."""
 
-    def __init__(self, message: str, *, sent: bool, too_large: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool, too_large: bool = False, hint: str = "") -> None:
         super().__init__(message)
         self.sent = sent
         self.too_large = too_large
+        self.hint = hint
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):

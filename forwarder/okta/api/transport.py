@@ -15,6 +15,7 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, Bo
 from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.rate_limits import RateLimits
+from forwarder.unreachable import why_unreachable
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # an address
 
@@ -121,10 +122,16 @@ class Transport:
             raise NoResponseError(f"the response of {host} cannot be read: {error}", sent=True) from None
         except aiohttp.ClientConnectorError as error:
             # aiohttp leaves `os_error` unset if the certificate is the problem.
-            why = getattr(error, "certificate_error", None) or error.os_error
-            raise NoResponseError(f"no connection to {host}: {why}", sent=False) from None
+            is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
+            why, hint = why_unreachable(
+                getattr(error, "certificate_error", None) or error.os_error or error,
+                "`https_proxy` of the environment" if is_proxy else "the org's `url`",
+            )
+            raise NoResponseError(f"no connection to {host}: {why}", sent=False, hint=hint) from None
         except TimeoutError:
-            raise NoResponseError(f"no response from {host} within {self._timeout:g} s", sent=True) from None
+            text = f"no response from {host} within {self._timeout:g} s"
+            hint = "check the org's `url`, and the firewalls on the way"
+            raise NoResponseError(text, sent=True, hint=hint) from None
         except (aiohttp.ClientError, OSError) as error:
             # Its type alone: its text may contain what was sent.
             text = f"the connection to {host} broke ({type(error).__name__})"

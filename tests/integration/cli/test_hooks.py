@@ -11,9 +11,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from forwarder.app import Forwarder
 from forwarder.cli.main import main
+from forwarder.clock import SystemClock
 from forwarder.emulator.hooks.hooks import Hook
 from forwarder.emulator.org import Emulator
+from forwarder.settings import read
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_org import TOKEN, okta_org
 
@@ -90,6 +93,28 @@ async def test_sync_shows_what_differs_changes_it_and_then_finds_nothing(there: 
     assert "  events\n    + user.account.lock\n" in output
     code, output = await there.run("sync", hook=wider)
     assert (code, "is up to date" in output) == (0, True)
+
+
+async def test_the_running_forwarder_knows_at_once_what_a_command_has_changed(there: Scene) -> None:
+    await there.run("list")
+    tree = yaml.safe_load((there.folder / "forwarder.yaml").read_text())
+    local = {"receiver": {"listen": "127.0.0.1:0"}, "ops": {"listen": "127.0.0.1:0"}}
+    forwarder = Forwarder(read(tree | local), SystemClock())
+    await forwarder.start()
+
+    async def condition() -> Any:
+        hook = (await forwarder.status.gather())["okta"]["acme"]["hook"]
+        return hook["condition"] if hook else None
+
+    try:
+        async with asyncio.timeout(30):
+            while await condition() != "missing":
+                await asyncio.sleep(0.01)
+        for command, wanted in (("sync", "live"), ("deactivate", "inactive"), ("sync", "live")):
+            assert (await there.run(command))[0] == 0
+            assert await condition() == wanted
+    finally:
+        await forwarder.stop(grace=0)
 
 
 async def test_a_dry_run_changes_nothing(there: Scene) -> None:
