@@ -173,3 +173,36 @@ def test_a_field_is_redacted_in_a_list_of_texts_that_are_json(depth: int) -> Non
         value = [value]
     event = stored(debugContext={"debugData": {"risk": value}}).event
     assert b"planted-reason" not in FieldRedactor(["debugContext.debugData.risk.reasons"]).redact(event).body
+
+
+_HEAD = '"uuid":"u1","eventType":"user.session.start","published":"2026-01-01T11:59:58.123Z"'
+
+
+def _received(rest: str) -> Event:
+    body = f"{{{_HEAD},{rest}}}".encode()
+    return read_event(body, org="acme", source=Source.HOOK, received_at=NOON, envelope_id="")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        '"actor":{"alternateId":"planted"},"actor":{"id":"00u1"}',
+        '"actor":{"alternateId":"planted"},"actor":null',
+        '"actor":{"alternateId":"planted","alternateId":null}',
+        '"actor":{"alternateId":"planted"},"\\u0061ctor":{"id":"00u1"}',
+        '"target":[{"id":"1","alternateId":"planted","alternateId":null}]',
+        '"actor":{"alternateId":"planted"}, "client": {"x": 1e3}, "actor":{}',
+    ],
+)
+def test_a_key_that_stands_twice_hides_no_value(rest: str) -> None:
+    redacted = FieldRedactor(["actor.alternateId", "target.alternateId"]).redact(_received(rest))
+    assert b"planted" not in redacted.body
+    assert msgspec.json.decode(redacted.body)["uuid"] == "u1"
+
+
+@pytest.mark.parametrize(
+    "rest", ['"actor":{"id":"00u1"}', '"actor": {"id" : "\\u00e9", "n": 1.50}, "x": 1e400']
+)
+def test_an_event_without_the_field_stays_byte_for_byte(rest: str) -> None:
+    event = _received(rest)
+    assert FieldRedactor(["actor.alternateId"]).redact(event).body == event.body
