@@ -41,7 +41,12 @@ def _types(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return written
 
 
-def _field(name: str) -> str:
+def redactable(name: str) -> str:
+    """Return the name of a field that may be redacted.
+
+    Raises:
+        ValueError: an event has no such field, or it identifies the event.
+    """
     root = name.partition(".")[0]
     if not _FIELD.fullmatch(name):
         raise ValueError(f"{name!r} is not a field; write one as in actor.alternateId")
@@ -107,7 +112,7 @@ class SinkSettings(Section):
     start: Literal["oldest", "now"] = "oldest"
     only: _EventTypes = None
     except_: _EventTypes = Field(default=None, alias="except")
-    redact: tuple[Annotated[str, AfterValidator(_field)], ...] = ()
+    redact: tuple[Annotated[str, AfterValidator(redactable)], ...] = ()
     delivery: DeliverySettings = DeliverySettings()
     _several_orgs: bool = PrivateAttr(default=False)
 

@@ -44,6 +44,15 @@ _COLUMNS = (
     type=click.Choice(_FORMATS),
     help="By default, a table on a terminal, and JSON lines elsewhere.",
 )
+@click.option(
+    "--sink", metavar="NAME", help="What this sink gets: its events, in its form, with its `redact` applied."
+)
+@click.option(
+    "--redact",
+    metavar="FIELD",
+    multiple=True,
+    help="Show [redacted] for this field, written as in a sink's `redact`; can be repeated.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="End after this many events.")
 @click.option("--for", "seconds", type=DurationParam(), help="End after this time, as in 30s.")
 @click.option(
@@ -74,6 +83,8 @@ def tap(  # noqa: PLR0913 - one for each option
     org: str,
     via: str | None,
     form: str | None,
+    sink: str | None,
+    redact: tuple[str, ...],
     limit: int | None,
     seconds: float | None,
     since: Micros | None,
@@ -84,8 +95,9 @@ def tap(  # noqa: PLR0913 - one for each option
     """Show events as they are stored, one a line: on stdout, with notices on stderr.
 
     Reads the store itself, so it takes no time of the forwarder, and misses nothing if it is slow. Who may read the
-    store may see its personal data. `raw` is the event as received, `ecs` and `otlp` are what sinks get. With
-    --no-follow and without --since, the newest events, 20 if --limit does not say otherwise.
+    store may see its personal data. `raw` is the event as received, `ecs` and `otlp` are what sinks get by default; --sink
+    shows what the one of this name gets by the configuration. With --no-follow and without --since, the newest events, 20 if
+    --limit does not say otherwise.
 
     Ends with 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
     """
@@ -96,7 +108,9 @@ def tap(  # noqa: PLR0913 - one for each option
     for name in types:
         if problem := unknown_event_type(name):
             echo(f"--type: {problem}", fg="yellow", err=True)
-    form = form or ("table" if sys.stdout.isatty() else "json")
+    if url is not None and (sink or redact):
+        raise click.UsageError("--sink and --redact need the store; they do not go with --url")
+    form = form or ("sink" if sink else "table" if sys.stdout.isatty() else "json")
     wanted = Wanted(
         EventFilter(types, actor, outcome, org, via or ""),
         since,
@@ -104,6 +118,7 @@ def tap(  # noqa: PLR0913 - one for each option
         limit or (_NEWEST if since is None and not follow else None),
         seconds,
         Form(form) if form in set(Form) else None,
+        *(_as_sent(config, sink, redact) if sink or redact else ()),
     )
     try:
         _show(_source(config, url, token, wanted), form, wanted.limit)
@@ -113,6 +128,28 @@ def tap(  # noqa: PLR0913 - one for each option
         # Python flushes stdout at its end, which would fail again.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
+    """Return `accepts`, `redact` and `sent` of `Wanted`."""
+    from forwarder.sink_settings import redactable
+    from forwarder.sinks.preview import preview
+    from forwarder.sinks.redacted_fields import FieldRedactor
+
+    try:
+        paths = [redactable(field) for field in fields]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--redact") from None
+    if sink is None:
+        return None, FieldRedactor(paths).redact, None
+    sinks = load_settings(config, secrets=False).sinks
+    if sink not in sinks:
+        raise click.BadParameter(
+            f"the configuration has no sink {sink!r}; it has {', '.join(sorted(sinks))}", param_hint="--sink"
+        )
+    settings = sinks[sink]
+    paths += settings.redact
+    return settings.accepts, FieldRedactor(paths).redact if paths else None, preview(settings)
 
 
 def _source(config: Path, url: str | None, token: str | None, wanted: "Wanted") -> Iterator[Any]:

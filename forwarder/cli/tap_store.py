@@ -6,15 +6,16 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from forwarder.core.event import StoredEvent
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import Micros
-from forwarder.ops.event_view import EventFilter, Form, in_form, line
+from forwarder.ops.event_view import EventFilter, Form, in_form, line, made
 
 if TYPE_CHECKING:
     from forwarder.store.engine import StoreCommands, Tail
@@ -39,6 +40,9 @@ class Wanted(msgspec.Struct, frozen=True):
         limit: the most events; None for no limit.
         seconds: how long it runs; None for no limit.
         form: the form of the whole event that comes along with its line.
+        accepts: the event types that are shown, as a sink's `only` and `except` say; None for all.
+        redact: what keeps fields out of everything that is shown.
+        sent: what makes of the event what a sink gets; it comes along as `sink`.
     """
 
     filter: EventFilter
@@ -47,6 +51,9 @@ class Wanted(msgspec.Struct, frozen=True):
     limit: int | None
     seconds: float | None
     form: Form | None
+    accepts: Callable[[str], bool] | None = None
+    redact: Callable[[Event], Event] | None = None
+    sent: Callable[[Event], Any] | None = None
 
 
 def from_store(
@@ -112,11 +119,21 @@ def _shown(stored: StoredEvent, wanted: Wanted) -> dict[str, Any] | None:
     event = stored.event
     if not wanted.filter.may_match(event) or (wanted.since is not None and event.received_at < wanted.since):
         return None
+    if wanted.accepts is not None and not wanted.accepts(event.event_type):
+        return None
     shown = line(stored)
     if not wanted.filter.matches(shown):
         return None
+    if wanted.redact is not None:
+        try:
+            event = wanted.redact(event)
+        except UnmappableError as error:  # a sink does not get it either
+            return shown | {key: {"error": str(error)} for key in [*Form, "sink"]}
+        shown = line(StoredEvent(stored.seq, event))
     if wanted.form is not None:
         shown[wanted.form.value] = in_form(event, wanted.form)
+    if wanted.sent is not None:
+        shown["sink"] = made(wanted.sent, event)
     return shown
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
+from forwarder.core.time import iso
 from forwarder.ecs.action import action_fields
 from forwarder.ecs.alert import ALERT_MODULE, alert_fields
 from forwarder.ecs.decode import encode
@@ -192,3 +193,22 @@ def _of_one_type(values: list[Any]) -> AttributeValue:
     if len(kinds) == 1 and kinds <= _SCALARS:
         return values
     return [item if type(item) is str else encode(item) for item in values]
+
+
+def record_for_json(event: Event) -> dict[str, Any]:
+    """Return the OTLP log record of an event, for a person to read as JSON.
+
+    Raises:
+        UnmappableError: as `log_view`.
+    """
+    view = log_view(event)
+    return {
+        "time": iso(event.published),
+        "observed_time": iso(event.received_at),
+        "severity_text": view.severity_text,
+        "severity_number": view.severity_number,
+        "event_name": event.event_type,
+        "body": view.body,
+        "resource": {"service.name": "okta", "okta.org.name": event.org},
+        "attributes": {"log.record.uid": event.uuid, **view.attributes},
+    }

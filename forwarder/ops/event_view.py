@@ -10,7 +10,7 @@ import msgspec
 from forwarder.core.errors import ForwarderError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import iso
-from forwarder.ecs.attributes import log_view
+from forwarder.ecs.attributes import record_for_json
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.ecs.document import DocumentOptions
 from forwarder.ecs.documents import document_of
@@ -97,8 +97,13 @@ def forms(event: Event) -> dict[str, Any]:
 
 def in_form(event: Event, form: Form) -> Any:
     """Return the event in one form, for JSON; an object with an `error` if it cannot be made."""
+    return made(_MAKERS[form], event)
+
+
+def made(make: Callable[[Event], Any], event: Event) -> Any:
+    """Return what `make` makes of an event; an object with an `error` if it cannot."""
     try:
-        return _MAKERS[form](event)
+        return make(event)
     except _RAISED as error:
         return {"error": str(error)}
 
@@ -114,22 +119,8 @@ def as_json(body: bytes | None) -> Any:
     return msgspec.Raw(body)
 
 
-def _otlp(event: Event) -> dict[str, Any]:
-    view = log_view(event)
-    return {
-        "time": iso(event.published),
-        "observed_time": iso(event.received_at),
-        "severity_text": view.severity_text,
-        "severity_number": view.severity_number,
-        "event_name": event.event_type,
-        "body": view.body,
-        "resource": {"service.name": "okta", "okta.org.name": event.org},
-        "attributes": {"log.record.uid": event.uuid, **view.attributes},
-    }
-
-
 _MAKERS: Mapping[Form, Callable[[Event], Any]] = {
     Form.RAW: lambda event: msgspec.Raw(event.body),
     Form.ECS: lambda event: document_of(event, _OPTIONS),
-    Form.OTLP: _otlp,
+    Form.OTLP: record_for_json,
 }

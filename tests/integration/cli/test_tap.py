@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,6 +18,7 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
 from forwarder.ops.event_view import EventFilter
 from forwarder.settings import load
+from tests.fakes.alert import alert_event
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import commands, delivered, event, opened, prune, settle
 
@@ -130,6 +132,58 @@ def test_each_format_is_a_line_for_each_event(config: Path) -> None:
     assert r"evil\x1b[2Jname" in second
 
 
+def with_sinks(config: Path, **sinks: Any) -> None:
+    tree = json.loads(config.read_text())
+    tree["sinks"] |= sinks
+    config.write_text(json.dumps(tree))
+
+
+def test_it_shows_what_a_sink_gets_filtered_redacted_and_in_its_form(config: Path) -> None:
+    fill(config, happened(1), happened(2, "user.account.lock"), alert_event(at=NOON + 9 * SECOND))
+    shared = {"redact": ["actor.alternateId", "client.ipAddress"]}
+    siem = {
+        "kind": "elasticsearch",
+        "hosts": ["https://es.internal:9200"],
+        "api_key": {"env": "NOT_SET_HERE"},
+    }
+    with_sinks(
+        config,
+        siem=siem | shared | {"only": ["user.session.*"], "namespace": "prod", "tags": ["ours"]},
+        whole=siem | {"document_format": "raw"},
+        traces={"kind": "otlp", "endpoint": "http://127.0.0.1:4318"} | shared,
+        copy={"kind": "file", "path": str(config.with_name("copy.ndjson")), "format": "raw"} | shared,
+    )
+
+    def lines(sink: str, *words: str) -> list[Any]:
+        done = run(config, "--no-follow", "--sink", sink, *words)
+        assert done.exit_code == 0, done.output
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    (session,) = lines("siem")
+    assert (session["data_stream"]["namespace"], "ours" in session["tags"]) == ("prod", True)
+    assert (session["okta"]["actor"]["alternate_id"], "ip" in session.get("client", {})) == (
+        "[redacted]",
+        False,
+    )
+    assert [one["event"].get("kind") for one in lines("whole")] == [None, None, "alert"]
+    assert len(lines("traces")) == len(lines("copy")) == 3
+    assert lines("copy")[0]["client"]["ipAddress"] == "[redacted]"
+    assert "ada@acme.test" not in json.dumps([lines("siem"), lines("traces"), lines("copy")])
+    (row,) = lines("siem", "--format", "json")
+    assert (row["uuid"], row["actor"], row["client_ip"]) == ("uuid-1", "[redacted]", "[redacted]")
+
+
+def test_fields_are_redacted_in_every_format_and_filters_still_find_them(config: Path) -> None:
+    broken = msgspec.structs.replace(happened(2), body=b'{"actor":{"alternateId":"ada@acme.test"}')
+    fill(config, happened(1), broken)
+    for form in ("table", "json", "raw", "ecs", "otlp"):
+        done = run(config, "--no-follow", "--format", form, "--redact", "actor.alternateId")
+        assert (done.exit_code, "ada@acme.test" in done.stdout) == (0, False)
+        assert done.stdout.count("\n") == (3 if form == "table" else 2)
+    found = run(config, "--no-follow", "--format", "json", "--redact", "actor.alternateId", "--actor", "ada@")
+    assert numbers(found) == [1]
+
+
 async def test_it_says_how_many_are_no_longer_held(config: Path) -> None:
     clock = ManualClock()
     async with opened(config.with_name("store.db"), clock, sinks=("archive",), retention="1h") as store:
@@ -182,6 +236,10 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
         (("--since", "yesterday"), "'yesterday' is not a time"),
         (("--url", "http://127.0.0.1:1", "--no-follow"), "need the store"),
         (("--format", "xml"), "--format"),
+        (("--sink", "siem"), "no sink 'siem'; it has archive"),
+        (("--redact", "aktor.id"), "did you mean actor.id?"),
+        (("--redact", "uuid"), "uuid identifies the event"),
+        (("--url", "http://127.0.0.1:1", "--sink", "archive"), "do not go with --url"),
     ],
 )
 def test_wrong_usage_ends_with_2(config: Path, words: tuple[str, ...], problem: str) -> None:

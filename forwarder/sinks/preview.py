@@ -1,0 +1,36 @@
+"""What a sink gets of an event, for a person to look at: no connection is made, and nothing is sent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from forwarder.core.event import OKTA_SOURCES, Event
+from forwarder.ecs.attributes import record_for_json
+from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.documents import document_of
+from forwarder.ecs.raw import raw_document
+from forwarder.sink_settings import SinkSettings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.settings import FileSinkSettings
+
+
+def preview(settings: SinkSettings) -> Callable[[Event], Any]:
+    """Return a function that makes of an event what a sink of these settings sends, for JSON. The caller redacts it before.
+
+    Raises:
+        UnmappableError: by that function; the event would be a dead letter.
+    """
+    if isinstance(settings, ElasticsearchSinkSettings):
+        options, raw = settings.options, settings.document_format == "raw"
+        return lambda event: _document(event, options, raw=raw)
+    if isinstance(settings, FileSinkSettings):
+        if settings.format == "raw":
+            return lambda event: msgspec.Raw(event.body)
+        return lambda event: _document(event, DocumentOptions(), raw=False)
+    return record_for_json
+
+
+def _document(event: Event, options: DocumentOptions, *, raw: bool) -> dict[str, Any]:
+    raw = raw and event.source in OKTA_SOURCES
+    return raw_document(event, options) if raw else document_of(event, options)
