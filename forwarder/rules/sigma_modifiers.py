@@ -98,6 +98,8 @@ def _flag(flag: str) -> Callable[[Value], Value]:
 
 
 def _placeholders(value: Value) -> Value:
+    if isinstance(value, Expression):
+        return value  # its text is split when the flags are known
     if not isinstance(value, Text):
         raise RuleFileError("needs a text with a %name%")
     parts: list[str | Wild | Placeholder] = []
@@ -179,28 +181,38 @@ def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value
         value = plain_value(written)
     values = [value]
     for name in modifiers:
-        if name == "expand" and "re" in modifiers:
-            raise RuleFileError(
-                "the modifier 'expand' is not supported behind 're'; write the values as a list"
-            )
         if name in _CHANGES:
             try:
                 values = [_CHANGES[name](each) for each in values]
             except RuleFileError as error:
                 raise RuleFileError(f"the modifier {name!r} {error}") from None
+    if "expand" in modifiers:
+        values = [found for each in values for found in _expanded(each, lists)]
     for each in values:
         if isinstance(each, Expression):
             search(each.source, flags=each.flags)  # refuses what RE2 cannot read
-    return [
-        found for each in values for found in (_expanded(each, lists) if isinstance(each, Text) else [each])
-    ]
+    return values
 
 
-def _expanded(text: Text, lists: Lists) -> list[Value]:
-    """Replace the placeholders by the values of their lists, each with each."""
+def _expanded(value: Value, lists: Lists) -> list[Value]:
+    """Replace the placeholders by the values of their lists, each with each. In an expression, a value is a part of it."""
+    if isinstance(value, Expression):
+        ways = _combined(_split(value.source), lists)
+        sources = [
+            "".join(part.value if isinstance(part, Wild) else str(part) for part in way) for way in ways
+        ]
+        return [msgspec.structs.replace(value, source=source) for source in sources]
+    if not isinstance(value, Text):
+        return [value]
+    return [Text(way, value.cased) for way in _combined(value.parts, lists)]
+
+
+def _combined(
+    parts: Sequence[str | Wild | Placeholder], lists: Lists
+) -> list[tuple[str | Wild | Placeholder, ...]]:
     choices: list[Sequence[tuple[str | Wild | Placeholder, ...]]] = []
     count = 1
-    for part in text.parts:
+    for part in parts:
         if isinstance(part, Placeholder):
             choices.append([text_value(value).parts for value in _listed(part.name, lists)])
             count *= len(choices[-1])
@@ -208,7 +220,7 @@ def _expanded(text: Text, lists: Lists) -> list[Value]:
             choices.append([(part,)])
     if count > _MAX_EXPANDED:
         raise RuleFileError(f"its lists would become more than {_MAX_EXPANDED:,} values")
-    return [Text(_joined([part for parts in way for part in parts]), text.cased) for way in product(*choices)]
+    return [_joined([part for parts in way for part in parts]) for way in product(*choices)]
 
 
 def _listed(name: str, lists: Lists) -> Sequence[str]:

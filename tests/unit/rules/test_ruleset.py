@@ -158,6 +158,9 @@ def test_a_list_of_the_operator_stands_behind_expand(tmp_path: Path) -> None:
     assert not is_match(tmp_path, selection, ours=[])
     assert not is_match(tmp_path, {"actor.alternateId|contains|all|expand": "%ours%"}, ours=[])
     assert is_match(tmp_path, {"actor.alternateId|expand": "%a%@%b%"}, a=["x", "ada*"], b=["corp.example"])
+    anchored = {"actor.alternateId|re|i|expand": r"^[a-z*.]+@%ours%$"}
+    assert is_match(tmp_path, anchored, ours=[r"other\.example", r"corp\.example"])
+    assert not is_match(tmp_path, anchored, ours=[r"corp\.exampl"])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.unit.rules.oracle import our_tree, their_correlations, their_rules, w
 LISTS = {
     "corp": ["corp.example", "*.lab.example", "c:\\\\x"],
     "one": ["1"],
+    "expr": [r"corp\.example", "[ab]+", "1?", r"a\\\\b"],
     "legtimate_identifiers": ["a.example", "b"],
 }
 FIELDS = [
@@ -58,7 +59,7 @@ def item(chance: random.Random) -> tuple[str, Any]:
     field = chance.choice(FIELDS)
     around = chance.choice(["", "|contains", "|startswith", "|endswith"])
     joined = chance.choice(["", "", "", "|all", "|neq"])
-    match chance.randrange(9):
+    match chance.randrange(10):
         case 0:
             flags = chance.choice(["", "|i", "|m", "|s", "|i|m", "|s|i"])
             return f"{field}|re{flags}{joined}", value_list(chance, EXPRESSIONS)
@@ -79,6 +80,11 @@ def item(chance: random.Random) -> tuple[str, Any]:
             )
         case 6:
             return f"{field}{joined}", value_list(chance, [*TEXTS, *PLAIN])
+        case 7:
+            expand = chance.choice(["|re|expand", "|re|i|expand", "|re|expand|s"])
+            return f"{field}{expand}{joined}", value_list(
+                chance, ["^%expr%$", "%one%|%expr%", r"\d%", "a%none", "x%one%.*", ".%expr%%one%"]
+            )
     cased = chance.choice(["", "|cased"])
     return f"{field}{chance.choice([cased + around, around + cased])}{joined}", value_list(chance, TEXTS)
 
