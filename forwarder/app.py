@@ -8,6 +8,7 @@ Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from forwarder.gauges import count_connections, set_certificates
 from forwarder.heartbeat import Heartbeat
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
-from forwarder.http.settings import ListenerLimits, tls_context
+from forwarder.http.settings import ListenerLimits, TlsSettings, tls_context
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import CheckHookRequest
 from forwarder.okta.system_log.backfill import BackfillRequest, backlog
@@ -185,7 +186,8 @@ class Forwarder:
         )
         # A page in a tab that sleeps reads nothing for a while, and catches up when it wakes.
         limits = ListenerLimits(max_connections=100, body_timeout="60s")
-        self.ops = Server(self._listener.app, ops.listen, self._limiter("ops", limits))
+        context = tls_context(ops.tls, "ops.tls") if ops.tls else None
+        self.ops = Server(self._listener.app, ops.listen, self._limiter("ops", limits), context)
         await self.ops.start("ops.listen")
         self._stops["ops"] = self._stop_ops
         self._history = asyncio.create_task(self._listener.history.run(), name="history")
@@ -194,7 +196,7 @@ class Forwarder:
 
     async def _start_receiver(self) -> None:
         settings = self.settings.receiver
-        context = tls_context(settings.tls) if settings.tls else None
+        context = tls_context(settings.tls, "receiver.tls") if settings.tls else None
         self.receiver = HookReceiver(
             self.store, self.settings.orgs, settings, self.metrics, self._clock, self._refusals
         )
@@ -276,11 +278,8 @@ class Forwarder:
         """
         old = self.settings
         # First everything that can fail; each part compares with what it runs, not with what was last asked for.
-        context = (
-            tls_context(settings.receiver.tls)
-            if self.server.tls and settings.receiver.tls
-            else self.server.tls
-        )
+        context = _new_context(self.server, settings.receiver.tls, "receiver.tls")
+        ops_context = _new_context(self.ops, settings.ops.tls, "ops.tls")
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
         public = settings.reactions.public_documents
         orgs = self._orgs.build(settings)
@@ -289,7 +288,8 @@ class Forwarder:
         sinks = await self._delivery.build(settings.sinks)
         # Then the exchange, which cannot.
         self.settings = settings
-        self.server.tls = context
+        self.server.tls, self.ops.tls = context, ops_context
+        self._listener.allow_hosts(settings.ops.allowed_hosts)
         self.server.reload(settings.receiver)
         self.receiver.apply(endpoints)
         self.receiver.public = public
@@ -324,8 +324,18 @@ class Forwarder:
 def _needs_restart(old: Settings, new: Settings) -> list[str]:
     """The changed sections that a reload does not apply."""
     sections = [name for name in ("store", "log") if getattr(old, name) != getattr(new, name)]
-    if (old.ops.listen, old.ops.allowed_hosts) != (new.ops.listen, new.ops.allowed_hosts):
-        sections.append("ops")
-    if old.receiver.listen != new.receiver.listen or (old.receiver.tls is None) != (new.receiver.tls is None):
-        sections.append("receiver")
-    return sections
+    listeners = (("ops", old.ops, new.ops), ("receiver", old.receiver, new.receiver))
+    return sections + [
+        name
+        for name, before, after in listeners
+        if (before.listen, before.tls is None) != (after.listen, after.tls is None)
+    ]
+
+
+def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:
+    """Return what a reload makes of a listener's certificate: whether it serves HTTPS stays until a restart.
+
+    Raises:
+        SettingsError: the certificate cannot be used.
+    """
+    return tls_context(wanted, path) if server.tls and wanted else server.tls

@@ -91,8 +91,7 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
 
 def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield each certificate that a peer checks."""
-    if settings.receiver.tls:
-        yield "receiver.tls.cert", settings.receiver.tls.cert
+    yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
             yield f"sinks.{name}.cert_file", sink.cert_file
@@ -127,8 +126,7 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
 
 def _readable_secrets(settings: Settings) -> Iterator[str]:
     readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
-    if settings.receiver.tls and _is_open(settings.receiver.tls.key):
-        readable.add(settings.receiver.tls.key)
+    readable |= {served.key for _, served in settings.tls_listeners() if _is_open(served.key)}
     for file in sorted(readable):
         yield f"{file}: every user of this machine can read this secret; run: chmod 600 {file}"
 
@@ -163,7 +161,8 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
             "set receiver.tls, or listen on 127.0.0.1 behind a TLS proxy"
         )
     if not is_loopback(settings.ops.listen.host):
-        clear = ", and ops.token crosses the network by plain HTTP" if settings.ops.token else ""
+        is_clear = settings.ops.token and not settings.ops.tls
+        clear = ", and ops.token crosses the network by plain HTTP; set ops.tls" if is_clear else ""
         yield (
             f"ops.listen: other machines reach it, its metrics need no password{clear}; "
             "let only Prometheus and the operators through, or listen on 127.0.0.1"

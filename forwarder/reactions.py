@@ -102,7 +102,7 @@ class Reactions:
 
     def _approval_url(self, action: Action) -> str:
         ops = self._settings.ops
-        return f"{(ops.url or f'http://{ops.listen}').rstrip('/')}/approve/{action.id}"
+        return f"{(ops.url or f'{ops.scheme}://{ops.listen}').rstrip('/')}/approve/{action.id}"
 
     def _blocklist(self, name: str) -> Blocklist | None:
         """Return the zone of an org, by the client that the org has now."""

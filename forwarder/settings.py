@@ -18,7 +18,7 @@ from forwarder.config_problems import Describer, Name, causes
 from forwarder.config_types import Listen, Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
-from forwarder.http.settings import tls_context
+from forwarder.http.settings import TlsSettings, tls_context
 from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.okta.zones.addresses import parse_range
@@ -138,9 +138,15 @@ class Settings(BaseSettings):
         files = {secret.file for secret in self.secrets() if secret.file}
         files.update(path for sink in self.sinks.values() for path in sink.files)
         files.update(path for _, path in self.reactions.certificates())
-        if self.receiver.tls:
-            files.update((self.receiver.tls.cert, self.receiver.tls.key))
+        for _, served in self.tls_listeners():
+            files.update((served.cert, served.key))
         return files
+
+    def tls_listeners(self) -> Iterator[tuple[str, TlsSettings]]:
+        """Yield the path and the value of `tls` of each listener that serves HTTPS."""
+        for path, served in (("receiver.tls", self.receiver.tls), ("ops.tls", self.ops.tls)):
+            if served:
+                yield path, served
 
 
 def _secrets(value: Any) -> Iterator[Secret]:
@@ -298,9 +304,9 @@ def _file_problems(settings: Settings) -> Iterator[str]:
     for name, sink in settings.sinks.items():
         yield from (f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems())
     yield from settings.reactions.file_problems()
-    if settings.receiver.tls:
+    for path, served in settings.tls_listeners():
         try:
-            tls_context(settings.receiver.tls)
+            tls_context(served, path)
         except SettingsError as error:
             yield from error.problems
 

@@ -96,7 +96,9 @@ def check(config: Path) -> None:
             if settings.reactions.on:
                 echo(f"    what reactions do goes to {sink.action_stream}; {rights}")
     echo(f"  store: {settings.store.path}")
-    echo(f"  receiver: {settings.receiver.listen}; status page: http://{settings.ops.listen}/")
+    echo(
+        f"  receiver: {settings.receiver.listen}; status page: {settings.ops.scheme}://{settings.ops.listen}/"
+    )
 
 
 def add_commands() -> None:

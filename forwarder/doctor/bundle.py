@@ -17,7 +17,7 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
 from forwarder.doctor.check import Row
 from forwarder.doctor.context import Context
-from forwarder.doctor.machine import reachable
+from forwarder.doctor.machine import ops_url
 from forwarder.doctor.network import request
 
 _ABOUT = """A support bundle of okta-forwarder, written by `forwarder doctor --bundle`.
@@ -49,9 +49,9 @@ async def collect(context: Context, rows: Sequence[Row]) -> dict[str, str]:
         files["ledger.json"] = _json(context.ledger.as_json())
     if context.status is not None:
         files["status.json"] = _json(dict(context.status))
-        url = f"http://{reachable(context.settings.ops.listen)}/metrics"
+        url = f"{ops_url(context.settings)}/metrics"
         with contextlib.suppress(httpx.HTTPError, OSError):
-            answer = await request("GET", url, timeout=context.timeout, limit=4 << 20)
+            answer = await request("GET", url, timeout=context.timeout, limit=4 << 20, verify=False)
             files["metrics.txt"] = answer.body.decode(errors="replace")
     listed = "\n".join(f"{name}: {_WHAT[name]}" for name in files)
     files = {"README.txt": _ABOUT.format(files=listed), **files}

@@ -39,10 +39,11 @@ async def _answers(context: Context, _: str) -> Found:
     if not context.runs:
         return skip(_NO_FORWARDER)
     ops = context.settings.ops
-    url = f"http://{reachable(ops.listen)}/api/status"
+    url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        answer = await request("GET", url, headers=headers, timeout=context.timeout)
+        # A connection of this machine to itself: its name needs not be in the certificate.
+        answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):
         status = {}
@@ -75,6 +76,11 @@ def reachable(listen: Listen) -> str:
     """Return the address by which this machine reaches a listener."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104
     return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
+
+
+def ops_url(settings: Settings) -> str:
+    """Return the URL by which this machine reaches the ops listener, without a path."""
+    return f"{settings.ops.scheme}://{reachable(settings.ops.listen)}"
 
 
 def _listener_keys(settings: Settings) -> Iterable[str]:
@@ -133,7 +139,7 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
 
 async def _ours(context: Context, key: str, listen: Listen) -> Found:
     """Tell our own listener from that of another program."""
-    secure = key == "receiver.listen" and context.settings.receiver.tls is not None
+    secure = key.replace("listen", "tls") in dict(context.settings.tls_listeners())
     url = f"{'https' if secure else 'http'}://{reachable(listen)}"
     answer = None
     with contextlib.suppress(httpx.HTTPError, OSError):

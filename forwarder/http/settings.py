@@ -43,8 +43,8 @@ class ListenerLimits(Section):
     grace: Duration = Field(default="5s", validate_default=True, ge=0)
 
 
-def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Build the TLS context of a listener.
+def tls_context(settings: TlsSettings, path: str = "receiver.tls") -> ssl.SSLContext:
+    """Build the TLS context of a listener, whose settings are at `path` of the configuration.
 
     Raises:
         SettingsError: a file cannot be read, or the two do not belong together.
@@ -54,7 +54,7 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     for key, problem in tls.file_problems(None, settings.cert, settings.key):
         name = key.removesuffix("_file")
-        raise SettingsError([f"receiver.tls.{name}: {problem.replace('`cert_file`', '`cert`')}"])
+        raise SettingsError([f"{path}.{name}: {problem.replace('`cert_file`', '`cert`')}"])
     # Without a password, OpenSSL would ask the terminal for one and hang there.
     context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
     return context

@@ -16,6 +16,10 @@ class KnownHosts:
     """The hosts that a request may be for: addresses, names that cannot be an attacker's, and `names`."""
 
     def __init__(self, names: Iterable[str]) -> None:
+        self.allow(names)
+
+    def allow(self, names: Iterable[str]) -> None:
+        """Take these names in place of those before."""
         self._names = {_normalized(name) for name in (*names, socket.gethostname())}
 
     def __contains__(self, host: str) -> bool:

@@ -85,12 +85,17 @@ class OpsListener:
         if approvals is not None:
             api += approval_routes(approvals, self._access, self._clock)
         routes = _routes(metrics, status, not_ready_reason, api)
-        self.app: ASGIApp = _guarded(routes, KnownHosts(allowed_hosts), self._access)
+        self._known_hosts = KnownHosts(allowed_hosts)
+        self.app: ASGIApp = _guarded(routes, self._known_hosts, self._access)
 
     @property
     def clients(self) -> int:
         """How many live streams are open."""
         return self._streams.clients
+
+    def allow_hosts(self, names: Iterable[str]) -> None:
+        """Take a new `allowed_hosts`."""
+        self._known_hosts.allow(names)
 
     def close_streams(self) -> None:
         """End every live stream, so that the stop of the listener does not wait for them."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
 from forwarder.config_types import Duration, Listen, Secret, Section, split_http_url
+from forwarder.http.settings import TlsSettings
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -57,6 +58,8 @@ class OpsSettings(Section):
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
         proxy: a proxy before this listener that says who asks: who comes by it may do what `token` allows, under that name.
+        tls: serve HTTPS, the probes and the metrics too; whoever asks for them must then do so by https. Without it, let a
+            proxy do that, or only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
             `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and an index
             template of its own.
@@ -67,4 +70,10 @@ class OpsSettings(Section):
     allowed_hosts: tuple[Annotated[str, AfterValidator(_validate_host_name)], ...] = ()
     proxy: ProxySettings | None = None
     url: Annotated[str, AfterValidator(_validate_url)] | None = None
+    tls: TlsSettings | None = None
     heartbeat: Duration | None = Field(default=None, ge=1)
+
+    @property
+    def scheme(self) -> str:
+        """Of the URLs by which the listener is asked."""
+        return "https" if self.tls else "http"

@@ -218,6 +218,58 @@ async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(
         assert forwarder.metrics.registry.get_sample_value(name, labels) == end.timestamp()
 
 
+async def test_the_ops_listener_serves_its_certificate_and_a_renewed_one_after_a_reload(
+    here: Path, lines: list[Any]
+) -> None:
+    one, two = make_certificate(here, "one"), make_certificate(here, "two")
+    served = here / "cert.pem", here / "key.pem"
+
+    def install(certificate: Certificate) -> None:
+        for source, target in zip((certificate.cert, certificate.key), served, strict=True):
+            target.write_bytes(source.read_bytes())
+
+    install(one)
+    tls = {"cert": str(served[0]), "key": str(served[1])}
+    settings = read(config(here, ops={"listen": "127.0.0.1:0", "tls": tls}))
+    assert set(served) <= settings.files()
+    async with running(settings) as forwarder:
+        host, _, port = str(forwarder.ops.address).rpartition(":")
+
+        def shown() -> str:
+            return ssl.get_server_certificate((host, int(port)))
+
+        assert await asyncio.to_thread(shown) == one.cert.read_text()
+        async with httpx.AsyncClient(
+            trust_env=False, verify=ssl.create_default_context(cafile=str(one.cert))
+        ) as client:
+            assert (await client.get(f"https://{host}:{port}/livez")).text == "alive\n"
+        install(two)
+        await forwarder.reload(settings)
+        assert await asyncio.to_thread(shown) == two.cert.read_text()
+        metrics = forwarder.metrics.render("")[0].decode()
+        assert 'setting="ops.tls.cert"' in metrics
+        await forwarder.reload(read(config(here)))
+        assert [line["section"] for line in lines if line["action"] == "restart_needed"] == ["ops"]
+
+
+async def test_hosts_that_are_allowed_by_a_reload_are_answered(here: Path, lines: list[Any]) -> None:
+    async with running(read(config(here))) as forwarder:
+
+        async def status(host: str) -> int:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                url = f"http://{forwarder.ops.address}/metrics"
+                return (await client.get(url, headers={"Host": host})).status_code
+
+        assert await status("siem.example.com") == 403
+        await forwarder.reload(
+            read(config(here, ops={"listen": "127.0.0.1:0", "allowed_hosts": ["siem.example.com"]}))
+        )
+        assert (await status("siem.example.com"), await status("other.example.com")) == (200, 403)
+        await forwarder.reload(read(config(here)))
+        assert await status("siem.example.com") == 403
+    assert "restart_needed" not in [line["action"] for line in lines]
+
+
 async def test_a_renewed_certificate_is_served_without_a_signal_and_named(here: Path) -> None:
     def issue(name: str) -> Certificate:
         (here / name).mkdir()
