@@ -34,6 +34,7 @@ class DocumentOptions(msgspec.Struct, frozen=True):
             rules need the flattened object.
         tags: added to every document.
         okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
+        organization_name: fill `organization.name` with the org's name in the configuration.
     """
 
     namespace: str = "default"
@@ -41,6 +42,7 @@ class DocumentOptions(msgspec.Struct, frozen=True):
     remove_flattened_debug: bool = False
     tags: tuple[str, ...] = ()
     okta_geo: bool = False
+    organization_name: bool = False
 
 
 def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
@@ -87,6 +89,8 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     _related(draft)
     if options.okta_geo:
         _okta_geo(draft)
+    if options.organization_name:
+        draft[""]["organization"] = {"name": event.org}
     return build(draft)
 
 

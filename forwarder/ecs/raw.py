@@ -28,6 +28,8 @@ def raw_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
     if options.preserve_original_event:
         tags.append("preserve_original_event")
     document["tags"] = list(dict.fromkeys([*tags, *options.tags]))
+    if options.organization_name:
+        document["organization"] = {"name": event.org}
     if options.remove_flattened_debug:
         document["_conf"] = {"remove_flattened_debug": True}
     return document

@@ -77,6 +77,8 @@ class ElasticsearchSinkSettings(SinkSettings):
         tags: tags to add to every document.
         okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP
             databases.
+        organization_name: write the org's name in the configuration into `organization.name`, to tell the events of several
+            orgs apart. Elastic's integration leaves it empty; alerts and actions have `okta_forwarder.org` in any case.
         document_format: `ecs` for ECS documents; `raw` for the pipeline of Elastic's Okta integration, if
             that is installed.
         retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it,
@@ -97,6 +99,7 @@ class ElasticsearchSinkSettings(SinkSettings):
     remove_flattened_debug: bool = False
     tags: tuple[str, ...] = ()
     okta_geo: bool = False
+    organization_name: bool = False
     document_format: Literal["ecs", "raw"] = "ecs"
     retention: Duration | None = Field(default=None, ge=60)
     ilm_policy: Annotated[str, StringConstraints(pattern=r"^[^\s/?#]+$")] | None = None

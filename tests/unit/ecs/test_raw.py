@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.raw import raw_document
 from tests.unit.ecs.okta_events import bare, event_of
 
@@ -20,6 +20,13 @@ def test_the_message_is_the_event_byte_for_byte_where_nothing_is_out_of_place() 
         "event": {"module": "okta", "dataset": "okta.system", "created": "2026-08-21T09:15:44.913Z"},
         "tags": ["forwarded", "okta-system"],
     }
+
+
+def test_the_org_stands_beside_the_event_if_that_is_wanted() -> None:
+    for make in (document, raw_document):
+        assert "organization" not in make(event_of(bare()), DocumentOptions())
+        made = make(event_of(bare()), DocumentOptions(organization_name=True))
+        assert made["organization"] == {"name": event_of(bare()).org}
 
 
 def test_a_hooks_chain_of_addresses_goes_where_the_system_log_has_it() -> None:
