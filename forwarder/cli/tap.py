@@ -120,8 +120,15 @@ def tap(  # noqa: PLR0913 - one for each option
         Form(form) if form in set(Form) else None,
         *(_as_sent(config, sink, redact) if sink or redact else ()),
     )
-    try:
+    with _ended_by_the_reader():
         _show(_source(config, url, token, wanted), form, wanted.limit)
+
+
+@contextlib.contextmanager
+def _ended_by_the_reader() -> Iterator[None]:
+    """End quietly at Ctrl-C, and when the other side of a pipe closes."""
+    try:
+        yield
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:

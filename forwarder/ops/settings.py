@@ -58,7 +58,7 @@ class OpsSettings(Section):
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
         proxy: a proxy before this listener that says who asks: who comes by it may do what `token` allows, under that name.
-        tls: serve HTTPS, the probes and the metrics too; whoever asks for them must then do so by https. Without it, let a
+        tls: serve HTTPS, the probes and the metrics too; all of them must then be requested by https. Without it, let a
             proxy do that, or only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
             `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and an index
