@@ -170,6 +170,8 @@ class ReactionRunner:
             asked = action.approval
             if action.state is not State.WAITING or action.waits_for is not Waits.APPROVAL or asked is None:
                 raise ReactionError(f"{action.id} does not wait for approval: it is {action.state.value}")
+            if asked.given is not None:
+                raise ReactionError(f"{action.id} is decided already, by {asked.by}")
             if now >= asked.until:
                 raise ReactionError(f"the time to approve {action.id} is over; it is refused")
             given = msgspec.structs.replace(asked, by=request.by, at=now, given=request.given)

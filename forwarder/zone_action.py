@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from forwarder.core.action import Action, Outcome, Request
-from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
+from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
 from forwarder.react.ports import Answer, Seen
 
@@ -29,7 +29,7 @@ class BlockIp:
             return Seen(_NO_API)
         try:
             listed = await zone.contains(action.target.id)
-        except OktaError as error:
+        except (OktaError, ValueError) as error:
             return Seen(_answer(error))
         return Seen(Answer(200), {"listed": listed}, is_so=listed)
 
@@ -52,7 +52,7 @@ class BlockIp:
             return _NO_API
         try:
             change = await (zone.add if "add" in request.body else zone.remove)(action.target.id)
-        except OktaError as error:
+        except (OktaError, ValueError) as error:
             return _answer(error)
         return Answer(200, text="" if change.blocks else _INACTIVE)
 
@@ -61,9 +61,9 @@ _INACTIVE = "the zone is INACTIVE, so its entry blocks nothing yet; activate it 
 _NO_API = Answer(0, text="the org has no `api` in the configuration any more", code="no_api", sent=False)
 
 
-def _answer(error: OktaError) -> Answer:
+def _answer(error: OktaError | ValueError) -> Answer:
     if isinstance(error, OktaRefusedError):
         return Answer(error.status, code=error.code, text=str(error))
-    if isinstance(error, ZoneRefusedError):
+    if isinstance(error, ZoneRefusedError | ValueError):
         return Answer(409, code="zone", text=str(error), sent=False)
-    return Answer(0 if isinstance(error, OktaUnreachableError) else 409, text=str(error))
+    return Answer(0, text=str(error))  # no answer, or others write to the zone: it may help again

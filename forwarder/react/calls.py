@@ -129,7 +129,10 @@ class Calls:
         if answer.ok:
             await self._done(calling, act, answer)
         elif answer.may_help_again:
-            await self._retry(calling, answer)
+            is_unsent = action.called_at is None and not answer.sent
+            await self._retry(
+                msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer
+            )
         elif action.called_at is not None and (await act.look(calling)).is_so:
             await self._done(calling, act, answer)  # an earlier call did it
         else:

@@ -1,5 +1,6 @@
 """One call of Okta's API for a reaction: sent once, and its fate returned instead of raised."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from forwarder.emulator.settings import ChangeFaults, Faults
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from forwarder.okta_calls import OktaCalls, OrgCalls
+from tests.fakes.clock import ManualClock
 from tests.fakes.okta_org import TOKEN, okta_org
 
 
@@ -99,6 +101,26 @@ async def test_a_wrong_token_is_a_refusal_with_a_hint() -> None:
         answer = await calls.call(*suspend(org))
     assert (answer.status, answer.code) == (401, "E0000011")
     assert "API token is wrong" in answer.text
+
+
+async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
+    clock = ManualClock()
+    faults = Faults(changes=ChangeFaults(no_response=1.0))
+    async with okta_org(query_timeout="1s", faults=faults) as org:
+        client = OktaClient(org.settings.url, ApiSettings(token=TOKEN), 1.0, clock)
+        calls = OrgCalls(client, clock)
+        first = asyncio.create_task(calls.call(*suspend(org)))
+        while not org.calls.all():
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(calls.call(*suspend(org)))
+        await asyncio.sleep(0)
+        await clock.advance(6)
+        answer = await second
+        await first
+        await client.close()
+        assert len(org.calls.all()) == 1
+    assert (answer.status, answer.sent, answer.may_help_again) == (0, False, True)
+    assert "had to wait" in answer.text
 
 
 async def test_an_org_without_an_api_has_no_calls() -> None:

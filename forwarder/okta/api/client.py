@@ -29,6 +29,8 @@ from forwarder.okta.settings import ApiSettings, org_origin
 
 _RETRIED = {429, 500, 502, 503, 504}
 _LIFECYCLE = "/lifecycle/"
+_LONGEST_TURN = 5.0
+"""Seconds that a change by `send_once` may wait for its turn."""
 
 _logger = logs.get("okta")
 
@@ -119,11 +121,16 @@ class OktaClient:
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> RawResponse | ErrorResponse | NoResponseError:
         """Send one request, and return whatever becomes of it. Only a 401, which carries nothing out, is tried again with
-        new credentials. Raises nothing that the other side causes."""
+        new credentials. A change that had to wait for its turn is not sent: what its sender has checked may have changed.
+        Raises nothing that the other side causes."""
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
         limiter = self._limits.limiter(request.path)
+        began = self._clock.monotonic()
         async with limiter.lock:
             await limiter.acquire()
+            if request.method != "GET" and self._clock.monotonic() - began > _LONGEST_TURN:
+                text = f"{request.method} {request.path} had to wait for other calls or for Okta's rate limit"
+                return NoResponseError(text, sent=False)
             result = await self._send_once(request)
             is_refused = isinstance(result, ErrorResponse) and result.status == 401
             if is_refused and await self._refresh_credentials(result):

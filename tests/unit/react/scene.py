@@ -90,6 +90,9 @@ class FakeOkta:
             if self.look_faults:
                 return Answer(self.look_faults.pop(0), text="the look-up failed")
             return self._read(path)
+        if self.faults and self.faults[0] == "unsent":
+            self.faults.pop(0)
+            return Answer(0, text="no connection", sent=False)
         self.calls.append((method, path))
         self._store.log.append(("call", method, path))
         fault = self.faults.pop(0) if self.faults else ""

@@ -76,6 +76,15 @@ async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undon
     assert scene.okta.members == set()
 
 
+async def test_a_call_that_was_not_sent_counts_as_none(scene: Scene) -> None:
+    scene.okta.faults = ["unsent"]
+    await scene.add(revoke := scene.action("revoke_sessions"))
+    row = scene.row(revoke)
+    assert (row.called_at, row.waits_for) == (None, Waits.RETRY)
+    await scene.pass_time(5)
+    assert scene.row(revoke).outcome is Outcome.DONE
+
+
 async def test_a_call_over_the_limit_is_repeated_after_the_reset_and_not_before(scene: Scene) -> None:
     scene.okta.faults = ["429"]
     await scene.add(revoke := scene.action("revoke_sessions"))
