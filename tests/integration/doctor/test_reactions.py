@@ -15,6 +15,7 @@ from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.time import SECOND
 from forwarder.emulator.groups.rules import RuleSpec
+from forwarder.okta.zones.record import ZoneRecord
 from forwarder.react.keys import key_set
 from tests.fakes.clock import ManualClock
 from tests.fakes.keys import pem, rsa_key
@@ -251,6 +252,23 @@ async def test_a_blocklist_that_blocks_nothing_is_a_warning(there: ReactionOrg) 
     found = await fault(there, "reactions.zone")
     assert found["verdict"] == "warn"
     assert "orgs.acme.blocklist.activate: true" in found["mend"]
+
+
+async def test_a_blocklist_without_room_is_a_fault(there: ReactionOrg) -> None:
+    there.reactions = reactions_of(BLOCK, "revoke_sessions")
+    there.org_settings = {"egress": ["203.0.113.7"]}
+    await exempt(there, "203.0.113.7", "127.0.0.1")
+    await with_role(there)
+    addresses = [f"198.51.{100 + number // 250}.{number % 250}" for number in range(1000)]
+    gateways = [{"type": "CIDR", "value": f"{address}/32"} for address in addresses]
+    zone = {"type": "IP", "name": "forwarder-blocklist", "usage": "BLOCKLIST", "gateways": gateways}
+    headers = {"Authorization": f"SSWS {ADMIN_TOKEN}"}
+    async with httpx.AsyncClient(base_url=there.org.settings.url, headers=headers, trust_env=False) as client:
+        made = (await client.post("/api/v1/zones", json=zone)).json()
+    ZoneRecord(there.folder / "s.db").note("acme", made["name"], made["id"])
+    found = await fault(there, "reactions.zone")
+    assert found["verdict"] == "fail"
+    assert "the zone forwarder-blocklist is full (1,000 entries), so block_ip fails" in found["seen"]
 
 
 async def test_an_authorization_server_of_ciba_that_is_not_there_is_a_fault(there: ReactionOrg) -> None:
