@@ -97,6 +97,7 @@ class ClientSettings(Section):
         keys: PEM or JWK, public or private; one of them must have signed the app's assertions.
         secret: of a web app that authenticates with one.
         ciba: whether it is a web app with the grant of CIBA.
+        request_alg: the algorithm of its signed requests of CIBA; empty: it may not sign any.
         scopes: the scopes that the app may request.
         dpop: whether its tokens are bound to a key, Okta's default for new apps.
         admin: whether it is a super admin. Without, it may do what the custom roles allow that it is given; Okta refuses
@@ -106,6 +107,7 @@ class ClientSettings(Section):
     keys: tuple[Secret, ...] = ()
     secret: Secret | None = None
     ciba: bool = False
+    request_alg: str = ""
     scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
     dpop: bool = True
     admin: bool = True

@@ -101,6 +101,47 @@ class ClientAuthenticator:
             raise _invalid_client("The client_assertion token has already been used.")
         return client_id
 
+    def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
+        """Return the parameters of a signed request (`request` of CIBA), which works once.
+
+        Args:
+            text: the JWT.
+            client_id: of the app, which is authenticated.
+            issuer: of the authorization server that is asked.
+
+        Raises:
+            ApiError: it does not hold.
+        """
+        unverified: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        try:
+            algorithm = jwt.get_unverified_header(text)["alg"]
+            claims = jwt.decode(text, options={"verify_signature": False})
+        except (jwt.PyJWTError, KeyError) as error:
+            raise _invalid_request_object("The request object cannot be parsed.") from error
+        if claims.get("iss") != client_id:
+            raise _invalid_client("The issuer of the request object is invalid.")
+        if algorithm != self._clients[client_id].request_alg:
+            raise _invalid_request_object("The signing algorithm used is not supported by this client.")
+        for key in self._keys[client_id]:
+            try:
+                jwt.decode(text, key, [algorithm], unverified, audience=issuer)
+                break
+            except jwt.InvalidAudienceError as error:
+                raise _invalid_request_object("The audience of the request object is invalid.") from error
+            except (jwt.PyJWTError, TypeError):
+                continue
+        else:
+            raise _invalid_request_object("The signature of the request object is invalid.")
+        now, expires, jti = self._clock.now() / SECOND, claims.get("exp"), claims.get("jti")
+        if not isinstance(expires, int | float) or expires <= now - _LEEWAY:
+            raise _invalid_request_object("The request object is expired.")
+        if expires > now + _LIFETIME + _LEEWAY:
+            raise _invalid_request_object("The request object expires too far in the future.")
+        used = f"request {client_id} {jti}"
+        if not isinstance(jti, str) or not self._assertions.add(used, now=now, until=expires + _LEEWAY):
+            raise _invalid_request_object("The request object has already been used.")
+        return {name: str(value) for name, value in claims.items()}
+
     def _verified(self, assertion: str, client_id: str, url: str) -> dict[str, Any]:
         """Return the claims of an assertion that one of the client's keys signed, for this endpoint."""
         # PyJWT compares times with the system's clock; `by_assertion` takes the org's.
@@ -141,3 +182,7 @@ class ClientAuthenticator:
 
 def _invalid_client(reason: str) -> ApiError:
     return oauth_error(401, "invalid_client", reason)
+
+
+def _invalid_request_object(reason: str) -> ApiError:
+    return oauth_error(400, "invalid_request_object", reason)

@@ -40,14 +40,10 @@ def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_
         )
     _require_grant(emulator, client_id)
     if "request" in form:
-        raise oauth_error(
-            401,
-            "invalid_client",
-            "The client doesn't have a RequestObjectSigningAlgorithm configured for signing authentication"
-            " requests for the Client-Initiated Backchannel Authentication flow.",
-        )
-    if "openid" not in form.get("scope", "").split():
-        raise oauth_error(400, "invalid_scope", "The authentication request must include the 'openid' scope.")
+        form = _signed(emulator, server, form["request"], client_id)
+    if "openid" not in (scopes := form.get("scope", "").split()):
+        reason = "The Client-Initiated Backchannel Authentication Flow must contain 'openid' scope."
+        raise oauth_error(400, "invalid_scope", reason if scopes else "No scopes were requested.")
     expiry = _expiry(form)
     user = _hinted(emulator, form)
     _require_reachable(emulator, user)
@@ -100,6 +96,19 @@ def _require_grant(emulator: Emulator, client_id: str) -> None:
     if not emulator.settings.clients[client_id].ciba:
         reason = "The client doesn't have the 'urn:openid:params:grant-type:ciba' grant type configured."
         raise oauth_error(401, "invalid_client", reason)
+
+
+def _signed(emulator: Emulator, server: str | None, request: str, client_id: str) -> Mapping[str, str]:
+    """Return the parameters of a signed request, which holds all of them."""
+    if not emulator.settings.clients[client_id].request_alg:
+        raise oauth_error(
+            401,
+            "invalid_client",
+            "The client doesn't have a RequestObjectSigningAlgorithm configured for signing authentication"
+            " requests for the Client-Initiated Backchannel Authentication flow.",
+        )
+    clients = emulator.authenticator.clients
+    return clients.request_object(request, client_id, emulator.servers.issuer(server))
 
 
 def _expired() -> ApiError:

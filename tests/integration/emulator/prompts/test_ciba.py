@@ -15,6 +15,7 @@ from tests.fakes.clock import ManualClock
 from tests.integration.emulator.helpers import Service, assert_error, running
 
 APP, SECRET_APP, SERVICE_APP, PLAIN_APP = "0oaciba", "0oasecret", "0oaservice", "0oaplain"
+SIGNING_APP = "0oasigning"
 SECRET = "the secret of the app"
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC = KEY.public_key().public_bytes(
@@ -22,6 +23,7 @@ PUBLIC = KEY.public_key().public_bytes(
 )
 CLIENTS = {
     APP: {"keys": [PUBLIC.decode()], "ciba": True},
+    SIGNING_APP: {"keys": [PUBLIC.decode()], "ciba": True, "request_alg": "ES256"},
     SECRET_APP: {"secret": SECRET, "ciba": True},
     PLAIN_APP: {"secret": SECRET},
     SERVICE_APP: {"keys": [PUBLIC.decode()]},
@@ -250,6 +252,74 @@ async def test_a_request_that_breaks_a_rule_asks_nobody(changes: dict[str, str],
         answer = await App(service, clock).ask(somebody(service), **changes)
         assert (answer.status_code, answer.json()["error"]) == (400, error)
         assert service.org.prompts.all() == ()
+
+
+def signed(service: Service, clock: ManualClock, user: User, **changes: Any) -> str:
+    claims = {
+        "iss": SIGNING_APP,
+        "aud": f"{service.org.settings.url}/oauth2/default",
+        "exp": clock.now() // 1_000_000 + 60,
+        "jti": "r1",
+        "scope": "openid",
+        "login_hint": user.login,
+        "binding_message": "Code 4K7Q",
+    }
+    key = changes.pop("key", KEY)
+    return jwt.encode(
+        {name: value for name, value in (claims | changes).items() if value is not None}, key, "ES256"
+    )
+
+
+async def test_a_signed_request_holds_everything_and_works_once() -> None:
+    clock = ManualClock()
+    async with running(clock, clients=CLIENTS) as service:
+        app, user = App(service, clock, client_id=SIGNING_APP), somebody(service)
+        request = signed(service, clock, user)
+        assert (await app.post("bc/authorize", {"request": request})).status_code == 200
+        assert service.org.prompts.all()[0].message == "Code 4K7Q"
+        refused(
+            await app.post("bc/authorize", {"request": request}),
+            400,
+            "invalid_request_object",
+            "The request object has already been used.",
+        )
+        assert "request=" not in service.org.calls.all()[0].body
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "error"),
+    [
+        ({"aud": "https://elsewhere.example"}, 400, "invalid_request_object"),
+        ({"exp": 1}, 400, "invalid_request_object"),
+        ({"exp": 1_767_268_800 + 7200}, 400, "invalid_request_object"),
+        ({"jti": None}, 400, "invalid_request_object"),
+        ({"key": ec.generate_private_key(ec.SECP256R1())}, 400, "invalid_request_object"),
+        ({"iss": APP}, 401, "invalid_client"),
+        ({"scope": "profile"}, 400, "invalid_scope"),
+    ],
+)
+async def test_a_signed_request_that_does_not_hold_asks_nobody(
+    changes: dict[str, Any], status: int, error: str
+) -> None:
+    clock = ManualClock()
+    async with running(clock, clients=CLIENTS) as service:
+        app, user = App(service, clock, client_id=SIGNING_APP), somebody(service)
+        answer = await app.post("bc/authorize", {"request": signed(service, clock, user, **changes)})
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+        assert service.org.prompts.all() == ()
+
+
+async def test_only_an_app_with_an_algorithm_may_sign_its_request() -> None:
+    clock = ManualClock()
+    async with running(clock, clients=CLIENTS) as service:
+        app, user = App(service, clock), somebody(service)
+        for client_id, request, error in (
+            (APP, signed(service, clock, user), "invalid_client"),
+            (SIGNING_APP, "x.y.z", "invalid_request_object"),
+        ):
+            app.client_id = client_id
+            answer = await app.post("bc/authorize", {"request": request})
+            assert answer.json()["error"] == error
 
 
 async def test_an_app_proves_who_it_is_by_key_or_secret() -> None:
