@@ -27,6 +27,8 @@ _MOST_REQUESTS = 20_000
 _MOST_STALE = 1000
 """Times of rows that were put again since, and are dropped together."""
 
+_KEY = 64  # characters; what is shorter is an id, the beginning of a key
+
 _EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
 
 Place = tuple[str, str, str, str, str]
@@ -86,8 +88,10 @@ class Book:
         """Return the row with this key, or this short id, if it is not ended."""
         if (found := self._open.get(key)) is not None:
             return found
-        found_all = [one for one in self._open.values() if key and one.key.startswith(key)]
-        return found_all[0] if len(found_all) == 1 else None
+        if not key or len(key) >= _KEY:
+            return None
+        matching = [one for one in self._open.values() if one.key.startswith(key)]
+        return matching[0] if len(matching) == 1 else None
 
     def open(self) -> list[Action]:
         """Return the rows that are not ended, in the order in which they came."""

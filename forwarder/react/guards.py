@@ -51,6 +51,9 @@ _AGAIN: Micros = 5 * SECOND
 _SLOWEST: Micros = 60 * SECOND  # between two questions for an event
 _ONCE_A_DAY = Limit(1, 86_400)
 _CAPS = {"day": "prompt_per_user", "org": "prompts_at_once"}  # as `limits` names them
+_MOST_CHECKED = (
+    20  # users with live effects, looked up in a row: three calls each, of a rate limit that others need
+)
 _MOST_FAILING = 10_000  # actions
 
 Guard = Callable[[Case], Awaitable[Judgement | None]]
@@ -85,6 +88,7 @@ class Guards:
         self._clock = clock
         self._confirmation = Confirmation(okta, store)
         self._failing: dict[str, Micros] = {}  # by the action's key: since when its user cannot be looked up
+        self._checked: dict[str, Micros] = {}  # by the key of a live effect: when its user was looked up
         event = (self._off, self._paused, self._late, self._own)
         target = (self._protected, self._address, self._state, self._live, self._hold, self._unconfirmed)
         # After these, which wait for answers, nothing else runs until the action is claimed: so what may have changed
@@ -124,17 +128,20 @@ class Guards:
         return Judgement(Verdict.GO)
 
     async def newly_protected(self) -> list[Action]:
-        """Return the live effects on users and addresses that are protected by now. Where Okta does not say, an effect
-        stays."""
+        """Return the live effects on users and addresses that are protected by now; call it once a minute. Where Okta does
+        not say, an effect stays. Of many users, it looks up those first that it did not for the longest time."""
         now = self._clock.now()
-        found = []
-        for effect in self._book.effects():
+        effects = self._book.effects()
+        found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
+        on_users = [one for one in effects if one.target.kind == "user"]
+        self._checked = {one.key: self._checked.get(one.key, 0) for one in on_users}
+        for effect in sorted(on_users, key=lambda one: self._checked[one.key])[:_MOST_CHECKED]:
+            self._checked[effect.key] = now
             try:
-                why = await self._why_protected(effect, now, now - AGE)
+                if await self._why_protected(effect, now, now - AGE):
+                    found.append(effect)
             except LookUpError:
                 continue
-            if why:
-                found.append(effect)
         return found
 
     # The guards, in their order

@@ -711,6 +711,25 @@ async def test_live_effects_on_a_newly_protected_user_or_address_are_found() -> 
     assert [row.key for row in await scene.guards.newly_protected()] == [blocked.key]
 
 
+async def test_users_with_many_live_effects_are_looked_up_in_turns() -> None:
+    scene = Scene(limits={})
+    scene.store.polled = {f"event-{number}" for number in range(50)}
+    rows = []
+    for number in range(50):
+        target = Target("user", f"00uuser{number}")
+        scene.okta.users[target.id] = f"user{number}@corp.example"
+        rows.append(action("add_to_group", number, settings=GROUP, target=target))
+        assert await scene.carry_out(rows[-1])
+    scene.okta.members["00gglass"] = {"00uuser49"}
+    found = []
+    for _ in range(3):
+        await scene.clock.advance(61)
+        before = len(scene.okta.calls)
+        found += await scene.guards.newly_protected()
+        assert len(scene.okta.calls) - before <= 80
+    assert {row.key for row in found} == {rows[49].key}
+
+
 async def test_an_effect_stays_while_okta_does_not_say_whether_its_user_is_protected() -> None:
     scene = Scene()
     assert await scene.carry_out(action("add_to_group", settings=GROUP))
