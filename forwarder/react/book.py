@@ -11,7 +11,7 @@ from itertools import islice
 
 import msgspec
 
-from forwarder.core.action import Action, Kind, State, Target
+from forwarder.core.action import Action, Kind, State, Target, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
 from forwarder.react.guard_values import Limit
@@ -54,6 +54,7 @@ class Book:
         self._ready: dict[str, None] = {}
         self._places: dict[Place, dict[str, Action]] = {}
         self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
+        self._asking: set[str] = set()
         self._held: dict[tuple[str, str, str], Action] = {}
         self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
@@ -75,6 +76,9 @@ class Book:
             return
         self._release(action.key, keep=acted_at(action) is not None)
         self._ready.pop(action.key, None)
+        self._asking.discard(action.key)
+        if action.state is State.WAITING and action.waits_for is Waits.APPROVAL:
+            self._asking.add(action.key)
         if action.is_open:
             self._open[action.key] = action
             if action.due is not None:
@@ -104,6 +108,11 @@ class Book:
             if (action := self._open.get(key)) is not None and action.due == due:
                 self._ready[key] = None
         return [self._open[key] for key in islice(self._ready, most)]
+
+    @property
+    def asking(self) -> int:
+        """How many wait for a human."""
+        return len(self._asking)
 
     def next_due(self) -> Micros | None:
         """Return when the next row is due that is not yet; None if there is none."""

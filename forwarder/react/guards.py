@@ -31,11 +31,11 @@ from forwarder.react.asking import ask, asks, refused_or_too_late
 from forwarder.react.book import DAY, Book
 from forwarder.react.confirmation import Confirmation
 from forwarder.react.directory import AGE, Directory, LookUpError, why_protected
-from forwarder.react.guard_values import GuardSettings, Limit
+from forwarder.react.guard_values import GuardSettings
 from forwarder.react.judgement import Case, Judgement, Verdict, refuse, time_of, wait
 from forwarder.react.pauses import Pauses
 from forwarder.react.ports import Answer, Looks, Okta
-from forwarder.react.prompts.caps import Cap, over_cap
+from forwarder.react.prompt_limits import LIMIT_OF, cap_of
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
 """The oldest look-up that counts for an action that waited: who is protected may have changed meanwhile."""
@@ -49,8 +49,7 @@ MANY_USERS = 5
 _MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 _AGAIN: Micros = 5 * SECOND
 _SLOWEST: Micros = 60 * SECOND  # between two questions for an event
-_ONCE_A_DAY = Limit(1, 86_400)
-_CAPS = {"day": "prompt_per_user", "org": "prompts_at_once"}  # as `limits` names them
+_FLOOD = 20  # actions that wait for a human
 _MOST_CHECKED = (
     20  # users with live effects, looked up in a row: three calls each, of a rate limit that others need
 )
@@ -95,7 +94,14 @@ class Guards:
         # meanwhile is asked again.
         again = (self._off, self._paused, self._live, self._hold)
         last = (self._move, self._limit, self._approval, self._shadow)
-        self._order: tuple[Guard, ...] = (*event, self._still_unconfirmed, *target, *again, *last)
+        self._order: tuple[Guard, ...] = (
+            *event,
+            self._flooded,
+            self._still_unconfirmed,
+            *target,
+            *again,
+            *last,
+        )
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Say whether `action` may be carried out now.
@@ -189,6 +195,13 @@ class Guards:
             )
         return None
 
+    async def _flooded(self, case: Case) -> Judgement | None:
+        """When many actions wait for a human already, those over a limit join them without a look-up of their user: a flood
+        of cheap alerts must not use up Okta's rate limit. Once a human approves one, it is looked up."""
+        if self._book.asking < _FLOOD or case.is_pending or case.in_shadow:
+            return None
+        return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
+
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
         """While the event is not confirmed, a flood of forged ones must not cost more look-ups of users."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
@@ -243,7 +256,7 @@ class Guards:
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
         if action.kind is Kind.PROMPT:
-            cap = self._cap(case)
+            cap = cap_of(case, self._book, self._settings)
             if cap is not None and cap.which == "live":
                 return Judgement(Verdict.NO_OP, Reason.LIVE, cap.detail)
         other = self._book.live(action)
@@ -291,9 +304,9 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is Kind.QUIET:
             return None
-        if action.kind is Kind.PROMPT and (cap := self._cap(case)) is not None:
+        if action.kind is Kind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
             if cap.which == "day" or case.in_shadow:
-                return ask(case, self._settings.approve_within, Reason.LIMIT, _CAPS[cap.which], cap.detail)
+                return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
             return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + _AGAIN)
         over = self._book.over(action, self._settings.limits, now, shadow=case.in_shadow)
         if not over:
@@ -315,18 +328,6 @@ class Guards:
         return Judgement(Verdict.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
 
     # What they share
-
-    def _cap(self, case: Case) -> Cap | None:
-        """Return why there may not be another prompt now."""
-        per_user = self._settings.limits.get("prompt_per_user", _ONCE_A_DAY)
-        return over_cap(
-            msgspec.structs.replace(case.action, mode=case.mode),
-            self._book.prompts(case.now),
-            case.now,
-            per_user=per_user.count,
-            window=per_user.micros,
-            at_once=self._settings.prompts_at_once,
-        )
 
     async def _why_protected(self, action: Action, now: Micros, since: Micros) -> str:
         target, protect = action.target, self._settings.protect

@@ -170,6 +170,27 @@ async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are
     assert await scene.verdict(action("prompt", 902)) == (Verdict.GO, None)
 
 
+async def test_a_flood_of_alerts_over_a_limit_costs_okta_little_and_spares_the_protected() -> None:
+    scene = Scene(limits={"per_rule": Limit(1, 3600)})
+    rows = []
+    for number in range(300):
+        user = Target("user", f"00uflood{number:012}")
+        scene.okta.users[user.id] = (
+            "breakglass@corp.example" if number == 299 else f"user{number}@corp.example"
+        )
+        row = action("revoke_sessions", number, target=user, rule="cheap")
+        found = await scene.judge(row)
+        if found.verdict is Verdict.GO:
+            scene.done(row)
+        else:
+            rows.append(scene.waits(row, found))
+    assert len(scene.okta.calls) <= 3 * 21
+    assert {row.reason for row in rows} == {Reason.LIMIT}
+    assert await scene.verdict(scene.approve(rows[-1])) == (Verdict.REFUSE, Reason.PROTECTED)
+    assert await scene.verdict(scene.approve(rows[0])) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions", 900)) == (Verdict.GO, None)
+
+
 async def test_a_flood_on_one_rule_leaves_the_others_whole() -> None:
     scene = Scene(limits={"per_rule": Limit(20, 3600)})
     for number in range(50):
