@@ -45,7 +45,9 @@ def test_the_guards_go_by_the_configuration() -> None:
         "mending": Limit(60, 3600),
         "timed": Limit(10, 3600),
         "prompt": Limit(20, 86_400),
+        "prompt_per_user": Limit(1, 86_400),
     }
+    assert found.prompts_at_once == 5
     assert (found.fresh, found.approve_within) == (300, 900)
     assert found.confirm == frozenset({Kind.PROMPT})
     assert found.own == {"acme": {"00T1"}, "beta": set()}

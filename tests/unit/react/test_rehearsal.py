@@ -132,6 +132,22 @@ def test_a_prompt_has_no_answer_and_leads_to_what_follows_a_timeout() -> None:
     assert run.finish(NOON + HOUR) == []
 
 
+def test_how_often_a_user_is_asked_is_a_setting() -> None:
+    limits = {"prompt_per_user": "2/1h", "per_user": "9/1h"}
+    run = rehearsed({"prompt": {"by": "push"}}, reactions={"limits": limits})
+    times = [NOON + minutes * MINUTE for minutes in (0, 10, 20, 61)]
+    found = [run.alert(about(at=at, first=f"e{at}"), at)[0] for at in times]
+    assert [one.verdict for one in found] == ["call", "call", "ask", "call"]
+
+
+def test_how_many_users_are_asked_at_once_is_a_setting() -> None:
+    run = rehearsed({"prompt": {"by": "push"}}, reactions={"limits": {"prompts_at_once": 2}})
+    found = [run.alert(about(f"00u{n}", first=f"e{n}"), NOON) for n in range(3)]
+    assert [len(each) for each in found] == [1, 1, 0]
+    (last,) = run.finish(NOON + 6 * MINUTE)
+    assert (last.target, last.verdict) == ("00u2", "call")
+
+
 def test_an_address_of_many_users_or_of_ours_is_not_blocked() -> None:
     run = rehearsed({"block_ip": {"for": "1h"}, "approve": False})
     for n in range(5):
