@@ -41,6 +41,8 @@ def schema() -> str:
     kept = {key: product[key] for key in ("type", "additionalProperties", "properties")}
     values["properties"]["config"] = {"description": meaning, **kept}
     values["$defs"] = product["$defs"]
+    reactions = values["$defs"]["ReactionsSettings"]["properties"]
+    reactions["true"] = reactions["on"] | {"description": "What Helm makes of the key `on`."}
     return json.dumps(values, indent=2) + "\n"
 
 

@@ -111,7 +111,7 @@ class Plans:
             name, where = settings.pop("do"), settings.pop("user", None)
             if answer == "approved" and name != "notify":
                 continue  # an attacker may hold the phone
-            target, problem = prompt.target, ""
+            target, problem = prompt.target, "" if prompt.target.id else prompt.detail
             if where or name in WITHOUT_USER:
                 target, problem = _about(name, where, prompt.alert, alert)
             key = key_of(prompt.org, prompt.alert, name, target, [answer, *_path(settings)])

@@ -254,6 +254,13 @@ def test_what_follows_a_prompt_is_about_the_user_who_was_asked() -> None:
     assert found.answered(prompt, "denied", NOON)[0].target.id == "00u2"
 
 
+def test_nothing_follows_about_a_user_who_was_never_asked() -> None:
+    found = plans(on(PROMPT))
+    (prompt,) = found.plan(event(actor=SYSTEM), NOON)
+    follows = found.answered(prompt, "denied", NOON)
+    assert [action.reason for action in follows if action.target.kind == "user"] == [Reason.TARGET] * 2
+
+
 def test_an_approval_by_the_user_does_nothing_but_notify_whatever_the_row_says() -> None:
     found = plans(on(PROMPT))
     (prompt,) = found.plan(event(), NOON)
