@@ -98,7 +98,7 @@ async def until(found: Callable[[list[Action]], Any], forwarder: Forwarder) -> l
         if found(now := await rows(forwarder)):
             return now
         await asyncio.sleep(0.05)
-    raise AssertionError(await rows(forwarder))
+    raise AssertionError([(one.name, one.state, one.outcome, one.reason, one.detail) for one in now])
 
 
 def ended(count: int) -> Callable[[list[Action]], bool]:

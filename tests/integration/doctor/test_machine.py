@@ -184,6 +184,7 @@ async def test_the_offline_part_opens_no_connection_and_says_what_check_says(the
     found = await there.doctor("--offline")
     assert {row["id"].partition(".")[0] for row in found.rows} == {
         "config", "store", "file", "listener", "certificate", "secret", "hook", "sink", "heartbeat", "rules",
+        "zone", "reactions",
     }  # fmt: skip
     assert found.bad == {"secret.strength": "warn"}
     config = there.folder / "forwarder.yaml"
