@@ -9,7 +9,9 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
+from forwarder.react.action_settings import ANSWERS
 from forwarder.react.book import Book
+from forwarder.react.limits_settings import LimitsSettings
 from forwarder.react.pauses import Pauses
 
 _OVERDUE = 60 * SECOND
@@ -33,6 +35,11 @@ class ReactionMetrics:
                 metrics.reactions_refused.labels(name, reason.value)
         for waits in Waits:
             metrics.reactions_waiting.labels(waits.value)
+        for by in ("push", "ciba"):
+            for answer in ANSWERS:
+                metrics.prompts.labels(by, answer)
+        for limit in LimitsSettings.model_fields:
+            metrics.reactions_limit_tripped.labels(limit)
 
     def changed(self, action: Action, now: Micros) -> None:
         """Count a change that is stored, and log it."""

@@ -35,6 +35,7 @@ def requests(code: int) -> str:
 
 
 POLL = "GET /api/v1/logs"
+SUSPEND = "POST /api/v1/users/{id}/lifecycle/suspend"
 
 
 def calls(operation: str, code: str) -> str:
@@ -79,6 +80,16 @@ def sound() -> dict[str, str]:
         calls("GET /api/v1/eventHooks", code): "0+1" if code == "200" else "0" for code in ("200", "401")
     }
     found |= {requests(code): "0+30" if code == 200 else "0" for code in (200, 400, 401, 404, 413, 415, 503)}
+    found |= {
+        series("forwarder_undo_overdue"): "0",
+        series("forwarder_reactions_limit_tripped_total", limit="per_rule"): "0",
+        series("forwarder_reactions_waiting", **{"for": "approval"}): "0",
+        series("forwarder_prompts_total", by="push", answer="unknown"): "0",
+        series("forwarder_prompts_total", by="push", answer="denied"): "0+1",
+        series("forwarder_reactions_paused_since_timestamp_seconds"): "0",
+        calls(SUSPEND, "200"): "0+1",
+        calls(SUSPEND, "403"): "0",
+    }
     found |= {refused(reason): "0" for reason in ("missing", "wrong", "duplicate")}
     for via in ("hook", "log"):
         found[series("forwarder_org_source_enabled", org="acme", via=via)] = "1"
@@ -302,6 +313,48 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         {sink("delivery_lag_seconds_bucket", le="60.0"): "0+30"},
         "7h",
         [("ForwarderFreshnessBudgetBurn", "warning")],
+    ),
+    "an effect of a reaction does not end": (
+        {series("forwarder_undo_overdue"): "0x60 1"},
+        "65m",
+        [("ForwarderUndoOverdue", "critical")],
+    ),
+    "one effect ends a little late": ({series("forwarder_undo_overdue"): "0x60 1 0"}, "65m", []),
+    "a rule is over its limit": (
+        {series("forwarder_reactions_limit_tripped_total", limit="per_rule"): "0x60 1"},
+        "65m",
+        [("ForwarderReactionLimit", "warning")],
+    ),
+    "an action waits for approval": (
+        {series("forwarder_reactions_waiting", **{"for": "approval"}): "0x60 1"},
+        "70m",
+        [("ForwarderApprovalsWaiting", "warning")],
+    ),
+    "an action is approved at once": (
+        {series("forwarder_reactions_waiting", **{"for": "approval"}): "0x60 1x2 0"},
+        "70m",
+        [],
+    ),
+    "the app's role is taken away": (
+        {calls(SUSPEND, "200"): "0+1x60 60", calls(SUSPEND, "403"): "0x60 1"},
+        "95m",
+        [("ForwarderRoleLost", "critical")],
+    ),
+    "the role does not reach one user": ({calls(SUSPEND, "403"): "0x60 1"}, "95m", []),
+    "the answer to a prompt is lost": (
+        {series("forwarder_prompts_total", by="push", answer="unknown"): "0x60 1"},
+        "65m",
+        [("ForwarderPromptUnknown", "warning")],
+    ),
+    "reactions are paused for more than a day": (
+        {series("forwarder_reactions_paused_since_timestamp_seconds"): "0x60 3600"},
+        "26h",
+        [("ForwarderReactionsPaused", "warning")],
+    ),
+    "reactions are paused for an hour": (
+        {series("forwarder_reactions_paused_since_timestamp_seconds"): "0x60 3600"},
+        "2h",
+        [],
     ),
 }  # fmt: skip
 

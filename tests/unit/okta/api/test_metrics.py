@@ -28,6 +28,11 @@ def test_a_call_is_counted_by_endpoint_and_code(status: int | None, code: str) -
     assert sample(metrics, "okta_requests_total", operation=f"GET {FAMILY}", code=code) == 1
 
 
+def test_a_refusal_can_be_seen_as_an_increase_from_the_first_call_on() -> None:
+    metrics = recorded(200, {})
+    assert sample(metrics, "okta_requests_total", operation=f"GET {FAMILY}", code="403") == 0
+
+
 @pytest.mark.parametrize(("now", "offset"), [(10.5, 0.0), (70.5, 60.0), (0.5, -10.0)])
 def test_the_clock_is_compared_with_that_of_okta(now: float, offset: float) -> None:
     assert sample(recorded(200, {"date": DATE}, now=now), "clock_offset_seconds") == pytest.approx(offset)
