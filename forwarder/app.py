@@ -138,6 +138,7 @@ class Forwarder:
             self._orgs.runners,
             self._refusals,
             self._rules.gather,
+            lambda: self._reactions.gather(self.settings.reactions),
             lambda: self.settings,
             self.metrics,
             self._clock,

@@ -26,6 +26,8 @@ from forwarder.react.pauses import CURSOR as PAUSES
 from forwarder.react.pauses import Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.rows import Rows
+from forwarder.react.settings import ReactionsSettings
+from forwarder.react.summary import summary
 from forwarder.store.engine import Store
 
 CURSOR = "reactions"
@@ -191,6 +193,13 @@ class ReactionRunner:
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
         """As `ops.approvals.Approvals.decide`."""
         return as_json(await self.approve(ApproveRequest(id_, by, given)))
+
+    def gather(self, settings: ReactionsSettings) -> dict[str, Any] | None:
+        """Return what the status shows; None without reactions."""
+        now = self._clock.now()
+        if not (settings.on or self.book.open() or self.pauses.on(now)):
+            return None
+        return summary(settings.mode, self.book, self.pauses, now)
 
     async def undo(self, request: UndoRequest) -> Action:
         """Undo a live action now, and hold its target.

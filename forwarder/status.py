@@ -52,16 +52,19 @@ class Status:
         okta: Mapping[str, OktaOrgRunner],
         refusals: Refusals,
         rules: Callable[[], Awaitable[dict[str, Any] | None]],
+        reactions: Callable[[], dict[str, Any] | None],
         settings: Callable[[], Settings],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Report on these; `rules` returns what the rules do, `settings` those in force. `okta` has the orgs with an `api`."""
+        """Report on these; `rules` and `reactions` return what those do, `settings` those in force. `okta` has the orgs with
+        an `api`."""
         self._store = store
         self._workers = workers
         self._okta = okta
         self._refusals = refusals
         self._rules = rules
+        self._reactions = reactions
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -106,6 +109,7 @@ class Status:
             },
             "removed_sinks": dict(ledger.removed),
             "rules": await self._read_rules() if unreadable is None else None,
+            **({} if (reactions := self._reactions()) is None else {"reactions": reactions}),
             "recent_refusals": [_refusal(each) for each in reversed(self._refusals.recent)],
         }
         found = problems(status)

@@ -130,6 +130,7 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
             return (await client.get(f"http://{forwarder.ops.address}/api/status")).json()
 
     assert (await status())["problems"] == []
+    assert "reactions" not in await status()
     for seed in range(1, 4):
         assert (await post(forwarder, "wrong", seed))[1] == 401
     found = await status()

@@ -151,8 +151,14 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             bodies = [json.loads(call.body) for call in soc.calls]
             (link,) = (body["forwarder"]["approve"] for body in bodies if "approve" in body["forwarder"])
             assert link["url"].endswith(f"/approve/{waits.id}")
+            shown = (await forwarder.status.gather())["reactions"]
+            assert (shown["mode"], shown["waiting_approvals"], shown["live"]) == ("enforce", 1, [])
+            assert [one["id"] for one in shown["approvals"]] == [waits.id]
             assert (await command(wanted, "approve", waits.id)).startswith("Approved suspend of")
             await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            shown = (await forwarder.status.gather())["reactions"]
+            assert (shown["waiting_approvals"], shown["live_effects"]) == (0, 1)
+            assert [(one["action"], one["until"] > "20") for one in shown["live"]] == [("suspend", True)]
             assert org.users.find(waits.target.id).status == "SUSPENDED"
             assert "does not wait for approval" in await command(wanted, "approve", waits.id, fails=True)
             await command(wanted, "undo", waits.id, "--why", "a false alarm")
@@ -187,7 +193,10 @@ async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: 
             assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.PAUSED)
             assert "maintenance" in row.detail
             assert org.calls.all() == ()
+            (pause,) = (await forwarder.status.gather())["reactions"]["pauses"]
+            assert pause["why"] == "maintenance"
             await command(wanted, "resume", *arguments)
+            assert (await forwarder.status.gather())["reactions"]["pauses"] == []
             assert "not paused" in await command(wanted, "resume", *arguments, fails=True)
 
 
