@@ -63,6 +63,7 @@ async def test_keys_that_are_published_whole_have_no_problem() -> None:
         (Reply(200, JSON, leaky()), f"URL publishes the private key {KID}; others can sign as you: replace this key now"),
         (Reply(200, JSON, json.dumps({"keys": [public_jwk(OTHER) | {"kid": KID}]}).encode()), f"URL has another key with the id {KID}; publish"),
     ],
+    ids=["absent", "redirect", "another", "page", "odd set", "odd key", "type", "no type", "private", "same id"],  # the keys differ in each run
 )  # fmt: skip
 async def test_what_is_wrong_with_published_keys_is_said_with_what_to_do(reply: Reply, problem: str) -> None:
     (line,) = await checked(reply)
