@@ -99,5 +99,5 @@ async def test_shadow_records_the_request_that_enforce_sends(tmp_path: Path, nam
 
 
 def plain(action: Action) -> Any:
-    """The request and the state before it, without the id of the action, which is another one for another event."""
-    return msgspec.json.encode([action.request, action.before]).decode().replace(action.id, "ID")
+    """The request, without the id of the action, which is another one for another event."""
+    return msgspec.json.encode(action.request).decode().replace(action.id, "ID")
