@@ -123,7 +123,7 @@ async def test_a_second_run_of_setup_changes_nothing_while_events_are_there(stre
     told = await prepare(stream.server, namespace=stream.namespace)
     assert told.fine
     assert (told.of("done"), told.of("diff")) == ([], [])
-    assert len(told.of("same")) == 8  # pipelines and templates of events, alerts and health
+    assert len(told.of("same")) == 10  # pipelines and templates of events, alerts, actions and health
 
 
 async def test_an_index_that_is_older_than_the_template_asks_for_a_rollover_and_gets_it(
