@@ -93,7 +93,10 @@ class Elasticsearch(ServerProcess):
 
     def ready(self) -> bool:
         """As `ServerProcess`."""
-        return answers(self.port, "/_cluster/health?wait_for_status=yellow&timeout=1s", self._headers())
+        health = "/_cluster/health?wait_for_status=yellow&timeout=1s"
+        # Its index of users and rights comes with the first question about them, and for a moment has no shard.
+        paths = [health, "/_security/user/_privileges", health] if self.users else [health]
+        return all(answers(self.port, path, self._headers()) for path in paths)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send one request as the first user, past every client library.
