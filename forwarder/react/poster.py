@@ -115,7 +115,7 @@ class Poster:
             async with asyncio.timeout(self._server.timeout):
                 response = await self._client.send(request, stream=True)
                 try:
-                    return response, await _content(response)
+                    return response, await content_of(response, _LIMIT)
                 finally:
                     await response.aclose()
         except _NO_RESPONSE as error:
@@ -149,10 +149,10 @@ class Poster:
         return msgspec.structs.replace(answer, text=_line(text))
 
 
-async def _content(response: httpx.Response) -> bytes:
-    """Read the body; one that is too large or cannot be inflated counts as none, because only the status decides."""
+async def content_of(response: httpx.Response, limit: int) -> bytes:
+    """Read a body of at most `limit` bytes; one that is larger, or cannot be inflated, counts as none."""
     try:
-        body = BoundedBody(response.headers.get("content-encoding", ""), _LIMIT)
+        body = BoundedBody(response.headers.get("content-encoding", ""), limit)
         async for piece in response.aiter_raw():
             body.feed(piece)
         return body.finish()

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
 from forwarder.react.keys import signing_key
 from forwarder.react.ports import Answer
+from forwarder.react.poster import content_of
 from forwarder.unreachable import why_unreachable
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -128,7 +128,7 @@ class AuthorizationServer:
             async with asyncio.timeout(_TIMEOUT):
                 response = await client.send(request, stream=True)
                 try:
-                    content = await _content(response)
+                    content = await content_of(response, _LIMIT)
                 finally:
                     await response.aclose()
         except _NO_RESPONSE as error:
@@ -183,17 +183,6 @@ class AuthorizationServer:
             okta_now = from_http_date(response.headers.get("date", "")) or now
             return now + max(0, (int(ends) + 1) * SECOND - okta_now)
         return None
-
-
-async def _content(response: httpx.Response) -> bytes:
-    """Read the body; one that is too large or cannot be inflated counts as none."""
-    try:
-        body = BoundedBody(response.headers.get("content-encoding", ""), _LIMIT)
-        async for piece in response.aiter_raw():
-            body.feed(piece)
-        return body.finish()
-    except (BodyTooLargeError, BodyEncodingError):
-        return b""
 
 
 def _text(said: Mapping[str, Any], *names: str) -> str:
