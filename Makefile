@@ -31,6 +31,14 @@ setup: .venv/.complete ## make .venv from the locked dependencies, with the comm
 
 dev: .venv/.complete-dev ## add what the checks and the tests need
 
+# pip computes more than it waits, on one core: two of them install every second package of a lock each.
+define install
+mkdir -p .cache
+awk '/^[^ ]/ {part = 1 - part} {print > (".cache/" FILENAME "." part)}' $(1)
+$(PIP) --require-hashes --no-deps --no-compile -r .cache/$(1).0 & \
+$(PIP) --require-hashes --no-deps --no-compile -r .cache/$(1).1 && wait $$!
+endef
+
 # Each stamp holds every step: a set-up that was interrupted starts again. The locks hold every dependency, so pip need not
 # resolve them (--no-deps). Of all modules, only those that a start imports are compiled (--no-compile, then an import), so
 # that the first start is as quick as the next, also where Python keeps no compiled files.
@@ -41,16 +49,19 @@ dev: .venv/.complete-dev ## add what the checks and the tests need
 	  exit 1; } >&2
 	rm -f $@
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(PIP) --require-hashes --no-deps --no-compile -r requirements.lock
+	$(call install,requirements.lock)
 	$(PIP) --require-hashes --no-deps --no-compile --upgrade --target .cache/build -r requirements-build.lock
 	PYTHONPATH=.cache/build $(PIP) --no-deps --no-compile --no-build-isolation --editable .
-	env -u PYTHONPYCACHEPREFIX $(BIN)/python -c 'import pkgutil, forwarder, okta.client; \
-	  [__import__(m.name) for m in pkgutil.walk_packages(forwarder.__path__, "forwarder.") if "__main__" not in m.name]'
+	unset PYTHONPYCACHEPREFIX; \
+	$(BIN)/python -c 'import okta.client' & \
+	$(BIN)/python -c 'import pkgutil, forwarder; \
+	  [__import__(m.name) for m in pkgutil.walk_packages(forwarder.__path__, "forwarder.") if "__main__" not in m.name]' && \
+	wait $$!
 	touch $@
 
 .venv/.complete-dev: .venv/.complete requirements-dev.lock
 	rm -f $@
-	$(PIP) --require-hashes --no-deps --no-compile -r requirements-dev.lock
+	$(call install,requirements-dev.lock)
 	touch $@
 
 run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and what happens to its events
