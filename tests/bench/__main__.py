@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import answers, backlog, drain, figures, throughput
+from tests.bench import answers, backlog, drain, figures, reactions, throughput
 from tests.bench.figures import Figure
 from tests.bench.parts import CORES
 from tests.stack import collector, elasticsearch
 from tests.stack.collector import Collector
 from tests.stack.elasticsearch import Elasticsearch
 
-SECTIONS = ("throughput", "answers", "otlp", "elasticsearch")
+SECTIONS = ("throughput", "answers", "reactions", "otlp", "elasticsearch")
 
 
 def sections(work: Path, options: argparse.Namespace) -> dict[str, Callable[[], list[Figure]]]:
@@ -31,6 +31,7 @@ def sections(work: Path, options: argparse.Namespace) -> dict[str, Callable[[], 
     return {
         "throughput": functools.partial(throughput.throughput, work, 7 if options.full else 5, 2),
         "answers": functools.partial(answers.answers, work, seconds),
+        "reactions": functools.partial(reactions.reactions, work, 3 * seconds),
         "otlp": functools.partial(_otlp, work, seconds),
         "elasticsearch": functools.partial(
             _elasticsearch, work, 400_000 if options.full else 60_000, seconds

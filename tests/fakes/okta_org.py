@@ -36,7 +36,12 @@ async def okta_org(clock: Clock | None = None, **changes: Any) -> AsyncIterator[
 @asynccontextmanager
 async def _served(org: Emulator, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
-        create_app(org), lifespan="off", log_config=None, access_log=False, date_header=False
+        create_app(org),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        date_header=False,
+        timeout_graceful_shutdown=1,  # a call that hangs on purpose
     )
     config.load()
     server = uvicorn.Server(config)

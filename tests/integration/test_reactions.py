@@ -19,6 +19,7 @@ from forwarder.core.action import Action, Outcome, Reason, State, Waits
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.org import Emulator
+from forwarder.emulator.settings import ChangeFaults, Faults
 from forwarder.settings import Settings, read
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.receivers import webhook_receiver
@@ -225,3 +226,21 @@ async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> Non
         async with running(wanted, LaterClock()) as forwarder:
             (row,) = await until(lambda rows: [one for one in rows if one.end], forwarder)
             assert row.target.id not in group.members
+
+
+async def test_an_okta_that_hangs_delays_no_sink_and_no_webhook(tmp_path: Path) -> None:
+    secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="
+    hanging = ChangeFaults(delay="10m")
+    faults = Faults(changes=hanging, reads=hanging)
+    async with okta_org(faults=faults) as org, webhook_receiver(secret) as soc:
+        webhooks = {"soc": {"url": soc.url, "secret": secret}}
+        do = ["revoke_sessions", {"add_to_group": {"group": "Sales", "for": "1h"}}, {"notify": "soc"}]
+        wanted = settings(tmp_path, org, do, webhooks=webhooks)
+        async with running(wanted) as forwarder:
+            uuids = [uuid for _ in range(20) for uuid in await org.emit(1, ["user.session.start"])]
+            archive = tmp_path / "archive.ndjson"
+            await until(lambda _: all(uuid in archive.read_text() for uuid in uuids), forwarder)
+            found = await until(ended(5), forwarder)
+            assert {one.name for one in found if not one.is_open} == {"notify"}
+            assert org.calls.all() == ()
+            assert len(soc.calls) >= 5

@@ -50,6 +50,18 @@ class EmulatorProcess(ServerProcess):
         uuids: list[str] = self._ask("POST", "/emulator/events", body)["events"]
         return uuids
 
+    def create_hook(self, uri: str, secret: str, types: Sequence[str]) -> None:
+        """Create an event hook that posts events of `types` to `uri`, and verify it: the receiver must run."""
+        scheme = {"type": "HEADER", "key": "Authorization", "value": secret}
+        config = {"uri": uri, "headers": [], "authScheme": scheme}
+        order = {
+            "name": "events",
+            "events": {"type": "EVENT_TYPE", "items": list(types)},
+            "channel": {"type": "HTTP", "version": "1.0.0", "config": config},
+        }
+        hook = self._ask("POST", "/api/v1/eventHooks", order)
+        self._ask("POST", f"/api/v1/eventHooks/{hook['id']}/lifecycle/verify")
+
     def set_faults(self, **faults: Any) -> None:
         """Replace all faults."""
         self._ask("PUT", "/emulator/faults", faults)
@@ -78,6 +90,7 @@ class EmulatorProcess(ServerProcess):
         return all(events <= {*hook["delivered"], *hook["dropped"]} for hook in ledger["hooks"].values())
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
+        headers = {"Authorization": f"SSWS {TOKEN}"}
+        answer = httpx.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=30)
         answer.raise_for_status()
         return answer.json()
