@@ -115,7 +115,8 @@ class Iam:
             link = links.get("next") if isinstance(links, dict) else None
             if not isinstance(link, dict) or not link.get("href"):
                 return found
-            following = str(link["href"])
+            # Recorded links of roles name the org's admin host, which must not see the credentials: this host answers too.
+            following = urlsplit(str(link["href"]))._replace(scheme="", netloc="").geturl()
         raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
 
     async def _list(self, path: str) -> list[Mapping[str, Any]]:

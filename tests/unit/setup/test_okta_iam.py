@@ -1,0 +1,42 @@
+"""Okta's lists of roles and resource sets, read page by page."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from forwarder.okta.api.port import Response
+from forwarder.setup.okta_role.iam import Iam
+
+
+class Pages:
+    """An `Api` that answers GETs with these bodies."""
+
+    def __init__(self, bodies: Mapping[str, Any]) -> None:
+        self.bodies = bodies
+
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Response:
+        assert (method, query, body) == ("GET", None, None)
+        return Response(200, json.dumps(self.bodies[path]).encode(), {})
+
+    async def close(self) -> None:
+        """As `Api.close`."""
+
+
+async def test_a_next_page_on_the_admin_host_is_read_from_the_host_of_the_org() -> None:
+    """Recorded links of roles name it, as in `https://acme-admin.okta.com/api/v1/iam/roles/cr0…`."""
+    after = "/api/v1/iam/roles?after=cr0a&limit=100"
+    first = {"id": "cr0a", "label": "first", "description": ""}
+    second = {"id": "cr0b", "label": "second", "description": "found"}
+    pages = {
+        "/api/v1/iam/roles": {
+            "roles": [first],
+            "_links": {"next": {"href": f"https://acme-admin.okta.com{after}"}},
+        },
+        after: {"roles": [second], "_links": {}},
+    }
+    role = await Iam(Pages(pages)).role("second")
+    assert role is not None
+    assert (role.id, role.description) == ("cr0b", "found")
+    assert await Iam(Pages(pages)).role("third") is None
