@@ -1,5 +1,6 @@
 """`/api/v1/groups`, and the groups of a user."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,10 +10,11 @@ from litestar.params import FromPath
 from forwarder.core.time import iso
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.groups.groups import Group
-from forwarder.emulator.http.errors import decode, forbidden
+from forwarder.emulator.http.errors import decode, forbidden, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.iam.views import standard_role
 
+_FILTER = re.compile(r'\s*(id|type)\s+eq\s+"([^"]*)"\s*')
 _GROUP = "/groups/{group_id:str}"
 _MEMBER = f"{_GROUP}/users/{{user_id:str}}"
 
@@ -29,8 +31,15 @@ class _GroupSpec(msgspec.Struct):
 @get("/groups")
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator = org(request)
-    found = emulator.groups.all(request.query_params.get("q", ""))
-    return paged(request, [group.view(emulator.settings.url) for group in found], 10_000)
+    found = [
+        group.view(emulator.settings.url) for group in emulator.groups.all(request.query_params.get("q", ""))
+    ]
+    if text := request.query_params.get("filter", ""):
+        match = _FILTER.fullmatch(text)
+        if match is None:
+            raise invalid("filter", "filter: only `id eq` and `type eq` are supported")
+        found = [group for group in found if group[match[1]] == match[2]]
+    return paged(request, found, 10_000)
 
 
 @post("/groups", status_code=200)
@@ -101,7 +110,8 @@ async def _remove(request: OktaRequest, group_id: FromPath[str], user_id: FromPa
 @get("/users/{user_id:str}/groups")
 async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
     emulator = org(request)
-    return [group.view(emulator.settings.url) for group in emulator.groups.of(emulator.users.find(user_id))]
+    found = emulator.groups.of(emulator.users.find(user_id))
+    return paged(request, [group.view(emulator.settings.url) for group in found], 200)
 
 
 def _app(group: Group, number: int, label: str) -> dict[str, Any]:

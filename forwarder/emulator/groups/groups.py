@@ -44,7 +44,7 @@ class Group(msgspec.Struct):
             "objectClass": ["okta:user_group"],
             "type": self.type,
             "profile": {"name": self.name, "description": self.description},
-            "_links": {"self": {"href": url}, "users": {"href": f"{url}/users"}},
+            "_links": {"users": {"href": f"{url}/users"}, "apps": {"href": f"{url}/apps"}},
         }
 
 

@@ -25,7 +25,7 @@
 | `POST /oauth2/v1/global-token-revocation` | 204 |
 | `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as Okta: iam/api.py |
 | `GET /api/v1/iam/assignees/users` | 200, the users with a role of their own |
-| `GET, POST /oauth2/v1/clients/{id}/roles`, `DELETE …/{role}` | 200, 204; what they allow: iam/access.py |
+| `GET, POST /oauth2/v1/clients/{id}/roles`, `GET, DELETE …/{role}` | 200, 201, 204; what they allow: iam/access.py |
 | `GET /.well-known/okta-organization` | 200, without a token |
 | `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
 | `POST /oauth2/[{id}/]v1/bc/authorize`, `…/v1/token` with the grant of CIBA | 200; errors: prompts/ciba.py |

@@ -59,8 +59,9 @@ async def _show_role(request: OktaRequest, role_id: FromPath[str]) -> dict[str, 
 
 @put(_ROLE)
 async def _replace_role(request: OktaRequest, role_id: FromPath[str]) -> dict[str, Any]:
-    role, spec = org(request).admin_roles.role(role_id), decode(await request.body(), _RoleSpec, "role")
-    role.label, role.description = spec.label, spec.description
+    roles, spec = org(request).admin_roles, decode(await request.body(), _RoleSpec, "role")
+    role = roles.role(role_id)
+    roles.rename(role, spec.label, spec.description)
     return role.view(_url(request))
 
 
@@ -119,9 +120,9 @@ async def _show_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str, An
 
 @put(_SET)
 async def _replace_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
-    found = org(request).admin_roles.resource_set(set_id)
-    spec = decode(await request.body(), _SetSpec, "resourceSet")
-    found.label, found.description = spec.label, spec.description
+    roles, spec = org(request).admin_roles, decode(await request.body(), _SetSpec, "resourceSet")
+    found = roles.resource_set(set_id)
+    roles.rename(found, spec.label, spec.description)
     return found.view(_url(request))
 
 
@@ -135,7 +136,8 @@ async def _delete_set(request: OktaRequest, set_id: FromPath[str]) -> None:
 async def _resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
     found = org(request).admin_roles.resource_set(set_id)
     shown = [_resource(request, found, resource_id) for resource_id in found.resources]
-    return {"resources": shown, "_links": {"resource-set": found.view(_url(request))["_links"]["self"]}}
+    links = found.view(_url(request))["_links"]
+    return {"resources": shown, "_links": {"resource-set": links["self"], "self": links["resources"]}}
 
 
 @patch(f"{_SET}/resources", status_code=200)
@@ -169,10 +171,11 @@ def _check_resources(request: OktaRequest, resources: tuple[str, ...]) -> None:
 def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, Any]:
     shown = role.view(_url(request))
     url = f"{shown['_links']['permissions']['href']}/{name}"
+    given = iso(role.permissions[name], "milliseconds")
     return {
         "label": name,
-        "created": shown["created"],
-        "lastUpdated": shown["lastUpdated"],
+        "created": given,
+        "lastUpdated": given,
         "conditions": None,
         "_links": {"role": shown["_links"]["self"], "self": {"href": url}},
     }
@@ -185,14 +188,15 @@ def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dic
     service = "idp" if path == "apps" else "directory"
     name = path.replace("/", ":")
     orn = resource if resource.startswith("orn:") else f"orn:okta:{service}:{emulator.org_id}:{name}"
-    created = iso(found.created, "milliseconds")
+    itself = {"href": resource}
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {
         "id": resource_id,
         "orn": orn,
-        "created": created,
-        "lastUpdated": created,
-        "_links": {"self": {"href": resource}, "resource": {"href": place}},
+        "created": iso(found.created, "milliseconds"),
+        "lastUpdated": iso(found.updated, "milliseconds"),
+        "_links": ({path: itself} if path in {"users", "groups"} else {})
+        | {"self": itself, "resource": {"href": place}},
     }
 
 

@@ -16,6 +16,7 @@ from forwarder.emulator.iam.views import standard_role
 _SET = "/iam/resource-sets/{set_id:str}"
 _BINDING = f"{_SET}/bindings/{{role_id:str}}"
 _CLIENT_ROLES = "/clients/{client_id:str}/roles"
+_CLIENT_ROLE = f"{_CLIENT_ROLES}/{{member_id:str}}"
 
 
 class _BindingSpec(msgspec.Struct):
@@ -68,10 +69,14 @@ async def _members(request: OktaRequest, set_id: FromPath[str], role_id: FromPat
     found, role = roles.resource_set(set_id), roles.role(role_id)
     if role.id not in found.bindings:
         raise not_found(f"{role_id} (Binding)")
-    created = iso(found.created, "milliseconds")
     members = [
-        {"id": key, "created": created, "lastUpdated": created, "_links": {"self": {"href": url}}}
-        for key, url in found.bindings[role.id].members.items()
+        {
+            "id": key,
+            "created": (since := iso(member.since, "milliseconds")),
+            "lastUpdated": since,
+            "_links": {"self": {"href": member.url}},
+        }
+        for key, member in found.bindings[role.id].members.items()
     ]
     return {"members": members, "_links": _binding(request, found, role.id)["_links"]}
 
@@ -95,13 +100,20 @@ async def _remove_member(
 
 @get(_CLIENT_ROLES)
 async def _roles_of_client(request: OktaRequest, client_id: FromPath[str]) -> list[dict[str, Any]]:
-    emulator, url = org(request), _client_url(request, client_id)
-    standard = ["SUPER_ADMIN"] if emulator.settings.clients[client_id].admin else []
-    shown = emulator.admin_roles.shown_of(url, "CLIENT")
-    return [standard_role(role, "CLIENT") for role in standard] + shown
+    return _held_by_client(request, client_id)
 
 
-@post(_CLIENT_ROLES, status_code=200)
+@get(_CLIENT_ROLE)
+async def _role_of_client(
+    request: OktaRequest, client_id: FromPath[str], member_id: FromPath[str]
+) -> dict[str, Any]:
+    for shown in _held_by_client(request, client_id):
+        if shown["id"] == member_id:
+            return shown
+    raise not_found(f"{member_id} (Role assignment)")
+
+
+@post(_CLIENT_ROLES, status_code=201)
 async def _assign_to_client(request: OktaRequest, client_id: FromPath[str]) -> dict[str, Any]:
     roles, url = org(request).admin_roles, _client_url(request, client_id)
     spec = decode(await request.body(), _ClientRole, "role")
@@ -110,11 +122,11 @@ async def _assign_to_client(request: OktaRequest, client_id: FromPath[str]) -> d
     role, found = roles.role(spec.role), roles.resource_set(spec.resource_set)
     roles.bind(found, role, [url], caller(request))
     held = {"role": role.id, "resource-set": found.id}
-    (shown,) = [each for each in roles.shown_of(url, "CLIENT") if held.items() <= each.items()]
+    (shown,) = [each for each in _held_by_client(request, client_id) if held.items() <= each.items()]
     return shown
 
 
-@delete(f"{_CLIENT_ROLES}/{{member_id:str}}")
+@delete(_CLIENT_ROLE)
 async def _take_from_client(request: OktaRequest, client_id: FromPath[str], member_id: FromPath[str]) -> None:
     roles = org(request).admin_roles
     for key, role, found in list(roles.held_by(_client_url(request, client_id))):
@@ -140,6 +152,14 @@ async def _administrators(request: OktaRequest) -> dict[str, Any]:
         for user in found
     ]
     return {"value": shown, "_links": {}}
+
+
+def _held_by_client(request: OktaRequest, client_id: str) -> list[dict[str, Any]]:
+    """Show the roles of an app."""
+    emulator, url = org(request), _client_url(request, client_id)
+    standard = ["SUPER_ADMIN"] if emulator.settings.clients[client_id].admin else []
+    held = [standard_role(role, "CLIENT") for role in standard] + emulator.admin_roles.shown_of(url, "CLIENT")
+    return [each | {"_links": {"assignee": {"href": url}}} for each in held]
 
 
 def _client_url(request: OktaRequest, client_id: str) -> str:
@@ -189,4 +209,4 @@ BINDING_ROUTES = (
     _remove_member,
     _administrators,
 )
-CLIENT_ROLE_ROUTES = (_roles_of_client, _assign_to_client, _take_from_client)
+CLIENT_ROLE_ROUTES = (_roles_of_client, _role_of_client, _assign_to_client, _take_from_client)

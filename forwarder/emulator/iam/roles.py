@@ -18,12 +18,12 @@ _PERMISSION = re.compile(r"okta(\.[a-zA-Z]+)+")
 
 
 class CustomRole(msgspec.Struct):
-    """A role of the org's own making; its permissions are Okta's words."""
+    """A role of the org's own making; its permissions are Okta's words, each with the time when the role got it."""
 
     id: str
     label: str
     description: str
-    permissions: list[str]
+    permissions: dict[str, Micros]
     created: Micros
     updated: Micros
 
@@ -40,11 +40,18 @@ class CustomRole(msgspec.Struct):
         }
 
 
+class Member(msgspec.Struct, frozen=True):
+    """A user, group or app that holds a role on a resource set: its URL, and since when."""
+
+    url: str
+    since: Micros
+
+
 class Binding(msgspec.Struct):
-    """Who holds a role on a resource set: the member's id in the binding, and its URL."""
+    """Who holds a role on a resource set; members by their id in the binding."""
 
     role: CustomRole
-    members: dict[str, str]
+    members: dict[str, Member]
 
 
 class ResourceSet(msgspec.Struct):
@@ -120,14 +127,15 @@ class AdminRoles:
         """Yield what one member holds: the id of its membership, the role, and the set."""
         for found in self._sets.values():
             for binding in found.bindings.values():
-                for member_id, url in binding.members.items():
-                    if url == member_url:
+                for member_id, member in binding.members.items():
+                    if member.url == member_url:
                         yield member_id, binding.role, found
 
     def shown_of(self, member_url: str, assignment: Assignment) -> list[dict[str, Any]]:
         """Return what one member holds as the API shows it."""
         return [
             custom_role(member_id, role.id, role.label, found.id, assignment)
+            | _times(found.bindings[role.id].members[member_id].since)
             for member_id, role, found in self.held_by(member_url)
         ]
 
@@ -145,11 +153,15 @@ class AdminRoles:
         if not label or any(role.label == label for role in self._roles.values()):
             raise invalid("label", "label: A role with this label already exists, or it is blank.")
         now = self._clock.now()
-        unique = list(dict.fromkeys(permissions))
-        role = CustomRole(okta_id("cr0", self._random), label, description, unique, now, now)
+        given = dict.fromkeys(permissions, now)
+        role = CustomRole(okta_id("cr0", self._random), label, description, given, now, now)
         self._roles[role.id] = role
         self._report("iam.role.create", caller, target=[_entity(role)])
         return role
+
+    def rename(self, thing: CustomRole | ResourceSet, label: str, description: str) -> None:
+        """Change what a role or a resource set is called."""
+        thing.label, thing.description, thing.updated = label, description, self._clock.now()
 
     def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:
         """Add a permission to a role. Repeating it changes nothing.
@@ -159,8 +171,7 @@ class AdminRoles:
         """
         _check_permissions([permission])
         if permission not in role.permissions:
-            role.permissions.append(permission)
-            role.updated = self._clock.now()
+            role.updated = role.permissions[permission] = self._clock.now()
             self._report("iam.role.permissions.add", caller, target=[_entity(role)])
 
     def forbid(self, role: CustomRole, permission: str, caller: Caller) -> None:
@@ -171,7 +182,7 @@ class AdminRoles:
         """
         if permission not in role.permissions:
             raise not_found(f"{permission} (Permission)")
-        role.permissions.remove(permission)
+        del role.permissions[permission]
         role.updated = self._clock.now()
         self._report("iam.role.permissions.delete", caller, target=[_entity(role)])
 
@@ -219,8 +230,8 @@ class AdminRoles:
         """Give a role on a set to members, by their URLs. Repeating it changes nothing."""
         binding = found.bindings.setdefault(role.id, Binding(role, {}))
         for url in members:
-            if url not in binding.members.values():
-                binding.members[okta_id("irb", self._random)] = url
+            if all(member.url != url for member in binding.members.values()):
+                binding.members[okta_id("irb", self._random)] = Member(url, self._clock.now())
         self._report("iam.resourceset.bindings.add", caller, target=[_entity(found), _entity(role)])
         return binding
 
@@ -238,6 +249,10 @@ class AdminRoles:
         if member_id is None or not binding.members:
             del found.bindings[role.id]
         self._report("iam.resourceset.bindings.delete", caller, target=[_entity(found), _entity(role)])
+
+
+def _times(since: Micros) -> dict[str, str]:
+    return {"created": iso(since, "milliseconds"), "lastUpdated": iso(since, "milliseconds")}
 
 
 def _entity(thing: CustomRole | ResourceSet) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def no_role(scene: ReactionOrg) -> None:
 
 
 def narrower_role(scene: ReactionOrg) -> None:
-    scene.org.admin_roles.role("Forwarder reactions").permissions.remove("okta.users.lifecycle.suspend")
+    scene.org.admin_roles.role("Forwarder reactions").permissions.pop("okta.users.lifecycle.suspend")
 
 
 def no_users(scene: ReactionOrg) -> None:

@@ -195,7 +195,7 @@ async def test_a_role_of_others_is_left_alone(there: ReactionOrg) -> None:
     assert code == 1
     assert f"the org has a role '{ACTS}' that others made; rename it in Okta" in output
     (role,) = there.org.admin_roles.roles()
-    assert role.permissions == ["okta.users.read"]
+    assert list(role.permissions) == ["okta.users.read"]
 
 
 async def test_it_says_what_a_custom_role_cannot_give(there: ReactionOrg) -> None:

@@ -24,7 +24,7 @@ PERMISSIONS = ["okta.users.read", "okta.users.lifecycle.suspend", "okta.groups.m
 
 async def posted(service: Service, path: str, **body: Any) -> dict[str, Any]:
     answer = await service.client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
+    assert answer.is_success, answer.text
     shown: dict[str, Any] = answer.json()
     return shown
 
@@ -136,10 +136,14 @@ async def test_an_app_is_given_a_role_and_loses_it() -> None:
         path = f"/oauth2/v1/clients/{APP}/roles"
         assert (await service.client.get(path)).json() == []
         body = {"type": "CUSTOM", "role": made["id"], "resource-set": found["id"]}
-        given = (await service.client.post(path, json=body)).json()
+        answer = await service.client.post(path, json=body)
+        assert answer.status_code == 201
+        given = answer.json()
         assert (given["type"], given["role"], given["resource-set"]) == ("CUSTOM", made["id"], found["id"])
         assert (await service.client.get(path)).json() == [given]
+        assert (await service.client.get(f"{path}/{given['id']}")).json() == given
         assert (await service.client.delete(f"{path}/{given['id']}")).status_code == 204
+        assert_error(await service.client.get(f"{path}/{given['id']}"), 404, "E0000007")
         assert (await service.client.get(path)).json() == []
         assert_error(await service.client.get("/oauth2/v1/clients/0oanone/roles"), 404, "E0000007")
 
