@@ -17,6 +17,12 @@ from forwarder.emulator.org import Emulator
 from tests.fakes.okta_org import TOKEN, okta_org
 
 ZONES = "/api/v1/zones"
+KINDS: dict[str, Any] = {
+    "hosts": {"ips": ["198.51.100.7", "203.0.113.4/24", "192.0.2.1-192.0.2.9", "2001:db8::/32"]},
+    "networks": {"asns": ["AS64496", 64497]},
+    "places": {"countries": ["US"], "regions": ["AF-BGL", "UA-26"], "asns": [2232], "proxy": "tor"},
+    "anonymizers": {"services": ["ALL_ANONYMIZERS"], "except_services": ["NORD_VPN"], "countries": ["IR"]},
+}
 EMBARGO = {"embargo": {"countries": ["IR", "North Korea"], "regions": ["UA-43"]}}
 
 
@@ -161,24 +167,75 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
 
 async def test_every_kind_of_zone_is_made_and_then_up_to_date(there: Scene) -> None:
     await there.exempt("127.0.0.1")
-    zones = {
-        "hosts": {"ips": ["198.51.100.7", "203.0.113.4/24", "192.0.2.1-192.0.2.9", "2001:db8::/32"]},
-        "networks": {"asns": ["AS64496", 64497]},
-        "places": {"countries": ["US"], "regions": ["AF-BGL", "UA-26"], "asns": [2232], "proxy": "tor"},
-        "anonymizers": {
-            "services": ["ALL_ANONYMIZERS"],
-            "except_services": ["NORD_VPN"],
-            "countries": ["IR"],
-        },
-    }
-    code, output = await there.run("sync", "--activate", "--json", zones=zones)
+    code, output = await there.run("sync", "--activate", "--json", zones=KINDS)
     assert code == 0, output
     done = json.loads(output)["zones"]
     assert [(zone["name"], zone["action"], zone["status"], zone["left"]) for zone in done] == [
-        (name, "create", "ACTIVE", []) for name in sorted(zones)
+        (name, "create", "ACTIVE", []) for name in sorted(KINDS)
     ]
-    code, output = await there.run("show", zones=zones)
+    code, output = await there.run("show", zones=KINDS)
     assert (code, "differs" in output, output.count("✓")) == (0, False, 4), output
+
+
+def as_terraform_writes(zone: dict[str, Any]) -> dict[str, Any]:
+    """The body by which Okta's Terraform provider writes a zone like this one: recorded forms, with a set's own order."""
+    body = {key: zone[key] for key in ("type", "name", "usage", "status")}
+    if zone["type"] == "IP":
+        return body | {"gateways": zone["gateways"][::-1]}
+
+    def places(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{key: value for key, value in place.items() if value} for place in found][::-1]
+
+    if zone["type"] == "DYNAMIC":
+        body |= {"proxyType": zone["proxyType"] or "", "locations": places(zone["locations"] or [])}
+        return {
+            key: value
+            for key, value in (body | {"asns": zone.get("asns")}).items()
+            if value or key == "proxyType"
+        }
+    sides = {
+        "asns": zone["asns"],
+        "locations": {side: places(found) for side, found in zone["locations"].items()},
+        "ipServiceCategories": zone["ipServiceCategories"],
+    }
+    return body | {key: {side: found for side, found in both.items() if found} for key, both in sides.items()}
+
+
+async def test_a_zone_that_terraform_writes_again_with_the_same_content_is_up_to_date(there: Scene) -> None:
+    await there.exempt("127.0.0.1")
+    await there.run("sync", "--activate", zones=KINDS)
+    for name in KINDS:
+        before = await there.shown(name)
+        path = f"{ZONES}/{before['id']}"
+        answer = await there.client.put(path, json=as_terraform_writes(before))
+        assert answer.status_code == 200, answer.text
+        assert (await there.client.post(f"{path}/lifecycle/activate")).status_code == 200
+    there.seen = len(there.org.calls.all())
+    code, output = await there.run("sync", "--activate", zones=KINDS)
+    assert (code, "differs" in output, output.count("✓"), there.changes) == (0, False, 4, []), output
+
+
+async def test_zones_of_terraform_and_the_exempt_zone_stay_as_they_are(there: Scene) -> None:
+    await there.exempt("127.0.0.1", "198.51.100.0/24")
+    hosts = [{"type": "RANGE", "value": "203.0.113.5-203.0.113.9"}, {"type": "CIDR", "value": "192.0.2.4/24"}]
+    theirs: list[dict[str, Any]] = [
+        {"type": "IP", "usage": "BLOCKLIST", "gateways": hosts},
+        {"type": "IP", "usage": "POLICY", "gateways": hosts, "proxies": hosts},
+        {"type": "DYNAMIC", "usage": "BLOCKLIST", "proxyType": "TorAnonymizer"},
+        {"type": "DYNAMIC", "usage": "BLOCKLIST", "proxyType": "", "locations": [{"country": "CU"}]},
+        {"type": "DYNAMIC_V2", "usage": "POLICY", "asns": {}, "locations": {"exclude": [{"country": "US"}]}},
+    ]
+    for number, body in enumerate(theirs):
+        made = await there.client.post(ZONES, json={"name": f"terraform {number}", "status": "ACTIVE"} | body)
+        await there.client.post(f"{ZONES}/{made.json()['id']}/lifecycle/deactivate")
+    before = (await there.client.get(ZONES)).json()
+    for words in (("sync", "--dry-run"), ("sync", "--activate"), ("sync",)):
+        code, output = await there.run(*words)
+        assert code == 0, output
+    await there.run("sync", zones={"embargo": {"countries": ["SY"]}})
+    after = (await there.client.get(ZONES)).json()
+    assert [zone for zone in after if zone["name"] != "embargo"] == before
+    assert len(after) == len(before) + 1
 
 
 async def test_a_change_of_an_active_zone_is_in_force_at_once_and_says_what_changes(there: Scene) -> None:
