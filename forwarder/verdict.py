@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.action import KINDS
 from forwarder.core.wording import count
 
 _RECENT = 3600.0
@@ -22,9 +23,9 @@ class Level(StrEnum):
     """How bad a problem is."""
 
     CRITICAL = "critical"
-    """Events are lost, or may be."""
+    """Events are lost, or may be; or what reactions did to a user lasts too long."""
     WARNING = "warning"
-    """Events are late, or wait in the store."""
+    """Events are late, or wait in the store; or reactions wait for a human."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -44,6 +45,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 _RELOAD = "ForwarderConfigReloadFailed"
+_OVERDUE = "ForwarderUndoOverdue"
+_APPROVALS = "ForwarderApprovalsWaiting"
+_PAUSED = "ForwarderReactionsPaused"
+_REACTIONS = {_OVERDUE, _APPROVALS, _PAUSED}
 
 _HOOK_HINTS = {
     "unverified": "run `forwarder hooks verify`",
@@ -65,6 +70,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
         *_removed_sinks(status),
         *_refused_reload(status),
         *_rule_problems(status),
+        *_reaction_problems(status),
     ]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
 
@@ -72,12 +78,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
 def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
     """Sum up the problems that were `found`."""
     if found:
-        text = "Events are late or incomplete."
-        if found[0].level is Level.CRITICAL:
-            text = "Events are lost, or may be."
-        elif found[0].runbook == _RELOAD:  # it stands last, so nothing else is wrong
-            text = "The changed configuration is not in force."
-        return Verdict(found[0].level.value, text)
+        return Verdict(found[0].level.value, _summed_up(found))
     silent = [
         name
         for name, org in status["okta"].items()
@@ -89,6 +90,18 @@ def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
     if silent:
         return Verdict("waiting", f"Since the start, nothing has come from {' and '.join(silent)} yet.")
     return Verdict("ok", "All is well.")
+
+
+def _summed_up(found: Sequence[Problem]) -> str:
+    events = [problem for problem in found if problem.runbook not in {_RELOAD, *_REACTIONS}]
+    texts = []
+    if any(problem.level is Level.CRITICAL for problem in events):
+        texts.append("Events are lost, or may be.")
+    elif events:
+        texts.append("Events are late or incomplete.")
+    if any(problem.runbook in _REACTIONS for problem in found):
+        texts.append("Reactions need a human.")
+    return " ".join(texts) or "The changed configuration is not in force."
 
 
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -129,6 +142,42 @@ def _rule_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         text = f"the rules passed over {count(rules['failures'], 'event')} that they cannot evaluate"
         hint = "see `rule_failed` in the log, and report it as a bug; sinks get these events as ever"
         yield Problem(Level.WARNING, text, hint, "Rules")
+
+
+def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    reactions = status.get("reactions")
+    if not reactions:
+        return
+    if overdue := reactions["overdue_undos"]:
+        verb = "is" if overdue == 1 else "are"
+        text = f"{count(overdue, 'effect')} of reactions should have ended and {verb} still there"
+        if reason := next((each["detail"] for each in reactions["live"] if each["detail"]), ""):
+            text = f"{text}: {reason}"
+        hint = "see why with `forwarder reactions list --live` and `show ID`; the forwarder tries on"
+        yield Problem(Level.CRITICAL, text, hint, _OVERDUE)
+    if waiting := reactions["waiting_approvals"]:
+        text = f"{count(waiting, 'action')} {'waits' if waiting == 1 else 'wait'} for approval"
+        hint = (
+            "decide on the status page, or with `forwarder reactions list --waiting` and `approve ID` or `refuse ID`; "
+            "without a decision in time, an action is refused"
+        )
+        yield Problem(Level.WARNING, text, hint, _APPROVALS)
+    if pauses := reactions["pauses"]:
+        text = f"{_paused(pauses[0]['scope'], status)} paused, because {pauses[0]['why']}"
+        if others := reactions["paused"] - 1:
+            text += f"; and {count(others, 'other pause')}"
+        hint = (
+            "`forwarder reactions resume` ends every pause; actions of the time between are not made up for"
+        )
+        yield Problem(Level.WARNING, text, hint, _PAUSED)
+
+
+def _paused(scope: str, status: Mapping[str, Any]) -> str:
+    if not scope:
+        return "all reactions are"
+    loaded = (status.get("rules") or {}).get("loaded", ())
+    title = next((rule["title"] for rule in loaded if rule["id"] == scope), scope)
+    return f"the action {scope} is" if scope in KINDS else f"reactions to the rule {title} are"
 
 
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

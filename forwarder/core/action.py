@@ -167,6 +167,11 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Micros | None = None
     given: bool | None = None
 
+    @property
+    def limit(self) -> str:
+        """The limit that the action is over; empty if none."""
+        return "" if self.why == "asks" else self.why
+
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """One action about one alert.

@@ -15,6 +15,7 @@ from forwarder.core.action import Action, Kind, State, Target, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
 from forwarder.react.guard_values import Limit
+from forwarder.react.trips import Trips
 
 DAY: Micros = 24 * 3600 * SECOND
 
@@ -41,7 +42,11 @@ def place_of(action: Action) -> Place:
 
 
 class Book:
-    """The rows in memory. It is bounded by what is open, by the limits, and by what humans undo in a day."""
+    """The rows in memory. It is bounded by what is open, by the limits, and by what humans undo in a day.
+
+    Attributes:
+        trips: how often limits held actions back.
+    """
 
     def __init__(self, horizon: Micros = DAY) -> None:
         """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back so far."""
@@ -59,6 +64,7 @@ class Book:
         self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
         self._acts = Acts(self.horizon)
+        self.trips = Trips()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
         """Replace everything by what `ActionStore.load_actions` found since `horizon` ago."""
@@ -74,6 +80,7 @@ class Book:
         old = self._open.get(action.key)
         if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
             return
+        self._count_trip(old, action)
         self._release(action.key, keep=acted_at(action) is not None)
         self._ready.pop(action.key, None)
         self._asking.discard(action.key)
@@ -213,6 +220,12 @@ class Book:
         found.pop(action.key, None)
         if not found:
             self._places.pop(place, None)
+
+    def _count_trip(self, old: Action | None, new: Action) -> None:
+        """Count a row that is over a limit, once: when it begins to wait for a human, or is read from the store."""
+        is_known = old is not None and old.approval is not None
+        if new.approval is not None and new.approval.limit and not is_known:
+            self.trips.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
         """Remember what outlasts the row."""

@@ -13,8 +13,8 @@ from forwarder.react.action_settings import ANSWERS
 from forwarder.react.book import Book
 from forwarder.react.limits_settings import LimitsSettings
 from forwarder.react.pauses import Pauses
+from forwarder.react.summary import is_overdue
 
-_OVERDUE = 60 * SECOND
 _DONE = {Outcome.DONE, Outcome.ACCEPTED}
 
 _logger = logs.get("react")
@@ -71,8 +71,7 @@ class ReactionMetrics:
             self._metrics.reactions_waiting.labels(waits.value).set(waiting[waits])
         for name in (name for name, kind in KINDS.items() if kind is Kind.TIMED):
             self._metrics.reactions_live.labels(name).set(live[name])
-        late = [each for each in book.open() if each.undo_due is not None and each.undo_due < now - _OVERDUE]
-        self._metrics.undo_overdue.set(len(late))
+        self._metrics.undo_overdue.set(sum(is_overdue(each, now) for each in book.open()))
 
     def store_failed(self, error: StoreError) -> None:
         """Say that the store cannot be read or written."""

@@ -1,51 +1,120 @@
-"""What the status shows of reactions."""
+"""What the status shows of reactions. Lists are bounded: the counts are of all."""
 
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from forwarder.core.action import Action, State, Waits
-from forwarder.core.time import Micros, iso
+from forwarder.core.time import SECOND, Micros, iso
 from forwarder.react.book import Book
 from forwarder.react.pauses import Pause, Pauses
+from forwarder.react.trips import Trip
+
+OVERDUE: Micros = 60 * SECOND
+"""How long after its end an effect may last."""
 
 _MOST = 50
-"""Actions that are listed; the counts are of all."""
+"""Actions in a list."""
+
+_LONGEST = 300
+"""Characters of a text: senders of events choose some of them. `forwarder reactions show` has them whole."""
 
 
 def summary(mode: str, book: Book, pauses: Pauses, now: Micros) -> dict[str, Any]:
-    """Return the mode, what waits for a human, which effects are live and when they end, and what is paused."""
+    """Return the mode, what waits and for what, which effects are live and when they end, what is paused, and which limits
+    were reached."""
     actions = book.open()
-    waiting = [one for one in actions if one.state is State.WAITING and one.waits_for is Waits.APPROVAL]
+    waiting = [one for one in actions if one.state is State.WAITING]
+    asking = [one for one in waiting if one.waits_for is Waits.APPROVAL]
+    others = [one for one in waiting if one.waits_for is not Waits.APPROVAL]
     live = [one for one in actions if one.undo_due is not None]
+    paused = pauses.on(now)
     return {
         "mode": mode,
-        "waiting_approvals": len(waiting),
-        "approvals": _first(waiting, lambda one: one.approval.until if one.approval else None),
+        "waiting_approvals": len(asking),
+        "approvals": [_asking(one) for one in _first(asking, _approve_until)],
+        "waiting_confirmation": sum(one.waits_for is Waits.CONFIRMATION for one in others),
+        "waiting_retry": sum(one.waits_for is Waits.RETRY for one in others),
+        "waiting": [_waiting(one) for one in _first(others, lambda one: one.due)],
         "live_effects": len(live),
-        "live": _first(live, lambda one: one.undo_due),
-        "pauses": [_pause(one) for one in pauses.on(now)],
+        "overdue_undos": sum(is_overdue(one, now) for one in live),
+        "live": [_live(one, now) for one in _first(live, lambda one: one.undo_due)],
+        "paused": len(paused),
+        "pauses": [_pause(one) for one in paused[:_MOST]],
+        "limits": [_limit(one) for one in book.trips.found(now)],
     }
 
 
-def _first(actions: Sequence[Action], until: Callable[[Action], Micros | None]) -> list[dict[str, Any]]:
-    """Return the actions that end first."""
-    listed = sorted(actions, key=lambda one: until(one) or 0)[:_MOST]
-    return [
-        {
-            "id": one.id,
-            "org": one.org,
-            "action": one.name,
-            "target": msgspec.to_builtins(one.target),
-            "rule": one.rule,
-            "until": iso(end, "milliseconds") if (end := until(one)) is not None else None,
-        }
-        for one in listed
-    ]
+def is_overdue(action: Action, now: Micros) -> bool:
+    """Whether an effect is still there well after its end."""
+    return action.undo_due is not None and action.undo_due < now - OVERDUE
+
+
+def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) -> list[Action]:
+    """Return those that come to their end or their turn first."""
+    return heapq.nsmallest(_MOST, actions, key=lambda one: until(one) or 0)
+
+
+def _approve_until(action: Action) -> Micros | None:
+    return action.approval.until if action.approval else None
+
+
+def _about(action: Action) -> dict[str, Any]:
+    target = {name: _short(text) for name, text in msgspec.to_builtins(action.target).items()}
+    return {
+        "id": action.id,
+        "org": action.org,
+        "action": action.name,
+        "target": target,
+        "rule": action.rule,
+        "title": _short(action.title),
+        "planned_at": _time(action.planned_at),
+    }
+
+
+def _asking(action: Action) -> dict[str, Any]:
+    limit = action.approval.limit if action.approval else ""
+    return _about(action) | {"limit": limit or None, "until": _time(_approve_until(action))}
+
+
+def _waiting(action: Action) -> dict[str, Any]:
+    waits_for = action.waits_for.value if action.waits_for else None
+    return _about(action) | {
+        "waits_for": waits_for,
+        "next_try": _time(action.due),
+        "detail": _short(action.detail),
+    }
+
+
+def _live(action: Action, now: Micros) -> dict[str, Any]:
+    """`detail` is why it could not be undone so far."""
+    detail = _short(action.detail) if action.attempts else ""
+    return _about(action) | {
+        "until": _time(action.undo_due),
+        "overdue": is_overdue(action, now),
+        "detail": detail,
+    }
 
 
 def _pause(pause: Pause) -> dict[str, Any]:
-    until = None if pause.until is None else iso(pause.until, "milliseconds")
-    since = iso(pause.at, "milliseconds")
-    return {"scope": pause.scope, "why": pause.why, "by": pause.by, "since": since, "until": until}
+    return {
+        "scope": pause.scope,
+        "why": _short(pause.why),
+        "by": pause.by,
+        "since": _time(pause.at),
+        "until": _time(pause.until),
+    }
+
+
+def _limit(trip: Trip) -> dict[str, Any]:
+    return {"limit": trip.limit, "last": _time(trip.last), "last_hour": trip.hour, "last_day": trip.day}
+
+
+def _time(at: Micros | None) -> str | None:
+    return None if at is None else iso(at, "milliseconds")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -164,7 +164,8 @@ async def test_rules_stand_with_their_alerts_and_are_hidden_where_there_are_none
     async with started(tree) as without:
         page = await opened(browser, without, errors)
         await page.get_by_role("heading", name="Ledger").wait_for()
-        assert await page.get_by_role("heading", name="Rules").count() == 0
+        for name in ("Rules", "Reactions"):
+            assert await page.get_by_role("heading", name=name).count() == 0
     assert errors == []
 
 

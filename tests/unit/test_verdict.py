@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import forwarder.verdict
-from forwarder.verdict import Level, Problem, problems
+from forwarder.verdict import Level, Problem, Verdict, problems
 from forwarder.verdict import verdict as summary
 
 ORG: dict[str, Any] = {
@@ -189,6 +189,71 @@ def test_events_that_the_rules_passed_over_are_a_problem_for_an_hour() -> None:
     assert verdict(rules={"failures": 3, "failed_seconds_ago": 4000.0}) == []
     assert verdict(rules={"failures": 0, "failed_seconds_ago": None}) == []
     assert verdict(rules=None) == []
+
+
+REACTIONS: dict[str, Any] = {
+    "mode": "enforce",
+    "waiting_approvals": 0,
+    "overdue_undos": 0,
+    "live": [],
+    "paused": 0,
+    "pauses": [],
+}
+
+
+def test_reactions_that_need_nobody_are_no_problem() -> None:
+    assert verdict(reactions=REACTIONS | {"live": [{"detail": ""}]}) == []
+
+
+def test_an_effect_that_should_have_ended_is_critical_and_says_why_it_has_not() -> None:
+    live = [{"detail": ""}, {"detail": "Okta answered 403"}]
+    (problem,) = found = verdict(reactions=REACTIONS | {"overdue_undos": 2, "live": live})
+    assert problem.level is Level.CRITICAL
+    assert problem.text == "2 effects of reactions should have ended and are still there: Okta answered 403"
+    assert "forwarder reactions list --live" in problem.hint
+    assert summary(found, {}).text == "Reactions need a human."
+    (problem,) = verdict(reactions=REACTIONS | {"overdue_undos": 1})
+    assert problem.text == "1 effect of reactions should have ended and is still there"
+
+
+def test_actions_that_wait_for_approval_are_a_problem() -> None:
+    (problem,) = found = verdict(reactions=REACTIONS | {"waiting_approvals": 1})
+    assert (problem.level, problem.text) == (Level.WARNING, "1 action waits for approval")
+    assert "forwarder reactions list --waiting" in problem.hint
+    assert summary(found, {}) == Verdict("warning", "Reactions need a human.")
+    (problem,) = verdict(reactions=REACTIONS | {"waiting_approvals": 1200})
+    assert problem.text == "1,200 actions wait for approval"
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        ("", "all reactions are paused, because maintenance"),
+        ("suspend", "the action suspend is paused, because maintenance"),
+        ("6f3e", "reactions to the rule A sign-in are paused, because maintenance"),
+        ("gone", "reactions to the rule gone are paused, because maintenance"),
+    ],
+)
+def test_a_pause_is_a_problem_until_it_ends(scope: str, text: str) -> None:
+    rules = {"failed_seconds_ago": None, "loaded": [{"id": "6f3e", "title": "A sign-in"}]}
+    pauses = [{"scope": scope, "why": "maintenance"}]
+    (problem,) = verdict(rules=rules, reactions=REACTIONS | {"paused": 1, "pauses": pauses})
+    assert (problem.level, problem.text) == (Level.WARNING, text)
+    assert "forwarder reactions resume" in problem.hint
+    (problem,) = verdict(rules=rules, reactions=REACTIONS | {"paused": 3, "pauses": pauses * 3})
+    assert problem.text == f"{text}; and 2 other pauses"
+
+
+def test_the_whole_says_what_is_wrong_with_events_and_with_reactions() -> None:
+    waits = REACTIONS | {"waiting_approvals": 1}
+    late = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reactions=waits)
+    assert summary(late, {}).text == "Events are late or incomplete. Reactions need a human."
+    overdue = verdict(sink={"state": "paused", "last_error": "x"}, reactions=waits | {"overdue_undos": 1})
+    assert summary(overdue, {}) == Verdict(
+        "critical", "Events are late or incomplete. Reactions need a human."
+    )
+    lost = verdict(ready=False, not_ready_reason="full", reactions=waits)
+    assert summary(lost, {}).text == "Events are lost, or may be. Reactions need a human."
 
 
 LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}

@@ -1,6 +1,6 @@
 // Events as they come: filter, pause, and one event in all its forms.
 
-import { html, nothing } from "./lit-html.js";
+import { html, nothing } from "./html.js";
 import { clock, moment, number, plural } from "./format.js";
 
 const MOST = 200; // lines that are kept

@@ -1,6 +1,6 @@
 // Numbers, times and durations as a person reads them.
 
-import { html } from "./lit-html.js";
+import { html } from "./html.js";
 
 const grouped = new Intl.NumberFormat("en");
 const oneDigit = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });

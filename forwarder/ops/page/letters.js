@@ -1,6 +1,6 @@
 // Dead letters with replay and discard; missed events; refused requests.
 
-import { html, nothing } from "./lit-html.js";
+import { html, nothing } from "./html.js";
 import { moment, number, plural } from "./format.js";
 
 export class Letters {

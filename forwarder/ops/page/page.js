@@ -1,11 +1,12 @@
 // The status page: one stream of the forwarder, drawn again when something changed.
 
-import { html, nothing, render } from "./lit-html.js";
+import { html, nothing, render } from "./html.js";
 import { ApiError, Stream, change, keepToken, read, token, url } from "./api.js";
 import { Tail, eventDialog, eventsView } from "./events.js";
 import { duration, plural } from "./format.js";
 import { Letters, confirmDialog, gapsView, letterDialog, lettersView, refusalsView, tokenDialog } from "./letters.js";
 import { ledgerView, pipeView, verdictOf, verdictView } from "./pipe.js";
+import { reactionsView } from "./reactions.js";
 import { rulesView } from "./rules.js";
 import { Trends } from "./trend.js";
 
@@ -52,7 +53,7 @@ function draw() {
       <main>
         ${verdictView(state)}
         ${status
-          ? html`${pipeView(state)} ${rulesView(state)} ${lettersView(state, actions)} ${eventsView(state, actions)} ${gapsView(state)} ${refusalsView(state)} ${ledgerView(state)}`
+          ? html`${pipeView(state)} ${reactionsView(state)} ${rulesView(state)} ${lettersView(state, actions)} ${eventsView(state, actions)} ${gapsView(state)} ${refusalsView(state)} ${ledgerView(state)}`
           : nothing}
       </main>
       <footer>

@@ -1,6 +1,6 @@
 // The verdict, the pipe from Okta through the store to the sinks, and the ledger.
 
-import { html, nothing } from "./lit-html.js";
+import { html, nothing } from "./html.js";
 import { ago, bytes, duration, number, plural, prose, rate } from "./format.js";
 import { trend } from "./trend.js";
 

@@ -1,6 +1,6 @@
 // What each rule did in the last 24 hours. Nothing where no rules are configured.
 
-import { html, nothing } from "./lit-html.js";
+import { html, nothing } from "./html.js";
 import { ago, number, plural } from "./format.js";
 
 const LEVELS = { critical: "critical", high: "critical" };

@@ -1,6 +1,6 @@
 // Trend lines of the last hour: an SVG polyline with a text that says the same.
 
-import { html, svg } from "./lit-html.js";
+import { html, svg } from "./html.js";
 
 const WIDTH = 240;
 const HEIGHT = 36;

@@ -51,11 +51,17 @@ async def test_the_page_and_its_files_come_with_a_policy_that_allows_nothing_inl
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    html = (PAGE / "index.html").read_text()
-    assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", html)
-    for name in [*OURS, "index.html"]:
+    pages = ["approve.html", "index.html"]
+    for name in pages:
+        assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", (PAGE / name).read_text())
+    for name in [*OURS, *pages]:
         text = (PAGE / name).read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|//cdn|\bimport\(|\sstyle=|innerHTML|unsafe|\beval\b", text), name
+
+
+def test_every_file_draws_by_the_template_that_makes_texts_harmless() -> None:
+    using = {name for name in OURS if name.endswith(".js") and "lit-html.js" in (PAGE / name).read_text()}
+    assert using == {"html.js"}
 
 
 async def test_other_files_are_not_served() -> None:

@@ -1,0 +1,172 @@
+"""What the status shows of reactions: what waits, what is live and until when, what is paused, which limits were reached."""
+
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import Action, Approval, Outcome, Reason, State, Target, Waits
+from forwarder.core.time import SECOND
+from forwarder.react.book import DAY, Book
+from forwarder.react.pauses import Pauses
+from forwarder.react.summary import summary
+from tests.fakes.actions import HOUR, action
+from tests.fakes.clock import NOON
+
+MINUTE = 60 * SECOND
+NO_PAUSES = Pauses()
+change = msgspec.structs.replace
+
+
+def shown(*rows: Action, now: int = NOON, pauses: Pauses = NO_PAUSES) -> dict[str, Any]:
+    book = Book()
+    for row in rows:
+        book.put(row)
+    return summary("enforce", book, pauses, now)
+
+
+def asking(number: int = 0, why: str = "asks", **more: Any) -> Action:
+    approval = Approval(NOON + number * MINUTE + HOUR, why)
+    reason = Reason.APPROVAL if why == "asks" else Reason.LIMIT
+    waits: dict[str, Any] = {"state": State.WAITING, "waits_for": Waits.APPROVAL, "reason": reason}
+    return action("suspend", number, approval=approval, **waits, **more)
+
+
+def live(number: int, until: int, **more: Any) -> Action:
+    target = Target("user", f"00u{number}", f"user{number}@corp.example")
+    done: dict[str, Any] = {"state": State.LIVE, "outcome": Outcome.DONE, "called_at": NOON}
+    return action("add_to_group", number, target=target, due=until, undo_due=until, **done, **more)
+
+
+def test_without_anything_open_only_the_mode_is_left() -> None:
+    found = shown()
+    assert found.pop("mode") == "enforce"
+    assert [value for value in found.values() if value] == []
+
+
+def test_what_waits_for_a_human_is_listed_with_its_limit_and_what_ends_first_comes_first() -> None:
+    found = shown(asking(2), asking(1, "timed"))
+    assert found["waiting_approvals"] == 2
+    first, second = found["approvals"]
+    assert first == {
+        "id": asking(1).id,
+        "org": "acme",
+        "action": "suspend",
+        "target": {"kind": "user", "id": "00uvictim000000000p1", "name": "jane@corp.example"},
+        "rule": "push_fatigue",
+        "title": "Push fatigue",
+        "planned_at": "2026-01-01T12:00:00.000Z",
+        "limit": "timed",
+        "until": "2026-01-01T13:01:00.000Z",
+    }
+    assert (second["id"], second["limit"]) == (asking(2).id, None)
+
+
+def test_what_waits_for_okta_is_told_apart_and_says_why() -> None:
+    waits = {"state": State.WAITING, "due": NOON + MINUTE}
+    rows = [
+        action("prompt", 1, **waits, waits_for=Waits.CONFIRMATION, detail="the log does not have it"),
+        action("suspend", 2, **waits, waits_for=Waits.RETRY, detail="Okta answers 503"),
+    ]
+    found = shown(*rows)
+    assert (found["waiting_confirmation"], found["waiting_retry"], found["waiting_approvals"]) == (1, 1, 0)
+    assert [(one["waits_for"], one["detail"], one["next_try"]) for one in found["waiting"]] == [
+        ("confirmation", "the log does not have it", "2026-01-01T12:01:00.000Z"),
+        ("retry", "Okta answers 503", "2026-01-01T12:01:00.000Z"),
+    ]
+
+
+def test_an_effect_is_overdue_a_minute_after_its_end_and_says_what_okta_answered() -> None:
+    rows = (
+        live(1, NOON + HOUR),
+        live(2, NOON - MINUTE),
+        live(3, NOON - MINUTE - 1, attempts=2, detail="403"),
+    )
+    found = shown(*rows)
+    assert (found["live_effects"], found["overdue_undos"]) == (3, 1)
+    assert [(one["overdue"], one["detail"]) for one in found["live"]] == [
+        (True, "403"),
+        (False, ""),
+        (False, ""),
+    ]
+
+
+def test_lists_are_bounded_and_the_numbers_count_all() -> None:
+    pauses = Pauses()
+    for number in range(60):
+        pauses = pauses.pause(f"rule-{number}", "w" * 400, NOON)
+    waits: dict[str, Any] = {"state": State.WAITING, "waits_for": Waits.RETRY}
+    rows = [
+        *(asking(number) for number in range(60)),
+        *(live(100 + number, NOON + number) for number in range(60)),
+        *(action("suspend", 200 + number, **waits) for number in range(60)),
+    ]
+    found = shown(*rows, pauses=pauses)
+    counts = ("waiting_approvals", "live_effects", "waiting_retry", "paused")
+    assert [found[name] for name in counts] == [60, 60, 60, 60]
+    assert [len(found[name]) for name in ("approvals", "live", "waiting", "pauses")] == [50, 50, 50, 50]
+    assert found["live"][0]["until"] == "2026-01-01T12:00:00.000Z"
+    assert len(found["pauses"][0]["why"]) == 301
+
+
+def test_a_text_that_a_sender_chose_is_cut() -> None:
+    (one,) = shown(asking(target=Target("user", "i" * 9999, "n" * 9999)))["approvals"]
+    assert (len(one["target"]["id"]), one["target"]["name"]) == (301, "n" * 300 + "…")
+
+
+def test_a_pause_says_who_why_and_until_when() -> None:
+    pauses = Pauses().pause("suspend", "maintenance", NOON, seconds=3600, by="ada")
+    assert shown(pauses=pauses)["pauses"] == [
+        {
+            "scope": "suspend",
+            "why": "maintenance",
+            "by": "ada",
+            "since": "2026-01-01T12:00:00.000Z",
+            "until": "2026-01-01T13:00:00.000Z",
+        }
+    ]
+    assert shown(pauses=pauses, now=NOON + HOUR)["paused"] == 0
+
+
+def test_an_action_over_a_limit_counts_once_whatever_becomes_of_it() -> None:
+    book = Book()
+    book.put(row := asking(1, "timed"))
+    approved = Approval(NOON + HOUR, "timed", by="ada", at=NOON, given=True)
+    book.put(change(row, approval=approved))
+    book.put(change(row, approval=approved, state=State.LIVE, called_at=NOON, undo_due=NOON + HOUR))
+    book.put(asking(2, "timed", planned_at=NOON + MINUTE))
+    book.put(asking(3))
+    assert summary("enforce", book, Pauses(), NOON + MINUTE)["limits"] == [
+        {"limit": "timed", "last": "2026-01-01T12:01:00.000Z", "last_hour": 2, "last_day": 2}
+    ]
+
+
+def test_limits_are_counted_by_hour_and_day_and_the_last_one_comes_first() -> None:
+    hours = {"timed": (0, 1, 20), "per_user": (2, 22), "mending": (0,)}
+    rows = [
+        asking(number, limit, planned_at=NOON + hour * HOUR)
+        for number, (limit, hour) in enumerate((limit, hour) for limit in hours for hour in hours[limit])
+    ]
+    found = shown(*rows, now=NOON + 22 * HOUR + MINUTE)["limits"]
+    assert [(one["limit"], one["last_hour"], one["last_day"]) for one in found] == [
+        ("per_user", 1, 2),
+        ("timed", 0, 3),
+        ("mending", 0, 1),
+    ]
+    later = shown(*rows, now=NOON + DAY + HOUR)["limits"]
+    assert [(one["limit"], one["last_day"]) for one in later] == [("per_user", 2), ("timed", 1)]
+
+
+def test_ended_rows_that_are_read_from_the_store_count_as_trips() -> None:
+    ended = change(asking(1, "per_rule"), state=State.ENDED, outcome=Outcome.REFUSED, due=None)
+    book = Book()
+    book.fill([ended])
+    (trip,) = summary("enforce", book, Pauses(), NOON)["limits"]
+    assert (trip["limit"], trip["last_day"]) == ("per_rule", 1)
+
+
+def test_trips_of_years_take_little_memory() -> None:
+    book = Book()
+    for minute in range(6000):
+        book.trips.add("timed", NOON + minute * MINUTE)
+    assert book.trips.found(NOON + 5999 * MINUTE)[0][2:] == (60, 1440)
+    assert len(book.trips._minutes["timed"]) <= 2880
