@@ -256,6 +256,19 @@ def key_of(org: str, alert: str, name: str, target: Target, path: Sequence[str] 
     return sha256(named).hexdigest()
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What the store knows of an event that an alert names.
+
+    Attributes:
+        digest: of the copy that the store holds (`core.event_digest`); None if it is not known.
+        logged: whether the System Log has shown that event; False if it showed another one under its uuid, None if it has
+            shown none.
+    """
+
+    digest: bytes | None = None
+    logged: bool | None = None
+
+
 class ActionStore(Protocol):
     """The store as reactions use it. Each method raises StoreError if the store cannot be used."""
 
@@ -273,8 +286,8 @@ class ActionStore(Protocol):
     async def cursor(self, name: str) -> str | None:
         """Return the last value stored under `name`."""
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
-        """Whether the System Log has shown any of these events, whatever its first source was."""
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
+        """Return what is known of each of these events that the store knows, whatever its first source was."""
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         """Return how many users' events came from `address` since then."""

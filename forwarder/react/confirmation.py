@@ -2,9 +2,10 @@
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from forwarder.core.action import Action, ActionStore
+from forwarder.core.action import Action, ActionStore, Claim
+from forwarder.core.event_digest import digest_of
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Okta
 
@@ -23,7 +24,7 @@ class Confirmation:
     def __init__(self, okta: Okta, store: ActionStore) -> None:
         self._okta = okta
         self._store = store
-        self._found: dict[tuple[str, str], None] = {}
+        self._known: dict[tuple[str, str], bool] = {}  # whether the log has it, or another one under its uuid
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
@@ -33,20 +34,22 @@ class Confirmation:
         Raises:
             StoreError: the store cannot be read.
         """
-        missing = [uuid for uuid in action.events if not await self._is_polled(action.org, uuid)]
-        if missing:
-            await self._ask(action.org, missing[-_MOST_ASKED:], now)
-        return bool(action.events) and all((action.org, uuid) in self._found for uuid in action.events)
+        claims = await self._store.claims(action.org, self._missing(action))
+        for uuid, claim in claims.items():
+            if claim.logged is not None:
+                self._keep(action.org, uuid, is_same=claim.logged)
+        if (missing := self._missing(action)) and self.forged(action) is None:
+            await self._ask(action.org, missing[-_MOST_ASKED:], claims, now)
+        return bool(action.events) and all(self._known.get((action.org, uuid)) for uuid in action.events)
 
-    async def _is_polled(self, org: str, uuid: str) -> bool:
-        if (org, uuid) in self._found:
-            return True
-        if await self._store.in_system_log(org, [uuid]):
-            self._keep(org, uuid)
-            return True
-        return False
+    def forged(self, action: Action) -> str | None:
+        """Return the uuid of an event of which `has` found that the log has another one under it."""
+        return next((uuid for uuid in action.events if self._known.get((action.org, uuid)) is False), None)
 
-    async def _ask(self, org: str, uuids: Sequence[str], now: Micros) -> None:
+    def _missing(self, action: Action) -> list[str]:
+        return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
+
+    async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
         """Ask Okta for events; what it does not say now, the polls may."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
@@ -58,8 +61,8 @@ class Confirmation:
             return
         for event in answer.body:
             uuid = event.get("uuid") if isinstance(event, dict) else None
-            if isinstance(uuid, str) and uuid in uuids:
-                self._keep(org, uuid)
+            if isinstance(uuid, str) and uuid in uuids and (claim := claims.get(uuid)) is not None:
+                self._keep(org, uuid, is_same=claim.digest in {None, digest_of(event)})
 
     def _may_ask(self, org: str, now: Micros) -> bool:
         times = self._questions.setdefault(org, deque())
@@ -70,8 +73,8 @@ class Confirmation:
         times.append(now)
         return True
 
-    def _keep(self, org: str, uuid: str) -> None:
-        self._found.pop((org, uuid), None)
-        self._found[org, uuid] = None
-        if len(self._found) > _MOST_KEPT:
-            del self._found[next(iter(self._found))]
+    def _keep(self, org: str, uuid: str, *, is_same: bool) -> None:
+        self._known.pop((org, uuid), None)
+        self._known[org, uuid] = is_same
+        if len(self._known) > _MOST_KEPT:
+            del self._known[next(iter(self._known))]

@@ -284,6 +284,9 @@ class Guards:
         action = case.action
         if action.kind not in self._settings.confirm or await self._confirmation.has(action, case.now):
             return None
+        if (uuid := self._confirmation.forged(action)) is not None:
+            text = f"the System Log has another event under the uuid {uuid}, so what the hook delivered is forged or edited"
+            return refuse(Reason.UNCONFIRMED, f"{text}. Give the hook a new secret: docs/hooks.md")
         waited = (case.now - action.planned_at) // 2
         until = case.now + min(max(waited, _AGAIN), _SLOWEST)
         if case.now < (last := action.published + self._fresh):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from forwarder.core.action import Action, Kind, Outcome, State, Waits
+from forwarder.core.action import Action, Claim, Kind, Outcome, State, Waits
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
@@ -266,9 +266,9 @@ class _Past:
         """Return how many users came from there, at most `MANY_USERS`."""
         return sum(at >= since for at in self._addresses.get((org, address), {}).values())
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:  # noqa: ARG002
-        """Say yes: that is not judged."""
-        return True
+    async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
+        """Say that the log has them: that is not judged."""
+        return {uuid: Claim(logged=True) for uuid in uuids}
 
     async def load_actions(self, since: Micros) -> list[Action]:
         """Return none: there is no store."""

@@ -143,19 +143,40 @@ async def test_an_event_is_in_the_system_log_if_its_first_copy_or_a_later_one_ca
     store: AnyStore,
 ) -> None:
     uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
+
+    async def logged_as(org: str, *uuids: str) -> dict[str, bool | None]:
+        return {name: claim.logged for name, claim in (await store.claims(org, uuids)).items()}
+
     await store.append(Batch([event(uuid), event("by hook"), event("b", org="other")]), timeout=5)
-    assert not await store.in_system_log("acme", [uuid, "by hook", "never seen"])
+    assert await logged_as("acme", uuid, "by hook", "never seen") == {uuid: None, "by hook": None}
     await store.append(Batch([event(uuid)]), timeout=5)  # by the hook again
-    assert not await store.in_system_log("acme", [uuid])
+    assert await logged_as("acme", uuid) == {uuid: None}
     await store.append(page(logged(uuid), logged("by log"), logged("b")), timeout=5)
     await store.append(Batch([event("by log")]), timeout=5)
-    assert await store.in_system_log("acme", [uuid])
-    assert await store.in_system_log("acme", ["by log"])
-    assert await store.in_system_log("acme", ["by hook", "by log"])
-    assert not await store.in_system_log("acme", ["by hook"])
-    assert not await store.in_system_log("acme", [])
-    assert not await store.in_system_log("other", ["b"])
-    assert not await store.in_system_log("nowhere", ["by log"])
+    assert await logged_as("acme", uuid, "by log", "by hook") == {uuid: True, "by log": True, "by hook": None}
+    assert await logged_as("acme") == {}
+    assert await logged_as("other", "b") == {"b": None}
+    assert await logged_as("nowhere", "by log") == {}
+
+
+async def test_the_system_log_has_another_event_if_its_copy_says_something_else(store: AnyStore) -> None:
+    def said(actor: str, source: Source, **more: object) -> Event:
+        made = came(actor)
+        raw = msgspec.json.decode(made.body) | {"uuid": "e1"} | more
+        return msgspec.structs.replace(made, uuid="e1", source=source, body=msgspec.json.encode(raw))
+
+    async def logged() -> bool | None:
+        return (await store.claims("acme", ["e1"]))["e1"].logged
+
+    await store.append(Batch([said("00u1", Source.HOOK), said("00u2", Source.HOOK)]), timeout=5)
+    assert await logged() is None
+    await store.append(Batch([said("00u2", Source.LOG)]), timeout=5)
+    assert await logged() is False
+    await store.append(Batch([said("00u2", Source.HOOK)]), timeout=5)
+    assert await logged() is False
+    same = said("00u1", Source.LOG, device=None, request={"ipChain": []}, legacyEventType="core.x")
+    await store.append(Batch([same]), timeout=5)
+    assert await logged() is True
 
 
 def came(

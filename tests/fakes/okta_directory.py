@@ -22,7 +22,7 @@ class OktaDirectory:
         groups: name by id.
         members: ids of users by the id of the group.
         user_roles, group_roles: types of admin roles by id.
-        log: uuids of the events that the System Log has.
+        log: uuids of the events that the System Log has; `events` says what some of them are.
         spoil: what it returns is answered instead of the truth; None is the truth.
     """
 
@@ -32,6 +32,7 @@ class OktaDirectory:
     user_roles: dict[str, list[str]] = field(default_factory=dict)
     group_roles: dict[str, list[str]] = field(default_factory=dict)
     log: set[str] = field(default_factory=set)
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
     spoil: Callable[[str], Answer | None] = lambda _: None
     calls: list[str] = field(default_factory=list)
     has_api: bool = True
@@ -52,7 +53,7 @@ class OktaDirectory:
     def _truth(self, path: str, query: Mapping[str, str]) -> Answer:
         if path == "/api/v1/logs":
             asked = re.findall(r'uuid eq "([^"]*)"', query["filter"])
-            return Answer(200, [{"uuid": uuid} for uuid in asked if uuid in self.log])
+            return Answer(200, [self.events.get(uuid, {"uuid": uuid}) for uuid in asked if uuid in self.log])
         if path == "/api/v1/groups":
             found = [
                 one for one in self.groups if self.groups[one].casefold().startswith(query["q"].casefold())

@@ -5,16 +5,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, State
+from forwarder.core.action import Action, Claim, State
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
+from forwarder.core.event_digest import digest
 from forwarder.core.outcome import Rejection
 from forwarder.core.ports import Appended, Batch, Settlement, Start
 from forwarder.core.time import Micros
@@ -58,7 +59,7 @@ class MemoryStore:
         self.pending: dict[tuple[str, str], Event] = {}
         self.missed: dict[tuple[str, str], Event] = {}
         self.actions: dict[str, Action] = {}
-        self._logged: set[tuple[str, str]] = set()  # events that the System Log has shown
+        self._claims: dict[tuple[str, str], Claim] = {}
         self._known: set[tuple[str, str]] = set()
         self._replaying: defaultdict[str, list[int]] = defaultdict(list)
         self._replay_requests = 0
@@ -130,8 +131,10 @@ class MemoryStore:
         stored = []
         for event in batch.events:
             key = (event.org, event.uuid)
+            said = digest(event.body)
+            claim = self._claims.setdefault(key, Claim(said))
             if event.source is Source.LOG:
-                self._logged.add(key)
+                self._claims[key] = Claim(claim.digest, claim.digest == said)
             if key in self._known:
                 self.duplicates += 1
                 if event.source is Source.HOOK:
@@ -171,9 +174,9 @@ class MemoryStore:
         alerts = (one for one in self.events if one.seq > after and one.event.source is Source.ALERT)
         return list(islice(alerts, limit))
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
         self._fail()
-        return any((org, uuid) in self._logged for uuid in uuids)
+        return {uuid: self._claims[org, uuid] for uuid in uuids if (org, uuid) in self._claims}
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         self._fail()

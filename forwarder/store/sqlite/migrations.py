@@ -69,5 +69,9 @@ STEPS: Sequence[str] = (
       SELECT MIN(block) FROM event_index WHERE published_to >= (strftime('%s', 'now') - 7 * 86400) * 1000000
     )
     """,
+    """
+    ALTER TABLE known ADD COLUMN digest BLOB;
+    ALTER TABLE known ADD COLUMN differs INTEGER
+    """,
 )
 """Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""

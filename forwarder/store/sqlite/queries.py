@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.action import Claim
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import DeadLetter, Selection
@@ -134,11 +135,18 @@ def cursor(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def in_system_log(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> bool:
-    """As `core.action.ActionStore.in_system_log`."""
-    found = "SELECT log_copies FROM known WHERE org = (SELECT id FROM orgs WHERE name = ?) AND uuid = ?"
-    rows = (db.execute(found, (org, encode_uuid(uuid))).fetchone() for uuid in uuids)
-    return any(row is not None and row[0] is not None for row in rows)
+def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, Claim]:
+    """As `core.action.ActionStore.claims`."""
+    query = (
+        "SELECT digest, log_copies IS NOT NULL, differs FROM known "
+        "WHERE org = (SELECT id FROM orgs WHERE name = ?) AND uuid = ?"
+    )
+    found = {}
+    for uuid in uuids:
+        if (row := db.execute(query, (org, encode_uuid(uuid))).fetchone()) is not None:
+            digest, is_logged, differs = row
+            found[uuid] = Claim(digest, not differs if is_logged else None)
+    return found
 
 
 @contextmanager

@@ -1,4 +1,4 @@
--- The store, version 8; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
+-- The store, version 9; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
 -- (transaction.py), anything else is text.
 
@@ -29,6 +29,8 @@ CREATE TABLE known (
   hook_copies INTEGER,               -- later copies by the hook; NULL for none
   log_copies INTEGER,                -- later copies by the System Log; NULL if it has not shown the event at all
   copied_at INTEGER,                 -- when the last of them came: seconds since 1970
+  digest BLOB,                       -- of the first copy (core/event_digest.py); NULL if an older version stored it
+  differs INTEGER,                   -- 1 if the System Log has another event under this uuid; NULL if it showed none
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;
 

@@ -3,12 +3,12 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from forwarder.core.action import Action
+from forwarder.core.action import Action, Claim
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.ports import Appended, Batch, Clock, Start
@@ -138,8 +138,8 @@ class SqliteStore:
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
         return await self._log_reader.run(partial(queries.alerts_after, after=after, limit=limit))
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
-        return await self._query_reader.run(partial(queries.in_system_log, org=org, uuids=uuids))
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
+        return await self._query_reader.run(partial(queries.claims, org=org, uuids=uuids))
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))

@@ -9,6 +9,7 @@ from typing import Any
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
+from forwarder.core.event_digest import digest
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
@@ -39,17 +40,20 @@ def _insert(table: str, columns: int) -> dict[int, str]:
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
-_INSERT_IDS = _insert("known (org, uuid, since, log_copies)", 4)
+_INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
 _COUNT_COPIES = {
     source: {
-        rows: f"UPDATE known SET {column} = IFNULL({column}, 0) + 1, copied_at = ? "  # noqa: S608 - constants
-        f"FROM (VALUES {', '.join(['(?, ?)'] * rows)}) AS copy "
+        rows: f"UPDATE known SET {column} = IFNULL({column}, 0) + 1, {more}copied_at = ? "  # noqa: S608 - constants
+        f"FROM (VALUES {', '.join(['(?, ?, ?)'] * rows)}) AS copy "
         "WHERE org = copy.column1 AND uuid = copy.column2"
         for rows in _LENGTHS
     }
-    for source, column in ((Source.HOOK, "hook_copies"), (Source.LOG, "log_copies"))
+    for source, column, more in (
+        (Source.HOOK, "hook_copies", ""),
+        (Source.LOG, "log_copies", "differs = digest <> copy.column3, "),
+    )
 }
 
 
@@ -142,8 +146,16 @@ class Transaction:
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store the events that the store does not know; return for each whether it is new."""
         since = self.now // SECOND
-        # 0 copies by the log rather than NULL: it has shown the event, as `in_system_log` asks.
-        keys = [(*self._key(event), since, 0 if event.source is Source.LOG else None) for event in events]
+        # 0 copies by the log rather than NULL: it has shown the event, as `claims` asks.
+        keys = [
+            (
+                *self._key(event),
+                since,
+                0 if event.source is Source.LOG else None,
+                digest(event.body) if event.source in OKTA_SOURCES else None,
+            )
+            for event in events
+        ]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0  # bytes
@@ -195,13 +207,15 @@ class Transaction:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
 
-    def _count_copies(self, source: Source, events: Iterable[Event]) -> None:
-        """Count copies of known events that came by `source`."""
+    def _count_copies(self, source: Source, events: Sequence[Event]) -> None:
+        """Count copies of known events that came by `source`; note whether what the log shows is another event."""
         copies = Counter(map(self._key, events))
+        digests = {self._key(event): digest(event.body) for event in events} if source is Source.LOG else {}
         while copies:
             once = list(copies)
             for piece in _pieces(once):
-                values = (self.now // SECOND, *chain.from_iterable(piece))
+                rows = ((*key, digests.get(key)) for key in piece)
+                values = (self.now // SECOND, *chain.from_iterable(rows))
                 self.db.execute(_COUNT_COPIES[source][len(piece)], values)
             copies -= Counter(once)
 

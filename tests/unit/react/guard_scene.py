@@ -1,13 +1,13 @@
 """Guards with an org behind them, and rows that a test puts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, Outcome, State, Waits
+from forwarder.core.action import Action, Claim, Outcome, State, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.book import Book
@@ -52,6 +52,7 @@ class FakeStore:
 
     polled: set[str] = field(default_factory=set)
     users: int = 0
+    claimed: dict[str, Claim] = field(default_factory=dict)
 
     async def load_actions(self, since: Micros) -> list[Action]:
         raise NotImplementedError
@@ -62,8 +63,9 @@ class FakeStore:
     async def cursor(self, name: str) -> str | None:
         raise NotImplementedError
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
-        return bool(self.polled & set(uuids))
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
+        known = {uuid: Claim(logged=True if uuid in self.polled else None) for uuid in uuids}
+        return known | {uuid: claim for uuid, claim in self.claimed.items() if uuid in uuids}
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         return self.users

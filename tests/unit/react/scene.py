@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import KINDS, Action, Kind, Reason, Request, State, Target, Waits, key_of
+from forwarder.core.action import KINDS, Action, Claim, Kind, Reason, Request, State, Target, Waits, key_of
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
@@ -51,8 +51,8 @@ class FakeStore:
     async def cursor(self, name: str) -> str | None:
         return self.cursors.get(name)
 
-    async def in_system_log(self, org: str, uuids: Sequence[str]) -> bool:
-        return True
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
+        return {uuid: Claim(logged=True) for uuid in uuids}
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         return 0

@@ -3,11 +3,13 @@
 import unicodedata
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.action import Action, Kind, Reason, State, Target, Waits
+from forwarder.core.action import Action, Claim, Kind, Reason, State, Target, Waits
+from forwarder.core.event_digest import digest
 from forwarder.core.time import SECOND
 from forwarder.react.directory import folded
 from forwarder.react.guard_values import Limit, Protect
@@ -213,6 +215,48 @@ async def test_a_flood_of_forged_events_acts_on_nobody_and_asks_okta_little() ->
         await scene.clock.advance(5)
     assert scene.okta.calls.count("/api/v1/logs") <= 20
     assert len(scene.okta.calls) < 100
+
+
+REAL = {
+    "uuid": "event-0",
+    "eventType": "user.session.start",
+    "published": "2026-01-01T12:00:00.000Z",
+    "actor": {"id": "00umallory", "type": "User"},
+    "outcome": {"result": "SUCCESS"},
+}
+FORGED = [
+    REAL | {"actor": {"id": USER.id, "type": "User"}},
+    REAL | {"eventType": "security.breached_credential.detected"},
+    REAL | {"target": [{"id": USER.id, "type": "User"}]},
+    REAL | {"published": "2026-01-01T12:00:01.000Z"},
+    REAL | {"outcome": {"result": "FAILURE"}},
+    REAL | {"client": {"ipAddress": "203.0.113.9"}},
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize("name", ["add_to_group", "prompt"])
+async def test_a_forged_event_under_the_uuid_of_a_real_one_is_refused_once_the_log_is_asked(
+    forged: dict[str, Any], name: str
+) -> None:
+    scene = Scene()
+    scene.okta.events["event-0"] = REAL
+    scene.store.claimed["event-0"] = Claim(digest(msgspec.json.encode(forged)))
+    found = await scene.judge(action(name, settings=GROUP, events=("event-0",)))
+    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.UNCONFIRMED)
+    assert "event-0" in found.detail
+    assert "forged or edited" in found.detail
+    scene.store.claimed["event-0"] = Claim(digest(msgspec.json.encode(REAL)))
+    scene.reload(scene.settings)
+    assert await scene.verdict(action(name, 1, settings=GROUP, events=("event-0",))) == (Verdict.GO, None)
+
+
+async def test_a_forged_event_under_the_uuid_of_a_real_one_is_refused_once_a_poll_shows_it() -> None:
+    scene = Scene()
+    scene.store.claimed["event-0"] = Claim(b"forged", logged=False)
+    found = await scene.judge(action("add_to_group", settings=GROUP, events=("event-1", "event-0")))
+    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.UNCONFIRMED)
+    assert await scene.verdict(action("revoke_sessions", events=("event-0",))) == (Verdict.GO, None)
 
 
 async def test_a_forged_event_does_not_extend_an_effect() -> None:
