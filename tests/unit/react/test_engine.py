@@ -210,7 +210,9 @@ async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(s
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_under_faults_and_crashes_no_effect_is_twice_and_every_effect_ends(seed: int) -> None:
+async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_every_effect_ends(
+    seed: int,
+) -> None:
     random, scene = Random(seed), Scene()
     await scene.start()
     names = ["suspend", "add_to_group", "revoke_sessions", "user_risk"]
@@ -219,8 +221,9 @@ async def test_under_faults_and_crashes_no_effect_is_twice_and_every_effect_ends
         scene.okta.faults += random.choices(["", "before", "after", "lost", "429"], k=3)
         scene.okta.look_faults += random.choices([503], k=random.randint(0, 1))
         action = scene.action(random.choice(names), f"00u{number}", f"a{number}")
+        planned_again = random.sample(made, min(len(made), random.randint(0, 2)))  # as a redelivery does
         made.append(action)
-        await scene.rows.commit([action])
+        await scene.rows.commit([action, *planned_again])
         for _ in range(random.randint(0, 60)):
             await asyncio.sleep(0)
         if random.random() < 0.5:
