@@ -59,7 +59,8 @@ class Book:
         self._ready: dict[str, None] = {}
         self._places: dict[Place, dict[str, Action]] = {}
         self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
-        self._asking: set[str] = set()
+        self._waiting: dict[Waits, dict[str, None]] = {each: {} for each in Waits}
+        self._lasting: dict[str, None] = {}
         self._held: dict[tuple[str, str, str], Action] = {}
         self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
@@ -83,9 +84,7 @@ class Book:
         self._count_trip(old, action)
         self._release(action.key, keep=acted_at(action) is not None)
         self._ready.pop(action.key, None)
-        self._asking.discard(action.key)
-        if action.state is State.WAITING and action.waits_for is Waits.APPROVAL:
-            self._asking.add(action.key)
+        self._index(action)
         if action.is_open:
             self._open[action.key] = action
             if action.due is not None:
@@ -116,10 +115,29 @@ class Book:
                 self._ready[key] = None
         return [self._open[key] for key in islice(self._ready, most)]
 
-    @property
-    def asking(self) -> int:
-        """How many wait for a human."""
-        return len(self._asking)
+    def count_waiting(self, what: Waits) -> int:
+        """Return how many wait for this."""
+        return len(self._waiting[what])
+
+    def waiting(self, what: Waits, most: int) -> list[Action]:
+        """Return at most so many of the rows that wait for this, those that began first."""
+        return [self._open[key] for key in islice(self._waiting[what], most)]
+
+    def lasting(self) -> list[Action]:
+        """Return the rows that have something to undo, in the order in which they began. Limits keep them few."""
+        return [self._open[key] for key in self._lasting]
+
+    def _index(self, action: Action) -> None:
+        """Note what a row waits for, and whether it has something to undo: an attack may leave many thousands open."""
+        for what, keys in self._waiting.items():
+            if action.state is State.WAITING and action.waits_for is what:
+                keys.setdefault(action.key)
+            else:
+                keys.pop(action.key, None)
+        if action.is_open and action.undo_due is not None:
+            self._lasting.setdefault(action.key)
+        else:
+            self._lasting.pop(action.key, None)
 
     def next_due(self) -> Micros | None:
         """Return when the next row is due that is not yet; None if there is none."""

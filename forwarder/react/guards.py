@@ -198,7 +198,7 @@ class Guards:
     async def _flooded(self, case: Case) -> Judgement | None:
         """When many actions wait for a human already, those over a limit join them without a look-up of their user: a flood
         of cheap alerts must not use up Okta's rate limit. Once a human approves one, it is looked up."""
-        if self._book.asking < _FLOOD or case.is_pending or case.in_shadow:
+        if self._book.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from forwarder import logs
-from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, State, Waits
+from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, Waits
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
@@ -65,13 +65,13 @@ class ReactionMetrics:
         self._metrics.reactions_paused.set(len(on))
         since = min((pause.at for pause in on), default=0)
         self._metrics.reactions_paused_since.set(since / SECOND)
-        waiting = Counter(each.waits_for for each in book.open() if each.state is State.WAITING)
-        live = Counter(each.name for each in book.open() if each.undo_due is not None)
         for waits in Waits:
-            self._metrics.reactions_waiting.labels(waits.value).set(waiting[waits])
+            self._metrics.reactions_waiting.labels(waits.value).set(book.count_waiting(waits))
+        lasting = book.lasting()
+        live = Counter(each.name for each in lasting)
         for name in (name for name, kind in KINDS.items() if kind is Kind.TIMED):
             self._metrics.reactions_live.labels(name).set(live[name])
-        self._metrics.undo_overdue.set(sum(is_overdue(each, now) for each in book.open()))
+        self._metrics.undo_overdue.set(sum(is_overdue(each, now) for each in lasting))
 
     def store_failed(self, error: StoreError) -> None:
         """Say that the store cannot be read or written."""

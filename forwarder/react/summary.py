@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, State, Waits
+from forwarder.core.action import Action, Waits
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.react.book import Book
 from forwarder.react.pauses import Pause, Pauses
@@ -15,8 +15,11 @@ from forwarder.react.trips import Trip
 OVERDUE: Micros = 60 * SECOND
 """How long after its end an effect may last."""
 
-_MOST = 50
+_MOST = 20
 """Actions in a list."""
+
+_CHOICE = 1000
+"""Of so many that began to wait first: an attack may leave many thousands."""
 
 _LONGEST = 300
 """Characters of a text: senders of events choose some of them. `forwarder reactions show` has them whole."""
@@ -25,18 +28,15 @@ _LONGEST = 300
 def summary(mode: str, book: Book, pauses: Pauses, now: Micros) -> dict[str, Any]:
     """Return the mode, what waits and for what, which effects are live and when they end, what is paused, and which limits
     were reached."""
-    actions = book.open()
-    waiting = [one for one in actions if one.state is State.WAITING]
-    asking = [one for one in waiting if one.waits_for is Waits.APPROVAL]
-    others = [one for one in waiting if one.waits_for is not Waits.APPROVAL]
-    live = [one for one in actions if one.undo_due is not None]
-    paused = pauses.on(now)
+    asking = book.waiting(Waits.APPROVAL, _CHOICE)
+    others = [*book.waiting(Waits.CONFIRMATION, _CHOICE), *book.waiting(Waits.RETRY, _CHOICE)]
+    live, paused = book.lasting(), pauses.on(now)
     return {
         "mode": mode,
-        "waiting_approvals": len(asking),
-        "approvals": [_asking(one) for one in _first(asking, _approve_until)],
-        "waiting_confirmation": sum(one.waits_for is Waits.CONFIRMATION for one in others),
-        "waiting_retry": sum(one.waits_for is Waits.RETRY for one in others),
+        "waiting_approvals": book.count_waiting(Waits.APPROVAL),
+        "approvals": [_asking(one) for one in heapq.nsmallest(_MOST, asking, key=_urgency)],
+        "waiting_confirmation": book.count_waiting(Waits.CONFIRMATION),
+        "waiting_retry": book.count_waiting(Waits.RETRY),
         "waiting": [_waiting(one) for one in _first(others, lambda one: one.due)],
         "live_effects": len(live),
         "overdue_undos": sum(is_overdue(one, now) for one in live),
@@ -57,8 +57,10 @@ def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) 
     return heapq.nsmallest(_MOST, actions, key=lambda one: until(one) or 0)
 
 
-def _approve_until(action: Action) -> Micros | None:
-    return action.approval.until if action.approval else None
+def _urgency(action: Action) -> tuple[bool, Micros]:
+    """Order those that always need a human before those that are over a limit, which may be a flood; then by their time."""
+    approval = action.approval
+    return (bool(approval.limit), approval.until) if approval else (False, 0)
 
 
 def _about(action: Action) -> dict[str, Any]:
@@ -75,8 +77,9 @@ def _about(action: Action) -> dict[str, Any]:
 
 
 def _asking(action: Action) -> dict[str, Any]:
-    limit = action.approval.limit if action.approval else ""
-    return _about(action) | {"limit": limit or None, "until": _time(_approve_until(action))}
+    approval = action.approval
+    limit, until = (approval.limit, approval.until) if approval else ("", None)
+    return _about(action) | {"limit": limit or None, "until": _time(until)}
 
 
 def _waiting(action: Action) -> dict[str, Any]:

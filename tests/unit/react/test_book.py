@@ -51,6 +51,40 @@ def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
     assert book.next_due() == NOON + 9
 
 
+def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() -> None:
+    book = Book()
+    first, second, third = (
+        action(number=number, state=State.WAITING, waits_for=Waits.CONFIRMATION) for number in range(3)
+    )
+    for row in (first, second, third):
+        book.put(row)
+    book.put(again := change(first, detail="asked once more", due=NOON + 1))
+    assert book.waiting(Waits.CONFIRMATION, most=2) == [again, second]
+    book.put(asks := change(again, waits_for=Waits.APPROVAL))
+    assert [book.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL, Waits.RETRY)] == [
+        2,
+        1,
+        0,
+    ]
+    assert book.waiting(Waits.APPROVAL, most=9) == [asks]
+    book.put(change(asks, state=State.ENDED, outcome=Outcome.REFUSED))
+    book.put(change(second, state=State.CALLING))
+    assert [book.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL)] == [1, 0]
+
+
+def test_what_has_something_to_undo_is_known_until_it_is_undone() -> None:
+    book = Book()
+    row = live(action("add_to_group"))
+    for state in (State.LIVE, State.UNDOING):
+        book.put(now := change(row, state=state))
+        assert book.lasting() == [now]
+    book.put(change(row, state=State.ENDED, end=End.UNDONE))
+    assert book.lasting() == []
+    book.put(row)
+    book.fill([])
+    assert (book.lasting(), book.count_waiting(Waits.APPROVAL)) == ([], 0)
+
+
 def test_a_row_that_waits_for_a_human_is_open_and_never_due() -> None:
     book = Book()
     book.put(row := action())

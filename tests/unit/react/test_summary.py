@@ -43,8 +43,8 @@ def test_without_anything_open_only_the_mode_is_left() -> None:
     assert [value for value in found.values() if value] == []
 
 
-def test_what_waits_for_a_human_is_listed_with_its_limit_and_what_ends_first_comes_first() -> None:
-    found = shown(asking(2), asking(1, "timed"))
+def test_what_waits_for_a_human_is_listed_with_its_limit_and_in_the_order_of_its_time() -> None:
+    found = shown(asking(2, "timed"), asking(1, "timed"))
     assert found["waiting_approvals"] == 2
     first, second = found["approvals"]
     assert first == {
@@ -58,7 +58,13 @@ def test_what_waits_for_a_human_is_listed_with_its_limit_and_what_ends_first_com
         "limit": "timed",
         "until": "2026-01-01T13:01:00.000Z",
     }
-    assert (second["id"], second["limit"]) == (asking(2).id, None)
+    assert (second["id"], second["limit"]) == (asking(2).id, "timed")
+
+
+def test_a_flood_over_a_limit_does_not_hide_what_always_needs_a_human() -> None:
+    found = shown(*(asking(number, "timed") for number in range(30)), asking(99))
+    assert found["waiting_approvals"] == 31
+    assert (found["approvals"][0]["id"], found["approvals"][0]["limit"]) == (asking(99).id, None)
 
 
 def test_what_waits_for_okta_is_told_apart_and_says_why() -> None:
@@ -103,7 +109,7 @@ def test_lists_are_bounded_and_the_numbers_count_all() -> None:
     found = shown(*rows, pauses=pauses)
     counts = ("waiting_approvals", "live_effects", "waiting_retry", "paused")
     assert [found[name] for name in counts] == [60, 60, 60, 60]
-    assert [len(found[name]) for name in ("approvals", "live", "waiting", "pauses")] == [50, 50, 50, 50]
+    assert [len(found[name]) for name in ("approvals", "live", "waiting", "pauses")] == [20, 20, 20, 20]
     assert found["live"][0]["until"] == "2026-01-01T12:00:00.000Z"
     assert len(found["pauses"][0]["why"]) == 301
 
