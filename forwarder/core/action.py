@@ -184,6 +184,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         published: when the last event happened; how late an action is counts from here.
         late: the alert is marked late: the event was old when it was received.
         made_by: by what the last event was made: the ids of its actor, of the API token and of the transaction.
+        trigger: the type of the last event.
         name: the action, one of `KINDS`.
         settings: what the rule says of it: `for` in seconds, `group`, `by`, `to`, …
         mode: `shadow` or `enforce`, as it was planned.
@@ -213,6 +214,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     planned_at: Micros
     late: bool = False
     made_by: Sequence[str] = ()
+    trigger: str = ""
     settings: Mapping[str, Any] = {}
     subject: bytes = b""
     parent: str = ""

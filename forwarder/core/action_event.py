@@ -22,7 +22,7 @@ _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
 _MOST_BYTES = 32 * 1024
 """Of a body or a state in an event: a zone may have thousands of entries. The row has them whole."""
 
-_NOT_SHOWN = {"name", "subject", "handle", "made_by"}
+_NOT_SHOWN = {"name", "subject", "handle", "made_by", "trigger"}
 """What stays inside: the alert, which is an event itself; by what a prompt is polled; ids of tokens."""
 
 _TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}

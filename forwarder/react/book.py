@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from forwarder.core.action import Action, Kind, State, Target, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
 from forwarder.react.guard_values import Limit
+from forwarder.react.own import REPORTS
 from forwarder.react.trips import Trips
 
 DAY: Micros = 24 * 3600 * SECOND
@@ -23,7 +25,7 @@ HOLD: Micros = DAY
 """How long a target is held after an effect on it was undone by hand."""
 
 _MOST_REQUESTS = 20_000
-"""Ids of our own calls to Okta that are remembered."""
+"""Ids of our own calls to Okta that are remembered, and users of whom a risk was reported."""
 
 _MOST_STALE = 1000
 """Times of rows that were put again since, and are dropped together."""
@@ -31,6 +33,9 @@ _MOST_STALE = 1000
 _KEY = 64  # characters; what is shorter is an id, the beginning of a key
 
 _EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 Place = tuple[str, str, str, str, str]
 
@@ -64,6 +69,7 @@ class Book:
         self._held: dict[tuple[str, str, str], Action] = {}
         self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
+        self._reports: dict[tuple[str, str], Action] = {}  # by org and user: the last report of a risk
         self._acts = Acts(self.horizon)
         self.trips = Trips()
 
@@ -209,6 +215,11 @@ class Book:
         """Whether this is Okta's id of one of our own calls."""
         return request_id in self._requests
 
+    def reported(self, action: Action) -> Action | None:
+        """As `own.Calls.reported`."""
+        report = self._reports.get((action.org, action.target.id))
+        return report if report is not None and report.key != action.key else None
+
     def _release(self, key: str, *, keep: bool) -> None:
         if key not in self._claims:
             return
@@ -255,10 +266,11 @@ class Book:
         if action.kind is Kind.PROMPT:
             self._prompts[action.key] = action
         if action.request_id:
-            self._requests.pop(action.request_id, None)
-            self._requests[action.request_id] = None
-            if len(self._requests) > _MOST_REQUESTS:
-                del self._requests[next(iter(self._requests))]
+            _keep(self._requests, action.request_id, None)
+        if action.name in REPORTS and action.called_at is not None:
+            user = action.org, action.target.id
+            if (self._reports.get(user, action).called_at or 0) <= action.called_at:
+                _keep(self._reports, user, action)
 
     def _hold(self, action: Action) -> None:
         where = action.org, action.target.kind, _canonical(action.target)
@@ -272,6 +284,14 @@ class Book:
         ]
         for key in old:
             del self._held[key]
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep what came last."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > _MOST_REQUESTS:
+        del kept[next(iter(kept))]
 
 
 def horizon_of(limits: Iterable[Limit]) -> Micros:

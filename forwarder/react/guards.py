@@ -33,6 +33,7 @@ from forwarder.react.confirmation import Confirmation
 from forwarder.react.directory import AGE, Directory, LookUpError, why_protected
 from forwarder.react.guard_values import GuardSettings
 from forwarder.react.judgement import Case, Judgement, Verdict, refuse, time_of, wait
+from forwarder.react.own import why_own
 from forwarder.react.pauses import Pauses
 from forwarder.react.ports import Answer, Looks, Okta
 from forwarder.react.prompt_limits import LIMIT_OF, cap_of
@@ -188,12 +189,8 @@ class Guards:
         return refuse(Reason.LATE, f"too late by {fresh}: {age} passed")
 
     async def _own(self, case: Case) -> Judgement | None:
-        own = self._settings.own.get(case.action.org, frozenset())
-        if any(by in own or self._book.made(by) for by in case.action.made_by):
-            return refuse(
-                Reason.OWN, "the forwarder itself caused the event; take its changes out of the rule"
-            )
-        return None
+        why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._book)
+        return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
         """When many actions wait for a human already, those over a limit join them without a look-up of their user: a flood

@@ -77,6 +77,7 @@ class Plans:
             "published": event.published,
             "late": found.get("late", False),
             "made_by": _made_by(alert),
+            "trigger": _text(_object(found, "trigger").get("eventType")),
             "subject": event.body,
         }
         planned: dict[str, Action] = {}
@@ -122,7 +123,19 @@ class Plans:
         return [entry for entry in self._settings.on if chooses(entry, rule)]
 
 
-_SHARED = ("org", "rule", "title", "alert", "events", "published", "late", "made_by", "subject", "mode")
+_SHARED = (
+    "org",
+    "rule",
+    "title",
+    "alert",
+    "events",
+    "published",
+    "late",
+    "made_by",
+    "trigger",
+    "subject",
+    "mode",
+)
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
@@ -198,6 +211,10 @@ def _made_by(alert: Mapping[str, Any]) -> list[str]:
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = value.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _merged(one: Action, other: Action) -> Action:

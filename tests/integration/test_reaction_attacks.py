@@ -371,3 +371,58 @@ async def test_an_event_far_ahead_of_the_clock_is_refused_and_said_so(tmp_path: 
             (row,) = await until(lambda all_: [one for one in all_ if one.outcome], forwarder)
             assert (row.reason, "clock" in row.detail) == (Reason.LATE, True)
         assert changing(org) == []
+
+
+# An echo of our own report
+
+RISK = """
+title: The risk of a user changes
+id: 6f3e2a52-6b66-4e2e-9d0c-0d5b6b7e0005
+status: test
+level: high
+logsource: {product: okta, service: okta}
+detection: {selection: {eventType: user.risk.change}, condition: selection}
+"""
+
+
+async def test_a_risk_that_we_report_to_okta_does_not_come_back_as_a_report(tmp_path: Path) -> None:
+    """Okta answers each report with a `user.risk.change` of its own, which the rule matches."""
+    key = pem(rsa_key())
+    async with okta_org() as org:
+        user = victim(org)
+        wanted = settings(
+            tmp_path,
+            org,
+            ["risk_event", "revoke_sessions"],
+            receivers={"okta": {"org": "acme"}},
+            set={"issuer": "https://fw.example", "key": key, "jwks": "serve"},
+            limits={"per_user": "9/1h"},
+        )
+        (tmp_path / "rule.yml").write_text(RISK)
+        TREES[wanted.store.path]["rules"]["again"] = "1ms"
+        async with running(read_again(wanted)) as forwarder:
+            jwks = f"http://{forwarder.server.address}/.well-known/jwks.json"
+            provider = {
+                "name": "forwarder",
+                "type": "forwarder",
+                "settings": {"issuer": "https://fw.example", "jwks_url": jwks},
+            }
+            async with httpx.AsyncClient(
+                trust_env=False, headers={"Authorization": f"SSWS {TOKEN}"}
+            ) as admin:
+                made = await admin.post(f"{org.settings.url}/api/v1/security-events-providers", json=provider)
+                assert made.status_code == 200
+            who = {"target": [user.entity()], "actor": {"id": "okta", "type": "SystemPrincipal"}}
+            await org.emit(1, ["user.risk.change"], partial(changed, fields=who))
+            # The event, its two actions; the echo, and its two.
+            found = await until(
+                lambda all_: len([one for one in all_ if one.outcome is not None]) == 4, forwarder
+            )
+            reports = [one for one in found if one.name == "risk_event"]
+            assert [(one.outcome, one.reason) for one in reports] == [
+                (Outcome.ACCEPTED, None),
+                (Outcome.REFUSED, Reason.OWN),
+            ]
+            assert reports[0].id in reports[1].detail
+            assert [one.outcome for one in found if one.name == "revoke_sessions"] == [Outcome.DONE] * 2
+            assert [one.result for one in org.security_events.all()] == ["accepted"]

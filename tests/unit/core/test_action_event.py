@@ -162,7 +162,7 @@ def test_a_body_or_a_state_that_is_large_is_only_in_the_row() -> None:
 
 
 SHOWN_AS = {"name": "action"}
-HIDDEN = {"subject", "handle", "made_by"}
+HIDDEN = {"subject", "handle", "made_by", "trigger"}
 
 
 def test_every_field_of_an_action_is_shown_or_hidden_on_purpose() -> None:

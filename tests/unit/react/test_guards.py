@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.core.action import ASKS, KINDS, Kind, Outcome, Reason, State, Target, Waits
+from forwarder.core.action import ASKS, KINDS, Action, Kind, Outcome, Reason, State, Target, Waits
 from forwarder.core.time import SECOND
 from forwarder.react.guard_values import GuardSettings, Limit, Protect
 from forwarder.react.judgement import Verdict
@@ -130,6 +130,42 @@ async def test_what_the_admin_who_made_our_token_does_is_not_our_own() -> None:
 async def test_a_credential_of_one_org_says_nothing_about_another() -> None:
     scene = Scene()
     assert await scene.verdict(action("revoke_sessions", org="other", made_by=("0oaforwarder",))) == GO
+
+
+@pytest.mark.parametrize("trigger", ["user.risk.change", "user.risk.detect", "policy.entity_risk.evaluate"])
+@pytest.mark.parametrize("name", ["risk_event", "user_risk"])
+@pytest.mark.parametrize("report", ["risk_event", "user_risk"])
+async def test_a_risk_that_follows_our_report_is_not_reported_again(
+    report: str, name: str, trigger: str
+) -> None:
+    def change_of_risk(after: int, **more: Any) -> Action:
+        return action(name, 1, trigger=trigger, published=NOON + after * SECOND, made_by=("okta",), **more)
+
+    scene = Scene()
+    scene.okta.users["00uother"] = "other@corp.example"
+    assert await scene.verdict(change_of_risk(1)) == GO
+    scene.done(action(report, made_by=()))
+    for after in (-60, 0, 1, 600):
+        assert await scene.verdict(change_of_risk(after)) == refused(Reason.OWN)
+    for after in (-61, 601):
+        assert await scene.verdict(change_of_risk(after)) == GO
+    assert await scene.verdict(change_of_risk(1, target=Target("user", "00uother"))) == GO
+    assert await scene.verdict(change(change_of_risk(1), trigger="user.session.start")) == GO
+    assert "echo" in (await scene.judge(change_of_risk(1))).detail
+
+
+@pytest.mark.parametrize("name", ["revoke_sessions", "notify", "suspend"])
+async def test_a_risk_of_oktas_own_after_our_report_still_leads_to_other_actions(name: str) -> None:
+    scene = Scene()
+    scene.store.polled = {"event-1"}
+    scene.done(action("risk_event"))
+    assert (await scene.judge(action(name, 1, trigger="user.risk.change"))).reason is not Reason.OWN
+
+
+async def test_a_report_in_shadow_has_no_echo() -> None:
+    scene = Scene()
+    scene.book.put(change(action("risk_event"), state=State.ENDED, outcome=Outcome.SHADOW, due=None))
+    assert await scene.verdict(action("risk_event", 1, trigger="user.risk.change")) == GO
 
 
 # protected

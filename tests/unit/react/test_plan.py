@@ -67,6 +67,7 @@ def test_an_action_is_planned_about_the_actor_and_due_at_once() -> None:
     )
     assert action.events == ["uuid-1", "uuid-2"]
     assert action.made_by == ["00u1", "00T1", "tx1"]
+    assert action.trigger == "user.session.start"
     assert action.subject == about.body
     assert not action.late
 
