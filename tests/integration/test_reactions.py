@@ -152,8 +152,11 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             bodies = [json.loads(call.body) for call in soc.calls]
             (link,) = (body["forwarder"]["approve"] for body in bodies if "approve" in body["forwarder"])
             assert link["url"].endswith(f"/approve/{waits.id}")
-            shown = (await forwarder.status.gather())["reactions"]
+            status = await forwarder.status.gather()
+            shown = status["reactions"]
             assert (shown["mode"], shown["waiting_approvals"], shown["live"]) == ("enforce", 1, [])
+            assert status["verdict"] == {"level": "warning", "text": "Reactions need a human."}
+            assert [each["text"] for each in status["problems"]] == ["1 action waits for approval"]
             assert [one["id"] for one in shown["approvals"]] == [waits.id]
             assert (await command(wanted, "approve", waits.id)).startswith("Approved suspend of")
             await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
@@ -194,8 +197,10 @@ async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: 
             assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.PAUSED)
             assert "maintenance" in row.detail
             assert org.calls.all() == ()
-            (pause,) = (await forwarder.status.gather())["reactions"]["pauses"]
+            status = await forwarder.status.gather()
+            (pause,) = status["reactions"]["pauses"]
             assert pause["why"] == "maintenance"
+            assert any("paused, because maintenance" in each["text"] for each in status["problems"])
             await command(wanted, "resume", *arguments)
             assert (await forwarder.status.gather())["reactions"]["pauses"] == []
             assert "not paused" in await command(wanted, "resume", *arguments, fails=True)
