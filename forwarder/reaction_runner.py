@@ -20,6 +20,7 @@ from forwarder.core.ports import Clock
 from forwarder.metrics import Metrics
 from forwarder.react.book import Book
 from forwarder.react.engine import Engine
+from forwarder.react.findings import Finding
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.parts import Parts
 from forwarder.react.pauses import CURSOR as PAUSES
@@ -36,6 +37,9 @@ CURSOR = "reactions"
 _ALERTS = 100  # in one read
 _PROTECT_INTERVAL = 60.0
 """Seconds between two looks whether a live effect has a target that is protected by now."""
+
+_FIND_INTERVAL = 600.0
+"""Seconds between two looks whether the org is as the configuration says."""
 
 _logger = logs.get("react")
 
@@ -61,6 +65,9 @@ class ReactionRunner:
         self._rows = Rows(store, self.book, self._metrics, clock, note)
         self._engine = Engine(self._current, self._rows, self._report)
         self._tasks: list[asyncio.Task[None]] = []
+        self._findings: Sequence[Finding] = ()
+        self._applied = asyncio.Event()
+        self._withdrawals: set[asyncio.Task[None]] = set()
 
     async def apply(self, parts: Parts | None) -> None:
         """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
@@ -69,13 +76,15 @@ class ReactionRunner:
             await self._begin(parts)
         if old is not None:
             await old.close()
+        self._applied.set()
         self._rows.changed.set()
 
     async def stop(self) -> None:
         """End, and withdraw the prompts that are out."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._withdrawals]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._parts is not None:
             await self._engine.withdraw()
             await self._parts.close()
@@ -102,6 +111,7 @@ class ReactionRunner:
             asyncio.create_task(self._keep(self._engine.run), name="reactions"),
             asyncio.create_task(self._keep(lambda: self._plan(position)), name="reactions: plan"),
             asyncio.create_task(self._keep(self._protect), name="reactions: protect"),
+            asyncio.create_task(self._keep(self._check), name="reactions: findings"),
         ]
 
     async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -158,6 +168,28 @@ class ReactionRunner:
                 await self._undo_now(action, "protected", text)
             await self._clock.sleep(_PROTECT_INTERVAL)
 
+    async def _check(self) -> None:
+        """Look at the configuration after each change of it, and now and then: groups are renamed in Okta, too."""
+        while True:
+            self._applied.clear()
+            found = await self._current().findings(self.book.effects())
+            for finding in found:
+                if finding not in self._findings:
+                    _logger.warning(
+                        "reactions are not as configured",
+                        action="reactions_finding",
+                        finding=finding.text,
+                        hint=finding.hint,
+                    )
+            self._findings = found
+            pause = asyncio.ensure_future(self._clock.sleep(_FIND_INTERVAL))
+            applied = asyncio.ensure_future(self._applied.wait())
+            try:
+                await asyncio.wait([pause, applied], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+                applied.cancel()
+
     # What operators ask for
 
     async def approve(self, request: ApproveRequest) -> Action:
@@ -199,7 +231,8 @@ class ReactionRunner:
         now = self._clock.now()
         if not (settings.on or self.book.open() or self.pauses.on(now)):
             return None
-        return summary(settings.mode, self.book, self.pauses, now)
+        findings = [msgspec.structs.asdict(finding) for finding in self._findings]
+        return summary(settings.mode, self.book, self.pauses, now) | {"findings": findings}
 
     async def undo(self, request: UndoRequest) -> Action:
         """Undo a live action now, and hold its target.
@@ -210,11 +243,20 @@ class ReactionRunner:
         return await self._undo_now(self._find(request.id), f"hand:{request.by}", request.why)
 
     async def pause(self, request: PauseRequest) -> bool:
-        """Pause all reactions, those of one rule, or one action; at once."""
+        """Pause all reactions, those of one rule, or one action; at once. Prompts that are out are withdrawn, as far as that
+        is possible: what the user answers all the same leads to nothing while the pause lasts."""
         pauses = self.pauses.pause(
             request.scope, request.why, self._clock.now(), seconds=request.seconds, by=request.by
         )
-        return await self._set(pauses)
+        await self._set(pauses)
+        if self._parts is not None:  # in the background: the pause is in force, and Okta may take its time
+            task = asyncio.create_task(self._withdraw(), name="reactions: withdraw prompts")
+            self._withdrawals.add(task)
+            task.add_done_callback(self._withdrawals.discard)
+        return True
+
+    async def _withdraw(self) -> None:
+        await self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
 
     async def resume(self, request: ResumeRequest) -> bool:
         """End a pause, or all; return whether one was in force."""

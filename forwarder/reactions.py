@@ -13,6 +13,7 @@ from forwarder.okta_calls import OktaCalls
 from forwarder.react import actions
 from forwarder.react.announce import approval_requests
 from forwarder.react.book import Book, horizon_of
+from forwarder.react.findings import Finding, missing_groups, stranded_effects
 from forwarder.react.guards import Guards
 from forwarder.react.outside import Notify, RiskEvent
 from forwarder.react.pauses import Pauses
@@ -26,6 +27,7 @@ from forwarder.reaction_check import known_rules
 from forwarder.reaction_settings import guard_settings
 from forwarder.rules.ruleset import Ruleset
 from forwarder.settings import Settings
+from forwarder.setup.okta_role.needs import concerned
 from forwarder.zone_action import BlockIp
 
 
@@ -93,6 +95,13 @@ class Reactions:
     async def newly_protected(self) -> Sequence[Action]:
         """As `Parts.newly_protected`."""
         return await self.judge.newly_protected()
+
+    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
+        """As `Parts.findings`."""
+        reactions = self._settings.reactions
+        acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]
+        groups = await missing_groups(self.judge.directory, acting, reactions.protect.groups)
+        return [*groups, *stranded_effects(effects, lambda org: self._client(org) is not None)]
 
     async def close(self) -> None:
         """As `Parts.close`."""

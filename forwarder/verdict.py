@@ -48,7 +48,7 @@ _RELOAD = "ForwarderConfigReloadFailed"
 _OVERDUE = "ForwarderUndoOverdue"
 _APPROVALS = "ForwarderApprovalsWaiting"
 _PAUSED = "ForwarderReactionsPaused"
-_REACTIONS = {_OVERDUE, _APPROVALS, _PAUSED}
+_REACTIONS = {_OVERDUE, _APPROVALS, _PAUSED, "Reactions"}
 
 _HOOK_HINTS = {
     "unverified": "run `forwarder hooks verify`",
@@ -170,6 +170,8 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
             "`forwarder reactions resume` ends every pause; actions of the time between are not made up for"
         )
         yield Problem(Level.WARNING, text, hint, _PAUSED)
+    for finding in reactions.get("findings", ()):
+        yield Problem(Level.WARNING, finding["text"], finding["hint"], finding["runbook"])
 
 
 def _paused(scope: str, status: Mapping[str, Any]) -> str:

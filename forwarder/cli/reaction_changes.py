@@ -73,8 +73,8 @@ def undo(config: Path, id_: str, *, why: str) -> None:
 def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
     """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a restart.
 
-    What alerts lead to meanwhile is refused, and is not made up for later. Live effects still end in time. The pause is kept
-    in the store, also while no forwarder runs.
+    What alerts lead to meanwhile is refused, and is not made up for later. Pushes that are out are withdrawn, and no answer
+    to a prompt leads to anything. Live effects still end in time. The pause is kept in the store, also while no forwarder runs.
     """
     from forwarder.react.requests import PauseRequest
 

@@ -246,6 +246,11 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.key[:12]
 
     @property
+    def follows_answer(self) -> bool:
+        """Whether the answer to a prompt planned it; what is about an approval has a parent, too."""
+        return bool(self.parent) and "about" not in self.settings
+
+    @property
     def is_open(self) -> bool:
         """Whether anything may still happen to it."""
         return self.state is not State.ENDED

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from forwarder import logs
-from forwarder.core.action import OUTSIDE, Action, State
+from forwarder.core.action import OUTSIDE, Action, Kind, State
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.calls import Calls
 from forwarder.react.parts import Parts
@@ -64,10 +64,15 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._working.values(), return_exceptions=True)
 
-    async def withdraw(self) -> None:
-        """Withdraw the prompts that are out. Call it when `run` has ended."""
-        for action in [one for one in self._rows.book.open() if one.state is State.PROMPTING]:
-            await self._parts().prompts.cancel(action)
+    async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
+        """Withdraw the prompts that are out and that `covers` says yes to. Their rows stay as they are: the next poll shows
+        whether the user was quicker."""
+        out = {State.CALLING, State.PROMPTING}
+        for found in [one for one in self._rows.book.open() if one.kind is Kind.PROMPT and one.state in out]:
+            async with self.lock(found):
+                action = self._rows.book.get(found.key)  # it may have been answered while this waited
+                if action is not None and action.state is State.PROMPTING and covers(action):
+                    await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
         """Return when the next action is due, or when any has changed."""

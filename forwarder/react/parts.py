@@ -7,6 +7,7 @@ from forwarder.core.action import Action, Request
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.react.actions import Act
+from forwarder.react.findings import Finding
 from forwarder.react.judgement import Judgement
 from forwarder.react.prompts.port import Progress
 
@@ -64,6 +65,9 @@ class Parts(Protocol):
 
     async def newly_protected(self) -> Sequence[Action]:
         """Return live actions whose target is protected by now."""
+
+    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
+        """Return what is wrong with the configuration; `effects` are live."""
 
     async def close(self) -> None:
         """Close the connections."""

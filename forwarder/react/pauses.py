@@ -27,8 +27,10 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""
 
     def covers(self, action: Action, now: Micros) -> bool:
-        """Whether it stops `action` now."""
-        return self.is_on(now) and self.scope in {"", action.rule, action.name}
+        """Whether it stops `action` now. A pause of prompts stops what follows an answer, too: a prompt may have been out
+        when the pause began."""
+        names = {"", action.rule, action.name} | ({"prompt"} if action.follows_answer else set())
+        return self.is_on(now) and self.scope in names
 
     def is_on(self, now: Micros) -> bool:
         """Whether it has not ended."""

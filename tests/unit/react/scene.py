@@ -14,6 +14,7 @@ from forwarder.metrics import Metrics
 from forwarder.react import actions
 from forwarder.react.book import Book
 from forwarder.react.engine import Engine
+from forwarder.react.findings import Finding
 from forwarder.react.judgement import Judgement, Verdict
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
@@ -224,6 +225,9 @@ class Scene:
         return []
 
     async def newly_protected(self) -> Sequence[Action]:
+        return []
+
+    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
         return []
 
     async def close(self) -> None:

@@ -26,6 +26,14 @@ def test_a_pause_ends_by_itself() -> None:
     assert pauses.on(NOON + HOUR) == []
 
 
+def test_a_pause_of_prompts_stops_what_follows_an_answer_but_no_message_about_an_approval() -> None:
+    pauses = Pauses().pause("prompt", "maintenance", NOON)
+    assert pauses.find(action("suspend"), NOON) is None
+    assert pauses.find(action("suspend", parent="prompt 1"), NOON) is not None
+    about = {"to": "soc", "about": {"approve": {}}}
+    assert pauses.find(action("notify", parent="suspend 1", settings=about), NOON) is None
+
+
 def test_a_pause_without_a_time_ends_by_resume_only() -> None:
     pauses = Pauses().pause("suspend", "maintenance", NOON)
     assert pauses.find(action(), NOON + 9999 * HOUR) is not None

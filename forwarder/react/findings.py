@@ -1,0 +1,61 @@
+"""What is wrong with reactions as they are configured, as far as it shows while they run; not why one action failed."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from forwarder.core.action import OUTSIDE, Action
+from forwarder.core.wording import count
+from forwarder.react.directory import Directory, LookUpError
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is wrong. `runbook` is the section of docs/runbook.md."""
+
+    text: str
+    hint: str
+    runbook: str
+
+
+async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequence[str]) -> list[Finding]:
+    """Return which of the protected groups the orgs do not have: such a name protects no user there.
+
+    Args:
+        directory: looks them up; an org that does not answer has no finding, because its actions are refused.
+        orgs: those in which reactions act.
+        groups: ids or names.
+    """
+    found = []
+    for org in orgs if groups else ():
+        try:
+            unknown = await directory.unknown_groups(org, groups)
+        except LookUpError:
+            continue
+        found += [
+            Finding(
+                f"{org} has no group {name!r}, so `reactions.protect.groups` spares no user by it there",
+                "correct the name, or create the group; name break-glass accounts in `reactions.protect.users` too",
+                "Reactions",
+            )
+            for name in unknown
+        ]
+    return found
+
+
+def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) -> list[Finding]:
+    """Return the live effects that cannot be undone, because their org has no `api` any more."""
+    by_org: dict[str, list[Action]] = {}
+    for effect in effects:
+        if effect.name not in OUTSIDE and not has_api(effect.org):
+            by_org.setdefault(effect.org, []).append(effect)
+    return [_stranded(org, stranded) for org, stranded in sorted(by_org.items())]
+
+
+def _stranded(org: str, effects: Sequence[Action]) -> Finding:
+    names = ", ".join(f"{one.name} of {one.target.id} ({one.id})" for one in effects[:3])
+    more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
+    return Finding(
+        f"{count(len(effects), 'live effect')} in {org} cannot be undone without `orgs.{org}.api`: {names}{more}",
+        f"restore `orgs.{org}.api` and reload, or undo them in Okta by hand",
+        "ForwarderUndoOverdue",
+    )
