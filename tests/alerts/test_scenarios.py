@@ -35,6 +35,7 @@ def requests(code: int) -> str:
 
 
 POLL = "GET /api/v1/logs"
+REVOKE = "DELETE /api/v1/users/{id}/sessions"
 SUSPEND = "POST /api/v1/users/{id}/lifecycle/suspend"
 
 
@@ -84,11 +85,17 @@ def sound() -> dict[str, str]:
         series("forwarder_undo_overdue"): "0",
         series("forwarder_reactions_limit_tripped_total", limit="per_rule"): "0",
         series("forwarder_reactions_waiting", **{"for": "approval"}): "0",
-        series("forwarder_prompts_total", by="push", answer="unknown"): "0",
-        series("forwarder_prompts_total", by="push", answer="denied"): "0+1",
+        series(
+            "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"
+        ): "0",
+        series(
+            "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="done"
+        ): "0+1",
         series("forwarder_reactions_paused_since_timestamp_seconds"): "0",
         calls(SUSPEND, "200"): "0+1",
         calls(SUSPEND, "403"): "0",
+        calls(REVOKE, "200"): "0",
+        calls(REVOKE, "403"): "0",
     }
     found |= {refused(reason): "0" for reason in ("missing", "wrong", "duplicate")}
     for via in ("hook", "log"):
@@ -341,10 +348,35 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderRoleLost", "critical")],
     ),
     "the role does not reach one user": ({calls(SUSPEND, "403"): "0x60 1"}, "95m", []),
-    "the answer to a prompt is lost": (
-        {series("forwarder_prompts_total", by="push", answer="unknown"): "0x60 1"},
+    "the first call of an operation is refused": (
+        {calls(REVOKE, "200"): None, calls(REVOKE, "403"): "_x120 1"},
+        "125m",
+        [("ForwarderRoleLost", "critical")],
+    ),
+    "the first call of an operation was refused two hours ago": (
+        {calls(REVOKE, "200"): None, calls(REVOKE, "403"): "_x60 1"},
+        "181m",
+        [],
+    ),
+    "the first calls of an operation are refused for one user, and succeed for another": (
+        {calls(REVOKE, "200"): "_x120 1", calls(REVOKE, "403"): "_x120 1"},
+        "125m",
+        [],
+    ),
+    "whether a prompt reached its user is not known": (
+        {series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"): "0x60 1"},
         "65m",
-        [("ForwarderPromptUnknown", "warning")],
+        [("ForwarderActionUnknown", "warning")],
+    ),
+    "the first action of a rule has an unknown outcome": (
+        {series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"): "_x60 1"},
+        "65m",
+        [("ForwarderActionUnknown", "warning")],
+    ),
+    "an unknown outcome was two hours ago": (
+        {series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"): "_x60 1"},
+        "181m",
+        [],
     ),
     "reactions are paused for more than a day": (
         {series("forwarder_reactions_paused_since_timestamp_seconds"): "0x60 3600"},
