@@ -87,7 +87,8 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     """Show what became of an event: UUID, or the events that match all options, the newest first.
 
     When it happened, whether Okta named our hook for it, when it came and by which source, its copies, and for each sink:
-    delivered, waiting, dead, discarded, skipped or filtered, since when and why. Works with and without a running forwarder.
+    delivered, waiting, dead, discarded, skipped or filtered, since when and why; the alerts and actions that came of it. Works
+    with and without a running forwarder.
 
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """

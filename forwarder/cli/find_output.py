@@ -6,6 +6,7 @@ from typing import Any
 
 from forwarder.cli import terminal
 from forwarder.cli.terminal import echo
+from forwarder.core.printable import printable_line
 from forwarder.core.wording import count
 from forwarder.store.lives import FEW
 
@@ -44,7 +45,7 @@ def _life(event: Mapping[str, Any], retention: str) -> None:
     kind = event["event_type"] or "(its body was dropped)"
     echo(f"{kind}  {event['uuid']}  {event['org']}", fg="cyan")
     for name, text in _facts(event, retention):
-        echo(f"  {name:<10} {text}")
+        echo(f"  {name:<10} {printable_line(text)}")
     for name, sink in event["sinks"].items():
         echo(f"  {name:<10} {_place(sink)}", fg=_COLOURS.get(sink["place"]))
         if "document" in sink:
@@ -76,6 +77,8 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
         yield "pending", f"the hook has not delivered it since {event['pending_since']}, and still may"
     for alert in event["alerts"]:
         yield "alert", f"{alert['rule']} ({alert['level']}): forwarder find {alert['uuid']}"
+    for action in event["actions"]:
+        yield "action", f"{action['about']}: {action['state']}: forwarder reactions show {action['id']}"
     number = f" as event {event['seq']:,}" if event["seq"] else ""
     stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
     if not event["body_held"]:
@@ -141,5 +144,5 @@ def _table(events: list[Mapping[str, Any]]) -> None:
         actor = event["actor_login"] or event["actor_id"] or ""
         by = "missed" if event["missed_by_hook_at"] else event["source"] or ""
         known = (event["published"] or "", event["event_type"] or "", actor, event["org"], by)
-        table.add_row(*known, *places, event["uuid"])
+        table.add_row(*map(printable_line, (*known, *places, event["uuid"])))
     terminal.console().print(table)

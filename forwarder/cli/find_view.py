@@ -60,6 +60,7 @@ def life_as_json(
         "missed_by_hook_at": _time(life.missed_at),
         "pending_since": _time(life.pending_since) if life.missed_at is None else None,
         "alerts": [{"uuid": one.uuid, "rule": one.rule, "level": one.level} for one in life.alerts],
+        "actions": [msgspec.structs.asdict(one) for one in life.actions],
         "sinks": {sink.sink: _sink(life, sink, live, documents.get(sink.sink)) for sink in life.sinks},
     }
 

@@ -15,6 +15,7 @@ from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import Action, Approval, Outcome, State, Waits
 from forwarder.core.action_event import about, as_json, reason_of, words_of
+from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import count
 
@@ -129,7 +130,7 @@ def _table(actions: Sequence[Action]) -> None:
     for one in actions:
         target = "" if one.target.kind == "alert" else one.target.name or one.target.id
         known = (one.id, iso(one.planned_at, "seconds"), one.name, target, _state(one), _until(one))
-        table.add_row(*known, one.mode, one.org, one.title)
+        table.add_row(*map(printable_line, (*known, one.mode, one.org, one.title)))
     terminal.console().print(table)
 
 
@@ -137,7 +138,7 @@ def _show(one: Action) -> None:
     echo(f"{one.id}  {about(one)}  {one.org}", fg="cyan")
     for name, text in _facts(one):
         fg = _COLOURS.get(one.outcome) if name == "state" and one.outcome else None
-        echo(f"  {name:<10} {text}", fg=fg)
+        echo(f"  {name:<10} {printable_line(text)}", fg=fg)
 
 
 def _facts(one: Action) -> Iterator[tuple[str, str]]:

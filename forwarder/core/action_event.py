@@ -13,6 +13,7 @@ from forwarder.core import redaction
 from forwarder.core.action import Action, Approval, End, Outcome, Waits
 from forwarder.core.alert import code_of
 from forwarder.core.event import Event, Source
+from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
 
 EVENT_TYPE = "forwarder.action"
@@ -70,9 +71,10 @@ def reason_of(action: Action) -> str:
 
 
 def about(action: Action) -> str:
-    """Say for a person what it is and whom or what it is about, as in `suspend of jane@corp.example`."""
+    """Say for a person, in one line, what it is and whom or what it is about, as in `suspend of jane@corp.example`."""
     target = action.target
-    return action.name if target.kind == "alert" else f"{action.name} of {target.name or target.id}"
+    name = printable_line(target.name or target.id)
+    return action.name if target.kind == "alert" else f"{action.name} of {name}"
 
 
 def as_json(action: Action) -> dict[str, Any]:

@@ -67,6 +67,21 @@ class AlertOf(msgspec.Struct, frozen=True):
     level: str
 
 
+class ActionOf(msgspec.Struct, frozen=True):
+    """An action of a reaction that an event, or an alert about it, led to.
+
+    Attributes:
+        id: its short name.
+        about: what it is and about whom, for a person.
+        state: how far it has come, for a person.
+    """
+
+    id: str
+    action: str
+    about: str
+    state: str
+
+
 class Life(msgspec.Struct, frozen=True):
     """What the store knows about one event.
 
@@ -81,6 +96,7 @@ class Life(msgspec.Struct, frozen=True):
         pending_since: when the System Log showed it, if the hook has not delivered it since.
         missed_at: when it was marked as missed, if it is.
         alerts: what rules made of it; looked up for a few events only.
+        actions: what reactions made of it, or of its alerts; likewise.
     """
 
     org: str
@@ -99,6 +115,7 @@ class Life(msgspec.Struct, frozen=True):
     pending_since: Micros | None = None
     missed_at: Micros | None = None
     alerts: Sequence[AlertOf] = ()
+    actions: Sequence[ActionOf] = ()
 
 
 class Malformed(msgspec.Struct, frozen=True):

@@ -74,6 +74,16 @@ def find(db: sqlite3.Connection, begin: str) -> list[Action]:
     return [read(*row) for row in rows]
 
 
+def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
+    """Return the actions planned at `since` or later that have `uuid` in their text, the oldest first."""
+    rows = db.execute(
+        "SELECT key, action FROM actions WHERE ended IN (0, 1) AND planned_at >= ? "
+        "AND instr(CAST(action AS TEXT), ?) ORDER BY planned_at, id",
+        (since, json.dumps(uuid, ensure_ascii=False)),
+    )
+    return [read(*row) for row in rows]
+
+
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
     """As `store.engine.StoreCommands.each_action`. Each step is a query of its own, which holds up no checkpoint."""
     after = 0

@@ -8,15 +8,20 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from forwarder.core.action_event import about, words_of
 from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.lives import FEW, AlertOf, Found, Life, Malformed, Search, SinkLife
-from forwarder.store.sqlite import event_index
+from forwarder.store.lives import FEW, ActionOf, AlertOf, Found, Life, Malformed, Search, SinkLife
+from forwarder.store.sqlite import action_rows, event_index
 from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
+_SKEW = 60 * SECOND
+"""By how much a row of an action may be older than its event, where the clock was set back meanwhile."""
+
+_MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 
@@ -26,7 +31,7 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
     try:
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
         if len(lives) <= FEW:
-            lives = [replace(life, alerts=_alerts(db, life)) for life in lives]
+            lives = [replace(life, alerts=_alerts(db, life), actions=_actions(db, life)) for life in lives]
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
         return Found(
             sorted(lives[: search.limit], key=lambda life: -(life.published or 0)),
@@ -197,6 +202,17 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
         if life.uuid in alert["events"]:
             found.append(AlertOf(decode_uuid(key), alert["rule"]["title"], alert["rule"]["level"]))
     return found
+
+
+def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
+    """Return the actions that an event or an alert led to, in the order in which they were planned."""
+    since = life.received_at if life.received_at is not None else life.stored_at or 0
+    found = action_rows.naming(db, life.uuid, since - _SKEW)
+    return [
+        ActionOf(one.id, one.name, about(one), words_of(one))
+        for one in found
+        if one.org == life.org and life.uuid in {one.alert, *one.events}
+    ][:_MOST_ACTIONS]
 
 
 def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from forwarder.cli.main import main
 from forwarder.control import ControlServer
+from forwarder.core.action import Outcome, Reason, State, Target
 from forwarder.core.alert import Alert, RuleInfo, Window, to_event
 from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, Settlement
@@ -19,6 +21,7 @@ from forwarder.core.time import SECOND, iso
 from forwarder.okta.system_log.reconcile import Cursor, cursor_name
 from forwarder.status import StatusRequest
 from forwarder.store.sqlite.store import SqliteStore
+from tests.fakes.action import action
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch, Reply, error
 from tests.integration.store.helpers import malformed_event, opened, prune, rejections, settle
@@ -221,6 +224,39 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
         text = (await asyncio.to_thread(run, config, alert.uuid)).stdout
         assert "by a rule of this forwarder" in text
         assert "hooks carry" not in text
+
+
+async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its_alert(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path)
+    first, last, other = happened(1), happened(2), happened(3)
+    rule, window = RuleInfo("r1", "Two odd sign-ins", "high"), Window(NOON, NOON, 600)
+    alert = Alert("acme", rule, {"user": "ada"}, window, first.uuid, [first.uuid, last.uuid], 2, 2)
+    about: dict[str, Any] = {"alert": alert.uuid, "events": list(alert.events), "subject": b"{}"}
+    evil = Target("user", "00u1", "ada\x1b[31m%s\n\u202e@acme.com")
+    refused = action("suspend", **about | {"target": evil}, state=State.ENDED, outcome=Outcome.REFUSED)
+    live = action("add_to_group", **about, state=State.LIVE, outcome=Outcome.DONE, planned_at=NOON + 1)
+    foreign = action("revoke_sessions", alert="another", events=[other.uuid])
+    elsewhere = action("block_ip", **about, org="elsewhere", key="elsewhere")
+    async with stored(config, first, last, other, happened(4)) as store:
+        await store.append(Batch([to_event(alert, {"uuid": last.uuid}, NOON)]), timeout=5)
+        rows = [replace(refused, reason=Reason.PROTECTED), live, foreign, elsewhere]
+        await store.commit_actions(Batch(), rows)
+    for one in (first.uuid, last.uuid, alert.uuid):
+        result = await asyncio.to_thread(run, config, one, "--offline")
+        found = [
+            line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if line.startswith("  action")
+        ]
+        assert found[1] == f"add_to_group of {live.target.name}: done: forwarder reactions show {live.id}"
+        assert found[0].startswith("suspend of ada")
+        assert found[0].endswith(f": refused (protected): forwarder reactions show {refused.id}")
+        assert len(found) == 2
+        assert all(line.isprintable() for line in result.stdout.splitlines())
+        answer = json.loads((await asyncio.to_thread(run, config, one, "--offline", "--json")).stdout)
+        assert [each["id"] for each in answer["events"][0]["actions"]] == [refused.id, live.id]
+    assert "revoke_sessions" in (await asyncio.to_thread(run, config, other.uuid, "--offline")).stdout
+    assert "  action" not in (await asyncio.to_thread(run, config, happened(4).uuid, "--offline")).stdout
 
 
 # --- not found
