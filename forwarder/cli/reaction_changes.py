@@ -13,6 +13,7 @@ from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
 from forwarder.core.errors import ReactionError
+from forwarder.core.printable import printable_line
 
 if TYPE_CHECKING:
     from forwarder.control import Request
@@ -173,4 +174,4 @@ def _who() -> str:
 
 def _about(action: dict[str, Any]) -> str:
     target = action["target"]
-    return f"{action['name']} of {target.get('name') or target['id']} ({action['title']})"
+    return printable_line(f"{action['name']} of {target.get('name') or target['id']} ({action['title']})")
