@@ -59,7 +59,7 @@ def _kind(scope: Scope, body: bytes) -> str:
     """Return the part of the faults that counts for a call: a poll asks for the answer to a prompt, by either way."""
     path = scope["path"]
     if path.endswith("/v1/token"):
-        return "polls" if CIBA_GRANT in _form(body).values() else "others"
+        return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"
     if scope.get("method") in _CHANGING:
         return "changes"
     if "/transactions/" in path:
@@ -95,17 +95,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _form(body: bytes) -> dict[str, str]:
-    return dict(parse_qsl(body.decode(errors="replace")))
+def _form(*parts: bytes) -> dict[str, str]:
+    return dict(pair for part in parts for pair in parse_qsl(part.decode(errors="replace")))
 
 
 def _call(scope: Scope, started: str, body: bytes, status: int, *, effect: bool) -> Call:
-    """Describe a call, without the secrets of a form."""
+    """Describe a call, without the secrets of a form, which may be in the query."""
     query = scope["query_string"].decode("latin-1")
     caller = scope.get("state", {}).get("caller")
     text = body.decode(errors="replace")
-    if scope["path"].startswith("/oauth2/") and not text.lstrip().startswith("{"):
-        text = urlencode([(key, value) for key, value in parse_qsl(text) if key not in _SECRETS])
+    if scope["path"].startswith("/oauth2/"):
+        query = _without_secrets(query)
+        text = text if text.lstrip().startswith("{") else _without_secrets(text)
     return Call(
         at=started,
         caller=caller.id if caller else "",
@@ -115,6 +116,10 @@ def _call(scope: Scope, started: str, body: bytes, status: int, *, effect: bool)
         status=status,
         effect=effect,
     )
+
+
+def _without_secrets(form: str) -> str:
+    return urlencode([(key, value) for key, value in parse_qsl(form) if key not in _SECRETS])
 
 
 def _drawn(faults: ChangeFaults, random: Random) -> str:

@@ -18,8 +18,10 @@ _AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 
 
 async def _form(request: OktaRequest) -> dict[str, str]:
+    """Return the parameters of a call: those of its body, and those of its query, where Okta's Go client has them."""
     try:
-        return dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        parts = request.scope["query_string"], await request.body()
+        return dict(pair for part in parts for pair in parse_qsl(part.decode(), keep_blank_values=True))
     except (UnicodeDecodeError, ValueError) as error:
         raise oauth_error(400, "invalid_request", "The body must be a form.") from error
 

@@ -98,15 +98,17 @@ class Caller:
         }
         return sign(claims | changes, name, **{"typ": "dpop+jwt", "jwk": jwk(name)} | (header or {}))
 
-    async def ask(self, proof: str | None, **changes: Any) -> httpx.Response:
-        form = {
+    def form(self, **changes: Any) -> dict[str, str]:
+        return {
             "grant_type": "client_credentials",
             "scope": "okta.logs.read okta.eventHooks.read",
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": self.assertion(),
-        }
+        } | changes
+
+    async def ask(self, proof: str | None, **changes: Any) -> httpx.Response:
         headers = {"DPoP": proof} if proof else {}
-        return await self.client.post("/oauth2/v1/token", data=form | changes, headers=headers)
+        return await self.client.post("/oauth2/v1/token", data=self.form(**changes), headers=headers)
 
     async def token(self, **changes: Any) -> str:
         """A token that is bound to the key `proof`."""
@@ -168,6 +170,18 @@ async def test_an_app_without_dpop_gets_a_bearers_token() -> None:
         assert answer["token_type"] == "Bearer"
         headers = {"Authorization": f"Bearer {answer['access_token']}"}
         assert (await caller.client.get(LOGS, headers=headers)).json() == []
+
+
+async def test_an_app_may_send_its_parameters_in_the_query_as_oktas_go_client_does() -> None:
+    async with calling(dpop=False) as caller:
+        form = caller.form()
+        answer = await caller.client.post("/oauth2/v1/token", params=form)
+        assert answer.json()["token_type"] == "Bearer"
+        form = caller.form(login_hint="nobody@example.com")
+        assert_oauth(await caller.client.post("/oauth2/v1/bc/authorize", params=form), 401, "invalid_client")
+        (call,) = (await caller.client.get("/emulator/calls")).json()
+        assert "login_hint=nobody%40example.com" in call["path"]
+        assert form["client_assertion"] not in json.dumps(call)
 
 
 async def test_an_app_with_dpop_gets_nothing_without_a_proof(caller: Caller) -> None:
