@@ -212,6 +212,11 @@ class Metrics:
         self.reconcile_lag = self._gauge(
             "reconcile_lag_seconds", "Age of the newest time up to which the System Log is stored.", "org"
         )
+        self.events_differing = self._counter(
+            "events_differing_total",
+            "Events of the System Log that say something else than what the hook delivered under the same uuid.",
+            "org",
+        )
         self.events_missed = self._counter(
             "events_missed_total", "Events that Okta meant for our hook and did not deliver by it.", "org"
         )

@@ -214,6 +214,7 @@ def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:
         "last_poll_seconds_ago": seconds_between(log.last_poll, now),
         "complete_up_to_seconds_ago": seconds_between(log.complete_until, now),
         "missed": log.missed,
+        "differing": log.differing,
         "restarts": log.restarts,
         "error": log.error,
     }

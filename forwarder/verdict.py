@@ -215,6 +215,10 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     if log and log["error"]:
         text = f"the System Log of {name} is not read"
         yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
+    if log and (differing := log.get("differing")):
+        text = f"the hook of {name} delivered {count(differing, 'event')} that the System Log has otherwise: forged or edited"
+        hint = f"give the hook a new secret (docs/hooks.md); `events_differ` in the log names them, `forwarder find UUID --org {name}` shows one"
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderEventsDiffer")
     failed_ago = org["hook_failed_seconds_ago"]
     if failed_ago is not None and failed_ago < _RECENT:
         text = f"Okta gave up {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"

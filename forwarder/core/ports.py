@@ -38,10 +38,13 @@ class Appended(msgspec.Struct, frozen=True):
     Attributes:
         stored: the new events, in the order given.
         duplicates: how many events the store had already; None if it cannot tell yet.
+        differing: uuids of those of the System Log that say something else than what the hook delivered under the uuid before
+            (`core.event_digest`).
     """
 
     stored: Sequence[Event]
     duplicates: int | None
+    differing: Sequence[str] = ()
 
 
 class EventStore(Protocol):

@@ -65,6 +65,7 @@ def sound() -> dict[str, str]:
         series("forwarder_hook_verified", org="acme"): "1",
         series("forwarder_hook_quota_warnings_total", org="acme"): "0",
         series("forwarder_events_missed_total", org="acme"): "0",
+        series("forwarder_events_differing_total", org="acme"): "0",
         series("forwarder_reconcile_lag_seconds", org="acme"): "60",
         series("forwarder_store_waiting_bytes"): "1000000",
         series("forwarder_store_max_bytes"): "10000000000",
@@ -320,6 +321,11 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         {sink("delivery_lag_seconds_bucket", le="60.0"): "0+30"},
         "7h",
         [("ForwarderFreshnessBudgetBurn", "warning")],
+    ),
+    "the hook delivers a forged event": (
+        {series("forwarder_events_differing_total", org="acme"): "0x60 1"},
+        "65m",
+        [("ForwarderEventsDiffer", "critical")],
     ),
     "an effect of a reaction does not end": (
         {series("forwarder_undo_overdue"): "0x60 1"},

@@ -170,8 +170,11 @@ async def test_the_system_log_has_another_event_if_its_copy_says_something_else(
 
     await store.append(Batch([said("00u1", Source.HOOK), said("00u2", Source.HOOK)]), timeout=5)
     assert await logged() is None
-    await store.append(Batch([said("00u2", Source.LOG)]), timeout=5)
+    appended = await store.append(Batch([said("00u2", Source.LOG)]), timeout=5)
     assert await logged() is False
+    assert list(appended.differing) == ["e1"]
+    again = await store.append(Batch([said("00u2", Source.LOG)]), timeout=5)
+    assert list(again.differing) == []
     await store.append(Batch([said("00u2", Source.HOOK)]), timeout=5)
     assert await logged() is False
     same = said("00u1", Source.LOG, device=None, request={"ipChain": []}, legacyEventType="core.x")

@@ -129,12 +129,15 @@ class MemoryStore:
         await self._open.wait()
         self._fail()
         stored = []
+        differing: list[str] = []
         for event in batch.events:
             key = (event.org, event.uuid)
             said = digest(event.body)
             claim = self._claims.setdefault(key, Claim(said))
             if event.source is Source.LOG:
                 self._claims[key] = Claim(claim.digest, claim.digest == said)
+                if claim.logged is None and claim.digest != said:
+                    differing.append(event.uuid)
             if key in self._known:
                 self.duplicates += 1
                 if event.source is Source.HOOK:
@@ -150,7 +153,7 @@ class MemoryStore:
             self.cursors |= [batch.cursor]
         self.malformed.extend(batch.malformed)
         self._notify()
-        return Appended(stored, len(batch.events) - len(stored))
+        return Appended(stored, len(batch.events) - len(stored), differing)
 
     # ActionStore
 

@@ -115,12 +115,34 @@ async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it
             found = await until(
                 lambda all_: len([one for one in all_ if one.outcome is not None]) == 3, forwarder
             )
+            async with asyncio.timeout(20):
+                while not (status := await forwarder.status.gather())["okta"]["acme"]["log"]["differing"]:
+                    await asyncio.sleep(0.05)
+            assert status["problems"][0]["runbook"] == "ForwarderEventsDiffer"
         by = named(found)
         for each in ("add_to_group", "prompt"):
             assert (by[each].outcome, by[each].reason) == (Outcome.REFUSED, Reason.UNCONFIRMED)
             assert f"another event under the uuid {name}" in by[each].detail
         assert changing(org) == ["sessions"]
         assert org.prompts.all() == ()
+
+
+async def test_no_real_event_differs_in_its_two_copies(tmp_path: Path) -> None:
+    """All types that hooks carry, with the odd events that the emulated org makes."""
+    async with okta_org(edge_case_share=0.3, odd_types=True) as org:
+        wanted = settings(tmp_path, org, ["revoke_sessions"], mode="off")
+        async with running(wanted) as forwarder:
+            hook = org.add_hook(f"http://{forwarder.server.address}/okta/events", "the-secret")
+            await org.verify(hook.id)
+            uuids = await org.emit(1000)
+            async with asyncio.timeout(60):
+                claims = await forwarder.store.claims("acme", uuids)
+                while len(claims) < 1000 or any(each.logged is None for each in claims.values()):
+                    await asyncio.sleep(0.2)
+                    claims = await forwarder.store.claims("acme", uuids)
+            assert all(each.logged for each in claims.values())
+            status = await forwarder.status.gather()
+            assert (status["okta"]["acme"]["log"]["differing"], status["duplicates"] > 100) == (0, True)
 
 
 async def test_a_forged_event_that_comes_after_the_real_one_leads_to_nothing(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ PROMISED = {
     "store_commit_duration_seconds": "",
     "hook_verified": "org",
     "reconcile_lag_seconds": "org",
+    "events_differing_total": "org",
     "events_missed_total": "org",
     "events_rejected_total": "org",
     "connections_evicted_total": "reason",

@@ -132,6 +132,22 @@ def test_every_problem_names_a_section_of_the_runbook() -> None:
     assert [section for section in sections if f"\n## {section}\n" not in runbook] == []
 
 
+def test_events_that_the_system_log_has_otherwise_are_the_first_problem() -> None:
+    (problem,) = verdict(org={"log": {"error": None, "differing": 2}})
+    assert (problem.level, problem.runbook) == (Level.CRITICAL, "ForwarderEventsDiffer")
+    assert "2 events" in problem.text
+    assert "new secret" in problem.hint
+    assert verdict(org={"log": {"error": None, "differing": 0}}) == []
+
+
+def test_a_finding_about_reactions_is_a_problem() -> None:
+    finding = {"text": "acme has no group 'X'", "hint": "correct the name", "runbook": "Reactions"}
+    quiet: dict[str, Any] = {"overdue_undos": 0, "waiting_approvals": 0, "pauses": [], "live": []}
+    (problem,) = verdict(reactions=quiet | {"findings": [finding]})
+    assert (problem.level, problem.text, problem.hint) == (Level.WARNING, finding["text"], finding["hint"])
+    assert verdict(reactions=quiet | {"findings": []}) == []
+
+
 def test_okta_is_refused_while_others_are_accepted() -> None:
     (problem,) = verdict(org={"refused_from_okta": 4})
     assert (problem.level, "4 times" in problem.text, "second hook" in problem.hint) == (

@@ -91,6 +91,7 @@ class ReconcileState(msgspec.Struct):
         last_poll: when the end of the log was last reached; None if never.
         complete_until: as `Cursor.complete_until`.
         missed: events that the hook failed to deliver.
+        differing: events that say something else than what the hook delivered under their uuid before.
         restarts: how often the cursor was lost.
         error: why the last try failed; None if it succeeded.
     """
@@ -98,6 +99,7 @@ class ReconcileState(msgspec.Struct):
     last_poll: Micros | None = None
     complete_until: Micros | None = None
     missed: int = 0
+    differing: int = 0
     restarts: int = 0
     error: str | None = None
 
@@ -127,6 +129,7 @@ class Reconciler:
         self._clock = clock
         self._metrics = StoredEventMetrics(metrics, log.org, Source.LOG)
         self._missed_events = metrics.events_missed.labels(log.org)
+        self._differing_events = metrics.events_differing.labels(log.org)
         self._lag_gauge = metrics.reconcile_lag
         self._cursor: Cursor | None = None
         self._tries = 0
@@ -240,7 +243,23 @@ class Reconciler:
         self.state.complete_until = cursor.complete_until
         self.alerts.scan(appended.stored, hook_id)
         await self._metrics.count(appended, len(page.malformed))
+        self._note_differing(appended)
         return cursor
+
+    def _note_differing(self, appended: Appended) -> None:
+        """Say that the hook delivered something that Okta's log does not say."""
+        if not appended.differing:
+            return
+        self._differing_events.inc(len(appended.differing))
+        self.state.differing += len(appended.differing)
+        _logger.warning(
+            "the System Log has other events under the uuids of events that the hook delivered: those are forged, or an admin "
+            "edited them in a preview; give the hook a new secret, and look at the events in the SIEM",
+            action="events_differ",
+            org=self._log.org,
+            events=len(appended.differing),
+            uuids=list(appended.differing[:5]),
+        )
 
     async def _append(self, batch: Batch) -> Appended:
         # However long it takes, the page is not requested again: each try at a slow store may still be in its

@@ -98,12 +98,14 @@ class SqliteStore:
         # the answer is 503 then, and the next try finds their events known.
         until = asyncio.get_running_loop().time() + timeout
         stored: list[Event] = []
+        differing: list[str] = []
         duplicates = 0
         for step in _steps(batch):
             appended = await self._append(step, until - asyncio.get_running_loop().time())
             stored += appended.stored
+            differing += appended.differing
             duplicates += appended.duplicates or 0
-        return Appended(stored, duplicates)
+        return Appended(stored, duplicates, differing)
 
     async def _append(self, batch: Batch, timeout: float) -> Appended:
         committed = self._writer.append(batch)

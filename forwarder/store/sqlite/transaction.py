@@ -47,12 +47,17 @@ _COUNT_COPIES = {
     source: {
         rows: f"UPDATE known SET {column} = IFNULL({column}, 0) + 1, {more}copied_at = ? "  # noqa: S608 - constants
         f"FROM (VALUES {', '.join(['(?, ?, ?)'] * rows)}) AS copy "
-        "WHERE org = copy.column1 AND uuid = copy.column2"
+        f"WHERE org = copy.column1 AND uuid = copy.column2{returning}"
         for rows in _LENGTHS
     }
-    for source, column, more in (
-        (Source.HOOK, "hook_copies", ""),
-        (Source.LOG, "log_copies", "differs = digest <> copy.column3, "),
+    for source, column, more, returning in (
+        (Source.HOOK, "hook_copies", "", ""),
+        (
+            Source.LOG,
+            "log_copies",
+            "differs = digest <> copy.column3, ",
+            " RETURNING org, uuid, differs = 1 AND log_copies = 1",
+        ),
     )
 }
 
@@ -121,7 +126,7 @@ class Transaction:
         events = [event for batch in batches for event in batch.events]
         new = self._add(events)
         is_new = iter(new)
-        results = []
+        stored_by_batch = []
         for batch in batches:
             stored = [event for event in batch.events if next(is_new)]
             if batch.expected_by_hook:
@@ -134,14 +139,18 @@ class Transaction:
                     "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     batch.cursor,
                 )
-            results.append(Appended(stored, len(batch.events) - len(stored)))
+            stored_by_batch.append(stored)
         # After all inserts, so that this also clears the entry of an earlier batch of the group.
+        differing: set[tuple[int, bytes | str]] = set()
         if not all(new):
             copies = [event for event, first in zip(events, new, strict=True) if not first]
             self._clear_pending(event for event in copies if event.source is Source.HOOK)
             for source in OKTA_SOURCES:
-                self._count_copies(source, [event for event in copies if event.source is source])
-        return results
+                differing |= self._count_copies(source, [each for each in copies if each.source is source])
+        return [
+            Appended(stored, len(batch.events) - len(stored), self._named(differing, batch.events))
+            for batch, stored in zip(batches, stored_by_batch, strict=True)
+        ]
 
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store the events that the store does not know; return for each whether it is new."""
@@ -207,17 +216,26 @@ class Transaction:
         """Clear the pending or missed entries of events that the hook has delivered, late or not."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
 
-    def _count_copies(self, source: Source, events: Sequence[Event]) -> None:
-        """Count copies of known events that came by `source`; note whether what the log shows is another event."""
+    def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
+        """Return the uuids of the events of the System Log that have these keys."""
+        of_log = (event for event in events if keys and event.source is Source.LOG)
+        return tuple(event.uuid for event in of_log if self._key(event) in keys)
+
+    def _count_copies(self, source: Source, events: Sequence[Event]) -> set[tuple[int, bytes | str]]:
+        """Count copies of known events that came by `source`; note whether what the log shows is another event. Return the
+        keys of those of which it is for the first time."""
         copies = Counter(map(self._key, events))
         digests = {self._key(event): digest(event.body) for event in events} if source is Source.LOG else {}
+        differing: set[tuple[int, bytes | str]] = set()
         while copies:
             once = list(copies)
             for piece in _pieces(once):
                 rows = ((*key, digests.get(key)) for key in piece)
                 values = (self.now // SECOND, *chain.from_iterable(rows))
-                self.db.execute(_COUNT_COPIES[source][len(piece)], values)
+                found = self.db.execute(_COUNT_COPIES[source][len(piece)], values).fetchall()
+                differing.update((org, uuid) for org, uuid, is_other in found if is_other)
             copies -= Counter(once)
+        return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
         """Keep a malformed event as a dead letter of the receiver."""
