@@ -1,7 +1,7 @@
 """What uses the API of each org: built from the settings, exchanged by a reload, stopped."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from forwarder.control import Report
 from forwarder.core.errors import OktaError
@@ -51,14 +51,21 @@ class OktaOrgs:
 
     async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
         """Exchange the runners for those that `build` made for `settings`."""
-        await self._end([name for name in built if name in self._tasks])
+        ending = [self._tasks.pop(name) for name in built if name in self._tasks]
+        for (
+            name,
+            runner,
+        ) in built.items():  # at once: what acts in Okta must not find an org without its client
+            self.runners.pop(name, None)
+            if runner is not None:
+                self.runners[name] = runner
+        await _ended(ending)
         for name, runner in built.items():
             self._metrics.forget(org=name)
             self._built_from.pop(name, None)
             if name in settings.orgs:
                 self._built_from[name] = _inputs(settings, name)
             if runner is not None:
-                self.runners[name] = runner
                 self._tasks[name] = asyncio.create_task(runner.run(), name=f"okta {name}")
         for name, org in settings.orgs.items():
             for source in OKTA_SOURCES:
@@ -72,7 +79,10 @@ class OktaOrgs:
 
     async def stop(self) -> None:
         """End every runner."""
-        await self._end(list(self._tasks))
+        self.runners.clear()
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        await _ended(tasks)
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
         """Run a backfill in the runner of its org.
@@ -93,12 +103,6 @@ class OktaOrgs:
         if runner := self.runners.get(request.org):
             await runner.check_hook()
 
-    async def _end(self, names: list[str]) -> None:
-        for name in names:
-            self._tasks[name].cancel()
-            self.runners.pop(name)
-        await asyncio.gather(*(self._tasks.pop(name) for name in names), return_exceptions=True)
-
     def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
         """Build the watch of the org's hook and the polling of its System Log; None if it has no `api`."""
         org = settings.orgs.get(name)
@@ -113,6 +117,12 @@ class OktaOrgs:
             log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH)
         )
         return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _inputs(settings: Settings, name: str) -> object:
