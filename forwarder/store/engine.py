@@ -203,7 +203,7 @@ class StoreCommands(Protocol):
         """Return the alerts of rules that were stored at `since` or later and are still held, oldest first."""
 
     def actions(self, since: Micros) -> Sequence[Action]:
-        """Return every action that is not ended, and those planned at `since` or later, oldest first."""
+        """Return every action that is not ended, and those that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
         """Return the newest actions that were planned at `since` or later, newest first; all if there is no limit."""

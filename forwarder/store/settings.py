@@ -56,7 +56,8 @@ class StoreSettings(Section):
     Attributes:
         path: the file; files with `-wal`, `-shm`, `.lock`, `.control` and `.zones` appended to its name are beside it.
         max_size: the most that the store may hold. Events that a sink still waits for are never dropped to
-            keep to it; when those alone fill it, new events are refused (503).
+            keep to it; when those alone fill it, new events are refused (503). A sixteenth, at most 8 MiB, is kept for
+            what goes on with actions, so that they are undone in time.
         retention: how long an event's body is kept after every sink has settled it.
         dedup_window: how long an event's uuid is remembered.
     """

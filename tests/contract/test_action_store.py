@@ -1,7 +1,7 @@
 """What every store promises to reactions: the real one, and the one in memory."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.action import action
-from tests.fakes.clock import NOON
+from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.store import MemoryStore
 from tests.integration.store.helpers import event, index, logged, opened, page, view
 
@@ -26,19 +26,26 @@ OFFICE = "203.0.113.9"
 
 
 @asynccontextmanager
-async def real(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    async with opened(tmp_path / "store.db") as store:
+async def real(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    async with opened(tmp_path / "store.db", clock) as store:
         yield store
 
 
 @asynccontextmanager
-async def in_memory(_: Path) -> AsyncIterator[MemoryStore]:
-    yield MemoryStore()
+async def in_memory(_: Path, clock: ManualClock) -> AsyncIterator[MemoryStore]:
+    yield MemoryStore(clock)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(params=[real, in_memory], ids=["sqlite", "memory"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyStore]:
-    async with request.param(tmp_path) as store:
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
+) -> AsyncIterator[AnyStore]:
+    async with request.param(tmp_path, clock) as store:
         yield store
 
 
@@ -122,21 +129,18 @@ _MIXED = [
 ]
 
 
-async def test_open_actions_of_any_age_and_ended_ones_since_then_are_loaded_oldest_first(
-    store: AnyStore,
+async def test_open_actions_of_any_age_and_those_that_changed_since_then_are_loaded_oldest_first(
+    store: AnyStore, clock: ManualClock
 ) -> None:
-    states = [
-        (State.ENDED, NOON),
-        (State.LIVE, NOON - 9 * DAY),
-        (State.ENDED, NOON - DAY),
-        (State.ENDED, NOON - DAY - 1),
-        (State.WAITING, NOON - 2),
-    ]
-    made = [
-        action(alert=str(number), state=state, planned_at=at) for number, (state, at) in enumerate(states)
-    ]
+    ended, live, waiting = State.ENDED, State.LIVE, State.WAITING
+    first = [(ended, NOON), (live, NOON - 9 * DAY), (ended, NOON - 1), (waiting, NOON - 2)]
+    made = [action(alert=str(number), state=state, planned_at=at) for number, (state, at) in enumerate(first)]
     await store.commit_actions(Batch(), made)
-    assert [one.alert for one in await store.load_actions(NOON - DAY)] == ["1", "2", "4", "0"]
+    await clock.advance(DAY // SECOND)
+    assert [one.alert for one in await store.load_actions(NOON)] == ["1", "3", "2", "0"]
+    undone = replace(made[1], state=ended, end=End.UNDONE, undone_by="hand:ann")
+    await store.commit_actions(Batch(), [undone])
+    assert [one.alert for one in await store.load_actions(NOON + 1)] == ["1", "3"]
 
 
 async def test_an_event_is_in_the_system_log_if_its_first_copy_or_a_later_one_came_from_there(
@@ -246,3 +250,20 @@ async def test_nothing_of_a_failed_commit_stays_and_it_may_be_tried_again(tmp_pa
         assert await store.cursor("react") is None
         await store.commit_actions(batch, [action()])
         assert await store.load_actions(0) == [action()]
+
+
+async def test_what_goes_on_with_an_action_is_stored_though_the_store_is_full(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.db", max_size="1MiB") as store:
+        live = action(state=State.LIVE, subject=bytes(3000))
+        await store.commit_actions(Batch(), [live])
+        for size in (20_000, 3000, 300):
+            with suppress(StoreError):
+                for number in range(100):
+                    one = replace(event(f"{size}-{number}"), body=b'{"uuid":"%s"}' % (b"x" * size))
+                    await store.append(Batch([one]), timeout=5)
+        with pytest.raises(StoreError, match="the store is full"):
+            await store.commit_actions(Batch([reported("a")], source=Source.ACTION), [action("suspend")])
+        undone = replace(live, state=State.ENDED, end=End.UNDONE)
+        await store.commit_actions(Batch([reported("b")], source=Source.ACTION), [undone])
+        assert undone in await store.load_actions(0)
+        assert (tmp_path / "store.db").stat().st_size <= 2**20

@@ -17,8 +17,9 @@ from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.event_digest import digest
 from forwarder.core.outcome import Rejection
-from forwarder.core.ports import Appended, Batch, Settlement, Start
+from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros
+from tests.fakes.clock import ManualClock
 
 
 class MemoryStore:
@@ -44,7 +45,9 @@ class MemoryStore:
         actions: by key, in the order planned.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or ManualClock()
+        self._action_changes: dict[str, Micros] = {}
         self.failure: StoreError | None = None
         self.events: list[StoredEvent] = []
         self.malformed: list[MalformedEvent] = []
@@ -159,7 +162,9 @@ class MemoryStore:
 
     async def load_actions(self, since: Micros) -> list[Action]:
         self._fail()
-        found = [one for one in self.actions.values() if one.is_open or one.planned_at >= since]
+        found = [
+            one for one in self.actions.values() if one.is_open or self._action_changes[one.key] >= since
+        ]
         return sorted(found, key=lambda one: one.planned_at)
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
@@ -170,6 +175,7 @@ class MemoryStore:
                 left_out.add(one.key)
             else:
                 self.actions[one.key] = one
+                self._action_changes[one.key] = self._clock.now()
         return frozenset(left_out)
 
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:

@@ -24,7 +24,7 @@ ON CONFLICT (key) DO UPDATE SET changed_at = excluded.changed_at, ended = exclud
 WHERE NOT :planned
 """
 _LOAD = """
-SELECT key, action FROM actions WHERE ended = 0 OR ended = 1 AND planned_at >= ? ORDER BY planned_at, id
+SELECT key, action FROM actions WHERE ended = 0 OR ended = 1 AND changed_at >= ? ORDER BY planned_at, id
 """
 
 Row = Mapping[str, Any]

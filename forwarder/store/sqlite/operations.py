@@ -4,6 +4,7 @@ If one raises, the transaction is rolled back and nothing of it stays.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 
 from forwarder.core.action import Action
 from forwarder.core.errors import NotAnEventError, StoreError
@@ -245,9 +246,10 @@ def commit_rules(
 
 def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> frozenset[str]:
     """As `core.action.ActionStore.commit_actions`."""
-    tx.append([batch])
     rows, size = action_rows.rows(actions, tx.now)
-    tx.reserve_space(size)
+    with nullcontext() if any(row["planned"] for row in rows) else tx.with_reserve():
+        tx.append([batch])
+        tx.reserve_space(size)
     written = {row["key"]: tx.db.execute(action_rows.WRITE, row).rowcount for row in rows}
     return frozenset(key for key, count in written.items() if not count)
 

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -27,6 +28,9 @@ _WAL_BYTES = 8 * 1024 * 1024
 """Bytes of `max_size` that are left to the WAL, but at most an eighth of what is above `_TINY`."""
 
 _TINY = 4 * 1024 * 1024
+
+_ACTION_BYTES = 8 * 1024 * 1024
+"""Bytes of `max_size` that only what goes on with actions may use, but at most a sixteenth."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 """Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
@@ -104,7 +108,8 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
         self._max_size = max_size
-        self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8)
+        self._reserve = min(_ACTION_BYTES, max_size // 16)
+        self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8) - self._reserve
         self._free_bytes = self._room - _used_bytes(db)
 
     def commit(self) -> None:
@@ -256,6 +261,18 @@ class Transaction:
                 element.body,
             ),
         )
+
+    @contextmanager
+    def with_reserve(self) -> Iterator[None]:
+        """Let what is stored inside use the space that is kept for what goes on with actions: an effect must be undone in
+        time, though the store is full."""
+        self._room += self._reserve
+        self._free_bytes += self._reserve
+        try:
+            yield
+        finally:
+            self._room -= self._reserve
+            self._free_bytes -= self._reserve
 
     def reserve_space(self, size: int) -> None:
         """Ensure that `size` bytes fit into `max_size`; drop bodies that every sink has settled, then ended actions.
