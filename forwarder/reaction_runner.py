@@ -5,8 +5,9 @@ position are committed together: after a crash an alert was planned once, or not
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ReactionError, StoreError
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock
+from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.react.book import Book
 from forwarder.react.engine import Engine
@@ -24,7 +26,7 @@ from forwarder.react.findings import Finding
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.parts import Parts
 from forwarder.react.pauses import CURSOR as PAUSES
-from forwarder.react.pauses import Pauses
+from forwarder.react.pauses import Pause, Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.rows import Rows
 from forwarder.react.settings import ReactionsSettings
@@ -42,6 +44,8 @@ _FIND_INTERVAL = 600.0
 """Seconds between two looks whether the org is as the configuration says."""
 
 _logger = logs.get("react")
+
+T = TypeVar("T")
 
 
 class ReactionRunner:
@@ -67,7 +71,8 @@ class ReactionRunner:
         self._tasks: list[asyncio.Task[None]] = []
         self._findings: Sequence[Finding] = ()
         self._applied = asyncio.Event()
-        self._withdrawals: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Task[Any]] = set()
+        self._pausing = asyncio.Lock()
 
     async def apply(self, parts: Parts | None) -> None:
         """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
@@ -81,7 +86,7 @@ class ReactionRunner:
 
     async def stop(self) -> None:
         """End, and withdraw the prompts that are out."""
-        tasks = [*self._tasks, *self._withdrawals]
+        tasks = [*self._tasks, *self._asked]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -134,9 +139,11 @@ class ReactionRunner:
         written = await self._store.cursor(CURSOR)  # what was planned before an error
         position = max(position, int(written or 0))
         while True:
+            newest = (
+                self._store.view.newest
+            )  # before the query: what is stored while that runs must not be waited past
             alerts = await self._alerts(position)
             if not alerts:
-                newest = self._store.view.newest
                 await self._store.view.wait(newest)
                 continue
             parts = self._parts
@@ -164,8 +171,9 @@ class ReactionRunner:
         """Undo what is live on a target that is protected by now."""
         while True:
             for action in await self._current().newly_protected():
-                text = "the target is protected by now"
-                await self._undo_now(action, "protected", text)
+                if not action.undone_by:
+                    with suppress(ReactionError):  # it ended meanwhile
+                        await self._undo_now(action, "protected", "the target is protected by now")
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
@@ -198,6 +206,9 @@ class ReactionRunner:
         Raises:
             ReactionError: it does not wait, or not any more.
         """
+        return await self._whole(self._decide(request))
+
+    async def _decide(self, request: ApproveRequest) -> Action:
         found = self._find(request.id)
         async with self._engine.lock(found):
             action, now = self._find(found.key), self._clock.now()
@@ -212,10 +223,9 @@ class ReactionRunner:
             decided = msgspec.structs.replace(action, approval=given, due=now)
             if request.given:
                 await self._rows.commit([decided])
-            else:
-                text = f"refused by {request.by}"
-                await self._rows.finish(decided, Outcome.REFUSED, Reason.APPROVAL, text)
-            return _shown(decided)
+                return _shown(decided)
+            text = f"refused by {request.by}"
+            return _shown(await self._rows.finish(decided, Outcome.REFUSED, Reason.APPROVAL, text))
 
     def shown(self, id_: str) -> dict[str, Any] | None:
         """As `ops.approvals.Approvals.shown`."""
@@ -240,19 +250,27 @@ class ReactionRunner:
         Raises:
             ReactionError: it is not live.
         """
-        return await self._undo_now(self._find(request.id), f"hand:{request.by}", request.why)
+        return await self._whole(self._undo_now(self._find(request.id), f"hand:{request.by}", request.why))
 
     async def pause(self, request: PauseRequest) -> bool:
         """Pause all reactions, those of one rule, or one action; at once. Prompts that are out are withdrawn, as far as that
         is possible: what the user answers all the same leads to nothing while the pause lasts."""
-        pauses = self.pauses.pause(
-            request.scope, request.why, self._clock.now(), seconds=request.seconds, by=request.by
+        await self._whole(
+            self._change_pauses(
+                lambda now: self.pauses.pause(
+                    request.scope, request.why, now, seconds=request.seconds, by=request.by
+                )
+            )
         )
-        await self._set(pauses)
-        if self._parts is not None:  # in the background: the pause is in force, and Okta may take its time
-            task = asyncio.create_task(self._withdraw(), name="reactions: withdraw prompts")
-            self._withdrawals.add(task)
-            task.add_done_callback(self._withdrawals.discard)
+        _logger.warning(
+            "reactions are paused",
+            action="reactions_paused",
+            scope=request.scope or "all",
+            by=request.by,
+            why=request.why,
+            seconds=request.seconds,
+        )
+        self._start(self._withdraw())  # in the background: the pause is in force, and Okta may take its time
         return True
 
     async def _withdraw(self) -> None:
@@ -260,28 +278,57 @@ class ReactionRunner:
 
     async def resume(self, request: ResumeRequest) -> bool:
         """End a pause, or all; return whether one was in force."""
-        now = self._clock.now()
-        before = self.pauses.on(now)
-        await self._set(self.pauses.resume(request.scope, now))
-        return before != self.pauses.on(now)
+        before = self.pauses.on(self._clock.now())
+        after = await self._whole(self._change_pauses(lambda now: self.pauses.resume(request.scope, now)))
+        ended = [pause for pause in before if pause not in after]
+        for pause in ended:
+            _logger.warning(
+                "reactions are resumed",
+                action="reactions_resumed",
+                scope=pause.scope or "all",
+                by=request.by,
+                why=pause.why,
+            )
+        return bool(ended)
 
-    async def _set(self, pauses: Pauses) -> bool:
-        await self._rows.commit([], cursor=(PAUSES, pauses.dump()))
-        self.pauses = pauses
-        return True
+    async def _change_pauses(self, change: Callable[[Micros], Pauses]) -> Sequence[Pause]:
+        """Store and use what `change` makes of the pauses, one change at a time; return those that are in force."""
+        self._check_begun()
+        async with self._pausing:
+            now = self._clock.now()
+            pauses = change(now)
+            await self._rows.commit([], cursor=(PAUSES, pauses.dump()))
+            self.pauses = pauses
+            return pauses.on(now)
 
-    async def _undo_now(self, found: Action, by: str, detail: str) -> Action:
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        return task
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` to its end, also if who asked for it goes away: half of it would leave memory behind the store."""
+        return await asyncio.shield(self._start(work))
+
+    def _check_begun(self) -> None:
+        """Raises ReactionError before `_begin` has read what the store knows."""
+        if not self._tasks:
+            raise ReactionError("the forwarder is starting; try again in a moment")
+
+    async def _undo_now(self, found: Action, by: str, why: str) -> Action:
         async with self._engine.lock(found):
             action, now = self._find(found.key), self._clock.now()
             if action.state not in {State.LIVE, State.UNDOING}:
                 raise ReactionError(f"{action.id} has no live effect: it is {action.state.value}")
             undone = msgspec.structs.replace(
-                action, undone_by=by, detail=detail, undo_due=min(now, action.undo_due or now), due=now
+                action, undone_by=by, undone_why=why, undo_due=min(now, action.undo_due or now), due=now
             )
             await self._rows.commit([undone])
             return _shown(undone)
 
     def _find(self, id_: str) -> Action:
+        self._check_begun()
         if (action := self.book.get(id_)) is None:
             raise ReactionError(
                 f"there is no open action {id_}; see `forwarder reactions list --live` and `--waiting`"

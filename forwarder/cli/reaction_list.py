@@ -158,7 +158,7 @@ def _facts(one: Action) -> Iterator[tuple[str, str]]:
         "request": " ".join(call.split()),
         "body": _json(request.get("body")),
         **{name: fields.get(field) for name, field in _TIMES},
-        "undone by": one.undone_by,
+        "undone by": ": ".join(filter(None, (one.undone_by, one.undone_why))),
         "request id": one.request_id,
         "error id": one.error_id,
     }

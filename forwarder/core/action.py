@@ -198,6 +198,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         detail: for a person: why, in one line, with what to do.
         request_id, error_id: Okta's, of its last response.
         undone_by: `time`, `protected`, or `hand:` with who; empty while it is live.
+        undone_why: what who undid it by hand says, or why it is protected.
     """
 
     key: str
@@ -239,6 +240,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     undone_at: Micros | None = None
     end: End | None = None
     undone_by: str = ""
+    undone_why: str = ""
 
     @property
     def id(self) -> str:
@@ -280,7 +282,7 @@ class ActionStore(Protocol):
     """The store as reactions use it. Each method raises StoreError if the store cannot be used."""
 
     async def load_actions(self, since: Micros) -> list[Action]:
-        """Return every action that is not ended, and those planned at `since` or later, oldest first."""
+        """Return every action that is not ended, and those that changed at `since` or later, oldest first."""
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         """Store the state of `actions`, append the batch's events and set its cursor, in one transaction. A row whose key

@@ -32,7 +32,7 @@ _CLASSES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 _OWN = (
     *("id", "key", "code", "kind", "mode", "state", "change", "late", "answer", "waits_for", "approval", "detail"),
-    *("attempts", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at", "undone_by", "end"),
+    *("attempts", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at", "undone_by", "undone_why", "end"),
     *("request_id", "error_id", "parent", "target"),
 )  # fmt: skip
 """Kept under `okta_forwarder.action` by their own names."""

@@ -73,12 +73,14 @@ class Rows:
         reason: Reason | None,
         detail: str,
         more: Sequence[Action] = (),
-    ) -> None:
-        """End `action`, which leaves nothing to undo; store the rows that follow from it, or change with it."""
+    ) -> Action:
+        """End `action`, which leaves nothing to undo; store the rows that follow from it, or change with it. Return the row
+        as it is now."""
         ended = msgspec.structs.replace(
             action, state=State.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
         )
         await self.commit([ended, *more], [ended])
+        return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
         """Return `action` as it is after one more failure: due again when that may help."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,6 +25,8 @@ UNDOES = {"DELETE group", "unsuspend", "cancel"}
 """Calls that end what another one began."""
 
 _PATIENCE = 45 * SECOND  # for a call without an answer
+
+_MINUTE = timedelta(minutes=1)
 
 _PAIRS = (("add_to_group", "PUT group", "DELETE group"), ("suspend", "suspend", "unsuspend"))
 
@@ -110,7 +112,17 @@ def _by_rows(course: Course, actions: Sequence[Action], calls: Sequence[Called])
     for action in actions:
         if action.target.id in course.spared:
             assert action.outcome is Outcome.REFUSED, (course.seed, action)
-            assert action.reason is Reason.PROTECTED or course.paused, (course.seed, action)
+            paused = action.name == "suspend" and _near(course.paused, action.planned_at)
+            assert action.reason is Reason.PROTECTED or (action.reason is Reason.PAUSED and paused), (
+                course.seed,
+                action,
+            )
+
+
+def _near(times: Sequence[tuple[datetime, datetime]], at: Micros) -> bool:
+    """Whether `at` is within one of `times`, or up to a minute around it: a planned action is judged again and again."""
+    moment = datetime.fromtimestamp(at / SECOND, tz=UTC)
+    return any(start - _MINUTE <= moment <= end + _MINUTE for start, end in times)
 
 
 def _limited(course: Course, actions: Sequence[Action]) -> None:

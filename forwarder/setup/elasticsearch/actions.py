@@ -21,7 +21,7 @@ _FIELDS: dict[str, str] = {
         for kind, names in {
             "keyword": "id key code kind mode state change answer waits_for request_id error_id parent end undone_by"
             " approval.why approval.by target.kind target.id target.name request.to request.method request.path",
-            "match_only_text": "detail",
+            "match_only_text": "detail undone_why",
             "boolean": "late approval.given",
             "long": "attempts",
             "date": "due planned_at called_at seen_at undo_due undone_at approval.until approval.at",

@@ -190,7 +190,8 @@ def test_every_field_of_an_action_is_shown_or_hidden_on_purpose() -> None:
         undo_due=1,
         undone_at=1,
         end=End.UNDONE,
-        undone_by="time",
+        undone_by="hand:ann",
+        undone_why="a false alarm",
         late=True,
     )
     shown = as_json(one)

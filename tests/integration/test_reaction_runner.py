@@ -1,0 +1,203 @@
+"""The runner of reactions on a real store: plans, pauses, and what operators ask for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from forwarder.core.action import Action, Approval, End, State, Waits
+from forwarder.core.errors import ReactionError
+from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.ports import Batch
+from forwarder.core.time import SECOND, Micros
+from forwarder.metrics import Metrics
+from forwarder.react.pauses import CURSOR, Pauses
+from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.reaction_runner import ReactionRunner
+from forwarder.store.sqlite.store import SqliteStore
+from tests.fakes.clock import ManualClock
+from tests.integration.store.helpers import event, opened
+from tests.unit.react.scene import Scene
+
+
+class BusyStore:
+    """The real store; `meanwhile` happens once, after a read of alerts and before its result is seen."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.meanwhile: Callable[[], Awaitable[Any]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
+        found = await self._store.alerts_after(after, limit=limit)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return found
+
+
+class Planned(Scene):
+    """Plans a revocation for each alert, and finds `protected` on targets that are protected by now."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.protected: list[Action] = []
+
+    def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
+        return [replace(self.action("revoke_sessions", alert=alert.uuid), planned_at=at)]
+
+    async def newly_protected(self) -> Sequence[Action]:
+        return self.protected
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[BusyStore]:
+    async with opened(tmp_path / "store.db", clock) as real:
+        yield BusyStore(real)
+
+
+@pytest.fixture
+def parts(clock: ManualClock) -> Planned:
+    return Planned(clock)
+
+
+@pytest.fixture
+async def runner(store: BusyStore, clock: ManualClock) -> AsyncIterator[ReactionRunner]:
+    made = ReactionRunner(store, Metrics(), clock)
+    yield made
+    await made.stop()
+
+
+def alert(uuid: str) -> Event:
+    return event(uuid, source=Source.ALERT)
+
+
+async def until(store: BusyStore, found: Callable[[list[Action]], Any]) -> list[Action]:
+    async with asyncio.timeout(10):
+        rows: list[Action] = await store.load_actions(0)
+        while not found(rows):
+            await asyncio.sleep(0.01)
+            rows = await store.load_actions(0)
+    return rows
+
+
+async def test_an_alert_that_is_stored_while_the_planner_reads_is_planned_without_a_later_event(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    store.meanwhile = lambda: store.append(Batch([alert("a"), event("other")]), timeout=5)
+    await runner.apply(parts)
+    (row,) = await until(store, lambda rows: rows)
+    assert row.alert == "a"
+
+
+async def test_two_pauses_at_once_are_both_in_force_and_stored(
+    runner: ReactionRunner, store: BusyStore, parts: Planned, clock: ManualClock
+) -> None:
+    await runner.apply(parts)
+    requests = [PauseRequest(scope, "why", "ann") for scope in ("suspend", "block_ip", "notify")]
+    await asyncio.gather(*map(runner.pause, requests))
+    stored = Pauses.load(await store.cursor(CURSOR), clock.now())
+    for pauses in (runner.pauses, stored):
+        assert {pause.scope for pause in pauses.on(clock.now())} == {"suspend", "block_ip", "notify"}
+    assert await runner.resume(ResumeRequest("suspend", "ann"))
+    assert not await runner.resume(ResumeRequest("suspend", "ann"))
+
+
+async def test_a_pause_while_the_forwarder_starts_is_refused_and_erases_no_other(
+    runner: ReactionRunner, store: BusyStore, parts: Planned, clock: ManualClock
+) -> None:
+    before = Pauses().pause("", "an incident", clock.now(), by="ann")
+    await store.commit_actions(Batch(cursor=(CURSOR, before.dump())), [])
+    for asked in (
+        runner.pause(PauseRequest("notify", "why", "bob")),
+        runner.resume(ResumeRequest("notify", "bob")),
+    ):
+        with pytest.raises(ReactionError, match="is starting; try again"):
+            await asked
+    await runner.apply(parts)
+    assert [pause.why for pause in runner.pauses.on(clock.now())] == ["an incident"]
+
+
+async def test_who_undid_an_effect_and_why_is_kept(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    parts.okta.set_status("00u1", "SUSPENDED")
+    live = replace(
+        parts.action("suspend"),
+        state=State.LIVE,
+        undo_due=parts.clock.now() + 3600 * SECOND,
+        due=parts.clock.now() + 3600 * SECOND,
+        after={"status": "SUSPENDED", "statusChanged": parts.okta.changed["00u1"]},
+    )
+    await store.commit_actions(Batch(), [live])
+    await runner.apply(parts)
+    await runner.undo(UndoRequest(live.id, "ann", "a false alarm"))
+    (row,) = await until(store, lambda rows: [one for one in rows if one.end])
+    assert (row.end, row.undone_by, row.undone_why) == (End.UNDONE, "hand:ann", "a false alarm")
+
+
+async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    later = parts.clock.now() + 900 * SECOND
+    waits = replace(
+        parts.action("suspend"),
+        state=State.WAITING,
+        waits_for=Waits.APPROVAL,
+        due=later,
+        approval=Approval(later),
+    )
+    await store.commit_actions(Batch(), [waits])
+    await runner.apply(parts)
+    asked = asyncio.create_task(runner.approve(ApproveRequest(waits.id, "ann", True)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked.cancel()
+    (row,) = await until(store, lambda rows: [one for one in rows if one.state is State.LIVE])
+    assert row.approval is not None
+    assert row.approval.given
+
+
+async def test_the_answer_to_a_refusal_shows_the_action_as_ended(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    later = parts.clock.now() + 900 * SECOND
+    waits = replace(
+        parts.action("suspend"),
+        state=State.WAITING,
+        waits_for=Waits.APPROVAL,
+        due=later,
+        approval=Approval(later),
+    )
+    await store.commit_actions(Batch(), [waits])
+    await runner.apply(parts)
+    assert (await runner.decide(waits.id, "ann", given=False))["state"] == "ended"
+
+
+async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the_others(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    later = parts.clock.now() + 3600 * SECOND
+    live = [
+        replace(parts.action("add_to_group", user), state=State.LIVE, undo_due=later, due=later, undone_by=by)
+        for user, by in (("00u1", ""), ("00u2", "hand:ann"), ("00u3", ""))
+    ]
+    parts.okta.members = {"00u1", "00u2", "00u3"}
+    await store.commit_actions(Batch(), live[1:])
+    parts.protected = live
+    await runner.apply(parts)
+    rows = await until(store, lambda rows: [one for one in rows if one.end])
+    undone = {one.target.id: (one.undone_by, one.undone_why) for one in rows}
+    assert undone["00u3"] == ("protected", "the target is protected by now")
+    assert undone["00u2"] == ("hand:ann", "")
