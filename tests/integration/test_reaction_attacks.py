@@ -21,6 +21,7 @@ from forwarder.emulator.users.directory import User
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
+from tests.fakes.receivers import webhook_receiver
 from tests.integration.test_reactions import RULE, TREES, command, rows, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -344,11 +345,16 @@ ODD = "100%s \r\nX-Evil: 1\r\n \x00 \x1b[31m \u202egnp.exe %00 {user} \u2028 end
 
 
 async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: Path) -> None:
-    async with okta_org() as org:
+    secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="
+    async with okta_org() as org, webhook_receiver(secret) as soc:
         user = victim(org)
         group = org.groups.create("Step-up %\u202e")
-        do = [{"add_to_group": {"group": group.name, "for": "1h"}}, {"suspend": {"for": "1h"}}]
-        wanted = settings(tmp_path, org, do)
+        do = [
+            {"add_to_group": {"group": group.name, "for": "1h"}},
+            {"suspend": {"for": "1h"}},
+            {"notify": "soc"},
+        ]
+        wanted = settings(tmp_path, org, do, webhooks={"soc": {"url": soc.url, "secret": secret}})
         async with running(wanted) as forwarder:
             odd = user.actor() | {"alternateId": ODD, "displayName": ODD}
             await org.emit(1, ["user.session.start"], partial(changed, user=odd))
@@ -356,9 +362,15 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
                 lambda all_: (
                     [one for one in all_ if one.state is State.LIVE]
                     and [one for one in all_ if one.waits_for is Waits.APPROVAL]
+                    and len([one for one in all_ if one.name == "notify" and one.outcome]) == 2
                 ),
                 forwarder,
             )
+            assert {json.loads(call.body)["actor"]["alternateId"] for call in soc.calls} == {ODD}
+            assert all(
+                text.isprintable() for call in soc.calls for text in (call.path, *call.headers.values())
+            )
+            assert not any(name.startswith("x-evil") for call in soc.calls for name in call.headers)
             waits = next(one for one in found if one.waits_for is Waits.APPROVAL)
             assert waits.target.name == ODD[:200]
             for words in (["list"], ["show", waits.id], ["refuse", waits.id]):
@@ -368,7 +380,8 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
             exported = await command(wanted, "export")
             lines = exported.rstrip("\n").split("\n")
             assert len(lines) == len(await rows(forwarder))
-            assert {json.loads(line)["target"]["name"] for line in lines} == {ODD[:200]}
+            names = {one["target"].get("name") for one in map(json.loads, lines) if one["action"] != "notify"}
+            assert names == {ODD[:200]}
             async with asyncio.timeout(20):
                 archive = tmp_path / "archive.ndjson"
                 while archive.read_bytes().count(b"okta_forwarder.action") < 2:

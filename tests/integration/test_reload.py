@@ -419,6 +419,22 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
         assert await post(address, "old-secret") == 401
 
 
+async def test_a_signal_with_a_bad_section_of_reactions_is_refused_and_shown(here: Path) -> None:
+    async with Process(here) as there:
+        address = await there.started()
+        there.write(config(here, reactions={"mode": "enforce", "on": [{"level": "high", "do": ["suspnd"]}]}))
+        (here / "secret").write_text("new-secret")
+        there.process.send_signal(signal.SIGHUP)
+        await until(lambda: there.actions("reload_failed"))
+        assert "reactions.on" in there.actions("reload_failed")[0]["error"]["message"]
+        (problem,) = (await there.status())["problems"]
+        assert "the last reload was refused" in problem["text"]
+        assert "reactions.on" in problem["text"]
+        assert await there.metric("forwarder_config_last_reload_successful") == 0
+        assert await post(address, "old-secret") == 200
+        assert await post(address, "new-secret") == 401
+
+
 async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()

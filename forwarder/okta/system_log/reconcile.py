@@ -258,7 +258,7 @@ class Reconciler:
             action="events_differ",
             org=self._log.org,
             events=len(appended.differing),
-            uuids=list(appended.differing[:5]),
+            uuids=" ".join(appended.differing[:5]),
         )
 
     async def _append(self, batch: Batch) -> Appended:
