@@ -12,75 +12,87 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.event import decode_leniently
-from forwarder.core.time import to_micros
+from forwarder.core.event import Event, decode_leniently
+from forwarder.core.time import Micros, to_micros
 
 _SIZE = 8  # bytes
 
 
-class _Who(msgspec.Struct):
+class _Who(msgspec.Struct, gc=False):
     id: str | None = None
     type: str | None = None
     login: str | None = msgspec.field(name="alternateId", default=None)
 
 
-class _Place(msgspec.Struct):
+class _Place(msgspec.Struct, gc=False):
     country: str | None = None
 
 
-class _Client(msgspec.Struct):
+class _Client(msgspec.Struct, gc=False):
     address: str | None = msgspec.field(name="ipAddress", default=None)
     place: _Place | None = msgspec.field(name="geographicalContext", default=None)
 
 
-class _Outcome(msgspec.Struct):
+class _Outcome(msgspec.Struct, gc=False):
     result: str | None = None
     reason: str | None = None
 
 
-class _Essentials(msgspec.Struct):
-    """Whom rules and reactions decide about, what happened, when, and from where."""
+class _Essentials(msgspec.Struct, gc=False):
+    """About whom rules and reactions decide, and from where it came."""
 
-    event_type: str = msgspec.field(name="eventType")
-    published: datetime
     actor: _Who | None = None
     target: list[_Who] | None = None
     outcome: _Outcome | None = None
     client: _Client | None = None
 
 
+class _Whole(_Essentials, kw_only=True, gc=False):
+    event_type: str = msgspec.field(name="eventType")
+    published: datetime
+
+
+_NOBODY, _NOWHERE, _NO_OUTCOME = _Who(), _Client(), _Outcome()
+
 _decode = msgspec.json.Decoder(_Essentials).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def digest(body: bytes) -> bytes:
-    """Return the digest of an event, from its JSON. One that Okta cannot have sent has a digest of its own."""
+def digest(event: Event) -> bytes:
+    """Return the digest of an event. One that Okta cannot have sent has a digest of its own.
+
+    Each event is digested on its way into the store: 4 µs of the 100 of a POST.
+    """
     try:
-        return _digest(decode_leniently(_decode, body)[0])
+        return _digest(event.event_type, event.published, decode_leniently(_decode, event.body)[0])
     except (msgspec.MsgspecError, RecursionError):
-        return blake2b(body, digest_size=_SIZE).digest()
+        return blake2b(event.body, digest_size=_SIZE).digest()
 
 
 def digest_of(event: Mapping[str, Any]) -> bytes | None:
     """Return the digest of an event that is decoded; None if Okta cannot have sent it."""
     try:
-        return _digest(msgspec.convert(event, _Essentials))
+        whole = msgspec.convert(event, _Whole)
     except (msgspec.MsgspecError, RecursionError):
         return None
+    return _digest(whole.event_type, to_micros(whole.published), whole)
 
 
-def _digest(event: _Essentials) -> bytes:
-    actor, outcome, client = event.actor or _Who(), event.outcome or _Outcome(), event.client or _Client()
-    agreed = [
-        event.event_type,
-        to_micros(event.published),
+def _digest(event_type: str, published: Micros, event: _Essentials) -> bytes:
+    actor, outcome, client = event.actor or _NOBODY, event.outcome or _NO_OUTCOME, event.client or _NOWHERE
+    targets = [(one.id or "", one.type or "") for one in event.target or ()]
+    if len(targets) > 1:
+        targets.sort()
+    agreed = (
+        event_type,
+        published,
         actor.id,
         actor.type,
         actor.login,
-        sorted((one.id or "", one.type or "") for one in event.target or ()),
+        targets,
         (outcome.result or "").upper(),
         outcome.reason,
         client.address,
         client.place and client.place.country,
-    ]
+    )
     return blake2b(_encode(agreed), digest_size=_SIZE).digest()

@@ -135,7 +135,7 @@ class MemoryStore:
         differing: list[str] = []
         for event in batch.events:
             key = (event.org, event.uuid)
-            said = digest(event.body)
+            said = digest(event)
             claim = self._claims.setdefault(key, Claim(said))
             if event.source is Source.LOG:
                 self._claims[key] = Claim(claim.digest, claim.digest == said)

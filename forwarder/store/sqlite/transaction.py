@@ -166,7 +166,7 @@ class Transaction:
                 *self._key(event),
                 since,
                 0 if event.source is Source.LOG else None,
-                digest(event.body) if event.source in OKTA_SOURCES else None,
+                digest(event) if event.source in OKTA_SOURCES else None,
             )
             for event in events
         ]
@@ -230,7 +230,7 @@ class Transaction:
         """Count copies of known events that came by `source`; note whether what the log shows is another event. Return the
         keys of those of which it is for the first time."""
         copies = Counter(map(self._key, events))
-        digests = {self._key(event): digest(event.body) for event in events} if source is Source.LOG else {}
+        digests = {self._key(event): digest(event) for event in events} if source is Source.LOG else {}
         differing: set[tuple[int, bytes | str]] = set()
         while copies:
             once = list(copies)

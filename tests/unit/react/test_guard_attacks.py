@@ -3,13 +3,12 @@
 import unicodedata
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.action import Action, Claim, Kind, Reason, State, Target, Waits
-from forwarder.core.event_digest import digest
+from forwarder.core.event_digest import digest_of
 from forwarder.core.time import SECOND
 from forwarder.react.directory import folded
 from forwarder.react.guard_values import Limit, Protect
@@ -241,12 +240,12 @@ async def test_a_forged_event_under_the_uuid_of_a_real_one_is_refused_once_the_l
 ) -> None:
     scene = Scene()
     scene.okta.events["event-0"] = REAL
-    scene.store.claimed["event-0"] = Claim(digest(msgspec.json.encode(forged)))
+    scene.store.claimed["event-0"] = Claim(digest_of(forged))
     found = await scene.judge(action(name, settings=GROUP, events=("event-0",)))
     assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.UNCONFIRMED)
     assert "event-0" in found.detail
     assert "forged or edited" in found.detail
-    scene.store.claimed["event-0"] = Claim(digest(msgspec.json.encode(REAL)))
+    scene.store.claimed["event-0"] = Claim(digest_of(REAL))
     scene.reload(scene.settings)
     assert await scene.verdict(action(name, 1, settings=GROUP, events=("event-0",))) == (Verdict.GO, None)
 
