@@ -169,7 +169,8 @@ class Forwarder:
 
     async def _start_rules(self) -> None:
         self._stops["rules"] = self._rules.stop
-        await self._rules.apply(self.settings.rules, await self._rules.load(self.settings.rules))
+        self._ruleset = await self._rules.load(self.settings.rules)
+        await self._rules.apply(self.settings.rules, self._ruleset)
 
     async def _start_ops(self) -> None:
         ops = self.settings.ops
@@ -219,8 +220,7 @@ class Forwarder:
 
     async def _start_reactions(self) -> None:
         self._stops["reactions"] = self._reactions.stop
-        rules = await self._rules.load(self.settings.rules)
-        await self._reactions.apply(self._build_reactions(self.settings, rules))
+        await self._reactions.apply(self._build_reactions(self.settings, self._ruleset))
 
     def _build_reactions(self, settings: Settings, rules: Ruleset) -> Reactions:
         runner = self._reactions
