@@ -4,8 +4,7 @@ It is filled from the store at the start, and follows each commit: `put` comes a
 says is true until the next await.
 """
 
-import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 from itertools import islice
 from typing import TypeVar
@@ -17,6 +16,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
 from forwarder.react.guard_values import Limit
 from forwarder.react.own import REPORTS
+from forwarder.react.schedule import Schedule
 from forwarder.react.trips import Trips
 
 DAY: Micros = 24 * 3600 * SECOND
@@ -26,9 +26,6 @@ HOLD: Micros = DAY
 
 _MOST_REQUESTS = 20_000
 """Ids of our own calls to Okta that are remembered, and users of whom a risk was reported."""
-
-_MOST_STALE = 1000
-"""Times of rows that were put again since, and are dropped together."""
 
 _KEY = 64  # characters; what is shorter is an id, the beginning of a key
 
@@ -60,8 +57,7 @@ class Book:
 
     def _clear(self) -> None:
         self._open: dict[str, Action] = {}
-        self._heap: list[tuple[Micros, str]] = []
-        self._ready: dict[str, None] = {}
+        self._schedule = Schedule()
         self._places: dict[Place, dict[str, Action]] = {}
         self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
         self._waiting: dict[Waits, dict[str, None]] = {each: {} for each in Waits}
@@ -89,14 +85,13 @@ class Book:
             return
         self._count_trip(old, action)
         self._release(action.key, keep=acted_at(action) is not None)
-        self._ready.pop(action.key, None)
         self._index(action)
         if action.is_open:
             self._open[action.key] = action
-            if action.due is not None:
-                self._schedule(action.due, action.key)
+            self._schedule.put(action)
         else:
             self._open.pop(action.key, None)
+            self._schedule.drop(action.key)
         self._place(action)
         self._remember(action)
 
@@ -113,13 +108,18 @@ class Book:
         """Return the rows that are not ended, in the order in which they came."""
         return list(self._open.values())
 
-    def due(self, now: Micros, most: int = 1000) -> list[Action]:
-        """Return at most so many rows to work on now, the longest due first. They are due until they are put."""
-        while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
-            if (action := self._open.get(key)) is not None and action.due == due:
-                self._ready[key] = None
-        return [self._open[key] for key in islice(self._ready, most)]
+    def due(self, now: Micros) -> list[Action]:
+        """Return the rows to work on now, the longest due first, and in the order in which they came. They are due until
+        they are put."""
+        return [self._open[key] for key in self._schedule.due(now)]
+
+    def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
+        """Return those of them that may begin beside `working`, as `Schedule.startable` says."""
+        return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
+
+    def postpone(self, key: str, until: Micros) -> None:
+        """Let a row rest until then, or until it is put. Nothing of it changes."""
+        self._schedule.postpone(key, until)
 
     def count_waiting(self, what: Waits) -> int:
         """Return how many wait for this."""
@@ -147,18 +147,7 @@ class Book:
 
     def next_due(self) -> Micros | None:
         """Return when the next row is due that is not yet; None if there is none."""
-        while self._heap:
-            due, key = self._heap[0]
-            if (action := self._open.get(key)) is not None and action.due == due:
-                return due
-            heapq.heappop(self._heap)
-        return None
-
-    def _schedule(self, due: Micros, key: str) -> None:
-        heapq.heappush(self._heap, (due, key))
-        if len(self._heap) > 2 * len(self._open) + _MOST_STALE:
-            self._heap = [(one.due, one.key) for one in self._open.values() if one.due is not None]
-            heapq.heapify(self._heap)
+        return self._schedule.next_due()
 
     # Effects
 

@@ -15,20 +15,21 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from forwarder import logs
-from forwarder.core.action import OUTSIDE, Action, Kind, State
+from forwarder.core.action import Action, Kind, State
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.calls import Calls
 from forwarder.react.parts import Parts
 from forwarder.react.rows import Rows
+from forwarder.react.schedule import subject_of
 from forwarder.react.undo import Undo
 
 _AT_ONCE = 8
-"""Actions that are worked on at a time, for one org, webhook or receiver."""
+"""Actions that are worked on at a time, for one org, webhook or receiver; undos and polls of prompts count apart."""
 
 _IDLE = 5.0
 """Seconds after which the rows are looked at without a reason: a clock that was set may have made one due."""
 
-_PAUSE = 60.0  # seconds after an unexpected exception
+_PAUSE: Micros = 60 * SECOND  # after an unexpected exception
 
 _logger = logs.get("react")
 
@@ -43,9 +44,9 @@ class Engine:
         self._report = report
         self._calls = Calls(parts, rows)
         self._undo = Undo(parts, rows)
-        self._working: dict[str, asyncio.Task[None]] = {}
-        self._targets: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._working: dict[str, Action] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
         """Work on what is due, until cancelled."""
@@ -53,16 +54,18 @@ class Engine:
             while True:
                 now = self._rows.clock.now()
                 self._report()
-                for action in self._rows.book.due(now):
-                    if action.key not in self._working:
-                        self._working[action.key] = asyncio.create_task(
-                            self._keep(action), name=f"action {action.id}"
-                        )
+                for action in self._rows.book.startable(now, self._working.values(), _AT_ONCE):
+                    self._working[action.key] = action
+                    task = asyncio.create_task(self._keep(action), name=f"action {action.id}")
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
                 await self._wait(now)
         finally:
-            for task in self._working.values():
+            tasks = list(self._tasks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._working.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
         """Withdraw the prompts that are out and that `covers` says yes to. Their rows stay as they are: the next poll shows
@@ -90,29 +93,28 @@ class Engine:
         """Work on one action once. An error of ours must not end the others, nor be repeated without a pause."""
         key = action.key
         try:
-            async with self.lock(action), self._slot(action):
+            async with self.lock(action):
                 found = self._rows.book.get(key)  # it may have changed while this waited
-                if found and found.due is not None and found.due <= self._rows.clock.now():
+                if found is None or found.due is None:
+                    return
+                if found.due <= self._rows.clock.now():
                     await self._work(found)
+                else:  # the clock was set back
+                    self._rows.book.postpone(key, found.due)
         except Exception:
             _logger.exception(
                 "an action failed; it is tried again. This is a bug: please report it",
                 action="reaction_failed",
                 id=action.id,
             )
-            await self._rows.clock.sleep(_PAUSE)
+            self._rows.book.postpone(key, self._rows.clock.now() + _PAUSE)
         finally:
             del self._working[key]
             self._rows.changed.set()
 
     def lock(self, action: Action) -> asyncio.Lock:
-        """Return the lock of its target: what one action does to it decides what the next one finds."""
-        return self._targets.setdefault((action.org, action.target.id), asyncio.Lock())
-
-    def _slot(self, action: Action) -> asyncio.Semaphore:
-        """Return what limits the calls to one other side: one that hangs delays no call to another."""
-        side = str(action.settings["to"]) if action.name in OUTSIDE else f"org {action.org}"
-        return self._slots.setdefault(side, asyncio.Semaphore(_AT_ONCE))
+        """Return the lock that one holds who works on an action, or changes its row."""
+        return self._locks.setdefault(subject_of(action), asyncio.Lock())
 
     async def _work(self, action: Action) -> None:
         if action.state is State.CALLING:
