@@ -134,6 +134,7 @@ async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> Non
 
 async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Path) -> None:
     async with okta_org() as org, webhook_receiver("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ==") as soc:
+        org.groups.create("Break-glass")
         wanted = settings(
             tmp_path,
             org,
