@@ -7,6 +7,7 @@ position are committed together: after a crash an alert was planned once, or not
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +17,6 @@ from forwarder.core.action import Action, Outcome, Reason, State, Waits
 from forwarder.core.action_event import as_json
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ReactionError, StoreError
-from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
@@ -76,6 +76,11 @@ class ReactionRunner:
 
     async def apply(self, parts: Parts | None) -> None:
         """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
+        if (
+            parts is not None and self._tasks and parts.horizon > self.book.horizon
+        ):  # longer limits count further back
+            since = self._clock.now() - parts.horizon
+            self.book.widen(await self._reading(partial(self._store.load_actions, since)), parts.horizon)
         old, self._parts = self._parts, parts
         if parts is not None and not self._tasks:
             await self._begin(parts)
@@ -142,7 +147,7 @@ class ReactionRunner:
             newest = (
                 self._store.view.newest
             )  # before the query: what is stored while that runs must not be waited past
-            alerts = await self._alerts(position)
+            alerts = await self._reading(partial(self._store.alerts_after, position, limit=_ALERTS))
             if not alerts:
                 await self._store.view.wait(newest)
                 continue
@@ -157,11 +162,11 @@ class ReactionRunner:
             position = alerts[-1].seq
             await self._rows.commit(new, ended, (CURSOR, str(position)))
 
-    async def _alerts(self, after: int) -> Sequence[StoredEvent]:
+    async def _reading(self, read: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
         while True:
             try:
-                return await self._store.alerts_after(after, limit=_ALERTS)
+                return await read()
             except StoreError as error:
                 attempt += 1
                 self._metrics.store_failed(error)

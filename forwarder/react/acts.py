@@ -47,6 +47,10 @@ class Acts:
             if self._found.get(scope, {}).get(item, {}).get(key) == added:  # it did not act again since
                 self._drop(scope, item, key)
 
+    def widen(self, horizon: Micros) -> None:
+        """Keep nothing older than `horizon` from now on."""
+        self._horizon = horizon
+
     def remove(self, action: Action) -> None:
         """Count it no more: it did not act after all."""
         for shadow in (False, True):

@@ -76,6 +76,17 @@ class Book:
         for action in actions:
             self.put(action)
 
+    def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
+        """Look back as far as `horizon` from now on, if that is further: remember what is ended of `actions`, which
+        `ActionStore.load_actions` found. What is not may have changed since they were read, and is known."""
+        if horizon <= self.horizon:
+            return
+        self.horizon = horizon
+        self._acts.widen(horizon)
+        for action in actions:
+            if not action.is_open:
+                self._remember(action)
+
     # Rows
 
     def put(self, action: Action) -> None:
@@ -84,7 +95,10 @@ class Book:
         if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
             return
         self._count_trip(old, action)
-        self._release(action.key, keep=acted_at(action) is not None)
+        acted = acted_at(action) is not None
+        self._release(action.key, keep=acted)
+        if old is not None and acted_at(old) is not None and not acted:
+            self._acts.remove(old)  # its call surely did not leave
         self._index(action)
         if action.is_open:
             self._open[action.key] = action

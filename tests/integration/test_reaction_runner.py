@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Approval, End, State, Waits
+from forwarder.core.action import Action, Approval, End, Outcome, State, Waits
 from forwarder.core.errors import ReactionError
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
+from forwarder.react.book import DAY
+from forwarder.react.guard_values import Limit
 from forwarder.react.pauses import CURSOR, Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.reaction_runner import ReactionRunner
@@ -201,3 +203,45 @@ async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the
     undone = {one.target.id: (one.undone_by, one.undone_why) for one in rows}
     assert undone["00u3"] == ("protected", "the target is protected by now")
     assert undone["00u2"] == ("hand:ann", "")
+
+
+async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
+    runner: ReactionRunner, store: BusyStore, parts: Planned, clock: ManualClock
+) -> None:
+    def acted(name: str, days: int) -> Action:
+        at = clock.now() - days * DAY
+        row = parts.action(name, alert=f"{name} {days}")
+        return replace(row, state=State.ENDED, outcome=Outcome.DONE, planned_at=at, called_at=at, due=None)
+
+    rows = [acted("suspend", 3), acted("suspend", 5), acted("prompt", 3), acted("suspend", 9)]
+    await store.commit_actions(Batch(()), rows)
+    limits = {"timed": Limit(2, 7 * 86400)}
+    row = parts.action("suspend", alert="new")
+    await runner.apply(parts)
+    assert runner.book.over(row, limits, clock.now(), shadow=False) == ""
+    longer = Planned(clock)
+    longer.horizon = 7 * DAY
+    await runner.apply(longer)
+    assert runner.book.over(row, limits, clock.now(), shadow=False) == "timed"
+    assert [one.alert for one in runner.book.prompts(clock.now())] == ["prompt 3"]
+    await runner.apply(parts)
+    assert runner.book.horizon == 7 * DAY
+
+
+async def test_what_changes_while_a_reload_reads_the_past_stays_changed(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    await runner.apply(parts)
+    await runner._rows.commit([row := replace(parts.action("suspend"), state=State.LIVE, due=None)])
+    real = store._store.load_actions
+
+    async def load(since: Micros) -> list[Action]:
+        found = await real(since)
+        await runner._rows.commit([replace(row, state=State.UNDOING)])
+        return found
+
+    store.load_actions = load  # type: ignore[attr-defined]
+    longer = Planned(parts.clock)
+    longer.horizon = 7 * DAY
+    await runner.apply(longer)
+    assert [one.state for one in runner.book.open()] == [State.UNDOING]

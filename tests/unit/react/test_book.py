@@ -285,6 +285,21 @@ def test_a_claim_counts_on_once_its_call_is_stored() -> None:
     assert book.live(rows[2]) is not None
 
 
+def test_a_call_that_surely_did_not_leave_uses_up_no_limit() -> None:
+    book = Book()
+    rows = [action(number=number, target=user(number)) for number in range(4)]
+    for row in rows[:3]:
+        book.put(row)
+        book.claim(row, NOON)
+        book.put(calling := change(row, state=State.CALLING, called_at=NOON))
+    assert book.over(rows[3], LIMITS, NOON, shadow=False) == "timed"
+    book.put(unsent := change(calling, state=State.WAITING, called_at=None, due=NOON + 1))
+    assert book.over(rows[3], LIMITS, NOON, shadow=False) == ""
+    book.claim(unsent, NOON + 1)
+    book.put(change(calling, called_at=NOON + 1))
+    assert book.over(rows[3], LIMITS, NOON + 1, shadow=False) == "timed"
+
+
 def test_our_own_calls_are_known_by_okta_s_request_id() -> None:
     book = Book()
     book.put(change(called(action()), request_id="req-1"))
