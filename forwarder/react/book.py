@@ -4,16 +4,15 @@ It is filled from the store at the start, and follows each commit: `put` comes a
 says is true until the next await.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from itertools import islice
 from typing import TypeVar
 
-import msgspec
-
 from forwarder.core.action import Action, Kind, State, Target, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.acts import Acts, acted_at, scopes_of
+from forwarder.react.asked import Asked
 from forwarder.react.guard_values import Limit
 from forwarder.react.own import REPORTS
 from forwarder.react.schedule import Schedule
@@ -63,10 +62,10 @@ class Book:
         self._waiting: dict[Waits, dict[str, None]] = {each: {} for each in Waits}
         self._lasting: dict[str, None] = {}
         self._held: dict[tuple[str, str, str], Action] = {}
-        self._prompts: dict[str, Action] = {}
         self._requests: dict[str, None] = {}
         self._reports: dict[tuple[str, str], Action] = {}  # by org and user: the last report of a risk
         self._acts = Acts(self.horizon)
+        self._asked = Asked(self.horizon)
         self.trips = Trips()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
@@ -83,6 +82,7 @@ class Book:
             return
         self.horizon = horizon
         self._acts.widen(horizon)
+        self._asked.horizon = horizon
         for action in actions:
             if not action.is_open:
                 self._remember(action)
@@ -179,16 +179,10 @@ class Book:
         held = self._held.get((org, target.kind, _canonical(target)))
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
-    def prompts(self, now: Micros) -> list[Action]:
-        """Return the prompts that a limit may count, and those that are out; one that is claimed counts as sent."""
-        for key, one in list(self._prompts.items()):
-            if not one.is_open and max(one.planned_at, one.called_at or 0) <= now - self.horizon:
-                del self._prompts[key]
-        claimed = {key for key, (_, shadow) in self._claims.items() if not shadow}
-        return [
-            msgspec.structs.replace(one, state=State.CALLING) if one.key in claimed else one
-            for one in self._prompts.values()
-        ]
+    def prompts(self, action: Action) -> Iterator[Action]:
+        """Return the prompts that may count for `action`, another one: those of its org that are out, and what its user
+        got. One that is claimed is out. Their alerts are left out."""
+        return self._asked.beside(action)
 
     # Limits
 
@@ -207,6 +201,8 @@ class Book:
         self._acts.add(action, now, shadow=shadow)
         if not shadow:
             self._occupy(action)
+            if action.kind is Kind.PROMPT:
+                self._asked.claim(action)
 
     def release(self, key: str) -> None:
         """Give up a claim; there may be none."""
@@ -232,6 +228,8 @@ class Book:
             self._acts.remove(claimed)
         self._vacate(claimed)
         self._place(row)
+        if row.kind is Kind.PROMPT:
+            self._asked.put(row)
 
     def _place(self, action: Action) -> None:
         """Note whether an action has an effect, or may have one."""
@@ -267,7 +265,7 @@ class Book:
         if action.undone_by.startswith("hand"):
             self._hold(action)
         if action.kind is Kind.PROMPT:
-            self._prompts[action.key] = action
+            self._asked.put(action)
         if action.request_id:
             _keep(self._requests, action.request_id, None)
         if action.name in REPORTS and action.called_at is not None:

@@ -18,7 +18,7 @@ def cap_of(case: Case, book: Book, settings: GuardSettings) -> Cap | None:
     per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
     return over_cap(
         msgspec.structs.replace(case.action, mode=case.mode),
-        book.prompts(case.now),
+        book.prompts(case.action),
         case.now,
         per_user=per_user.count,
         window=per_user.micros,

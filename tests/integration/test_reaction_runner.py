@@ -223,7 +223,7 @@ async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
     longer.horizon = 7 * DAY
     await runner.apply(longer)
     assert runner.book.over(row, limits, clock.now(), shadow=False) == "timed"
-    assert [one.alert for one in runner.book.prompts(clock.now())] == ["prompt 3"]
+    assert [one.alert for one in runner.book.prompts(parts.action("prompt"))] == ["prompt 3"]
     await runner.apply(parts)
     assert runner.book.horizon == 7 * DAY
 

@@ -311,11 +311,73 @@ def test_our_own_calls_are_known_by_okta_s_request_id() -> None:
 
 def test_prompts_of_the_last_day_and_open_ones_are_kept() -> None:
     book = Book()
-    old, new, out = (action("prompt", number) for number in range(3))
+    old, out, new = (action("prompt", number) for number in range(3))
     book.put(called(old, NOON))
-    book.put(called(new, NOON + HOUR))
     book.put(change(out, state=State.PROMPTING, called_at=NOON))
-    assert {row.alert for row in book.prompts(NOON + DAY)} == {new.alert, out.alert}
+    book.put(called(new, NOON + DAY))
+    assert [row.alert for row in book.prompts(action("prompt", 9))] == [out.alert, new.alert]
+
+
+def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> None:
+    book = Book()
+    mine, others = called(action("prompt", 1)), called(action("prompt", 2, target=user(2)))
+    out = change(action("prompt", 3, target=user(3)), state=State.PROMPTING, called_at=NOON)
+    elsewhere = change(action("prompt", 4, org="other"), state=State.PROMPTING, called_at=NOON)
+    shadow = change(
+        action("prompt", 5), state=State.ENDED, outcome=Outcome.SHADOW, reason=Reason.SHADOW, due=None
+    )
+    for row in (mine, others, out, elsewhere, shadow):
+        book.put(row)
+    found = {row.alert for row in book.prompts(action("prompt", 9))}
+    assert found == {mine.alert, out.alert, shadow.alert}
+
+
+def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released() -> None:
+    book = Book()
+    book.put(row := action("prompt"))
+
+    def out() -> list[State]:
+        return [one.state for one in book.prompts(action("prompt", 9, target=user(9)))]
+
+    book.claim(row, NOON, shadow=True)
+    assert out() == []
+    book.claim(row, NOON)
+    assert out() == [State.CALLING]
+    book.release(row.key)
+    assert out() == []
+    book.claim(row, NOON)
+    book.put(change(row, state=State.WAITING, waits_for=Waits.RETRY))
+    assert out() == []
+    book.claim(row, NOON)
+    book.put(change(row, state=State.CALLING, called_at=NOON))
+    book.put(change(row, state=State.PROMPTING, called_at=NOON))
+    assert out() == [State.PROMPTING]
+    book.put(called(row))
+    assert out() == []
+
+
+def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
+    book = Book()
+    for number in range(10_000):
+        row = action("prompt", number, target=user(number), subject=b"x" * 4000)
+        book.put(row)
+        over = change(row, state=State.ENDED, due=None, reason=Reason.LIMIT)
+        book.put(change(over, outcome=Outcome.REFUSED if number % 2 else Outcome.SHADOW))
+    assert len(book._asked) == 0
+    book.put(change(action("prompt", subject=b"x" * 4000), state=State.PROMPTING, called_at=NOON))
+    (kept,) = book.prompts(action("prompt", 1))
+    assert kept.subject == b""
+
+
+def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
+    """Measured before: 400 ms for each judgement with 40,000 prompts, on the event loop."""
+    book = Book()
+    for number in range(20_000):
+        book.put(called(action("prompt", number, target=user(number))))
+    started = time.perf_counter()
+    for number in range(1000):
+        assert len(list(book.prompts(action("prompt", 30_000, target=user(number))))) == 1
+    assert time.perf_counter() - started < 5
 
 
 def test_after_a_restart_the_book_says_the_same() -> None:
