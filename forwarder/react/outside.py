@@ -28,7 +28,8 @@ class _Outside:
 
 
 class Notify(_Outside):
-    """Posts the alert to a webhook, and with it an action that waits for approval, if it is about one."""
+    """Posts the alert to a webhook, and with it an action that waits for approval, or the answer to a prompt, if it is about
+    one."""
 
     outcome = Outcome.DONE
 

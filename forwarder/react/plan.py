@@ -116,6 +116,10 @@ class Plans:
             if where or name in WITHOUT_USER:
                 target, problem = _about(name, where, prompt.alert, alert)
             key = key_of(prompt.org, prompt.alert, name, target, [answer, *_path(settings)])
+            if name == "notify":
+                settings["about"] = {
+                    "prompt": {"id": prompt.id, "by": prompt.settings.get("by"), "answer": answer}
+                }
             found.append(_row(name, settings, target, problem, shared | {"key": key}, at))
         return found
 

@@ -366,3 +366,11 @@ def test_no_action_is_stronger_than_the_ceiling(
     for row in _everything(plans(*entries, mode=mode), about):
         assert row.mode in {"shadow", "enforce"}
         assert Mode(row.mode).strength <= Mode(mode).strength
+
+
+def test_a_notification_after_an_answer_says_which_answer_it_was() -> None:
+    then = {"denied": [{"notify": "soc"}], "timeout": [{"notify": "soc"}]}
+    (prompt,) = planned({"prompt": {"by": "push", "then": then}})
+    for answer in then:
+        (told,) = plans(on({"prompt": {"by": "push", "then": then}})).answered(prompt, answer, NOON)
+        assert told.settings["about"] == {"prompt": {"id": prompt.id, "by": "push", "answer": answer}}
