@@ -15,6 +15,8 @@ from forwarder import tls
 from forwarder.config_types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
+from forwarder.react.values import Mode
+from forwarder.react.written import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.settings import Settings
@@ -228,6 +230,18 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
     apis = {name: org.api for name, org in settings.orgs.items()}
     hooked = {name for name, org in settings.orgs.items() if org.secrets}
     yield from reaction_warnings(settings.reactions, apis, hooked, settings.rules.late)
+    if any(each.do.asks and each.mode is not Mode.OFF for each in written(settings.reactions)):
+        ops = settings.ops
+        if not ops.token and not ops.proxy:
+            yield (
+                "ops.token: is not set, so an action cannot be approved on its page, only with `forwarder reactions approve`; "
+                "set it, or ops.proxy"
+            )
+        if settings.reactions.webhooks and not ops.url:
+            yield (
+                f"ops.url: is not set, so the links of approvals in webhooks lead to {ops.listen}; set the URL by which "
+                "people reach this listener"
+            )
 
 
 Finder = Callable[[Settings], Iterator[str]]

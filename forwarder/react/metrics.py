@@ -82,20 +82,31 @@ class ReactionMetrics:
         )
 
     def _log(self, action: Action) -> None:
-        self._limited.info(
-            "an action has changed",
-            action="reaction",
-            id=action.id,
-            name=action.name,
-            org=action.org,
-            target=action.target.id,
-            state=action.state.value,
-            outcome=_word(action.end or action.outcome),
-            reason=_word(action.reason),
-            waits_for=_word(action.waits_for),
-            mode=action.mode,
-            detail=action.detail or None,
-        )
+        fields = {
+            "id": action.id,
+            "name": action.name,
+            "org": action.org,
+            "target": action.target.id,
+            "rule": action.rule,
+            "mode": action.mode,
+            "detail": action.detail or None,
+        }
+        if action.outcome is Outcome.FAILED:
+            self._limited.warning(
+                "an action has failed", action.rule, action.name, action="reaction_failed", **fields
+            )
+        else:
+            self._limited.info(
+                "an action has changed",
+                action.name,
+                str(action.outcome),
+                action="reaction",
+                state=action.state.value,
+                outcome=_word(action.end or action.outcome),
+                reason=_word(action.reason),
+                waits_for=_word(action.waits_for),
+                **fields,
+            )
 
 
 def _word(value: End | Outcome | Reason | Waits | None) -> str | None:

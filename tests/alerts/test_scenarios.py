@@ -90,6 +90,9 @@ def sound() -> dict[str, str]:
             "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"
         ): "0",
         series(
+            "forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"
+        ): "0",
+        series(
             "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="done"
         ): "0+1",
         series("forwarder_reactions_paused_since_timestamp_seconds"): "0",
@@ -381,6 +384,21 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
     ),
     "an unknown outcome was two hours ago": (
         {series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"): "_x60 1"},
+        "181m",
+        [],
+    ),
+    "a webhook refuses its secret": (
+        {series("forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"): "0x60 1"},
+        "65m",
+        [("ForwarderActionsFailed", "warning")],
+    ),
+    "the first action of a rule fails": (
+        {series("forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"): "_x60 1"},
+        "65m",
+        [("ForwarderActionsFailed", "warning")],
+    ),
+    "an action failed two hours ago": (
+        {series("forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"): "_x60 1"},
         "181m",
         [],
     ),

@@ -426,3 +426,15 @@ def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: 
 
 def test_nothing_is_said_about_what_is_off(folder: Path) -> None:
     assert warnings_of(tree_of(folder, mode="off", on=entry({"prompt": PUSH}, TIMED, mode="off"))) == []
+
+
+def test_what_a_human_needs_to_approve_is_asked_for(folder: Path) -> None:
+    soc = {"soc": {"url": "https://soc.example/okta", "secret": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="}}
+    tree = tree_of(folder, on=entry(TIMED, {"notify": "soc"}), webhooks=soc)
+    found = warnings_of(tree | {"ops": {}})
+    assert any(line.startswith("ops.token: is not set, so an action cannot be approved") for line in found)
+    assert any(line.startswith("ops.url: is not set, so the links of approvals") for line in found)
+    ops = {"token": "the-token-of-the-operators", "url": "https://fw.example"}
+    assert not [line for line in warnings_of(tree | {"ops": ops}) if line.startswith("ops.")]
+    nothing_asks = tree_of(folder, on=entry("revoke_sessions"), webhooks=soc) | {"ops": {}}
+    assert not [line for line in warnings_of(nothing_asks) if line.startswith("ops.")]
