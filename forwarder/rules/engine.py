@@ -24,6 +24,8 @@ PERSON = "actor.id"
 """The group of a rule that one event decides: an alert is about one person."""
 
 _MAX_POINTS = 1000
+
+_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 """Results of correlations that one event may hand on to others; a guard, not a limit that is met."""
 
 
@@ -116,13 +118,16 @@ class Engine:
         """Remember an alert of the store, `body` decoded: its rule and group are silent for a while."""
         about = body.get("forwarder", {}).get("alert", {})
         rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
+        stale = False
         if rule in self._index:
             index = self._index[rule]
         elif rule in self._single:
             index = self._single[rule][0]
+            stale = about.get("late") is True or _is_ahead(event)
         else:
             return
-        self.groups.touch(key_of(index, event.org, group), event.received_at).alerted(event.published)
+        noted = self.groups.touch(key_of(index, event.org, group), event.received_at)
+        noted.alerted(event.published, stale=stale)
 
     def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
         """A rule that one event decides."""
@@ -133,7 +138,7 @@ class Engine:
         group.matched += 1
         if not run.alerting:
             return
-        if group.is_silent(event.published, self._again):
+        if group.is_silent(event.published, self._again, stale=run.stale):
             group.held_back += 1
             run.found.held_back.append((rule.id, "again"))
             return
@@ -152,7 +157,7 @@ class Engine:
                 run.late,
             )
         )
-        group.alerted(event.published)
+        group.alerted(event.published, stale=run.stale)
 
     def _enter(self, run: "_Run", feed: Feed) -> None:
         """Add an event to the groups of a correlation."""
@@ -233,7 +238,7 @@ class Engine:
 class _Run:
     """One event on its way through the rules."""
 
-    __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading")
+    __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading", "stale")
 
     def __init__(
         self, event: Event, raw: Mapping[str, Any], found: Found, *, alerting: bool, late: bool
@@ -242,6 +247,7 @@ class _Run:
         self.found = found
         self.alerting = alerting
         self.late = late
+        self.stale = late or _is_ahead(event)  # no reaction acts on it
         self.id = b""
         self.points: deque[_Point] = deque()
         self.reading = Reading(raw)
@@ -250,6 +256,10 @@ class _Run:
         """Return the first value of a field."""
         found = self.reading[texts(field)]
         return found[0] if found else None
+
+
+def _is_ahead(event: Event) -> bool:
+    return event.published > event.received_at + _MOST_AHEAD
 
 
 def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:

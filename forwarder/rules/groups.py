@@ -26,27 +26,37 @@ class Group(Windows):
         matched: events since the last alert.
         held_back: alerts held back since then.
         alerts: when the alerts happened whose silence may still matter: the ends of their windows, oldest first.
+        stale: the same of alerts about one event on which no reaction acts. They silence only each other: an event that is
+            late, or ahead of our clock, must not keep a genuine one from its reaction.
         touched: when it last matched an event, by our clock.
     """
 
-    __slots__ = ("alerts", "held_back", "matched", "touched")
+    __slots__ = ("alerts", "held_back", "matched", "stale", "touched")
 
     def __init__(self) -> None:
         super().__init__()
         self.matched = 0
         self.held_back = 0
         self.alerts: tuple[Micros, ...] = ()
+        self.stale: tuple[Micros, ...] = ()
         self.touched: Micros = 0
 
-    def is_silent(self, at: Micros, again: Micros) -> bool:
+    def is_silent(self, at: Micros, again: Micros, *, stale: bool = False) -> bool:
         """Whether an alert at this time is too close to another one."""
-        return bool(self.alerts) and any(abs(at - alert) < again for alert in self.alerts)
+        alerts = self.alerts + self.stale if stale else self.alerts
+        return bool(alerts) and any(abs(at - alert) < again for alert in alerts)
 
-    def alerted(self, at: Micros) -> None:
+    def alerted(self, at: Micros, *, stale: bool = False) -> None:
         """Note an alert, and restart the counts."""
-        if at not in self.alerts:
-            self.alerts = tuple(sorted([*self.alerts, at])[-32:])
+        if stale:
+            self.stale = _with(self.stale, at)
+        else:
+            self.alerts = _with(self.alerts, at)
         self.matched = self.held_back = 0
+
+
+def _with(times: tuple[Micros, ...], at: Micros) -> tuple[Micros, ...]:
+    return times if at in times else tuple(sorted([*times, at])[-32:])
 
 
 class Groups:

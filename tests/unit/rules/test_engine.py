@@ -215,3 +215,23 @@ def test_an_alert_names_the_fields_that_its_aliases_stand_for_also_through_a_cha
     assert {a.rule.id: a.rule.aliases for a in feed(generated, day(1)) if a.rule.aliases} == {
         "aliased": fields
     }
+
+
+# --- silence
+
+
+@pytest.mark.parametrize("off", [-20 * MINUTE, 5 * MINUTE], ids=["late", "ahead of our clock"])
+@pytest.mark.parametrize("restart", ["", "after a restart"])
+def test_an_alert_on_which_no_reaction_acts_does_not_silence_one_that_is_in_time(
+    rules: Ruleset, off: int, restart: str
+) -> None:
+    engine = engine_of(rules)
+    (stale,) = feed(engine, [made(1, NOON + off, "alone", "u1", "192.0.2.1")])
+    if restart:
+        engine = engine_of(rules)
+        document = to_event(stale, {}, NOON)
+        engine.note(document, json.loads(document.body))
+    assert feed(engine, [made(2, NOON + off, "alone", "u1", "192.0.2.1")]) == []
+    assert len(feed(engine, [made(3, NOON, "alone", "u1", "192.0.2.1")])) == 1
+    assert feed(engine, [made(4, NOON, "alone", "u1", "192.0.2.1")]) == []
+    assert feed(engine, [made(5, NOON + off, "alone", "u1", "192.0.2.1")]) == []
