@@ -37,6 +37,7 @@ CURSOR = "reactions"
 """The name under which the store keeps the position: the last alert that was planned."""
 
 _ALERTS = 100  # in one read
+_SHORTEST_ID = 8  # characters that an operator must write of an action's id
 _PROTECT_INTERVAL = 60.0
 """Seconds between two looks whether a live effect has a target that is protected by now."""
 
@@ -234,7 +235,7 @@ class ReactionRunner:
 
     def shown(self, id_: str) -> dict[str, Any] | None:
         """As `ops.approvals.Approvals.shown`."""
-        action = self.book.get(id_)
+        action = self.book.get(id_) if len(id_) >= _SHORTEST_ID else None
         return None if action is None else as_json(action)
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
@@ -334,9 +335,11 @@ class ReactionRunner:
 
     def _find(self, id_: str) -> Action:
         self._check_begun()
+        if len(id_) < _SHORTEST_ID:  # a slip of the keyboard must not name the one that happens to be open
+            raise ReactionError(f"{id_} is too short; write at least {_SHORTEST_ID} characters of the id")
         if (action := self.book.get(id_)) is None:
             raise ReactionError(
-                f"there is no open action {id_}; see `forwarder reactions list --live` and `--waiting`"
+                f"no open action {id_}: it has ended, or never was; see `forwarder reactions show {id_}`"
             )
         return action
 

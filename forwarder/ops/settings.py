@@ -18,6 +18,28 @@ def _validate_host_name(value: str) -> str:
     return value
 
 
+_NOT_OF_A_PROXY = {
+    *("authorization", "connection", "cookie", "expect", "forwarded", "host", "origin", "proxy-authorization", "referer"),
+    *("transfer-encoding", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
+}  # fmt: skip
+"""Headers that a client sends, or that say something else."""
+
+
+def _validate_header(name: str) -> str:
+    lower = name.lower()
+    if lower in _NOT_OF_A_PROXY or lower.startswith(("content-", "accept", "if-", "sec-")):
+        raise ValueError(
+            f"{name} does not say who asks; name one that only the proxy sets, as in X-Forwarded-User"
+        )
+    return name
+
+
+def _validate_proxy(network: IPvAnyNetwork) -> IPvAnyNetwork:
+    if network.prefixlen == 0:
+        raise ValueError(f"{network} is everybody; name the addresses of the proxy")
+    return network
+
+
 def _validate_url(url: str) -> str:
     split_http_url(url, "`token`")
     return url
@@ -31,8 +53,13 @@ class ProxySettings(Section):
         from: addresses and networks of the proxy; from elsewhere, the header counts for nothing.
     """
 
-    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$")]
-    from_: Annotated[tuple[IPvAnyNetwork, ...], Field(alias="from", min_length=1)]
+    header: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$"), AfterValidator(_validate_header)
+    ]
+    from_: Annotated[
+        tuple[Annotated[IPvAnyNetwork, AfterValidator(_validate_proxy)], ...],
+        Field(alias="from", min_length=1),
+    ]
 
     def trusts(self, address: str) -> bool:
         """Whether a connection from `address` is the proxy's."""

@@ -32,8 +32,8 @@ class ProtectSettings(Section):
 
 
 class LimitsSettings(Section):
-    """How many actions there may be, as in 20/1h. What is over a limit waits for a human. Each limit counts alone, so that
-    cheap alerts cannot spend the limit of others.
+    """How many actions there may be, as in 20/1h. What is over a limit waits for a human. Each kind has its own limit, so
+    that cheap alerts cannot spend the one of revocations; `per_user` and `per_rule` count alerts, whatever they do.
 
     Attributes:
         per_user: alerts about one user that act.

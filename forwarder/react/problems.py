@@ -54,6 +54,12 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
         )
     if reactions.receivers and not reactions.set:
         yield "reactions.set: is required for `receivers`, as in {issuer: https://fw.example, key: {file: set.pem}}"
+    for number, user in enumerate(reactions.protect.users):
+        if "*" in user:
+            yield (
+                f"reactions.protect.users[{number}]: {user} is not a pattern; name each user, or a group of them in "
+                "`protect.groups`"
+            )
     for number, entry in enumerate(reactions.on):
         if entry.mode and entry.mode.strength > reactions.mode.strength:
             yield (
@@ -77,7 +83,8 @@ def _action_problems(reactions: ReactionsSettings, each: Written) -> Iterator[st
         yield from _receiver_problem(f"{each.named}.to", settings.to, reactions.receivers, "receivers")
     if do.user and do.name in WITHOUT_USER:
         yield f"{each.path}.user: {do.name} is about no user; remove it"
-    if isinstance(settings, AddToGroupSettings) and settings.group in reactions.protect.groups:
+    spared = {name.casefold() for name in reactions.protect.groups}
+    if isinstance(settings, AddToGroupSettings) and settings.group.casefold() in spared:
         yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members are spared; name another"
     prompt = prompt_of(do)
     if prompt and prompt.by == "ciba" and not reactions.ciba:

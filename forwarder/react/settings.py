@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -52,6 +52,10 @@ def _webhook_url(written: Any) -> Any:
 
 def _url_or_secret(url: str | Secret) -> str | Secret:
     return url if isinstance(url, Secret) else _url(url)
+
+
+def _serve_or_url(text: str) -> str:
+    return text if text == "serve" else _url(text)
 
 
 def _issuer(url: str) -> str:
@@ -176,7 +180,7 @@ class SetSettings(Section):
     issuer: Annotated[str, AfterValidator(_issuer)]
     key: Annotated[Secret, AfterValidator(_private_key)]
     previous_key: Annotated[Secret, AfterValidator(_any_key)] | None = None
-    jwks: Literal["serve"] | Annotated[str, AfterValidator(_url)] | None = None
+    jwks: Annotated[str, AfterValidator(_serve_or_url)] | None = None
 
     @model_validator(mode="after")
     def _two_keys(self) -> Self:

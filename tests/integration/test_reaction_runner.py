@@ -171,6 +171,19 @@ async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer
     assert row.approval.given
 
 
+async def test_a_slip_of_the_keyboard_names_no_action(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    await store.commit_actions(Batch(), [live := replace(parts.action("suspend"), due=None)])
+    await runner.apply(parts)
+    for asked in (ApproveRequest(live.id[:7], "ann", True), UndoRequest(live.id[:1], "ann", "x")):
+        ask = runner.approve(asked) if isinstance(asked, ApproveRequest) else runner.undo(asked)
+        with pytest.raises(ReactionError, match="write at least 8 characters"):
+            await ask
+    assert runner.shown(live.id[:7]) is None
+    assert runner.shown(live.id[:8]) is not None
+
+
 async def test_the_answer_to_a_refusal_shows_the_action_as_ended(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:

@@ -169,7 +169,7 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             await command(wanted, "undo", waits.id, "--why", "a false alarm")
             await until(lambda rows: [one for one in rows if one.end], forwarder)
             assert org.users.find(waits.target.id).status == "ACTIVE"
-            assert "no open action" in await command(wanted, "undo", "abcdef", "--why", "x", fails=True)
+            assert "no open action" in await command(wanted, "undo", "abcdef012345", "--why", "x", fails=True)
 
 
 async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> None:

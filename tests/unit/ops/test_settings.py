@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from forwarder.ops.settings import OpsSettings
@@ -14,3 +16,18 @@ def test_a_host_name_may_be_allowed(name: str) -> None:
 def test_what_is_not_a_host_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="without scheme and port"):
         OpsSettings(allowed_hosts=[name])
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ({"header": "Authorization"}, "Authorization does not say who asks"),
+        ({"header": "Host"}, "Host does not say who asks"),
+        ({"header": "X-Forwarded-For"}, "X-Forwarded-For does not say who asks"),
+        ({"from": ["0.0.0.0/0"]}, "0.0.0.0/0 is everybody"),
+        ({"from": ["10.0.0.7", "::/0"]}, "::/0 is everybody"),
+    ],
+)
+def test_a_proxy_that_anybody_could_be_is_refused(proxy: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        OpsSettings.model_validate({"proxy": {"header": "X-Forwarded-User", "from": ["10.0.0.7"], **proxy}})

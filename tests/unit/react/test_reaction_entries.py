@@ -198,6 +198,9 @@ PUSH: dict[str, Any] = {"by": "push"}
     [
         ({"mode": "enforced"}, "reactions.mode: write off, shadow or enforce"),
         ({"mode": True}, "reactions.mode: write off, shadow or enforce"),
+        ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example is not a pattern; name each user"),
+        ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
+        ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: 'yes' is not a URL"),
         ({"mode": "enforce", "protect": {"ips": ["198.51.100.7"]}}, "reactions.protect: `mode: enforce` needs at least one user or group"),
         ({"on": entry(TIMED, mode="enforce")}, "reactions.on[0].mode: enforce is stronger than `reactions.mode: shadow`"),
         ({"mode": "off", "on": entry(TIMED, mode="shadow")}, "reactions.on[0].mode: shadow is stronger than `reactions.mode: off`"),
