@@ -215,6 +215,8 @@ class AddToGroup(OktaAct):
         named = [each for each in groups if (each.get("profile") or {}).get("name") == wanted]
         if not named:
             direct = await self._get(action, f"/api/v1/groups/{_id(wanted)}")
+            if not direct.ok and direct.status not in {400, 404}:
+                return direct
             named = [direct.body] if direct.ok and isinstance(direct.body, Mapping) else []
         if len(named) == 1 and named[0].get("type") == "OKTA_GROUP":
             return str(named[0]["id"])

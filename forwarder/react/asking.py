@@ -2,7 +2,7 @@
 
 from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.judgement import Case, Judgement, Verdict, refuse
+from forwarder.react.judgement import Case, Judgement, Verdict
 
 
 def asks(action: Action) -> bool:
@@ -21,13 +21,6 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     text = f"{text}; decide with: forwarder reactions approve {action.id}, or refuse {action.id}"
     until = approval.until
     return Judgement(Verdict.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
-
-
-def refused_or_too_late(approval: Approval, now: Micros) -> Judgement | None:
-    """Refuse what a human refused, or did not approve in time."""
-    if approval.given is False:
-        return refuse(Reason.APPROVAL, f"refused by {approval.by}")
-    return refuse(Reason.APPROVAL, "no human approved it in time") if now >= approval.until else None
 
 
 def _time(action: Action, approve_within: float) -> Micros:

@@ -1,4 +1,4 @@
-"""The way of an action to its call: guards, row, call, row, look.
+"""Carry one action out: ask the guards, store CALLING, call, store the result.
 
 A call whose fate is unknown is repeated only where a repetition has no second effect; a prompt never is. Before each
 repetition the guards judge again. If they stop it, the state is read all the same: what we did is undone in time.
@@ -10,6 +10,7 @@ import msgspec
 
 from forwarder.core.action import Action, Kind, Outcome, Reason, Request, State, Waits
 from forwarder.core.backoff import Backoff
+from forwarder.core.time import SECOND
 from forwarder.react.actions import Act
 from forwarder.react.judgement import Judgement
 from forwarder.react.parts import Parts
@@ -30,11 +31,7 @@ class Calls:
 
     async def judge(self, action: Action) -> None:
         """Ask the guards about a planned or waiting action, and do what they say."""
-        act = self._parts().acts.get(action.name)
-        if act is None and action.kind is not Kind.PROMPT:
-            text = f"{action.name} cannot be done with this configuration any more"
-            await self._rows.finish(action, Outcome.FAILED, Reason.CONFIG, text)
-            return
+        act = None if action.kind is Kind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
         # From here to the commit nothing is awaited: what the guards counted still holds.
         if action.called_at is not None and found.verdict != "go" and act is not None:
@@ -50,13 +47,11 @@ class Calls:
 
     async def resume(self, action: Action) -> None:
         """Go on after a restart between the row and the answer."""
-        act = self._parts().acts.get(action.name)
         if action.kind is Kind.PROMPT:
             await self.progress(action, lost())
-        elif act is None:
-            text = "it may have been done before the restart, and this configuration cannot look"
-            await self._rows.finish(action, Outcome.FAILED, Reason.CONFIG, text)
-        elif (seen := await act.look(action)).is_so:
+            return
+        act = self._parts().acts[action.name]
+        if (seen := await act.look(action)).is_so:
             await self._done(action, act, Answer(200))
         else:
             await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
@@ -136,7 +131,8 @@ class Calls:
         elif action.called_at is not None and (await act.look(calling)).is_so:
             await self._done(calling, act, answer)  # an earlier call did it
         else:
-            await self._rows.finish(answered(calling, answer), Outcome.FAILED, None, answer.text)
+            reason = None if answer.is_configured else Reason.CONFIG
+            await self._rows.finish(answered(calling, answer), Outcome.FAILED, reason, answer.text)
 
     async def _wait(self, action: Action, found: Judgement) -> None:
         """Let an action wait: for a human, for the System Log, or for a look-up that failed."""
@@ -146,7 +142,7 @@ class Calls:
             waits_for=found.waits_for,
             reason=found.reason,
             detail=found.detail,
-            due=found.until,
+            due=max(found.until or 0, self._rows.clock.now() + SECOND),
             approval=found.approval or action.approval,
         )
         is_new = (waits.waits_for, waits.reason) != (action.waits_for, action.reason)
@@ -172,6 +168,9 @@ class Calls:
             await self._rows.finish(
                 seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found)
             )
+        elif found.reason is Reason.LATE and action.attempts:
+            text = f"{found.detail}; the last try: {action.detail}"
+            await self._rows.finish(seen, Outcome.FAILED, found.reason, text)
         else:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
@@ -211,11 +210,14 @@ class Calls:
         await self._rows.commit([msgspec.structs.replace(again, state=State.WAITING, waits_for=Waits.RETRY)])
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
-        """A guard stops the repetition of a call that may have been carried out: see whether it was."""
+        """A guard stops the repetition of a call that may have been carried out: see whether it was. The effect of a timed
+        action is looked for until that is known."""
         seen = await act.look(action)
+        is_final = not (seen.answer.ok or seen.answer.may_help_again)
+        is_gone = seen.answer.status == 404 or (is_final and action.kind is not Kind.TIMED)
         if seen.is_so:
             await self._done(action, act, Answer(200))
-        elif seen.answer.ok and found.verdict != "wait":
+        elif is_gone or (seen.answer.ok and found.verdict != "wait"):
             text = f"{found.detail}; the call before it failed: {action.detail}"
             await self._rows.finish(action, Outcome.FAILED, found.reason, text)
         else:

@@ -1,4 +1,4 @@
-"""What the guards need of the configuration. `reactions.py` makes it from the settings, again at each reload."""
+"""What the guards need of the configuration. `reaction_settings.py` makes it from the settings, again at each reload."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
@@ -47,7 +47,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         mode: the ceiling, one of `MODES`.
-        modes: by the id of a rule, where it is weaker.
+        modes: by the id of a rule. Of one that is not in it, as after it was taken out, nothing is carried out.
         limits: by `per_user`, `per_rule`, or a kind of action. What has none is not limited. `prompt_per_user` limits the
             prompts to one user; it is once a day unless set.
         prompts_at_once: prompts of one org that may be out.
@@ -71,4 +71,4 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def ceiling(self, rule: str, planned: str) -> str:
         """Return the mode of an action: the weakest of the ceiling, its rule's, and the one in which it was planned."""
-        return min(self.mode, self.modes.get(rule, self.mode), planned, key=MODES.index)
+        return min(self.mode, self.modes.get(rule, MODES[0]), planned, key=MODES.index)

@@ -4,7 +4,7 @@
 |---|---|---|
 | `off` | everything, in mode `off` | refuse |
 | `paused` | what an operator paused | refuse |
-| `late` | what is not quiet, about an old event | refuse |
+| `late` | what is about an old event; what no human approved in time; what is quiet, and a day old | refuse |
 | `own` | what is about the forwarder's own calls | refuse |
 | `protected` | actions on users who are protected, or of whom Okta does not say whether they are | refuse |
 | `address` | blocking what is not one public address, or where many users come from | refuse |
@@ -27,12 +27,13 @@ from forwarder.core.action import Action, ActionStore, Kind, Reason, State, Wait
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.addresses import why_not_blocked
-from forwarder.react.asking import ask, asks, refused_or_too_late
+from forwarder.react.asking import ask, asks
 from forwarder.react.book import DAY, Book
 from forwarder.react.confirmation import Confirmation
 from forwarder.react.directory import AGE, Directory, LookUpError, why_protected
 from forwarder.react.guard_values import GuardSettings
 from forwarder.react.judgement import Case, Judgement, Verdict, refuse, time_of, wait
+from forwarder.react.late import why_late
 from forwarder.react.own import why_own
 from forwarder.react.pauses import Pauses
 from forwarder.react.ports import Answer, Looks, Okta
@@ -47,7 +48,6 @@ PATIENCE: Micros = 30 * SECOND
 MANY_USERS = 5
 """An address that so many users came from in a week is an office or a carrier."""
 
-_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 _AGAIN: Micros = 5 * SECOND
 _SLOWEST: Micros = 60 * SECOND  # between two questions for an event
 _FLOOD = 20  # actions that wait for a human
@@ -93,7 +93,7 @@ class Guards:
         target = (self._protected, self._address, self._state, self._live, self._hold, self._unconfirmed)
         # After these, which wait for answers, nothing else runs until the action is claimed: so what may have changed
         # meanwhile is asked again.
-        again = (self._off, self._paused, self._live, self._hold)
+        again = (self._look_at_the_clock, self._off, self._paused, self._late, self._live, self._hold)
         last = (self._move, self._limit, self._approval, self._shadow)
         self._order: tuple[Guard, ...] = (
             *event,
@@ -120,15 +120,20 @@ class Guards:
             acts = judgement.verdict in {Verdict.GO, Verdict.SHADOW} and judgement.reason is not Reason.LIMIT
         finally:
             if acts:
-                self._book.claim(action, now, shadow=case.in_shadow)
+                self._book.claim(action, case.now, shadow=case.in_shadow)
             else:
                 self._book.release(action.key)
         if judgement.waits_for is not Waits.RETRY:
             self._failing.pop(action.key, None)
+        if judgement.verdict is Verdict.WAIT:
+            soon = (
+                self._clock.now() + SECOND
+            )  # what waits for a time that is over would be judged without a pause
+            judgement = msgspec.structs.replace(judgement, until=max(judgement.until or 0, soon))
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
     async def _first(self, case: Case) -> Judgement:
-        """Return what the first guard says that says something."""
+        """Return the first judgement that is not None."""
         for guard in self._order:
             if (judgement := await guard(case)) is not None:
                 return judgement
@@ -156,7 +161,10 @@ class Guards:
     async def _off(self, case: Case) -> Judgement | None:
         if case.mode != "off":
             return None
-        return refuse(Reason.OFF, "off; set reactions.mode, and the mode of the rule, to shadow or enforce")
+        return refuse(
+            Reason.OFF,
+            "reactions.mode, or the mode of every entry for this rule, is off; or no entry chooses it any more",
+        )
 
     async def _paused(self, case: Case) -> Judgement | None:
         pause = self._pauses().find(case.action, case.now)
@@ -167,26 +175,11 @@ class Guards:
         return refuse(Reason.PAUSED, text)
 
     async def _late(self, case: Case) -> Judgement | None:
-        """Also ends the time in which a human may approve, because what waits for one is not late until then."""
-        action, now = case.action, case.now
-        if action.kind is Kind.QUIET:
-            return None
-        if action.late:
-            return refuse(Reason.LATE, "the event was older than rules.late when it was received")
-        if action.published > now + _MOST_AHEAD:
-            ahead = (action.published - now) // SECOND
-            return refuse(Reason.LATE, f"the event is {ahead}s ahead of this machine's clock; set it right")
-        if (approval := action.approval) is not None and not case.is_approved:
-            return refused_or_too_late(approval, now)
-        since = max(action.published, approval.at or 0) if approval is not None else action.published
-        if now - since <= self._fresh:
-            return None
-        fresh = f"reactions.fresh ({time_of(self._settings.fresh)})"
-        if action.waits_for is Waits.CONFIRMATION:
-            text = f"the System Log did not show all events within {fresh}; they may be forged"
-            return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
-        age = time_of((now - since) // SECOND)
-        return refuse(Reason.LATE, f"too late by {fresh}: {age} passed")
+        return why_late(case, self._settings.fresh)
+
+    async def _look_at_the_clock(self, case: Case) -> None:
+        """Say nothing: the look-ups before this may have waited for minutes."""
+        case.now = self._clock.now()
 
     async def _own(self, case: Case) -> Judgement | None:
         why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._book)

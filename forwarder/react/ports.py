@@ -8,6 +8,9 @@ import msgspec
 from forwarder.core.action import Action
 from forwarder.core.time import Micros
 
+NOT_CONFIGURED = "not_configured"
+"""`Answer.code` of what no call was made for: its server is not in the configuration any more."""
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What became of one call. A refusal is an answer, no exception: what happens next depends on it.
@@ -41,9 +44,14 @@ class Answer(msgspec.Struct, frozen=True):
         return 200 <= self.status < 300
 
     @property
+    def is_configured(self) -> bool:
+        """False if the configuration does not have the server any more, so that there was no call."""
+        return self.status != 0 or self.code != NOT_CONFIGURED
+
+    @property
     def may_help_again(self) -> bool:
-        """Whether the same call may succeed later: 408, 425, 429, 5xx, or no answer."""
-        return self.status in {0, 408, 425, 429} or self.status >= 500
+        """Whether the same call may succeed later: 408, 425, 429, 5xx, or no answer of a server that is configured."""
+        return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
 class OktaCall(Protocol):

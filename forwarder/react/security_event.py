@@ -18,7 +18,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.keys import ALGORITHM, SigningKey, signing_key
-from forwarder.react.ports import Answer
+from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.poster import Poster, Server, usual_hint
 from forwarder.react.settings import ReactionsSettings
 
@@ -132,7 +132,8 @@ class SecurityEvents:
     async def send(self, name: str, claims: Mapping[str, Any]) -> Answer:
         """Sign `claims` and send them once to the receiver `name`. Never raises for what it does."""
         if name not in self._posters or self._key is None:
-            return Answer(0, text=f"reactions.receivers has no {name} any more; correct the rule", sent=False)
+            text = f"reactions.receivers has no {name} any more; add it, or take it out of `do`"
+            return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
         headers = {"accept": "application/json"}
         if authorization := self._settings.receivers[name].authorization:
             headers["authorization"] = authorization.reveal()

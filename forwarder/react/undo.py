@@ -1,4 +1,4 @@
-"""The way back of a timed action: look, row, call. It is tried until its effect is undone, or is not ours any more."""
+"""Undo the effect of a timed action. It is tried until its effect is undone, or is not ours any more."""
 
 from collections.abc import Callable
 
@@ -28,13 +28,7 @@ class Undo:
 
     async def undo(self, action: Action) -> None:
         """Undo a LIVE action, or one that is UNDOING, as far as one try goes."""
-        act = self._parts().acts.get(action.name)
-        if act is None:  # its effect stays ours to undo, whatever the configuration says now
-            text = (
-                f"this configuration cannot undo {action.name}; undo it by hand, or restore the org's `api`"
-            )
-            await self._again(action, Answer(0, text=text))
-            return
+        act = self._parts().acts[action.name]
         seen = await act.look(action)
         if seen.answer.status == 404:
             await self._end(action, End.NOT_OURS, f"nothing is left to undo: {seen.answer.text}")

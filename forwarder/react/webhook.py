@@ -14,7 +14,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.ports import Answer
+from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.poster import Poster, Server, usual_hint
 from forwarder.react.settings import WebhookSettings, webhook_keys
 
@@ -73,7 +73,8 @@ class Webhooks:
             body: JSON, as `payload` makes it.
         """
         if name not in self._posters:
-            return Answer(0, text=f"reactions.webhooks has no {name} any more; correct the rule", sent=False)
+            text = f"reactions.webhooks has no {name} any more; add it, or take it out of `do`"
+            return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
         headers = signed(message_id, self._clock.now(), body, self._keys[name])
         return await self._posters[name].post("application/json", body, headers, _hint)
 

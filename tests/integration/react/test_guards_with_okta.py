@@ -26,7 +26,7 @@ from tests.fakes.okta_org import TOKEN, okta_org
 from tests.unit.react.guard_scene import FakeLooks, FakeStore, change
 
 PROTECT = Protect(users=("BREAKGLASS@corp.example",), groups=("break-glass",), admins=True)
-SETTINGS = GuardSettings(mode="enforce", protect=PROTECT)
+SETTINGS = GuardSettings(mode="enforce", modes={"push_fatigue": "enforce"}, protect=PROTECT)
 
 
 @dataclass

@@ -32,8 +32,11 @@ LIMITS = {
     "prompt": Limit(20, 86400),
 }
 
+RULES = ("push_fatigue", "cheap", "group_changed", *(f"rule-{number}" for number in range(10)))
+
 SETTINGS = GuardSettings(
     mode="enforce",
+    modes=dict.fromkeys(RULES, "enforce"),
     protect=Protect(
         users=("breakglass@corp.example",),
         groups=("Break-glass",),

@@ -24,13 +24,15 @@ from tests.fakes.clock import ManualClock, settle
 
 
 class FakeStore:
-    """`core.action.ActionStore` in memory; `rows` is what is committed, `log` each commit and each call in order."""
+    """`core.action.ActionStore` in memory; `rows` is what is committed, `log` each commit and each call in order, `logged`
+    whether the System Log has every event."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Action] = {}
         self.events: list[Event] = []
         self.cursors: dict[str, str] = {}
         self.log: list[tuple[str, str, str]] = []
+        self.logged = True
 
     async def load_actions(self, since: Micros) -> list[Action]:
         return [one for one in self.rows.values() if one.is_open or one.planned_at >= since]
@@ -53,7 +55,7 @@ class FakeStore:
         return self.cursors.get(name)
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        return {uuid: Claim(logged=True) for uuid in uuids}
+        return {uuid: Claim(logged=True if self.logged else None) for uuid in uuids}
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
         return 0
@@ -61,7 +63,8 @@ class FakeStore:
 
 class FakeOkta:
     """An org with users and one group `Step-up`. `faults` are the fates of the next changing calls: `before` and `after`
-    answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such."""
+    answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such.
+    `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds."""
 
     def __init__(self, store: FakeStore, clock: ManualClock) -> None:
         self._store = store
@@ -74,7 +77,10 @@ class FakeOkta:
         self.effects: list[tuple[str, str]] = []
         self.faults: list[str] = []
         self.look_faults: list[int] = []
+        self.id_faults: list[int] = []
         self.gone: set[str] = set()
+        self.slow = 0.0
+        self.looks = 0
 
     def org(self, name: str) -> "FakeOkta | None":
         return self if name == "acme" else None
@@ -88,6 +94,8 @@ class FakeOkta:
         del query
         await asyncio.sleep(0)
         if method == "GET":
+            self.looks += 1
+            await self._clock.sleep(self.slow)
             if self.look_faults:
                 return Answer(self.look_faults.pop(0), text="the look-up failed")
             return self._read(path)
@@ -111,8 +119,13 @@ class FakeOkta:
 
     def _read(self, path: str) -> Answer:
         parts = path.split("?", maxsplit=1)[0].split("/")
+        if parts[3] == "logs":
+            return Answer(200, [])
         if parts[3] == "groups":
-            return Answer(200, [{"id": "00g1", "type": "OKTA_GROUP", "profile": {"name": "Step-up"}}])
+            group = {"id": "00g1", "type": "OKTA_GROUP", "profile": {"name": "Step-up"}}
+            if len(parts) == 4:
+                return Answer(200, [group])
+            return Answer(self.id_faults.pop(0), text="no") if self.id_faults else Answer(200, group)
         user = parts[4]
         if user in self.gone:
             return Answer(404, code="E0000007", text="not found")

@@ -1,6 +1,7 @@
 """A rehearsal: what enforce would have done, by the plans and guards of the live reactions."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from forwarder.core.alert import to_event
@@ -8,10 +9,28 @@ from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.rehearsal import Rehearsal, Would
 from forwarder.reaction_settings import rehearsal
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.condition import TypeIs, exactly
+from forwarder.rules.ruleset import DetectionRule, Ruleset
 from forwarder.settings import read
 from tests.fakes.alert import SPRAY, alert, trigger
 from tests.fakes.clock import NOON
+
+_IS_SPRAY = TypeIs(exactly("user.session.start"))
+RULES = Ruleset(
+    [
+        DetectionRule(
+            id=SPRAY.id,
+            title=SPRAY.title,
+            level=SPRAY.level,
+            tags=tuple(SPRAY.tags),
+            file=Path("spray.yml"),
+            line=1,
+            language="filter",
+            condition=_IS_SPRAY,
+            test=lambda _: True,
+        )
+    ]
+)
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 
@@ -30,7 +49,7 @@ def rehearsed(*do: Any, reactions: dict[str, Any] | None = None, **entry: Any) -
         },
         files=False,
     )
-    return rehearsal(settings, Ruleset())
+    return rehearsal(settings, RULES)
 
 
 def about(

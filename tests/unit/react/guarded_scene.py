@@ -1,0 +1,54 @@
+"""The engine's scene with the real guards before its org."""
+
+from typing import Any
+
+import msgspec
+
+from forwarder.core.action import Action, Waits
+from forwarder.core.time import Micros
+from forwarder.react.guard_values import GuardSettings
+from forwarder.react.guards import Guards
+from forwarder.react.judgement import Judgement
+from forwarder.react.pauses import Pauses
+from forwarder.react.ports import Seen
+from tests.unit.react.scene import FakeGuards, Scene
+
+
+class _RealGuards(FakeGuards):
+    """The guards over the book of the scene, which each start replaces; looks at the scene's targets."""
+
+    def __init__(self, scene: "GuardedScene") -> None:
+        super().__init__({})
+        self._scene = scene
+        self._made: tuple[object, object, Guards] | None = None
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        scene = self._scene
+        if self._made is None or self._made[:2] != (scene.book, scene.settings):
+            store, book, clock = scene.store, scene.book, scene.clock
+            guards = Guards(scene.settings, scene.okta, self, store, book, pauses=Pauses, clock=clock)
+            self._made = (book, scene.settings, guards)
+        return await self._made[2].judge(action, now)
+
+    async def look(self, action: Action) -> Seen:
+        return await self._scene.acts[action.name].look(action)
+
+
+class GuardedScene(Scene):
+    """The scene; `guard` changes the settings of the guards, as a reload does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judge = _RealGuards(self)
+        self.guard()
+
+    def guard(self, **settings: Any) -> None:
+        self.settings = GuardSettings(**{"mode": "enforce", "modes": {"r1": "enforce"}, **settings})
+
+    async def decide(self, *, given: bool) -> None:
+        """Let a human decide about what waits for one."""
+        now = self.clock.now()
+        for row in [one for one in self.book.open() if one.waits_for is Waits.APPROVAL]:
+            assert row.approval is not None
+            approval = msgspec.structs.replace(row.approval, given=given, by="ada", at=now)
+            await self.add(msgspec.structs.replace(row, approval=approval, due=now))
