@@ -23,15 +23,17 @@ class BlockIp:
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:
-        """See whether the zone lists the address."""
+        """See whether the zone lists the address, and blocks what it lists as far as the configuration says."""
         zone = self._blocklist(action.org)
         if zone is None:
             return Seen(_NO_API)
         try:
-            listed = await zone.contains(action.target.id)
+            found = await zone.look(action.target.id)
         except (OktaError, ValueError) as error:
             return Seen(_answer(error))
-        return Seen(Answer(200), {"listed": listed}, is_so=listed)
+        text = "" if found.blocks or not found.listed else _INACTIVE
+        state = {"listed": found.listed}
+        return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
         """Return the call."""
@@ -42,8 +44,8 @@ class BlockIp:
         return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the entry is still there; no other program writes to our zone."""
-        return seen.is_so
+        """Whether the entry is there: Okta does not say who wrote it."""
+        return seen.is_there
 
     async def call(self, action: Action, request: Request) -> Answer:
         """Change the zone."""
@@ -51,13 +53,13 @@ class BlockIp:
         if zone is None:
             return _NO_API
         try:
-            change = await (zone.add if "add" in request.body else zone.remove)(action.target.id)
+            await (zone.add if "add" in request.body else zone.remove)(action.target.id)
         except (OktaError, ValueError) as error:
             return _answer(error)
-        return Answer(200, text="" if change.blocks else _INACTIVE)
+        return Answer(200)
 
 
-_INACTIVE = "the zone is INACTIVE, so its entry blocks nothing yet; activate it in Okta, or set blocklist.activate of the org"
+_INACTIVE = "the zone is not an ACTIVE blocklist, so its entry blocks nothing yet; activate it in Okta, or by zones sync --activate"
 _NO_API = Answer(0, text="the org has no `api` in the configuration any more", code="no_api", sent=False)
 
 

@@ -18,7 +18,7 @@ class Kind(StrEnum):
     """What it takes to be rid of an action's effect. Fixed in code: no configuration calls a revocation reversible."""
 
     QUIET = "quiet"
-    """It changes nothing for the user."""
+    """It reports. Limits do not count it, and it is never late. `user_risk` is one too: Okta's policies may act on the risk."""
     MENDING = "mending"
     """It cannot be undone; the user signs in again, or sets a new password."""
     TIMED = "timed"

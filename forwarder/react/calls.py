@@ -128,7 +128,7 @@ class Calls:
             await self._retry(
                 msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer
             )
-        elif action.called_at is not None and (await act.look(calling)).is_so:
+        elif action.called_at is not None and (await act.look(calling)).is_there:
             await self._done(calling, act, answer)  # an earlier call did it
         else:
             reason = None if answer.is_configured else Reason.CONFIG
@@ -187,7 +187,7 @@ class Calls:
         seen = await act.look(calling)
         now = self._rows.clock.now()
         until = now + lasts(calling) if calling.kind is Kind.TIMED else None
-        detail = answer.text if answer.ok else ""
+        detail = seen.text
         if not seen.answer.ok:
             detail = f"done, but not seen since: {seen.answer.text}"
         done = msgspec.structs.replace(
@@ -215,7 +215,7 @@ class Calls:
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.may_help_again)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not Kind.TIMED)
-        if seen.is_so:
+        if seen.is_so or (seen.is_there and found.verdict != "wait"):
             await self._done(action, act, Answer(200))
         elif is_gone or (seen.answer.ok and found.verdict != "wait"):
             text = f"{found.detail}; the call before it failed: {action.detail}"

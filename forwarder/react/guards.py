@@ -240,7 +240,8 @@ class Guards:
                 return _repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
-            return Judgement(Verdict.NO_OP, Reason.STATE, "it was so already, and stays so: we did not do it")
+            text = "it was so already, and stays so: we did not do it"
+            return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
     async def _live(self, case: Case) -> Judgement | None:
@@ -258,7 +259,7 @@ class Guards:
             )
         if other.state is not State.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + _AGAIN)
-        if case.seen is not None and not case.seen.is_so:
+        if case.seen is not None and not case.seen.is_there:
             text = f"{other.id} was undone in Okta by others, so the target is left alone until its end"
             return refuse(Reason.HOLD, text)
         return None

@@ -80,11 +80,20 @@ class Seen(msgspec.Struct, frozen=True):
         answer: of the look-up; if it is not `ok`, nothing else is known.
         state: what the action would change, for the row: a status, a membership, an entry.
         is_so: the action would change nothing.
+        is_partly_so: part of its effect is there, so the call is needed all the same.
+        text: for a person: what to do so that the effect counts.
     """
 
     answer: Answer
     state: Any = None
     is_so: bool = False
+    is_partly_so: bool = False
+    text: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything to undo."""
+        return self.is_so or self.is_partly_so
 
 
 class Looks(Protocol):

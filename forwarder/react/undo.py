@@ -34,7 +34,7 @@ class Undo:
             await self._end(action, End.NOT_OURS, f"nothing is left to undo: {seen.answer.text}")
         elif not seen.answer.ok:
             await self._again(action, seen.answer)
-        elif not seen.is_so and action.state is State.UNDOING:
+        elif not seen.is_there and action.state is State.UNDOING:
             await self._end(action, End.UNDONE, "")  # an earlier call did it
         elif not act.is_ours(action, seen):
             await self._end(action, End.NOT_OURS, "it was changed since by others, and is left as it is")

@@ -40,6 +40,12 @@ def warnings(
             f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so with the hook's secret alone one can cause "
             "such actions by events that never happened; add it"
         )
+    risks = any(isinstance(each.do.settings, UserRiskSettings) and each.mode is Mode.ENFORCE for each in live)
+    if risks and hooked and Kind.QUIET not in reactions.confirm:
+        yield (
+            "reactions.confirm: leaves out quiet, so with the hook's secret alone one can set the risk of any user by events "
+            "that never happened: user_risk stays, and no limit holds it back; add it"
+        )
     if changing and not reactions.protect.admins:
         yield "reactions.protect.admins: actions can hit administrators; set true"
     for name, org in orgs.items():

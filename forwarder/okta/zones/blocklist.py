@@ -53,6 +53,20 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     left: tuple[Difference, ...] = ()
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """What becomes of one address.
+
+    Attributes:
+        listed: whether the zone lists it.
+        blocks: whether Okta blocks it for that.
+        is_done: the zone lists it, and is as `add` leaves it; false if that was interrupted.
+    """
+
+    listed: bool = False
+    blocks: bool = False
+    is_done: bool = False
+
+
 class BlocklistState(msgspec.Struct, frozen=True):
     """The zone as it is.
 
@@ -91,15 +105,18 @@ class Blocklist:
         entries = len(zone.gateway_entries)
         return BlocklistState(zone.id, zone.blocks, entries, max(0, MAX_GATEWAYS - entries), tuple(problems))
 
-    async def contains(self, address: str) -> bool:
-        """Whether the zone lists `address`, alone or within a larger entry.
+    async def look(self, address: str) -> Listed:
+        """See whether the zone lists `address`, alone or within a larger entry, and what becomes of that.
 
         Raises:
             ValueError: it is not an address.
         """
         wanted = _single(address)
         zone = _named(self._settings.zone, await self._writer.admin.all())
-        return zone is not None and uncovered(wanted, zone.gateways) is None
+        if zone is None or uncovered(wanted, zone.gateways) is not None:
+            return Listed()
+        is_done = zone.usage == "BLOCKLIST" and (zone.blocks or not self._settings.activate)
+        return Listed(listed=True, blocks=zone.blocks, is_done=is_done)
 
     async def add(self, address: str) -> BlocklistChange:
         """Add one address; create the zone if there is none.

@@ -103,18 +103,18 @@ class ZoneRecord:
 
     @asynccontextmanager
     async def writer(self, clock: Clock, *, timeout: float = 30.0) -> AsyncIterator[None]:
-        """Be the only process beside this store that writes zones; wait up to `timeout` seconds for another one.
+        """Be the only process beside this store that writes zones; wait up to `timeout` seconds for others.
 
         Raises:
-            OktaError: another process writes, or the lock cannot be made.
+            OktaError: others still write, or the lock cannot be made.
         """
         until = clock.monotonic() + timeout
         try:
             while (descriptor := lock_file(self.lock_path)) is None:
                 if clock.monotonic() >= until:
                     raise OktaError(
-                        f"another process of the forwarder is changing network zones ({self.lock_path} is locked); "
-                        "try again when it has finished"
+                        f"other changes of network zones took longer than {timeout:.0f} s ({self.lock_path} is locked); "
+                        "try again when they have finished"
                     )
                 await clock.sleep(_POLL_INTERVAL)
         except OSError as error:

@@ -1,6 +1,8 @@
 """Carries out the steps of a plan: the only place that changes network zones."""
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -39,10 +41,15 @@ class ZoneWriter:
         self._org = org
         self._record = record
         self._clock = clock
+        self._turn = (
+            asyncio.Lock()
+        )  # the lock of the record is polled, so of our own changes one at a time waits for it
 
-    def writing(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
         """Be the only writer on this machine meanwhile. `apply` needs it."""
-        return self._record.writer(self._clock)
+        async with self._turn, self._record.writer(self._clock):
+            yield
 
     @property
     def made(self) -> Made:
@@ -57,7 +64,7 @@ class ZoneWriter:
         """
         zone = await self._unchanged(step.zone) if step.zone else await self._create(step.desired)
         if step.zone is not None:
-            self._record.note(self._org, zone.name, zone.id)
+            await asyncio.to_thread(self._record.note, self._org, zone.name, zone.id)
         if step.differences:
             zone = await self.admin.replace(zone.id, step.desired.request(active=step.stays_active))
         left = _left(step, zone)
@@ -68,15 +75,15 @@ class ZoneWriter:
     async def _create(self, desired: DesiredZone) -> Zone:
         """Create a zone that blocks nothing yet."""
         if any(zone.name == desired.name for zone in await self.admin.all()):
-            raise OktaError(f"the zone {desired.name} was made by others meanwhile; run the command again")
-        self._record.note(self._org, desired.name, "")
+            raise OktaError(f"the zone {desired.name} was made by others meanwhile; try again")
+        await asyncio.to_thread(self._record.note, self._org, desired.name, "")
         try:
             zone_id = await self.admin.create(desired.staged())
         except OktaRefusedError as error:
             if error.status < 500:
-                self._record.forget(self._org, desired.name)
+                await asyncio.to_thread(self._record.forget, self._org, desired.name)
             raise
-        self._record.note(self._org, desired.name, zone_id)
+        await asyncio.to_thread(self._record.note, self._org, desired.name, zone_id)
         return await self.admin.get(zone_id)
 
     async def _unchanged(self, zone: Zone) -> Zone:
@@ -88,7 +95,7 @@ class ZoneWriter:
             zone.usage,
             zone.name,
         ):
-            raise OktaError(f"the zone {zone.title} was changed by others meanwhile; run the command again")
+            raise OktaError(f"the zone {zone.title} was changed by others meanwhile; try again")
         return now
 
     async def _activate(self, zone: Zone, *, written: str) -> Applied:

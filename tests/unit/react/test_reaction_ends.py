@@ -5,11 +5,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from forwarder.core.action import Action, Kind, Outcome, Reason, State, Waits
+from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, Request, State, Waits
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.guard_values import Limit
 from forwarder.react.late import LONGEST
 from forwarder.react.outside import Notify
+from forwarder.react.ports import Answer, Seen
 from forwarder.react.webhook import Webhooks
 from tests.unit.react.guarded_scene import GuardedScene
 
@@ -123,3 +127,121 @@ async def test_a_group_by_its_id_is_looked_up_again_while_okta_is_in_trouble(sce
     assert scene.row(add).waits_for is Waits.RETRY
     await scene.pass_time(60)
     assert scene.row(add).state is State.LIVE
+
+
+class _Half:
+    """An action of which a call leaves half of the effect, as one that was interrupted does."""
+
+    outcome = Outcome.DONE
+
+    def __init__(self) -> None:
+        self.there = False
+
+    async def look(self, action: Action) -> Seen:
+        return Seen(Answer(200), {}, is_partly_so=self.there, text="half" if self.there else "")
+
+    def request(self, action: Action, seen: Seen) -> Request:
+        return Request(action.org, "PUT")
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:
+        return Request(action.org, "DELETE")
+
+    async def call(self, action: Action, request: Request) -> Answer:
+        self.there = request.method == "PUT"
+        return Answer(503, text="503") if self.there else Answer(204)
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:
+        return seen.is_there
+
+
+async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_half(
+    scene: GuardedScene,
+) -> None:
+    half = _Half()
+    scene.acts = {**scene.acts, "suspend": half}
+    await scene.add(suspend := scene.action("suspend", approve=False))
+    assert half.there
+    scene.guard(mode="off")
+    await scene.pass_time(60)
+    assert (scene.row(suspend).state, scene.row(suspend).detail) == (State.LIVE, "half")
+    await scene.pass_time(3600)
+    assert (scene.row(suspend).end, half.there) == (End.UNDONE, False)
+
+
+# The law
+
+_NAMES = ("user_risk", "revoke_sessions", "expire_password", "suspend", "add_to_group")
+_FAULTS = st.lists(
+    st.sampled_from(["before", "after", "lost", "unsent", "429", "403", "404", "500", ""]), max_size=8
+)
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("act"),
+            st.sampled_from(_NAMES),
+            st.sampled_from(["00u1", "00u2"]),
+            st.sampled_from([None, False, True, {"within": 120.0}]),
+        ),
+        st.tuples(st.just("calls"), _FAULTS),
+        st.tuples(st.just("looks"), st.lists(st.sampled_from([0, 403, 404, 429, 503]), max_size=6)),
+        st.tuples(st.just("gone"), st.sampled_from(["00u1", "00u2"])),
+        st.tuples(st.just("time"), st.sampled_from([1, 30, 700])),
+        st.tuples(st.just("crash")),
+        st.tuples(st.just("logged"), st.booleans()),
+        st.tuples(st.just("decide"), st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40)
+@given(steps=_STEPS)
+async def test_each_action_ends_or_waits_for_a_time_ahead(steps: list[tuple[Any, ...]]) -> None:
+    scene = GuardedScene()
+    scene.guard(limits={"timed": Limit(2, 3600), "mending": Limit(3, 3600)})
+    await scene.start()
+    try:
+        for number, step in enumerate(steps):
+            await _take(scene, number, *step)
+            await scene.rest()
+            _holds(scene)
+        scene.okta.faults, scene.okta.look_faults, scene.store.logged = [], [], True
+        await scene.pass_time(1800)
+        _holds(scene)
+        assert [row for row in scene.store.rows.values() if row.is_open] == []
+    finally:
+        await scene.crash()
+
+
+async def _take(scene: GuardedScene, number: int, step: str, *values: Any) -> None:
+    if step == "act":
+        name, user, approve = values
+        more: dict[str, Any] = {"for": 300.0} if KINDS[name] is Kind.TIMED else {}
+        if approve is not None:
+            more["approve"] = approve
+        await scene.add(scene.action(name, user, f"a{number}", **more))
+    elif step == "calls":
+        scene.okta.faults = list(values[0])
+    elif step == "looks":
+        scene.okta.look_faults = list(values[0])
+    elif step == "gone":
+        scene.okta.gone.add(values[0])
+    elif step == "time":
+        await scene.pass_time(values[0])
+    elif step == "crash":
+        await scene.crash()
+        await scene.start()
+    elif step == "logged":
+        scene.store.logged = values[0]
+    else:
+        await scene.decide(given=values[0])
+
+
+def _holds(scene: GuardedScene) -> None:
+    now = scene.clock.now()
+    for row in scene.store.rows.values():
+        assert row.state is State.ENDED or (row.due is not None and row.due > now), (
+            row.name,
+            row.state,
+            row.detail,
+        )

@@ -427,6 +427,23 @@ def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: 
     assert any(line.startswith(warning) for line in warnings_of(tree_of(folder, **changes)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"mode": "enforce"}, True),
+        ({"mode": "shadow"}, False),
+        ({"mode": "enforce", "confirm": ["quiet", "timed", "prompt"]}, False),
+    ],
+)
+def test_a_risk_that_a_rule_sets_wants_confirmed_events(
+    folder: Path, changes: dict[str, Any], *, warned: bool
+) -> None:
+    tree = tree_of(folder, on=entry("user_risk"), **changes)
+    tree["orgs"]["acme"]["api"]["scopes"].append("okta.userRisk.manage")
+    found = [line for line in warnings_of(tree) if line.startswith("reactions.confirm: leaves out quiet")]
+    assert bool(found) is warned
+
+
 def test_nothing_is_said_about_what_is_off(folder: Path) -> None:
     assert warnings_of(tree_of(folder, mode="off", on=entry({"prompt": PUSH}, TIMED, mode="off"))) == []
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from forwarder.core.action import Target
 from forwarder.core.errors import OktaError, OktaUnreachableError
-from forwarder.okta.zones.blocklist import ZoneFullError, ZoneRefusedError
+from forwarder.okta.zones.blocklist import Listed, ZoneFullError, ZoneRefusedError
+from forwarder.zone_action import BlockIp
+from tests.fakes.actions import action
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import refusal
 from tests.integration.okta.zones.scene import EGRESS, PROTECTED, Scene
@@ -29,15 +32,15 @@ def values(scene: Scene) -> list[str]:
 
 async def test_an_address_is_added_and_removed_and_the_zone_made_idle_first(there: Scene) -> None:
     blocklist = there.blocklist()
-    assert not await blocklist.contains(BAD)
+    assert not (await blocklist.look(BAD)).listed
     change = await blocklist.add(BAD)
     assert (change.changed, change.blocks, change.left) == (True, False, ())
     assert (values(there), there.org.named(NAME)["status"]) == ([f"{BAD}-{BAD}"], "INACTIVE")
-    assert await blocklist.contains(BAD)
+    assert (await blocklist.look(BAD)).listed
     await blocklist.add(WORSE)
     assert (await blocklist.remove(BAD)).changed
     assert values(there) == [f"{WORSE}-{WORSE}"]
-    assert not await blocklist.contains(BAD)
+    assert not (await blocklist.look(BAD)).listed
 
 
 async def test_the_zone_is_activated_when_it_is_created_if_the_operator_says_so(there: Scene) -> None:
@@ -73,7 +76,7 @@ async def test_removing_from_an_org_without_the_zone_is_no_error(there: Scene) -
 async def test_an_address_within_a_larger_entry_is_there_already_and_stays_when_removed(there: Scene) -> None:
     await there.blocklist().add(WORSE)
     there.org.named(NAME)["gateways"].append({"type": "CIDR", "value": "203.0.113.0/24"})
-    assert await there.blocklist().contains(BAD)
+    assert (await there.blocklist().look(BAD)).listed
     assert not (await there.blocklist().add(BAD)).changed
     assert not (await there.blocklist().remove(BAD)).changed
 
@@ -170,7 +173,7 @@ async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there:
 
     there.org.after = overwrite
     assert (await there.blocklist().add(WORSE)).left == ()
-    assert await there.blocklist().contains(WORSE)
+    assert (await there.blocklist().look(WORSE)).listed
 
     there.org.after = lambda method, _: method == "PUT" and there.org.named(NAME)["gateways"].pop()
     with pytest.raises(OktaError, match=r"lost 203\.0\.113\.99 at once; others write to it too"):
@@ -202,7 +205,7 @@ async def test_the_state_says_what_room_there_is_and_what_speaks_against_an_entr
 async def test_an_ipv4_address_in_the_form_of_ipv6_is_the_same_address(there: Scene) -> None:
     await there.blocklist().add(f"::ffff:{BAD}")
     assert values(there) == [f"{BAD}-{BAD}"]
-    assert await there.blocklist().contains(BAD)
+    assert (await there.blocklist().look(BAD)).listed
 
 
 @pytest.mark.parametrize("number", range(1, 8))
@@ -229,3 +232,29 @@ async def test_whatever_call_fails_a_repeated_change_ends_the_same(
             continue
     assert values(there) == [f"{BAD}-{BAD}"]
     assert [zone["name"] for zone in there.org.zones.values()] == ["DefaultExemptIpZone", NAME]
+
+
+async def test_an_address_in_a_zone_whose_making_was_interrupted_is_not_done_yet(there: Scene) -> None:
+    blocklist = there.blocklist(activate=True)
+    await blocklist.add(BAD)
+    zone = there.org.named(NAME)
+    assert (await blocklist.look(BAD)) == Listed(listed=True, blocks=True, is_done=True)
+    zone["status"] = "INACTIVE"
+    assert (await blocklist.look(BAD)) == Listed(listed=True)
+    assert (await there.blocklist().look(BAD)) == Listed(listed=True, is_done=True)
+    zone["status"], zone["usage"] = "ACTIVE", "POLICY"
+    assert (await there.blocklist().look(BAD)) == Listed(listed=True)
+    assert (await blocklist.look(WORSE)) == Listed()
+
+
+async def test_the_action_block_ip_is_done_only_where_the_zone_is_as_configured(there: Scene) -> None:
+    block, row = BlockIp(lambda _: there.blocklist()), action("block_ip", target=Target("ip", BAD))
+    assert (await block.call(row, block.request(row, await block.look(row)))).ok
+    idle = await block.look(row)
+    assert (idle.is_so, idle.is_there) == (True, True)
+    assert "blocks nothing yet" in idle.text
+    there.org.named(NAME)["usage"] = "POLICY"
+    half = await block.look(row)
+    assert (half.is_so, half.is_there, block.is_ours(row, half)) == (False, True, True)
+    there.org.named(NAME).update(usage="BLOCKLIST", status="ACTIVE")
+    assert (await block.look(row)).text == ""
