@@ -281,7 +281,7 @@ class OnSettings(Section):
         level: of rules, just this one: informational, low, medium, high or critical.
         orgs: whose alerts. Default: those of all orgs.
         mode: weaker than `reactions.mode`, for these alerts only.
-        do: what to do, in this order.
+        do: what to do, begun in this order; one that waits delays none after it.
     """
 
     rule: Text | None = None
