@@ -66,7 +66,7 @@ class Reactions:
             "revoke_sessions": actions.RevokeSessions(okta),
             "universal_logout": actions.UniversalLogout(okta),
             "expire_password": actions.ExpirePassword(okta),
-            "add_to_group": actions.AddToGroup(okta),
+            "add_to_group": actions.AddToGroup(okta, spares_admins=reactions.protect.admins),
             "suspend": actions.Suspend(okta),
             "block_ip": BlockIp(self._blocklist),
         }

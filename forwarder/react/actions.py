@@ -171,6 +171,11 @@ class UserRisk(OktaAct):
 class AddToGroup(OktaAct):
     """Puts the user into a group whose policies ask for more."""
 
+    def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
+        """Args: with `spares_admins`, no user is put into a group that gives an admin role."""
+        super().__init__(okta)
+        self._spares_admins = spares_admins
+
     async def look(self, action: Action) -> Seen:
         """See whether the user is a member. `group` is the group's id, or its exact name."""
         found = await self._group_id(action)
@@ -219,12 +224,26 @@ class AddToGroup(OktaAct):
                 return direct
             named = [direct.body] if direct.ok and isinstance(direct.body, Mapping) else []
         if len(named) == 1 and named[0].get("type") == "OKTA_GROUP":
-            return str(named[0]["id"])
+            return await self._without_roles(action, wanted, str(named[0]["id"]))
         if len(named) == 1:
             what = f"is of type {named[0].get('type')}: only members of an OKTA_GROUP can be set"
         else:
             what = "does not exist" if not named else "is the name of several groups; write its id"
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
+
+    async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
+        """Return the id of a group, unless its members become administrators: our call must not make a suspect one."""
+        if not self._spares_admins:
+            return group
+        answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles")
+        if not answer.ok:
+            return answer
+        if not answer.body:
+            return group
+        text = (
+            f"members of the group {name!r} have an admin role; take it from the group, or name another group"
+        )
+        return Answer(404, code="group", text=text)
 
 
 def _user(action: Action) -> str:

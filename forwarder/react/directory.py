@@ -82,6 +82,7 @@ class Directory:
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
         self._people: dict[tuple[str, str], Person] = {}
+        self._unknown: dict[tuple[str, str], tuple[Micros, LookUpError]] = {}  # since when, the oldest first
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def person(self, org: str, user_id: str, protect: Protect, now: Micros, since: Micros) -> Person:
@@ -95,9 +96,25 @@ class Directory:
         async with lock:  # several actions about one user share one look-up
             kept = self._people.get(key)
             if kept is None or kept.at < since or not _suffices(kept, protect):
-                kept = await self._look(org, user_id, protect, now)
+                at, unknown = self._unknown.get(key, (0, None))
+                if unknown is not None and at >= since:
+                    raise unknown
+                try:
+                    kept = await self._look(org, user_id, protect, now)
+                except LookUpError as error:
+                    if error.is_unknown:
+                        _keep(self._unknown, key, (now, error))
+                    raise
                 _keep(self._people, key, kept)
             return kept
+
+    def strangers(self, org: str, now: Micros) -> int:
+        """Return how many users Okta did not know in the last `AGE`: many of them are the mark of forged events."""
+        while (
+            self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE
+        ):
+            del self._unknown[oldest]
+        return sum(one == org for one, _ in self._unknown)
 
     async def unknown_groups(self, org: str, names: Sequence[str]) -> list[str]:
         """Return those of `names`, ids or names of groups, that the org does not have.

@@ -32,11 +32,11 @@ from forwarder.react.book import DAY, Book
 from forwarder.react.confirmation import Confirmation
 from forwarder.react.directory import AGE, Directory, LookUpError, why_protected
 from forwarder.react.guard_values import GuardSettings
-from forwarder.react.judgement import Case, Judgement, Verdict, refuse, time_of, wait
+from forwarder.react.judgement import AGAIN, Case, Judgement, Verdict, refuse, repeat, time_of, wait
 from forwarder.react.late import why_late
 from forwarder.react.own import why_own
 from forwarder.react.pauses import Pauses
-from forwarder.react.ports import Answer, Looks, Okta
+from forwarder.react.ports import Looks, Okta
 from forwarder.react.prompt_limits import LIMIT_OF, cap_of
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
@@ -48,9 +48,8 @@ PATIENCE: Micros = 30 * SECOND
 MANY_USERS = 5
 """An address that so many users came from in a week is an office or a carrier."""
 
-_AGAIN: Micros = 5 * SECOND
 _SLOWEST: Micros = 60 * SECOND  # between two questions for an event
-_FLOOD = 20  # actions that wait for a human
+_FLOOD = 20  # actions that wait for a human, or users whom Okta does not know
 _MOST_CHECKED = (
     20  # users with live effects, looked up in a row: three calls each, of a rate limit that others need
 )
@@ -99,6 +98,7 @@ class Guards:
             *event,
             self._flooded,
             self._still_unconfirmed,
+            self._strange,
             *target,
             *again,
             *last,
@@ -196,6 +196,15 @@ class Guards:
         """While the event is not confirmed, a flood of forged ones must not cost more look-ups of users."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
+    async def _strange(self, case: Case) -> Judgement | None:
+        """While Okta does not know many of the users whom alerts name, events are forged: each must be confirmed before its
+        user is looked up. Else the look-ups hold up genuine actions and undos for minutes."""
+        action = case.action
+        if action.target.kind != "user" or case.is_approved or action.called_at is not None:
+            return None
+        forged = self.directory.strangers(action.org, case.now) >= _FLOOD
+        return await self._until_confirmed(case) if forged else None
+
     async def _protected(self, case: Case) -> Judgement | None:
         action = case.action
         if action.target.kind != "user":
@@ -213,7 +222,7 @@ class Guards:
                 del self._failing[next(iter(self._failing))]
             is_patient = error.answer.status == 429 or case.now - since < PATIENCE
             if error.answer.may_help_again and is_patient:
-                return _repeat(case, Reason.PROTECTED, text, error.answer)
+                return repeat(case, Reason.PROTECTED, text, error.answer)
             return refuse(Reason.PROTECTED, text)
         return refuse(Reason.PROTECTED, why) if why else None
 
@@ -234,13 +243,14 @@ class Guards:
         seen = case.seen = await self._looks.look(case.action)
         if not seen.answer.ok:
             if seen.answer.status == 404:
-                return refuse(Reason.TARGET, f"Okta does not know the target: {seen.answer.text}")
+                found = "" if seen.answer.code == "group" else "Okta does not know the target: "
+                return refuse(Reason.TARGET, found + seen.answer.text)
             text = f"the state of the target is not known: {seen.answer.text}"
             if seen.answer.may_help_again:
-                return _repeat(case, Reason.STATE, text, seen.answer)
+                return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
-            text = "it was so already, and stays so: we did not do it"
+            text = "it was so already, and stays so: no action of this store did it"
             return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
@@ -258,7 +268,7 @@ class Guards:
                 Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; enforce would move its end"
             )
         if other.state is not State.LIVE or (other.undo_due or now) <= now:
-            return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + _AGAIN)
+            return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
         if case.seen is not None and not case.seen.is_there:
             text = f"{other.id} was undone in Okta by others, so the target is left alone until its end"
             return refuse(Reason.HOLD, text)
@@ -272,14 +282,17 @@ class Guards:
         return refuse(Reason.HOLD, f"{held.id} ({held.name}) was undone by hand in the last 24h")
 
     async def _unconfirmed(self, case: Case) -> Judgement | None:
+        return await self._until_confirmed(case) if case.action.kind in self._settings.confirm else None
+
+    async def _until_confirmed(self, case: Case) -> Judgement | None:
         action = case.action
-        if action.kind not in self._settings.confirm or await self._confirmation.has(action, case.now):
+        if await self._confirmation.has(action, case.now):
             return None
         if (uuid := self._confirmation.forged(action)) is not None:
             text = f"the System Log has another event under the uuid {uuid}, so what the hook delivered is forged or edited"
             return refuse(Reason.UNCONFIRMED, f"{text}. Give the hook a new secret: docs/hooks.md")
         waited = (case.now - action.planned_at) // 2
-        until = case.now + min(max(waited, _AGAIN), _SLOWEST)
+        until = case.now + min(max(waited, AGAIN), _SLOWEST)
         if case.now < (last := action.published + self._fresh):
             until = min(until, last)  # for the last time before it is late
         text = "the System Log does not have all events of the alert yet"
@@ -301,7 +314,7 @@ class Guards:
         if action.kind is Kind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
             if cap.which == "day" or case.in_shadow:
                 return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
-            return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + _AGAIN)
+            return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
         over = self._book.over(action, self._settings.limits, now, shadow=case.in_shadow)
         if not over:
             return None
@@ -334,8 +347,3 @@ class Guards:
 
     def _why_not_blocked(self, action: Action) -> str:
         return why_not_blocked(action.target.id, self._settings.protect.ips, self._settings.own_ips)
-
-
-def _repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
-    """Look again when that may help."""
-    return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + _AGAIN))

@@ -6,8 +6,11 @@ from typing import Any
 import msgspec
 
 from forwarder.core.action import Action, Approval, Reason, Waits
-from forwarder.core.time import Micros
-from forwarder.react.ports import Seen
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.ports import Answer, Seen
+
+AGAIN: Micros = 5 * SECOND
+"""Until a guard looks again at what was not to be known."""
 
 
 class Verdict(StrEnum):
@@ -92,6 +95,11 @@ def refuse(reason: Reason, detail: str) -> Judgement:
 def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgement:
     """Judge an action again at `until`."""
     return Judgement(Verdict.WAIT, reason, detail, waits_for, until)
+
+
+def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
+    """Judge it again when the answer to a look-up may be another one."""
+    return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + AGAIN))
 
 
 def time_of(seconds: float) -> str:

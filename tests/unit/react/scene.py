@@ -79,6 +79,7 @@ class FakeOkta:
         self.look_faults: list[int] = []
         self.id_faults: list[int] = []
         self.gone: set[str] = set()
+        self.group_roles: list[dict[str, str]] | None = []
         self.slow = 0.0
         self.looks = 0
 
@@ -121,6 +122,8 @@ class FakeOkta:
         parts = path.split("?", maxsplit=1)[0].split("/")
         if parts[3] == "logs":
             return Answer(200, [])
+        if parts[3] == "groups" and parts[-1] == "roles":
+            return Answer(503, text="503") if self.group_roles is None else Answer(200, self.group_roles)
         if parts[3] == "groups":
             group = {"id": "00g1", "type": "OKTA_GROUP", "profile": {"name": "Step-up"}}
             if len(parts) == 4:

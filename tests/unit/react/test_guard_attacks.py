@@ -409,3 +409,20 @@ async def test_no_sequence_of_alerts_gets_over_a_limit(
         assert len(users) <= limits["per_user"]
         assert len(rules) <= limits["per_rule"]
         assert len(actions) <= limits["mending"]
+
+
+async def test_a_flood_of_forged_users_costs_few_look_ups_and_lets_a_genuine_alert_through() -> None:
+    scene = Scene()
+    for number in range(600):
+        forged = Target("user", f"00uforged{number}")
+        for name in ("revoke_sessions", "suspend"):
+            one = action(name, alert=f"forged-{number}", target=forged, events=(f"never-{number}",))
+            assert await scene.verdict(one) in {(verdict, reason) for verdict in STOPPED for reason in Reason}
+    asked = [path for path in scene.okta.calls if path.startswith("/api/v1/users/")]
+    assert len(asked) < 30
+    genuine = action("revoke_sessions", alert="genuine", events=("event-1",))
+    scene.store.polled.add("event-1")
+    assert (await scene.judge(genuine)).verdict is Verdict.GO
+    await scene.clock.advance(61)
+    await scene.verdict(action("revoke_sessions", alert="later", target=Target("user", "00uforged1")))
+    assert len([path for path in scene.okta.calls if path.startswith("/api/v1/users/")]) > len(asked)

@@ -1,46 +1,33 @@
 """The engine and the real guards together: what one does is what the other counts."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from forwarder.core.action import Outcome, Reason, State, Waits
-from forwarder.react.guard_values import GuardSettings, Limit
-from forwarder.react.guards import Guards
-from forwarder.react.pauses import Pauses
-from forwarder.reactions import _Looks
-from tests.unit.react.scene import Scene
-
-
-class Guarded(Scene):
-    """A scene whose guards are the real ones."""
-
-    def guard(self, **settings: Any) -> None:
-        values = GuardSettings(mode="enforce", confirm=frozenset(), **settings)
-        looks = _Looks(self.acts)
-        self.judge = Guards(  # type: ignore[assignment]
-            values, self.okta, looks, self.store, self.book, pauses=Pauses, clock=self.clock
-        )
+from forwarder.react.guard_values import Limit
+from tests.unit.react.guarded_scene import GuardedScene
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Guarded]:
-    made = Guarded()
+async def scene() -> AsyncIterator[GuardedScene]:
+    made = GuardedScene()
     await made.start()
     yield made
     await made.crash()
 
 
-async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_alert(scene: Guarded) -> None:
-    scene.guard(limits={"timed": Limit(10, 3600)})
+async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_alert(
+    scene: GuardedScene,
+) -> None:
+    scene.guard(confirm=frozenset(), limits={"timed": Limit(10, 3600)})
     scene.okta.faults = ["unsent"] * 10_000
     first = [scene.action("suspend", f"00u{number}", f"a{number}", approve=False) for number in range(10)]
     await scene.add(*first)
     for _ in range(15):
         await scene.pass_time(60)
     assert {(scene.row(row).outcome, scene.row(row).reason) for row in first} == {
-        (Outcome.REFUSED, Reason.LATE)
+        (Outcome.FAILED, Reason.LATE)
     }
     assert scene.okta.calls == []
     scene.okta.faults = []
@@ -51,3 +38,26 @@ async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_al
         await scene.rest()
     assert [scene.row(row).state for row in later] == [State.LIVE] * 10 + [State.WAITING]
     assert (scene.row(later[10]).reason, scene.row(later[10]).waits_for) == (Reason.LIMIT, Waits.APPROVAL)
+
+
+async def test_nobody_is_put_into_a_group_that_makes_administrators(scene: GuardedScene) -> None:
+    scene.guard(confirm=frozenset())
+    scene.okta.group_roles = [{"type": "SUPER_ADMIN"}]
+    await scene.add(group := scene.action("add_to_group"))
+    row = scene.row(group)
+    assert (row.outcome, row.reason, scene.okta.calls) == (Outcome.REFUSED, Reason.TARGET, [])
+    assert row.detail == (
+        "members of the group 'Step-up' have an admin role; take it from the group, or name another group"
+    )
+
+
+async def test_whether_a_group_makes_administrators_is_asked_again_while_okta_does_not_say(
+    scene: GuardedScene,
+) -> None:
+    scene.guard(confirm=frozenset())
+    scene.okta.group_roles = None
+    await scene.add(group := scene.action("add_to_group"))
+    assert (scene.row(group).waits_for, scene.okta.calls) == (Waits.RETRY, [])
+    scene.okta.group_roles = []
+    await scene.pass_time(60)
+    assert scene.row(group).state is State.LIVE
