@@ -86,6 +86,7 @@ def sound() -> dict[str, str]:
         series("forwarder_undo_overdue"): "0",
         series("forwarder_reactions_limit_tripped_total", limit="per_rule"): "0",
         series("forwarder_reactions_waiting", **{"for": "approval"}): "0",
+        series("forwarder_reactions_waiting", **{"for": "retry"}): "0",
         series(
             "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"
         ): "0",
@@ -349,6 +350,16 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
     "an action is approved at once": (
         {series("forwarder_reactions_waiting", **{"for": "approval"}): "0x60 1x2 0"},
         "70m",
+        [],
+    ),
+    "a webhook does not respond": (
+        {series("forwarder_reactions_waiting", **{"for": "retry"}): "0x60 1"},
+        "75m",
+        [("ForwarderReactionsNotDelivered", "warning")],
+    ),
+    "a webhook responds at the next try": (
+        {series("forwarder_reactions_waiting", **{"for": "retry"}): "0x60 1x5 0"},
+        "75m",
         [],
     ),
     "the app's role is taken away": (
