@@ -136,7 +136,8 @@ def _limited(course: Course, actions: Sequence[Action]) -> None:
     assert all(len(alerts) <= course.limits["per_rule"] for alerts in by_rule.values()), course.seed
     kinds = Counter(one.kind.value for one in acted)
     assert all(count <= course.limits[kind] for kind, count in kinds.items()), (course.seed, kinds)
-    asked = Counter(one.target.id for one in acted if one.kind is Kind.PROMPT)
+    prompts = [one for one in acted if one.kind is Kind.PROMPT and one.answer != "unreachable"]
+    asked = Counter(one.target.id for one in prompts)
     assert all(count <= course.limits["prompt_per_user"] for count in asked.values()), (course.seed, asked)
 
 
