@@ -89,11 +89,18 @@ def list_rules(config: Path, *, as_json: bool) -> None:
         justify = "right" if column in {"24 h", "7 d", "held back"} else "left"
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
-        tags = ", ".join(tag.removeprefix("attack.") for tag in row["tags"])
+        tags = ", ".join(row["tags"])  # in full, as `reactions.on` takes them
         numbers = [f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back")]
         if by_exceptions := row["held_back_by_exceptions"]:
             numbers[-1] += f", {by_exceptions:,} by exceptions"
-        cells = (row["title"], row["level"], tags, row["fed_by"], *numbers, row["last_alert"] or "")
+        cells = (
+            row["name"] or row["title"],
+            row["level"],
+            tags,
+            row["fed_by"],
+            *numbers,
+            row["last_alert"] or "",
+        )
         table.add_row(*(Text(str(cell)) for cell in cells))
     console().print(table)
 
@@ -127,6 +134,7 @@ def _rows(
     return [
         {
             "id": rule.id,
+            "name": rule.name,
             "title": rule.title,
             "level": rule.level,
             "tags": list(rule.tags),
