@@ -44,11 +44,6 @@ class Step(msgspec.Struct, frozen=True):
         """Whether an update may leave it ACTIVE: only a blocklist that already blocks."""
         return self.zone is not None and self.zone.blocks
 
-    @property
-    def awaits_activation(self) -> bool:
-        """Whether it will block nothing after this."""
-        return not self.problem and not self.stays_active and not self.activate
-
 
 class ZonePlan(msgspec.Struct, frozen=True):
     """All steps.
