@@ -93,7 +93,7 @@ class ReactionMetrics:
         }
         if action.outcome is Outcome.FAILED:
             self._limited.warning(
-                "an action has failed", action.rule, action.name, action="reaction_failed", **fields
+                "an action has failed", action.rule, action.name, action="action_failed", **fields
             )
         else:
             self._limited.info(
