@@ -103,7 +103,8 @@ def resume(config: Path, what: str | None) -> None:
     if ended is None:
         ended = _change_here(settings, lambda pauses, now: pauses.resume(scope, now))
     if not ended:
-        raise ReactionError(f"{what or 'nothing'} is not paused; see: forwarder reactions list")
+        what_not = f"{what} is not paused" if what else "nothing is paused"
+        raise ReactionError(f"{what_not}; see: forwarder reactions list")
     terminal.echo(f"Resumed {what or 'all reactions'}.")
 
 

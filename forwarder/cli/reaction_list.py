@@ -128,10 +128,16 @@ def _table(actions: Sequence[Action]) -> None:
     for column in ("id", "planned", "action", "about", "state", "until", "mode", "org", "rule"):
         table.add_column(column, overflow="fold")
     for one in actions:
-        target = "" if one.target.kind == "alert" else one.target.name or one.target.id
+        target = _message(one) if one.target.kind == "alert" else one.target.name or one.target.id
         known = (one.id, iso(one.planned_at, "seconds"), one.name, target, _state(one), _until(one))
         table.add_row(*map(printable_line, (*known, one.mode, one.org, one.title)))
     terminal.console().print(table)
+
+
+def _message(one: Action) -> str:
+    """Return what a notification is about, and to which webhook it goes."""
+    about_what = next(iter(one.settings.get("about") or ()), "alert")
+    return f"{one.settings.get('to', '')}: {about_what}"
 
 
 def _show(one: Action) -> None:

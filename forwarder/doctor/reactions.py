@@ -44,7 +44,8 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
     """Say that Okta refused a harmless read, which an action needs too."""
     hint = error.hint if isinstance(error, OktaRefusedError) else ""
     seen = str(error).removesuffix(hint).removesuffix(". ")
-    return fail(f"{what}: {seen}", _grant(name, scope))
+    # Okta refuses all scopes of a token for one that was not granted, and names that one.
+    return fail(f"{what}: {seen}", hint if hint and "invalid_scope" in seen else _grant(name, scope))
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:

@@ -251,7 +251,9 @@ def _unknown_rule(path: str, entry: OnSettings, rules: Sequence[KnownRule]) -> I
         )
     if entry.tag is not None and not found:
         tags = sorted({tag for rule in rules for tag in rule.tags})
-        hint = _did_you_mean(entry.tag, tags) or "; `forwarder rules list` shows the tags"
+        whole = f"attack.{entry.tag}"
+        hint = f"; did you mean {whole}?" if whole in tags else _did_you_mean(entry.tag, tags)
+        hint = hint or "; `forwarder rules list` shows the tags"
         yield f"{path}.tag: no rule has the tag {entry.tag}{hint}"
 
 

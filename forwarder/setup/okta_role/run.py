@@ -167,7 +167,7 @@ def _url(wanted: Wanted, resource: str) -> str:
 
 
 def _no_group(groups: Sequence[Group]) -> str:
-    reasons = "; ".join(f"{each.name}: {each.why_not}" for each in groups[:5])
+    reasons = "; ".join(f"{each.name}: {each.why_not or 'left out by --group'}" for each in groups[:5])
     return (
         "the org has no group without administrators and protected users, on whose users the forwarder could act "
         f"({reasons}); create one with the users that reactions may touch, as by a group rule"

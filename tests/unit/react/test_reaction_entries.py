@@ -198,6 +198,7 @@ PUSH: dict[str, Any] = {"by": "push"}
     [
         ({"mode": "enforced"}, "reactions.mode: write off, shadow or enforce"),
         ({"mode": True}, "reactions.mode: write off, shadow or enforce"),
+        ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag t1078.004; did you mean attack.t1078.004?"),
         ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example is not a pattern; name each user"),
         ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
         ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: 'yes' is not a URL"),
