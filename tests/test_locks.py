@@ -85,4 +85,4 @@ def test_a_user_gets_no_tools_of_developers() -> None:
     assert {"pytest", "mypy", "ruff", "hypothesis"} <= tools
     assert not tools & _pins(_PRODUCT).keys()
     steps = (ROOT / "Makefile").read_text().partition("\n.venv/.complete:")[2].partition("\n\n")[0]
-    assert set(re.findall(r"-r (\S+)", steps)) == {_PRODUCT, _BUILD}
+    assert set(re.findall(r"(?:-r |install,)([\w.-]+)", steps)) == {_PRODUCT, _BUILD}

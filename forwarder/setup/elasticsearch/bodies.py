@@ -18,7 +18,7 @@ from forwarder.sinks.elasticsearch.settings import SETUP_NAME, ElasticsearchSink
 
 Body = dict[str, Any]
 
-VERSION = 6
+VERSION = 7
 """Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
 operator."""
 
