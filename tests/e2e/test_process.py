@@ -218,10 +218,11 @@ async def test_every_log_line_is_one_json_object_with_a_stable_action(
     assert (await client.post(forwarder.url, content=b"{}")).status_code == 401
     await asyncio.to_thread(forwarder.stop)
     lines = [json.loads(line) for line in forwarder.log.read_text().splitlines()]
-    assert [line["event"]["action"] for line in lines] == [
+    actions = [line["event"]["action"] for line in lines]
+    actions.remove("challenge")  # of the test that waits for the receiver: it may come before the next line
+    assert actions == [
         "config_warning",  # of the short secret
         "started",
-        "challenge",
         "hook_refused",
         "secret_refused",
         "stopping",
