@@ -52,10 +52,8 @@ class OktaOrgs:
     async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
         """Exchange the runners for those that `build` made for `settings`."""
         ending = [self._tasks.pop(name) for name in built if name in self._tasks]
-        for (
-            name,
-            runner,
-        ) in built.items():  # at once: what acts in Okta must not find an org without its client
+        # All before anything waits: what acts in Okta must not find an org without its client.
+        for name, runner in built.items():
             self.runners.pop(name, None)
             if runner is not None:
                 self.runners[name] = runner

@@ -77,9 +77,8 @@ class ReactionRunner:
 
     async def apply(self, parts: Parts | None) -> None:
         """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
-        if (
-            parts is not None and self._tasks and parts.horizon > self.book.horizon
-        ):  # longer limits count further back
+        # Longer limits count further back.
+        if parts is not None and self._tasks and parts.horizon > self.book.horizon:
             since = self._clock.now() - parts.horizon
             self.book.widen(await self._reading(partial(self._store.load_actions, since)), parts.horizon)
         old, self._parts = self._parts, parts
@@ -145,9 +144,8 @@ class ReactionRunner:
         written = await self._store.cursor(CURSOR)  # what was planned before an error
         position = max(position, int(written or 0))
         while True:
-            newest = (
-                self._store.view.newest
-            )  # before the query: what is stored while that runs must not be waited past
+            # Before the query: what is stored while that runs must not be waited past.
+            newest = self._store.view.newest
             alerts = await self._reading(partial(self._store.alerts_after, position, limit=_ALERTS))
             if not alerts:
                 await self._store.view.wait(newest)

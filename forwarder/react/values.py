@@ -42,11 +42,6 @@ class Mode(StrEnum):
         return list(Mode).index(self)
 
 
-def weaker(one: Mode, other: Mode) -> Mode:
-    """Return the one of two modes that does less."""
-    return min(one, other, key=lambda mode: mode.strength)
-
-
 def _mode(written: Any) -> Any:
     if written is False or (isinstance(written, str) and written in {"no", "false"}):
         return Mode.OFF  # YAML reads the word `off` as false
