@@ -69,13 +69,15 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
 # the quick tests run. Then come the tests that run for a set time or wait, side by side; last those of the real servers, of
-# which each of two workers starts its own.
+# which each of two workers starts its own. A part that fails does not keep the others from showing what else does.
 test: ## set up and run all checks and all tests, the real servers included
-	@echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target stack check coverage
-	@echo "the tests with the older client, the fuzzer and the kills, side by side:"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clients fuzz chaos
-	@$(MAKE) --no-print-directory slow
+	@failed=0; \
+	echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"; \
+	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target stack check coverage || failed=1; \
+	echo "the tests with the older client, the fuzzer and the kills, side by side:"; \
+	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target clients fuzz chaos || failed=1; \
+	$(MAKE) --no-print-directory slow || failed=1; \
+	exit $$failed
 
 unit: dev ## the pure tests
 	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
