@@ -98,9 +98,10 @@ def landed(forwarder: ForwarderProcess) -> list[str]:
 
 
 def came_by_hook(forwarder: ForwarderProcess) -> set[str]:
-    """Uuids of stored events that a hook brought first."""
+    """Uuids of events that a hook brought, before the System Log or after it."""
+    brought = "SELECT uuid FROM events WHERE via = 'hook' UNION SELECT uuid FROM known WHERE hook_copies > 0"
     with contextlib.closing(sqlite3.connect(f"file:{forwarder.store}?mode=ro", uri=True)) as db:
-        return {decode_uuid(uuid) for (uuid,) in db.execute("SELECT uuid FROM events WHERE via = 'hook'")}
+        return {decode_uuid(uuid) for (uuid,) in db.execute(brought)}
 
 
 def metric(forwarder: ForwarderProcess, name: str, **labels: str) -> float:
