@@ -15,8 +15,8 @@ from forwarder import tls
 from forwarder.config_types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
-from forwarder.react.values import Mode
-from forwarder.react.written import written
+from forwarder.react.settings.values import Mode
+from forwarder.react.settings.written import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.settings import Settings

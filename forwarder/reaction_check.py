@@ -8,10 +8,10 @@ from forwarder.config_types import Secret
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.okta.settings import ApiSettings
 from forwarder.react.ports import KnownRule
-from forwarder.react.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.prompts.muted import is_factor_event
-from forwarder.react.settings import ReactionsSettings
-from forwarder.react.warnings import warnings
+from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.warnings import warnings
 from forwarder.rules.correlation import Correlation
 from forwarder.rules.reach import Reach
 from forwarder.rules.ruleset import DetectionRule, Ruleset

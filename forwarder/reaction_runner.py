@@ -20,16 +20,16 @@ from forwarder.core.errors import ReactionError, StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.react.book import Book
 from forwarder.react.engine import Engine
 from forwarder.react.findings import Finding
+from forwarder.react.guards.pauses import CURSOR as PAUSES
+from forwarder.react.guards.pauses import Pause, Pauses
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.parts import Parts
-from forwarder.react.pauses import CURSOR as PAUSES
-from forwarder.react.pauses import Pause, Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.react.rows import Rows
-from forwarder.react.settings import ReactionsSettings
+from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows import Rows
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.summary import summary
 from forwarder.store.engine import Store
 

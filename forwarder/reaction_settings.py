@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from ipaddress import ip_address, summarize_address_range
 
-from forwarder.react.guard_values import GuardSettings, Limit, Network, Protect
-from forwarder.react.limits_settings import LimitsSettings, ProtectSettings
 from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
-from forwarder.react.values import Mode, Rate
+from forwarder.react.settings.guards import GuardSettings, Limit, Network, Protect
+from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
+from forwarder.react.settings.values import Mode, Rate
 from forwarder.reaction_check import known_rules
 from forwarder.rules.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings

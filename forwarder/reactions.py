@@ -10,19 +10,19 @@ from forwarder.okta.api.client import OktaClient
 from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.okta_calls import OktaCalls
-from forwarder.react import actions
+from forwarder.react.actions import okta as actions
+from forwarder.react.actions.outside import Notify, RiskEvent
+from forwarder.react.actions.security_event import SecurityEvents
+from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.announce import approval_requests
-from forwarder.react.book import Book, horizon_of
 from forwarder.react.findings import Finding, missing_groups, stranded_effects
-from forwarder.react.guards import Guards
-from forwarder.react.outside import Notify, RiskEvent
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.guards import Guards
+from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.oauth import CibaApp
 from forwarder.react.prompts.prompts import Prompts
-from forwarder.react.security_event import SecurityEvents
-from forwarder.react.webhook import Webhooks
+from forwarder.react.rows.book import Book, horizon_of
 from forwarder.reaction_check import known_rules
 from forwarder.reaction_settings import guard_settings
 from forwarder.rules.ruleset import Ruleset

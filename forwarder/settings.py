@@ -24,7 +24,7 @@ from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, Reconcile
 from forwarder.okta.zones.addresses import parse_range
 from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems
 from forwarder.ops.settings import OpsSettings
-from forwarder.react.settings import ReactionsSettings
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.reaction_check import reaction_problems, without_errors
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.rules.load import read_rules

@@ -16,9 +16,14 @@ from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.okta.zones.settings import BlocklistSettings, ZoneSettings
 from forwarder.ops.settings import OpsSettings
-from forwarder.react.action_settings import FirstDoSettings, OnSettings, PromptSettings, ThenSettings
-from forwarder.react.limits_settings import CibaSettings, LimitsSettings, ProtectSettings
-from forwarder.react.settings import ReactionsSettings, RiskReceiverSettings, SetSettings, WebhookSettings
+from forwarder.react.settings.actions import FirstDoSettings, OnSettings, PromptSettings, ThenSettings
+from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
+from forwarder.react.settings.section import (
+    ReactionsSettings,
+    RiskReceiverSettings,
+    SetSettings,
+    WebhookSettings,
+)
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.rules.settings import RulesSettings
 from forwarder.sink_settings import DeliverySettings

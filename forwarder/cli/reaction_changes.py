@@ -17,7 +17,7 @@ from forwarder.core.printable import printable_line
 
 if TYPE_CHECKING:
     from forwarder.control import Request
-    from forwarder.react.pauses import Pauses
+    from forwarder.react.guards.pauses import Pauses
     from forwarder.settings import Settings
 
 _ID = click.argument("id_", metavar="ID")
@@ -128,7 +128,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
     from forwarder.core.ports import Batch
     from forwarder.metrics import Metrics
-    from forwarder.react.pauses import CURSOR, Pauses
+    from forwarder.react.guards.pauses import CURSOR, Pauses
     from forwarder.store.engine import open_store
 
     async def write() -> bool:

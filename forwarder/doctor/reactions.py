@@ -9,9 +9,9 @@ from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.okta import with_api
 from forwarder.okta_calls import OktaCalls
-from forwarder.react.action_settings import AddToGroupSettings
-from forwarder.react.directory import Directory, LookUpError
-from forwarder.react.guard_values import Protect
+from forwarder.react.guards.directory import Directory, LookUpError
+from forwarder.react.settings.actions import AddToGroupSettings
+from forwarder.react.settings.guards import Protect
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.iam import Iam, Named

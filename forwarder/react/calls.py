@@ -11,12 +11,12 @@ import msgspec
 from forwarder.core.action import Action, Kind, Outcome, Reason, Request, State, Waits
 from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND
-from forwarder.react.actions import Act
-from forwarder.react.judgement import Judgement
+from forwarder.react.actions.okta import Act
+from forwarder.react.guards.judgement import Judgement
 from forwarder.react.parts import Parts
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.port import Progress, lost
-from forwarder.react.rows import Rows, answered, lasts
+from forwarder.react.rows.rows import Rows, answered, lasts
 
 _BACKOFF = Backoff(base=1.0, cap=60.0)
 _NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")

@@ -19,7 +19,7 @@ from forwarder.core.action import Action, Kind, State
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.calls import Calls
 from forwarder.react.parts import Parts
-from forwarder.react.rows import Rows
+from forwarder.react.rows.rows import Rows
 from forwarder.react.schedule import subject_of
 from forwarder.react.undo import Undo
 

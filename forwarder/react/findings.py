@@ -6,7 +6,7 @@ import msgspec
 
 from forwarder.core.action import OUTSIDE, Action
 from forwarder.core.wording import count
-from forwarder.react.directory import Directory, LookUpError
+from forwarder.react.guards.directory import Directory, LookUpError
 
 
 class Finding(msgspec.Struct, frozen=True):

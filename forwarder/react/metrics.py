@@ -9,10 +9,10 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.react.action_settings import ANSWERS
-from forwarder.react.book import Book
-from forwarder.react.limits_settings import LimitsSettings
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.pauses import Pauses
+from forwarder.react.rows.book import Book
+from forwarder.react.settings.actions import ANSWERS
+from forwarder.react.settings.limits import LimitsSettings
 from forwarder.react.summary import is_overdue
 
 _DONE = {Outcome.DONE, Outcome.ACCEPTED}

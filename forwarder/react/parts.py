@@ -6,9 +6,9 @@ from typing import Protocol
 from forwarder.core.action import Action, Request
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
-from forwarder.react.actions import Act
+from forwarder.react.actions.okta import Act
 from forwarder.react.findings import Finding
-from forwarder.react.judgement import Judgement
+from forwarder.react.guards.judgement import Judgement
 from forwarder.react.prompts.port import Progress
 
 

@@ -9,7 +9,8 @@ from forwarder.core.action import ASKS, KINDS, WITHOUT_USER, Action, Outcome, Re
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.ecs.decode import decode
-from forwarder.react.action_settings import (
+from forwarder.react.ports import KnownRule
+from forwarder.react.settings.actions import (
     AddToGroupSettings,
     DoSettings,
     NotifySettings,
@@ -19,11 +20,10 @@ from forwarder.react.action_settings import (
     TimedSettings,
     UserRiskSettings,
 )
-from forwarder.react.ports import KnownRule
-from forwarder.react.settings import ReactionsSettings
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.values import Mode
+from forwarder.react.settings.written import chooses
 from forwarder.react.targets import address_of, user_of
-from forwarder.react.values import Mode
-from forwarder.react.written import chooses
 
 _LEVELS = ("low", "medium", "high")
 

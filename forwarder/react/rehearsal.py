@@ -13,14 +13,14 @@ from forwarder.core.action import Action, Claim, Kind, Outcome, State, Waits
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.book import Book, horizon_of
-from forwarder.react.guard_values import GuardSettings, Protect
-from forwarder.react.guards import MANY_USERS, Guards
-from forwarder.react.judgement import Judgement, Verdict
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.guards import MANY_USERS, Guards
+from forwarder.react.guards.judgement import Judgement, Verdict
+from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.port import LONGEST
+from forwarder.react.rows.book import Book, horizon_of
+from forwarder.react.settings.guards import GuardSettings, Protect
 
 NOT_JUDGED: Mapping[str, str] = {
     "protected": "members of protected groups and holders of admin roles",

@@ -8,9 +8,9 @@ import msgspec
 
 from forwarder.core.action import Action, Waits
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.react.book import Book
-from forwarder.react.pauses import Pause, Pauses
-from forwarder.react.trips import Trip
+from forwarder.react.guards.pauses import Pause, Pauses
+from forwarder.react.rows.book import Book
+from forwarder.react.rows.trips import Trip
 
 OVERDUE: Micros = 60 * SECOND
 """How long after its end an effect may last."""

@@ -10,7 +10,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.logs import RateLimitedLogger
 from forwarder.react.parts import Parts
 from forwarder.react.ports import Answer
-from forwarder.react.rows import Rows, answered
+from forwarder.react.rows.rows import Rows, answered
 
 _BACKOFF = Backoff(base=1.0, cap=30.0)
 """Short of the minute within which an effect should be undone once Okta answers again."""

@@ -14,10 +14,10 @@ from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
-from forwarder.react.book import DAY
-from forwarder.react.guard_values import Limit
-from forwarder.react.pauses import CURSOR, Pauses
+from forwarder.react.guards.pauses import CURSOR, Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.react.rows.book import DAY
+from forwarder.react.settings.guards import Limit
 from forwarder.reaction_runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock

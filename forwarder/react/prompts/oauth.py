@@ -19,9 +19,9 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
-from forwarder.react.keys import signing_key
+from forwarder.react.actions.poster import content_of
 from forwarder.react.ports import Answer
-from forwarder.react.poster import content_of
+from forwarder.react.settings.keys import signing_key
 from forwarder.unreachable import why_unreachable
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.api.port import Api
-from forwarder.react.directory import folded
+from forwarder.react.guards.directory import folded
 
 _MOST_PAGES = 200
 _FULL = {"limit": "200"}

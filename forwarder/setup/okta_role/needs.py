@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from forwarder.core.action import WITHOUT_USER
-from forwarder.react.action_settings import AddToGroupSettings
-from forwarder.react.settings import ReactionsSettings
-from forwarder.react.values import Mode
-from forwarder.react.written import Written, prompt_of, written
+from forwarder.react.settings.actions import AddToGroupSettings
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.values import Mode
+from forwarder.react.settings.written import Written, prompt_of, written
 
 _USERS = ("okta.users.read",)
 PERMISSIONS: Mapping[str, Sequence[str]] = {

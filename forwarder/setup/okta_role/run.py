@@ -6,7 +6,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.okta.api.port import Api
-from forwarder.react.settings import ReactionsSettings
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.setup.okta_role.groups import Group, groups_of_org
 from forwarder.setup.okta_role.iam import Iam
 from forwarder.setup.okta_role.needs import Needs

@@ -10,12 +10,12 @@ import msgspec
 from forwarder.core.action import Action, Claim, Outcome, State, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.book import Book
-from forwarder.react.guard_values import GuardSettings, Limit, Protect
-from forwarder.react.guards import Guards
-from forwarder.react.judgement import Judgement, Verdict
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.guards import Guards
+from forwarder.react.guards.judgement import Judgement, Verdict
+from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Answer, Seen
+from forwarder.react.rows.book import Book
+from forwarder.react.settings.guards import GuardSettings, Limit, Protect
 from tests.fakes.actions import HOUR, USER
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_directory import OktaDirectory

@@ -6,11 +6,11 @@ import msgspec
 
 from forwarder.core.action import Action, Waits
 from forwarder.core.time import Micros
-from forwarder.react.guard_values import GuardSettings
-from forwarder.react.guards import Guards
-from forwarder.react.judgement import Judgement
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.guards import Guards
+from forwarder.react.guards.judgement import Judgement
+from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Seen
+from forwarder.react.settings.guards import GuardSettings
 from tests.unit.react.scene import FakeGuards, Scene
 
 

@@ -11,15 +11,15 @@ from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.react import actions
-from forwarder.react.book import Book
+from forwarder.react.actions import okta as actions
 from forwarder.react.engine import Engine
 from forwarder.react.findings import Finding
-from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.guards.judgement import Judgement, Verdict
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
 from forwarder.react.prompts.port import Progress
-from forwarder.react.rows import Rows
+from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows import Rows
 from tests.fakes.clock import ManualClock, settle
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from forwarder.core.action import Action, Approval, End, Outcome, Reason, State, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.judgement import Judgement, Verdict
+from forwarder.react.guards.judgement import Judgement, Verdict
 from forwarder.react.prompts.port import Progress, Reply
 from tests.unit.react.scene import Scene
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from forwarder.core.action import Action, Kind, Outcome, Request, State, Target, key_of
-from forwarder.react import actions
+from forwarder.react.actions import okta as actions
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.port import Progress
 from tests.unit.react.scene import Scene

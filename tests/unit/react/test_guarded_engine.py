@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from forwarder.core.action import Outcome, Reason, State, Waits
-from forwarder.react.guard_values import Limit
+from forwarder.react.settings.guards import Limit
 from tests.unit.react.guarded_scene import GuardedScene
 
 

@@ -12,8 +12,8 @@ from forwarder.core.alert import to_event
 from forwarder.core.event import Event
 from forwarder.react.plan import Plans
 from forwarder.react.ports import KnownRule
-from forwarder.react.settings import ReactionsSettings
-from forwarder.react.values import Mode
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.values import Mode
 from tests.fakes.alert import SPRAY, alert, trigger
 from tests.fakes.clock import NOON
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, Request, State, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.guard_values import Limit
-from forwarder.react.late import LONGEST
-from forwarder.react.outside import Notify
+from forwarder.react.actions.outside import Notify
+from forwarder.react.actions.webhook import Webhooks
+from forwarder.react.guards.late import LONGEST
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.webhook import Webhooks
+from forwarder.react.settings.guards import Limit
 from tests.unit.react.guarded_scene import GuardedScene
 
 change = msgspec.structs.replace

@@ -8,8 +8,8 @@ import pytest
 
 from forwarder.config_file import read_yaml
 from forwarder.core.action import KINDS, Kind, Reason
-from forwarder.react.action_settings import ANSWERS
-from forwarder.react.problems import SCOPES
+from forwarder.react.settings.actions import ANSWERS
+from forwarder.react.settings.problems import SCOPES
 from forwarder.settings import read
 from tests.fakes.keys import pem, rsa_key
 from tests.stack.process import ROOT

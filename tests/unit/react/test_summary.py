@@ -6,8 +6,8 @@ import msgspec
 
 from forwarder.core.action import Action, Approval, Outcome, Reason, State, Target, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.book import DAY, Book
-from forwarder.react.pauses import Pauses
+from forwarder.react.guards.pauses import Pauses
+from forwarder.react.rows.book import DAY, Book
 from forwarder.react.summary import summary
 from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON

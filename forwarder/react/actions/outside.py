@@ -1,0 +1,67 @@
+"""The actions whose call leaves for a webhook or a receiver of risk events."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from forwarder.core.action import Action, Outcome, Request
+from forwarder.react.actions.security_event import LEVELS, Risk, SecurityEvents
+from forwarder.react.actions.webhook import Webhooks, payload
+from forwarder.react.ports import Answer, Seen
+
+_UNSEEN = Seen(Answer(200))
+
+
+class _Outside:
+    """What is sent outside changes nothing that could be looked at; a repetition is recognised by its id."""
+
+    async def look(self, action: Action) -> Seen:  # noqa: ARG002
+        """See nothing."""
+        return _UNSEEN
+
+    def undo_request(self, action: Action, seen: Seen) -> Request:
+        """Refuse: it cannot be undone."""
+        raise NotImplementedError(action.name)
+
+    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
+        """Say no: there is nothing to undo."""
+        return False
+
+
+class Notify(_Outside):
+    """Posts the alert to a webhook, and with it an action that waits for approval, or the answer to a prompt, if it is about
+    one."""
+
+    outcome = Outcome.DONE
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call; its body is the alert, which the row has beside it."""
+        return Request(str(action.settings["to"]), "POST", body=action.settings.get("about"))
+
+    async def call(self, action: Action, request: Request) -> Answer:
+        """Send it once."""
+        about: Mapping[str, Any] | None = request.body
+        return await self._webhooks.send(request.to, f"msg_{action.key[:32]}", payload(action.subject, about))
+
+
+class RiskEvent(_Outside):
+    """Pushes a security event token. Its receiver does not say what it makes of it."""
+
+    outcome = Outcome.ACCEPTED
+
+    def __init__(self, events: SecurityEvents) -> None:
+        self._events = events
+
+    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+        """Return the call: what the token says."""
+        level = LEVELS.get(str(action.settings.get("level", "")), "high")
+        reason = f"{action.title} ({action.id})"
+        risk = Risk(action.key[:32], action.org, action.target, level, reason, action.published)
+        to = str(action.settings["to"])
+        return Request(to, "POST", body=self._events.claims(to, risk))
+
+    async def call(self, action: Action, request: Request) -> Answer:  # noqa: ARG002
+        """Send it once."""
+        return await self._events.send(request.to, request.body or {})

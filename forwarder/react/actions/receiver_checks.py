@@ -1,0 +1,125 @@
+"""What `reactions check` finds about those that reactions tell: a line each, with the key, the problem and a hint."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+
+from forwarder.core.printable import printable_line
+from forwarder.react.ports import Answer, OktaCall
+from forwarder.react.settings.keys import PRIVATE_MEMBERS
+from forwarder.react.settings.section import JWKS_PATH, SetSettings
+from forwarder.unreachable import why_unreachable
+
+PROVIDERS_PATH = "/api/v1/security-events-providers"
+PROVIDERS_SCOPE = "okta.securityEventsProviders.read"
+
+_TIMEOUT = 10.0  # seconds
+_LIMIT = 256 * 1024  # bytes
+_PUBLISH = "publish there what this prints: forwarder reactions jwks"
+_PASS = (
+    f"have the proxy in front of `receiver.listen` pass {JWKS_PATH} to the forwarder, and run or reload it"
+)
+
+
+async def check_jwks(settings: SetSettings) -> list[str]:
+    """Fetch the public keys as a receiver does, and compare them with those of the configuration."""
+    url = settings.jwks_url
+    key = "reactions.set.jwks" if settings.jwks else "reactions.set.issuer"
+    fix = _PASS if settings.jwks == "serve" else _PUBLISH
+    try:
+        async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient(timeout=_TIMEOUT) as client:
+            answer = await _get(client, url)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        why, hint = why_unreachable(error, key)
+        return [f"{key}: {url}: {why}; {hint}; Okta fetches it from the internet, so look from there too"]
+    status, content_type, content = answer
+    if status != 200:
+        return [f"{key}: {url} answers {status} instead of the keys; {fix}"]
+    problems = []
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        shown = printable_line(content_type)[:80] or "nothing"
+        problems.append(
+            f"{key}: {url} has the content type {shown}, and Okta takes only application/json; {fix}"
+        )
+    return problems + [
+        f"{key}: {url} {problem}; {hint or fix}" for problem, hint in _compare(settings, content)
+    ]
+
+
+async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
+    """Look in an org whether the forwarder is registered there as a provider of security events.
+
+    Args:
+        receiver: of `reactions.receivers`, which has the `org`.
+        org: of `orgs`.
+        settings: the issuer and its keys.
+        okta: the org's API. It needs the scope `okta.securityEventsProviders.read`.
+    """
+    key = f"reactions.receivers.{receiver}.org"
+    await okta.ready("GET", PROVIDERS_PATH)
+    answer = await okta.call("GET", PROVIDERS_PATH)
+    if not answer.ok or not isinstance(answer.body, list):
+        return [f"{key}: the providers of {org} cannot be read, so it is not checked: {_refusal(answer)}"]
+    for provider in answer.body:
+        registered = provider.get("settings") if isinstance(provider, dict) else None
+        if isinstance(registered, dict) and registered.get("issuer") == settings.issuer:
+            return [f"{key}: {line}" for line in _provider_problems(provider, registered, settings, org)]
+    how = "register it: docs/reactions-receivers.md"
+    return [f"{key}: {org} has no security events provider with the issuer {settings.issuer}; {how}"]
+
+
+def _provider_problems(
+    provider: dict[str, Any], registered: dict[str, Any], settings: SetSettings, org: str
+) -> list[str]:
+    name = printable_line(str(provider.get("name")))[:100]
+    problems = []
+    if provider.get("status") != "ACTIVE":
+        problems.append(
+            f"the provider {name!r} of {org} is not active, so its events are refused; activate it"
+        )
+    if (url := registered.get("jwks_url")) and url != settings.jwks_url:
+        shown = printable_line(str(url))[:200]
+        problems.append(
+            f"the provider {name!r} of {org} fetches the keys from {shown}, and they are at {settings.jwks_url}; "
+            "correct one of the two"
+        )
+    return problems
+
+
+def _refusal(answer: Answer) -> str:
+    if answer.status in {401, 403}:
+        return f"{answer.text or answer.status} (it needs the scope {PROVIDERS_SCOPE})"
+    return answer.text or f"it answers {answer.status}"
+
+
+async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
+    """Return status, content type and the first bytes of what is at `url`."""
+    content = b""
+    async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > _LIMIT:
+                break
+    return response.status_code, response.headers.get("content-type", ""), content
+
+
+def _compare(settings: SetSettings, content: bytes) -> list[tuple[str, str]]:
+    """Return what is wrong with the published keys, and what to do where that is special."""
+    try:
+        published = {key.get("kid"): key for key in json.loads(content)["keys"]}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return [("holds no set of keys (JWKS)", "")]
+    problems = []
+    for kid, key in published.items():
+        if PRIVATE_MEMBERS & key.keys():
+            stop = "others can sign as you: replace this key now, and remove it there"
+            problems.append((f"publishes the private key {printable_line(str(kid))[:100]}", stop))
+    for wanted in json.loads(settings.key_set())["keys"]:
+        found = published.get(wanted["kid"])
+        if found is None:
+            problems.append((f"lacks the key {wanted['kid']}", ""))
+        elif (found.get("n"), found.get("e")) != (wanted["n"], wanted["e"]):
+            problems.append((f"has another key with the id {wanted['kid']}", ""))
+    return problems

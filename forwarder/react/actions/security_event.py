@@ -1,0 +1,170 @@
+"""Security event tokens (SET, RFC 8417), pushed by RFC 8935 to an org of Okta's or to any other receiver.
+
+    an org    user-risk-change of Okta     about `subject.user`, low, medium or high
+    others    risk-level-change of CAEP    about `sub_id`, LOW, MEDIUM or HIGH
+
+Okta also answers 202 for a user that it does not have and for a `jti` that came before. So a repetition is harmless, and the
+answer does not tell what a token did. Others get CAEP 1.0, the one standard event for a risk.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Literal
+
+import msgspec
+
+from forwarder.core.action import Target
+from forwarder.core.ports import Clock
+from forwarder.core.printable import printable_line
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.actions.poster import Poster, Server, usual_hint
+from forwarder.react.ports import NOT_CONFIGURED, Answer
+from forwarder.react.settings.keys import ALGORITHM, SigningKey, signing_key
+from forwarder.react.settings.section import ReactionsSettings
+
+OKTA_EVENT = "https://schemas.okta.com/secevent/okta/event-type/user-risk-change"
+CAEP_EVENT = "https://schemas.openid.net/secevent/caep/event-type/risk-level-change"
+OKTA_PATH = "/security/api/v1/security-events"
+
+Level = Literal["low", "medium", "high"]
+LEVELS: Mapping[str, Level] = {
+    "informational": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "critical": "high",
+}
+"""A rule's level to that of a risk."""
+
+_LONGEST_REASON = 500  # characters; Okta's limit for the reason of a risk
+
+_AGAIN = "in Okta's provider, `issuer` and the JWKS URL must be those of reactions.set; test it with: forwarder reactions check"
+_ERRORS = {
+    "invalid_issuer": "the receiver expects another `iss`; make reactions.set.issuer and its configuration equal",
+    "invalid_audience": "the receiver expects another `aud`; for an org, that is its own URL in `orgs`",
+    "invalid_key": "the receiver has no key with this `kid`; check that it can fetch reactions.set.jwks_url",
+    "authentication_failed": f"the receiver does not accept the signature; {_AGAIN}",
+    "access_denied": "the receiver does not take events from this issuer; register it there",
+    "invalid_request": "the receiver could not read the token; report this with the token's claims",
+}
+"""What to do about each `err` of RFC 8935."""
+
+
+def _err(body: object) -> str:
+    """Return the `err` of a refusal by RFC 8935; empty if it has none."""
+    err = body.get("err") if isinstance(body, dict) else None
+    return err[:100] if isinstance(err, str) else ""
+
+
+def _hint(status: int, body: object) -> str:
+    return _ERRORS.get(_err(body), _AGAIN) if status == 400 else usual_hint(status, body)
+
+
+class Risk(msgspec.Struct, frozen=True):
+    """What a risk event says.
+
+    Attributes:
+        id: the same for the same action, so that a repetition is recognised: `jti`.
+        org: of `orgs`, the user's.
+        user: whom it is about.
+        level: how high the risk is now.
+        reason: why, for an admin.
+        at: when that became known.
+    """
+
+    id: str
+    org: str
+    user: Target
+    level: Level
+    reason: str
+    at: Micros
+
+
+class SecurityEvents:
+    """The receivers of risk events. A reload builds others."""
+
+    def __init__(self, settings: ReactionsSettings, org_urls: Mapping[str, str | None], clock: Clock) -> None:
+        """Build them. `org_urls`: the URL of each org.
+
+        Raises:
+            SettingsError: a `ca_file` cannot be used.
+        """
+        self._clock = clock
+        self._settings = settings
+        self._org_urls = org_urls
+        self._key = signing_key(settings.set.key.reveal()) if settings.set else None
+        self._posters: dict[str, Poster] = {}
+        for name, one in settings.receivers.items():
+            server = Server(
+                one.url or self._url(one.org) + OKTA_PATH,
+                f"reactions.receivers.{name}.url" if one.url else f"orgs.{one.org}.url",
+                one.timeout,
+                ca_file=one.ca_file,
+                environment=one.org is not None,
+            )
+            self._posters[name] = Poster(server, clock)
+
+    def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
+        """Return what the token for the receiver `name` says: the request of the action, which is recorded before it is sent.
+        None if there is no such receiver (any more)."""
+        receiver = self._settings.receivers.get(name)
+        if receiver is None or self._settings.set is None:
+            return None
+        seconds = risk.at // SECOND
+        common: dict[str, Any] = {
+            "event_timestamp": seconds,
+            "initiating_entity": "policy",
+            "reason_admin": {"en": printable_line(risk.reason)[:_LONGEST_REASON]},
+        }
+        subject = self._subject(risk)
+        claims: dict[str, Any] = {
+            "iss": self._settings.set.issuer,
+            "aud": receiver.audience or self._url(receiver.org),
+            "jti": risk.id,
+            "iat": self._clock.now() // SECOND,
+        }
+        if receiver.org is not None:
+            levels = {"current_level": risk.level, "previous_level": "none"}  # required, and not known
+            return claims | {"events": {OKTA_EVENT: common | levels | {"subject": {"user": subject}}}}
+        level = {"principal": "USER", "current_level": risk.level.upper()}
+        return claims | {"sub_id": subject, "events": {CAEP_EVENT: common | level}}
+
+    async def send(self, name: str, claims: Mapping[str, Any]) -> Answer:
+        """Sign `claims` and send them once to the receiver `name`. Never raises for what it does."""
+        if name not in self._posters or self._key is None:
+            text = f"reactions.receivers has no {name} any more; add it, or take it out of `do`"
+            return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
+        headers = {"accept": "application/json"}
+        if authorization := self._settings.receivers[name].authorization:
+            headers["authorization"] = authorization.reveal()
+        token = signed(claims, self._key)
+        answer = await self._posters[name].post("application/secevent+jwt", token, headers, _hint)
+        return msgspec.structs.replace(answer, code=_err(answer.body)) if answer.status == 400 else answer
+
+    async def problems(self) -> list[str]:
+        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
+        return [f"{key}: {problem}" for key, problem in found if problem]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for poster in self._posters.values():
+            await poster.close()
+
+    def _url(self, org: str | None) -> str:
+        """Return the URL of an org as Okta has it in `aud`."""
+        return (self._org_urls.get(org or "") or "").rstrip("/")
+
+    def _subject(self, risk: Risk) -> dict[str, str]:
+        """Return the user by RFC 9493: the login, if it is an address; else Okta's id."""
+        local, at, domain = risk.user.name.partition("@")
+        if local and at and "." in domain and "@" not in domain and not any(map(str.isspace, risk.user.name)):
+            return {"format": "email", "email": risk.user.name}
+        return {"format": "iss_sub", "iss": self._url(risk.org), "sub": risk.user.id}
+
+
+def signed(claims: Mapping[str, Any], key: SigningKey) -> bytes:
+    """Return the token."""
+    headers = {"typ": "secevent+jwt", "kid": key.kid}
+    token: str = import_module("jwt").encode(dict(claims), key.private, ALGORITHM, headers)
+    return token.encode()

@@ -1,0 +1,89 @@
+"""Signed webhooks, by the specification Standard Webhooks: id, timestamp, and an HMAC over both and the body.
+
+The receiver's side is in docs/reactions-receivers.md. The library `standardwebhooks` signs with one key, and takes any text
+for base64; the tests check with it.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.actions.poster import Poster, Server, usual_hint
+from forwarder.react.ports import NOT_CONFIGURED, Answer
+from forwarder.react.settings.section import WebhookSettings, webhook_keys
+
+_REFUSED = "compare `secret` on both sides, and both clocks: a receiver refuses what is older than 5 minutes"
+
+
+def _hint(status: int, body: object) -> str:
+    return _REFUSED if status in {400, 401, 403} else usual_hint(status, body)
+
+
+def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
+    """Return the body: the alert as the store holds it, with `about` beside `forwarder.alert`, if there is any.
+
+    `about` is for what the alert cannot know, such as an action that waits for approval, and its link.
+    """
+    if not about:
+        return alert
+    decoded = msgspec.json.decode(alert)
+    return msgspec.json.encode(decoded | {"forwarder": {**decoded.get("forwarder", {}), **about}})
+
+
+def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
+    """Return the headers that make a webhook of `body`. Each key gives a signature; one of them must be right."""
+    seconds = str(at // SECOND)
+    content = b".".join((message_id.encode(), seconds.encode(), body))
+    digests = (hmac.new(key, content, hashlib.sha256).digest() for key in keys)
+    signatures = " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+    return {"webhook-id": message_id, "webhook-timestamp": seconds, "webhook-signature": signatures}
+
+
+class Webhooks:
+    """The receivers of webhooks. A reload builds others."""
+
+    def __init__(self, settings: Mapping[str, WebhookSettings], clock: Clock) -> None:
+        """Build them.
+
+        Raises:
+            SettingsError: a `ca_file` cannot be used.
+        """
+        self._clock = clock
+        self._posters: dict[str, Poster] = {}
+        self._keys: dict[str, tuple[bytes, ...]] = {}
+        for name, one in settings.items():
+            url, shown = one.address
+            server = Server(url, f"reactions.webhooks.{name}.url", one.timeout, shown, one.ca_file)
+            self._posters[name] = Poster(server, clock)
+            secrets = (secret for secret in (one.secret, one.previous_secret) if secret)
+            self._keys[name] = tuple(key for secret in secrets for key in webhook_keys(secret))
+
+    async def send(self, name: str, message_id: str, body: bytes) -> Answer:
+        """Send `body` once to the receiver `name`. Never raises for what it does.
+
+        Args:
+            name: of `reactions.webhooks`.
+            message_id: the same for each repetition, so that the receiver recognises one; ASCII without `.`.
+            body: JSON, as `payload` makes it.
+        """
+        if name not in self._posters:
+            text = f"reactions.webhooks has no {name} any more; add it, or take it out of `do`"
+            return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
+        headers = signed(message_id, self._clock.now(), body, self._keys[name])
+        return await self._posters[name].post("application/json", body, headers, _hint)
+
+    async def problems(self) -> list[str]:
+        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
+        return [f"{key}: {problem}" for key, problem in found if problem]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for poster in self._posters.values():
+            await poster.close()

@@ -1,0 +1,29 @@
+"""Whether a human must approve an action, and what became of that."""
+
+from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.guards.judgement import Case, Judgement, Verdict
+
+
+def asks(action: Action) -> bool:
+    """Whether a human approves such an action: by its name, unless its rule says otherwise (`approve`)."""
+    wanted = action.settings.get("approve")
+    return action.name in ASKS if wanted is None else wanted is not False
+
+
+def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) -> Judgement:
+    """Let a human decide; in shadow, say that one would have been asked. `approve_within` is in seconds."""
+    action = case.action
+    limit = why if reason is Reason.LIMIT else ""
+    if case.in_shadow:
+        return Judgement(Verdict.SHADOW, reason, f"{text}; enforce would wait for a human", limit=limit)
+    approval = action.approval or Approval(case.now + _time(action, approve_within), why)
+    text = f"{text}; decide with: forwarder reactions approve {action.id}, or refuse {action.id}"
+    until = approval.until
+    return Judgement(Verdict.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
+
+
+def _time(action: Action, approve_within: float) -> Micros:
+    wanted = action.settings.get("approve")
+    within = wanted.get("within") if isinstance(wanted, dict) else None
+    return round((within or approve_within) * SECOND)

@@ -1,0 +1,349 @@
+"""The guards: whether an action may be carried out now. They run before its request is recorded, and right before its call.
+
+| guard | stops | verdict |
+|---|---|---|
+| `off` | everything, in mode `off` | refuse |
+| `paused` | what an operator paused | refuse |
+| `late` | what is about an old event; what no human approved in time; what is quiet, and a day old | refuse |
+| `own` | what is about the forwarder's own calls | refuse |
+| `protected` | actions on users who are protected, or of whom Okta does not say whether they are | refuse |
+| `address` | blocking what is not one public address, or where many users come from | refuse |
+| `state` | what is so already | no_op |
+| `live` | an effect that another action of ours has | no_op; its end moves |
+| `hold` | actions on a target on which a human undid an effect in the last 24 hours | refuse |
+| `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
+| `limit` | what is over a limit | wait for a human |
+| `approval` | what a human must approve | wait for a human |
+| `shadow` | the call, in mode `shadow` | shadow |
+
+The first one that says something decides. `core.action.Reason` has the same words in the same order.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from forwarder.core.action import Action, ActionStore, Kind, Reason, State, Waits
+from forwarder.core.ports import Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.guards.addresses import why_not_blocked
+from forwarder.react.guards.asking import ask, asks
+from forwarder.react.guards.confirmation import Confirmation
+from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_protected
+from forwarder.react.guards.judgement import AGAIN, Case, Judgement, Verdict, refuse, repeat, time_of, wait
+from forwarder.react.guards.late import why_late
+from forwarder.react.guards.pauses import Pauses
+from forwarder.react.guards.prompt_limits import LIMIT_OF, cap_of
+from forwarder.react.ports import Looks, Okta
+from forwarder.react.rows.book import DAY, Book
+from forwarder.react.rows.own import why_own
+from forwarder.react.settings.guards import GuardSettings
+
+AGE_AFTER_A_WAIT: Micros = 10 * SECOND
+"""The oldest look-up that counts for an action that waited: who is protected may have changed meanwhile."""
+
+PATIENCE: Micros = 30 * SECOND
+"""How long the look-up of a user is repeated while Okta is in trouble. Then it has failed, and the action is refused."""
+
+MANY_USERS = 5
+"""An address that so many users came from in a week is an office or a carrier."""
+
+_SLOWEST: Micros = 60 * SECOND  # between two questions for an event
+_FLOOD = 20  # actions that wait for a human, or users whom Okta does not know
+_MOST_CHECKED = (
+    20  # users with live effects, looked up in a row: three calls each, of a rate limit that others need
+)
+_MOST_FAILING = 10_000  # actions
+
+Guard = Callable[[Case], Awaitable[Judgement | None]]
+
+
+class Guards:
+    """The guards of all orgs, by one configuration.
+
+    Attributes:
+        directory: looks up users and groups.
+    """
+
+    def __init__(  # noqa: PLR0913  # all that they look at
+        self,
+        settings: GuardSettings,
+        okta: Okta,
+        looks: Looks,
+        store: ActionStore,
+        book: Book,
+        *,
+        pauses: Callable[[], Pauses],
+        clock: Clock,
+    ) -> None:
+        """Judge by `settings`. `book` and `pauses` outlive them: a reload makes new guards."""
+        self.directory = Directory(okta)
+        self._settings = settings
+        self._fresh: Micros = round(settings.fresh * SECOND)
+        self._looks = looks
+        self._store = store
+        self._book = book
+        self._pauses = pauses
+        self._clock = clock
+        self._confirmation = Confirmation(okta, store)
+        self._failing: dict[str, Micros] = {}  # by the action's key: since when its user cannot be looked up
+        self._checked: dict[str, Micros] = {}  # by the key of a live effect: when its user was looked up
+        event = (self._off, self._paused, self._late, self._own)
+        target = (self._protected, self._address, self._state, self._live, self._hold, self._unconfirmed)
+        # After these, which wait for answers, nothing else runs until the action is claimed: so what may have changed
+        # meanwhile is asked again.
+        again = (self._look_at_the_clock, self._off, self._paused, self._late, self._live, self._hold)
+        last = (self._move, self._limit, self._approval, self._shadow)
+        self._order: tuple[Guard, ...] = (
+            *event,
+            self._flooded,
+            self._still_unconfirmed,
+            self._strange,
+            *target,
+            *again,
+            *last,
+        )
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        """Say whether `action` may be carried out now.
+
+        GO and SHADOW claim the action's place and its share of the limits in the book, until its row is put, it is judged
+        again, or the claim is released.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        case = Case(action, now, self._settings.ceiling(action.rule, action.mode))
+        acts = False
+        try:
+            judgement = await self._first(case)
+            acts = judgement.verdict in {Verdict.GO, Verdict.SHADOW} and judgement.reason is not Reason.LIMIT
+        finally:
+            if acts:
+                self._book.claim(action, case.now, shadow=case.in_shadow)
+            else:
+                self._book.release(action.key)
+        if judgement.waits_for is not Waits.RETRY:
+            self._failing.pop(action.key, None)
+        if judgement.verdict is Verdict.WAIT:
+            soon = (
+                self._clock.now() + SECOND
+            )  # what waits for a time that is over would be judged without a pause
+            judgement = msgspec.structs.replace(judgement, until=max(judgement.until or 0, soon))
+        return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
+
+    async def _first(self, case: Case) -> Judgement:
+        """Return the first judgement that is not None."""
+        for guard in self._order:
+            if (judgement := await guard(case)) is not None:
+                return judgement
+        return Judgement(Verdict.GO)
+
+    async def newly_protected(self) -> list[Action]:
+        """Return the live effects on users and addresses that are protected by now; call it once a minute. Where Okta does
+        not say, an effect stays. Of many users, it looks up those first that it did not for the longest time."""
+        now = self._clock.now()
+        effects = self._book.effects()
+        found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
+        on_users = [one for one in effects if one.target.kind == "user"]
+        self._checked = {one.key: self._checked.get(one.key, 0) for one in on_users}
+        for effect in sorted(on_users, key=lambda one: self._checked[one.key])[:_MOST_CHECKED]:
+            self._checked[effect.key] = now
+            try:
+                if await self._why_protected(effect, now, now - AGE):
+                    found.append(effect)
+            except LookUpError:
+                continue
+        return found
+
+    # The guards, in their order
+
+    async def _off(self, case: Case) -> Judgement | None:
+        if case.mode != "off":
+            return None
+        return refuse(
+            Reason.OFF,
+            "reactions.mode, or the mode of every entry for this rule, is off; or no entry chooses it any more",
+        )
+
+    async def _paused(self, case: Case) -> Judgement | None:
+        pause = self._pauses().find(case.action, case.now)
+        if pause is None:
+            return None
+        command = f"forwarder reactions resume {pause.scope}".strip()
+        text = f"{pause.scope or 'all reactions'}: paused, because {pause.why}; end it with: {command}"
+        return refuse(Reason.PAUSED, text)
+
+    async def _late(self, case: Case) -> Judgement | None:
+        return why_late(case, self._settings.fresh)
+
+    async def _look_at_the_clock(self, case: Case) -> None:
+        """Say nothing: the look-ups before this may have waited for minutes."""
+        case.now = self._clock.now()
+
+    async def _own(self, case: Case) -> Judgement | None:
+        why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._book)
+        return refuse(Reason.OWN, why) if why else None
+
+    async def _flooded(self, case: Case) -> Judgement | None:
+        """When many actions wait for a human already, those over a limit join them without a look-up of their user: a flood
+        of cheap alerts must not use up Okta's rate limit. Once a human approves one, it is looked up."""
+        if self._book.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
+            return None
+        return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
+
+    async def _still_unconfirmed(self, case: Case) -> Judgement | None:
+        """While the event is not confirmed, a flood of forged ones must not cost more look-ups of users."""
+        return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
+
+    async def _strange(self, case: Case) -> Judgement | None:
+        """While Okta does not know many of the users whom alerts name, events are forged: each must be confirmed before its
+        user is looked up. Else the look-ups hold up genuine actions and undos for minutes."""
+        action = case.action
+        if action.target.kind != "user" or case.is_approved or action.called_at is not None:
+            return None
+        forged = self.directory.strangers(action.org, case.now) >= _FLOOD
+        return await self._until_confirmed(case) if forged else None
+
+    async def _protected(self, case: Case) -> Judgement | None:
+        action = case.action
+        if action.target.kind != "user":
+            return None
+        age = AGE_AFTER_A_WAIT if action.state is State.WAITING else AGE
+        decided = (action.approval.at if action.approval is not None else None) or 0
+        try:
+            why = await self._why_protected(action, case.now, max(case.now - age, decided + 1))
+        except LookUpError as error:
+            if error.is_unknown:
+                return refuse(Reason.TARGET, f"Okta does not know the user: {error}")
+            text = f"whether the user is protected is not known: {error}"
+            since = self._failing.setdefault(action.key, case.now)
+            if len(self._failing) > _MOST_FAILING:
+                del self._failing[next(iter(self._failing))]
+            is_patient = error.answer.status == 429 or case.now - since < PATIENCE
+            if error.answer.may_help_again and is_patient:
+                return repeat(case, Reason.PROTECTED, text, error.answer)
+            return refuse(Reason.PROTECTED, text)
+        return refuse(Reason.PROTECTED, why) if why else None
+
+    async def _address(self, case: Case) -> Judgement | None:
+        action = case.action
+        if action.target.kind != "ip":
+            return None
+        if why := self._why_not_blocked(action):
+            return refuse(Reason.ADDRESS, why)
+        users = await self._store.users_at(action.org, action.target.id, case.now - 7 * DAY)
+        if users < MANY_USERS:
+            return None
+        return refuse(Reason.ADDRESS, f"{users} users came from {action.target.id} in 7 days; it is shared")
+
+    async def _state(self, case: Case) -> Judgement | None:
+        if case.action.kind is Kind.PROMPT:
+            return None
+        seen = case.seen = await self._looks.look(case.action)
+        if not seen.answer.ok:
+            if seen.answer.status == 404:
+                found = "" if seen.answer.code == "group" else "Okta does not know the target: "
+                return refuse(Reason.TARGET, found + seen.answer.text)
+            text = f"the state of the target is not known: {seen.answer.text}"
+            if seen.answer.may_help_again:
+                return repeat(case, Reason.STATE, text, seen.answer)
+            return refuse(Reason.STATE, text)
+        if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
+            text = "it was so already, and stays so: no action of this store did it"
+            return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
+        return None
+
+    async def _live(self, case: Case) -> Judgement | None:
+        action, now = case.action, case.now
+        if action.kind is Kind.PROMPT:
+            cap = cap_of(case, self._book, self._settings)
+            if cap is not None and cap.which == "live":
+                return Judgement(Verdict.NO_OP, Reason.LIVE, cap.detail)
+        other = self._book.live(action)
+        if other is None:
+            return None
+        if case.in_shadow:
+            return Judgement(
+                Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; enforce would move its end"
+            )
+        if other.state is not State.LIVE or (other.undo_due or now) <= now:
+            return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
+        if case.seen is not None and not case.seen.is_there:
+            text = f"{other.id} was undone in Okta by others, so the target is left alone until its end"
+            return refuse(Reason.HOLD, text)
+        return None
+
+    async def _hold(self, case: Case) -> Judgement | None:
+        action = case.action
+        held = None if action.target.kind == "alert" else self._book.held(action.org, action.target, case.now)
+        if held is None:
+            return None
+        return refuse(Reason.HOLD, f"{held.id} ({held.name}) was undone by hand in the last 24h")
+
+    async def _unconfirmed(self, case: Case) -> Judgement | None:
+        return await self._until_confirmed(case) if case.action.kind in self._settings.confirm else None
+
+    async def _until_confirmed(self, case: Case) -> Judgement | None:
+        action = case.action
+        if await self._confirmation.has(action, case.now):
+            return None
+        if (uuid := self._confirmation.forged(action)) is not None:
+            text = f"the System Log has another event under the uuid {uuid}, so what the hook delivered is forged or edited"
+            return refuse(Reason.UNCONFIRMED, f"{text}. Give the hook a new secret: docs/hooks.md")
+        waited = (case.now - action.planned_at) // 2
+        until = case.now + min(max(waited, AGAIN), _SLOWEST)
+        if case.now < (last := action.published + self._fresh):
+            until = min(until, last)  # for the last time before it is late
+        text = "the System Log does not have all events of the alert yet"
+        return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
+
+    async def _move(self, case: Case) -> Judgement | None:
+        """The end of `live`: what the guards since then would stop must not make an effect last longer."""
+        other = self._book.live(case.action)
+        if other is None:
+            return None
+        return Judgement(
+            Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; its end moves", moves=other.key
+        )
+
+    async def _limit(self, case: Case) -> Judgement | None:
+        action, now = case.action, case.now
+        if case.is_repeated or case.is_approved or action.kind is Kind.QUIET:
+            return None
+        if action.kind is Kind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
+            if cap.which == "day" or case.in_shadow:
+                return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
+            return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
+        over = self._book.over(action, self._settings.limits, now, shadow=case.in_shadow)
+        if not over:
+            return None
+        limit = self._settings.limits[over]
+        text = f"more than {limit.count} in {time_of(limit.seconds)} (reactions.limits.{over})"
+        return ask(case, self._settings.approve_within, Reason.LIMIT, over, text)
+
+    async def _approval(self, case: Case) -> Judgement | None:
+        action = case.action
+        if case.is_approved or case.is_repeated or not (asks(action) or case.is_pending):
+            return None
+        why = action.approval.why if action.approval is not None else "asks"
+        return ask(case, self._settings.approve_within, Reason.APPROVAL, why, f"{action.name} needs a human")
+
+    async def _shadow(self, case: Case) -> Judgement | None:
+        if not case.in_shadow:
+            return None
+        return Judgement(Verdict.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
+
+    # What they share
+
+    async def _why_protected(self, action: Action, now: Micros, since: Micros) -> str:
+        target, protect = action.target, self._settings.protect
+        if target.kind == "ip":
+            return self._why_not_blocked(action)
+        if target.kind != "user" or not (protect.users or protect.groups or protect.admins):
+            return ""
+        person = await self.directory.person(action.org, target.id, protect, now, since)
+        return why_protected(person, protect)
+
+    def _why_not_blocked(self, action: Action) -> str:
+        return why_not_blocked(action.target.id, self._settings.protect.ips, self._settings.own_ips)

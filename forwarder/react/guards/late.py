@@ -1,0 +1,52 @@
+"""How long an action may take: each one ends."""
+
+from forwarder.core.action import Kind, Reason, Waits
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.guards.judgement import Case, Judgement, refuse, time_of
+
+LONGEST: Micros = 86_400 * SECOND
+"""How long a quiet action is tried. Receivers keep the ids of what they got for about a day."""
+
+_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
+
+
+def why_late(case: Case, fresh: float) -> Judgement | None:
+    """Refuse what is too late. What waits for a human is not late until the time to approve is over.
+
+    Args:
+        case: the action, and the time.
+        fresh: seconds after which an event is late.
+    """
+    action, now = case.action, case.now
+    if (approval := action.approval) is not None and not case.is_approved:
+        if approval.given is False:
+            return refuse(Reason.APPROVAL, f"refused by {approval.by}")
+        return refuse(Reason.APPROVAL, "no human approved it in time") if now >= approval.until else None
+    if action.kind is Kind.QUIET:
+        return _of_quiet(case)
+    if action.late:
+        return refuse(Reason.LATE, "the event was older than rules.late when it was received")
+    if action.published > now + _MOST_AHEAD:
+        ahead = (action.published - now) // SECOND
+        return refuse(Reason.LATE, f"the event is {ahead}s ahead of this machine's clock; set it right")
+    since = max(action.published, approval.at or 0) if approval is not None else action.published
+    if now - since <= round(fresh * SECOND):
+        return None
+    limit = f"reactions.fresh is {time_of(fresh)}"
+    if action.waits_for is Waits.CONFIRMATION:
+        text = f"the System Log did not show all events in time ({limit}); they may be forged"
+        return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
+    what = "the event is" if since == action.published else "the approval is"
+    return refuse(Reason.LATE, f"{what} {time_of((now - since) // SECOND)} old, and {limit}")
+
+
+def _of_quiet(case: Case) -> Judgement | None:
+    """A quiet action is welcome however old its event is, but it is not tried without an end."""
+    approval = case.action.approval
+    since = max(case.action.planned_at, (approval.at or 0) if approval is not None else 0)
+    if case.now - since <= LONGEST:
+        return None
+    if case.action.waits_for is Waits.CONFIRMATION:
+        text = "the System Log did not show all events within 24h; they may be forged"
+        return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
+    return refuse(Reason.LATE, "it was tried for 24h, and receivers forget after a day what they got")

@@ -1,0 +1,26 @@
+"""The limits of prompts, as the settings have them."""
+
+import msgspec
+
+from forwarder.react.guards.judgement import Case
+from forwarder.react.prompts.caps import Cap, over_cap
+from forwarder.react.rows.book import Book
+from forwarder.react.settings.guards import GuardSettings, Limit
+
+LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}
+"""What the settings call a limit that `Cap.which` names."""
+
+_ONCE_A_DAY = Limit(1, 86_400)
+
+
+def cap_of(case: Case, book: Book, settings: GuardSettings) -> Cap | None:
+    """Return why there may not be another prompt now."""
+    per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
+    return over_cap(
+        msgspec.structs.replace(case.action, mode=case.mode),
+        book.prompts(case.action),
+        case.now,
+        per_user=per_user.count,
+        window=per_user.micros,
+        at_once=settings.prompts_at_once,
+    )

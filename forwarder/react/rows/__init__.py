@@ -1,0 +1,1 @@
+"""The rows of actions: stored at each change, and those that still matter in memory."""

@@ -1,0 +1,71 @@
+"""The prompts that are out, and those that count for the next ones."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import TypeVar
+
+import msgspec
+
+from forwarder.core.action import Action, State
+from forwarder.core.time import Micros
+from forwarder.react.rows.acts import acted_at
+
+K = TypeVar("K")
+
+_OUT = {State.CALLING, State.PROMPTING}
+
+
+class Asked:
+    """Prompts that users got, or would have got in shadow. Its memory is what the limits let through; nothing older than
+    `horizon` is kept, by the time of what was put last."""
+
+    def __init__(self, horizon: Micros) -> None:
+        self.horizon = horizon
+        self._out: dict[str, dict[str, Action]] = {}  # by org
+        self._over: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
+        self._order: dict[str, Action] = {}  # what is over, in the order in which it was put
+
+    def put(self, action: Action) -> None:
+        """Take a prompt's row as it is now; what counts of it is kept, and not its alert."""
+        self._drop(action)
+        small = msgspec.structs.replace(action, subject=b"", request=None, before=None, after=None)
+        if action.state in _OUT:
+            self._out.setdefault(action.org, {})[action.key] = small
+        elif not action.is_open and (acted := acted_at(action)) is not None:
+            self._over.setdefault(_user(action), {})[action.key] = self._order[action.key] = small
+            self._forget(acted[0] - self.horizon)
+
+    def claim(self, action: Action) -> None:
+        """Count a prompt as out that is about to be sent."""
+        self.put(msgspec.structs.replace(action, state=State.CALLING))
+
+    def beside(self, action: Action) -> Iterator[Action]:
+        """Return the prompts that are out in the org of `action`, and those of its user that are over."""
+        out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
+        return chain(out.values(), over.values())
+
+    def __len__(self) -> int:
+        return len(self._order) + sum(map(len, self._out.values()))
+
+    def _forget(self, until: Micros) -> None:
+        while self._order:
+            first = next(iter(self._order.values()))
+            if (acted := acted_at(first)) is not None and acted[0] > until:
+                return
+            self._drop(first)
+
+    def _drop(self, action: Action) -> None:
+        self._order.pop(action.key, None)
+        _remove(self._out, action.org, action.key)
+        _remove(self._over, _user(action), action.key)
+
+
+def _user(action: Action) -> tuple[str, str]:
+    return action.org, action.target.id
+
+
+def _remove(rows: dict[K, dict[str, Action]], where: K, key: str) -> None:
+    if (found := rows.get(where)) is not None:
+        found.pop(key, None)
+        if not found:
+            del rows[where]

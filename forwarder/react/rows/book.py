@@ -1,0 +1,314 @@
+"""The rows of actions that still matter, in memory: those that are not ended, and what is remembered of the others.
+
+It is filled from the store at the start, and follows each commit: `put` comes after it. Nothing here waits, so what it
+says is true until the next await.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from ipaddress import ip_address
+from itertools import islice
+from typing import TypeVar
+
+from forwarder.core.action import Action, Kind, State, Target, Waits
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.rows.acts import Acts, acted_at, scopes_of
+from forwarder.react.rows.asked import Asked
+from forwarder.react.rows.own import REPORTS
+from forwarder.react.rows.trips import Trips
+from forwarder.react.schedule import Schedule
+from forwarder.react.settings.guards import Limit
+
+DAY: Micros = 24 * 3600 * SECOND
+
+HOLD: Micros = DAY
+"""How long a target is held after an effect on it was undone by hand."""
+
+_MOST_REQUESTS = 20_000
+"""Ids of our own calls to Okta that are remembered, and users of whom a risk was reported."""
+
+_KEY = 64  # characters; what is shorter is an id, the beginning of a key
+
+_EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Place = tuple[str, str, str, str, str]
+
+
+def place_of(action: Action) -> Place:
+    """Return what two actions share whose effect is the same: org, name, target and group."""
+    target = action.target
+    return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
+
+
+class Book:
+    """The rows in memory. It is bounded by what is open, by the limits, and by what humans undo in a day.
+
+    Attributes:
+        trips: how often limits held actions back.
+    """
+
+    def __init__(self, horizon: Micros = DAY) -> None:
+        """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back so far."""
+        self.horizon = max(horizon, DAY)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._open: dict[str, Action] = {}
+        self._schedule = Schedule()
+        self._places: dict[Place, dict[str, Action]] = {}
+        self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
+        self._waiting: dict[Waits, dict[str, None]] = {each: {} for each in Waits}
+        self._lasting: dict[str, None] = {}
+        self._held: dict[tuple[str, str, str], Action] = {}
+        self._requests: dict[str, None] = {}
+        self._reports: dict[tuple[str, str], Action] = {}  # by org and user: the last report of a risk
+        self._acts = Acts(self.horizon)
+        self._asked = Asked(self.horizon)
+        self.trips = Trips()
+
+    def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
+        """Replace everything by what `ActionStore.load_actions` found since `horizon` ago."""
+        self.horizon = max(horizon, DAY)
+        self._clear()
+        for action in actions:
+            self.put(action)
+
+    def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
+        """Look back as far as `horizon` from now on, if that is further: remember what is ended of `actions`, which
+        `ActionStore.load_actions` found. What is not may have changed since they were read, and is known."""
+        if horizon <= self.horizon:
+            return
+        self.horizon = horizon
+        self._acts.widen(horizon)
+        self._asked.horizon = horizon
+        for action in actions:
+            if not action.is_open:
+                self._remember(action)
+
+    # Rows
+
+    def put(self, action: Action) -> None:
+        """Take a row as it was committed. A PLANNED one never replaces another, as in the store."""
+        old = self._open.get(action.key)
+        if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
+            return
+        self._count_trip(old, action)
+        acted = acted_at(action) is not None
+        self._release(action.key, keep=acted)
+        if old is not None and acted_at(old) is not None and not acted:
+            self._acts.remove(old)  # its call surely did not leave
+        self._index(action)
+        if action.is_open:
+            self._open[action.key] = action
+            self._schedule.put(action)
+        else:
+            self._open.pop(action.key, None)
+            self._schedule.drop(action.key)
+        self._place(action)
+        self._remember(action)
+
+    def get(self, key: str) -> Action | None:
+        """Return the row with this key, or this short id, if it is not ended."""
+        if (found := self._open.get(key)) is not None:
+            return found
+        if not key or len(key) >= _KEY:
+            return None
+        matching = [one for one in self._open.values() if one.key.startswith(key)]
+        return matching[0] if len(matching) == 1 else None
+
+    def open(self) -> list[Action]:
+        """Return the rows that are not ended, in the order in which they came."""
+        return list(self._open.values())
+
+    def due(self, now: Micros) -> list[Action]:
+        """Return the rows to work on now, the longest due first, and in the order in which they came. They are due until
+        they are put."""
+        return [self._open[key] for key in self._schedule.due(now)]
+
+    def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
+        """Return those of them that may begin beside `working`, as `Schedule.startable` says."""
+        return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
+
+    def postpone(self, key: str, until: Micros) -> None:
+        """Let a row rest until then, or until it is put. Nothing of it changes."""
+        self._schedule.postpone(key, until)
+
+    def count_waiting(self, what: Waits) -> int:
+        """Return how many wait for this."""
+        return len(self._waiting[what])
+
+    def waiting(self, what: Waits, most: int) -> list[Action]:
+        """Return at most so many of the rows that wait for this, those that began first."""
+        return [self._open[key] for key in islice(self._waiting[what], most)]
+
+    def lasting(self) -> list[Action]:
+        """Return the rows that have something to undo, in the order in which they began. Limits keep them few."""
+        return [self._open[key] for key in self._lasting]
+
+    def _index(self, action: Action) -> None:
+        """Note what a row waits for, and whether it has something to undo: an attack may leave many thousands open."""
+        for what, keys in self._waiting.items():
+            if action.state is State.WAITING and action.waits_for is what:
+                keys.setdefault(action.key)
+            else:
+                keys.pop(action.key, None)
+        if action.is_open and action.undo_due is not None:
+            self._lasting.setdefault(action.key)
+        else:
+            self._lasting.pop(action.key, None)
+
+    def next_due(self) -> Micros | None:
+        """Return when the next row is due that is not yet; None if there is none."""
+        return self._schedule.next_due()
+
+    # Effects
+
+    def live(self, action: Action) -> Action | None:
+        """Return another action whose effect is that of `action`: it is live, or its call or its undoing is under way."""
+        others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
+        return min(others, key=lambda one: one.state is not State.LIVE) if others else None
+
+    def effects(self) -> list[Action]:
+        """Return the live effects."""
+        return [one for one in self._open.values() if one.state is State.LIVE]
+
+    def held(self, org: str, target: Target, now: Micros) -> Action | None:
+        """Return the action on this target that was undone by hand in the last 24 hours, or is just being undone."""
+        held = self._held.get((org, target.kind, _canonical(target)))
+        return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
+
+    def prompts(self, action: Action) -> Iterator[Action]:
+        """Return the prompts that may count for `action`, another one: those of its org that are out, and what its user
+        got. One that is claimed is out. Their alerts are left out."""
+        return self._asked.beside(action)
+
+    # Limits
+
+    def over(self, action: Action, limits: Mapping[str, Limit], now: Micros, *, shadow: bool) -> str:
+        """Return the name of the first limit that leaves no room for `action`; empty if all do."""
+        for name, scope, item in scopes_of(action, shadow=shadow):
+            limit = limits.get(name)
+            if limit and self._acts.count(scope, now - limit.micros, besides=item) >= limit.count:
+                return name
+        return ""
+
+    def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
+        """Count `action` and keep its place from now on, until its row is put or the claim is released: so that no other
+        one gets through beside it."""
+        self._claims[action.key] = action, shadow
+        self._acts.add(action, now, shadow=shadow)
+        if not shadow:
+            self._occupy(action)
+            if action.kind is Kind.PROMPT:
+                self._asked.claim(action)
+
+    def release(self, key: str) -> None:
+        """Give up a claim; there may be none."""
+        self._release(key, keep=False)
+
+    # Own calls
+
+    def made(self, request_id: str) -> bool:
+        """Whether this is Okta's id of one of our own calls."""
+        return request_id in self._requests
+
+    def reported(self, action: Action) -> Action | None:
+        """As `own.Calls.reported`."""
+        report = self._reports.get((action.org, action.target.id))
+        return report if report is not None and report.key != action.key else None
+
+    def _release(self, key: str, *, keep: bool) -> None:
+        if key not in self._claims:
+            return
+        claimed, _ = self._claims.pop(key)
+        row = self._open.get(key, claimed)
+        if not keep and acted_at(row) is None:
+            self._acts.remove(claimed)
+        self._vacate(claimed)
+        self._place(row)
+        if row.kind is Kind.PROMPT:
+            self._asked.put(row)
+
+    def _place(self, action: Action) -> None:
+        """Note whether an action has an effect, or may have one."""
+        may_be_done = action.state is State.WAITING and action.called_at is not None
+        if action.kind is Kind.TIMED and (action.state in _EFFECTIVE or may_be_done):
+            self._occupy(action)
+        else:
+            self._vacate(action)
+
+    def _occupy(self, action: Action) -> None:
+        if action.kind is Kind.TIMED:
+            self._places.setdefault(place_of(action), {})[action.key] = action
+
+    def _vacate(self, action: Action) -> None:
+        if action.kind is not Kind.TIMED:
+            return
+        found = self._places.get(place := place_of(action), {})
+        found.pop(action.key, None)
+        if not found:
+            self._places.pop(place, None)
+
+    def _count_trip(self, old: Action | None, new: Action) -> None:
+        """Count a row that is over a limit, once: when it begins to wait for a human, or is read from the store."""
+        is_known = old is not None and old.approval is not None
+        if new.approval is not None and new.approval.limit and not is_known:
+            self.trips.add(new.approval.limit, new.planned_at)
+
+    def _remember(self, action: Action) -> None:
+        """Remember what outlasts the row."""
+        if (acted := acted_at(action)) is not None:
+            at, shadow = acted
+            self._acts.add(action, at, shadow=shadow)
+        if action.undone_by.startswith("hand"):
+            self._hold(action)
+        if action.kind is Kind.PROMPT:
+            self._asked.put(action)
+        if action.request_id:
+            _keep(self._requests, action.request_id, None)
+        if action.name in REPORTS and action.called_at is not None:
+            user = action.org, action.target.id
+            if (self._reports.get(user, action).called_at or 0) <= action.called_at:
+                _keep(self._reports, user, action)
+
+    def _hold(self, action: Action) -> None:
+        where = action.org, action.target.kind, _canonical(action.target)
+        held = self._held.get(where)
+        if held is None or held.key == action.key or action.is_open or _undone(action) >= _undone(held):
+            self._held[where] = action
+        old = [
+            key
+            for key, one in self._held.items()
+            if not one.is_open and _undone(one) <= _undone(action) - HOLD
+        ]
+        for key in old:
+            del self._held[key]
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep what came last."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > _MOST_REQUESTS:
+        del kept[next(iter(kept))]
+
+
+def horizon_of(limits: Iterable[Limit]) -> Micros:
+    """Return how far back rows count: the longest limit, and at least a day."""
+    return max([DAY, *(limit.micros for limit in limits)])
+
+
+def _undone(action: Action) -> Micros:
+    return action.undone_at or action.seen_at or action.called_at or action.planned_at
+
+
+def _canonical(target: Target) -> str:
+    """Return one writing of a target: an IPv6 address has several."""
+    if target.kind != "ip":
+        return target.id
+    try:
+        return str(ip_address(target.id))
+    except ValueError:
+        return target.id

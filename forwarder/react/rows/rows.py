@@ -1,0 +1,106 @@
+"""The rows of actions as they change: in memory, in the store, and as events. Nothing counts before it is committed."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from forwarder.core.action import Action, ActionStore, Outcome, Reason, State
+from forwarder.core.action_event import to_event
+from forwarder.core.backoff import Backoff
+from forwarder.core.errors import StoreError
+from forwarder.core.event import Source
+from forwarder.core.ports import Batch, Clock
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.metrics import ReactionMetrics
+from forwarder.react.ports import Answer
+from forwarder.react.rows.book import Book
+
+
+class Rows:
+    """Changes rows.
+
+    Attributes:
+        book: all rows that matter.
+        clock: the time.
+        changed: set after each change.
+    """
+
+    def __init__(
+        self,
+        store: ActionStore,
+        book: Book,
+        metrics: ReactionMetrics,
+        clock: Clock,
+        note: Callable[[Action], None],
+    ) -> None:
+        """Store into `store`; `note` is called with every row right before that."""
+        self.book = book
+        self.clock = clock
+        self.changed = asyncio.Event()
+        self._store = store
+        self._metrics = metrics
+        self._note = note
+
+    async def commit(
+        self, rows: Sequence[Action], news: Sequence[Action] = (), cursor: tuple[str, str] | None = None
+    ) -> None:
+        """Store `rows`, an event about each of `news`, and `cursor`; return only when they are stored."""
+        now = self.clock.now()
+        for row in rows:
+            self._note(row)
+        batch = Batch([to_event(row, now) for row in news], source=Source.ACTION, cursor=cursor)
+        attempt = 0
+        while True:
+            try:
+                left_out = await self._store.commit_actions(batch, rows)
+                break
+            except StoreError as error:
+                attempt += 1
+                self._metrics.store_failed(error)
+                await self.clock.sleep(Backoff().delay(attempt))
+        for row in rows:
+            if row.key not in left_out:
+                self.book.put(row)
+        for row in news:
+            self._metrics.changed(row, now)
+        self.changed.set()
+
+    async def finish(
+        self,
+        action: Action,
+        outcome: Outcome,
+        reason: Reason | None,
+        detail: str,
+        more: Sequence[Action] = (),
+    ) -> Action:
+        """End `action`, which leaves nothing to undo; store the rows that follow from it, or change with it. Return the row
+        as it is now."""
+        ended = msgspec.structs.replace(
+            action, state=State.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
+        )
+        await self.commit([ended, *more], [ended])
+        return ended
+
+    def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
+        """Return `action` as it is after one more failure: due again when that may help."""
+        attempts = action.attempts + 1
+        due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
+        return msgspec.structs.replace(
+            answered(action, answer),
+            attempts=attempts,
+            detail=answer.text,
+            due=max(due, answer.again_at or 0),
+        )
+
+
+def answered(action: Action, answer: Answer) -> Action:
+    """Note Okta's ids, by which its support finds a call."""
+    return msgspec.structs.replace(
+        action, request_id=answer.request_id or action.request_id, error_id=answer.error_id or action.error_id
+    )
+
+
+def lasts(action: Action) -> Micros:
+    """Return for how long a timed action lasts."""
+    return int(float(action.settings.get("for", 0)) * SECOND)

@@ -1,0 +1,1 @@
+"""The section `reactions` of the configuration: its types, what does not fit together, and what is unwise."""

@@ -1,0 +1,305 @@
+"""What a reaction does: the list `do` of an entry of `reactions.on`, and `then` of a prompt."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
+
+from forwarder.config_problems import Name
+from forwarder.config_types import Section
+from forwarder.core.action import ASKS, KINDS, Kind
+from forwarder.react.prompts.message import template_problem
+from forwarder.react.settings.values import Approve, EffectTime, Mode, Text, WrittenMode
+
+ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
+"""What may become of a prompt."""
+
+
+def _lower(written: Any) -> Any:
+    return written.lower() if isinstance(written, str) else written
+
+
+RiskLevel = Annotated[Literal["low", "medium", "high"], BeforeValidator(_lower)]
+
+
+def _message(template: str) -> str:
+    if problem := template_problem(template):
+        raise ValueError(problem)
+    return template
+
+
+class ActionSettings(Section):
+    """What is set of one action."""
+
+    short: ClassVar[str] = ""
+    """The key that a value alone stands for, as in `{notify: soc}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_mapping(cls, written: Any) -> Any:
+        if written is None:
+            return {}
+        if isinstance(written, str) and cls.short:
+            return {cls.short: written}
+        if not isinstance(written, dict):
+            return written
+        if "for" in written and not any(field.alias == "for" for field in cls.model_fields.values()):
+            raise ValueError("has no end, so `for` says nothing; remove it")
+        return written
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = super().__get_pydantic_json_schema__(schema, handler)
+        others: list[JsonSchemaValue] = [{"type": "string"}] if cls.short else []
+        if not any(field.is_required() for field in cls.model_fields.values()):
+            others.append({"type": "null"})
+        return {"anyOf": [described, *others]} if others else described
+
+
+class NotifySettings(ActionSettings):
+    """Tell a webhook.
+
+    Attributes:
+        to: a name of `webhooks`; may be left out if there is just one.
+    """
+
+    short = "to"
+    to: Name | None = None
+
+
+class RiskEventSettings(ActionSettings):
+    """Send a security event token.
+
+    Attributes:
+        to: a name of `receivers`; may be left out if there is just one.
+        level: the user's risk: low, medium or high.
+    """
+
+    short = "to"
+    to: Name | None = None
+    level: RiskLevel = "high"
+
+
+class UserRiskSettings(ActionSettings):
+    """Set the user's risk in Okta.
+
+    Attributes:
+        level: low, medium or high. Okta does not allow setting it back to none.
+    """
+
+    short = "level"
+    level: RiskLevel = "high"
+
+
+class PlainSettings(ActionSettings):
+    """Of an action without settings."""
+
+
+class TimedSettings(ActionSettings):
+    """Of an action that is undone.
+
+    Attributes:
+        for: how long it lasts: 1m to 30d. Required.
+    """
+
+    for_: EffectTime = Field(alias="for")
+
+
+class AddToGroupSettings(TimedSettings):
+    """Add the user to a group.
+
+    Attributes:
+        group: name or id of a group of the kind OKTA_GROUP, without roles, rules or apps.
+    """
+
+    short = "group"
+    group: Text
+
+
+class DoSettings(Section):
+    """One action: a bare word, or a mapping of its name to its settings.
+
+    Attributes:
+        notify: tell a webhook what the rule found.
+        risk_event: send a security event token.
+        user_risk: set the user's risk in Okta.
+        revoke_sessions: end the user's sessions and revoke the tokens of apps.
+        universal_logout: end the user's sessions in all apps that take part in Universal Logout.
+        expire_password: the user sets a new one at the next sign-in.
+        add_to_group: add the user to a group, for a time.
+        suspend: suspend the user, for a time.
+        block_ip: block the address of the alert in the zone `forwarder-blocklist`, for a time.
+        approve: `no`: no human approves it. `{within: 15m}` or `yes`: a human does. Default: a human approves `suspend`,
+            `block_ip` and `expire_password`, within `approve_within`.
+        user: whom it is about: `actor` or `target`, the one user there. Default: the actor if that is a user, else the target.
+    """
+
+    notify: NotifySettings | None = None
+    risk_event: RiskEventSettings | None = None
+    user_risk: UserRiskSettings | None = None
+    revoke_sessions: PlainSettings | None = None
+    universal_logout: PlainSettings | None = None
+    expire_password: PlainSettings | None = None
+    add_to_group: AddToGroupSettings | None = None
+    suspend: TimedSettings | None = None
+    block_ip: TimedSettings | None = None
+    approve: Approve | None = None
+    user: Literal["actor", "target"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_mapping(cls, written: Any) -> Any:
+        if isinstance(written, str):
+            return {written: {}}
+        if not isinstance(written, dict):
+            return written
+        for key in ("for", "group", "to", "by", "then", "within"):
+            if key in written:
+                raise ValueError(f"`{key}` belongs into the braces of its action, as in {_PLACES[key]}")
+        if "prompt" in written and "prompt" not in cls.model_fields:
+            raise ValueError("a prompt cannot follow a prompt; remove it")
+        return {key: {} if key in KINDS and value is None else value for key, value in written.items()}
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        named = [name for name in KINDS if getattr(self, name, None) is not None]
+        if len(named) != 1:
+            text = "names no action" if not named else f"names {' and '.join(named)}"
+            raise ValueError(f"{text}; write one action for each item of the list")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: Any) -> Any:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = super().__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [{"enum": sorted(BARE)}, described]}
+
+    @property
+    def name(self) -> str:
+        """The action, one of KINDS."""
+        return next(name for name in KINDS if getattr(self, name, None) is not None)
+
+    @property
+    def kind(self) -> Kind:
+        """Its kind."""
+        return KINDS[self.name]
+
+    @property
+    def settings(self) -> ActionSettings:
+        """What is set of it."""
+        found: ActionSettings = getattr(self, self.name)
+        return found
+
+    @property
+    def asks(self) -> bool:
+        """Whether a human approves it."""
+        return self.name in ASKS if self.approve is None else self.approve.needed
+
+
+BARE = {"notify", "risk_event", "user_risk", "revoke_sessions", "universal_logout", "expire_password"}
+"""Actions that may stand as a bare word."""
+
+_PLACES = {
+    "for": "{suspend: {for: 4h}}",
+    "group": "{add_to_group: {group: Step-up, for: 24h}}",
+    "to": "{notify: soc}",
+    "by": "{prompt: {by: push}}",
+    "then": "{prompt: {by: push, then: {denied: [revoke_sessions]}}}",
+    "within": "{suspend: {for: 4h}, approve: {within: 15m}}",
+}
+
+
+class ThenSettings(Section):
+    """What follows a prompt, by its answer.
+
+    Attributes:
+        approved: may only notify, because an attacker may hold the phone.
+        denied: the user says that it was another person.
+        timeout: the user did not answer in time.
+        unreachable: the user could not be asked, as without a phone.
+        unknown: whether the user was asked is not known, as after a crash.
+    """
+
+    approved: tuple[DoSettings, ...] = ()
+    denied: tuple[DoSettings, ...] = ()
+    timeout: tuple[DoSettings, ...] = ()
+    unreachable: tuple[DoSettings, ...] = ()
+    unknown: tuple[DoSettings, ...] = ()
+
+    def by_answer(self) -> Iterator[tuple[str, tuple[DoSettings, ...]]]:
+        """Yield each answer with its actions."""
+        yield from ((answer, getattr(self, answer)) for answer in ANSWERS)
+
+
+class PromptSettings(ActionSettings):
+    """Ask the user.
+
+    Attributes:
+        by: `push` asks by Okta Verify, which shows no text; `ciba` by your own app, see `reactions.ciba`.
+        message: what `ciba` shows, a template over the alert: see docs/reactions.md. Default: what happened, and a code.
+        then: answer → actions.
+    """
+
+    short = "by"
+    by: Literal["push", "ciba"]
+    message: Annotated[Text, AfterValidator(_message)] | None = None
+    then: ThenSettings = ThenSettings()
+
+
+class FirstDoSettings(DoSettings):
+    """One action, which may be a prompt.
+
+    Attributes:
+        prompt: ask the user, at most once.
+    """
+
+    prompt: PromptSettings | None = None
+
+
+class OnSettings(Section):
+    """One entry of `on`: which alerts lead to which actions.
+
+    Attributes:
+        rule: name or id of a rule.
+        tag: of rules, as in attack.t1621.
+        level: of rules, just this one: informational, low, medium, high or critical.
+        orgs: whose alerts. Default: those of all orgs.
+        mode: weaker than `reactions.mode`, for these alerts only.
+        do: what to do, begun in this order; one that waits delays none after it.
+    """
+
+    rule: Text | None = None
+    tag: Text | None = None
+    level: (
+        Annotated[Literal["informational", "low", "medium", "high", "critical"], BeforeValidator(_lower)]
+        | None
+    ) = None
+    orgs: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    mode: WrittenMode | None = None
+    do: Annotated[tuple[FirstDoSettings, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if sum(each is not None for each in (self.rule, self.tag, self.level)) != 1:
+            raise ValueError("set one of `rule`, `tag` and `level`; write an entry for each")
+        return self
+
+    def effective(self, ceiling: Mode) -> Mode:
+        """Return how far it goes below the mode of the section."""
+        return ceiling if self.mode is None else min(self.mode, ceiling, key=lambda mode: mode.strength)

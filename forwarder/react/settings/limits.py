@@ -1,0 +1,70 @@
+"""What holds reactions back: whom they spare, how many there may be; and the app that asks users by CIBA."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from forwarder.config_types import Secret, Section
+from forwarder.react.settings import keys
+from forwarder.react.settings.values import Network, Rate, Text
+
+
+def _private_key(secret: Secret) -> Secret:
+    if secret.is_read:
+        keys.signing_key(secret.reveal())
+    return secret
+
+
+class ProtectSettings(Section):
+    """Whom and what no action ever touches. Looked up in Okta right before each call; a failed look-up refuses the action.
+
+    Attributes:
+        users: ids or logins of users.
+        groups: names or ids of groups, whose members are spared.
+        admins: spare the holders of any admin role.
+        ips: addresses and networks that `block_ip` never blocks: yours, and those that your users come from.
+    """
+
+    users: tuple[Text, ...] = ()
+    groups: tuple[Text, ...] = ()
+    admins: bool = True
+    ips: tuple[Network, ...] = ()
+
+
+class LimitsSettings(Section):
+    """How many actions there may be, as in 20/1h. What is over a limit waits for a human. Each kind has its own limit, so
+    that cheap alerts cannot spend the one of revocations; `per_user` and `per_rule` count alerts, whatever they do.
+
+    Attributes:
+        per_user: alerts about one user that act.
+        per_rule: alerts of one rule that act.
+        mending: actions of the kind mending.
+        timed: actions of the kind timed.
+        prompt: prompts.
+        prompt_per_user: prompts to one user.
+        prompts_at_once: prompts of one org that have no answer yet.
+    """
+
+    per_user: Rate = Field(default="2/1h", validate_default=True)
+    per_rule: Rate = Field(default="20/1h", validate_default=True)
+    mending: Rate = Field(default="60/1h", validate_default=True)
+    timed: Rate = Field(default="10/1h", validate_default=True)
+    prompt: Rate = Field(default="20/1d", validate_default=True)
+    prompt_per_user: Rate = Field(default="1/1d", validate_default=True)
+    prompts_at_once: int = Field(default=5, ge=1, le=1000)
+
+
+class CibaSettings(Section):
+    """The app that asks users by CIBA: an OIDC web app with that grant. Okta Verify cannot answer CIBA.
+
+    Attributes:
+        client_id: of the app.
+        private_key: of the app: an RSA key of at least 2048 bits without a password, as PEM or JWK.
+        key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
+        server: `default`, or the id of another custom authorization server. Default: the org's own.
+    """
+
+    client_id: Text
+    private_key: Annotated[Secret, AfterValidator(_private_key)]
+    key_id: Text | None = None
+    server: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None

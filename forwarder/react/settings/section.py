@@ -1,0 +1,285 @@
+"""The section `reactions` of the configuration: what alerts lead to, what holds it back, whom to tell."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from forwarder import tls
+from forwarder.config_problems import Name
+from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
+from forwarder.core.action import Kind
+from forwarder.react.settings import keys
+from forwarder.react.settings.actions import OnSettings
+from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
+from forwarder.react.settings.values import Mode, WaitingTime, WrittenMode
+
+JWKS_PATH = "/.well-known/jwks.json"
+"""Where the receiver's listener serves the public keys."""
+
+_PREFIX = "whsec_"
+_LONGEST_ISSUER = 700  # characters, in Okta's API
+
+
+def _url(url: str) -> str:
+    parts = split_http_url(url, "`secret` or `authorization`")
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"{url!r} must begin with https://; plain http works only to a loopback address")
+    return url
+
+
+def _webhook_url(written: Any) -> Any:
+    """Read a URL that may be a secret, because it holds one: then a query is allowed, and only its host is ever shown."""
+    if isinstance(written, str):
+        return written
+    secret = Secret.read(written)
+    if secret.is_read:
+        parts = split_url(secret.reveal())
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or not re.fullmatch(r"[!-~]+", secret.reveal())
+        ):
+            raise ValueError("is not a URL of a server; write one like https://host/path")
+        if parts.scheme != "https" and not is_loopback(parts.hostname):
+            raise ValueError("must begin with https://; plain http works only to a loopback address")
+    return secret
+
+
+def _url_or_secret(url: str | Secret) -> str | Secret:
+    return url if isinstance(url, Secret) else _url(url)
+
+
+def _serve_or_url(text: str) -> str:
+    return text if text == "serve" else _url(text)
+
+
+def _issuer(url: str) -> str:
+    if len(_url(url)) > _LONGEST_ISSUER:
+        raise ValueError(f"is longer than {_LONGEST_ISSUER} characters, which Okta does not take")
+    return url
+
+
+def _webhook_secret(secret: Secret) -> Secret:
+    if secret.is_read and secret.reveal().startswith(_PREFIX):
+        webhook_keys(secret)
+    return secret
+
+
+def _private_key(secret: Secret) -> Secret:
+    if secret.is_read:
+        keys.signing_key(secret.reveal())
+    return secret
+
+
+def _any_key(secret: Secret) -> Secret:
+    if secret.is_read:
+        keys.public_jwk(secret.reveal())
+    return secret
+
+
+def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
+    """Return the keys that a webhook is signed with, a signature each.
+
+    `whsec_` is followed by the key in base64. Without it the text is the key; but the libraries of Standard Webhooks decode
+    such a text from base64 where they can, so there are two keys then, and either receiver accepts the webhook.
+
+    Raises:
+        ValueError: no base64 after `whsec_`.
+    """
+    text = secret.reveal()
+    named = text.startswith(_PREFIX)
+    coded = text.removeprefix(_PREFIX)
+    try:
+        decoded = base64.b64decode(coded + "=" * (-len(coded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if named and not decoded:
+        raise ValueError("has no base64 after `whsec_`; make one with: echo whsec_$(openssl rand -base64 32)")
+    return (decoded,) if named else (text.encode(), *([decoded] if decoded else []))
+
+
+class WebhookSettings(Section):
+    """A receiver of signed webhooks, by the specification Standard Webhooks.
+
+    Attributes:
+        url: where to post: https, or http to a loopback address. A URL that holds a secret is written as one, as in
+            `{env: SOC_URL}`; only its host is shown then.
+        secret: signs each webhook. `whsec_` and a key in base64, as the specification writes it, or any other text.
+        previous_secret: signs each webhook too, while the receiver changes to `secret`.
+        timeout: how long to wait for the response; then the webhook is sent again, with the same id.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
+    """
+
+    url: Annotated[str | Secret, BeforeValidator(_webhook_url), AfterValidator(_url_or_secret)]
+    secret: Annotated[Secret, AfterValidator(_webhook_secret)]
+    previous_secret: Annotated[Secret, AfterValidator(_webhook_secret)] | None = None
+    timeout: Duration = Field(default="10s", validate_default=True, gt=0, le=60)
+    ca_file: PathStr | None = None
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """The URL, and what is shown of it."""
+        if isinstance(self.url, str):
+            return self.url, self.url
+        url = self.url.reveal()
+        parts = split_url(url)
+        return url, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/***"
+
+
+class RiskReceiverSettings(Section):
+    """A receiver of security event tokens (SET) by RFC 8935: an org of Okta's, or any other with `url` and `audience`.
+
+    Attributes:
+        org: an org of `orgs`, which gets Okta's user-risk-change. The forwarder must be a security events provider there.
+        url: where another receiver takes tokens, which gets CAEP's risk-level-change: https, or http to a loopback address.
+        audience: what that receiver expects in `aud`.
+        authorization: value of the header Authorization, for a receiver that needs one, as in `Bearer …`.
+        timeout: how long to wait for the response; then the token is sent again, with the same `jti`.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
+    """
+
+    org: str | None = None
+    url: Annotated[str, AfterValidator(_url)] | None = None
+    audience: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = None
+    authorization: Secret | None = None
+    timeout: Duration = Field(default="10s", validate_default=True, gt=0, le=60)
+    ca_file: PathStr | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.org is None) == (self.url is None):
+            raise ValueError("set `org` for one of `orgs`, or `url` with `audience` for another receiver")
+        if self.org is not None and (self.audience or self.authorization or self.ca_file):
+            raise ValueError(
+                "`audience`, `authorization` and `ca_file` are for a `url`; Okta needs none of them"
+            )
+        if self.url is not None and not self.audience:
+            raise ValueError("`audience` is required with `url`: what the receiver expects in `aud`")
+        if self.authorization and not re.fullmatch(r"[ -~]+", self.authorization.reveal()):
+            raise ValueError("`authorization` has a line break, or a character that is not ASCII")
+        return self
+
+
+class SetSettings(Section):
+    """Who signs security event tokens.
+
+    Attributes:
+        issuer: `iss` of each token: an https URL, the same as at the receivers.
+        key: signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
+        previous_key: a key that signs nothing and is published beside `key`: the last one for a while after a change, or the
+            next one before it. Its public part is enough.
+        jwks: `serve` publishes the public keys at `/.well-known/jwks.json` of the endpoint that Okta posts to. Otherwise
+            the URL where you publish what `forwarder reactions jwks` prints; default: `issuer` with that path.
+    """
+
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    key: Annotated[Secret, AfterValidator(_private_key)]
+    previous_key: Annotated[Secret, AfterValidator(_any_key)] | None = None
+    jwks: Annotated[str, AfterValidator(_serve_or_url)] | None = None
+
+    @model_validator(mode="after")
+    def _two_keys(self) -> Self:
+        if self.previous_key and self.previous_key.is_read and self.key.is_read:
+            one, other = (keys.public_jwk(key.reveal()) for key in (self.key, self.previous_key))
+            if one["n"] == other["n"]:
+                raise ValueError("`previous_key` is `key`; remove it, or name the other one")
+            if one["kid"] == other["kid"]:
+                raise ValueError("`key` and `previous_key` have the same `kid`; give each JWK its own")
+        return self
+
+    @property
+    def jwks_url(self) -> str:
+        """Where a receiver fetches the public keys."""
+        if self.jwks and self.jwks != "serve":
+            return self.jwks
+        return self.issuer.rstrip("/") + JWKS_PATH
+
+    def key_set(self) -> bytes:
+        """Return the public keys as JWKS."""
+        texts = [key.reveal() for key in (self.key, self.previous_key) if key]
+        return keys.key_set(texts)
+
+
+class ReactionsSettings(Section):
+    """The section `reactions` of the configuration.
+
+    Attributes:
+        mode: `off`; `shadow`, which does everything but the calls, and records them; or `enforce`. An entry of `on` can only
+            be weaker.
+        protect: whom and what no action ever touches. `enforce` needs at least one user or group.
+        limits: how many actions there may be; what is over a limit waits for a human.
+        fresh: how old an event may be when its action is called; later, only notify, risk_event and user_risk remain.
+        confirm: kinds of action that wait until the System Log has the event too, because a hook's event is only a claim:
+            quiet, mending, timed, prompt.
+        approve_within: how long an action waits for a human; then it is refused.
+        ciba: the app that asks users by CIBA.
+        on: which alerts lead to which actions: see docs/reactions.md.
+        webhooks: whom to notify, by a name of your choice.
+        receivers: who gets risk events, by a name of your choice.
+        set: who signs the risk events; required for `receivers`.
+    """
+
+    mode: WrittenMode = Mode.SHADOW
+    protect: ProtectSettings = ProtectSettings()
+    limits: LimitsSettings = LimitsSettings()
+    fresh: WaitingTime = Field(default="10m", validate_default=True)
+    confirm: tuple[Kind, ...] = Field(default=("timed", "prompt"), validate_default=True)
+    approve_within: WaitingTime = Field(default="15m", validate_default=True)
+    ciba: CibaSettings | None = None
+    on: tuple[OnSettings, ...] = ()
+    webhooks: dict[Name, WebhookSettings] = {}  # noqa: RUF012  # pydantic copies it
+    receivers: dict[Name, RiskReceiverSettings] = {}  # noqa: RUF012  # as above
+    set: SetSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_on(cls, written: Any) -> Any:
+        """Take YAML's `on`, which is true, as the word; Helm makes it the text `true`."""
+        if isinstance(written, dict) and not {"on", True} <= written.keys():
+            return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
+        return written
+
+    @property
+    def public_documents(self) -> dict[str, bytes]:
+        """What the receiver's listener serves to anyone, by path."""
+        return {JWKS_PATH: self.set.key_set()} if self.set and self.set.jwks == "serve" else {}
+
+    def certificates(self) -> Iterator[tuple[str, Path]]:
+        """Yield the key and the file of each certificate authority that these settings name."""
+        for path, server in self._servers():
+            if server.ca_file:
+                yield f"{path}.ca_file", server.ca_file
+
+    def file_problems(self) -> Iterator[str]:
+        """Yield a line for each file that cannot be used: path, problem, hint."""
+        for path, server in self._servers():
+            yield from (f"{path}.{key}: {problem}" for key, problem in tls.file_problems(server.ca_file))
+
+    def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
+        """Yield what does not fit with the orgs: path, problem, hint.
+
+        Args:
+            org_urls: the URL of each org.
+            paths: where the hook of each org posts.
+        """
+        for name, receiver in self.receivers.items():
+            key = f"reactions.receivers.{name}.org"
+            if receiver.org is not None and receiver.org not in org_urls:
+                yield f"{key}: {receiver.org} is not among `orgs`; remove it, or correct its name"
+            elif receiver.org is not None and not org_urls[receiver.org]:
+                yield f"{key}: orgs.{receiver.org}.url is required, because the token is sent there"
+        if self.set and self.set.jwks == "serve":
+            taken = (name for name, path in paths.items() if path.rstrip("/") == JWKS_PATH)
+            yield from (
+                f"orgs.{name}.path: `reactions.set.jwks: serve` takes this path; choose another"
+                for name in taken
+            )
+
+    def _servers(self) -> Iterator[tuple[str, WebhookSettings | RiskReceiverSettings]]:
+        yield from ((f"reactions.webhooks.{name}", webhook) for name, webhook in self.webhooks.items())
+        yield from ((f"reactions.receivers.{name}", receiver) for name, receiver in self.receivers.items())

@@ -1,0 +1,83 @@
+"""What works and is unwise in the section `reactions`: path, what, hint."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from forwarder.core.action import WITHOUT_USER, Kind
+from forwarder.react.settings.actions import UserRiskSettings
+from forwarder.react.settings.problems import OrgAccess
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.values import Mode
+from forwarder.react.settings.written import Written, prompt_of, written
+
+_LOOK_UPS = (
+    ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators are known"),
+    ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups are known"),
+    ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users are known"),
+)
+"""Key of `protect`, a scope that it needs, the scopes of which one is enough, and what it is for."""
+
+
+def warnings(
+    reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess], hooked: Collection[str], late: float
+) -> Iterator[str]:
+    """Yield what works and is unwise.
+
+    Args:
+        reactions: the section.
+        orgs: what the forwarder may do in each org.
+        hooked: the orgs of which a hook posts events.
+        late: `rules.late`, in seconds.
+    """
+    live = [each for each in written(reactions) if each.mode is not Mode.OFF]
+    for each in live:
+        yield from _about(each)
+    if live and reactions.fresh > late:
+        yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; set `rules.late` too"
+    changing = [each for each in live if each.do.kind is not Kind.QUIET]
+    unconfirmed = {each.do.kind for each in changing} & {Kind.TIMED, Kind.PROMPT} - set(reactions.confirm)
+    if unconfirmed and hooked:
+        yield (
+            f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so with the hook's secret alone one can cause "
+            "such actions by events that never happened; add it"
+        )
+    risks = any(isinstance(each.do.settings, UserRiskSettings) and each.mode is Mode.ENFORCE for each in live)
+    if risks and hooked and Kind.QUIET not in reactions.confirm:
+        yield (
+            "reactions.confirm: leaves out quiet, so with the hook's secret alone one can set the risk of any user by events "
+            "that never happened: user_risk stays, and no limit holds it back; add it"
+        )
+    if changing and not reactions.protect.admins:
+        yield "reactions.protect.admins: actions can hit administrators; set true"
+    for name, org in orgs.items():
+        concerned = [each for each in changing if name in (each.entry.orgs or orgs)]
+        yield from _org(
+            reactions, name, org, [each for each in concerned if each.do.name not in WITHOUT_USER]
+        )
+
+
+def _about(each: Written) -> Iterator[str]:
+    prompt = prompt_of(each.do)
+    if prompt and prompt.by == "push":
+        yield f"{each.named}.by: a push shows no text, so the user cannot see why you ask; ciba can say it"
+    if each.do.asks and not any(do.name == "notify" for do in each.entry.do):
+        yield f"{each.named}: waits for a human, and this entry does not notify one; add {{notify: …}} to its `do`"
+    if isinstance(each.do.settings, UserRiskSettings):
+        yield f"{each.named}: Okta does not allow setting a user's risk back to none; `level: low` is the lowest"
+
+
+def _org(
+    reactions: ReactionsSettings, name: str, org: OrgAccess, concerned: Sequence[Written]
+) -> Iterator[str]:
+    if not concerned:
+        return
+    if not org.knows_itself and any(each.mode is Mode.ENFORCE for each in concerned):
+        yield (
+            f"orgs.{name}.api.token_id: is not set, so events that the forwarder causes look like those of the "
+            "token's admin, and may lead to actions; set it"
+        )
+    for key, scope, enough, what in _LOOK_UPS:
+        if org.scopes is not None and getattr(reactions.protect, key) and not enough & set(org.scopes):
+            yield (
+                f"orgs.{name}.api.scopes: lacks {scope}, by which {what} (`protect.{key}`), so every action on a user is "
+                "refused; grant it to the app, and add it here"
+            )

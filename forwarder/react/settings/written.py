@@ -1,0 +1,85 @@
+"""The actions as they are written in `reactions.on`, each with its path in the configuration."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from forwarder.react.ports import KnownRule
+from forwarder.react.settings.actions import (
+    AddToGroupSettings,
+    DoSettings,
+    FirstDoSettings,
+    NotifySettings,
+    OnSettings,
+    PromptSettings,
+    RiskEventSettings,
+)
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.values import Mode
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One action of one entry.
+
+    Attributes:
+        path: where it stands, as in `reactions.on[0].do[1]`.
+        answer: of the prompt that it follows; empty if it follows none.
+        mode: how far it goes.
+    """
+
+    path: str
+    entry: OnSettings
+    do: DoSettings
+    mode: Mode
+    answer: str = ""
+
+    @property
+    def named(self) -> str:
+        """Its path with its action, as in `reactions.on[0].do[1].suspend`."""
+        return f"{self.path}.{self.do.name}"
+
+
+def prompt_of(do: DoSettings) -> PromptSettings | None:
+    """Return the prompt that an action is; None if it is another."""
+    return do.prompt if isinstance(do, FirstDoSettings) else None
+
+
+def written(reactions: ReactionsSettings) -> Iterator[Written]:
+    """Yield every action in its order, those that follow a prompt behind it."""
+    for number, entry in enumerate(reactions.on):
+        yield from written_in(entry, entry.effective(reactions.mode), f"reactions.on[{number}]")
+
+
+def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[Written]:
+    """Yield every action of one entry."""
+    yield from _listed(entry, entry.do, mode, f"{path}.do")
+
+
+def _listed(
+    entry: OnSettings, items: Sequence[DoSettings], mode: Mode, path: str, answer: str = ""
+) -> Iterator[Written]:
+    for number, do in enumerate(items):
+        here = f"{path}[{number}]"
+        yield Written(here, entry, do, mode, answer)
+        if prompt := prompt_of(do):
+            for then, following in prompt.then.by_answer():
+                yield from _listed(entry, following, mode, f"{here}.prompt.then.{then}", then)
+
+
+def chooses(entry: OnSettings, rule: KnownRule) -> bool:
+    """Whether an entry is about the alerts of a rule."""
+    if entry.rule is not None:
+        return entry.rule in {rule.id, rule.name}
+    if entry.tag is not None:
+        return entry.tag.lower() in {tag.lower() for tag in rule.tags}
+    return entry.level == rule.level
+
+
+def same_effect(do: DoSettings) -> tuple[str, ...]:
+    """Return what makes two actions about one target the same: name, and group or receiver."""
+    settings = do.settings
+    if isinstance(settings, AddToGroupSettings):
+        return do.name, settings.group
+    if isinstance(settings, NotifySettings | RiskEventSettings):
+        return do.name, settings.to or ""
+    return (do.name,)
