@@ -37,7 +37,7 @@ from forwarder.reactions import Reactions
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.rule_runner import RuleRunner
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.store.backup import BackupRequest

@@ -12,9 +12,9 @@ from forwarder.react.prompts.muted import is_factor_event
 from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.warnings import warnings
-from forwarder.rules.correlation import Correlation
-from forwarder.rules.reach import Reach
-from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.rules.evaluation.reach import Reach
+from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
+from forwarder.rules.sigma.correlation import Correlation
 
 
 def known_rules(ruleset: Ruleset) -> list[KnownRule]:

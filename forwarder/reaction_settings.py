@@ -9,7 +9,7 @@ from forwarder.react.settings.guards import GuardSettings, Limit, Network, Prote
 from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
 from forwarder.react.settings.values import Mode, Rate
 from forwarder.reaction_check import known_rules
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings
 
 

@@ -25,7 +25,7 @@ from forwarder.react.prompts.prompts import Prompts
 from forwarder.react.rows.book import Book, horizon_of
 from forwarder.reaction_check import known_rules
 from forwarder.reaction_settings import guard_settings
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.needs import concerned
 from forwarder.zone_action import BlockIp

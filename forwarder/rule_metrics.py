@@ -11,7 +11,7 @@ from forwarder.core.time import Micros, seconds_between
 from forwarder.ecs.decode import decode
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.rules.engine import Engine, Found
+from forwarder.rules.evaluation.engine import Engine, Found
 
 _logger = logs.get("rules")
 

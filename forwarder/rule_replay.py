@@ -20,10 +20,10 @@ from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
 from forwarder.rule_scratch import Scratch
 from forwarder.rule_users import MOST as MOST_USERS
 from forwarder.rule_users import Decoded, Users
-from forwarder.rules.correlation import Correlation
-from forwarder.rules.engine import Engine, Found, Timing
-from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.rules.evaluation.engine import Engine, Found, Timing
+from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings
+from forwarder.rules.sigma.correlation import Correlation
 from forwarder.store.engine import StoreCommands
 
 _EVENTS, _BYTES = 1000, 8 * 1024 * 1024  # in one read

@@ -26,8 +26,8 @@ from forwarder.react.prompts.muted import Muted
 from forwarder.rule_metrics import RuleMetrics
 from forwarder.rule_status import DAY, rule_rows
 from forwarder.rule_users import Decoded, Users
-from forwarder.rules.engine import Engine, Timing, content_of
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.evaluation.engine import Engine, Timing, content_of
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from forwarder.core.time import SECOND, Micros, seconds_between
-from forwarder.rules.correlation import Correlation
-from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
+from forwarder.rules.sigma.correlation import Correlation
 from forwarder.store.rule_counts import RuleCounts
 
 DAY = 24 * 3600 * SECOND

@@ -7,7 +7,7 @@ from typing import Any
 
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
-from forwarder.rules.derived import User, derive, user_of
+from forwarder.rules.evaluation.derived import User, derive, user_of
 from forwarder.store.engine import SightingReader
 
 MOST = 20_000

@@ -27,8 +27,8 @@ from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.reaction_check import reaction_problems, without_errors
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
+from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
 from forwarder.rules.load import read_rules
-from forwarder.rules.ruleset import RuleProblem, Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings

@@ -13,8 +13,8 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
     from forwarder.rules.review import Reviewed
-    from forwarder.rules.ruleset import RuleProblem, Ruleset
     from forwarder.rules.settings import RulesSettings
     from forwarder.settings import Settings
 
@@ -62,9 +62,9 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used; the forwarder would
     refuse all of them.
     """
+    from forwarder.rules.evaluation.ruleset import RuleProblem
     from forwarder.rules.load import read_rules
     from forwarder.rules.review import reviewed, warnings
-    from forwarder.rules.ruleset import RuleProblem
 
     section = rules_section(config, files)
     reads_log = not config.exists() or _reads_system_log(load_settings(config, secrets=False))

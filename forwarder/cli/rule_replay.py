@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from forwarder.rule_replay import ActionReport, ReplayReport, RuleReport
-    from forwarder.rules.correlation import Correlation
-    from forwarder.rules.ruleset import DetectionRule, Ruleset
+    from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
+    from forwarder.rules.sigma.correlation import Correlation
     from forwarder.settings import Settings
     from forwarder.store.rule_counts import RuleCounts
 

@@ -16,8 +16,8 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from forwarder.rules.conditions.rule import Problem
     from forwarder.rules.coverage import Coverage
-    from forwarder.rules.rule import Problem
 
 _MAX_SHOWN = 1
 _LABELS = {
@@ -74,8 +74,8 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     from forwarder.rules import coverage as judge
+    from forwarder.rules.conditions.rule import LeftOut, Problem, Reason
     from forwarder.rules.files import read_files
-    from forwarder.rules.rule import LeftOut, Problem, Reason
 
     found: list[tuple[Path, Coverage]] = []
     problems: list[Problem] = []
@@ -101,8 +101,8 @@ def _print_json(
     found: "list[tuple[Path, Coverage]]", problems: "list[Problem]", left_out: Counter[str]
 ) -> None:
     from forwarder.core.catalogue import RELEASE
+    from forwarder.rules.conditions.rule import RULES_LEFT_OUT
     from forwarder.rules.coverage import counts
-    from forwarder.rules.rule import RULES_LEFT_OUT
 
     summary: dict[str, Any] = {
         "rules": len(found),

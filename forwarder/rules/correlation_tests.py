@@ -9,12 +9,12 @@ import msgspec
 
 from forwarder.core.event import Event, Source
 from forwarder.core.time import Micros, to_micros
-from forwarder.rules.correlation import Correlation
-from forwarder.rules.engine import Engine, Timing
-from forwarder.rules.event_fields import Reading
-from forwarder.rules.exception import RuleException
-from forwarder.rules.explanation import explanation
-from forwarder.rules.ruleset import Ruleset
+from forwarder.rules.conditions.event_fields import Reading
+from forwarder.rules.conditions.explanation import explanation
+from forwarder.rules.evaluation.engine import Engine, Timing
+from forwarder.rules.evaluation.ruleset import Ruleset
+from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.sigma.exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 """When the first event happened of those without `published`; each next one a second later."""

@@ -7,9 +7,9 @@ from enum import StrEnum
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.rules.condition import Condition, Pattern, named, possible
+from forwarder.rules.conditions.condition import Condition, Pattern, named, possible
+from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_types import became, is_legacy
-from forwarder.rules.rule import Rule
 
 _MAX_SUGGESTIONS = 50
 """Per rule: each takes some milliseconds."""

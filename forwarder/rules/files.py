@@ -10,10 +10,16 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.documents import Document, json_documents, line_documents, toml_documents, yaml_documents
-from forwarder.rules.elastic import elastic_rule, rule_objects
-from forwarder.rules.okta_filter import filter_rule
-from forwarder.rules.rule import RULES_LEFT_OUT, LeftOut, Problem, Reason, Rule, mentions_okta
+from forwarder.rules.conditions.documents import (
+    Document,
+    json_documents,
+    line_documents,
+    toml_documents,
+    yaml_documents,
+)
+from forwarder.rules.conditions.okta_filter import filter_rule
+from forwarder.rules.conditions.rule import RULES_LEFT_OUT, LeftOut, Problem, Reason, Rule, mentions_okta
+from forwarder.rules.elastic.rules import elastic_rule, rule_objects
 from forwarder.rules.yaml_rules import collected, yaml_rule
 
 _MAX_BYTES = 64 << 20

@@ -13,18 +13,18 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.condition import Condition, Or
-from forwarder.rules.correlation import Correlation, read_correlation
-from forwarder.rules.described import KEYS, Described, description_of, made_id, report_unknown_keys
-from forwarder.rules.documents import Document, yaml_documents
-from forwarder.rules.evaluation import compiled
-from forwarder.rules.exception import RuleException, read_exception
+from forwarder.rules.conditions.compiler import compiled
+from forwarder.rules.conditions.condition import Condition, Or
+from forwarder.rules.conditions.documents import Document, yaml_documents
+from forwarder.rules.conditions.okta_filter import parse_filter
+from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
 from forwarder.rules.files import filter_lines, read_text, walk
 from forwarder.rules.nearest import did_you_mean
-from forwarder.rules.okta_filter import parse_filter
-from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
-from forwarder.rules.sigma import Report, about_okta, detection_tree, line_of
-from forwarder.rules.sigma_modifiers import Lists
+from forwarder.rules.sigma.correlation import Correlation, read_correlation
+from forwarder.rules.sigma.described import KEYS, Described, description_of, made_id, report_unknown_keys
+from forwarder.rules.sigma.detections import Report, about_okta, detection_tree, line_of
+from forwarder.rules.sigma.exception import RuleException, read_exception
+from forwarder.rules.sigma.modifiers import Lists
 from forwarder.rules.yaml_rules import collected, okta_filters
 
 _SUFFIXES = (".yml", ".yaml", ".txt")

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from forwarder.rules.condition import And, Condition, Not, Or
-from forwarder.rules.correlation import Correlation
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.okta_filter import Comparison, ValueSet, filter_types
+from forwarder.rules.conditions.rule import Rule
+from forwarder.rules.conditions.values import FieldReference, FieldTest
 from forwarder.rules.coverage import Coverage, coverage
-from forwarder.rules.described import Described
-from forwarder.rules.okta_filter import Comparison, ValueSet, filter_types
-from forwarder.rules.rule import Rule
-from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
-from forwarder.rules.sigma import about_types
-from forwarder.rules.sigma_values import FieldReference, FieldTest
+from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
+from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.sigma.described import Described
+from forwarder.rules.sigma.detections import about_types
 
 EVENT_FIELDS = (
     "actor", "authenticationContext", "client", "debugContext", "device", "displayMessage", "eventType", "forwarder",

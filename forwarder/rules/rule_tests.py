@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.correlation import Correlation
+from forwarder.rules.conditions.documents import Mapping as YamlMapping
+from forwarder.rules.conditions.documents import yaml_documents
+from forwarder.rules.conditions.event_fields import Reading
+from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
-from forwarder.rules.described import Described
-from forwarder.rules.documents import Mapping as YamlMapping
-from forwarder.rules.documents import yaml_documents
-from forwarder.rules.event_fields import Reading
-from forwarder.rules.exception import RuleException
-from forwarder.rules.explanation import explanation
+from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.files import read_text, walk
 from forwarder.rules.load import TESTS, read_rules
-from forwarder.rules.ruleset import DetectionRule, RuleProblem, Ruleset
-from forwarder.rules.sigma_modifiers import Lists
+from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.sigma.described import Described
+from forwarder.rules.sigma.exception import RuleException
+from forwarder.rules.sigma.modifiers import Lists
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from forwarder.config_types import Duration, PathStr, Section
+from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
 from forwarder.rules.files import walk
 from forwarder.rules.load import load, read_rules
-from forwarder.rules.ruleset import RuleProblem, Ruleset
 
 
 def _texts(written: Any) -> Any:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from forwarder.rules.elastic import elastic_rule, has_reader
-from forwarder.rules.okta_filter import read_okta_filter
-from forwarder.rules.rule import LeftOut, Reason, Rule, mentions_okta
-from forwarder.rules.sigma import sigma_rule
+from forwarder.rules.conditions.okta_filter import read_okta_filter
+from forwarder.rules.conditions.rule import LeftOut, Reason, Rule, mentions_okta
+from forwarder.rules.elastic.rules import elastic_rule, has_reader
+from forwarder.rules.sigma.detections import sigma_rule
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from forwarder.core.errors import RuleFileError
 from forwarder.emulator.http.errors import OktaApiError
-from forwarder.rules.condition import And, Condition, Not, Or
-from forwarder.rules.evaluation import compiled
-from forwarder.rules.event_fields import Reading
-from forwarder.rules.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
+from forwarder.rules.conditions.compiler import compiled
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.event_fields import Reading
+from forwarder.rules.conditions.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}

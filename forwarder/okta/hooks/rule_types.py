@@ -7,9 +7,9 @@ import msgspec
 
 from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
 from forwarder.okta.settings import HookSettings
+from forwarder.rules.conditions.rule import Problem, Rule
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
-from forwarder.rules.rule import Problem, Rule
 
 
 class RuleTypes(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from forwarder.config_types import Section
 from forwarder.okta.zones.addresses import AddressRange, parse_range
-from forwarder.rules.countries import UNKNOWN, country_code
+from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
 MAX_PLACES = 75
 """Okta's limit of countries and regions in one zone, and of ASNs."""

@@ -9,8 +9,8 @@ from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.rehearsal import Rehearsal, Would
 from forwarder.reaction_settings import rehearsal
-from forwarder.rules.condition import TypeIs, exactly
-from forwarder.rules.ruleset import DetectionRule, Ruleset
+from forwarder.rules.conditions.condition import TypeIs, exactly
+from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.settings import read
 from tests.fakes.alert import SPRAY, alert, trigger
 from tests.fakes.clock import NOON

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import SECOND, iso
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.load import load
-from forwarder.rules.ruleset import Ruleset
 from tests.fakes.clock import NOON
 
 HOUR = 3600 * SECOND

@@ -11,9 +11,8 @@ from sigma.processing.pipeline import ProcessingItem, ProcessingPipeline
 from sigma.processing.transformations import ValueListPlaceholderTransformation
 from sigma.rule import SigmaRule
 
-from forwarder.rules.condition import And, Condition, Not, Or
-from forwarder.rules.sigma_modifiers import Lists
-from forwarder.rules.sigma_values import (
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.values import (
     Bound,
     Exists,
     Expression,
@@ -27,6 +26,7 @@ from forwarder.rules.sigma_values import (
     Value,
     Wild,
 )
+from forwarder.rules.sigma.modifiers import Lists
 
 Tree = tuple[Any, ...]
 

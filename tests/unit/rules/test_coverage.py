@@ -7,10 +7,10 @@ import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.rules import legacy_types
-from forwarder.rules.condition import TypeIs, exactly, wildcard
+from forwarder.rules.conditions.condition import TypeIs, exactly, wildcard
+from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import FedBy, counts, coverage
 from forwarder.rules.legacy_types import became
-from forwarder.rules.rule import Rule
 from tests import shared_data
 from tests.unit.rules.helpers import judge, read
 

@@ -10,10 +10,10 @@ import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.condition import expression, wildcard
+from forwarder.rules.conditions.condition import expression, wildcard
+from forwarder.rules.conditions.regex import full_match
 from forwarder.rules.coverage import coverage
-from forwarder.rules.kql import read_kql
-from forwarder.rules.regex import full_match
+from forwarder.rules.elastic.kql import read_kql
 from tests.unit.rules.helpers import judge, read, types
 
 LONG = "user." + "a" * 100

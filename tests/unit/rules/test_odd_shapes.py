@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forwarder.rules.conditions.rule import LeftOut, Problem, Rule
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
-from forwarder.rules.rule import LeftOut, Problem, Rule
 
 WORDS = st.sampled_from(
     ["okta", "windows", "s", "1 of s*", "eventtype", "event.action: user.*", 'eventType eq "zone.create"', "select 1",

@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
+from forwarder.rules.conditions.rule import Reason
 from forwarder.rules.coverage import coverage
-from forwarder.rules.rule import Reason
 from tests import shared_data
 from tests.unit.rules.helpers import left_out, read, types
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.condition import named, possible
-from forwarder.rules.eql import read_eql
-from forwarder.rules.esql import read_esql
-from forwarder.rules.kql import read_kql, read_lucene
-from forwarder.rules.okta_filter import read_okta_filter
+from forwarder.rules.conditions.condition import named, possible
+from forwarder.rules.conditions.okta_filter import read_okta_filter
+from forwarder.rules.elastic.eql import read_eql
+from forwarder.rules.elastic.esql import read_esql
+from forwarder.rules.elastic.kql import read_kql, read_lucene
 
 PIECES = (
     "event.action", "okta.event_type", "eventType", "data_stream.dataset", "user.name", '"user.session.start"', "user.*",

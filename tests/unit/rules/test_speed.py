@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.load import load
-from forwarder.rules.ruleset import Ruleset
 
 pytestmark = pytest.mark.slow  # measures: not while coverage counts every line
 MICROSECONDS = 1e6

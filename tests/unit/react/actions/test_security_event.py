@@ -18,7 +18,7 @@ from forwarder.react.actions.security_event import (
 )
 from forwarder.react.settings.keys import key_set, signing_key
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.rules.described import LEVELS as RULE_LEVELS
+from forwarder.rules.sigma.described import LEVELS as RULE_LEVELS
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.receivers import verified

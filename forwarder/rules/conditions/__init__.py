@@ -1,0 +1,1 @@
+"""Conditions over events: what they say about event types, and as functions over events."""

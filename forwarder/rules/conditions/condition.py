@@ -1,0 +1,160 @@
+"""What a rule's query says about event types, in whatever language it is written.
+
+A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and everything else,
+which may be true or false. The tree answers two questions: which types does it name, and can an event of such a type
+match at all? `user.mfa.* and not user.mfa.factor.update` names the second type, but cannot match it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.regex import full_match
+
+_TYPE_FIELDS = {"eventtype", "event.action"}
+_SOURCE = {
+    "data_stream.dataset": "okta.system",
+    "data_stream.type": "logs",
+    "event.dataset": "okta.system",
+    "event.module": "okta",
+}
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """What a value is compared with. `text` is as the rule writes it; `literal` says that exactly one value matches, so the
+    text is the name of an event type."""
+
+    text: str
+    matches: Callable[[str], bool]
+    literal: bool
+
+
+class TypeIs(msgspec.Struct, frozen=True):
+    """The event type matches `pattern`."""
+
+    pattern: Pattern
+
+
+class Known(msgspec.Struct, frozen=True):
+    """True or false for every Okta event: `data_stream.dataset: okta.system` is true."""
+
+    value: bool
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """Anything else. `inner` holds tests of the event type found inside, as arguments of a function."""
+
+    inner: "tuple[Condition, ...]" = ()
+
+
+class And(msgspec.Struct, frozen=True):
+    """All of `parts`."""
+
+    parts: "tuple[Condition, ...]"
+
+
+class Or(msgspec.Struct, frozen=True):
+    """At least one of `parts`."""
+
+    parts: "tuple[Condition, ...]"
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The opposite of `part`."""
+
+    part: "Condition"
+
+
+Condition = TypeIs | Known | Unknown | And | Or | Not
+
+
+def exactly(text: str, *, any_case: bool = False) -> Pattern:
+    """Match one value."""
+    if any_case:
+        return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
+    return Pattern(text, lambda value: value == text, literal=True)
+
+
+def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
+    """Match with wildcards: `*` stands for any characters, `one` for a single one (empty: the language has none), and a
+    backslash makes the next character literal."""
+    pieces = re.findall(r"\\.|.", text, re.DOTALL)
+    if "*" not in pieces and (not one or one not in pieces):
+        return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
+    between: list[str] = [""]
+    for piece in pieces:
+        if piece == "*":
+            between.append("")
+        else:
+            between[-1] += "." if piece == one else re.escape(piece[-1])
+    source = between[0]
+    if len(between) > 1:
+        # Each part is found where it first can be, and never tried again: linear, however many `*` there are.
+        source += "".join(f"(?>.*?{part})" for part in between[1:-1] if part) + f".*{between[-1]}"
+    compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
+    return Pattern(text, lambda value: compiled.fullmatch(value) is not None, literal=False)
+
+
+def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
+    """Match a regular expression, against the whole value or (`whole=False`) any part; None if it cannot be read."""
+    if not whole:
+        flags = re.match(r"(?:\(\?[aiLmsux]+\))?", text)  # only allowed at the start
+        start = flags.end() if flags else 0
+        text = f"{text[:start]}.*(?:{text[start:]}).*"
+    try:
+        matches = full_match(text, any_case=any_case)
+    except RuleFileError:
+        return None
+    return Pattern(text, matches, literal=False)
+
+
+def is_type_field(field: str) -> bool:
+    """Whether a field of this name holds Okta's event type, in the spelling of Okta, Sigma or Elastic."""
+    folded = field.lower().replace("_", "")
+    return folded in _TYPE_FIELDS or folded.endswith((".eventtype", ".event.action"))
+
+
+def compared(field: str, pattern: Pattern | None) -> Condition:
+    """Make the test that `field` matches `pattern`. A pattern that matches everything limits nothing."""
+    if pattern is None or not pattern.text.strip("*%"):
+        return Unknown()
+    if is_type_field(field):
+        return TypeIs(pattern)
+    source = _SOURCE.get(field.lower())
+    return Known(pattern.matches(source)) if source else Unknown()
+
+
+def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
+    """Yield the patterns of event types that `condition` asks for, without those behind a `not`."""
+    match condition:
+        case TypeIs(pattern) if positive:
+            yield pattern
+        case And(parts) | Or(parts) | Unknown(parts):
+            for part in parts:
+                yield from named(part, positive=positive)
+        case Not(part):
+            yield from named(part, positive=not positive)
+
+
+def possible(condition: Condition, event_type: str) -> bool | None:
+    """Whether an Okta event of that type matches; None if its other fields decide."""
+    match condition:
+        case TypeIs(pattern):
+            return pattern.matches(event_type)
+        case Known(value):
+            return value
+        case And(parts) | Or(parts):
+            decisive = isinstance(condition, Or)  # one such part decides
+            found: bool | None = not decisive
+            for part in parts:
+                inside = possible(part, event_type)
+                if inside is decisive:
+                    return decisive
+                found = None if inside is None else found
+            return found
+        case Not(part):
+            inside = possible(part, event_type)
+            return None if inside is None else not inside
+    return None

@@ -1,0 +1,137 @@
+"""Okta's filter language, of the System Log API: `eventType eq "user.session.start" and not actor.id pr`.
+
+Rules that people share also hold sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType eq ("a" or "b")`.
+"""
+
+import re
+from collections.abc import Iterator
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.comparisons import contains, ends, same, starts
+from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
+from forwarder.rules.conditions.reader import Reader, Token, tokenize
+from forwarder.rules.conditions.rule import Rule
+
+_MAX_NAME = 100
+OPERATORS = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr")
+
+_TOKENS = re.compile(
+    r"""(?P<skip>\s+)
+      | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+      | (?P<mark>[][()])
+      | (?P<word>[^\s()"'\[\]]+)""",
+    re.VERBOSE,
+)
+_PATTERNS = {"eq": same, "in": same, "co": contains, "sw": starts, "ew": ends}
+_CLOSING = {"(": ")", "[": "]"}
+
+
+class Comparison(Unknown, frozen=True, kw_only=True):
+    """One comparison of an attribute with a value.
+
+    Attributes:
+        operator: one of OPERATORS.
+        value: without its quotes; empty for `pr`.
+        quoted: whether the value was in quotes.
+    """
+
+    attribute: str
+    operator: str
+    value: str = ""
+    quoted: bool = False
+
+
+class ValueSet(Unknown, frozen=True, kw_only=True):
+    """A comparison of an attribute with any of several values."""
+
+    any_of: tuple[Comparison, ...]
+
+
+def parse_filter(query: str) -> Condition:
+    """Parse a filter. The leaves of its tree are Comparison or ValueSet; `target[...]` becomes a plain Unknown.
+
+    Raises:
+        RuleFileError: the query is not a filter.
+    """
+    reader = Reader(tokenize(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
+    condition = reader.condition(lambda: _operand(reader))
+    if rest := reader.next():
+        raise RuleFileError(f"Unexpected {rest.text!r}")
+    return condition
+
+
+def read_okta_filter(query: str) -> Condition:
+    """Return what a filter says about event types.
+
+    Raises:
+        RuleFileError: the query is not a filter.
+    """
+    return filter_types(parse_filter(query))
+
+
+def filter_rule(query: str) -> Rule:
+    """Make a rule of a filter.
+
+    Raises:
+        RuleFileError: the query is not a filter.
+    """
+    name = query if len(query) <= _MAX_NAME else query[: _MAX_NAME - 1] + "…"
+    return Rule(name=name, language="filter", conditions=(read_okta_filter(query),))
+
+
+def _operand(reader: Reader) -> Condition:
+    if reader.skip("("):
+        inner = reader.condition(lambda: _operand(reader))
+        reader.expect(")")
+        return inner
+    attribute = reader.take().text
+    if reader.skip("["):  # `target[type eq "User"]` is about objects in a list, which have no event type
+        reader.condition(lambda: _operand(reader))
+        reader.expect("]")
+        return Unknown()
+    written = reader.take().text
+    operator = written.lower()
+    if operator not in (*OPERATORS, "in"):
+        raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")
+    if operator == "pr":
+        return Comparison(attribute=attribute, operator=operator)
+    opening = reader.next()
+    if reader.skip("(", "["):
+        values = _values(reader, _CLOSING[opening.text if opening else ""])
+        return ValueSet(any_of=tuple(_compared(attribute, operator, value) for value in values))
+    if operator == "in":
+        reader.expect("[")
+    return _compared(attribute, operator, reader.take())
+
+
+def _values(reader: Reader, closing: str) -> Iterator[Token]:
+    """Yield the values up to `closing`; commas and `or` separate them."""
+    while not reader.skip(closing):
+        if not reader.skip("or", ","):
+            value = reader.take()
+            for part in value.text.split(",") if value.kind == "word" else [value.text]:
+                if part or value.kind == "text":
+                    yield Token(value.kind, part, value.line)
+
+
+def _compared(attribute: str, operator: str, value: Token) -> Comparison:
+    return Comparison(attribute=attribute, operator=operator, value=value.text, quoted=value.kind == "text")
+
+
+def filter_types(condition: Condition) -> Condition:
+    """Return what the tree of a filter says about event types."""
+    match condition:
+        case And(parts):
+            return And(tuple(filter_types(part) for part in parts))
+        case Or(parts):
+            return Or(tuple(filter_types(part) for part in parts))
+        case Not(part):
+            return Not(filter_types(part))
+        case ValueSet(any_of=parts):
+            alike = tuple(filter_types(part) for part in parts)
+            return And(alike) if all(part.operator == "ne" for part in parts) else Or(alike)
+        case Comparison(operator="ne"):
+            return Not(compared(condition.attribute, same(condition.value)))
+        case Comparison() if condition.operator in _PATTERNS:
+            return compared(condition.attribute, _PATTERNS[condition.operator](condition.value))
+    return condition

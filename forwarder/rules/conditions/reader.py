@@ -1,0 +1,123 @@
+"""What the readers of all query languages share: tokens with their line, and `and`, `or`, `not` between conditions."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+
+_MAX_QUERY = 100_000
+"""Characters; the longest public rules have some 20,000."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A piece of a query: `kind` is `text` (quoted; the attribute `text` is its value), `word` or `mark`; `line` counts
+    from 1."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[Token]:
+    """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
+
+    Raises:
+        RuleFileError: `pattern` does not match, as for an unclosed quote; or the query is too long.
+    """
+    if len(query) > _MAX_QUERY:
+        raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
+    found: list[Token] = []
+    at, line = 0, 1
+    while at < len(query):
+        piece = pattern.match(query, at)
+        if piece is None or piece.end() == at:
+            raise RuleFileError(f"line {line} of the query: cannot read {query[at : at + 20]!r}")
+        kind = piece.lastgroup or "skip"
+        if kind != "skip":
+            found.append(Token(kind, unquote(piece[0]) if kind == "text" else piece[0], line))
+        line += piece[0].count("\n")
+        at = piece.end()
+    return found
+
+
+class Reader:
+    """Reads tokens one after the other. `words` are the language's `and`, `or` and `not`, each in any case."""
+
+    def __init__(self, found: Sequence[Token], words: tuple[str, str, str] = ("and", "or", "not")) -> None:
+        self._tokens = found
+        self._at = 0
+        self._and, self._or, self._not = words
+
+    @property
+    def place(self) -> int:
+        """The index of the next token."""
+        return self._at
+
+    def between(self, start: int, end: int) -> Sequence[Token]:
+        """Return the tokens between two indices."""
+        return self._tokens[start:end]
+
+    def next(self) -> Token | None:
+        """Return the next token without taking it; None at the end."""
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def take(self) -> Token:
+        """Take the next token.
+
+        Raises:
+            RuleFileError: there is none.
+        """
+        token = self.next()
+        if token is None:
+            raise RuleFileError("the query ends too early")
+        self._at += 1
+        return token
+
+    def at(self, *texts: str) -> bool:
+        """Whether one of these comes next, unquoted, in any case."""
+        token = self.next()
+        return token is not None and token.kind != "text" and token.text.lower() in texts
+
+    def skip(self, *texts: str) -> bool:
+        """Take the next token if it is one of these."""
+        found = self.at(*texts)
+        self._at += found
+        return found
+
+    def expect(self, text: str) -> None:
+        """Take `text`.
+
+        Raises:
+            RuleFileError: something else comes.
+        """
+        token = self.next()
+        if not self.skip(text):
+            found = (
+                f"line {token.line} of the query: {token.text!r} where" if token else "the query ends where"
+            )
+            raise RuleFileError(f"{found} {text!r} was expected")
+
+    def condition(self, operand: Callable[[], Condition]) -> Condition:
+        """Read operands joined by `and`, `or` and `not`; `not` binds closest, `or` loosest. `operand` reads brackets too."""
+        parts = [self._all(operand)]
+        while self.skip(self._or):
+            parts.append(self._all(operand))
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+
+    def _all(self, operand: Callable[[], Condition]) -> Condition:
+        parts = [self._one(operand)]
+        while self.skip(self._and):
+            parts.append(self._one(operand))
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def _one(self, operand: Callable[[], Condition]) -> Condition:
+        if self.skip(self._not):
+            return Not(self._one(operand))
+        return operand()
+
+    def at_joint(self) -> bool:
+        """Whether `and` or `or` comes next."""
+        return self.at(self._and, self._or)

@@ -1,0 +1,66 @@
+"""What a file of detection rules holds: rules reduced to their event types, problems, and what is left out."""
+
+from enum import StrEnum
+
+import msgspec
+
+from forwarder.rules.conditions.condition import Condition
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule of a file.
+
+    Attributes:
+        name: its name; for a System Log filter, the filter itself.
+        language: of its query, as the file calls it.
+        conditions: of its query; several for a sequence, none for a rule without a query.
+        okta: whether it is about Okta; None if only its event types can show that.
+    """
+
+    name: str
+    language: str
+    conditions: tuple[Condition, ...] = ()
+    id: str = ""
+    okta: bool | None = True
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a file, or a rule in it, cannot be read. `place` is its file, and its line if known."""
+
+    place: str
+    text: str
+
+
+class Reason(StrEnum):
+    """Why something is left out."""
+
+    OTHER_PRODUCT = "other_product"
+    """A rule about another product."""
+    OTHER_LANGUAGE = "other_language"
+    """A rule in a query language without a reader."""
+    REFERENCE = "reference"
+    """A correlation or a filter of other rules; it names no event types."""
+    UNREADABLE = "unreadable"
+    """A broken file that does not mention Okta."""
+    NO_RULE = "no_rule"
+    """A file of data that holds no rule."""
+    OTHER_FORMAT = "other_format"
+    """A file in a format without a reader."""
+    NO_FILE = "no_file"
+    """A FIFO, a device, a broken link, or a file that is too large."""
+
+
+RULES_LEFT_OUT = (Reason.OTHER_PRODUCT, Reason.OTHER_LANGUAGE, Reason.REFERENCE)
+"""The reasons that leave out a rule; the others leave out a file."""
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A rule or a file that is counted, but not read."""
+
+    reason: Reason
+
+
+def mentions_okta(text: str) -> bool:
+    """Whether `text` names Okta or a field that only Okta's events have."""
+    folded = text.lower()
+    return any(word in folded for word in ("okta", "eventtype", "event_type"))

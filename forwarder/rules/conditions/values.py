@@ -1,0 +1,165 @@
+"""What Sigma compares a field with.
+
+A value is read as pySigma reads it: `*` and `?` are wildcards, a backslash makes a wildcard or another backslash literal and
+stays itself before any other character.
+"""
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.condition import Unknown
+from forwarder.rules.conditions.documents import Plain
+
+
+class Wild(Enum):
+    """A wildcard."""
+
+    MANY = "*"
+    ONE = "?"
+
+
+class Placeholder(msgspec.Struct, frozen=True):
+    """`%name%` behind `expand`."""
+
+    name: str
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A text with wildcards. Neighbouring texts are one part."""
+
+    parts: "tuple[str | Wild | Placeholder, ...]"
+    cased: bool = False
+
+    @property
+    def literal(self) -> str | None:
+        """The only text that matches; None if there are several."""
+        if not self.parts:
+            return ""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
+
+
+class Expression(msgspec.Struct, frozen=True):
+    """A regular expression, in the syntax of RE2. `at_start`, `at_end`: it matches there; else anywhere."""
+
+    source: str
+    flags: str = ""
+    at_start: bool = False
+    at_end: bool = False
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A range of addresses."""
+
+    cidr: str
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """Numbers on one side of a number. `operator` is lt, lte, gt or gte."""
+
+    operator: str
+    number: float
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number."""
+
+    number: float
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """True or false."""
+
+    value: bool
+
+
+class Null(msgspec.Struct, frozen=True):
+    """No value: the field is missing or null."""
+
+
+class Exists(msgspec.Struct, frozen=True):
+    """The field has a value, or has none."""
+
+    value: bool
+
+
+class FieldReference(msgspec.Struct, frozen=True):
+    """The value of another field."""
+
+    field: str
+    starts: bool = False
+    ends: bool = False
+
+
+Value = Text | Expression | Network | Bound | Number | Truth | Null | Exists | FieldReference
+
+KEYWORDS = (Text, Expression, Number, Truth)
+"""What can be looked for without a field."""
+
+
+class FieldTest(Unknown, frozen=True, kw_only=True):
+    """A field matches a value; without a field, any value of the event contains it."""
+
+    field: str | None
+    value: Value
+
+
+def text_value(written: str) -> Text:
+    """Read a text with wildcards."""
+    parts: list[str | Wild] = [""]
+    at = 0
+    while at < len(written):
+        letter = written[at]
+        if letter == "\\" and written[at + 1 : at + 2] in ("*", "?", "\\"):
+            at += 1
+            letter = written[at]
+        elif letter in "*?":
+            parts += [Wild(letter), ""]
+            at += 1
+            continue
+        parts[-1] = f"{parts[-1]}{letter}"
+        at += 1
+    return Text(tuple(part for part in parts if part != ""))
+
+
+def plain_value(written: Any) -> Value:
+    """Read a value as YAML types it.
+
+    Raises:
+        RuleFileError: it is a list, a mapping or an impossible number.
+    """
+    if written is None:
+        return Null()
+    if isinstance(written, bool):
+        return Truth(written)
+    if isinstance(written, Plain):
+        return _typed(written)
+    if isinstance(written, str):
+        return text_value(written)
+    if isinstance(written, int | float):
+        return Number(written)
+    raise RuleFileError("a value must be a text, a number, a boolean or null")
+
+
+def _typed(written: Plain) -> Value:
+    if written.tag == "bool":
+        if written.lower() not in ("true", "false"):  # as the code of Norway
+            raise RuleFileError(
+                f"YAML reads {str(written)!r} as a boolean; write it in quotes, or true or false"
+            )
+        return Truth(written.lower() == "true")
+    digits = written.replace("_", "").lower()
+    try:
+        return Number(float(digits) if written.tag == "float" else _integer(digits))
+    except (ValueError, OverflowError):
+        raise RuleFileError(
+            f"{written[:50]!r} is not a number; write it in quotes to compare it as text"
+        ) from None
+
+
+def _integer(digits: str) -> int:
+    if digits.lstrip("+-").startswith("0") and digits.lstrip("+-0").isdecimal() and "x" not in digits:
+        return int(digits, 8) if not set(digits) & {"8", "9"} else int(digits)
+    return int(digits, 0)

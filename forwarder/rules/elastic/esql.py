@@ -1,0 +1,49 @@
+"""ES|QL (Elastic's piped query language). `where` is a condition; other commands only name types."""
+
+from forwarder.rules.conditions import comparisons
+from forwarder.rules.conditions.condition import And, Condition, Unknown
+from forwarder.rules.conditions.reader import Reader, tokenize
+from forwarder.rules.elastic.kql import read_kql, read_lucene
+
+_UNCHANGED = ("to_string", "trim", "coalesce", "mv_first", "mv_last")
+_LANGUAGE = comparisons.Language(
+    operators={
+        "==": comparisons.same,
+        "in": comparisons.same,
+        ":": comparisons.same_in_any_case,
+        "like": comparisons.like,
+        "rlike": comparisons.regex,
+    },
+    functions={
+        "starts_with": comparisons.starts,
+        "ends_with": comparisons.ends,
+        "contains": comparisons.contains,
+        "match": comparisons.same_in_any_case,
+        "match_phrase": comparisons.same_in_any_case,
+    },
+    wrappers={"to_lower": str.lower, "to_upper": str.upper} | dict.fromkeys(_UNCHANGED, str),
+    queries={"kql": read_kql, "qstr": read_lucene},
+)
+
+
+def read_esql(query: str) -> Condition:
+    """Read the condition of an ES|QL query.
+
+    Raises:
+        RuleFileError: it is not ES|QL.
+    """
+    reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
+    parts: list[Condition] = []
+    while reader.next():
+        filters = reader.take().text.lower() == "where"
+        found = [_condition(reader)]
+        while reader.skip(",", "where", "by"):
+            found.append(_condition(reader))
+        parts.append(found[0] if filters and len(found) == 1 else Unknown(tuple(found)))
+        if reader.next():
+            reader.expect("|")
+    return And(tuple(parts))
+
+
+def _condition(reader: Reader) -> Condition:
+    return comparisons.Conditions(reader, _LANGUAGE).read()

@@ -1,0 +1,1 @@
+"""Rules on one event after another, with what they remember and the fields that we derive."""

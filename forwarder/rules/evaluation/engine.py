@@ -1,0 +1,307 @@
+"""Evaluate rules on one event after another, and find their alerts.
+
+Pure: what it knows is made of the events that it was given, so the same events give the same alerts, live, after a restart
+and in `rules replay`. docs/decisions/0011 says why the order in which they come does not matter.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.alert import MOST_EVENTS, Alert, RuleInfo, Window
+from forwarder.core.event import Event
+from forwarder.core.time import SECOND, Micros
+from forwarder.rules.conditions.event_fields import Reading, texts
+from forwarder.rules.evaluation.groups import Feed, Group, Groups, key_of, shape_of
+from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
+from forwarder.rules.evaluation.windows import Entry, decode_id, encode_id
+from forwarder.rules.review import fields_of
+from forwarder.rules.sigma.correlation import Correlation
+
+PERSON = "actor.id"
+"""The group of a rule that one event decides: an alert is about one person."""
+
+_MAX_POINTS = 1000
+
+_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
+"""Results of correlations that one event may hand on to others; a guard, not a limit that is met."""
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """In seconds: how long a rule and a group stay silent after an alert; from what age on an event is late, and from what
+    age on it is not evaluated. `max_keys` groups are remembered."""
+
+    again: float = 3600
+    late: float = 600
+    max_age: float = 86_400
+    max_keys: int = 100_000
+
+
+class Found(msgspec.Struct):
+    """What one event led to.
+
+    Attributes:
+        alerts: new ones.
+        matched: ids of the rules that matched, correlations included.
+        held_back: id of a rule, and why it did not alert: `exception` or `again`.
+        too_old: it is older than `max_age`, and was not evaluated.
+    """
+
+    alerts: list[Alert] = []
+    matched: list[str] = []
+    held_back: list[tuple[str, str]] = []
+    too_old: bool = False
+
+
+class _Point(msgspec.Struct):
+    """A result of a correlation, on its way to those that count it."""
+
+    rule: int
+    group: Mapping[str, str]
+    time: Micros
+    id: bytes
+
+
+class Engine:
+    """Evaluates a ruleset. Feed it each event once, in the order of the store."""
+
+    def __init__(self, rules: Ruleset, timing: Timing) -> None:
+        self.rules = rules
+        self._timing = timing
+        self._again = int(timing.again * SECOND)
+        self._max_age = int(timing.max_age * SECOND)
+        correlations = rules.correlations
+        self._shapes = [shape_of(rule) for rule in correlations]
+        self._silence = [max(self._again, shape.timespan) for shape in self._shapes]
+        self._infos = [rule_info(rule, correlations) for rule in correlations]
+        self._single = {rule.id: (-1 - n, rule_info(rule)) for n, rule in enumerate(rules.rules)}
+        self._index = {rule.id: n for n, rule in enumerate(correlations)}
+        self._feeds: dict[str, list[Feed]] = {}
+        for index, rule in enumerate(correlations):
+            for label, fed_by in enumerate(rule.rules):
+                self._feeds.setdefault(fed_by, []).append(Feed(index, rule, label))
+        self.reads_derived = reads_derived(rules)
+        self.groups = Groups(timing.max_keys, self.horizon)
+
+    @property
+    def horizon(self) -> Micros:
+        """How long an event can matter after it was received."""
+        return self._max_age + max([self._again, *self._silence])
+
+    def feed(
+        self, event: Event, raw: Mapping[str, Any], *, now: Micros | None = None, alerting: bool = True
+    ) -> Found:
+        """Evaluate an event. `raw` is its decoded body with the derived fields; `now` defaults to when it was received.
+
+        Without `alerting` it is only remembered: whatever it led to was alerted before.
+        """
+        age = max(event.received_at, now or 0) - event.published
+        if age > self._max_age:
+            return Found(too_old=True)
+        found = Found([], [], [])
+        run = _Run(event, raw, found, alerting=alerting, late=age > self._timing.late * SECOND)
+        for match in self.rules.matches(raw, run.reading):
+            if match.exception is not None:
+                found.held_back.append((match.rule.id, "exception"))
+                continue
+            found.matched.append(match.rule.id)
+            if match.rule.alerts:
+                self._alert_alone(run, match.rule)
+            for feed in self._feeds.get(match.rule.id, ()):
+                self._enter(run, feed)
+        self._chain(run)
+        return found
+
+    def note(self, event: Event, body: Mapping[str, Any]) -> None:
+        """Remember an alert of the store, `body` decoded: its rule and group are silent for a while."""
+        about = body.get("forwarder", {}).get("alert", {})
+        rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
+        stale = False
+        if rule in self._index:
+            index = self._index[rule]
+        elif rule in self._single:
+            index = self._single[rule][0]
+            stale = about.get("late") is True or _is_ahead(event)
+        else:
+            return
+        noted = self.groups.touch(key_of(index, event.org, group), event.received_at)
+        noted.alerted(event.published, stale=stale)
+
+    def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
+        """A rule that one event decides."""
+        index, info = self._single[rule.id]
+        event = run.event
+        person = (run.reading[texts(PERSON)] or ("",))[0]
+        group = self.groups.touch(key_of(index, event.org, (person,)), event.received_at)
+        group.matched += 1
+        if not run.alerting:
+            return
+        if group.is_silent(event.published, self._again, stale=run.stale):
+            group.held_back += 1
+            run.found.held_back.append((rule.id, "again"))
+            return
+        window = Window(event.published, event.published, 0)
+        run.found.alerts.append(
+            Alert(
+                event.org,
+                info,
+                {PERSON: person},
+                window,
+                event.uuid,
+                (event.uuid,),
+                1,
+                group.matched,
+                group.held_back,
+                run.late,
+            )
+        )
+        group.alerted(event.published, stale=run.stale)
+
+    def _enter(self, run: "_Run", feed: Feed) -> None:
+        """Add an event to the groups of a correlation."""
+        event, labels = run.event, feed.labels(run.reading)
+        run.id = run.id or encode_id(event.uuid)
+        for values in feed.groups(run.reading):
+            group = self.groups.touch(key_of(feed.index, event.org, values), event.received_at)
+            group.matched += 1
+            for label in labels:
+                self._add(run, feed.index, group, (event.published, label, run.id), values)
+
+    def _add(self, run: "_Run", index: int, group: Group, entry: Entry, values: Sequence[str]) -> None:
+        shape, rule = self._shapes[index], self.rules.correlations[index]
+        at = group.add(entry, run.event.received_at - self._max_age - shape.timespan)
+        if at is None:
+            return
+        fed = rule.id in self._feeds
+        silent, alerted = False, not (run.alerting and rule.alerts)
+        ends = shape.completed(group, at) if fed or not alerted else ()
+        names = rule.group_by
+        for end in ends:
+            time, _, id_ = group.entries[end]
+            if fed and len(run.points) < _MAX_POINTS:
+                run.points.append(_Point(index, dict(zip(names, values, strict=True)), time, id_))
+            if not alerted:
+                silent = group.is_silent(time, self._silence[index])
+                if not silent:
+                    alerted = True
+                    self._alert(run, index, group, end, names, values)
+            if alerted and not fed:
+                break
+        if silent and not alerted:
+            group.held_back += 1
+            run.found.held_back.append((rule.id, "again"))
+        if len(group.entries) > group.compact_at:
+            shape.compact(group, alerted=bool(group.alerts) and not fed)
+
+    def _alert(
+        self, run: "_Run", index: int, group: Group, end: int, names: Sequence[str], values: Sequence[str]
+    ) -> None:
+        shape = self._shapes[index]
+        window = shape.window(group, end)
+        span = Window(window[0][0], window[-1][0], shape.timespan // SECOND)
+        ids = [decode_id(id_) for id_ in dict.fromkeys(entry[2] for entry in window[-MOST_EVENTS:])]
+        run.found.matched.append(self.rules.correlations[index].id)
+        run.found.alerts.append(
+            Alert(
+                run.event.org,
+                self._infos[index],
+                dict(zip(names, values, strict=True)),
+                span,
+                decode_id(window[0][2]),
+                ids,
+                shape.measured(window),
+                group.matched,
+                group.held_back,
+                run.late,
+            )
+        )
+        group.alerted(span.end)
+
+    def _chain(self, run: "_Run") -> None:
+        """Hand results of correlations on to those that count them."""
+        while run.points:
+            point = run.points.popleft()
+            for feed in self._feeds[self.rules.correlations[point.rule].id]:
+                rule = self.rules.correlations[feed.index]
+                values = feed.group_of(point.group, run.first)
+                if values is None:
+                    continue
+                group = self.groups.touch(key_of(feed.index, run.event.org, values), run.event.received_at)
+                group.matched += 1
+                counted = (point.group.get(rule.field) or run.first(rule.field)) if rule.field else None
+                label = counted or (0 if rule.type == "event_count" else feed.label)
+                self._add(run, feed.index, group, (point.time, label, point.id), values)
+
+
+class _Run:
+    """One event on its way through the rules."""
+
+    __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading", "stale")
+
+    def __init__(
+        self, event: Event, raw: Mapping[str, Any], found: Found, *, alerting: bool, late: bool
+    ) -> None:
+        self.event = event
+        self.found = found
+        self.alerting = alerting
+        self.late = late
+        self.stale = late or _is_ahead(event)  # no reaction acts on it
+        self.id = b""
+        self.points: deque[_Point] = deque()
+        self.reading = Reading(raw)
+
+    def first(self, field: str) -> str | None:
+        """Return the first value of a field."""
+        found = self.reading[texts(field)]
+        return found[0] if found else None
+
+
+def _is_ahead(event: Event) -> bool:
+    return event.published > event.received_at + _MOST_AHEAD
+
+
+def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
+    """Return what an alert says about its rule; it may count some of `correlations`."""
+    kind, aliases = "event", {}
+    if isinstance(rule, Correlation):
+        kind, known = rule.type, {each.id: each for each in correlations}
+        fields = {name: _stands_for(name, rule, known) for name in rule.group_by}
+        aliases = {name: sorted(found) for name, found in fields.items() if found != {name}}
+    return RuleInfo(
+        rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name, aliases
+    )
+
+
+def content_of(rules: Ruleset) -> list[object]:
+    """Return what makes one ruleset another one."""
+    plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
+    exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
+    return [plain, repr(rules.correlations), exceptions]
+
+
+def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
+    """Return the fields whose values a group may have under `name`, as `Feed.group_of` takes them."""
+    found: set[str] = set()
+    for fed_by in rule.rules:
+        field = rule.aliases.get(name, {}).get(fed_by, name)
+        inner = known.get(fed_by)
+        found.add(field)
+        for each in {field, name}.intersection(inner.group_by if inner else ()):
+            assert inner is not None
+            found |= _stands_for(each, inner, known)
+    return found
+
+
+def reads_derived(rules: Ruleset) -> bool:
+    """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
+    fields = [field for each in rules.rules for field in fields_of(each.condition)]
+    fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
+    for each in rules.correlations:
+        fields += [
+            each.field or "",
+            *each.group_by,
+            *(f for named in each.aliases.values() for f in named.values()),
+        ]
+    return any(field.lower().startswith("forwarder.") for field in fields)

@@ -1,0 +1,182 @@
+"""What every rule remembers of each of its groups, in bounded memory: the one touched longest ago goes first."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, product
+from typing import Any
+
+from forwarder.core.time import SECOND, Micros
+from forwarder.rules.conditions.event_fields import Reader, Reading, texts
+from forwarder.rules.evaluation.windows import Count, Different, Ordered, Shape, Windows
+from forwarder.rules.sigma.correlation import Correlation
+
+_STEP = 500
+"""Groups that are looked at, or dropped, at a time."""
+
+_MOST_GROUPS = 16
+"""Groups that one event can belong to, by fields with several values."""
+
+_MOST_VALUE = 200
+"""Characters of a value that are compared; a sender chooses them."""
+
+
+class Group(Windows):
+    """One group of one rule.
+
+    Attributes:
+        matched: events since the last alert.
+        held_back: alerts held back since then.
+        alerts: when the alerts happened whose silence may still matter: the ends of their windows, oldest first.
+        stale: the same of alerts about one event on which no reaction acts. They silence only each other: an event that is
+            late, or ahead of our clock, must not keep a genuine one from its reaction.
+        touched: when it last matched an event, by our clock.
+    """
+
+    __slots__ = ("alerts", "held_back", "matched", "stale", "touched")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matched = 0
+        self.held_back = 0
+        self.alerts: tuple[Micros, ...] = ()
+        self.stale: tuple[Micros, ...] = ()
+        self.touched: Micros = 0
+
+    def is_silent(self, at: Micros, again: Micros, *, stale: bool = False) -> bool:
+        """Whether an alert at this time is too close to another one."""
+        alerts = self.alerts + self.stale if stale else self.alerts
+        return bool(alerts) and any(abs(at - alert) < again for alert in alerts)
+
+    def alerted(self, at: Micros, *, stale: bool = False) -> None:
+        """Note an alert, and restart the counts."""
+        if stale:
+            self.stale = _with(self.stale, at)
+        else:
+            self.alerts = _with(self.alerts, at)
+        self.matched = self.held_back = 0
+
+
+def _with(times: tuple[Micros, ...], at: Micros) -> tuple[Micros, ...]:
+    return times if at in times else tuple(sorted([*times, at])[-32:])
+
+
+class Groups:
+    """The groups of all rules, by key.
+
+    Attributes:
+        evicted: how many were dropped because there were more than `most`.
+    """
+
+    def __init__(self, most: int, keep: Micros) -> None:
+        """Hold at most `most` groups, each for `keep` after it was last touched."""
+        self._most = most
+        self._keep = keep
+        self._groups: dict[str, Group] = {}
+        self._swept: Micros = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys, those touched longest ago first."""
+        return iter(self._groups)
+
+    def all(self) -> Iterator[Group]:
+        """Yield the groups in the same order."""
+        return iter(self._groups.values())
+
+    def touch(self, key: str, now: Micros) -> Group:
+        """Return the group of a key, made if it is new."""
+        group = self._groups.pop(key, None) or Group()
+        self._groups[key] = group  # to the end: the first ones are those touched longest ago
+        group.touched = now
+        if len(self._groups) > self._most:
+            self._evict(now)
+        elif now - self._swept > self._keep // 32:
+            self._sweep(now)
+        return group
+
+    def _evict(self, now: Micros) -> None:
+        # Several at a time: in front of a dict that lost its first entries, the next one is searched.
+        for key in list(islice(self._groups, max(1, min(_STEP, self._most // 50)))):
+            self.evicted += now - self._groups.pop(key).touched <= self._keep
+
+    def _sweep(self, now: Micros) -> None:
+        self._swept = now
+        while self._groups:
+            first = list(islice(self._groups, _STEP))
+            old = [key for key in first if now - self._groups[key].touched > self._keep]
+            for key in old:
+                del self._groups[key]
+            if len(old) < _STEP:
+                return
+
+
+def shape_of(rule: Correlation) -> Shape:
+    """Return what a correlation asks for."""
+    wanted = int(rule.value) + 1 if rule.operator == "gt" else -int(-rule.value // 1)
+    timespan = rule.timespan * SECOND
+    if rule.type == "temporal_ordered":
+        return Ordered(timespan, len(rule.rules))
+    return (Count if rule.type == "event_count" else Different)(timespan, max(1, wanted))
+
+
+class Feed:
+    """How the matches of one rule reach one correlation: by which fields they are grouped, and what is counted.
+
+    Attributes:
+        index: of the correlation, in the order in which they are evaluated.
+        label: the number of the rule in the correlation.
+    """
+
+    def __init__(self, index: int, rule: Correlation, label: int) -> None:
+        self.index = index
+        self.label = label
+        fed_by = rule.rules[label]
+        self._names = rule.group_by
+        self._fields = [rule.aliases.get(name, {}).get(fed_by, name) for name in rule.group_by]
+        self._readers = [texts(field) for field in self._fields]
+        self._single = self._readers[0] if len(self._readers) == 1 else None
+        self._counted: Reader | None = texts(rule.field) if rule.field else None
+        self._labels = (0,) if rule.type == "event_count" else (label,)
+
+    def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
+        """Return the groups of an event: none if it lacks one of the fields, several by a field with several values."""
+        if self._single is not None:
+            value: tuple[str, ...] = reading[self._single]
+            if len(value) == 1 and 0 < len(value[0]) <= _MOST_VALUE:
+                return (value,)
+            return [(one,) for one in _values(value)]
+        found = [_values(reading[reader]) for reader in self._readers]
+        return list(islice(product(*found), _MOST_GROUPS))
+
+    def group_of(
+        self, inner: Mapping[str, str], reading: Callable[[str], str | None]
+    ) -> tuple[str, ...] | None:
+        """Return the group of a correlation's result, by the fields of its own group; `reading` has the event's."""
+        found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
+        return tuple(value for value in found if value) if all(found) else None
+
+    @property
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        return zip(self._names, self._fields, strict=True)
+
+    def labels(self, reading: Reading) -> Sequence[Any]:
+        """Return the labels of the entries that an event makes."""
+        if self._counted is not None:
+            return _values(reading[self._counted])
+        return self._labels
+
+
+def _values(found: Sequence[str]) -> Sequence[str]:
+    if len(found) == 1 and len(found[0]) <= _MOST_VALUE:
+        return found if found[0] else ()
+    return [value[:_MOST_VALUE] for value in dict.fromkeys(found) if value][:_MOST_GROUPS]
+
+
+def key_of(index: int, org: str, group: Sequence[str]) -> str:
+    """Return the key of a rule's group."""
+    values = "\0".join(group)
+    if values.count("\0") >= len(group):  # one of them has what parts the values
+        values = "\0".join([value.replace("\0", "\ufffd") for value in group])
+    return f"{index}\0{org}\0{values}"

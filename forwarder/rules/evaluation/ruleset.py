@@ -1,0 +1,156 @@
+"""Rules that are ready to run: which of them match an event, and which exception holds a match back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from forwarder.rules.conditions.compiler import Test, compiled
+from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, Unknown, possible
+from forwarder.rules.conditions.event_fields import Event, Reading
+from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
+from forwarder.rules.conditions.values import FieldReference, FieldTest
+from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.sigma.described import Described
+from forwarder.rules.sigma.exception import RuleException
+
+_MAX_TYPES = 2000
+"""Event types whose rules are remembered; Okta has some 1,200."""
+
+
+class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
+    """A rule that one event decides.
+
+    Attributes:
+        language: `sigma`, or `filter` for a System Log filter.
+        condition: what an event must match.
+        test: the same, compiled.
+        alerts: it alerts by itself; false if it only feeds correlations without `generate`.
+    """
+
+    language: str
+    condition: Condition
+    test: Test
+    alerts: bool = True
+
+
+class RuleProblem(msgspec.Struct, frozen=True, order=True):
+    """Why something in a file cannot be used, with its line (0: the file as a whole) and what to do."""
+
+    file: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A rule that an event matches, and the exception that holds it back, if any."""
+
+    rule: DetectionRule
+    exception: RuleException | None = None
+
+
+_Candidate = tuple[DetectionRule, tuple[RuleException, ...]]
+
+
+class Ruleset:
+    """The rules that are loaded.
+
+    Attributes:
+        rules: those that one event decides, in the order of their files.
+        correlations: those that need several events. Each comes after those that it names.
+        exceptions: those that apply.
+        expired: those that applied until some day before the rules were loaded.
+        left_out: how many rules, correlations and exceptions are about another product, or in another language.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[DetectionRule] = (),
+        correlations: Sequence[Correlation] = (),
+        exceptions: Sequence[RuleException] = (),
+        expired: Sequence[RuleException] = (),
+        left_out: int = 0,
+    ) -> None:
+        self.rules = tuple(rules)
+        self.correlations = tuple(correlations)
+        self.exceptions = tuple(exceptions)
+        self.expired = tuple(expired)
+        self.left_out = left_out
+        self._all: list[_Candidate] = [(rule, tuple(self._about(rule))) for rule in self.rules]
+        self._by_type: dict[str, list[_Candidate]] = {}
+
+    def _about(self, rule: DetectionRule) -> Iterator[RuleException]:
+        return (each for each in self.exceptions if each.rules is None or rule.id in each.rules)
+
+    def matches(self, event: Event, reading: Reading | None = None) -> list[Match]:
+        """Return the rules that an event matches, those that an exception holds back among them.
+
+        An exception with `until` applies to events that were published up to the end of that day, in UTC, so that the same
+        event has the same result whenever it is evaluated.
+
+        Args:
+            event: a decoded LogEvent of Okta; `forwarder` in it holds what was derived.
+            reading: of this event, if the caller reads it as well.
+        """
+        reading = Reading(event) if reading is None else reading
+        found: list[Match] = []
+        for rule, exceptions in self._candidates(reading.root.get("eventtype")):
+            if rule.test(reading):
+                found.append(Match(rule, _holding_back(exceptions, reading) if exceptions else None))
+        return found
+
+    def may_match(self, event_type: str) -> bool:
+        """Whether any rule can match an event of this type."""
+        return bool(self._candidates(event_type))
+
+    def _candidates(self, event_type: object) -> list[_Candidate]:
+        """Return the rules that can match an event of a type."""
+        if not isinstance(event_type, str):
+            return self._all
+        found = self._by_type.get(event_type)
+        if found is None:
+            reading = Reading({"eventType": event_type})
+            found = [each for each in self._all if can_match(each[0].condition, reading)]
+            if len(self._by_type) < _MAX_TYPES:
+                self._by_type[event_type] = found
+        return found
+
+
+def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> RuleException | None:
+    published = reading.root.get("published")
+    day = published[:10] if isinstance(published, str) else ""
+    for each in exceptions:
+        if each.applies_on(day) and not each.lets_through(reading):
+            return each
+    return None
+
+
+def can_match(condition: Condition, of_type: Reading) -> bool:
+    """Whether an event can match, of which only the type is known."""
+    return possible(_narrowed(condition, of_type), "") is not False
+
+
+def _narrowed(condition: Condition, of_type: Reading) -> Condition:
+    """Replace tests of the event type by their result."""
+    match condition:
+        case And(parts) | Or(parts):
+            return type(condition)(tuple(_narrowed(part, of_type) for part in parts))
+        case Not(part):
+            return Not(_narrowed(part, of_type))
+        case FieldTest(field=str(field), value=value) if not isinstance(value, FieldReference):
+            named = field
+        case Comparison(attribute=attribute):
+            named = attribute
+        case ValueSet(any_of=[Comparison(attribute=attribute), *_]):
+            named = attribute
+        case _:
+            return Unknown()
+    return Known(compiled(condition)(of_type)) if named.lower() == "eventtype" else Unknown()
+
+
+def with_ids(named: Mapping[str, str], rules: Sequence[str]) -> tuple[str, ...]:
+    """Return the IDs of what is named by ID or name."""
+    return tuple(named.get(rule, rule) for rule in rules)

@@ -1,0 +1,1 @@
+"""Sigma: detections, modifiers, correlations, and filters as exceptions."""

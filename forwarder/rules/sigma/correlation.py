@@ -1,0 +1,194 @@
+"""Sigma's correlations: how often, how many different, which together, within a time span."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.documents import Plain
+from forwarder.rules.conditions.values import Number, Truth, plain_value
+from forwarder.rules.sigma.described import KEYS, Described, description_of, report_unknown_keys
+from forwarder.rules.sigma.detections import Report, line_of
+
+TYPES = ("event_count", "value_count", "temporal", "temporal_ordered")
+OPERATORS = ("lt", "lte", "gt", "gte", "eq", "neq")
+_TEMPORAL = ("temporal", "temporal_ordered")
+_NUMERIC = ("value_sum", "value_avg", "value_percentile", "value_median")
+_KEYS = ("type", "rules", "generate", "group-by", "timespan", "condition", "aliases")
+_TIMESPAN = re.compile(r"([0-9]{1,9})([smhdwMy])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_629_746, "y": 31_556_952}
+
+
+class Correlation(Described, frozen=True, kw_only=True, eq=False):
+    """One correlation.
+
+    Attributes:
+        type: one of TYPES.
+        rules: what it counts or joins, in its order. As the file names them; a Ruleset has their IDs.
+        group_by: fields or aliases; what has the same values is counted together.
+        timespan: seconds.
+        operator: of the condition, one of OPERATORS; for a temporal one, of the number of different rules.
+        value: of the condition.
+        field: whose different values a `value_count` counts.
+        aliases: for each alias, the field that it stands for in each of `rules`.
+        generate: the rules alert by themselves too.
+        alerts: it alerts by itself; false if it only feeds another correlation without `generate`.
+    """
+
+    type: str
+    rules: tuple[str, ...]
+    timespan: int
+    operator: str
+    value: float
+    group_by: tuple[str, ...] = ()
+    field: str | None = None
+    aliases: Mapping[str, Mapping[str, str]] = {}
+    generate: bool = False
+    alerts: bool = True
+
+
+def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
+    """Read a correlation, and report what is wrong with it; None if too little is left."""
+    report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
+    described = description_of(found, report)
+    section = found.get("correlation")
+    if not isinstance(section, dict):
+        report("`correlation` must hold its type, rules and timespan", line_of(found, "correlation"))
+        return None
+    report_unknown_keys(section, _KEYS, report, "`correlation`")
+    kind, rules = _type(section, report), _texts(section, "rules", report)
+    if not rules:
+        report("`rules` must name at least one rule, by its id or name", line_of(section, "rules"))
+    timespan = _timespan(section, report)
+    try:
+        operator, value, field = _condition(section, kind, len(rules), report)
+        generate = _generate(section)
+    except RuleFileError as error:
+        report(str(error), line_of(section, "condition"))
+        return None
+    aliases = _aliases(section, rules, report)
+    return Correlation(
+        **described,
+        file=file,
+        line=line,
+        type=kind,
+        rules=rules,
+        timespan=timespan,
+        operator=operator,
+        value=value,
+        field=field,
+        group_by=_texts(section, "group-by", report),
+        aliases=aliases,
+        generate=generate,
+    )
+
+
+def _type(section: Mapping[str, Any], report: Report) -> str:
+    kind = str(section.get("type") or "")
+    if kind.lower() not in TYPES:
+        known = f"one of {', '.join(TYPES)}"
+        text = (
+            f"the type {kind!r} is not supported here" if kind in _NUMERIC else f"there is no type {kind!r}"
+        )
+        report(f"{text}; write {known}" if kind else f"`type` is required: {known}", line_of(section, "type"))
+    return kind.lower()
+
+
+def _texts(section: Mapping[str, Any], key: str, report: Report) -> tuple[str, ...]:
+    written = section.get(key)
+    if written is None:
+        return ()
+    items = written if isinstance(written, list) else [written]
+    if not all(isinstance(item, str) and item for item in items):
+        report(f"`{key}` must be a text, or a list of texts", line_of(section, key))
+        return ()
+    return tuple(str(item) for item in items)
+
+
+def _timespan(section: Mapping[str, Any], report: Report) -> int:
+    written = _TIMESPAN.fullmatch(str(section.get("timespan") or ""))
+    if not written or not int(written[1]):
+        report("`timespan` is required: a number and s, m, h or d, as in 5m", line_of(section, "timespan"))
+        return 1
+    return int(written[1]) * _SECONDS[written[2]]
+
+
+def _generate(section: Mapping[str, Any]) -> bool:
+    written = plain_value(section.get("generate", False))
+    if not isinstance(written, Truth):
+        raise RuleFileError("`generate` must be true or false")
+    return written.value
+
+
+def _condition(
+    section: Mapping[str, Any], kind: str, rules: int, report: Report
+) -> tuple[str, float, str | None]:
+    """Return the operator, the number and the field of a condition.
+
+    Raises:
+        RuleFileError: the condition cannot be read.
+    """
+    written = section.get("condition")
+    if written is None and kind in _TEMPORAL:
+        return "gte", rules, None
+    if isinstance(written, str) and not isinstance(written, Plain):
+        raise RuleFileError(
+            "a condition that joins rules with `and` and `or` is not supported; list the rules, or chain two correlations"
+        )
+    if not isinstance(written, dict):
+        raise RuleFileError("`condition` is required, as in {gte: 10}")
+    report_unknown_keys(written, (*OPERATORS, "field"), report, "`condition`")
+    operators = [key for key in written if key in OPERATORS]
+    if len(operators) != 1:
+        raise RuleFileError(f"`condition` needs exactly one of {', '.join(OPERATORS)}")
+    if operators[0] in ("lt", "lte", "neq"):
+        raise RuleFileError(
+            f"`{operators[0]}` cannot be decided while more events may come; write gte, gt or eq"
+        )
+    value = _number(written[operators[0]])
+    fields = _texts(written, "field", report)
+    if len(fields) > 1:
+        raise RuleFileError("`field` must be one field; write a correlation for each")
+    if (kind == "value_count") != bool(fields) and kind in TYPES:
+        raise RuleFileError(
+            "a value_count needs the `field` whose values it counts, as in {field: actor.id, gte: 10}"
+            if kind == "value_count"
+            else f"`field` belongs to value_count, not to {kind}"
+        )
+    return operators[0], value, fields[0] if fields else None
+
+
+def _number(written: Any) -> float:
+    value = plain_value(written)
+    if not isinstance(value, Number):
+        try:
+            return float(str(written))
+        except ValueError:
+            raise RuleFileError(f"`condition` compares with {written!r}, which is not a number") from None
+    return value.number
+
+
+def _aliases(section: Mapping[str, Any], rules: Sequence[str], report: Report) -> dict[str, dict[str, str]]:
+    written = section.get("aliases")
+    if written is None:
+        return {}
+    line = line_of(section, "aliases")
+    if not isinstance(written, dict) or not all(isinstance(fields, dict) for fields in written.values()):
+        report(
+            "`aliases` must name a field for each rule, as in {user: {rule_a: actor.id, rule_b: target.id}}",
+            line,
+        )
+        return {}
+    for alias, fields in written.items():
+        for rule, field in fields.items():
+            if rule not in rules:
+                report(
+                    f"the alias {alias!r} names {rule!r}, which is not among `rules`", line_of(fields, rule)
+                )
+            if not isinstance(field, str):
+                report(f"the alias {alias!r} needs the name of a field", line_of(fields, rule))
+    return {
+        str(alias): {str(rule): str(field) for rule, field in fields.items()}
+        for alias, fields in written.items()
+    }

@@ -1,0 +1,97 @@
+"""What rules, correlations and exceptions have in common: who they are, and what they say about themselves."""
+
+import re
+import uuid
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forwarder.rules.nearest import did_you_mean, known_names
+from forwarder.rules.sigma.detections import Report, line_of
+
+LEVELS = ("informational", "low", "medium", "high", "critical")
+_STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
+_DEFAULT_LEVEL = "medium"
+_TEXTS = ("title", "id", "name", "status", "description", "license", "level", "taxonomy")
+_LISTS = ("references", "tags", "fields", "falsepositives", "scope", "related")
+_OTHERS = ("author", "date", "modified", "action", "regression_tests_path", "simulation")
+KEYS = (*_TEXTS, *_LISTS, *_OTHERS)
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+_NAMESPACE = uuid.UUID("6f1d3f4e-5d0c-4a55-9d8e-0a4c3f1b7f10")
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A document of a file of rules.
+
+    Attributes:
+        id: unique among those that are loaded. Made of the title or the filter where the document has none.
+        name: by which others may refer to it; often empty.
+        level: one of LEVELS.
+        line: its first line in the file.
+    """
+
+    id: str
+    title: str
+    file: Path
+    line: int
+    name: str = ""
+    level: str = _DEFAULT_LEVEL
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    falsepositives: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+
+def made_id(text: str) -> str:
+    """Make an ID of what a rule says, for one that has none."""
+    return str(uuid.uuid5(_NAMESPACE, text))
+
+
+def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Return what a document says about itself, as arguments of Described; report what is wrong with it."""
+    for key in _TEXTS:
+        if found.get(key) is not None and not isinstance(found[key], str):
+            report(f"`{key}` must be a text", line_of(found, key))
+    for key in _LISTS:
+        if found.get(key) is not None and not isinstance(found[key], list):
+            report(f"`{key}` must be a list", line_of(found, key))
+    title = _text(found, "title")
+    if not title:
+        report("`title` is required", line_of(found, "title"))
+    for key, known in (("level", LEVELS), ("status", _STATUSES)):
+        value = _text(found, key)
+        if value and value.lower() not in known:
+            report(f"`{key}` is {value!r}; write one of {', '.join(known)}", line_of(found, key))
+    if (written := _text(found, "id")) and not _ID.fullmatch(written):
+        report("`id` must be a UUID, or letters and digits without spaces", line_of(found, "id"))
+    return {
+        "id": written or _text(found, "name") or made_id(title),
+        "name": _text(found, "name"),
+        "title": title,
+        "level": (_text(found, "level") or _DEFAULT_LEVEL).lower(),
+        "description": _text(found, "description"),
+        **{key: _texts(found, key) for key in ("tags", "references", "falsepositives", "fields")},
+    }
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found.get(key)
+    return str(value).strip() if isinstance(value, str) else ""
+
+
+def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = found.get(key)
+    return tuple(str(item) for item in value if item is not None) if isinstance(value, list) else ()
+
+
+def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
+    """Report unknown keys, which would be ignored, and keys that stand twice."""
+    for key in getattr(found, "repeated", ()):
+        report(f"the key {key!r} stands twice in {where}", line_of(found, key))
+    for key in found:
+        if key not in known:
+            hint = did_you_mean(str(key), known, known_names(known))
+            report(f"there is no key {key!r} in {where}{hint}", line_of(found, str(key)))

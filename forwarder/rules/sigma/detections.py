@@ -1,0 +1,230 @@
+"""Sigma's detections: selections of fields and values, joined by a condition.
+
+The one reader of Sigma: `coverage` asks its tree for event types, `evaluation` compiles it. Evaluation wants every problem reported;
+for coverage, what cannot be read may be true or false.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.compiler import text_matcher
+from forwarder.rules.conditions.condition import (
+    And,
+    Condition,
+    Not,
+    Or,
+    Pattern,
+    Unknown,
+    compared,
+    expression,
+)
+from forwarder.rules.conditions.documents import Mapping as YamlMapping
+from forwarder.rules.conditions.reader import Reader, tokenize
+from forwarder.rules.conditions.rule import Rule
+from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
+from forwarder.rules.nearest import did_you_mean
+from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
+
+_TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
+_QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
+
+Report = Callable[[str, int], None]
+"""Takes a problem, and its line from 0 within the document."""
+
+
+def sigma_rule(found: dict[str, Any]) -> Rule:
+    """Read what a rule says about event types. One about another product keeps no conditions, so that none of them can be
+    wrong.
+
+    Raises:
+        RuleFileError: its condition cannot be read.
+    """
+    okta = about_okta(found.get("logsource"))
+    conditions = (about_types(detection_tree(found["detection"], {}, _ignored)),) if okta is not False else ()
+    return Rule(
+        name=str(found.get("title") or "without a title"),
+        language="sigma",
+        conditions=conditions,
+        id=str(found.get("id") or ""),
+        okta=okta,
+    )
+
+
+def _ignored(_text: str, _line: int) -> None:
+    """What cannot be read may be true or false."""
+
+
+def line_of(found: Any, key: str | None = None) -> int:
+    """Return the line of a mapping, or of a key in it, from 0 within the document; 0 if it is not known."""
+    if not isinstance(found, YamlMapping):
+        return 0
+    return found.lines.get(key, found.line) if key is not None else found.line
+
+
+def about_okta(source: Any) -> bool | None:
+    """Whether a log source is Okta; None if it names no product."""
+    product = source.get("product") or source.get("service") if isinstance(source, dict) else None
+    return None if product is None else "okta" in str(product).lower()
+
+
+def detection_tree(
+    detection: Mapping[str, Any],
+    lists: Lists,
+    report: Report,
+    other_keys: Sequence[str] = ("condition", "timeframe"),
+) -> Condition:
+    """Read selections and their condition. The leaves of the tree are FieldTest, and Unknown for what was reported.
+
+    Raises:
+        RuleFileError: the condition cannot be read.
+    """
+    selections = {
+        str(name): _Selections(lists, report, line_of(detection, name)).read(value)
+        for name, value in detection.items()
+        if name not in other_keys
+    }
+    if "timeframe" in detection and "timeframe" in other_keys:
+        text = "`timeframe` belongs to Sigma's older rules; write a correlation with a `timespan`"
+        report(text, line_of(detection, "timeframe"))
+    written = detection.get("condition")
+    conditions = written if isinstance(written, list) else [written]
+    texts = [condition for condition in conditions if isinstance(condition, str)]
+    if not texts:
+        raise RuleFileError("its detection has no condition")
+    line = line_of(detection, "condition")
+    return _joined([_condition(text, selections, report, line) for text in texts], Or)
+
+
+def _joined(parts: Sequence[Condition], kind: type[And | Or]) -> Condition:
+    return parts[0] if len(parts) == 1 else kind(tuple(parts))
+
+
+def _condition(condition: str, selections: dict[str, Condition], report: Report, line: int) -> Condition:
+    reader = Reader(tokenize(condition, _TOKENS, str))
+
+    def operand() -> Condition:
+        if reader.skip("("):
+            inner = reader.condition(operand)
+            reader.expect(")")
+            return inner
+        word = reader.take().text
+        if not reader.skip("of"):
+            return _named(word, selections)
+        return _several(word.lower(), reader.take().text, selections)
+
+    found = reader.condition(operand)
+    rest = reader.next()
+    if rest and rest.kind != "text":
+        raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
+    if rest:  # older Sigma rules count events there
+        report("its condition counts events behind a `|`; write a correlation instead", line)
+    return found
+
+
+def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> Condition:
+    """Join the selections that a pattern names; without a `_` of its own, it names none that begins with one."""
+    if quantifier not in _QUANTIFIERS:
+        raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
+    pattern = "*" if which == "them" else which
+    chosen = [
+        part
+        for name, part in selections.items()
+        if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
+    ]
+    if not chosen:
+        raise RuleFileError(f"its condition names {which!r}, and there is no such selection")
+    return _joined(chosen, _QUANTIFIERS[quantifier])
+
+
+def _named(name: str, selections: dict[str, Condition]) -> Condition:
+    if name not in selections:
+        hint = did_you_mean(name, selections)
+        raise RuleFileError(f"its condition names {name!r}, and there is no such selection{hint}")
+    return selections[name]
+
+
+class _Selections:
+    """Reads one selection, and reports what cannot be read, each with its line."""
+
+    def __init__(self, lists: Lists, report: Report, line: int) -> None:
+        self._lists = lists
+        self._report = report
+        self._line = line
+
+    def read(self, found: Any) -> Condition:
+        if isinstance(found, dict):
+            return self._fields(found)
+        if isinstance(found, list) and found:
+            if any(isinstance(item, dict | list) for item in found):
+                return _joined([self.read(item) for item in found], Or)
+            return self._test("", [], found, self._line)
+        if found is None or isinstance(found, list | dict):
+            return self._unknown("a selection is empty", self._line)
+        return self._test("", [], [found], self._line)
+
+    def _fields(self, found: dict[str, Any]) -> Condition:
+        if not found:
+            return self._unknown("a selection is empty", self._line)
+        for key in getattr(found, "repeated", ()):
+            self._report(f"the key {key!r} stands twice in a selection", line_of(found, key))
+        parts = []
+        for name, value in found.items():
+            field, *modifiers = str(name).split("|")
+            values = value if isinstance(value, list) else [value]
+            parts.append(self._test(field, modifiers, values, line_of(found, str(name)) or self._line))
+        return _joined(parts, And)
+
+    def _test(self, field: str, modifiers: list[str], written: list[Any], line: int) -> Condition:
+        """Read one field with its values."""
+        try:
+            values = _values(field, modifiers, written, self._lists)
+        except RuleFileError as error:
+            return self._unknown(f"{'|'.join([field, *modifiers])}: {error}" if field else str(error), line)
+        tests = [FieldTest(field=field or None, value=value) for value in values]
+        # A list of the operator that is empty matches nothing, whatever joins its values.
+        joined = _joined(tests, And if "all" in modifiers and tests else Or)
+        return Not(joined) if "neq" in modifiers else joined
+
+    def _unknown(self, text: str, line: int) -> Condition:
+        self._report(text, line)
+        return Unknown()
+
+
+def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) -> list[Value]:
+    check_modifiers(field, modifiers)
+    if not written:
+        raise RuleFileError("has an empty list of values")
+    values = [value for each in written for value in modified(each, modifiers, lists)]
+    if not field and not all(isinstance(value, KEYWORDS) for value in values):
+        raise RuleFileError("a keyword must be a text, a number, a boolean or a regular expression")
+    return values
+
+
+def about_types(condition: Condition) -> Condition:
+    """Return what a condition says about event types."""
+    match condition:
+        case Or(()):  # a list of the operator that is empty today
+            return Unknown()
+        case And(parts):
+            return And(tuple(about_types(part) for part in parts))
+        case Or(parts):
+            return Or(tuple(about_types(part) for part in parts))
+        case Not(part):
+            return Not(about_types(part))
+        case FieldTest(field=str(field), value=Text() as text):
+            return compared(field, _pattern(text))
+        case FieldTest(field=str(field), value=Expression(at_start=False, at_end=False) as found):
+            any_case = "i" in found.flags
+            return compared(field, expression(found.source, whole=False, any_case=any_case))
+    return Unknown()
+
+
+def _pattern(text: Text) -> Pattern:
+    written = "".join(part.value if isinstance(part, Wild) else str(part) for part in text.parts)
+    matches = text_matcher(text)
+    if text.cased:
+        return Pattern(written, matches, literal=text.literal is not None)
+    return Pattern(written, lambda value: matches(value.lower()), literal=text.literal is not None)

@@ -1,0 +1,240 @@
+"""Sigma's modifiers, which change the values that a field is compared with: `actor.alternateId|contains|all`."""
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions.regex import search
+from forwarder.rules.conditions.values import (
+    Bound,
+    Exists,
+    Expression,
+    FieldReference,
+    Network,
+    Number,
+    Placeholder,
+    Text,
+    Truth,
+    Value,
+    Wild,
+    plain_value,
+    text_value,
+)
+from forwarder.rules.nearest import did_you_mean, known_names
+
+_MAX_EXPANDED = 10_000
+"""Values that the lists of one `expand` may become."""
+
+Lists = Mapping[str, Sequence[str]]
+"""The operator's lists, by name: what `%name%` stands for behind `expand`."""
+
+
+def _around(value: Value, *, start: bool, end: bool) -> Value:
+    """Let anything stand before (`start`) and behind (`end`) a value."""
+    match value:
+        case Text(parts, cased):
+            before = (Wild.MANY,) if start and parts[:1] != (Wild.MANY,) else ()
+            behind = (Wild.MANY,) if end and (before + parts)[-1:] != (Wild.MANY,) else ()
+            return Text((*before, *parts, *behind), cased)
+        case Expression():
+            return msgspec.structs.replace(
+                value, at_start=value.at_start or not start, at_end=value.at_end or not end
+            )
+        case FieldReference():
+            return msgspec.structs.replace(value, starts=value.starts or end, ends=value.ends or start)
+    raise RuleFileError("needs a text; write the value in quotes")
+
+
+def _cased(value: Value) -> Value:
+    if not isinstance(value, Text):
+        raise RuleFileError("needs a text; write the value in quotes")
+    return Text(value.parts, cased=True)
+
+
+def _network(value: Value) -> Value:
+    cidr = value.literal if isinstance(value, Text) else None
+    if cidr is None:
+        raise RuleFileError("needs a network, as in '192.0.2.0/24'")
+    try:
+        ipaddress.ip_network(cidr)
+    except ValueError as error:
+        raise RuleFileError(f"{cidr!r} is not a network: {error}") from None
+    return Network(cidr)
+
+
+def _bound(operator: str) -> Callable[[Value], Value]:
+    def change(value: Value) -> Value:
+        if not isinstance(value, Number):
+            raise RuleFileError("needs a number; write it without quotes")
+        return Bound(operator, value.number)
+
+    return change
+
+
+def _exists(value: Value) -> Value:
+    if not isinstance(value, Truth):
+        raise RuleFileError("needs true or false, without quotes")
+    return Exists(value.value)
+
+
+def _reference(value: Value) -> Value:
+    field = value.literal if isinstance(value, Text) else None
+    if not field:
+        raise RuleFileError("needs the name of a field, without wildcards")
+    return FieldReference(field)
+
+
+def _flag(flag: str) -> Callable[[Value], Value]:
+    def change(value: Value) -> Value:
+        if not isinstance(value, Expression):
+            raise RuleFileError("only stands behind `re`")
+        return msgspec.structs.replace(value, flags="".join(sorted({*value.flags, flag})))
+
+    return change
+
+
+def _placeholders(value: Value) -> Value:
+    if isinstance(value, Expression):
+        return value  # its text is split when the flags are known
+    if not isinstance(value, Text):
+        raise RuleFileError("needs a text with a %name%")
+    parts: list[str | Wild | Placeholder] = []
+    for part in value.parts:
+        parts += _split(part) if isinstance(part, str) else [part]
+    return Text(tuple(parts), value.cased)
+
+
+def _split(text: str) -> list[str | Placeholder]:
+    found: list[str | Placeholder] = [""]
+    while text:
+        before, percent, rest = text.partition("%")
+        name, closing, after = rest.partition("%")
+        found[-1] = f"{found[-1]}{before}"
+        if percent and closing and name and "\\" not in name:
+            found += [Placeholder(name), ""]
+            text = after
+        else:
+            found[-1] = f"{found[-1]}{percent}"
+            text = rest
+    return [part for part in found if part != ""]
+
+
+_CHANGES: dict[str, Callable[[Value], Value]] = {
+    "contains": lambda value: _around(value, start=True, end=True),
+    "startswith": lambda value: _around(value, start=False, end=True),
+    "endswith": lambda value: _around(value, start=True, end=False),
+    "cased": _cased,
+    "cidr": _network,
+    "exists": _exists,
+    "fieldref": _reference,
+    "expand": _placeholders,
+    **{name: _bound(name) for name in ("lt", "lte", "gt", "gte")},
+    **{name: _flag(name[0]) for name in ("i", "ignorecase", "m", "multiline", "s")},
+    "dotall": _flag("s"),
+}
+_JOINING = ("all", "neq")
+_FIRST = ("re", "cidr", "exists")
+MODIFIERS = (*_CHANGES, *_JOINING, "re")
+_NOT_HERE = {
+    "base64": "no value of an Okta event is encoded so", "base64offset": "no value of an Okta event is encoded so",
+    "wide": "no value of an Okta event is encoded so", "utf16": "no value of an Okta event is encoded so",
+    "utf16be": "no value of an Okta event is encoded so", "utf16le": "no value of an Okta event is encoded so",
+    "windash": "it is about command lines", "minute": "parts of times are not read", "hour": "parts of times are not read",
+    "day": "parts of times are not read", "week": "parts of times are not read", "month": "parts of times are not read",
+    "year": "parts of times are not read",
+}  # fmt: skip
+
+
+def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
+    """Refuse what cannot be evaluated.
+
+    Raises:
+        RuleFileError: a modifier is unknown, not supported here, or in the wrong place.
+    """
+    for place, name in enumerate(modifiers):
+        if name in _NOT_HERE:
+            raise RuleFileError(f"the modifier {name!r} is not supported: {_NOT_HERE[name]}")
+        if name not in MODIFIERS:
+            hint = did_you_mean(name, MODIFIERS, known_names(MODIFIERS))
+            raise RuleFileError(f"there is no modifier {name!r}{hint}")
+        if name in _FIRST and any(each not in _JOINING for each in modifiers[:place]):
+            raise RuleFileError(f"the modifier {name!r} must stand first")
+        if name == "exists" and not field:
+            raise RuleFileError("the modifier 'exists' needs a field")
+
+
+def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value]:
+    """Return what a value becomes by its modifiers: several values, or none, if `expand` stands for a list.
+
+    Raises:
+        RuleFileError: a modifier cannot change such a value, or a list is missing.
+    """
+    if "re" in modifiers:
+        if not isinstance(written, str):
+            raise RuleFileError("the modifier 're' needs a regular expression; write it in quotes")
+        value: Value = Expression(str(written))
+    else:
+        value = plain_value(written)
+    values = [value]
+    for name in modifiers:
+        if name in _CHANGES:
+            try:
+                values = [_CHANGES[name](each) for each in values]
+            except RuleFileError as error:
+                raise RuleFileError(f"the modifier {name!r} {error}") from None
+    if "expand" in modifiers:
+        values = [found for each in values for found in _expanded(each, lists)]
+    for each in values:
+        if isinstance(each, Expression):
+            search(each.source, flags=each.flags)  # refuses what RE2 cannot read
+    return values
+
+
+def _expanded(value: Value, lists: Lists) -> list[Value]:
+    """Replace the placeholders by the values of their lists, each with each. In an expression, a value is a part of it."""
+    if isinstance(value, Expression):
+        ways = _combined(_split(value.source), lists)
+        sources = [
+            "".join(part.value if isinstance(part, Wild) else str(part) for part in way) for way in ways
+        ]
+        return [msgspec.structs.replace(value, source=source) for source in sources]
+    if not isinstance(value, Text):
+        return [value]
+    return [Text(way, value.cased) for way in _combined(value.parts, lists)]
+
+
+def _combined(
+    parts: Sequence[str | Wild | Placeholder], lists: Lists
+) -> list[tuple[str | Wild | Placeholder, ...]]:
+    choices: list[Sequence[tuple[str | Wild | Placeholder, ...]]] = []
+    count = 1
+    for part in parts:
+        if isinstance(part, Placeholder):
+            choices.append([text_value(value).parts for value in _listed(part.name, lists)])
+            count *= len(choices[-1])
+        else:
+            choices.append([(part,)])
+    if count > _MAX_EXPANDED:
+        raise RuleFileError(f"its lists would become more than {_MAX_EXPANDED:,} values")
+    return [_joined([part for parts in way for part in parts]) for way in product(*choices)]
+
+
+def _listed(name: str, lists: Lists) -> Sequence[str]:
+    if name not in lists:
+        hint = did_you_mean(name, lists, f"set it, as in rules: {{lists: {{{name}: [example.com]}}}}")
+        raise RuleFileError(f"there is no list {name!r} in `rules.lists`{hint}")
+    return lists[name]
+
+
+def _joined(parts: Sequence[str | Wild | Placeholder]) -> tuple[str | Wild | Placeholder, ...]:
+    found: list[str | Wild | Placeholder] = []
+    for part in parts:
+        if found and isinstance(part, str) and isinstance(found[-1], str):
+            found[-1] = f"{found[-1]}{part}"
+        else:
+            found.append(part)
+    return tuple(found)
