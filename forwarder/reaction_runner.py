@@ -259,17 +259,12 @@ class ReactionRunner:
     async def pause(self, request: PauseRequest) -> bool:
         """Pause all reactions, those of one rule, or one action; at once. Prompts that are out are withdrawn, as far as that
         is possible: what the user answers all the same leads to nothing while the pause lasts."""
-        await self._whole(
-            self._change_pauses(
-                lambda now: self.pauses.pause(
-                    request.scope, request.why, now, seconds=request.seconds, by=request.by
-                )
-            )
-        )
+        asked = msgspec.structs.asdict(request)
+        await self._whole(self._change_pauses(lambda now: self.pauses.pause(now=now, **asked)))
         _logger.warning(
             "reactions are paused",
             action="reactions_paused",
-            scope=request.scope or "all",
+            scope=request.title or request.scope or "all",
             by=request.by,
             why=request.why,
             seconds=request.seconds,
@@ -289,7 +284,7 @@ class ReactionRunner:
             _logger.warning(
                 "reactions are resumed",
                 action="reactions_resumed",
-                scope=pause.scope or "all",
+                scope=pause.title or pause.scope or "all",
                 by=request.by,
                 why=pause.why,
             )

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import KINDS
 from forwarder.core.wording import count
 
 _RECENT = 3600.0
@@ -163,7 +162,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         )
         yield Problem(Level.WARNING, text, hint, _APPROVALS)
     if pauses := reactions["pauses"]:
-        text = f"{_paused(pauses[0]['scope'], status)} paused, because {pauses[0]['why']}"
+        text = f"{pauses[0]['text']}, because {pauses[0]['why']}"
         if others := reactions["paused"] - 1:
             text += f"; and {count(others, 'other pause')}"
         hint = (
@@ -172,14 +171,6 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, _PAUSED)
     for finding in reactions.get("findings", ()):
         yield Problem(Level.WARNING, finding["text"], finding["hint"], finding["runbook"])
-
-
-def _paused(scope: str, status: Mapping[str, Any]) -> str:
-    if not scope:
-        return "all reactions are"
-    loaded = (status.get("rules") or {}).get("loaded", ())
-    title = next((rule["title"] for rule in loaded if rule["id"] == scope), scope)
-    return f"the action {scope} is" if scope in KINDS else f"reactions to the rule {title} are"
 
 
 def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

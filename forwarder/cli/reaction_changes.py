@@ -9,6 +9,7 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
@@ -80,11 +81,12 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     from forwarder.react.requests import PauseRequest
 
     settings = load_settings(config, secrets=False)
-    request = PauseRequest(_scope(settings, what), why, _who(), seconds)
+    scope, title = _scope(settings, what)
+    request = PauseRequest(scope, why, _who(), seconds, title)
     if _try(settings, request) is None:
         _change_here(
             settings,
-            lambda pauses, now: pauses.pause(request.scope, why, now, seconds=seconds, by=request.by),
+            lambda pauses, now: pauses.pause(scope, why, now, seconds=seconds, by=request.by, title=title),
         )
     until = "until `forwarder reactions resume`" if seconds is None else f"for {seconds:,.0f} s"
     terminal.echo(f"Paused {what or 'all reactions'} {until}. Live effects still end in time.")
@@ -98,7 +100,7 @@ def resume(config: Path, what: str | None) -> None:
     from forwarder.react.requests import ResumeRequest
 
     settings = load_settings(config, secrets=False)
-    scope = None if what is None else _scope(settings, what)
+    scope = None if what is None else _paused_scope(settings, what)
     ended = _try(settings, ResumeRequest(scope, _who()))
     if ended is None:
         ended = _change_here(settings, lambda pauses, now: pauses.resume(scope, now))
@@ -146,18 +148,27 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
     return asyncio.run(write())
 
 
-def _scope(settings: "Settings", what: str | None) -> str:
-    """Return the id of the rule, or the name of the action, that the operator named."""
+def _paused_scope(settings: "Settings", what: str) -> str:
+    """As `_scope`; a rule that is paused may be no longer loaded."""
+    from forwarder.store.engine import open_commands
+
+    pauses = paused(open_commands(settings.store, SystemClock()))
+    found = {one.scope for one in pauses if what and what in {one.scope, one.title}}
+    return found.pop() if len(found) == 1 else _scope(settings, what)[0]
+
+
+def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
+    """Return the id and the title of the rule, or the name of the action, that the operator named."""
     from difflib import get_close_matches
 
     from forwarder.reaction_check import known_rules
 
     if what is None or what in KINDS:
-        return what or ""
+        return what or "", ""
     rules = known_rules(settings.rules.load())
-    found = {rule.id for rule in rules if what in {rule.id, rule.name, rule.title}}
+    found = {rule.id: rule.title for rule in rules if what in {rule.id, rule.name, rule.title}}
     if len(found) == 1:
-        return found.pop()
+        return found.popitem()
     names = [*KINDS, *(name for rule in rules for name in (rule.name, rule.title, rule.id) if name)]
     near = get_close_matches(what, names, 1)
     hint = f"; did you mean {near[0]}?" if near else "; see: forwarder rules list"

@@ -20,6 +20,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
+    from forwarder.react.guards.pauses import Pause
     from forwarder.store.engine import StoreCommands
 
 _ID = re.compile(r"[0-9a-f]{1,64}")
@@ -46,14 +47,21 @@ _TIMES = (
 def list_command(  # one for each option
     config: Path, since: Micros | None, limit: int, *, live: bool, waiting: bool, as_lines: bool
 ) -> None:
-    """List actions, newest first. Works whether or not a forwarder runs on the store."""
+    """List what is paused, then actions, newest first. Works whether or not a forwarder runs on the store.
+
+    With --json, what is paused comes first, as {"pause": {...}}; the other lines are actions.
+    """
+    store = _commands(config)
     states = {State.LIVE, State.UNDOING} if live else set()
     states |= {State.WAITING} if waiting else set()
-    found = _commands(config).newest_actions(
-        since or 0, only_open=bool(states), limit=None if states else limit + 1
-    )
+    found = store.newest_actions(since or 0, only_open=bool(states), limit=None if states else limit + 1)
     found = [one for one in found if one.state in states] if states else found
     shown = found[:limit]
+    for pause in paused(store):
+        echo(
+            _json({"pause": pause.as_json()}) if as_lines else _pause(pause),
+            fg=None if as_lines else "yellow",
+        )
     if as_lines:
         for one in shown:
             echo(_json(as_json(one)))
@@ -92,6 +100,21 @@ def export(config: Path, since: Micros | None) -> None:
     """
     for one in _commands(config).each_action(since or 0):
         echo(_json(as_json(one)))
+
+
+def paused(store: "StoreCommands") -> "Sequence[Pause]":
+    """Return the pauses that are in force, as the store has them."""
+    from forwarder.react.guards.pauses import CURSOR, Pauses
+
+    now = SystemClock().now()
+    return Pauses.load(store.cursor(CURSOR), now).on(now)
+
+
+def _pause(pause: "Pause") -> str:
+    until = "`forwarder reactions resume`" if pause.until is None else iso(pause.until, "seconds")
+    who = f", by {pause.by}" if pause.by else ""
+    what = f"{pause.text[:1].upper()}{pause.text[1:]}"
+    return printable_line(f"{what} until {until}{who} since {iso(pause.at, 'seconds')}: {pause.why}")
 
 
 def _commands(config: Path) -> "StoreCommands":

@@ -20,12 +20,13 @@ class UndoRequest(Request, frozen=True, tag="reactions undo"):
 
 
 class PauseRequest(Request, frozen=True, tag="reactions pause"):
-    """Pause a rule's id, or an action's name; empty: everything. Without `seconds` until resumed."""
+    """Pause a rule's id, or an action's name; empty: everything. Without `seconds` until resumed. `title` is the rule's."""
 
     scope: str
     why: str
     by: str
     seconds: float | None = None
+    title: str = ""
 
 
 class ResumeRequest(Request, frozen=True, tag="reactions resume"):

@@ -102,13 +102,7 @@ def _live(action: Action, now: Micros) -> dict[str, Any]:
 
 
 def _pause(pause: Pause) -> dict[str, Any]:
-    return {
-        "scope": pause.scope,
-        "why": _short(pause.why),
-        "by": pause.by,
-        "since": _time(pause.at),
-        "until": _time(pause.until),
-    }
+    return pause.as_json() | {"text": _short(pause.text), "why": _short(pause.why)}
 
 
 def _limit(trip: Trip) -> dict[str, Any]:

@@ -214,6 +214,9 @@ class StoreCommands(Protocol):
     def each_action(self, since: Micros) -> Iterator[Action]:
         """Yield every action that was planned at `since` or later, oldest first."""
 
+    def cursor(self, name: str) -> str | None:
+        """As `core.ports.EventStore.cursor`."""
+
     def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
         """As `SightingReader.sightings`."""
 

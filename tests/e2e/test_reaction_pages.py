@@ -148,8 +148,8 @@ async def test_axe_finds_nothing_where_reactions_have_some_of_everything(
             "2 actions wait until the System Log shows the event.",
             "1 effect is live. 1 should have ended and is still there.",
             "Limits that held actions back in the last 24 hours",
-            "block_ip is paused:",
-            "A sign-out is paused:",
+            "The action block_ip is paused:",
+            "Reactions to the rule A sign-out are paused:",
         ):
             await expect(section.get_by_text(text)).to_be_visible()
         assert await real.violations(page) == []

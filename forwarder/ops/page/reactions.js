@@ -96,16 +96,12 @@ function limits({ limits: reached }) {
   );
 }
 
-function pausesView({ pauses, paused }, rules) {
+function pausesView({ pauses, paused }) {
   if (!paused) return nothing;
-  const what = ({ scope }) => {
-    if (!scope) return "All reactions are paused";
-    const rule = rules?.loaded.find(({ id }) => id === scope);
-    return html`<bdi>${rule?.title ?? scope}</bdi> is paused`;
-  };
+  const sentence = ({ text }) => html`<bdi>${text[0].toUpperCase()}${text.slice(1)}</bdi>`;
   return html`<ul class="pauses">
     ${pauses.map(
-      (pause) => html`<li><strong>${what(pause)}:</strong> ${pause.why}. <span class="muted">Since ${moment(pause.since)}${pause.by ? ` by ${pause.by}` : ""},
+      (pause) => html`<li><strong>${sentence(pause)}:</strong> ${pause.why}. <span class="muted">Since ${moment(pause.since)}${pause.by ? ` by ${pause.by}` : ""},
         ${pause.until ? `until ${moment(pause.until)}` : html`until <code>forwarder reactions resume</code>`}.</span></li>`,
     )}
     ${pauses.length < paused ? html`<li>${plural(paused - pauses.length, "more pause", "more pauses")}.</li>` : nothing}
@@ -113,13 +109,13 @@ function pausesView({ pauses, paused }, rules) {
 }
 
 export function reactionsView({ status }) {
-  const { reactions, rules } = status;
+  const { reactions } = status;
   if (!reactions) return nothing;
   const parts = [approvals(reactions), others(reactions), effects(reactions), limits(reactions)].filter((part) => part !== nothing);
   return html`<section aria-labelledby="reactions-title">
     <h2 id="reactions-title">Reactions</h2>
     <p class="mode"><strong class="mode-name ${reactions.mode}">Mode: ${reactions.mode}</strong> ${MODES[reactions.mode]}</p>
-    ${pausesView(reactions, rules)}
+    ${pausesView(reactions)}
     ${parts.length ? html`<div class="lists">${parts}</div>` : html`<p class="empty">No action waits, no effect is live, and no limit was reached in the last 24 hours.</p>`}
   </section>`;
 }

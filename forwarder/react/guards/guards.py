@@ -171,8 +171,7 @@ class Guards:
         if pause is None:
             return None
         command = f"forwarder reactions resume {pause.scope}".strip()
-        text = f"{pause.scope or 'all reactions'}: paused, because {pause.why}; end it with: {command}"
-        return refuse(Reason.PAUSED, text)
+        return refuse(Reason.PAUSED, f"{pause.text}, because {pause.why}; end it with: {command}")
 
     async def _late(self, case: Case) -> Judgement | None:
         return why_late(case, self._settings.fresh)

@@ -1,11 +1,12 @@
 """Pauses: what an operator switched off for a while. They are kept in the store, and end by themselves."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.action import KINDS, Action
+from forwarder.core.time import SECOND, Micros, iso
 
 CURSOR = "reactions.pauses"
 """The name under which the store keeps them, as JSON."""
@@ -18,6 +19,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
         scope: the id of a rule, or the name of an action; empty for all reactions.
         until: when it ends; None if only `resume` ends it.
         by: who paused.
+        title: the title of the rule.
     """
 
     scope: str
@@ -25,6 +27,16 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Micros
     until: Micros | None = None
     by: str = ""
+    title: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is paused, in a sentence for a person, who knows no ids."""
+        if not self.scope:
+            return "all reactions are paused"
+        if self.scope in KINDS:
+            return f"the action {self.scope} is paused"
+        return f"reactions to the rule {self.title or self.scope} are paused"
 
     def covers(self, action: Action, now: Micros) -> bool:
         """Whether it stops `action` now. A pause of prompts stops what follows an answer, too: a prompt may have been out
@@ -35,6 +47,17 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_on(self, now: Micros) -> bool:
         """Whether it has not ended."""
         return self.until is None or now < self.until
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the status and `forwarder reactions list --json` show it."""
+        return {
+            "scope": self.scope,
+            "text": self.text,
+            "why": self.why,
+            "by": self.by,
+            "since": iso(self.at, "milliseconds"),
+            "until": None if self.until is None else iso(self.until, "milliseconds"),
+        }
 
 
 class Pauses(msgspec.Struct, frozen=True):
@@ -64,12 +87,19 @@ class Pauses(msgspec.Struct, frozen=True):
         return next((one for one in self.pauses if one.covers(action, now)), None)
 
     def pause(
-        self, scope: str, why: str, now: Micros, *, seconds: float | None = None, by: str = ""
+        self,
+        scope: str,
+        why: str,
+        now: Micros,
+        *,
+        seconds: float | None = None,
+        by: str = "",
+        title: str = "",
     ) -> "Pauses":
         """Pause `scope` for `seconds`, or until `resume`, in place of an earlier pause of the same."""
         until = None if seconds is None else now + round(seconds * SECOND)
         rest = [one for one in self.on(now) if one.scope != scope]
-        return Pauses((*rest, Pause(scope, why, now, until, by)))
+        return Pauses((*rest, Pause(scope, why, now, until, by, title)))
 
     def resume(self, scope: str | None, now: Micros) -> "Pauses":
         """End the pause of `scope`; without one, every pause."""

@@ -104,6 +104,9 @@ class SqliteCommands:
         except sqlite3.Error as error:
             raise schema.to_store_error(self._path, error) from error
 
+    def cursor(self, name: str) -> str | None:
+        return self._read(partial(queries.cursor, name=name))
+
     def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return self._read(partial(sightings.read, org=org, users=users))
 

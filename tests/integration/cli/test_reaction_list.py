@@ -203,6 +203,45 @@ def test_very_many_actions_are_exported_in_steps(config: Path, tmp_path: Path) -
     assert len(lines) == len({json.loads(line)["key"] for line in lines}) == 454
 
 
+def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: Path) -> None:
+    assert run(config, "pause", "suspend", "--why", "an\x1b[2J audit", "--for", "2h").exit_code == 0
+    assert run(config, "pause", "--why", "maintenance").exit_code == 0
+    for options in ([], ["--live"], ["--since", "1s"]):
+        first, second, *_ = run(config, "list", *options).output.splitlines()
+        assert first.startswith("The action suspend is paused until 2")
+        assert first.endswith(r": an\x1b[2J audit")
+        assert second.startswith("All reactions are paused until `forwarder reactions resume`, by ")
+        assert second.endswith(": maintenance")
+    lines = [json.loads(line) for line in run(config, "list", "--json").output.splitlines()]
+    pauses = [line["pause"] for line in lines if "pause" in line]
+    assert [(one["scope"], one["why"]) for one in pauses] == [
+        ("suspend", "an\x1b[2J audit"),
+        ("", "maintenance"),
+    ]
+    assert pauses[0]["until"]
+    assert pauses[1]["until"] is None
+    assert [line["action"] for line in lines[2:4]] == ["block_ip", "add_to_group"]
+    assert run(config, "resume").exit_code == 0
+    assert run(config, "list", "--live").output.splitlines()[0].split()[0] == "id"
+
+
+def test_a_rule_that_is_paused_is_named_by_its_title_and_resumed_when_it_is_not_loaded(config: Path) -> None:
+    (config.parent / "rules").mkdir()
+    rule = {"title": "A sign-in", "id": "7d0a1f5e-4f7c-4a57-9d1c-2f7e0a3b9c11", "level": "high"}
+    logic = {"detection": {"selection": {"eventtype": "user.session.start"}, "condition": "selection"}}
+    source = {"logsource": {"product": "okta", "service": "okta"}}
+    (config.parent / "rules" / "one.yml").write_text(json.dumps(rule | logic | source))
+    without = config.read_text()
+    loaded = json.dumps(json.loads(without) | {"rules": {"files": [str(config.parent / "rules")]}})
+    for name in ("A sign-in", rule["id"]):
+        config.write_text(loaded)
+        assert run(config, "pause", rule["id"], "--why", "noise").exit_code == 0
+        config.write_text(without)
+        first = run(config, "list").output.splitlines()[0]
+        assert first.startswith("Reactions to the rule A sign-in are paused until")
+        assert run(config, "resume", name).output == f"Resumed {name}.\n"
+
+
 async def test_they_work_beside_a_running_forwarder(config: Path, tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db", sinks=()) as store:
         await store.commit_actions(Batch(), [action("notify", planned_at=NOW + 1)])

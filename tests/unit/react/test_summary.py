@@ -124,6 +124,7 @@ def test_a_pause_says_who_why_and_until_when() -> None:
     assert shown(pauses=pauses)["pauses"] == [
         {
             "scope": "suspend",
+            "text": "the action suspend is paused",
             "why": "maintenance",
             "by": "ada",
             "since": "2026-01-01T12:00:00.000Z",

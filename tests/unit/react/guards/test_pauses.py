@@ -19,6 +19,18 @@ def test_a_pause_stops_all_reactions_or_one_rule_or_one_action() -> None:
         assert (found is not None) is stops, scope
 
 
+def test_a_pause_names_the_rule_by_its_title() -> None:
+    pauses = Pauses().pause("", "a test", NOON).pause("suspend", "a test", NOON)
+    pauses = pauses.pause("6f3e", "a test", NOON, title="Push fatigue").pause("8a1c", "a test", NOON)
+    assert [one.text for one in pauses.on(NOON)] == [
+        "all reactions are paused",
+        "the action suspend is paused",
+        "reactions to the rule Push fatigue are paused",
+        "reactions to the rule 8a1c are paused",  # by a version that did not keep the title
+    ]
+    assert Pauses.load(pauses.dump(), NOON) == pauses
+
+
 def test_a_pause_ends_by_itself() -> None:
     pauses = Pauses().pause("suspend", "maintenance", NOON, seconds=3600, by="ada")
     assert pauses.find(action(), NOON + HOUR - 1) is not None
