@@ -227,9 +227,12 @@ def _zone_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _reaction_warnings(settings: Settings) -> Iterator[str]:
+    if not settings.reactions.on:
+        return
     apis = {name: org.api for name, org in settings.orgs.items()}
     hooked = {name for name, org in settings.orgs.items() if org.secrets}
-    yield from reaction_warnings(settings.reactions, apis, hooked, settings.rules.late)
+    ruleset, _ = read_rules(settings.rules.files, settings.rules.lists)
+    yield from reaction_warnings(settings.reactions, apis, hooked, settings.rules.late, ruleset)
     if any(each.do.asks and each.mode is not Mode.OFF for each in written(settings.reactions)):
         ops = settings.ops
         if not ops.token and not ops.proxy:

@@ -11,7 +11,7 @@ from forwarder.react.ports import KnownRule
 from forwarder.react.prompts.muted import is_factor_event
 from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.warnings import warnings
+from forwarder.react.settings.warnings import rule_warnings, warnings
 from forwarder.rules.evaluation.reach import Reach
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.sigma.correlation import Correlation
@@ -49,7 +49,11 @@ def _access(api: ApiSettings | None) -> OrgAccess:
 
 
 def reaction_warnings(
-    reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None], hooked: Collection[str], late: float
+    reactions: ReactionsSettings,
+    apis: Mapping[str, ApiSettings | None],
+    hooked: Collection[str],
+    late: float,
+    ruleset: Ruleset,
 ) -> Iterator[str]:
     """Yield what works and is unwise: path, what, hint.
 
@@ -58,7 +62,9 @@ def reaction_warnings(
         apis: the credentials of each org.
         hooked: the orgs of which a hook posts events.
         late: `rules.late`, in seconds.
+        ruleset: the rules.
     """
+    yield from rule_warnings(reactions, known_rules(ruleset))
     yield from warnings(reactions, {name: _access(api) for name, api in apis.items()}, hooked, late)
 
 

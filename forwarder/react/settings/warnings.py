@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from forwarder.core.action import WITHOUT_USER, Kind
+from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import UserRiskSettings
 from forwarder.react.settings.problems import OrgAccess
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import Written, prompt_of, written
+from forwarder.react.settings.written import Written, chooses, prompt_of, written
 
 _LOOK_UPS = (
     ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators are known"),
@@ -53,6 +54,24 @@ def warnings(
         yield from _org(
             reactions, name, org, [each for each in concerned if each.do.name not in WITHOUT_USER]
         )
+
+
+def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> Iterator[str]:
+    """Yield the entries that no alert of these rules can lead to."""
+    for number, entry in enumerate(reactions.on):
+        if not rules or entry.rule is not None:
+            continue  # refused if there is no such rule
+        chosen = [rule for rule in rules if chooses(entry, rule)]
+        key, value = ("tag", entry.tag) if entry.tag else ("level", entry.level)
+        path = f"reactions.on[{number}].{key}"
+        if not chosen:
+            levels = ", ".join(sorted({rule.level for rule in rules if rule.alerts}))
+            yield f"{path}: no loaded rule has the {key} {value}, so nothing leads to these actions; rules that alert have: {levels}"
+        elif not any(rule.alerts for rule in chosen):
+            yield (
+                f"{path}: rules with the {key} {value} only feed correlations, and have no alerts of their own, so nothing leads "
+                f"to these actions; give the correlation the {key}, or set `generate: true` there"
+            )
 
 
 def _about(each: Written) -> Iterator[str]:

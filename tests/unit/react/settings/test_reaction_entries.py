@@ -429,6 +429,34 @@ def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: 
 
 
 @pytest.mark.parametrize(
+    ("choice", "warning"),
+    [
+        ({"level": "high"}, None),
+        ({"level": "critical"}, None),
+        ({"level": "medium"}, None),
+        ({"tag": "attack.t1621"}, None),  # of the correlation
+        ({"level": "low"}, "reactions.on[1].level: rules with the level low only feed correlations"),
+    ],
+)
+def test_an_entry_to_which_no_rule_can_lead_is_said_with_the_path_of_its_key(
+    folder: Path, choice: dict[str, Any], warning: str | None
+) -> None:
+    choices = [{"rule": "reported", "do": ["revoke_sessions"]}, choice | {"do": ["revoke_sessions"]}]
+    found = [line for line in warnings_of(tree_of(folder, on=choices)) if line.startswith("reactions.on")]
+    assert [line[: len(warning or "")] for line in found] == ([warning] if warning else [])
+
+
+def test_a_level_that_no_rule_has_is_said_with_the_levels_that_rules_have(folder: Path) -> None:
+    tree = tree_of(folder, on=[{"level": "low", "do": ["revoke_sessions"]}])
+    rules = (folder / "rules.yml").read_text()
+    (folder / "rules.yml").write_text(rules.replace("level: low", "level: high"))
+    assert (
+        "reactions.on[0].level: no loaded rule has the level low, so nothing leads to these actions; "
+        "rules that alert have: critical, high, informational, medium"
+    ) in warnings_of(tree)
+
+
+@pytest.mark.parametrize(
     ("changes", "warned"),
     [
         ({"mode": "enforce"}, True),
