@@ -19,6 +19,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
 from forwarder.delivery import Delivery
+from forwarder.detect.runner import RuleRunner
 from forwarder.gauges import count_connections, set_certificates
 from forwarder.heartbeat import Heartbeat
 from forwarder.http.connections import ConnectionLimiter
@@ -32,11 +33,10 @@ from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
 from forwarder.react.prompts.muted import Muted
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.reaction_runner import ReactionRunner
-from forwarder.reactions import Reactions
+from forwarder.reactions.reactions import Reactions
+from forwarder.reactions.runner import ReactionRunner
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
-from forwarder.rule_runner import RuleRunner
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from forwarder import tls
-from forwarder.config_types import Listen, Secret, is_loopback
+from forwarder.config.types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
 from forwarder.react.settings.values import Mode

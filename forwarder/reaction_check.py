@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.okta.settings import ApiSettings
 from forwarder.react.ports import KnownRule

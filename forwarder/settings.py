@@ -13,9 +13,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from forwarder.config_file import ENV_PREFIX, Environment, read_yaml, without_secrets
-from forwarder.config_problems import Describer, Name, causes
-from forwarder.config_types import Listen, Secret, Section
+from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, without_secrets
+from forwarder.config.problems import Describer, Name, causes
+from forwarder.config.types import Listen, Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import TlsSettings, tls_context

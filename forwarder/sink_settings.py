@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from forwarder.config_types import Duration, Section, Size
+from forwarder.config.types import Duration, Section, Size
 from forwarder.core.event_types import EventTypes, unknown_event_type
 
 _ROOTS = (

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from forwarder import config_types, settings
+from forwarder import settings
+from forwarder.config import types as config_types
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.okta.zones.settings import BlocklistSettings, ZoneSettings

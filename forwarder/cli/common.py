@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from forwarder.cli.terminal import echo
-from forwarder.config_file import read_yaml
+from forwarder.config.file import read_yaml
 from forwarder.core.errors import SettingsError
 from forwarder.settings import OrgSettings, Settings, load
 

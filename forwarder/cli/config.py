@@ -31,7 +31,7 @@ def show(config: Path, *, changed: bool, as_json: bool) -> None:
     Secrets are hidden: only their sources are shown, and are not read. The output is YAML that `check` accepts
     if no secret stands in the file itself.
     """
-    from forwarder.config_file import Environment, read_yaml
+    from forwarder.config.file import Environment, read_yaml
     from forwarder.settings import Settings, load
 
     file = find_config(config)

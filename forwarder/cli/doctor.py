@@ -27,7 +27,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_blac
 def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
     from pydantic import TypeAdapter, ValidationError
 
-    from forwarder.config_types import Duration
+    from forwarder.config.types import Duration
 
     try:
         seconds: float = TypeAdapter(Duration).validate_python(value)

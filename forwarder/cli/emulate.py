@@ -9,7 +9,7 @@ import click
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from forwarder.config_types import Listen, Secret
+    from forwarder.config.types import Listen, Secret
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
 
@@ -86,7 +86,7 @@ def emulate_okta(
     if uri and not hook_secret:
         raise click.UsageError("--hook needs --hook-secret")
     from forwarder import logs
-    from forwarder.config_types import Listen
+    from forwarder.config.types import Listen
 
     try:
         address = Listen.read(listen)
@@ -155,7 +155,7 @@ def _clients(flags: dict[str, Any]) -> dict[str, Any]:
 
 def _key(path: str | None, app: str, flag: str) -> "Secret":
     """Read the key of an app from the file of a flag."""
-    from forwarder.config_types import Secret
+    from forwarder.config.types import Secret
     from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
 
     if path is None:

@@ -42,7 +42,7 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
         """Convert what was written."""
         from pydantic import TypeAdapter, ValidationError
 
-        from forwarder.config_types import Duration
+        from forwarder.config.types import Duration
 
         try:
             return (

@@ -136,8 +136,8 @@ def _write(config: Path, answers: _Answers) -> None:
     import yaml
 
     from forwarder import config_check
-    from forwarder.config_file import without_secrets
-    from forwarder.config_types import Secret
+    from forwarder.config.file import without_secrets
+    from forwarder.config.types import Secret
     from forwarder.settings import load, read
 
     text = _text(answers, config)

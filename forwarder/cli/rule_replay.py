@@ -17,7 +17,7 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from forwarder.rule_replay import ActionReport, ReplayReport, RuleReport
+    from forwarder.detect.replay import ActionReport, ReplayReport, RuleReport
     from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
     from forwarder.rules.sigma.correlation import Correlation
     from forwarder.settings import Settings
@@ -41,8 +41,8 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     With `reactions.on`, it also reports per rule and action what `mode: enforce` would have done, as if every event was real,
     every call succeeded, and no user answered a prompt. It asks Okta nothing, so it names the guards that it cannot judge.
     """
-    from forwarder.reaction_settings import rehearsal
-    from forwarder.rule_replay import Replay
+    from forwarder.detect.replay import Replay
+    from forwarder.reactions.guard_settings import rehearsal
     from forwarder.store.engine import open_commands
 
     settings, rules = _loaded(config)

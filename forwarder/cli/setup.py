@@ -12,7 +12,7 @@ from forwarder.cli.okta_role import okta_role
 from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
 
 if TYPE_CHECKING:
-    from forwarder.config_types import Section
+    from forwarder.config.types import Section
     from forwarder.settings import Settings
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 

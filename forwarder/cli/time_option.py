@@ -19,7 +19,7 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
         """Convert what was written."""
         from pydantic import TypeAdapter, ValidationError
 
-        from forwarder.config_types import Duration
+        from forwarder.config.types import Duration
 
         if isinstance(value, int):
             return value
@@ -60,7 +60,7 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only 
         """Convert what was written."""
         from pydantic import TypeAdapter, ValidationError
 
-        from forwarder.config_types import Duration
+        from forwarder.config.types import Duration
 
         try:
             return float(TypeAdapter(Duration).validate_python(value))

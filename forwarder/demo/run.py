@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.config_types import Listen
+from forwarder.config.types import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.demo.snapshot import ORG, SINK
 from forwarder.demo.verdict import verdict

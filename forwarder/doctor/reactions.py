@@ -8,10 +8,10 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.okta import with_api
-from forwarder.okta_calls import OktaCalls
 from forwarder.react.guards.directory import Directory, LookUpError
 from forwarder.react.settings.actions import AddToGroupSettings
 from forwarder.react.settings.guards import Protect
+from forwarder.reactions.okta_calls import OktaCalls
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.iam import Iam, Named

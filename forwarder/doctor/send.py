@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core import doctor_event
 from forwarder.core.errors import SinkError
 from forwarder.doctor.check import Check, Finding, Found, Kind, fail, ok, skip

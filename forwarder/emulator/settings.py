@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from forwarder.config_types import Duration, PathStr, Secret, Section
+from forwarder.config.types import Duration, PathStr, Secret, Section
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 

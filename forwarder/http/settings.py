@@ -5,7 +5,7 @@ import ssl
 from pydantic import Field
 
 from forwarder import tls
-from forwarder.config_types import Duration, PathStr, Section, Size
+from forwarder.config.types import Duration, PathStr, Section, Size
 from forwarder.core.errors import SettingsError
 
 

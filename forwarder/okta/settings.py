@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_url
+from forwarder.config.types import Duration, PathStr, Secret, Section, is_loopback, split_url
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from forwarder import logs
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.printable import printable_line
 from forwarder.logs import RateLimitedLogger
 from forwarder.ops.settings import ProxySettings

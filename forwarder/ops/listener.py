@@ -26,7 +26,7 @@ from litestar.utils.path import normalize_path
 
 from forwarder import logs
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger

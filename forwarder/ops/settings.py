@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
-from forwarder.config_types import Duration, Listen, Secret, Section, split_http_url
+from forwarder.config.types import Duration, Listen, Secret, Section, split_http_url
 from forwarder.http.settings import TlsSettings
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")

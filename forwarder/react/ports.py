@@ -1,4 +1,4 @@
-"""What reactions need of the other rooms. `reactions.py` joins them."""
+"""What reactions need of the other rooms. `reactions/` joins them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

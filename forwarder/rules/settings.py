@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from forwarder.config_types import Duration, PathStr, Section
+from forwarder.config.types import Duration, PathStr, Section
 from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
 from forwarder.rules.files import walk
 from forwarder.rules.load import load, read_rules

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from forwarder.config_types import Duration, PathStr, Section, Size
+from forwarder.config.types import Duration, PathStr, Section, Size
 
 _MIN_SIZE = 1024 * 1024
 

@@ -13,7 +13,7 @@ from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
 from tests.e2e.okta import HEADERS, envelope
 from tests.fakes.clock import ManualClock
-from tests.integration.test_rules import pairs, shifted
+from tests.integration.detect.scene import pairs, shifted
 from tests.stack.forwarder import ForwarderProcess
 from tests.unit.rules.days import RULES, day, expected
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings

@@ -18,7 +18,7 @@ import structlog
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.control import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.process import SWITCH_INTERVAL

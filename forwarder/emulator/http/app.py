@@ -53,7 +53,7 @@ from litestar import Litestar, Router, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
-from forwarder.config_types import Listen
+from forwarder.config.types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.changes import Call, Caller

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import ValidationError
 
-from forwarder.config_types import Section
+from forwarder.config.types import Section
 from forwarder.core.errors import ForwarderError
 
 _T = TypeVar("_T")

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import post
 from pydantic import Field
 
-from forwarder.config_types import Section
+from forwarder.config.types import Section
 from forwarder.emulator.http.errors import decode_section
 from forwarder.emulator.http.responses import OktaRequest, org
 from forwarder.emulator.prompts.prompts import Answer, Phone, PromptFault

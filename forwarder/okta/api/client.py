@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder import logs
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock

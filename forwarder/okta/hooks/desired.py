@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError
 from forwarder.okta.settings import HookSettings
 

@@ -14,8 +14,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from forwarder.config_problems import Name
-from forwarder.config_types import Section
+from forwarder.config.problems import Name
+from forwarder.config.types import Section
 from forwarder.core.action import ASKS, KINDS, Kind
 from forwarder.react.prompts.message import template_problem
 from forwarder.react.settings.values import Approve, EffectTime, Mode, Text, WrittenMode

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from forwarder.config_types import Secret, Section
+from forwarder.config.types import Secret, Section
 from forwarder.react.settings import keys
 from forwarder.react.settings.values import Network, Rate, Text
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
-from forwarder.config_problems import Name
-from forwarder.config_types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
+from forwarder.config.problems import Name
+from forwarder.config.types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
 from forwarder.core.action import Kind
 from forwarder.react.settings import keys
 from forwarder.react.settings.actions import OnSettings

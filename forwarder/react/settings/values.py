@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from forwarder.config_types import Duration
+from forwarder.config.types import Duration
 
 _MINUTE, _DAY = 60.0, 86_400.0
 _LONGEST_EFFECT = 30 * _DAY

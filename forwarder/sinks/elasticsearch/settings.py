@@ -9,7 +9,7 @@ import msgspec
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
-from forwarder.config_types import Duration, PathStr, Secret, Section, split_http_url
+from forwarder.config.types import Duration, PathStr, Secret, Section, split_http_url
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from forwarder.config_types import Duration, PathStr, Size
+from forwarder.config.types import Duration, PathStr, Size
 from forwarder.sink_settings import SinkSettings
 
 

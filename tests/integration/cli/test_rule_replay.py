@@ -14,11 +14,11 @@ from forwarder.cli.main import main
 from forwarder.core.alert import EVENT_TYPE
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
-from forwarder.rule_replay import Replay
+from forwarder.detect.replay import Replay
 from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
 from tests.fakes.clock import ManualClock
-from tests.integration.test_rules import evaluated, post, running, settings, shifted, stored
+from tests.integration.detect.scene import evaluated, post, running, settings, shifted, stored
 from tests.unit.rules.days import RULES, day, made
 
 pytestmark = pytest.mark.timeout(180)

@@ -11,10 +11,10 @@ from forwarder.core.action import State
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
+from forwarder.detect.replay import Replay
+from forwarder.detect.runner import RuleRunner
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
-from forwarder.rule_replay import Replay
-from forwarder.rule_runner import RuleRunner
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings

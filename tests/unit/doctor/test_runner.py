@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.doctor.check import Check, Found, Kind, Row, Verdict, fail, from_line, ok, skip, slug, warn
 from forwarder.doctor.context import Context

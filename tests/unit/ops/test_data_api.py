@@ -7,7 +7,7 @@ import httpx
 import pytest
 import structlog
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.config_file import read_yaml
+from forwarder.config.file import read_yaml
 from forwarder.core.action import KINDS, Kind, Reason
 from forwarder.react.settings.actions import ANSWERS
 from forwarder.react.settings.problems import SCOPES

@@ -10,7 +10,7 @@ import pytest
 
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import SECOND, iso
-from forwarder.rule_users import Users
+from forwarder.detect.users import Users
 from forwarder.rules.evaluation.engine import Engine, Timing
 from forwarder.rules.load import load
 from tests.fakes.clock import NOON

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient, RetryPolicy

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import RSAAlgorithm
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings

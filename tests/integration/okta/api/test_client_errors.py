@@ -9,7 +9,7 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.emulator.org import Emulator
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own

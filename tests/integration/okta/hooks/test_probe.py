@@ -1,6 +1,6 @@
 import pytest
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import SetupError
 from forwarder.okta.hooks.desired import DesiredHook
 from forwarder.okta.hooks.probe import probe_receiver

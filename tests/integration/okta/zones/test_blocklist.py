@@ -9,7 +9,7 @@ import pytest
 from forwarder.core.action import Target
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.okta.zones.blocklist import Listed, ZoneFullError, ZoneRefusedError
-from forwarder.zone_action import BlockIp
+from forwarder.reactions.zone_action import BlockIp
 from tests.fakes.actions import action
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import refusal

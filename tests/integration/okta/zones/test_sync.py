@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings

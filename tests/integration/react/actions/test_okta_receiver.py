@@ -15,11 +15,11 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Target
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
-from forwarder.okta_calls import OktaCalls
 from forwarder.react.actions.receiver_checks import PROVIDERS_PATH, check_jwks, check_provider
 from forwarder.react.actions.security_event import Risk, SecurityEvents
 from forwarder.react.ports import Answer
 from forwarder.react.settings.section import SetSettings
+from forwarder.reactions.okta_calls import OktaCalls
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.okta_org import TOKEN

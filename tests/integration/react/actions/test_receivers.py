@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.action import Target
 from forwarder.core.errors import SettingsError
 from forwarder.react.actions.security_event import CAEP_EVENT, OKTA_EVENT, OKTA_PATH, Risk, SecurityEvents

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forwarder.clock import SystemClock
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.action import Approval, Reason, State, Target, Waits
 from forwarder.core.time import Micros
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import User
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
-from forwarder.okta_calls import OktaCalls
 from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Verdict
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.rows.book import Book
 from forwarder.react.settings.guards import GuardSettings, Protect
+from forwarder.reactions.okta_calls import OktaCalls
 from tests.fakes.actions import action
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -17,10 +17,10 @@ from forwarder.emulator.settings import Faults
 from forwarder.emulator.users.directory import User
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
-from forwarder.okta_calls import OktaCalls
 from forwarder.react.prompts.oauth import CibaApp
 from forwarder.react.prompts.port import Progress, Reply, lost
 from forwarder.react.prompts.prompts import Prompts
+from forwarder.reactions.okta_calls import OktaCalls
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -11,7 +11,7 @@ import pytest
 from blockbuster import BlockBuster
 from structlog.testing import capture_logs
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import Rejection, RejectReason, RetryReason
 from forwarder.sinks.otlp.settings import OtlpSinkSettings

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError
 from forwarder.okta.hooks.desired import DesiredHook, Difference, Hook, plan, to_request
 

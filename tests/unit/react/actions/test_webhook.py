@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.core.time import to_micros
 from forwarder.react.actions.webhook import payload, signed
 from forwarder.react.settings.section import webhook_keys

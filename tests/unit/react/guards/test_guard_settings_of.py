@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 from forwarder.core.action import Kind
 from forwarder.react.settings.guards import Limit
-from forwarder.reaction_settings import guard_settings
+from forwarder.reactions.guard_settings import guard_settings
 from forwarder.settings import read
 
 TREE = {

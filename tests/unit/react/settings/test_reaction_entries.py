@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from forwarder import config_check
-from forwarder.config_file import read_yaml
+from forwarder.config.file import read_yaml
 from forwarder.core.action import Kind
 from forwarder.core.errors import SettingsError
 from forwarder.react.settings.values import Mode

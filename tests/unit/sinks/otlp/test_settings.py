@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from forwarder.config_types import Secret
+from forwarder.config.types import Secret
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 HTTP = "http://127.0.0.1:4318"

@@ -11,7 +11,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults, Faults
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
-from forwarder.okta_calls import OktaCalls, OrgCalls
+from forwarder.reactions.okta_calls import OktaCalls, OrgCalls
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_org import TOKEN, okta_org
 

@@ -9,7 +9,6 @@ from forwarder.core.time import Micros
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
-from forwarder.okta_calls import OktaCalls
 from forwarder.react.actions import okta as actions
 from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
@@ -24,11 +23,12 @@ from forwarder.react.prompts.oauth import CibaApp
 from forwarder.react.prompts.prompts import Prompts
 from forwarder.react.rows.book import Book, horizon_of
 from forwarder.reaction_check import known_rules
-from forwarder.reaction_settings import guard_settings
+from forwarder.reactions.guard_settings import guard_settings
+from forwarder.reactions.okta_calls import OktaCalls
+from forwarder.reactions.zone_action import BlockIp
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.needs import concerned
-from forwarder.zone_action import BlockIp
 
 
 class Reactions:

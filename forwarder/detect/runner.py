@@ -20,12 +20,12 @@ from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import seconds_between
+from forwarder.detect.metrics import RuleMetrics
+from forwarder.detect.status import DAY, rule_rows
+from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
-from forwarder.rule_metrics import RuleMetrics
-from forwarder.rule_status import DAY, rule_rows
-from forwarder.rule_users import Decoded, Users
 from forwarder.rules.evaluation.engine import Engine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings

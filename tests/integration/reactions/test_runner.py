@@ -18,7 +18,7 @@ from forwarder.react.guards.pauses import CURSOR, Pauses
 from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.rows.book import DAY
 from forwarder.react.settings.guards import Limit
-from forwarder.reaction_runner import ReactionRunner
+from forwarder.reactions.runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
 from tests.integration.store.helpers import event, opened

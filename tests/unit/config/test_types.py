@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from forwarder.config_types import Duration, Listen, Secret, Size
+from forwarder.config.types import Duration, Listen, Secret, Size
 
 size = TypeAdapter(Size).validate_python
 duration = TypeAdapter(Duration).validate_python

@@ -13,7 +13,7 @@ from forwarder.core.action_event import to_event
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from tests.fakes.action import action
-from tests.integration.test_rules import _read, evaluated, running, settings, stored, until
+from tests.integration.detect.scene import content, evaluated, running, settings, stored, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -41,9 +41,9 @@ async def test_they_are_delivered_and_counted_apart_and_no_rule_reads_them(tmp_p
         assert await stored(forwarder) == []
         await forwarder.store.append(Batch([okta]), timeout=5)  # the same from Okta would alert
         await evaluated(forwarder)
-        await until(lambda: b'"rule-match"' in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b'"rule-match"' in content(tmp_path / "archive.ndjson"))
         assert len(await stored(forwarder)) == 1
-        lines = map(msgspec.json.decode, _read(tmp_path / "archive.ndjson").splitlines())
+        lines = map(msgspec.json.decode, content(tmp_path / "archive.ndjson").splitlines())
         (document,) = [line for line in lines if line["event"]["dataset"] == "okta_forwarder.action"]
         assert (document["event"]["action"], document["event"]["id"]) == ("add_to_group", change.uuid)
         ledger = await forwarder.store.ledger()

@@ -5,7 +5,7 @@ from typing import Any
 
 from forwarder.core.ports import Batch
 from forwarder.core.sighting import Sighting
-from forwarder.rule_users import Decoded, Users
+from forwarder.detect.users import Decoded, Users
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import event, opened
 

@@ -13,13 +13,13 @@ from forwarder.core.alert import Alert, rule_of, to_event
 from forwarder.core.event import OKTA_SOURCES, Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
+from forwarder.detect.scratch import Scratch
+from forwarder.detect.users import MOST as MOST_USERS
+from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
 from forwarder.react.prompts.muted import Muted
 from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
-from forwarder.rule_scratch import Scratch
-from forwarder.rule_users import MOST as MOST_USERS
-from forwarder.rule_users import Decoded, Users
 from forwarder.rules.evaluation.engine import Engine, Found, Timing
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings

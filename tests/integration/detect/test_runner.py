@@ -3,13 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import structlog
@@ -19,103 +15,35 @@ from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
-from forwarder.core.event import Event, Source
+from forwarder.core.event import Event
 from forwarder.core.ports import Batch
-from forwarder.core.time import SECOND, iso
-from forwarder.settings import Settings, read
-from tests.e2e.okta import envelope
+from forwarder.core.time import SECOND
+from tests.integration.detect.scene import (
+    burst,
+    content,
+    evaluated,
+    pairs,
+    post,
+    running,
+    settings,
+    shifted,
+    stored,
+    until,
+)
 from tests.integration.store.helpers import opened
 from tests.unit.rules.days import RULES, day, expected, made
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def settings(directory: Path, rules: str | None = RULES, **more: Any) -> Settings:
-    (directory / "rules").mkdir(exist_ok=True)
-    if rules is not None:
-        (directory / "rules" / "rules.yml").write_text(rules)
-    return read(
-        {
-            "orgs": {"acme": {"secrets": ["the-secret"]}},
-            "receiver": {"listen": "127.0.0.1:0"},
-            "ops": {"listen": "127.0.0.1:0"},
-            "store": {"path": str(directory / "store.db")},
-            "sinks": {"archive": {"kind": "file", "path": str(directory / "archive.ndjson")}},
-            "rules": {"files": [str(directory / "rules")], **more},
-        }
-    )
-
-
-@asynccontextmanager
-async def running(wanted: Settings) -> AsyncIterator[Forwarder]:
-    forwarder = Forwarder(wanted, SystemClock())
-    with structlog.testing.capture_logs():
-        await forwarder.start()
-        try:
-            yield forwarder
-        finally:
-            await forwarder.stop(grace=5)
-
-
-async def post(forwarder: Forwarder, events: Iterable[Event]) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        response = await client.post(
-            f"http://{forwarder.server.address}/okta/events",
-            content=envelope([event.body for event in events]),
-            headers={"Authorization": "the-secret", "Content-Type": "application/json"},
-        )
-    assert response.status_code == 200
-
-
-def shifted(events: Iterable[Event]) -> list[Event]:
-    """Events of a day, moved so that the day ends now."""
-    events = list(events)
-    by = time.time_ns() // 1000 - max(event.published for event in events) - 60 * SECOND
-    moved = []
-    for event in events:
-        body = msgspec.json.decode(event.body)
-        body["published"] = iso(event.published + by, "milliseconds")
-        at = event.published + by
-        moved.append(msgspec.structs.replace(event, body=json.dumps(body).encode(), published=at))
-    return moved
-
-
-async def stored(forwarder: Forwarder) -> list[Event]:
-    """All alerts of the store."""
-    events = await forwarder.store.view.events(0, limit=100_000, max_bytes=10**9)
-    return [one.event for one in events if one.event.source is Source.ALERT]
-
-
-def pairs(alerts: Iterable[Event]) -> set[tuple[str, str]]:
-    found = [json.loads(alert.body)["forwarder"]["alert"] for alert in alerts]
-    return {(about["rule"]["id"], *about["group"].values()) for about in found}
-
-
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.01)
-
-
-async def evaluated(forwarder: Forwarder) -> None:
-    """Wait until the rules have seen everything that is stored."""
-    await until(lambda: forwarder._rules.position == forwarder.store.view.newest)
-
-
-def burst(actor: str = "u1", first: int = 0, count: int = 4) -> list[Event]:
-    return shifted(
-        [made(first + n, n * SECOND, "alpha", actor, f"192.0.2.{first + n}") for n in range(count)]
-    )
-
-
 async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
         await post(forwarder, burst())
-        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b"forwarder.alert" in content(tmp_path / "archive.ndjson"))
         ledger = await forwarder.store.ledger()
         assert (ledger.stored, ledger.alerts, ledger.balanced) == (5, 1, True)
-        (line,) = [one for one in _read(tmp_path / "archive.ndjson").splitlines() if b"rule-match" in one]
+        (line,) = [one for one in content(tmp_path / "archive.ndjson").splitlines() if b"rule-match" in one]
         document = json.loads(line)
         assert (document["event"]["kind"], document["message"]) == ("alert", "Many")
         assert document["okta_forwarder"]["count"] == 4
@@ -124,10 +52,6 @@ async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) ->
         assert sample("forwarder_alerts_total", rule) == 1
         assert sample("forwarder_rule_matches_total", {"org": "acme", "rule": "alpha"}) == 4
         assert sample("forwarder_rule_state_keys") > 0  # type: ignore[operator]
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 async def test_restarts_in_the_middle_of_a_shuffled_day_change_no_pair(tmp_path: Path) -> None:
@@ -169,7 +93,7 @@ async def test_a_reload_with_the_same_rules_reads_no_event_again(tmp_path: Path)
         await forwarder.reload(settings(tmp_path, RULES.replace("gte: 4", "gte: 2")))
         await until(lambda: forwarder._rules._engine is not engine)
         await post(forwarder, burst(count=2))
-        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b"forwarder.alert" in content(tmp_path / "archive.ndjson"))
 
 
 async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
@@ -179,7 +103,7 @@ async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
         with pytest.raises(ForwarderError):
             await forwarder.reload(forwarder.settings)
         await post(forwarder, burst())
-        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b"forwarder.alert" in content(tmp_path / "archive.ndjson"))
 
 
 NEW_DEVICE = """
@@ -209,7 +133,7 @@ async def test_what_users_were_seen_with_is_known_after_a_restart(tmp_path: Path
         await evaluated(forwarder)
         assert await stored(forwarder) == []
         await post(forwarder, [seen(3, 0.05, "guo2")])
-        await until(lambda: b"New device" in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b"New device" in content(tmp_path / "archive.ndjson"))
 
 
 async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None:
@@ -274,7 +198,7 @@ async def test_the_status_shows_what_each_rule_did_also_after_a_restart(tmp_path
     async with running(wanted) as forwarder:
         await evaluated(forwarder)
         await post(forwarder, shifted(events))
-        await until(lambda: b"forwarder.alert" in _read(tmp_path / "archive.ndjson"))
+        await until(lambda: b"forwarder.alert" in content(tmp_path / "archive.ndjson"))
     async with running(wanted) as forwarder:
         await evaluated(forwarder)
         await until(forwarder._rules._tasks["new"].done)
