@@ -19,6 +19,7 @@ from forwarder.react.settings.values import Mode
 from forwarder.react.settings.written import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
+from forwarder.rules.review import value_warnings
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -201,6 +202,7 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
             f"rules.files: {exception.file}: the exception {exception.title!r} has ended on {exception.until}; "
             "remove it, or give it a later day"
         )
+    yield from (f"rules.files: {doubt}" for doubt in value_warnings(ruleset))
     for correlation in ruleset.correlations:
         if correlation.timespan > settings.store.retention:
             yield (

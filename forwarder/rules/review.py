@@ -1,15 +1,18 @@
 """What is doubtful about rules that can be loaded: event types and fields that do not exist, exceptions that have ended."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
 from forwarder.rules.conditions.condition import And, Condition, Not, Or
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet, filter_types
 from forwarder.rules.conditions.rule import Rule
-from forwarder.rules.conditions.values import FieldReference, FieldTest
+from forwarder.rules.conditions.values import FieldReference, FieldTest, Text
 from forwarder.rules.coverage import Coverage, coverage
+from forwarder.rules.evaluation.countries import COUNTRY_FIELD, UNKNOWN, country_code
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.described import Described
@@ -57,7 +60,7 @@ def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
         _about(each, f"has ended on {each.until}; remove it, or give it a later day")
         for each in ruleset.expired
     ]
-    return sorted(set(found))
+    return sorted({*found, *value_warnings(ruleset)})
 
 
 def _type_warnings(found: Reviewed) -> Iterator[RuleProblem]:
@@ -73,6 +76,75 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
             near = difflib.get_close_matches(first.lower(), _LOWER, n=1)
             hint = f"; did you mean {_LOWER[near[0]]}?" if near else ""
             yield _about(about, f"Okta's events have no field {first!r}, so {field} is never there{hint}")
+
+
+def value_warnings(ruleset: Ruleset) -> list[RuleProblem]:
+    """Return the comparisons with a place, an address or a network in a form that Okta does not write: they never match."""
+    found = {_about(rule, text) for rule in ruleset.rules for text in _never_there(rule.condition)}
+    found |= {_about(each, text) for each in ruleset.exceptions for text in _never_there(each.condition)}
+    return sorted(found)
+
+
+def _never_there(condition: Condition) -> Iterator[str]:
+    for field, written in _texts_of(condition):
+        wrong = _WRONG_FORM.get(field.rpartition(".")[2].lower())
+        if wrong and field.lower() != COUNTRY_FIELD and (hint := wrong(written)):
+            yield f"{field} is never {written!r}: {hint}"
+
+
+def _no_country(written: str) -> str | None:
+    if not re.fullmatch(r"[A-Za-z]{2,3}", written) or (code := country_code(written)) == UNKNOWN:
+        return None
+    return f"Okta writes the name of a country there; compare {COUNTRY_FIELD} with {code}"
+
+
+def _no_region(written: str) -> str | None:
+    return (
+        "Okta writes the name of a region there" if re.fullmatch(r"[A-Z]{2}-[A-Z0-9]{1,3}", written) else None
+    )
+
+
+def _no_address(written: str) -> str | None:
+    try:
+        ip_address(written)
+    except ValueError:
+        pass
+    else:
+        return None
+    try:
+        ip_network(written, strict=False)
+    except ValueError:
+        return "it is not an address"
+    return "Okta writes one address there; compare with a network behind the modifier `cidr`"
+
+
+def _no_number(written: str) -> str | None:
+    number = written.upper().removeprefix("AS").strip()
+    return (
+        None
+        if written.isdecimal() or not number.isdecimal()
+        else f"Okta writes a number there; write {number}"
+    )
+
+
+_WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
+    "country": _no_country, "state": _no_region, "ipaddress": _no_address, "ip": _no_address, "asnumber": _no_number,
+}  # fmt: skip
+"""By the last part of a field of Okta's, in lower case: what is wrong with a value, or None."""
+
+
+def _texts_of(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield each field with a whole text that it is compared with."""
+    match condition:
+        case And(parts) | Or(parts) | ValueSet(any_of=parts):
+            for part in parts:
+                yield from _texts_of(part)
+        case Not(part):
+            yield from _texts_of(part)
+        case FieldTest(field=str(field), value=Text() as text) if text.literal:
+            yield field, text.literal
+        case Comparison(operator="eq" | "ne" | "in", quoted=True):
+            yield condition.attribute, condition.value
 
 
 def _fields_of_correlation(rule: Correlation) -> Iterator[str]:

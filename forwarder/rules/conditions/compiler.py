@@ -29,6 +29,7 @@ from forwarder.rules.conditions.values import (
     Value,
     Wild,
 )
+from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, not_a_code
 
 Test = Callable[[Reading], bool]
 """Whether an event matches."""
@@ -252,6 +253,12 @@ def _compared(comparison: Comparison) -> Test:
     if not comparison.quoted and not _LITERAL.fullmatch(comparison.value):
         raise RuleFileError(f"Expected a value in quotes instead of '{comparison.value}'")
     compare, wanted = _COMPARE[comparison.operator], comparison.value
+    if (
+        comparison.attribute == COUNTRY_FIELD
+        and compare in {operator.eq, operator.ne}
+        and wanted not in CODES
+    ):
+        raise not_a_code(wanted)
     quantifier = all if comparison.operator == "ne" else any
     return lambda reading: quantifier(
         compare(event_fields.text_of(value), wanted) for value in reading[reader]

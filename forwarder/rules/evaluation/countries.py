@@ -6,7 +6,12 @@ from functools import lru_cache
 
 import iso3166
 
+from forwarder.core.errors import RuleFileError
+
 UNKNOWN = "??"
+
+COUNTRY_FIELD = "forwarder.country"
+"""The field of events with the code."""
 
 _SPELLINGS = {
     "Bolivia": "BO",
@@ -55,6 +60,7 @@ _SPELLINGS = {
     "Taiwan": "TW",
     "Tanzania": "TZ",
     "Turkey": "TR",
+    "UK": "GB",
     "United Kingdom": "GB",
     "United States": "US",
     "U.S. Virgin Islands": "VI",
@@ -85,8 +91,18 @@ _CODES = {
     **{country.alpha2.casefold(): country.alpha2 for country in iso3166.countries},
 }
 
+CODES = frozenset((*_CODES.values(), UNKNOWN))
+"""Everything that the field `forwarder.country` can be."""
+
 
 @lru_cache(maxsize=1024)
 def country_code(name: str) -> str:
     """Return the code of a country's English name, or of its code of two or three letters; `??` if it is unknown."""
     return _CODES.get(_key(name[:100]), UNKNOWN)
+
+
+def not_a_code(written: str) -> RuleFileError:
+    """Return the error of a rule that compares COUNTRY_FIELD with something else."""
+    code = country_code(written)
+    hint = f"write {code}" if code != UNKNOWN else f"write one, as in KP, or {UNKNOWN} for unknown countries"
+    return RuleFileError(f"{written!r} is not an ISO 3166 code of two letters, so it never matches; {hint}")

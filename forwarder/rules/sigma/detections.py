@@ -25,6 +25,7 @@ from forwarder.rules.conditions.documents import Mapping as YamlMapping
 from forwarder.rules.conditions.reader import Reader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
+from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
 from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
 
@@ -197,10 +198,37 @@ def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) 
     check_modifiers(field, modifiers)
     if not written:
         raise RuleFileError("has an empty list of values")
-    values = [value for each in written for value in modified(each, modifiers, lists)]
+    values = [value for each in written for value in _read(field, each, modifiers, lists)]
     if not field and not all(isinstance(value, KEYWORDS) for value in values):
         raise RuleFileError("a keyword must be a text, a number, a boolean or a regular expression")
     return values
+
+
+def _read(field: str, written: Any, modifiers: list[str], lists: Lists) -> list[Value]:
+    values = modified(written, modifiers, lists)
+    if field.lower() != COUNTRY_FIELD:
+        return values
+    try:
+        return [_country(value) for value in values]
+    except RuleFileError as error:
+        where = f" (in `rules.lists`: {written})" if "expand" in modifiers else ""
+        raise RuleFileError(f"{error}{where}") from None
+
+
+def _country(value: Value) -> Value:
+    """Return what a value of `forwarder.country` means: `??` is an unknown country, and not a wildcard for any.
+
+    Raises:
+        RuleFileError: the field never has such a value.
+    """
+    if not isinstance(value, Text):
+        return value
+    if value.parts == (Wild.ONE, Wild.ONE):
+        return Text((UNKNOWN,), value.cased)
+    matches = text_matcher(value)
+    if not any(matches(code if value.cased else code.lower()) for code in CODES):
+        raise not_a_code(_written(value))
+    return value
 
 
 def about_types(condition: Condition) -> Condition:
@@ -223,8 +251,11 @@ def about_types(condition: Condition) -> Condition:
 
 
 def _pattern(text: Text) -> Pattern:
-    written = "".join(part.value if isinstance(part, Wild) else str(part) for part in text.parts)
-    matches = text_matcher(text)
+    written, matches = _written(text), text_matcher(text)
     if text.cased:
         return Pattern(written, matches, literal=text.literal is not None)
     return Pattern(written, lambda value: matches(value.lower()), literal=text.literal is not None)
+
+
+def _written(text: Text) -> str:
+    return "".join(part.value if isinstance(part, Wild) else str(part) for part in text.parts)

@@ -164,6 +164,7 @@ MISTAKES = {
     "no such folder of rules": (OPS, "rules: {files: [HERE/nothing]}", "rules.files: HERE/nothing: No such file"),
     "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
     "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False where YAML has read a word"),
+    "a country by name in a list": (OPS, "rules: {files: [HERE/country.yml], lists: {embargo: [North Korea]}}", "rules.files: HERE/country.yml:5: forwarder.country|expand: 'North Korea' is not an ISO 3166 code of two letters, so it never matches; write KP"),
     "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
     "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),
     "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
@@ -197,6 +198,7 @@ MISTAKES = {
 
 WARNINGS = {
     "an exception that has ended": (OPS, "rules: {files: [HERE/ended.yml]}", "rules.files: HERE/ended.yml: the exception 'On holiday' has ended on 2026-01-31"),
+    "a network where Okta writes an address": (OPS, "rules: {files: [HERE/network.yml]}", "rules.files: HERE/network.yml:1: Sessions: client.ipAddress is never '198.51.100.0/24'"),
     "a store that forgets too early": (OPS, "rules: {files: [HERE/long.yml]}", "store.retention: is shorter than the timespan of the correlation 'Many sessions'"),
     "a short secret": (SECRET, "hunter2", "orgs.acme.secrets[0]: is short or simple"),
     "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is short or simple"),
@@ -262,6 +264,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bom": b"\xef\xbb\xbf" + STRONG.encode(),
         "binary": b"\xff\xfe\x00",
         "text": b"hello " * 50,
+        "country.yml": OKTA_RULE.replace(
+            "eventType|startswith: user.session", "forwarder.country|expand: '%embargo%'"
+        ).encode(),
+        "network.yml": OKTA_RULE.replace(
+            "eventType|startswith: user.session", "client.ipAddress: 198.51.100.0/24"
+        ).encode(),
         "okta.yml": OKTA_RULE.replace("startswith", "startwith").encode(),
         "good.yml": OKTA_RULE.encode(),
         "ended.yml": (OKTA_RULE + ENDED).encode(),
