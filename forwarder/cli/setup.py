@@ -54,10 +54,12 @@ def elasticsearch_command(
     options = Options(retention_of(sink), dry_run=dry_run, rollover=rollover)
 
     async def run() -> bool:
+        from forwarder.clock import SystemClock
         from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
+        from forwarder.setup.elasticsearch.cluster import UntilReady
 
         async with ElasticsearchAdmin(sink) as cluster:
-            return await prepare(cluster, target, options, show)
+            return await prepare(UntilReady(cluster, SystemClock()), target, options, show)
 
     if not asyncio.run(run()):
         raise SystemExit(1)

@@ -11,6 +11,7 @@ from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
 from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+from forwarder.setup.elasticsearch.cluster import UntilReady
 from forwarder.setup.elasticsearch.run import setup
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
@@ -53,7 +54,8 @@ async def prepare(
     target = Target(settings.data_stream, settings.document_format, settings.pipeline)
     options = Options(retention or Retention(), dry_run=dry_run, rollover=rollover)
     async with ElasticsearchAdmin(settings) as cluster:
-        return Told(await setup(cluster, target, options, into(lines)), lines)
+        ready = UntilReady(cluster, SystemClock())  # as the command
+        return Told(await setup(ready, target, options, into(lines)), lines)
 
 
 def of_every_type(shape: str) -> list[StoredEvent]:

@@ -28,6 +28,7 @@ class FakeCluster:
         policies: of ILM.
         streams: data streams by name: their present index's `_meta` and `data_retention`.
         refused: paths that are answered 403, with the words.
+        not_ready: how many of the next requests are answered 503.
     """
 
     def __init__(self) -> None:
@@ -39,11 +40,16 @@ class FakeCluster:
         self.policies: set[str] = set()
         self.streams: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, str] = {}
+        self.not_ready = 0
         self._stored: dict[str, Any] = {}
 
     async def call(self, method: str, path: str, body: Any = None) -> Response:
         """As the port says."""
         path = path.partition("?")[0]
+        if self.not_ready:
+            self.not_ready -= 1
+            words = "at least one search shard for the index [.security-7] is unavailable"
+            return Response(503, {"error": {"type": "unavailable_shards_exception", "reason": words}})
         if path in self.refused:
             return Response(403, {"error": {"type": "security_exception", "reason": self.refused[path]}})
         if method == "PUT":

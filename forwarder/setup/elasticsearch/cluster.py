@@ -6,6 +6,10 @@ from typing import Any, Protocol
 import msgspec
 
 from forwarder.core.errors import SetupError
+from forwarder.core.ports import Clock
+
+_READY_WITHIN, _PAUSE = 30.0, 1.0
+"""Seconds."""
 
 _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)")
 
@@ -27,6 +31,24 @@ class AdminApi(Protocol):
             SinkError: no response, or not from Elasticsearch.
         """
         ...
+
+
+class UntilReady:
+    """An `AdminApi` that asks again, for up to half a minute, while the cluster is not ready: one that has just started
+    answers 503 until its shards are assigned. Nothing was done then, so asking again is safe."""
+
+    def __init__(self, api: AdminApi, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+
+    async def call(self, method: str, path: str, body: Any = None) -> Response:
+        """As `AdminApi`."""
+        gives_up = self._clock.monotonic() + _READY_WITHIN
+        while True:
+            reply = await self._api.call(method, path, body)
+            if reply.status != 503 or self._clock.monotonic() >= gives_up:
+                return reply
+            await self._clock.sleep(_PAUSE)
 
 
 class Cluster:
@@ -76,7 +98,12 @@ def _body(reply: Response, what: str) -> Any:
         raise SetupError(
             f"{right} is missing for {what}; docs/elasticsearch.md lists all that setup needs. ({words})"
         )
-    raise SetupError(f"{what} was answered with {reply.status}: {words}")
+    hint = (
+        "; see GET _cluster/health, and run this again when the cluster is ready"
+        if reply.status == 503
+        else ""
+    )
+    raise SetupError(f"{what} was answered with {reply.status}: {words}{hint}")
 
 
 def reason(reply: Response) -> str:

@@ -1,12 +1,15 @@
 """Setup on a cluster that has everything, and on clusters that lack one thing."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+from forwarder.setup.elasticsearch.cluster import AdminApi, UntilReady
 from forwarder.setup.elasticsearch.run import setup
+from tests.fakes.clock import ManualClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.reporter import Message, into
 
@@ -26,7 +29,7 @@ BESIDE = [
 ]
 
 
-async def run(cluster: FakeCluster, target: Target | None = None, **options: Any) -> list[Message]:
+async def run(cluster: AdminApi, target: Target | None = None, **options: Any) -> list[Message]:
     lines: list[Message] = []
     assert await setup(cluster, target or Target(STREAM), Options(**options), into(lines))
     return lines
@@ -73,6 +76,32 @@ async def test_a_second_run_writes_nothing() -> None:
     lines = await run(cluster)
     assert cluster.written == []
     assert len(kinds(lines, "same")) == 9
+
+
+async def test_a_cluster_that_has_just_started_is_waited_for() -> None:
+    cluster, clock = FakeCluster(), ManualClock()
+    cluster.not_ready = 3
+    running = asyncio.create_task(run(UntilReady(cluster, clock)))
+    await advance_until(running, clock)
+    assert (kinds(await running, "note"), clock.monotonic()) == ([], 3)
+
+
+async def test_a_cluster_that_does_not_become_ready_is_named_within_half_a_minute() -> None:
+    cluster, clock = FakeCluster(), ManualClock()
+    cluster.not_ready = 1000
+    running = asyncio.create_task(run(UntilReady(cluster, clock)))
+    await advance_until(running, clock)
+    with pytest.raises(SetupError, match=r"search shard .* see GET _cluster/health, and run this again"):
+        await running
+    assert (clock.monotonic(), cluster.written) == (30, [])
+
+
+async def advance_until(running: asyncio.Task[Any], clock: ManualClock) -> None:
+    """Let seconds pass until the task is done, a minute at most."""
+    for _ in range(60):
+        await clock.advance(0)
+        if not running.done():
+            await clock.advance(1)
 
 
 async def test_with_geoip_the_pipeline_fills_the_place_and_the_network_of_an_address() -> None:
