@@ -16,8 +16,18 @@ from forwarder.config import types as config_types
 from forwarder.http.settings import TlsSettings
 from forwarder.okta.settings import ApiSettings, HookSettings, ReconcileSettings
 from forwarder.okta.zones.settings import BlocklistSettings, ZoneSettings
-from forwarder.ops.settings import OpsSettings
-from forwarder.react.settings.actions import FirstDoSettings, OnSettings, PromptSettings, ThenSettings
+from forwarder.ops.settings import OpsSettings, ProxySettings
+from forwarder.react.settings.actions import (
+    AddToGroupSettings,
+    FirstDoSettings,
+    NotifySettings,
+    OnSettings,
+    PromptSettings,
+    RiskEventSettings,
+    ThenSettings,
+    TimedSettings,
+    UserRiskSettings,
+)
 from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
 from forwarder.react.settings.section import (
     ReactionsSettings,
@@ -28,7 +38,7 @@ from forwarder.react.settings.section import (
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.rules.settings import RulesSettings
 from forwarder.sink_settings import DeliverySettings
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.settings import BasicAuth, ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.settings import StoreSettings
@@ -48,6 +58,9 @@ where that comes from. An editor completes and checks the file by `config/forwar
 - A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds; so does a changed
   certificate, key or `ca_file` (the log line `certificate_replaced` names it). SIGHUP reloads everything else, except the addresses of the listeners, the store and the
   log, which need a restart. A reload with a problem changes nothing.
+- A relative **path** counts from the folder in which the forwarder or the command was started, not from the configuration's:
+  `/` under systemd, `/var/lib/forwarder` in the container. That holds for every key and every `{file: path}`; `~` is not
+  replaced. Write absolute paths, so that commands find the same store from everywhere.
 - A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`.
 
 """
@@ -60,6 +73,18 @@ waits for a human. Each limit counts alone, so that cheap alerts cannot spend th
 
 DO = """One action: a bare word, as in `revoke_sessions`, or its name with its settings, as in
 `{add_to_group: {group: Step-up, for: 24h}}`; beside it, `approve` and `user`. `for` is 1m to 30d."""
+
+ACTIONS: list[tuple[str, str, type[BaseModel]]] = [
+    ("notify", "Short: `{notify: NAME}`.", NotifySettings),
+    ("risk_event", "Short: `{risk_event: NAME}`.", RiskEventSettings),
+    ("user_risk", "Short: `{user_risk: LEVEL}`.", UserRiskSettings),
+    ("add_to_group", "The membership is undone.", AddToGroupSettings),
+    (
+        "suspend",
+        "The suspension is undone; so is the entry of `block_ip`, which has the same key.",
+        TimedSettings,
+    ),
+]
 
 SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("orgs.NAME", "An Okta org. At least one is required.", settings.OrgSettings),
@@ -79,6 +104,7 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
         "An Elasticsearch cluster. At least one sink, of any kind, is required.",
         ElasticsearchSinkSettings,
     ),
+    ("sinks.NAME.basic_auth", "A user of Elasticsearch, in place of an API key.", BasicAuth),
     (
         "sinks.NAME, kind: otlp",
         "An OpenTelemetry Collector, or another receiver of OTLP logs.",
@@ -92,6 +118,7 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("reactions.limits", LIMITS, LimitsSettings),
     ("reactions.on[]", "Which alerts lead to which actions.", OnSettings),
     ("reactions.on[].do[]", DO, FirstDoSettings),
+    *((f"reactions.on[].do[].{name}", text, model) for name, text, model in ACTIONS),
     ("reactions.on[].do[].prompt", "A question to the user, asked at most once.", PromptSettings),
     ("reactions.on[].do[].prompt.then", "What follows, as lists of actions as in `do`.", ThenSettings),
     ("reactions.ciba", "The app that asks users by CIBA.", CibaSettings),
@@ -108,6 +135,11 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("reactions.set", "Who signs the risk events.", SetSettings),
     ("reconcile", "Polling of the System Log, for each org with `api`.", ReconcileSettings),
     ("ops", "The listener for operators: health, metrics, status page.", OpsSettings),
+    (
+        "ops.proxy",
+        "A proxy before the ops listener, such as one that signs people in. With it, they decide under their own names.",
+        ProxySettings,
+    ),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),
 ]
 

@@ -50,7 +50,7 @@ class ProxySettings(Section):
 
     Attributes:
         header: its name, as in X-Forwarded-User. The proxy must remove one that a client sends.
-        from: addresses and networks of the proxy; from elsewhere, the header counts for nothing.
+        from: addresses and networks of the proxy, as in [10.0.0.7, 192.0.2.0/28]; from elsewhere, the header counts for nothing.
     """
 
     header: Annotated[

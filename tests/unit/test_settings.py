@@ -343,6 +343,21 @@ def test_a_filter_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert not sink.accepts("zone.create")
 
 
+def test_a_relative_path_counts_from_where_the_command_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "started").mkdir()
+    monkeypatch.chdir(tmp_path / "started")
+    Path("secret").write_text("of-the-hook")
+    Path("rules.txt").write_text('eventType eq "user.session.start"')
+    tree = smallest(rules={"files": ["rules.txt"]}, orgs={"acme": {"secrets": [{"file": "secret"}]}})
+    (tmp_path / "etc" / "forwarder.yaml").write_text(json.dumps(tree))
+    settings = load(tmp_path / "etc" / "forwarder.yaml")
+    assert [each.reveal() for each in settings.orgs["acme"].secrets] == ["of-the-hook"]
+    assert len(settings.rules.load().rules) == 1
+
+
 def test_a_hook_reads_the_rules_that_run_unless_it_names_others(secrets: Path, tmp_path: Path) -> None:
     hook = {"uri": "https://hooks.acme.com/x", "events": "rules"}
     for name in ("run.txt", "own.txt"):
