@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @click.option("--quota", type=int, help="Events that hooks carry in 24 hours.  [default: 400000, as Okta]")
 @click.option("--client", "client_id", metavar="ID", help="A service app that may get access tokens.")
 @click.option("--client-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
-@click.option(
-    "--client-scopes", help="Its scopes, separated by spaces.  [default: those of hooks and the System Log]"
-)
+@click.option("--client-scopes", help="Its scopes, separated by spaces.  [default: all that the org knows]")
 @click.option("--no-dpop", is_flag=True, help="Its tokens are not bound to a key.")
 @click.option("--no-admin", is_flag=True, help="It has no admin role but custom ones that it is given.")
 @click.option("--ciba-client", metavar="ID", help="A web app that may ask users by CIBA.")

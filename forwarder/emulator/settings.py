@@ -90,6 +90,15 @@ class Faults(Section):
     reads: ChangeFaults = ChangeFaults()
 
 
+SCOPES = (
+    "okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read", "okta.users.read", "okta.users.manage",
+    "okta.userRisk.read", "okta.userRisk.manage", "okta.groups.read", "okta.groups.manage", "okta.roles.read",
+    "okta.roles.manage", "okta.networkZones.read", "okta.networkZones.manage", "okta.universalLogout.manage",
+    "okta.securityEventsProviders.read", "okta.securityEventsProviders.manage",
+)  # fmt: skip
+"""Every scope that some call of the org needs."""
+
+
 class ClientSettings(Section):
     """A service app, or a web app with CIBA.
 
@@ -98,7 +107,7 @@ class ClientSettings(Section):
         secret: of a web app that authenticates with one.
         ciba: whether it is a web app with the grant of CIBA.
         request_alg: the algorithm of its signed requests of CIBA; empty: it may not sign any.
-        scopes: the scopes that the app may request.
+        scopes: the scopes that the app may request; by default all that the org knows.
         dpop: whether its tokens are bound to a key, Okta's default for new apps.
         admin: whether it is a super admin. Without, it may do what the custom roles allow that it is given; Okta refuses
             every call of an app without any role.
@@ -108,7 +117,7 @@ class ClientSettings(Section):
     secret: Secret | None = None
     ciba: bool = False
     request_alg: str = ""
-    scopes: tuple[str, ...] = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
+    scopes: tuple[str, ...] = SCOPES
     dpop: bool = True
     admin: bool = True
 

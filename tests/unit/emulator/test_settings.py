@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from forwarder.emulator.settings import EmulatorSettings, Faults
+from forwarder.emulator.http import auth
+from forwarder.emulator.settings import ClientSettings, EmulatorSettings, Faults
+from forwarder.react.settings.problems import SCOPES
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("2s", 2.0), ("500ms", 0.5), (2, 2.0), (0.25, 0.25)])
@@ -23,3 +25,9 @@ def test_an_org_needs_only_a_token_and_has_oktas_patience() -> None:
     assert settings.timeout == 3.0
     assert settings.faults == Faults()
     assert "planted-secret" not in repr(settings)
+
+
+def test_an_app_may_request_every_scope_that_reactions_and_their_look_ups_need() -> None:
+    needed = {*SCOPES.values(), "okta.roles.read", "okta.groups.read", "okta.users.read", "okta.logs.read"}
+    known = {scope for pair in auth._SCOPES.values() for scope in pair}
+    assert (needed | known) - set(ClientSettings().scopes) == set()

@@ -249,7 +249,7 @@ async def test_what_is_no_assertion_or_no_proof_is_refused(caller: Caller, wrong
     [
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
         ({"client_assertion_type": "x"}, 401, "invalid_client"),
-        ({"scope": "okta.users.manage"}, 400, "invalid_scope"),
+        ({"scope": "okta.apps.manage"}, 400, "invalid_scope"),
         ({"scope": ""}, 400, "invalid_scope"),
     ],
 )
