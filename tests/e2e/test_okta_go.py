@@ -156,7 +156,11 @@ async def test_the_client_reads_the_roles_that_setup_made_and_a_provider(tmp_pat
         assert {
             each["label"]: (sorted(each["resources"]), each["members"]) for each in found["resource_sets"]
         } == {
-            resources.label: (sorted(resources.resources.values()), [f"{url}/oauth2/v1/clients/{APP}"])
+            resources.label: (
+                # This version of the client shows no name of what has no URL.
+                sorted("" if each.startswith("orn:") else each for each in resources.resources.values()),
+                [f"{url}/oauth2/v1/clients/{APP}"],
+            )
             for _, _, resources in held
         }
         shown = {"name": "okta-forwarder", "type": "okta-forwarder", "is_enabled": "ACTIVE"}

@@ -7,8 +7,9 @@ from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
 from forwarder.core.time import iso
-from forwarder.emulator.http.errors import decode, invalid, not_found
+from forwarder.emulator.http.errors import decode, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.iam.resources import meant, orn, resource_links
 from forwarder.emulator.iam.roles import CustomRole, ResourceSet
 
 _ROLE = "/iam/roles/{role_id:str}"
@@ -108,9 +109,8 @@ async def _sets(request: OktaRequest) -> dict[str, Any]:
 @post(_SETS, status_code=200)
 async def _create_set(request: OktaRequest) -> dict[str, Any]:
     spec = decode(await request.body(), _SetSpec, "resourceSet")
-    _check_resources(request, spec.resources)
-    roles = org(request).admin_roles
-    return roles.create_set(spec.label, spec.description, spec.resources, caller(request)).view(_url(request))
+    roles, resources = org(request).admin_roles, _meant(request, spec.resources)
+    return roles.create_set(spec.label, spec.description, resources, caller(request)).view(_url(request))
 
 
 @get(_SET)
@@ -144,8 +144,7 @@ async def _resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, A
 async def _add_resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
     roles, more = org(request).admin_roles, decode(await request.body(), Additions, "resources")
     found = roles.resource_set(set_id)
-    _check_resources(request, more.additions)
-    roles.add_resources(found, more.additions)
+    roles.add_resources(found, _meant(request, more.additions))
     return found.view(_url(request))
 
 
@@ -156,16 +155,8 @@ async def _remove_resource(request: OktaRequest, set_id: FromPath[str], resource
         raise not_found(f"{resource_id} (Resource)")
 
 
-def _check_resources(request: OktaRequest, resources: tuple[str, ...]) -> None:
-    """Refuse resources that this org does not have."""
-    for resource in resources:
-        path = resource.removeprefix(f"{_url(request)}/api/v1/")
-        if resource.startswith("orn:okta:") or path in {"users", "groups", "apps"}:
-            continue
-        kind, _, rest = path.partition("/")
-        if kind != "groups" or path == resource:
-            raise invalid("resources", f"resources: {resource} is not a resource of this org")
-        org(request).groups.find(rest.removesuffix("/users"))
+def _meant(request: OktaRequest, named: tuple[str, ...]) -> list[str]:
+    return [meant(org(request), resource) for resource in named]
 
 
 def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, Any]:
@@ -184,19 +175,13 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
     """Show a resource: `self` is what is meant, `resource` its place in the set, as recordings have it."""
     emulator, resource = org(request), found.resources[resource_id]
-    path = resource.removeprefix(f"{_url(request)}/api/v1/")
-    service = "idp" if path == "apps" else "directory"
-    name = path.replace("/", ":")
-    orn = resource if resource.startswith("orn:") else f"orn:okta:{service}:{emulator.org_id}:{name}"
-    itself = {"href": resource}
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {
         "id": resource_id,
-        "orn": orn,
+        "orn": orn(emulator, resource),
         "created": iso(found.created, "milliseconds"),
         "lastUpdated": iso(found.updated, "milliseconds"),
-        "_links": ({path: itself} if path in {"users", "groups"} else {})
-        | {"self": itself, "resource": {"href": place}},
+        "_links": resource_links(emulator, resource) | {"resource": {"href": place}},
     }
 
 

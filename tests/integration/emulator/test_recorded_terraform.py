@@ -280,6 +280,28 @@ async def test_a_resource_set_is_renamed_and_loses_a_resource() -> None:
         await ask(service, "DELETE", path, status=204)
 
 
+async def test_a_resource_set_that_is_made_by_names_shows_urls() -> None:
+    """Recorded on 2025-07-21."""
+    async with running(ManualClock()) as service:
+        api = f"{service.org.settings.url}/api/v1"
+        names = [f"orn:okta:directory:{service.org.org_id}:{kind}" for kind in ("groups", "users")]
+        body = {"label": "by name", "description": "testing, testing", "resources": names}
+        made = await ask(service, "POST", SETS, body)
+        url = f"{api}/iam/resource-sets/{made['id']}"
+        listed = (await ask(service, "GET", f"{SETS}/{made['id']}/resources?limit=200"))["resources"]
+        assert [(each["orn"], each["_links"]) for each in listed] == [
+            (
+                name,
+                {
+                    kind: {"href": f"{api}/{kind}"},
+                    "self": {"href": f"{api}/{kind}"},
+                    "resource": {"href": f"{url}/resources/{each['id']}"},
+                },
+            )
+            for name, kind, each in zip(names, ("groups", "users"), listed, strict=True)
+        ]
+
+
 async def test_a_standard_role_of_an_app_is_read_by_its_id() -> None:
     async with running(ManualClock(), clients={"0oaterraform": {"scopes": []}}) as service:
         path = "/oauth2/v1/clients/0oaterraform/roles"

@@ -92,18 +92,47 @@ async def test_a_resource_set_holds_what_exists() -> None:
         shown = (await service.client.get(f"{path}/resources")).json()["resources"]
         assert [each["orn"].rpartition(f"{service.org.org_id}:")[2] for each in shown] == [
             "users",
-            f"groups:{group.id}:users",
+            f"groups:{group.id}:contained_resources",
             f"groups:{group.id}",
         ]
         assert (await service.client.delete(f"{path}/resources/{shown[0]['id']}")).status_code == 204
         assert (await service.client.get(SETS)).json()["resource-sets"][0]["id"] == made["id"]
         for url, status, code in (
             ("https://other.example/api/v1/users", 400, "E0000001"),
+            ("orn:okta:directory:00oother:users", 400, "E0000001"),
+            (f"orn:oktapreview:directory:{service.org.org_id}:users", 400, "E0000001"),
             (f"{service.org.settings.url}/api/v1/groups/00gnone", 404, "E0000007"),
         ):
             body = {"label": "other", "description": "", "resources": [url]}
             assert_error(await service.client.post(SETS, json=body), status, code)
         assert (await service.client.delete(path)).status_code == 204
+
+
+async def test_a_resource_that_is_named_in_another_way_is_not_added_again() -> None:
+    """As Terraform's provider does after each import: it adds all resources of the set by their names."""
+    async with running(ManualClock()) as service:
+        group = service.org.groups.named("Sales")
+        made = await resources(
+            service, "users", "groups", "apps", f"groups/{group.id}", f"groups/{group.id}/users"
+        )
+        path = f"{SETS}/{made['id']}/resources"
+        shown = (await service.client.get(path)).json()["resources"]
+        more = {"additions": [each["orn"] for each in shown]}
+        assert (await service.client.patch(path, json=more)).status_code == 200
+        assert (await service.client.get(path)).json()["resources"] == shown
+
+
+async def test_only_a_resource_that_the_api_has_links_to_itself() -> None:
+    async with running(ManualClock()) as service:
+        names = [f"orn:okta:{rest}" for rest in ("directory:{}:groups", "iam:{}:contained_resources")]
+        names = [name.format(service.org.org_id) for name in names]
+        made = await posted(service, SETS, label="by name", description="", resources=names)
+        shown = (await service.client.get(f"{SETS}/{made['id']}/resources")).json()["resources"]
+        assert [each["orn"] for each in shown] == names
+        groups, contained = (each["_links"] for each in shown)
+        href = {"href": f"{service.org.settings.url}/api/v1/groups"}
+        assert (groups["self"], groups["groups"]) == (href, href)
+        assert contained.keys() == {"resource"}
 
 
 async def test_a_binding_gives_a_role_to_members_any_number_of_times() -> None:
