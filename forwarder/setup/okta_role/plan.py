@@ -1,7 +1,7 @@
 """What roles and resource sets the org should have, and how they differ from what it has. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -76,14 +76,16 @@ class Comparison(msgspec.Struct, frozen=True):
         return [each.key for each in self.differences if (each.sign, each.what) == (sign, what)]
 
 
-def grants_of(needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group], org_id: str) -> list[Grant]:
+def grants_of(
+    needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group], admin_roles: str
+) -> list[Grant]:
     """Return what the app should hold.
 
     Args:
         needs: of the actions.
         users_of: groups whose users may be acted on.
         step_up: groups to which users are added.
-        org_id: Okta's id of the org.
+        admin_roles: the name of all admin roles of the org.
     """
     if not needs.acts_on_users:
         return []
@@ -95,9 +97,16 @@ def grants_of(needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group],
     permissions = {"okta.groups.read"}
     if needs.reads_roles:
         permissions.add("okta.iam.read")
-        everything[f"orn:okta:iam:{org_id}:contained_resources"] = "admin roles and who holds them"
+        everything[admin_roles] = "admin roles and who holds them"
     looks = Grant(_LOOKS, f"{OURS}: whom its reactions spare", frozenset(permissions), everything)
     return [acts, looks]
+
+
+def admin_roles_of(org_id: str, org_url: str) -> str:
+    """Return Okta's name (ORN) of all admin roles of an org, by its URL at Okta: preview orgs have a partition of their own."""
+    host = urlsplit(org_url).hostname or ""
+    partition = "oktapreview" if host.endswith(".oktapreview.com") else "okta"
+    return f"orn:{partition}:iam:{org_id}:contained_resources"
 
 
 def compare(grant: Grant, present: Present, app: str) -> Comparison:

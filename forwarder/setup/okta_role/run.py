@@ -13,6 +13,7 @@ from forwarder.setup.okta_role.needs import Needs
 from forwarder.setup.okta_role.plan import (
     Comparison,
     Present,
+    admin_roles_of,
     choose_groups,
     compare,
     grants_of,
@@ -84,7 +85,7 @@ async def look(api: Api, wanted: Wanted) -> Found:
     chosen = [each for each in chosen if each not in step_up]
     if not chosen:
         problems.append(_no_group(groups))
-    grants = grants_of(wanted.needs, chosen, step_up, await _org_id(api))
+    grants = grants_of(wanted.needs, chosen, step_up, await _admin_roles(api, wanted.url))
     problems += [line for each in presents.values() for line in each.problems]
     comparisons = tuple(compare(grant, presents[grant.label], wanted.client_id) for grant in grants)
     notes += await _widening(iam, wanted.client_id, presents)
@@ -155,11 +156,15 @@ async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> l
     ]
 
 
-async def _org_id(api: Api) -> str:
+async def _admin_roles(api: Api, url: str) -> str:
     found = (await api.call("GET", "/.well-known/okta-organization")).json()
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         raise OktaError("Okta's answer to GET /.well-known/okta-organization has no id")
-    return str(found["id"])
+    # An org that is asked by its own domain says here which its URL at Okta is.
+    links = found.get("_links")
+    link = links.get("organization") if isinstance(links, dict) else None
+    href = link.get("href") if isinstance(link, dict) else None
+    return admin_roles_of(found["id"], str(href or url))
 
 
 def _url(wanted: Wanted, resource: str) -> str:

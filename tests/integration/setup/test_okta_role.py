@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaRefusedError
 from forwarder.emulator.changes import Caller
 from forwarder.okta.api.client import OktaClient, RetryPolicy
+from forwarder.okta.api.port import Api, Response
 from forwarder.okta.settings import ApiSettings
+from forwarder.settings import load
+from forwarder.setup.okta_role.needs import needs_of
+from forwarder.setup.okta_role.run import Wanted, look
 from tests.fakes.reaction_org import ADMIN_TOKEN, APP, ReactionOrg, reaction_org, reactions_of
 
 ACTS, LOOKS = "Forwarder reactions", "Forwarder look-ups"
@@ -95,6 +99,50 @@ async def test_apply_gives_the_app_just_what_the_actions_need(there: ReactionOrg
     permissions, resources = held(there)[LOOKS]
     assert permissions == ["okta.groups.read", "okta.iam.read"]
     assert resources == ["/api/v1/groups", f"orn:okta:iam:{there.org.org_id}:contained_resources"]
+
+
+class WithUrlAtOkta:
+    """The `Api` of an org that says of itself that this is its URL at Okta."""
+
+    def __init__(self, api: Api, url: str) -> None:
+        self.api = api
+        self.url = url
+
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Response:
+        answer = await self.api.call(method, path, query=query, body=body)
+        if path != "/.well-known/okta-organization":
+            return answer
+        shown = answer.json() | {"_links": {"organization": {"href": self.url}}}
+        return Response(answer.status, json.dumps(shown).encode(), {})
+
+    async def close(self) -> None:
+        await self.api.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "partition"),
+    [
+        ("https://acme.okta.com", "okta"),
+        ("https://acme.okta-emea.com", "okta"),
+        ("https://acme.oktapreview.com", "oktapreview"),
+    ],
+)
+async def test_admin_roles_of_a_preview_org_are_named_as_okta_names_them_there(
+    there: ReactionOrg, url: str, partition: str
+) -> None:
+    settings = load(there.write())
+    reactions = settings.reactions
+    needs = needs_of(reactions, "acme", has_zones=False)
+    token = ApiSettings.model_validate({"token": ADMIN_TOKEN})
+    api = WithUrlAtOkta(OktaClient(there.org.settings.url, token, 1.0, SystemClock()), url)
+    try:
+        found = await look(api, Wanted("https://login.corp.example", APP, needs, reactions))
+    finally:
+        await api.close()
+    name = f"orn:{partition}:iam:{there.org.org_id}:contained_resources"
+    assert name in found.comparisons[1].grant.resources
 
 
 async def test_a_second_apply_changes_nothing(there: ReactionOrg) -> None:
