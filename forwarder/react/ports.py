@@ -20,7 +20,7 @@ class Answer(msgspec.Struct, frozen=True):
         body: decoded JSON, or None.
         headers: in lower case; only some.
         code: Okta's `errorCode`, or the `error` of OAuth.
-        text: for a person: what was refused, with what to do about it; empty for a 2xx.
+        text: for a person: what was refused, with what to do about it; for a 2xx what is not as one would expect, mostly empty.
         sent: whether the other side may have received the call, and carried it out.
         error_id, request_id: Okta's.
         again_at: before this, another call will be refused too; None if that is not known.

@@ -37,13 +37,14 @@ class Undo:
         elif not seen.is_there and action.state is State.UNDOING:
             await self._end(action, End.UNDONE, "")  # an earlier call did it
         elif not act.is_ours(action, seen):
-            await self._end(action, End.NOT_OURS, "it was changed since by others, and is left as it is")
+            text = "it was changed since by others, and is left as it is"
+            await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)
         else:
             undoing = msgspec.structs.replace(action, state=State.UNDOING, due=self._rows.clock.now())
             await self._rows.commit([undoing])
             answer = await act.call(undoing, act.undo_request(undoing, seen))
             if answer.ok:
-                await self._end(answered(undoing, answer), End.UNDONE, "")
+                await self._end(answered(undoing, answer), End.UNDONE, answer.text)
             else:
                 await self._again(undoing, answer)
 

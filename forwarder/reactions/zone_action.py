@@ -1,8 +1,9 @@
 """The action `block_ip`: an entry of our own zone, by the rooms of the zones."""
 
 from collections.abc import Callable
+from typing import Any
 
-from forwarder.core.action import Action, Outcome, Request
+from forwarder.core.action import Action, Outcome, Request, State
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
 from forwarder.react.ports import Answer, Seen
@@ -31,8 +32,11 @@ class BlockIp:
             found = await zone.look(action.target.id)
         except (OktaError, ValueError) as error:
             return Seen(_answer(error))
+        state: dict[str, Any] = {"listed": found.listed}
         text = "" if found.blocks or not found.listed else _INACTIVE
-        state = {"listed": found.listed}
+        if found.within:
+            state["within"] = found.within
+            text = text or f"the zone lists {found.within}, which holds the address"
         return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
@@ -43,9 +47,10 @@ class BlockIp:
         """Return the call that undoes it."""
         return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
 
-    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the entry is there: Okta does not say who wrote it."""
-        return seen.is_there
+    def is_ours(self, action: Action, seen: Seen) -> bool:
+        """Whether the address has an entry of its own: Okta does not say who wrote it. If an earlier call may have removed that,
+        what is left is a larger one."""
+        return seen.is_there and (action.state is State.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: Request) -> Answer:
         """Change the zone."""
@@ -53,10 +58,14 @@ class BlockIp:
         if zone is None:
             return _NO_API
         try:
-            await (zone.add if "add" in request.body else zone.remove)(action.target.id)
+            if "add" in request.body:
+                await zone.add(action.target.id)
+                return Answer(200)
+            change = await zone.remove(action.target.id)
         except (OktaError, ValueError) as error:
             return _answer(error)
-        return Answer(200)
+        still = ", and by ".join(change.still)
+        return Answer(200, text=f"Okta blocks the address all the same, by {still}" if still else "")
 
 
 _INACTIVE = "the zone is not an ACTIVE blocklist, so its entry blocks nothing yet; activate it in Okta, or by zones sync --activate"

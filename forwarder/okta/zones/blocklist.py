@@ -45,12 +45,14 @@ class BlocklistChange(msgspec.Struct, frozen=True):
         blocks: whether Okta blocks what the zone lists; false while the zone is INACTIVE.
         zone_id: empty if there is no zone.
         left: what Okta shows otherwise than it was written: others write to the zone too.
+        still: after a removal, the entries by which Okta blocks the address all the same, as in `192.0.2.0/24 of the zone X`.
     """
 
     changed: bool
     blocks: bool
     zone_id: str = ""
     left: tuple[Difference, ...] = ()
+    still: tuple[str, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -60,11 +62,13 @@ class Listed(msgspec.Struct, frozen=True):
         listed: whether the zone lists it.
         blocks: whether Okta blocks it for that.
         is_done: the zone lists it, and is as `add` leaves it; false if that was interrupted.
+        within: the larger entry that holds it, if it has none of its own.
     """
 
     listed: bool = False
     blocks: bool = False
     is_done: bool = False
+    within: str = ""
 
 
 class BlocklistState(msgspec.Struct, frozen=True):
@@ -116,7 +120,9 @@ class Blocklist:
         if zone is None or uncovered(wanted, zone.gateways) is not None:
             return Listed()
         is_done = zone.usage == "BLOCKLIST" and (zone.blocks or not self._settings.activate)
-        return Listed(listed=True, blocks=zone.blocks, is_done=is_done)
+        larger = [each.text for each in zone.gateways if each.overlaps(wanted)]
+        within = "" if wanted in zone.gateways else larger[0]
+        return Listed(listed=True, blocks=zone.blocks, is_done=is_done, within=within)
 
     async def add(self, address: str) -> BlocklistChange:
         """Add one address; create the zone if there is none.
@@ -138,7 +144,7 @@ class Blocklist:
         raise OktaError(f"the zone {self._settings.zone} lost {wanted.text} at once; others write to it too")
 
     async def remove(self, address: str) -> BlocklistChange:
-        """Remove the entry of one address; larger entries that contain it stay. Its zone stays too.
+        """Remove the entry of one address; larger entries that contain it stay, and `still` names them. Its zone stays too.
 
         Raises:
             ValueError: it is not an address.
@@ -178,18 +184,19 @@ class Blocklist:
     async def _remove(self, wanted: AddressRange) -> BlocklistChange:
         zones = await self._writer.admin.all()
         zone = _named(self._settings.zone, zones)
+        still = _blocking(wanted, zones, own=zone)
         if zone is None or wanted not in zone.gateways:
-            return BlocklistChange(
-                changed=False, blocks=zone is not None and zone.blocks, zone_id=zone.id if zone else ""
-            )
+            blocks, zone_id = (zone.blocks, zone.id) if zone else (False, "")
+            return BlocklistChange(changed=False, blocks=blocks, zone_id=zone_id, still=still)
         kept = [entry for entry in zone.gateway_entries if _range_of(entry) != wanted]
         try:
-            return await self._apply(_with_entries(zone, kept), zones)
+            change = await self._apply(_with_entries(zone, kept), zones)
         except OktaRefusedError as error:
             if kept or error.status != 400:
                 raise
-        unused = _with_entries(zone, [gateway_entry(UNUSED_ADDRESS.text)])
-        return await self._apply(unused, await self._writer.admin.all())
+            unused = _with_entries(zone, [gateway_entry(UNUSED_ADDRESS.text)])
+            change = await self._apply(unused, await self._writer.admin.all())
+        return msgspec.structs.replace(change, still=still)
 
     async def _apply(
         self, desired: DesiredZone, zones: Sequence[Zone], *, activate: bool = False
@@ -213,6 +220,17 @@ class Blocklist:
 
 def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
     return next((zone for zone in zones if zone.name == name), None)
+
+
+def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> tuple[str, ...]:
+    """Return the entries by which Okta blocks an address, without its own entry in the zone `own`."""
+    return tuple(
+        f"{each.text} of the zone {zone.name}"
+        for zone in zones
+        if zone.blocks
+        for each in zone.gateways
+        if each.overlaps(wanted) and not (zone is own and each == wanted)
+    )
 
 
 def _single(address: str) -> AddressRange:

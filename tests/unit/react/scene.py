@@ -64,7 +64,7 @@ class FakeStore:
 class FakeOkta:
     """An org with users and one group `Step-up`. `faults` are the fates of the next changing calls: `before` and `after`
     answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such.
-    `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds."""
+    `note` is what the answer to a change of the group says. `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds."""
 
     def __init__(self, store: FakeStore, clock: ManualClock) -> None:
         self._store = store
@@ -81,6 +81,7 @@ class FakeOkta:
         self.gone: set[str] = set()
         self.group_roles: list[dict[str, str]] | None = []
         self.slow = 0.0
+        self.note = ""
         self.looks = 0
 
     def org(self, name: str) -> "FakeOkta | None":
@@ -143,7 +144,7 @@ class FakeOkta:
         parts = path.split("?", maxsplit=1)[0].split("/")
         if parts[3] == "groups":
             (self.members.add if method == "PUT" else self.members.discard)(parts[6])
-            return Answer(204)
+            return Answer(204, text=self.note)
         user, last = parts[4], parts[-1]
         wanted = {"suspend": ("ACTIVE", "SUSPENDED"), "unsuspend": ("SUSPENDED", "ACTIVE")}
         if last in wanted:

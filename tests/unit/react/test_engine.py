@@ -45,6 +45,13 @@ async def test_an_effect_is_undone_when_its_time_is_over(scene: Scene) -> None:
     assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
 
 
+async def test_an_undo_that_leaves_something_in_force_says_so_in_the_row(scene: Scene) -> None:
+    await scene.add(group := scene.action("add_to_group"))
+    scene.okta.note = "a larger entry is still there"
+    await scene.pass_time(3601)
+    assert (scene.row(group).end, scene.row(group).detail) == (End.UNDONE, "a larger entry is still there")
+
+
 async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(10)

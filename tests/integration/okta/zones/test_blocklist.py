@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from forwarder.core.action import Target
+from forwarder.core.action import State, Target
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.okta.zones.blocklist import Listed, ZoneFullError, ZoneRefusedError
 from forwarder.reactions.zone_action import BlockIp
@@ -79,6 +80,40 @@ async def test_an_address_within_a_larger_entry_is_there_already_and_stays_when_
     assert (await there.blocklist().look(BAD)).listed
     assert not (await there.blocklist().add(BAD)).changed
     assert not (await there.blocklist().remove(BAD)).changed
+
+
+async def test_an_undo_says_what_blocks_the_address_all_the_same(there: Scene) -> None:
+    blocklist = there.blocklist(activate=True)
+    block = BlockIp(lambda _: blocklist)
+    row = action("block_ip", target=Target("ip", BAD), state=State.LIVE)
+    assert (await block.call(row, block.request(row, await block.look(row)))).text == ""
+    there.org.named(NAME)["gateways"].append({"type": "CIDR", "value": "203.0.113.0/24"})
+    theirs = {"gateways": [{"type": "RANGE", "value": f"{BAD}-{BAD}"}], "id": "nzo7", "name": "By hand"}
+    there.org.zones["nzo7"] = there.org.named(NAME) | theirs
+    seen = await block.look(row)
+    assert block.is_ours(row, seen)
+    answer = await block.call(row, block.undo_request(row, seen))
+    assert answer.ok
+    assert set(answer.text.removeprefix("Okta blocks the address all the same, by ").split(", and by ")) == {
+        f"203.0.113.0/24 of the zone {NAME}",
+        f"{BAD} of the zone By hand",
+    }
+    there.org.named(NAME)["status"] = "INACTIVE"
+    there.org.named("By hand")["status"] = "INACTIVE"
+    assert (await blocklist.remove(BAD)).still == ()
+
+
+async def test_an_entry_that_became_a_larger_one_is_not_ours(there: Scene) -> None:
+    blocklist = there.blocklist(activate=True)
+    block = BlockIp(lambda _: blocklist)
+    row = action("block_ip", target=Target("ip", BAD), state=State.LIVE)
+    await blocklist.add(BAD)
+    there.org.named(NAME)["gateways"] = [{"type": "CIDR", "value": "203.0.113.0/24"}]
+    seen = await block.look(row)
+    assert (seen.is_there, block.is_ours(row, seen)) == (True, False)
+    assert seen.text == "the zone lists 203.0.113.0/24, which holds the address"
+    # An undo that was interrupted had removed the entry itself.
+    assert block.is_ours(replace(row, state=State.UNDOING), seen)
 
 
 async def test_entries_that_an_admin_added_survive_as_they_are(there: Scene) -> None:
