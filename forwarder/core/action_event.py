@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from forwarder.core import redaction
-from forwarder.core.action import Action, Approval, End, Outcome, Waits
+from forwarder.core.action import Action, Approval, End, Outcome, Reason, State, Waits
 from forwarder.core.alert import code_of
 from forwarder.core.event import Event, Source
 from forwarder.core.printable import printable_line
@@ -42,11 +42,31 @@ _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
     Waits.APPROVAL: "waits for approval",
     Waits.RETRY: "waits for another try",
-    Waits.CONFIRMATION: "waits until the System Log shows the event",
+    State.CALLING: "being carried out",
+    State.PROMPTING: "the user is asked",
+    Outcome.ACCEPTED: "accepted by the other side, which does not say what it did",
     Outcome.NO_OP: "nothing to do, it was so already",
-    Outcome.UNKNOWN: "outcome unknown",
-    Outcome.SHADOW: "would be done (shadow)",
-    End.NOT_OURS: "not undone, because others changed it since",
+    Outcome.UNKNOWN: "it is not known whether it was done",
+}
+"""How far an action has come; what is not here is its own word. Its reason follows in brackets."""
+
+_WHOLE: dict[tuple[str, str], str] = {
+    (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
+    (Outcome.SHADOW, Reason.SHADOW): "would be done (shadow)",
+    (Outcome.SHADOW, Reason.APPROVAL): "would wait for approval (shadow)",
+    (Outcome.SHADOW, Reason.LIMIT): "would wait for approval, because it is over a limit (shadow)",
+    (End.UNDONE, "time"): "undone, because its time was over",
+    (End.UNDONE, "hand"): "undone by hand",
+    (End.UNDONE, "protected"): "undone, because the target is protected now",
+}
+"""How far it has come, and why."""
+
+_ANSWERS = {
+    "approved": "the user approved",
+    "denied": "the user denied it",
+    "timeout": "the user did not answer in time",
+    "unreachable": "the user could not be asked",
+    "unknown": "it is not known whether the user was asked",
 }
 
 
@@ -57,11 +77,16 @@ def change_of(action: Action) -> str:
 
 def words_of(action: Action) -> str:
     """Say for a person how far an action has come, as in `refused (protected)`."""
-    change = change_of(action)
-    words = _WORDS.get(change, change)
     if action.answer:
-        words = f"answered {action.answer}"
-    why = reason_of(action)
+        return _ANSWERS.get(action.answer, action.answer)
+    if action.end is End.NOT_OURS:
+        return "not undone, because others changed it since"
+    if action.state is State.UNDOING:
+        return "being undone"
+    change, why = change_of(action), reason_of(action)
+    if whole := _WHOLE.get((change, why)):
+        return whole
+    words = _WORDS.get(change, change)
     return f"{words} ({why})" if why and why not in words else words
 
 

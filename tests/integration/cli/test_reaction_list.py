@@ -106,7 +106,7 @@ def test_the_list_has_every_action_newest_first_with_its_state_and_its_end(confi
     assert WAITING.id in lines[1]
     assert "waits for approval (limit)" in lines[1]
     assert iso(NOW + 900 * SECOND, "seconds") in lines[1]
-    assert "undone (hand)" in lines[2]
+    assert "undone by hand" in lines[2]
     assert "done, live" in lines[3]
     assert iso(NOW + 3600 * SECOND, "seconds") in lines[3]
     assert "refused (protected)" in lines[4]
@@ -168,7 +168,7 @@ def test_the_beginning_of_an_id_is_enough_and_several_are_named(config: Path, tm
     several = run(config, "show", "feed")
     assert several.exit_code == 1
     assert "feed is the beginning of several ids" in several.output
-    assert "feed00000000  add_to_group of jane@corp.example: undone (hand)" in several.output
+    assert "feed00000000  add_to_group of jane@corp.example: undone by hand" in several.output
     assert "feed11111111  suspend of jane@corp.example: done" in several.output
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from forwarder.core import redaction
 from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
-from forwarder.core.action_event import as_json, change_of, to_event
+from forwarder.core.action_event import as_json, change_of, to_event, words_of
 from forwarder.core.alert import code_of
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import SECOND
@@ -74,7 +74,13 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "waits for approval",
         ),
         ({"outcome": Outcome.DONE}, "done", "SUCCESS", None, "done"),
-        ({"outcome": Outcome.ACCEPTED}, "accepted", "SUCCESS", None, "accepted"),
+        (
+            {"outcome": Outcome.ACCEPTED},
+            "accepted",
+            "SUCCESS",
+            None,
+            "accepted by the other side, which does not say what it did",
+        ),
         ({"outcome": Outcome.NO_OP}, "no_op", "SUCCESS", None, "nothing to do, it was so already"),
         (
             {"outcome": Outcome.REFUSED, "reason": Reason.PROTECTED},
@@ -84,7 +90,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "refused (protected)",
         ),
         ({"outcome": Outcome.FAILED}, "failed", "FAILURE", None, "failed"),
-        ({"outcome": Outcome.UNKNOWN}, "unknown", "UNKNOWN", None, "outcome unknown"),
+        ({"outcome": Outcome.UNKNOWN}, "unknown", "UNKNOWN", None, "it is not known whether it was done"),
         (
             {"outcome": Outcome.SHADOW, "reason": Reason.SHADOW},
             "shadow",
@@ -97,16 +103,16 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "undone",
             "SUCCESS",
             "hand",
-            "undone (hand)",
+            "undone by hand",
         ),
         (
             {"outcome": Outcome.DONE, "end": End.NOT_OURS, "undone_by": "time"},
             "not_ours",
             "FAILURE",
             "time",
-            "not undone, because others changed it since (time)",
+            "not undone, because others changed it since",
         ),
-        ({"outcome": Outcome.DONE, "answer": "denied"}, "done", "SUCCESS", None, "answered denied"),
+        ({"outcome": Outcome.DONE, "answer": "denied"}, "done", "SUCCESS", None, "the user denied it"),
     ],
 )
 def test_each_change_has_a_word_an_outcome_and_a_reason(
@@ -117,6 +123,48 @@ def test_each_change_has_a_word_an_outcome_and_a_reason(
     assert change_of(one) == shown["forwarder"]["action"]["change"] == change
     assert shown["outcome"] == {"result": result, "reason": reason}
     assert shown["displayMessage"].endswith(f"jane@corp.example: {words}")
+
+
+WORDS: dict[str, dict[str, Any]] = {
+    "planned": {"state": State.PLANNED},
+    "being carried out": {"state": State.CALLING},
+    "the user is asked": {"state": State.PROMPTING},
+    "being undone": {"state": State.UNDOING, "outcome": Outcome.DONE},
+    "waits for approval": {"waits_for": Waits.APPROVAL, "reason": Reason.APPROVAL},
+    "waits for approval (limit)": {"waits_for": Waits.APPROVAL, "reason": Reason.LIMIT},
+    "waits for another try (state)": {"waits_for": Waits.RETRY, "reason": Reason.STATE},
+    "waits until the System Log shows the event": {
+        "waits_for": Waits.CONFIRMATION,
+        "reason": Reason.UNCONFIRMED,
+    },
+    "nothing to do, it was so already (live)": {"outcome": Outcome.NO_OP, "reason": Reason.LIVE},
+    "would wait for approval (shadow)": {"outcome": Outcome.SHADOW, "reason": Reason.APPROVAL},
+    "would wait for approval, because it is over a limit (shadow)": {
+        "outcome": Outcome.SHADOW,
+        "reason": Reason.LIMIT,
+    },
+    "undone, because its time was over": {
+        "outcome": Outcome.DONE,
+        "end": End.UNDONE,
+        "undone_by": "time",
+        "reason": Reason.LIMIT,
+    },
+    "undone, because the target is protected now": {
+        "outcome": Outcome.DONE,
+        "end": End.UNDONE,
+        "undone_by": "protected",
+    },
+    "the user approved": {"outcome": Outcome.DONE, "answer": "approved"},
+    "the user did not answer in time": {"outcome": Outcome.DONE, "answer": "timeout"},
+    "the user could not be asked": {"outcome": Outcome.DONE, "answer": "unreachable"},
+    "it is not known whether the user was asked": {"outcome": Outcome.UNKNOWN, "answer": "unknown"},
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_how_far_an_action_has_come_is_said_in_plain_english(words: str) -> None:
+    changes: dict[str, Any] = {"state": State.WAITING} | WORDS[words]
+    assert words_of(action(**changes)) == words
 
 
 def test_the_same_change_has_the_same_uuid_and_another_one_another() -> None:
