@@ -85,6 +85,8 @@ def sound() -> dict[str, str]:
     found |= {
         series("forwarder_undo_overdue"): "0",
         series("forwarder_reactions_limit_tripped_total", limit="per_rule"): "0",
+        series("forwarder_reactions_refused_total", action="suspend", reason="unconfirmed"): "0",
+        series("forwarder_reactions_refused_total", action="suspend", reason="protected"): "0+1",
         series("forwarder_reactions_waiting", **{"for": "approval"}): "0",
         series("forwarder_reactions_waiting", **{"for": "retry"}): "0",
         series(
@@ -330,6 +332,16 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         {series("forwarder_events_differing_total", org="acme"): "0x60 1"},
         "65m",
         [("ForwarderEventsDiffer", "critical")],
+    ),
+    "the log never shows the event of a reaction": (
+        {series("forwarder_reactions_refused_total", action="suspend", reason="unconfirmed"): "0x60 1"},
+        "65m",
+        [("ForwarderEventsUnconfirmed", "critical")],
+    ),
+    "the log does not show the event of the first reaction": (
+        {series("forwarder_reactions_refused_total", action="suspend", reason="unconfirmed"): "_x60 1"},
+        "65m",
+        [("ForwarderEventsUnconfirmed", "critical")],
     ),
     "an effect of a reaction does not end": (
         {series("forwarder_undo_overdue"): "0x60 1"},
