@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import structlog
 
-from forwarder.clock import SystemClock
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.deliver.health import State
@@ -17,6 +16,7 @@ from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 from tests.contract.sinks import SINKS, Factory, Running, stored_events
+from tests.fakes.clock import FastClock
 from tests.fakes.peer import SPOILED, Fault
 from tests.fakes.store import MemoryStore
 
@@ -49,7 +49,7 @@ class Pipe:
             self.store.positions.get(NAME, 0),
             self._settings,
             metrics=Metrics(),
-            clock=SystemClock(),
+            clock=FastClock(20),  # a sink that refuses all is tried every 5 s and less often
             random=random.Random(1).random,
         )
         task = asyncio.create_task(worker.run())
@@ -247,7 +247,7 @@ async def test_a_stop_delivers_what_waits_and_the_sink_can_be_closed(pipe: Pipe)
     events = await pipe.append(60)
     async with pipe.worker() as worker:
         await pipe.until(lambda: worker.in_flight > 0 or pipe.store.waiting(NAME) < 60)
-        await worker.stop(grace=DEADLINE)
+        await worker.stop(grace=20 * DEADLINE)  # of the fast clock
         assert worker.state is State.STOPPED
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 60
@@ -259,7 +259,7 @@ async def test_a_stop_during_an_outage_keeps_everything_in_the_store(pipe: Pipe)
     await pipe.fail(Fault.REFUSED)
     async with pipe.worker() as worker:
         await pipe.until(lambda: worker.health.attempt >= 1)
-        await worker.stop(grace=DEADLINE)
+        await worker.stop(grace=20 * DEADLINE)  # of the fast clock
     assert pipe.store.waiting(NAME) == 10
     await pipe.running.peer.recover()
     async with pipe.worker():

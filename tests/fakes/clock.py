@@ -1,15 +1,29 @@
-"""A clock that a test moves by hand, so that no test sleeps."""
+"""Clocks for tests: one that a test moves by hand, so that no test sleeps, and a fast one for waits beside real servers."""
 
 import asyncio
 import heapq
 import itertools
 
+from forwarder.clock import SystemClock
 from forwarder.core.time import Micros
 
 NOON: Micros = 1_767_268_800_000_000
 """2026-01-01T12:00:00Z: where a manual clock starts unless told otherwise."""
 
 _TURNS = 20  # of the event loop, after a sleeper wakes: enough for what it wakes in turn
+
+
+class FastClock(SystemClock):
+    """A clock that runs so many times as fast as the real one: for waits beside a real server, which a test cannot advance."""
+
+    def __init__(self, times: float) -> None:
+        self._times = times
+
+    def monotonic(self) -> float:
+        return super().monotonic() * self._times
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / self._times)
 
 
 class ManualClock:
