@@ -75,7 +75,7 @@ def socket_path(store: Path) -> Path:
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Give an address of `path` within the kernel's limit; it is valid inside the block."""
+    """Give an address of `path` that is short enough for a Unix socket. It is valid inside the `with` block."""
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
         return

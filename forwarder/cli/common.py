@@ -52,7 +52,7 @@ SINK = ConfiguredName("sinks")
 
 
 def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
-    """Load the settings at `config`, as `find_config`.
+    """Load the settings from the file that `find_config` returns.
 
     Args:
         config: the file.

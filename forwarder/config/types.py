@@ -104,7 +104,7 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"a URL appears in logs; remove the credentials, and write them as {credentials}")
+        raise ValueError(f"must not contain credentials: URLs are logged; write them as {credentials}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a URL of a server; write one like https://host:9200")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):

@@ -107,7 +107,7 @@ def with_api(settings: Settings) -> Iterable[str]:
 
 
 def with_hook(settings: Settings) -> Iterable[str]:
-    """Return the orgs whose hook the forwarder keeps."""
+    """Return the orgs that have a section `hook`: the forwarder manages their hook."""
     return [name for name, org in settings.orgs.items() if org.hook]
 
 

@@ -126,7 +126,7 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy the keys of the device that the table does not have, under Okta's own names."""
+    """Copy the keys of `device` for which `fields.py` names no ECS field, under Okta's own names."""
     others = {key: value for key, value in object_at(raw, "device").items() if key not in _DEVICE_NAMED}
     for key, value in (clean(others) or {}).items() if others else ():
         draft["okta.device"].setdefault(key, value)

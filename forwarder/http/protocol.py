@@ -69,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._limiter.waiting[self] = None
 
     def _update_deadline(self) -> None:
-        """Serve a complete request, or wait for the rest of one, after a response or new input."""
+        """After a response or new input: no deadline while a request is answered, else one for what must come next."""
         limits = self._limiter.limits
         if self._unanswered:
             self._limiter.waiting.pop(self, None)

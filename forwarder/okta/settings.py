@@ -271,7 +271,9 @@ class HookSettings(Section):
     @model_validator(mode="after")
     def _rules_belong_together(self) -> Self:
         if self.rules and not self.needs_rules:
-            raise ValueError("`rules` is set, but `events` does not name it; write events: rules")
+            raise ValueError(
+                "`rules` is set, but has no effect, because `events` does not list it; add `rules` to `events`"
+            )
         return self
 
 

@@ -204,7 +204,8 @@ class _Loading:
         )
 
     def finished(self, today: date) -> Ruleset:
-        """Resolve the names, and return what can be used."""
+        """Resolve the rules that correlations and exceptions name, and return those rules, correlations and exceptions in
+        which nothing is wrong."""
         named = self._named()
         correlations = [each for each in (self._resolved(each, named) for each in self.correlations) if each]
         correlations = self._in_order(correlations)

@@ -17,7 +17,12 @@ _LONGEST = 500
 
 
 def address(url: str, example: str, options: str) -> str:
-    """Return the URL without a slash at its end; `options` name the way to give credentials.
+    """Return the URL without a slash at its end.
+
+    Args:
+        url: what the operator gave.
+        example: a URL for the error's text.
+        options: likewise, the options that take credentials.
 
     Raises:
         ValueError: it is not a URL, or contains credentials.

@@ -32,7 +32,7 @@ class StoreView(Protocol):
         """The `seq` of the newest event; 0 if there is none."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`, or earlier."""
+        """Return when there is an event with `seq > after`. May return too early: look, and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """As `core.ports.EventLog.read`."""

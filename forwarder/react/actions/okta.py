@@ -61,7 +61,7 @@ class OktaAct:
         self._okta = okta
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """See nothing: what is repeated harms nothing."""
+        """Look at nothing: in any state of the target, the call does no harm if it is repeated."""
         return Seen(Answer(200))
 
     async def call(self, action: Action, request: Request) -> Answer:

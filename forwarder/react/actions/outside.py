@@ -15,7 +15,7 @@ class _Outside:
     """What is sent outside changes nothing that could be looked at; a repetition is recognised by its id."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """See nothing."""
+        """Look at nothing: a webhook or a receiver has no state that the call depends on."""
         return _UNSEEN
 
     def undo_request(self, action: Action, seen: Seen) -> Request:

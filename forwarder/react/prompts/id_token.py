@@ -34,7 +34,7 @@ class IdTokens:
         self._loaded_at: float | None = None
 
     async def load_keys(self) -> Answer | None:
-        """Fetch the server's keys, if that is due; return the answer if it has none."""
+        """Fetch the server's keys, if that is due. Return None, or the answer that holds no keys: the failure."""
         now = self._clock.monotonic()
         if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
             return None

@@ -140,7 +140,7 @@ class Book:
         return len(self._waiting[what])
 
     def waiting(self, what: Waits, most: int) -> list[Action]:
-        """Return at most so many of the rows that wait for this, those that began first."""
+        """Return up to `most` of the rows that wait for `what`, the oldest first."""
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:

@@ -99,7 +99,7 @@ def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
     private = key if isinstance(key, rsa.RSAPrivateKey) else None
     public = private.public_key() if private else key
     if not isinstance(public, rsa.RSAPublicKey):
-        raise ValueError(f"is not an RSA key, and Okta accepts RS256 only; {_MAKE}")  # noqa: TRY004
+        raise ValueError(f"is not an RSA key, but Okta accepts only RS256; {_MAKE}")  # noqa: TRY004
     if public.key_size < _SHORTEST:
         raise ValueError(f"has {public.key_size} bits, and at least {_SHORTEST} are required; {_MAKE}")
     return private, public

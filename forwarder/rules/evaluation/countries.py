@@ -102,7 +102,7 @@ def country_code(name: str) -> str:
 
 
 def not_a_code(written: str) -> RuleFileError:
-    """Return the error of a rule that compares COUNTRY_FIELD with something else."""
+    """Return the error for a rule that compares COUNTRY_FIELD with `written`, and that is not a country code."""
     code = country_code(written)
     hint = f"write {code}" if code != UNKNOWN else f"write one, as in KP, or {UNKNOWN} for unknown countries"
     return RuleFileError(f"{written!r} is not an ISO 3166 code of two letters, so it never matches; {hint}")

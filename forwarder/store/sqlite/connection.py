@@ -161,7 +161,9 @@ class WriteConnection:
             raise
         if busy:
             db.close()
-            raise _WalInUseError("another process reads it, so its WAL cannot be checkpointed")
+            raise _WalInUseError(
+                "another process reads the store, so its WAL cannot be emptied; end that process (`fuser -v` with the path shows it)"
+            )
         return db
 
 

@@ -272,7 +272,7 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
         db.execute("SELECT uuid FROM awaited LIMIT 1").fetchone()
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
-            f"the store {path} is damaged: it holds event {last}, but its counter is "
+            f"the store {path} is damaged: its newest event is number {last}, but it has counted only "
             f"{counters and counters[0]}; restore it from a backup. {_UNCHANGED}"
         )
 
@@ -299,7 +299,7 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise StoreError(
-                f"the store {path} stays at version {version}: the step to {version + 1} failed: {error}"
+                f"the store {path} stays at version {version} of its schema: the step to {version + 1} failed: {error}"
             ) from error
         version += 1
     if version != before:

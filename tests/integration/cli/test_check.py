@@ -174,7 +174,7 @@ MISTAKES = {
     "a URL to listen on": (OPS, 'ops: {listen: "http://127.0.0.1:9464"}', "ops.listen: 'http://127.0.0.1:9464' is not an address"),
     "an address that does not exist": (OPS, "ops: {listen: 300.0.0.1:9464}", "ops.listen: '300.0.0.1:9464' is not an address"),
     "a host without a scheme": (ES, "es.internal:9200", "sinks.siem.hosts[0]: "),
-    "a password in a host": (ES, "https://elastic:hunter2@es.internal:9200", "sinks.siem.hosts[0]: a URL appears in logs"),
+    "a password in a host": (ES, "https://elastic:hunter2@es.internal:9200", "sinks.siem.hosts[0]: must not contain credentials: URLs are logged"),
     "a blank after a host": (ES, f'"{ES} "', "sinks.siem.hosts[0]: "),
     "http and https": (ES, f"{ES}, http://es2.internal:9200", "sinks.siem: `hosts` must be all http or all https"),
     "a blank in a key": (KEY, 'api_key: "my key"', "sinks.siem: `api_key` has a character"),

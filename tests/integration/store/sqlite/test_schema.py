@@ -79,7 +79,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
-        (counting_less_than_it_holds, "holds event 5, but its counter is 0"),
+        (counting_less_than_it_holds, "newest event is number 5, but it has counted only 0"),
     ],
 )
 async def test_a_file_that_is_not_a_sound_store_of_ours_is_named_and_left_as_it_is(
@@ -226,7 +226,7 @@ async def test_a_failed_step_leaves_the_version_before_it(path: Path) -> None:
     steps = (*STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
     after = NEWEST + 1
     with pytest.raises(
-        StoreError, match=f"stays at version {after}: the step to {after + 1} failed: no such"
+        StoreError, match=f"stays at version {after} of its schema: the step to {after + 1} failed: no such"
     ):
         schema.open_writer(path, steps)
     with closing(schema.open_writer(path, steps[:-1])) as db:

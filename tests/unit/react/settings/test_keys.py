@@ -55,7 +55,7 @@ def test_a_jwk_keeps_the_id_that_it_carries() -> None:
     ("text", "problem"),
     [
         (pem(rsa_key("weak", 1024)), "has 1024 bits, and at least 2048 are required; make one with: openssl"),
-        (pem(ec.generate_private_key(ec.SECP256R1())), "is not an RSA key, and Okta accepts RS256 only"),
+        (pem(ec.generate_private_key(ec.SECP256R1())), "is not an RSA key, but Okta accepts only RS256"),
         (pem(rsa_key(), b"a password"), "has a password"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "is neither PEM nor JWK"),
         ("not a key", "is neither PEM nor JWK"),

@@ -65,7 +65,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
     ("reactions", "problem"),
     [
         ({"webhooks": {"soc": {"url": "http://soc.example", "secret": "s"}}}, "reactions.webhooks.soc.url: 'http://soc.example' must begin with https://"),
-        ({"webhooks": {"soc": {"url": "https://u:p@soc.example", "secret": "s"}}}, "reactions.webhooks.soc.url: a URL appears in logs; remove the credentials"),
+        ({"webhooks": {"soc": {"url": "https://u:p@soc.example", "secret": "s"}}}, "reactions.webhooks.soc.url: must not contain credentials: URLs are logged"),
         ({"webhooks": {"soc": {"url": {"env": "NOT_SET_HERE"}, "secret": "s"}}}, "reactions.webhooks.soc.url: the environment has no variable NOT_SET_HERE"),
         ({"webhooks": {"soc": {"url": {"env": "HOME"}, "secret": "s"}}}, "reactions.webhooks.soc.url: is not a URL of a server"),
         ({"webhooks": {"soc": {"url": 7, "secret": "s"}}}, "reactions.webhooks.soc.url: a secret is a string, {env: NAME} or {file: path}"),
