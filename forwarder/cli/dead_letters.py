@@ -39,7 +39,13 @@ def _filters(command: Any) -> Any:
 @dead_letters.command("list")
 @config_option
 @_filters
-@click.option("--limit", default=100, show_default=True, help="Most dead letters to list.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=100,
+    show_default=True,
+    help="Most dead letters to list.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, newest first."""

@@ -15,6 +15,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
 from forwarder.core.errors import ReactionError
 from forwarder.core.printable import printable_line
+from forwarder.core.time import SECOND, iso
 
 if TYPE_CHECKING:
     from forwarder.control import Request
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
 
 _ID = click.argument("id_", metavar="ID")
+
+
+def _not_blank(_context: click.Context, _option: click.Parameter, written: str) -> str:
+    """Refuse a blank reason: it is what others read on a bad day."""
+    if not written.strip():
+        raise click.BadParameter("is blank; say why")
+    return written.strip()
+
+
+def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
+    if seconds == 0:
+        raise click.BadParameter("is not a time to pause for; write one as in 2h")
+    return seconds
 
 
 @click.command()
@@ -54,7 +68,13 @@ def refuse(config: Path, id_: str) -> None:
 
 @click.command()
 @config_option
-@click.option("--why", required=True, metavar="TEXT", help="Why, for those who read the action later.")
+@click.option(
+    "--why",
+    required=True,
+    callback=_not_blank,
+    metavar="TEXT",
+    help="Why, for those who read the action later.",
+)
 @_ID
 def undo(config: Path, id_: str, *, why: str) -> None:
     """Undo a live effect now, and hold its target: for a day no action touches it.
@@ -69,8 +89,16 @@ def undo(config: Path, id_: str, *, why: str) -> None:
 
 @click.command()
 @config_option
-@click.option("--for", "seconds", type=DurationParam(), help="How long, as in 2h; without it until `resume`.")
-@click.option("--why", required=True, metavar="TEXT", help="Why, for those who find it paused.")
+@click.option(
+    "--for",
+    "seconds",
+    type=DurationParam(),
+    callback=_not_zero,
+    help="How long, as in 2h; without it until `resume`.",
+)
+@click.option(
+    "--why", required=True, callback=_not_blank, metavar="TEXT", help="Why, for those who find it paused."
+)
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
     """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a restart.
@@ -88,8 +116,10 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
             settings,
             lambda pauses, now: pauses.pause(scope, why, now, seconds=seconds, by=request.by, title=title),
         )
-    until = "until `forwarder reactions resume`" if seconds is None else f"for {seconds:,.0f} s"
-    terminal.echo(f"Paused {what or 'all reactions'} {until}. Live effects still end in time.")
+    until = "`forwarder reactions resume`"
+    if seconds is not None:
+        until = iso(SystemClock().now() + round(seconds * SECOND), "seconds")
+    terminal.echo(f"Paused {what or 'all reactions'} until {until}. Live effects still end in time.")
 
 
 @click.command()

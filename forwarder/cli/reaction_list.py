@@ -42,7 +42,9 @@ _TIMES = (
     "--waiting", is_flag=True, help="Only those that wait: for approval, another try or the System Log."
 )
 @click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
-@click.option("--limit", default=100, show_default=True, help="Most actions to list.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Most actions to list."
+)
 @click.option("--json", "as_lines", is_flag=True, help="Print one JSON object a line.")
 def list_command(  # one for each option
     config: Path, since: Micros | None, limit: int, *, live: bool, waiting: bool, as_lines: bool
@@ -177,7 +179,7 @@ def _facts(one: Action) -> Iterator[tuple[str, str]]:
     call = f"{request['method']} {request.get('path', '')} to {request['to']}" if request else ""
     facts = {
         "state": f"{_state(one)}  ({one.kind}, {one.mode})",
-        "why": fields.get("detail") or reason_of(one),
+        "why": fields.get("detail") or ("" if one.end else reason_of(one)),
         "target": "" if target.kind == "alert" else f"{target.kind} {target.id}  {target.name}".rstrip(),
         "rule": f"{one.title} ({one.rule})",
         "alert": f"{one.alert}, code {fields['code']}: forwarder find {one.alert}",
@@ -187,7 +189,7 @@ def _facts(one: Action) -> Iterator[tuple[str, str]]:
         "request": " ".join(call.split()),
         "body": _json(request.get("body")),
         **{name: fields.get(field) for name, field in _TIMES},
-        "undone by": ": ".join(filter(None, (one.undone_by, one.undone_why))),
+        "undone by": ": ".join(filter(None, (one.undone_by.removeprefix("hand:"), one.undone_why))),
         "request id": one.request_id,
         "error id": one.error_id,
     }

@@ -79,8 +79,8 @@ class Pauses(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self.pauses).decode()
 
     def on(self, now: Micros) -> list[Pause]:
-        """Return those that have not ended."""
-        return [one for one in self.pauses if one.is_on(now)]
+        """Return those that have not ended; one of all reactions first."""
+        return sorted((one for one in self.pauses if one.is_on(now)), key=lambda one: one.scope != "")
 
     def find(self, action: Action, now: Micros) -> Pause | None:
         """Return a pause that stops `action` now."""

@@ -208,21 +208,45 @@ def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: P
     assert run(config, "pause", "--why", "maintenance").exit_code == 0
     for options in ([], ["--live"], ["--since", "1s"]):
         first, second, *_ = run(config, "list", *options).output.splitlines()
-        assert first.startswith("The action suspend is paused until 2")
-        assert first.endswith(r": an\x1b[2J audit")
-        assert second.startswith("All reactions are paused until `forwarder reactions resume`, by ")
-        assert second.endswith(": maintenance")
+        assert first.startswith("All reactions are paused until `forwarder reactions resume`, by ")
+        assert first.endswith(": maintenance")
+        assert second.startswith("The action suspend is paused until 2")
+        assert second.endswith(r": an\x1b[2J audit")
     lines = [json.loads(line) for line in run(config, "list", "--json").output.splitlines()]
     pauses = [line["pause"] for line in lines if "pause" in line]
     assert [(one["scope"], one["why"]) for one in pauses] == [
-        ("suspend", "an\x1b[2J audit"),
         ("", "maintenance"),
+        ("suspend", "an\x1b[2J audit"),
     ]
-    assert pauses[0]["until"]
-    assert pauses[1]["until"] is None
+    assert pauses[0]["until"] is None
+    assert pauses[1]["until"]
     assert [line["action"] for line in lines[2:4]] == ["block_ip", "add_to_group"]
     assert run(config, "resume").exit_code == 0
     assert run(config, "list", "--live").output.splitlines()[0].split()[0] == "id"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["pause", "--why", " "], "is blank; say why"),
+        (["undo", LIVE.id, "--why", ""], "is blank; say why"),
+        (["pause", "--for", "0s", "--why", "x"], "write one as in 2h"),
+        (["list", "--limit", 0], "is not in the range"),
+        (["list", "--limit", 10**30], "is not in the range"),
+    ],
+)
+def test_what_would_do_nothing_or_say_nothing_is_refused(config: Path, words: list[Any], hint: str) -> None:
+    refused = run(config, *words)
+    assert (refused.exit_code, hint in refused.output) == (2, True)
+    assert "paused" not in run(config, "list").output
+
+
+def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> None:
+    undone = replace(UNDONE, key="beef" + 60 * "0", undone_by="hand:mia", undone_why="false alarm")
+    write(tmp_path / "store.db", undone)
+    output = run(config, "show", "beef").output
+    assert "undone by  mia: false alarm" in output
+    assert "  why " not in output
 
 
 def test_a_rule_that_is_paused_is_named_by_its_title_and_resumed_when_it_is_not_loaded(config: Path) -> None:
