@@ -13,7 +13,7 @@ from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
-from forwarder.core.errors import ReactionError
+from forwarder.core.errors import ReactionError, StoreTimeoutError
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from forwarder.control import Request
     from forwarder.react.guards.pauses import Pauses
     from forwarder.settings import Settings
+
+_TIMEOUT = 10.0
+"""Seconds until the running forwarder must have answered: each request is one commit."""
 
 _ID = click.argument("id_", metavar="ID")
 
@@ -151,7 +154,11 @@ def _ask(settings: "Settings", request: "Request") -> dict[str, Any]:
 def _try(settings: "Settings", request: "Request") -> Any | None:
     from forwarder.control import ask
 
-    return ask(settings.store.path, request)
+    try:
+        return ask(settings.store.path, request, timeout=_TIMEOUT)
+    except StoreTimeoutError as error:
+        hint = "if it hangs, end that process: then nothing is done, and a pause can be set before it starts again"
+        raise ReactionError(f"{error}; {hint}") from error
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.control import socket_path
 from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
@@ -239,6 +241,15 @@ def test_what_would_do_nothing_or_say_nothing_is_refused(config: Path, words: li
     refused = run(config, *words)
     assert (refused.exit_code, hint in refused.output) == (2, True)
     assert "paused" not in run(config, "list").output
+
+
+@pytest.mark.slow
+def test_a_pause_does_not_wait_for_minutes_for_a_forwarder_that_hangs(config: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(socket_path(tmp_path / "store.db")))
+        hanging.listen()
+        output = run(config, "pause", "--why", "it is stuck").output
+    assert "did not answer within 10 s; it may still do it; if it hangs, end that process" in output
 
 
 def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> None:
