@@ -13,7 +13,7 @@ from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, Approval, Outcome, State, Waits
+from forwarder.core.action import Action, Approval, End, Outcome, State, Waits
 from forwarder.core.action_event import about, as_json, reason_of, words_of
 from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
@@ -31,7 +31,6 @@ _TIMES = (
     ("seen", "seen_at"),
     ("next", "due"),
     ("undo due", "undo_due"),
-    ("undone", "undone_at"),
 )
 
 
@@ -177,6 +176,7 @@ def _facts(one: Action) -> Iterator[tuple[str, str]]:
     fields = as_json(one)
     target, request = one.target, fields.get("request", {})
     call = f"{request['method']} {request.get('path', '')} to {request['to']}" if request else ""
+    undone = "ended" if one.end is End.NOT_OURS else "undone"
     facts = {
         "state": f"{_state(one)}  ({one.kind}, {one.mode})",
         "why": fields.get("detail") or ("" if one.end else reason_of(one)),
@@ -189,7 +189,8 @@ def _facts(one: Action) -> Iterator[tuple[str, str]]:
         "request": " ".join(call.split()),
         "body": _json(request.get("body")),
         **{name: fields.get(field) for name, field in _TIMES},
-        "undone by": ": ".join(filter(None, (one.undone_by.removeprefix("hand:"), one.undone_why))),
+        undone: fields.get("undone_at"),
+        f"{undone} by": ": ".join(filter(None, (one.undone_by.removeprefix("hand:"), one.undone_why))),
         "request id": one.request_id,
         "error id": one.error_id,
     }

@@ -55,6 +55,7 @@ _WHOLE: dict[tuple[str, str], str] = {
     (Outcome.SHADOW, Reason.SHADOW): "would be done (shadow)",
     (Outcome.SHADOW, Reason.APPROVAL): "would wait for approval (shadow)",
     (Outcome.SHADOW, Reason.LIMIT): "would wait for approval, because it is over a limit (shadow)",
+    (Outcome.NO_OP, Reason.STATE): "nothing to do, it was so already",
     (Outcome.NO_OP, Reason.LIVE): "nothing to do, an earlier action does it (live)",
     (End.UNDONE, "time"): "undone, because its time was over",
     (End.UNDONE, "hand"): "undone by hand",

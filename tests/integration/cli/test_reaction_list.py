@@ -258,6 +258,11 @@ def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> 
     output = run(config, "show", "beef").output
     assert "undone by  mia: false alarm" in output
     assert "  why " not in output
+    left = replace(undone, key="cafe" + 60 * "0", end=End.NOT_OURS, detail="it was changed since by others")
+    write(tmp_path / "store.db", left)
+    output = run(config, "show", "cafe").output
+    assert "ended by   mia: false alarm" in output
+    assert "undone by" not in output
 
 
 def test_a_rule_that_is_paused_is_named_by_its_title_and_resumed_when_it_is_not_loaded(config: Path) -> None:

@@ -137,6 +137,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "waits_for": Waits.CONFIRMATION,
         "reason": Reason.UNCONFIRMED,
     },
+    "nothing to do, it was so already": {"outcome": Outcome.NO_OP, "reason": Reason.STATE},
     "nothing to do, an earlier action does it (live)": {"outcome": Outcome.NO_OP, "reason": Reason.LIVE},
     "would wait for approval (shadow)": {"outcome": Outcome.SHADOW, "reason": Reason.APPROVAL},
     "would wait for approval, because it is over a limit (shadow)": {
