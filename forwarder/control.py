@@ -29,7 +29,9 @@ _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
 
-_ERRORS = ("StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError")
+_ERRORS = (
+    "StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError", "ReactionError",
+)  # fmt: skip
 """The types that an error keeps on its way to the client; others become their base, or ForwarderError."""
 
 _logger = logs.get("control")

@@ -1,6 +1,7 @@
 """`forwarder reactions approve|refuse|undo|pause|resume`: what a human decides about reactions."""
 
 import getpass
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
+from forwarder.core.action_event import about, words_of
 from forwarder.core.errors import ReactionError, StoreTimeoutError
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
@@ -20,11 +22,13 @@ from forwarder.core.time import SECOND, iso
 if TYPE_CHECKING:
     from forwarder.control import Request
     from forwarder.react.guards.pauses import Pauses
+    from forwarder.react.requests import ApproveRequest, UndoRequest
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
 """Seconds until the running forwarder must have answered: each request is one commit."""
 
+_ID_BEGIN = re.compile(r"[0-9a-f]{8,64}")
 _ID = click.argument("id_", metavar="ID")
 
 
@@ -143,12 +147,26 @@ def resume(config: Path, what: str | None) -> None:
     terminal.echo(f"Resumed {what or 'all reactions'}.")
 
 
-def _ask(settings: "Settings", request: "Request") -> dict[str, Any]:
-    found: dict[str, Any] | None = _try(settings, request)
+def _ask(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[str, Any]:
+    try:
+        found: dict[str, Any] | None = _try(settings, request)
+    except ReactionError as error:
+        raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
         text = f"no forwarder runs on {settings.store.path}, and only a running one decides about actions; start it"
         raise ReactionError(text)
     return found
+
+
+def _how_it_ended(settings: "Settings", id_: str) -> str:
+    """Say what became of an action that has ended, perhaps by another operator; empty if it has not."""
+    from forwarder.store.engine import open_commands
+
+    found = open_commands(settings.store, SystemClock()).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
+    if len(found) != 1 or found[0].is_open:
+        return ""
+    words = f"{found[0].id} has ended: {about(found[0])}: {words_of(found[0])}"
+    return f"{words}; {found[0].detail}" if found[0].detail else words
 
 
 def _try(settings: "Settings", request: "Request") -> Any | None:

@@ -90,6 +90,9 @@ async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> N
                 lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder
             )
             await command(wanted, "refuse", waits.id[:8])
+            too_late = await command(wanted, "approve", waits.id, fails=True)
+            assert f"{waits.id} has ended: " in too_late
+            assert "refused (approval); refused by " in too_late
             (row,) = await until(ended(1), forwarder)
             assert (row.outcome, row.reason, org.calls.all()) == (Outcome.REFUSED, Reason.APPROVAL, ())
 
