@@ -180,18 +180,25 @@ def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value
     else:
         value = plain_value(written)
     values = [value]
+    of_lists = "cidr" in modifiers and "expand" in modifiers  # the values of the lists are networks
     for name in modifiers:
-        if name in _CHANGES:
-            try:
-                values = [_CHANGES[name](each) for each in values]
-            except RuleFileError as error:
-                raise RuleFileError(f"the modifier {name!r} {error}") from None
+        if name in _CHANGES and not (of_lists and name == "cidr"):
+            values = _changed(name, values)
     if "expand" in modifiers:
         values = [found for each in values for found in _expanded(each, lists)]
+    if of_lists:
+        values = _changed("cidr", values)
     for each in values:
         if isinstance(each, Expression):
             search(each.source, flags=each.flags)  # refuses what RE2 cannot read
     return values
+
+
+def _changed(name: str, values: Sequence[Value]) -> list[Value]:
+    try:
+        return [_CHANGES[name](each) for each in values]
+    except RuleFileError as error:
+        raise RuleFileError(f"the modifier {name!r} {error}") from None
 
 
 def _expanded(value: Value, lists: Lists) -> list[Value]:

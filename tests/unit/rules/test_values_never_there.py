@@ -121,3 +121,15 @@ def test_such_a_value_in_a_filter_is_said_too(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text('client.ipAddress eq "198.51.100.0/24"\nclient.ipAddress co "198.51"\n')
     (found,) = value_warnings(load([tmp_path / "one.txt"]))
     assert "cidr" in found.text
+
+
+def test_a_list_of_networks_is_compared_behind_cidr(tmp_path: Path) -> None:
+    offices = ["198.51.100.0/24", "203.0.113.7", "2001:db8::/32"]
+    rules = ruleset(tmp_path, {"client.ipAddress|cidr|expand": "%embargo%"}, offices)
+    addresses = ["198.51.100.9", "198.51.101.9", "203.0.113.7", "203.0.113.8", "2001:db8::1"]
+    found = [each for each in addresses if list(rules.matches({"client": {"ipAddress": each}}))]
+    assert found == ["198.51.100.9", "203.0.113.7", "2001:db8::1"]
+    assert list(ruleset(tmp_path, {"client.ipAddress|cidr|expand": "%embargo%"}, []).rules)
+    wrong = refusal(tmp_path, {"client.ipAddress|cidr|expand": "%embargo%"}, ["198.51.100.9/24"])
+    assert "'198.51.100.9/24' is not a network" in wrong
+    assert value_warnings(rules) == []
