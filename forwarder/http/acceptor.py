@@ -1,8 +1,8 @@
 """Accepts the connections of a listener.
 
-uvloop's own server is not used. After one failed `accept`, as with too many open files, it closes its socket for good and
-says nothing. And it hands over a TLS connection only after its handshake, so that the limit of connections would not
-count it.
+uvloop's own server is not used. After one failed `accept`, as with too many open files, it closes its socket
+for good and logs nothing. And it hands over a TLS connection only after its handshake, so the limit of
+connections would not count connections that are in their handshake.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ _TRY_AGAIN = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
 class Acceptor:
-    """The sockets of one address.
+    """The listening sockets of one address.
 
-    A socket that cannot accept pauses until the next `resume`; its clients wait in the kernel's queue meanwhile.
+    A socket that cannot accept pauses until `resume`; new clients wait in the kernel's queue meanwhile.
     """
 
     def __init__(self, limiter: ConnectionLimiter, take: Callable[[socket.socket], None]) -> None:
-        """Args: `take` gets each accepted connection, and adds it to `limiter`."""
+        """Args: `take` is called with each accepted connection, and must add it to `limiter`."""
         self._limiter = limiter
         self._take = take
         self._sockets: list[socket.socket] = []
         self._paused: set[socket.socket] = set()
 
     async def start(self, listen: Listen) -> None:
-        """Listen on every address that the host has.
+        """Listen on every address to which `listen.host` resolves.
 
         Raises:
-            OSError: it cannot listen there.
+            OSError: the host does not resolve, or one of its addresses cannot be listened on.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -54,7 +54,7 @@ class Acceptor:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port of the first socket; None if it does not listen."""
+        """Host and port of the first listening socket; None before `start` and after `close`."""
         if not self._sockets:
             return None
         host, port = self._sockets[0].getsockname()[:2]

@@ -49,8 +49,9 @@ class ConnectionLimiter:
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
-        """Args: `on_evict` is called with the reason why a waiting connection is closed: `idle` or `half_sent`
-        above the limit, `deadline` for a request past its deadline. A reload may replace `limits`."""
+        """Args: `on_evict` is called with the reason why a waiting connection is closed: `handshake`, `idle`
+        or `half_sent` above the limit, `deadline` for a request past its deadline. A reload may replace
+        `limits`."""
         self.limits = limits
         self.clock = clock
         self.connections: set[Connection] = set()
@@ -67,12 +68,12 @@ class ConnectionLimiter:
         self._logger.warning(text, *key, action=action, listener=self.listener, **fields)
 
     def has_room(self) -> bool:
-        """Whether a connection may be accepted."""
+        """Whether the listener may accept another connection."""
         most = self.limits.max_connections
         return len(self.connections) + len(self.closing) < HARD_LIMIT_FACTOR * most + min(CLOSING_ROOM, most)
 
     def add(self, connection: Connection) -> None:
-        """Track a new connection. Above the hard limit it evicts another one at once, never this one.
+        """Track a new connection. Above the hard limit, evict another connection at once, never `connection`.
 
         Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is
         accepted before the first byte of any is read, and clients that reconnect as soon as they are evicted
@@ -84,7 +85,8 @@ class ConnectionLimiter:
             self._evict(1, keep=connection)
 
     def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
-        """Close the `count` longest waits, if they began until `before`."""
+        """Evict up to `count` connections, those that have waited longest, if their wait began by `before`.
+        Stop at `keep`."""
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
@@ -101,7 +103,7 @@ class ConnectionLimiter:
             )
 
     def evict_long_waits(self) -> None:
-        """Close some of the longest waits."""
+        """Evict up to SWEEP_BATCH of the connections that have waited longest for their client."""
         self._evict(SWEEP_BATCH, before=self.clock.monotonic() - EVICTION_GRACE)
 
     def remove(self, connection: Connection) -> None:
@@ -116,7 +118,7 @@ class ConnectionLimiter:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Evict what a burst left above the limit, and close waits past their deadline."""
+        """Evict connections above the limit, and close those past their deadline; some of them each time."""
         now = self.clock.monotonic()
         excess = len(self.connections) - self.limits.max_connections
         if excess > 0:

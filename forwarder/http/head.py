@@ -10,7 +10,7 @@ _is_host = re.compile(
 
 
 def has_host(headers: Headers, version: str) -> bool:
-    """Whether the request has one valid `Host`, which only HTTP/1.0 may leave out."""
+    """Whether the request has exactly one valid `Host`, or none in HTTP/1.0."""
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts:
         return version == "1.0"
@@ -18,7 +18,7 @@ def has_host(headers: Headers, version: str) -> bool:
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
-    """Return the head without its wish for another protocol, which a server may ignore (RFC 9110, 7.8)."""
+    """Return the head as bytes, without its `Upgrade` header, which a server may ignore (RFC 9110, 7.8)."""
     lines = [method + b" " + url + b" HTTP/" + version.encode()]
     lines += [name + b": " + value for name, value in headers if name != b"upgrade"]
     return b"\r\n".join([*lines, b"", b""])

@@ -41,7 +41,7 @@ class Phase(Enum):
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection of a listener, as uvicorn's asyncio protocol."""
 
     def __init__(self, config: uvicorn.Config, state: ServerState, limiter: ConnectionLimiter) -> None:
         super().__init__(config, state, {})
@@ -69,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._limiter.waiting[self] = None
 
     def _update_deadline(self) -> None:
-        """After a response or new input: no deadline while a request is answered, else one for what must come next."""
+        """Set the deadline for the client's next input; none while a complete request awaits its response."""
         limits = self._limiter.limits
         if self._unanswered:
             self._limiter.waiting.pop(self, None)
@@ -81,7 +81,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # The beginning
 
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Serve an accepted connection. The limit and the deadlines hold for it from now on, before its handshake."""
+        """Serve `accepted`, with TLS if `tls` is set. Limits and deadlines apply before the handshake
+        ends."""
         self._wait_for_client(self._limiter.limits.header_timeout)
         options: dict[str, Any] = {"ssl": tls, "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS} if tls else {}
         opening = self.loop.connect_accepted_socket(lambda: self, accepted, **options)
@@ -117,7 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = False
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more, but may still wait for its answer (not with TLS)."""
+        """Stop reading. Return whether to stay open for answers that are due (never with TLS)."""
         self._read_no_more = True
         return self._unanswered > 0 and self.scheme == "http"
 
@@ -144,7 +145,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
 
     def _is_overlong(self) -> bool:
-        """Whether an incomplete request has an endless head or trailer, or chunks of nothing but extensions."""
+        """Whether an incomplete request has a too large head or trailer, or chunks of mostly extensions."""
         limit = self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size
         return self._received > limit or len(self.headers or ()) > _MAX_HEADERS
 
@@ -219,7 +220,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # Responses
 
     def on_response_complete(self) -> None:
-        """Take the next request. Replaces uvicorn's, which starts a timer after each response."""
+        """Serve the next request or wait for it. Replaces uvicorn's, which starts a timer each time."""
         self.server_state.total_requests += 1
         early = not self.pipeline and self.cycle.more_body  # answered before the request was complete
         if not early:
@@ -245,7 +246,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(data)
 
     def close(self) -> None:
-        """Close. A client that is still sending gets time to read its answer first, because a TCP reset would discard it."""
+        """Close. A client that still sends gets _LINGER_SECONDS to read its answer: a reset would discard
+        it."""
         if self._phase in (Phase.HEAD, Phase.BODY) and not self.transport.is_closing():
             self._linger()
         else:
@@ -261,7 +263,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._wait_for_client(_LINGER_SECONDS)
 
     def _refuse(self, status: int) -> None:
-        """Answer an invalid or partial request, and close."""
+        """Answer an invalid or partial request with `status`, once earlier ones are answered, and close."""
         if self.headers:
             self.headers.clear()  # the connection may linger
         if self.transport.is_closing():
@@ -285,7 +287,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self._phase is Phase.BODY and self.cycle.response_started
 
     def _answer(self, status: int) -> None:
-        """Answer instead of the app; if it still reads the body, it sees that the client disconnected."""
+        """Send `status` in place of the app's answer. An app that still reads the body gets a disconnect."""
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self.transport.write(line.encode() + b"content-length: 0\r\nconnection: close\r\n\r\n")
         cycle: RequestResponseCycle | None = self.cycle
@@ -297,7 +299,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # Called by the limiter
 
     def evict(self) -> str:
-        """Close at once; return the reason for the metric. A partial request is answered 503, to be sent again."""
+        """Close at once; answer 503 to a partial request, so that its client retries. Return the reason for
+        the metric: `handshake`, `idle` or `half_sent`."""
         if self._phase is Phase.HANDSHAKE:
             self._cancel_opening()
             return "handshake"
@@ -314,7 +317,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return "half_sent"
 
     def expire(self) -> bool:
-        """Close after the deadline; return whether the client had begun a request, which is answered 408."""
+        """Close after the deadline; answer 408 to a partial request. Return whether there was one."""
         self._limiter.waiting.pop(self, None)
         phase = self._phase
         if phase is Phase.HANDSHAKE:
@@ -332,7 +335,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._opening.cancel()
 
     def shutdown(self) -> None:
-        """Close when the request in service is answered; at once if there is none."""
+        """Close the connection when the request in service is answered; at once if there is none."""
         if self._phase is Phase.HANDSHAKE:
             self._limiter.remove(self)
             self._cancel_opening()

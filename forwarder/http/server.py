@@ -31,7 +31,7 @@ class Server:
     """A listener. `start` and `stop` may be called from any task of the loop.
 
     Attributes:
-        tls: for new connections; None for plain HTTP. It may be replaced at any time.
+        tls: the TLS context of new connections; None for plain HTTP. It may be replaced at any time.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def address(self) -> Listen:
-        """The address, with the port that the system chose if 0 was configured."""
+        """The address of the listener, with the real port if port 0 was configured and it listens."""
         if self._acceptor.address is None:
             return self._listen
         host, port = self._acceptor.address
@@ -89,7 +89,8 @@ class Server:
         GuardedProtocol(self._config, self._state, self._limiter).open(accepted, self.tls)
 
     def reload(self, limits: ListenerLimits) -> None:
-        """Take new limits, also for open connections."""
+        """Apply `limits`, also to open connections. Lower `max_connections` if too few open files are
+        allowed."""
         files = raise_open_files_limit(HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES)
         possible = most_connections(files)
         if possible < limits.max_connections:
@@ -104,7 +105,7 @@ class Server:
 
     async def stop(self, grace: float | None = None) -> None:
         """Stop listening, finish the requests in progress, and close all connections. Safe to call twice. Requests
-        are cancelled after `grace` seconds; None: those of the limits."""
+        are cancelled after `grace` seconds; if it is None, after the `grace` of the limits."""
         self._acceptor.close()
         for connection in list(self._limiter.connections):
             connection.shutdown()
@@ -152,12 +153,12 @@ class Server:
 
 
 def most_connections(files: int) -> int:
-    """Return how many connections one listener may have if the process may open so many files."""
+    """Return how many connections one listener may have if the process may open `files` files."""
     return max((files - min(_RESERVED_FILES, files * 3 // 4)) // HARD_LIMIT_FACTOR, 1)
 
 
 def raise_open_files_limit(wanted: int) -> int:
-    """Raise this process's limit of open files towards `wanted`, if the system allows, and return it."""
+    """Raise this process's limit of open files to `wanted`, or as near as allowed; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:

@@ -47,7 +47,7 @@ def tls_context(settings: TlsSettings, path: str = "receiver.tls") -> ssl.SSLCon
     """Build the TLS context of a listener, whose settings are at `path` of the configuration.
 
     Raises:
-        SettingsError: a file cannot be read, or the two do not belong together.
+        SettingsError: a file cannot be read, or the key does not belong to the certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

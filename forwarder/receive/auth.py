@@ -11,7 +11,7 @@ from forwarder.receive.settings import HookEndpointSettings
 
 
 class AuthFailure(StrEnum):
-    """Why a request was rejected: the value of a metric's label."""
+    """Why a request has no valid secret; the value of a metric's label."""
 
     MISSING = "missing"  # no header with a secret
     WRONG = "wrong"  # no live secret has this value
@@ -22,10 +22,11 @@ class Keyring:
     """The live secrets of one path. No `repr` shows them.
 
     Attributes:
-        open_challenge: the verification GET needs no secret, because an org of this path lifts it.
-        path: where its orgs listen.
-        default_org: the org to count a request without a valid secret for: the path's only one, else the
-            empty name.
+        open_challenge: whether the verification GET needs no secret: an org of this path has
+            `challenge_needs_secret: false`.
+        path: the URL path to which the hooks of these orgs post.
+        default_org: the org for which a request without a valid secret is counted: the only org of this path;
+            the empty string if several orgs share the path.
     """
 
     def __init__(self, path: str, orgs: Mapping[str, HookEndpointSettings]) -> None:
@@ -40,8 +41,8 @@ class Keyring:
         self._headers = {header for _, header, _ in self._keys}
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
-        """Return the org whose secret the request carries, or why it is rejected. Names in `headers` are in
-        lower case. It always compares every key, so that timing reveals nothing about a near match."""
+        """Return the org whose secret the request carries, or why the request is rejected. Names in `headers`
+        are in lower case. Always compares all secrets, so that timing reveals nothing about a near match."""
         presented = [(name, value.strip(b" \t")) for name, value in headers if name in self._headers]
         if not presented:
             return AuthFailure.MISSING
@@ -61,7 +62,7 @@ def endpoint_path(org: HookEndpointSettings) -> str:
 
 
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
-    """Build the keyring of every path. An org without secrets has no hook, so it is in none."""
+    """Build the keyrings by path. An org without secrets has no hook, so no keyring includes it."""
     paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
         if org.secrets:

@@ -1,7 +1,7 @@
-"""Limits the memory of all bodies together, from their first byte to the commit.
+"""Limits the memory of all request bodies together, from their first byte to the commit.
 
-Above the limit, the largest body that is still being received gives way, the oldest of equals: so neither many half-sent
-bodies nor a few huge ones keep a small POST from its answer.
+Above the limit, the largest body that is still being received is evicted (of equal ones the oldest): so
+neither many half-sent bodies nor a few huge ones delay the answer to a small POST.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ _LARGEST_BODIES = 4
 
 
 class OverloadedError(ForwarderError):
-    """All bodies together take too much memory, and this one gives way."""
+    """All bodies together take too much memory, so this body is dropped."""
 
 
 def budget_for(max_body: int) -> int:
-    """Return the limit for bodies of at most `max_body` bytes each."""
+    """Return the limit, in bytes, for all bodies together, if each may have up to `max_body` bytes."""
     return max(_LEAST, _LARGEST_BODIES * max_body)
 
 
 class BodyBudget:
-    """All bodies that are in memory.
+    """Counts the bytes of all bodies that are in memory. The first _FREE bytes of each body do not count.
 
     Attributes:
         limit: in bytes. A reload may change it.
-        held: bytes that count.
-        inflating: held while a body is inflated, so that only one is that nothing has counted yet.
+        held: counted bytes of all bodies.
+        inflating: a lock, so that one body at a time is inflated: inflated bytes are counted only afterwards.
     """
 
     def __init__(self, limit: int) -> None:
@@ -42,14 +42,14 @@ class BodyBudget:
         self._large: dict[HeldBody, None] = {}  # the oldest first
 
     def body(self) -> "HeldBody":
-        """Begin a body: use it as a context manager, to release it."""
+        """Return the counter of a new body, a context manager that releases its bytes at the end."""
         return HeldBody(self)
 
     def charge(self, body: "HeldBody", size: int) -> None:
-        """Count `size` more bytes of `body`.
+        """Count `size` more bytes of `body`. Above the limit, evict the largest incomplete bodies.
 
         Raises:
-            OverloadedError: it is too much, and no other body gives way.
+            OverloadedError: `body` is itself the largest, or there is no other body to evict.
         """
         self._large[body] = None
         body.charged += size
@@ -64,19 +64,19 @@ class BodyBudget:
             largest.evict()
 
     def release(self, body: "HeldBody") -> None:
-        """Count it no more."""
+        """Subtract the bytes of `body` from the count."""
         self._large.pop(body, None)
         self.held -= body.charged
         body.charged = 0
 
 
 class HeldBody:
-    """One body. Its task must be the one that creates it.
+    """Counts the bytes of one body. Call `grow` in the task that receives the body: `evict` cancels it.
 
     Attributes:
-        charged: bytes of it that count.
-        receiving: it is not complete, so it may be evicted.
-        evicted: it had to give way: its task is cancelled.
+        charged: bytes of the body that count in the budget.
+        receiving: the body is not complete, so it may be evicted.
+        evicted: the body was dropped to free memory, and its task cancelled.
     """
 
     def __init__(self, budget: BodyBudget) -> None:
@@ -98,10 +98,10 @@ class HeldBody:
             self._budget.release(self)
 
     def grow(self, size: int) -> None:
-        """Count `size` more bytes.
+        """Count `size` more bytes of this body.
 
         Raises:
-            OverloadedError: it is too much, and no other body gives way.
+            OverloadedError: as `BodyBudget.charge`.
         """
         self._size += size
         if self._size > _FREE:
@@ -109,7 +109,7 @@ class HeldBody:
             self._budget.charge(self, self._size - _FREE - self.charged)
 
     def evict(self) -> None:
-        """Cancel the task that receives it."""
+        """Cancel the task that receives this body."""
         self.evicted = True
         if self._task is not None:
             self._task.cancel()

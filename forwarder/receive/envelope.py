@@ -31,11 +31,11 @@ class ClientDisconnectedError(ForwarderError):
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBody) -> bytes:
-    """Receive a body and undo its `Content-Encoding`. `limit` is in bytes, both as sent and inflated; `held` counts
-    them.
+    """Receive a body and undo its `Content-Encoding`. `limit`, in bytes, holds for the body as sent and for
+    the inflated one; `held` counts the bytes of both.
 
     Raises:
-        BadRequestError: 413 above `limit`, as soon as it is known; 415 for an encoding other than gzip;
+        BadRequestError: 413 as soon as the body exceeds `limit`; 415 for an encoding other than gzip;
             400 if the body is not valid gzip, or `Content-Length` has too many digits.
         ClientDisconnectedError: the client disconnected.
         OverloadedError: all bodies together take too much memory.
@@ -93,7 +93,7 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def inflate(body: bytes, limit: int) -> bytes:
-    """Inflate gzip; of a body that is larger than `limit`, return one byte more than that.
+    """Inflate gzip; return at most `limit + 1` bytes, so that the caller can see that the body is too large.
 
     Raises:
         zlib.error, OSError, EOFError: `body` is not gzip, or incomplete.
@@ -109,7 +109,7 @@ class _EventsSpan(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
-    """Only what is read. `eventId` is Okta's id of the POST; early drafts spelled it `eventID`."""
+    """The parts of the body that are read. `eventId` is Okta's id of the POST; `eventID` in early drafts."""
 
     data: _EventsSpan
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
@@ -121,7 +121,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
-    """Split an envelope of `org` into its events.
+    """Split `body`, a POST from the hook of `org`, into its events and malformed events.
 
     Raises:
         BadRequestError: 400, `body` is not a JSON object with a list at `data.events`.
@@ -138,7 +138,11 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
 
 
 async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
-    """Return the envelope's id and its elements, byte for byte."""
+    """Return the id of the envelope, and the elements of its `data.events` byte for byte.
+
+    Raises:
+        JsonStructureError: `body` is not a JSON object with a list at `data.events`.
+    """
     if event_reader.can_be_split_at_once(body):
         try:
             envelope = _decode(body)
@@ -158,7 +162,7 @@ _ID_KEYS = (b'"eventId"', b'"eventID"')
 
 
 class _ScannedEnvelope:
-    """What the scanner finds of an envelope. If a key is there twice, the second counts."""
+    """The ids and elements that the JSON scanner finds in an envelope. Of a repeated key, the last counts."""
 
     def __init__(self) -> None:
         self.elements: list[bytes | msgspec.Raw] | None = None
@@ -183,7 +187,7 @@ class _ScannedEnvelope:
 
 
 def _envelope_id(*candidates: bytes | msgspec.Raw) -> str:
-    """Return Okta's id of the POST, empty if it has none, or one too long to be one. It serves only tracing, so nothing fails here."""
+    """Return the first of `candidates` that is a valid id of a POST, for tracing; empty if none is valid."""
     for raw in candidates:
         try:
             text = _decode_text(raw)

@@ -1,5 +1,5 @@
-"""What anyone may read on the listener that Okta posts to: JSON documents, made beforehand, so that a flood of requests costs
-little. They need no secret, and hold none."""
+"""Answers requests for public JSON documents on the listener that Okta posts to. The requests need no secret,
+and the documents contain none. They are encoded in advance, so that a flood of requests costs little."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
@@ -16,20 +16,20 @@ _NOT_ALLOWED = ((b"allow", b"GET, HEAD"),)
 
 
 class PublicAnswer(NamedTuple):
-    """An answer to a request for a document."""
+    """The HTTP answer to a request for a public document."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
     async def send(self, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
-        """Send it, as an ASGI app."""
+        """Send this answer with the `send` of an ASGI app."""
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
 def public_answer(method: str, document: bytes) -> PublicAnswer:
-    """Return the answer to a request for `document`."""
+    """Return the answer to a request for `document`: 200 to GET and HEAD, else 405."""
     if method not in ("GET", "HEAD"):
         return PublicAnswer(405, (*_NOT_ALLOWED, (b"content-length", b"0")), b"")
     length = (b"content-length", str(len(document)).encode())

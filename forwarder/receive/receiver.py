@@ -54,7 +54,7 @@ _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
 
 class Answer(NamedTuple):
-    """A status, its body, and the org that it is counted for."""
+    """An HTTP answer, and the org in whose metrics it is counted."""
 
     org: str
     status: int
@@ -82,7 +82,7 @@ class ReceiveMetrics:
 
 
 class Endpoints(NamedTuple):
-    """What serves the paths of the orgs: keyrings by path, the settings in force, metrics of new orgs, and the router."""
+    """What `HookReceiver.apply` installs: keyrings by path, settings, metrics of new orgs, and the router."""
 
     keyrings: dict[str, Keyring]
     settings: ReceiverSettings
@@ -108,7 +108,7 @@ class HookReceiver:
         clock: Clock,
         refusals: Refusals | None = None,
     ) -> None:
-        """Serve `orgs`; `refusals` is where the status looks."""
+        """Args: `refusals` records requests without a valid secret, for the status."""
         self._refusals = refusals or Refusals()
         self.public = {}
         self._store = store
@@ -123,14 +123,14 @@ class HookReceiver:
         self._router = self._build_router(self._keyrings)
 
     def build(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> "Endpoints":
-        """Build what serves `orgs`, for `apply`. Changes nothing."""
+        """Build the endpoints that serve `orgs` with `settings`, for `apply`. Changes nothing."""
         keys = keyrings(orgs)
         added = orgs.keys() - self._metrics.keys()
         metrics = {name: ReceiveMetrics(self._all_metrics, name) for name in added}
         return Endpoints(keys, settings, metrics, self._build_router(keys))
 
     def apply(self, endpoints: "Endpoints") -> None:
-        """Take new paths, secrets and limits. A request in progress keeps the old ones."""
+        """Serve with the paths, secrets and limits of `endpoints`. Requests in progress keep the old ones."""
         self._metrics |= endpoints.metrics
         self._keyrings, self._settings, self._router = (
             endpoints.keyrings,
@@ -173,7 +173,7 @@ class HookReceiver:
         )
 
     def _handle_router_error(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        """Answer what Litestar itself refuses: an unknown path, or a malformed `Host`."""
+        """Answer a request for which Litestar raised `error`: an unknown path, or a malformed `Host`."""
         code = getattr(error, "status_code", 503)
         code = code if code in _STATUSES else 503
         if code == 503:
@@ -205,7 +205,7 @@ class HookReceiver:
         await self._send(answer, send)
 
     def _log_internal_error(self, error: Exception) -> None:
-        """Log where it happened. Not by `repr`: that of some errors shows the bytes that they are about."""
+        """Log the class and the traceback of `error`; not its `repr`, which may show bytes of the request."""
         kind = type(error).__name__
         self._logger.error(
             "a request failed with an internal error; answered 503, so that its sender tries again",

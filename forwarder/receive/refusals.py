@@ -1,4 +1,4 @@
-"""Remembers which requests were refused for want of a secret, so that the status can say that Okta is."""
+"""Records requests without a valid secret, so that the status can show that Okta's requests are refused."""
 
 from collections import deque
 
@@ -16,13 +16,15 @@ _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
 class OrgRequests(msgspec.Struct, frozen=True):
-    """What came for one org.
+    """The requests for one org since the process started.
 
     Attributes:
-        accepted_at: when the last POST with its secret came; None if none came since the start.
-        refused: requests to its path without a valid secret since then, of the last 24 hours.
-        refused_at: when the last of them came; None if there is none.
-        refused_from_okta: those of the last hour that name Okta as their sender, also before an accepted one.
+        accepted_at: when the last POST with the org's secret came; None if there was none.
+        refused: number of requests to the org's path without a valid secret, after `accepted_at` and in the
+            last 24 hours.
+        refused_at: when the last request in `refused` came; None if there is none.
+        refused_from_okta: number of requests to the path without a valid secret in the last hour that have
+            Okta's user agent, also before `accepted_at`.
     """
 
     accepted_at: Micros | None
@@ -45,7 +47,7 @@ class Refusals:
     """The latest requests with and without a valid secret. Counts up to 1,000 refusals a path.
 
     Attributes:
-        recent: the last refused ones, oldest first.
+        recent: the last refused requests, oldest first.
     """
 
     def __init__(self) -> None:
@@ -55,20 +57,20 @@ class Refusals:
         self.recent: deque[Refused] = deque(maxlen=_RECENT)
 
     def accept(self, org: str, now: Micros) -> None:
-        """Record a POST of `org`."""
+        """Record a POST with a valid secret of `org`."""
         self._accepted[org] = now
 
     def refuse(
         self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = ""
     ) -> None:
-        """Record a request without a valid secret. `path` is a configured one, so their number is bounded."""
+        """Record a request without a valid secret. `path` is a configured one: each takes memory."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
         if user_agent == OKTA:
             self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)
         self.recent.append(Refused(now, path, client, reason, user_agent[:_MOST_TEXT]))
 
     def requests(self, org: str, path: str, now: Micros) -> OrgRequests:
-        """Return what came for `org`, which listens at `path`."""
+        """Return the requests for `org`, whose hook posts to `path`."""
         accepted_at = self._accepted.get(org)
         since = max(accepted_at or 0, now - _RELEVANT)
         refused = [at for at in self._refused.get(path, ()) if at > since]
