@@ -44,7 +44,7 @@ _WORDS: dict[str, str] = {
     Waits.RETRY: "waits for another try",
     State.CALLING: "being carried out",
     State.PROMPTING: "the user is asked",
-    Outcome.ACCEPTED: "accepted by the other side, which does not say what it did",
+    Outcome.ACCEPTED: "accepted by the other side",
     Outcome.NO_OP: "nothing to do, it was so already",
     Outcome.UNKNOWN: "it is not known whether it was done",
 }

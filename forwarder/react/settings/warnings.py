@@ -66,7 +66,7 @@ def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> I
         path = f"reactions.on[{number}].{key}"
         if not chosen:
             levels = ", ".join(sorted({rule.level for rule in rules if rule.alerts}))
-            yield f"{path}: no loaded rule has the {key} {value}, so nothing leads to these actions; rules that alert have: {levels}"
+            yield f"{path}: no loaded rule has the {key} {value}, so nothing leads to these actions; write one that rules have: {levels}"
         elif not any(rule.alerts for rule in chosen):
             yield (
                 f"{path}: rules with the {key} {value} only feed correlations, and have no alerts of their own, so nothing leads "

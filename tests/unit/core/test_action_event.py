@@ -74,13 +74,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "waits for approval",
         ),
         ({"outcome": Outcome.DONE}, "done", "SUCCESS", None, "done"),
-        (
-            {"outcome": Outcome.ACCEPTED},
-            "accepted",
-            "SUCCESS",
-            None,
-            "accepted by the other side, which does not say what it did",
-        ),
+        ({"outcome": Outcome.ACCEPTED}, "accepted", "SUCCESS", None, "accepted by the other side"),
         ({"outcome": Outcome.NO_OP}, "no_op", "SUCCESS", None, "nothing to do, it was so already"),
         (
             {"outcome": Outcome.REFUSED, "reason": Reason.PROTECTED},

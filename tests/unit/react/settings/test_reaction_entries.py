@@ -452,7 +452,7 @@ def test_a_level_that_no_rule_has_is_said_with_the_levels_that_rules_have(folder
     (folder / "rules.yml").write_text(rules.replace("level: low", "level: high"))
     assert (
         "reactions.on[0].level: no loaded rule has the level low, so nothing leads to these actions; "
-        "rules that alert have: critical, high, informational, medium"
+        "write one that rules have: critical, high, informational, medium"
     ) in warnings_of(tree)
 
 
