@@ -1,4 +1,5 @@
-"""Tests of correlations: several events, evaluated as a running forwarder would."""
+"""Tests of correlations: the events of a test go one by one through the engine that the running forwarder
+uses."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,12 +25,12 @@ class RuleTest(msgspec.Struct, frozen=True):
     """One test.
 
     Attributes:
-        file: that holds it.
-        line: where it begins.
-        expected: whether the rule, or the correlation, says something.
-        logs: decoded events; one for a rule.
-        several: it was written with `Logs`, so it is for correlations.
-        rule: id, name or title of the rule; empty for all of the file.
+        file: the file that holds the test.
+        line: the first line of the test.
+        expected: whether the rule must match, or the correlation alert.
+        logs: the decoded events; a test of a rule has one.
+        several: whether the test is written with `Logs`, and so is about correlations.
+        rule: id, name or title of the rule; empty for all rules of the file.
     """
 
     file: Path
@@ -42,7 +43,7 @@ class RuleTest(msgspec.Struct, frozen=True):
 
 
 def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
-    """Return when each event happened.
+    """Return when each of the events `logs` was published.
 
     Raises:
         ValueError: `published` is not a time.
@@ -63,7 +64,7 @@ def _time(written: str) -> datetime:
 def correlation_failure(
     test: RuleTest, chosen: Sequence[Correlation], ruleset: Ruleset, exceptions: Sequence[RuleException]
 ) -> str:
-    """Return why a test of correlations fails, or nothing."""
+    """Return why a test of correlations fails; empty if it passes."""
     ids = {each.id for each in chosen}
     correlations = [msgspec.structs.replace(each, alerts=each.id in ids) for each in ruleset.correlations]
     engine = Engine(Ruleset(ruleset.rules, correlations, exceptions), Timing())
@@ -86,7 +87,8 @@ def correlation_failure(
 def _missing(
     rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Say how many events each rule of a correlation matched, and why the first of them did not, if none did."""
+    """Say how many events each rule of the correlation `rule` matched. For the first rule that matched none,
+    say why."""
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [
         f"{each.title!r} matched {matched.get(id_, 0)} of {len(logs)} events" for id_, each in single.items()

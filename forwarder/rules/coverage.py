@@ -39,9 +39,9 @@ class Coverage(msgspec.Struct, frozen=True):
     """The event types that a rule names.
 
     Attributes:
-        by_hooks: those that event hooks carry.
-        only_system_log: those that only the System Log has.
-        unknown: those that Okta's catalogue does not have, each with a suggestion or None.
+        by_hooks: types that event hooks carry.
+        only_system_log: types that only the System Log has.
+        unknown: types that Okta's catalogue does not have, each with the name probably meant, or None.
     """
 
     rule: Rule
@@ -51,7 +51,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def fed_by(self) -> FedBy:
-        """Where its events come from; types that do not exist are ignored."""
+        """Where the events of the rule come from; types that do not exist are ignored."""
         if self.by_hooks:
             return FedBy.PARTLY if self.only_system_log else FedBy.HOOKS
         if self.only_system_log:
@@ -60,7 +60,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
-    """Return the event types of `rule`, by a catalogue of types with their tags; None if it is not about Okta."""
+    """Return the event types of `rule`, looked up in `catalogue` (types with their tags). Return None if the
+    rule is not about Okta."""
     if rule.okta is False:
         return None
     known: set[str] = set()
@@ -81,8 +82,8 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
 
 
 def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[str]]:
-    """Return the types that `condition` names and does not exclude: those that exist, and the texts of patterns that match
-    no type."""
+    """Return the types that `condition` names and does not exclude: the types that exist, and the texts of
+    patterns that match no type in `catalogue`."""
     patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
     by_lower: dict[str, list[str]] = {}
     for name in catalogue:

@@ -28,7 +28,7 @@ Found = Rule | Problem | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, and may or may not be a rule."""
+    """A document that cannot be decoded; it is unknown whether it is a rule."""
 
     problem: Problem
     text: str
@@ -113,7 +113,7 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
 
 
 def _mode_and_size(path: Path) -> tuple[int, int]:
-    """Return the mode and size of a file; 0 and 0 if it does not exist or may not be looked at."""
+    """Return the mode and size of a file; 0 and 0 if it does not exist or access is denied."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -122,7 +122,7 @@ def _mode_and_size(path: Path) -> tuple[int, int]:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a file's text, and why it is not text in UTF-8, or nothing.
+    """Return a file's text, and why it is not text in UTF-8 (empty: it is).
 
     Raises:
         RuleFileError: it cannot be read.
@@ -134,7 +134,8 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def _contents(path: Path) -> bytes:
-    """Read a file. Opening and reading a FIFO or a device could take forever."""
+    """Return the contents of a file; raise RuleFileError for a FIFO, a device, or a file that is too
+    large."""
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
@@ -147,7 +148,8 @@ def _contents(path: Path) -> bytes:
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:
-    """Return a file's text, and why it is not text in UTF-8, or nothing. Names in another encoding harm no query."""
+    """Return the text of `contents`, and why it is not text in UTF-8 (empty: it is, or it is UTF-16). The
+    text is usable in any case: names in another encoding do not change a query."""
     problem = ""
     if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = contents.decode("utf-16", errors="replace")
@@ -179,7 +181,7 @@ def _yaml(documents: Documents) -> Iterator[Found]:
 
 
 def filter_lines(text: str) -> Iterator[Document]:
-    """Read a System Log filter on each line; lines with `#` are comments."""
+    """Yield the System Log filter on each line; lines that begin with `#` are comments."""
     if "\0" in text:
         yield Document(text, problem="is a binary file")
         return
@@ -195,7 +197,8 @@ def _filters(documents: Documents) -> Iterator[Found]:
 
 
 def _made(place: str, name: Any, make: Callable[[], Rule | LeftOut]) -> Iterator[Found]:
-    """Yield the rule, or why it cannot be read; its neighbours are read anyway."""
+    """Yield the rule that `make` returns, or the Problem with it, so that the next rules are read in any
+    case."""
     about = f"rule {name!r}: " if name else ""
     try:
         yield make()

@@ -153,12 +153,12 @@ _NAMESPACES = ("core.", "app.", "cvd.", "iwa.", "platform.", "framework.", "api.
 
 
 def is_legacy(name: str) -> bool:
-    """Whether a name that the catalogue does not have may be one of the Events API."""
+    """Whether `name`, which the catalogue does not have, may be an event type of the Events API."""
     return name.lower().startswith(_NAMESPACES) or became(name) is not None
 
 
 def became(name: str) -> str | None:
-    """Return the event type that a name of the Events API became, if that is known."""
+    """Return the System Log's event type for `name`, a type of the Events API; None if it is unknown."""
     folded = name.lower()
     for ending in _ENDINGS:
         if (today := folded.removesuffix(ending)) in EVENT_TYPES and today != folded:

@@ -68,7 +68,7 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
 def read_rules(
     paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
 ) -> tuple[Ruleset, list[RuleProblem]]:
-    """Read as `load`, but return what can be used, and the problems."""
+    """Read as `load`, but return the rules in which nothing is wrong, and the problems of the others."""
     loading = _Loading({**EMPTY_LISTS, **(lists or {})})
     for path in dict.fromkeys(paths):
         loading.read(path)
@@ -77,7 +77,7 @@ def read_rules(
 
 
 class _Loading:
-    """What the files hold so far."""
+    """The rules, correlations, exceptions and problems of the files that were read so far."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -90,7 +90,7 @@ class _Loading:
         self._left_out = 0
 
     def read(self, path: Path) -> None:
-        """Read a file, or the files of a folder, at any depth."""
+        """Read the file `path`, or all files of the folder `path`, at any depth."""
         if not path.is_dir():
             self._read_file(path)
             return
@@ -163,7 +163,8 @@ class _Loading:
             self.exceptions.append(found)
 
     def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
-        """Read a rule or an exception; one about another product is only counted."""
+        """Read a rule or an exception. Return None if there is a problem, or if it is about another product:
+        those are only counted."""
         section = found.get("detection", found.get("filter"))
         if not isinstance(section, dict):
             report("`detection` must hold selections and a condition", line_of(found, "detection"))
@@ -224,7 +225,8 @@ class _Loading:
         self.problems.append(RuleProblem(about.file, about.line, text))
 
     def _named(self) -> dict[str, str]:
-        """Return the IDs of rules and correlations by ID and by name; report what is there twice."""
+        """Return the IDs of rules and correlations, by ID and by name; report an ID or name that is used
+        twice."""
         named: dict[str, Described] = {}
         for each in [*self.rules, *self.correlations, *self.exceptions]:
             for key in dict.fromkeys((each.id, each.name)):
@@ -236,7 +238,8 @@ class _Loading:
         return {key: each.id for key, each in named.items() if each.id not in exceptions}
 
     def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
-        """Report names of rules that are not loaded; those about another product are left out."""
+        """Report those of `rules` that are not loaded, unless they are about another product; return whether
+        any is missing."""
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
@@ -267,7 +270,8 @@ class _Loading:
         return msgspec.structs.replace(found, rules=ids) if ids else None
 
     def _in_order(self, correlations: Sequence[Correlation]) -> list[Correlation]:
-        """Put each correlation behind those that it names; report those that name themselves."""
+        """Return each correlation behind those that it names; report correlations that name themselves,
+        directly or not."""
         ordered: dict[str, Correlation] = {}
         waiting = list(correlations)
         while waiting:
@@ -303,7 +307,7 @@ def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
 def _okta_detection(
     found: dict[str, Any], queries: Sequence[str], file: Path, line: int, report: Report
 ) -> DetectionRule:
-    """Read a rule of Okta's catalogue of detections, which keeps a query in each of several languages."""
+    """Make a rule of `queries`, the System Log filters of a rule in Okta's catalogue of detections."""
     described = description_of(found, report)
     parts: list[Condition] = [parse_filter(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))

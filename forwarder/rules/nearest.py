@@ -8,7 +8,8 @@ _CUTOFF = 0.5
 
 
 def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
-    """Return a hint to the name in `known` that is most like `name`; `otherwise` if none is like it."""
+    """Return `; did you mean 'X'?` with the name in `known` that is most like `name`. If none is alike,
+    return `; ` and `otherwise`, or an empty text if that is empty."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=_CUTOFF) or difflib.get_close_matches(
         name.lower(), known, n=1, cutoff=_CUTOFF
     )
@@ -17,5 +18,5 @@ def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
 
 
 def known_names(known: Collection[str]) -> str:
-    """Return the list of names for a hint."""
+    """Return the names as a hint: `known: a, b, c`."""
     return f"known: {', '.join(sorted(known))}"

@@ -1,4 +1,5 @@
-"""What is doubtful about rules that can be loaded: event types and fields that do not exist, exceptions that have ended."""
+"""Finds doubtful parts of rules that can be loaded: event types and fields that do not exist, exceptions that
+have ended."""
 
 import difflib
 import re
@@ -29,14 +30,14 @@ _LOWER = {name.lower(): name for name in EVENT_FIELDS}
 
 
 class Reviewed(msgspec.Struct, frozen=True):
-    """A rule with the event types that it needs."""
+    """A rule with the event types that it names."""
 
     rule: DetectionRule
     needs: Coverage
 
 
 def reviewed(ruleset: Ruleset) -> list[Reviewed]:
-    """Return what each rule needs."""
+    """Return each rule with the event types that it names."""
     found = []
     for rule in ruleset.rules:
         types = (filter_types if rule.language == "filter" else about_types)(rule.condition)
@@ -47,7 +48,7 @@ def reviewed(ruleset: Ruleset) -> list[Reviewed]:
 
 
 def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
-    """Return what can be loaded and is probably a mistake."""
+    """Return the probable mistakes in rules that can be loaded."""
     found = [warning for each in rules for warning in _type_warnings(each)]
     for rule in ruleset.rules:
         found += _field_warnings(rule, fields_of(rule.condition))
@@ -134,7 +135,7 @@ _WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
 
 
 def _texts_of(condition: Condition) -> Iterator[tuple[str, str]]:
-    """Yield each field with a whole text that it is compared with."""
+    """Yield (field, text) for each comparison of a field with a text without wildcards."""
     match condition:
         case And(parts) | Or(parts) | ValueSet(any_of=parts):
             for part in parts:

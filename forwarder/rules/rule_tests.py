@@ -30,7 +30,7 @@ _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")
 
 
 class TestFile(msgspec.Struct, frozen=True):
-    """A file of tests with what it tests."""
+    """A file of tests, and the file of rules that it tests."""
 
     __test__ = False  # pytest would collect it
 
@@ -41,7 +41,7 @@ class TestFile(msgspec.Struct, frozen=True):
 
 
 class TestResult(msgspec.Struct, frozen=True):
-    """What a test showed: nothing for one that passed, else the first field that differs."""
+    """The result of a test: `failure` is empty if it passed, else says which field decided otherwise."""
 
     __test__ = False
 
@@ -50,7 +50,7 @@ class TestResult(msgspec.Struct, frozen=True):
 
 
 def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of tests beside rules: of a folder all of them, for a file of rules its own."""
+    """Yield the files of tests: all in a folder, and for a file of rules the one beside it."""
     for path in dict.fromkeys(paths):
         if path.is_dir():
             yield from (file for file in walk(path)[0] if file.name.endswith(TESTS))
@@ -78,10 +78,10 @@ def rules_of(file: Path) -> Path:
 
 
 def read_tests(file: Path) -> TestFile:
-    """Read a file of tests.
+    """Read the file of tests `file`.
 
     Raises:
-        RuleFileError: it cannot be read, or a test in it is not one.
+        RuleFileError: it cannot be read, or a test in it is malformed.
     """
     text, problem = read_text(file)
     documents = list(yaml_documents(text))
@@ -150,9 +150,10 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
 def run_tests(
     paths: Sequence[Path], lists: Lists
 ) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
-    """Run the tests of rules; return the results, what cannot be read, and the rules that no test is about.
+    """Run the tests of rules; return their results, the problems of files that cannot be read, and the rules
+    without a test.
 
-    The tests of one file see the exceptions of that file only: those of the operator are about other events. Beside a file of
+    The tests of one file see the exceptions of that file only: those of the operator are about other events. For a file of
     exceptions, a test expects that one of them holds an event back.
     """
     problems: list[RuleProblem] = []
@@ -199,8 +200,8 @@ def _is_in(found: TestFile, each: Described) -> bool:
 
 
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
-    """Return what a test is about: what it names, or, of the file, the correlations that alert (for several events), else
-    the rules, else the exceptions."""
+    """Return what `test` is about: the rule, correlation or exception that it names. Without a name, all of
+    its file: the correlations that alert (if it has several events), else the rules, else the exceptions."""
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)
     for kind in (correlations, ruleset.rules, exceptions):
@@ -213,7 +214,8 @@ def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Descr
 
 
 def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> str:
-    """Return why a test of exceptions fails, or nothing. One that has ended is tested too."""
+    """Return why a test of exceptions fails; empty if it passes. Exceptions that have ended are tested
+    too."""
     readings = [Reading(log) for log in test.logs]
     held = [(each, reading) for each in exceptions for reading in readings if not each.lets_through(reading)]
     if bool(held) is test.expected:
@@ -225,7 +227,7 @@ def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> s
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:
-    """Return why a test fails, or nothing."""
+    """Return why a test of rules fails; empty if it passes."""
     found = [(log, match) for log in test.logs for match in ruleset.matches(log)]
     said = [(match.rule, log) for log, match in found if not match.exception]
     if bool(said) is test.expected:

@@ -46,7 +46,8 @@ class RulesSettings(Section):
     orgs: tuple[str, ...] | None = None
 
     def files_for_hooks(self) -> tuple[Path, ...]:
-        """Return the files as the reader of event types takes them, which does not look for filters in folders."""
+        """Return `files`, and in addition the `.txt` files in their folders: `read_files` reads no filters in
+        folders."""
         folders = [path for path in self.files if path.is_dir()]
         return (
             *self.files,

@@ -1,4 +1,5 @@
-"""Tells the kinds of rules in YAML apart: Sigma, Okta's catalogue of detections, and what is left out."""
+"""Tells the kinds of rules in YAML apart: Sigma, Okta's catalogue of detections, and kinds without a
+reader."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -15,7 +16,8 @@ _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma
 
 
 def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
-    """Return what reads a decoded document; None if it holds no rule."""
+    """Return a function that makes a Rule or LeftOut of the decoded document `found`; None if it holds no
+    rule."""
     if not isinstance(found, dict):
         return None
     if isinstance(found.get("detection"), dict):
@@ -32,8 +34,8 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
-    """Resolve the collections of older Sigma rules: `action: global` is part of each document behind it, `repeat` changes
-    the document before, and `reset` ends what is global."""
+    """Resolve the collections of older Sigma rules: `action: global` is merged into each document behind it,
+    `repeat` is merged into a copy of the document before, and `reset` ends the effect of `global`."""
     shared: dict[Any, Any] = {}
     last: dict[Any, Any] = {}
     for place, value in documents:
@@ -59,7 +61,7 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
-    """Read a rule of Okta's public catalogue, which keeps a query in each of several languages."""
+    """Read a rule of Okta's public catalogue; of its queries, use the System Log filters."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
         return _without_reader(found)

@@ -1,1 +1,1 @@
-"""Conditions over events: what they say about event types, and as functions over events."""
+"""Conditions of rules: which event types a condition names, and whether an event matches it."""

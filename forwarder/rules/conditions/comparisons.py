@@ -39,7 +39,8 @@ _ENDS = (")", "]", *_BETWEEN)
 
 
 def unquoted(text: str) -> str:
-    """Return the value of a quoted text: literal in three quotes or behind a `?`, else with escapes."""
+    """Return the value of the quoted token `text`: literal in three quotes or behind a `?`, else with escapes
+    resolved."""
     if text.startswith("?"):
         return text[2:-1]
     if text.startswith('"""'):
@@ -52,7 +53,7 @@ Test = Callable[[str], Pattern | None]
 
 
 class Language(msgspec.Struct, frozen=True):
-    """The comparisons of one query language, and how they are written.
+    """The comparisons that one query language has, and how each is written.
 
     Attributes:
         operators: after a field: `event.action like "user.*"`.
@@ -83,7 +84,7 @@ def contains(text: str) -> Pattern:
 
 
 def in_any_case(test: Callable[[str], Pattern]) -> Test:
-    """Make `test` ignore case."""
+    """Return `test` with a pattern that ignores case."""
 
     def folded(text: str) -> Pattern:
         inner = test(text.lower())
@@ -103,7 +104,7 @@ regex_in_any_case = partial(expression, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The parts between brackets and commas, each as tokens and as a condition."""
+    """The parts between brackets, split at commas; each part as its tokens and as a condition."""
 
     parts: tuple[tuple[Sequence[Token], Condition], ...]
 
@@ -112,7 +113,7 @@ _Piece = Token | _Group
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """A field, and the change to its value before it is compared."""
+    """A field of a comparison, and the function (`change`) that the query applies to its value first."""
 
     name: str
     change: Callable[[str], str] = str
@@ -125,18 +126,19 @@ class _Field(msgspec.Struct, frozen=True):
 
 
 class Conditions:
-    """Reads conditions of a language."""
+    """Reads the conditions of one query language."""
 
     def __init__(self, reader: Reader, language: Language) -> None:
         self._reader = reader
         self._language = language
 
     def read(self) -> Condition:
-        """Read one condition, up to a token that ends it."""
+        """Read one condition, up to the token that ends it (a bracket, a comma or a pipe) or the end."""
         return self._reader.condition(self._operand)
 
     def _operand(self) -> Condition:
-        """Read an operand of `and` and `or`: a condition in brackets, a comparison, or anything else."""
+        """Read an operand of `and` and `or`: a condition in brackets, a comparison, or an unknown
+        expression."""
         pieces: list[_Piece] = []
         while self._reader.next() and not self._reader.at(*_ENDS) and not self._reader.at_joint():
             pieces.append(self._group() if self._reader.at("(", "[") else self._reader.take())
@@ -169,7 +171,7 @@ class Conditions:
         return self._comparison(field, following) if field else None
 
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
-        """Return the field at the start of `pieces`, and what follows it."""
+        """Return the field at the start of `pieces`, or None, and the pieces behind it."""
         match pieces:
             case [Token("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())

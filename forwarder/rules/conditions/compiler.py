@@ -42,7 +42,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compiled(condition: Condition) -> Test:
-    """Return what tells whether an event matches a condition.
+    """Return a function that says whether an event matches `condition`.
 
     Raises:
         RuleFileError: the condition has a part that cannot be evaluated.
@@ -96,7 +96,7 @@ def _any(tests: list[Test]) -> Test:
 
 
 def _together(parts: tuple[Condition, ...]) -> list[Test]:
-    """Compile alternatives; those of one field that are whole texts are looked up in one set."""
+    """Compile the alternatives `parts`; all exact texts of one field become one look-up in a set."""
     sets: dict[Reader, set[str]] = {}
     tests: list[Test] = []
     for part in parts:
@@ -126,7 +126,7 @@ def _folded(written: str, text: Text) -> str:
 
 
 def _over(reader: Reader, matches: Callable[[Any], bool]) -> Test:
-    """Match if any value does."""
+    """Match if `matches` accepts any of the values that `reader` finds."""
 
     def test(reading: Reading) -> bool:
         for value in reading[reader]:  # noqa: SIM110
@@ -177,7 +177,8 @@ def _presence(field: str, value: Null | Exists) -> Test:
 
 
 def _number(field: str, number: float) -> Test:
-    """Compare as text, so that 7 is not "007"; among numbers, 5 equals 5.0."""
+    """Match if a value of `field`, written as text, is `number` ("007" is not 7), or if it is an equal
+    float."""
     written = event_fields.text_of(int(number) if number == int(number) else number)
     texts, values = event_fields.texts(field), event_fields.values(field)
     return lambda reading: (
@@ -202,7 +203,7 @@ def _reference(reader: Reader, value: FieldReference) -> Test:
 
 
 def _keyword(value: Value) -> Test:
-    """Match if any value of the event contains the keyword."""
+    """Match if any value of the event contains the keyword `value`."""
     match value:
         case Text(parts, cased):
             inner = Text((Wild.MANY, *parts, Wild.MANY), cased)
@@ -222,7 +223,8 @@ def _expression(value: Expression) -> Callable[[bytes], bool]:
 
 
 def text_matcher(text: Text) -> Callable[[str], bool]:
-    """Return what tells whether a text with wildcards matches; without `cased`, the other text must be in lower case."""
+    """Return a function that says whether a string matches `text`, which may have wildcards. If `text` is not
+    `cased`, the caller must pass the string in lower case."""
     parts = [part.lower() if isinstance(part, str) and not text.cased else part for part in text.parts]
     match parts:
         case []:
@@ -246,7 +248,8 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 
 
 def _compared(comparison: Comparison) -> Test:
-    """Compile a comparison of a System Log filter: with case, and `ne` means that no value is equal."""
+    """Compile a comparison of a System Log filter. Case counts; `ne` matches if none of the field's values is
+    equal."""
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
         return lambda reading: any(value is not None for value in reading[reader])

@@ -38,13 +38,15 @@ class TypeIs(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """True or false for every Okta event: `data_stream.dataset: okta.system` is true."""
+    """A condition that is true for every Okta event, or false for every one: `data_stream.dataset:
+    okta.system` is true."""
 
     value: bool
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """Anything else. `inner` holds tests of the event type found inside, as arguments of a function."""
+    """A condition that may be true or false. `inner` holds tests of the event type among its function's
+    arguments."""
 
     inner: "tuple[Condition, ...]" = ()
 
@@ -71,15 +73,15 @@ Condition = TypeIs | Known | Unknown | And | Or | Not
 
 
 def exactly(text: str, *, any_case: bool = False) -> Pattern:
-    """Match one value."""
+    """Match exactly `text`."""
     if any_case:
         return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
     return Pattern(text, lambda value: value == text, literal=True)
 
 
 def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """Match with wildcards: `*` stands for any characters, `one` for a single one (empty: the language has none), and a
-    backslash makes the next character literal."""
+    """Match `text` with wildcards: `*` stands for any characters, the character `one` for a single one
+    (empty: the language has no such wildcard), and a backslash makes the next character literal."""
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
     if "*" not in pieces and (not one or one not in pieces):
         return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
@@ -98,7 +100,8 @@ def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
 
 
 def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
-    """Match a regular expression, against the whole value or (`whole=False`) any part; None if it cannot be read."""
+    """Match the regular expression `text` against the whole value, or (`whole=False`) any part of it. Return
+    None if the expression cannot be read."""
     if not whole:
         flags = re.match(r"(?:\(\?[aiLmsux]+\))?", text)  # only allowed at the start
         start = flags.end() if flags else 0
@@ -127,7 +130,7 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
-    """Yield the patterns of event types that `condition` asks for, without those behind a `not`."""
+    """Yield the patterns of event types that `condition` asks for; a pattern behind `not` is left out."""
     match condition:
         case TypeIs(pattern) if positive:
             yield pattern
@@ -139,7 +142,8 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def possible(condition: Condition, event_type: str) -> bool | None:
-    """Whether an Okta event of that type matches; None if its other fields decide."""
+    """Whether an Okta event of type `event_type` matches `condition`; None if other fields of the event
+    decide it."""
     match condition:
         case TypeIs(pattern):
             return pattern.matches(event_type)

@@ -40,7 +40,7 @@ def toml_documents(text: str) -> Iterator[Document]:
 
 
 def json_documents(text: str) -> Iterator[Document]:
-    """Decode JSON, or several values one on each line."""
+    """Decode a JSON value, or several values with one on each line (NDJSON)."""
     if not text.strip():
         return
     found = _decoded(text, "JSON", _json)
@@ -58,7 +58,8 @@ def line_documents(text: str) -> Iterator[Document]:
 
 
 def yaml_documents(text: str) -> Iterator[Document]:
-    """Decode the documents of YAML one by one, so that a broken one costs no other."""
+    """Decode the documents of a YAML file one by one, so that a broken document does not affect its
+    neighbours."""
     line = 1
     for part in re.split(r"(?m)^(?=---(?:\s|$))", text):
         if re.search(r"(?m)^[^#%\s]", part):
@@ -84,7 +85,8 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
 
 
 def _check_size(value: Any, most: int = _MAX_VALUES) -> None:
-    """Refuse what is nested too deeply, or endless because of YAML's anchors."""
+    """Raise RuleFileError if `value` is nested too deeply, or holds more than `most` values (YAML
+    anchors)."""
     found, count = [(value, 0)], 0
     while found:
         inner, depth = found.pop()
@@ -183,7 +185,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
     _merged = 0
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge `<<`, unless anchors in anchors make that endless."""
+        """Resolve the merge key `<<`; raise RuleFileError if nested anchors make the result too large."""
         for key, value in node.value:
             if key.tag == _MERGE:
                 for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:

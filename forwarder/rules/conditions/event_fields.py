@@ -1,6 +1,7 @@
-"""Reads fields of a decoded Okta event as rules see them: by a path with dots, through arrays, top-level keys in any case.
+"""Reads fields of a decoded Okta event as rules see them: by a path with dots, through arrays, top-level keys
+in any case.
 
-What one rule has read, the next one finds: a `Reading` remembers it for one event.
+A `Reading` caches the fields of one event, so that each is read once for all rules.
 """
 
 import re
@@ -21,7 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Reading(dict["Reader", Any]):
-    """The fields of one event. Looking up a reader reads its field once."""
+    """The fields of one event, by Reader. The first look-up of a reader reads its field; later ones use the
+    cache."""
 
     __slots__ = ("root",)
 
@@ -35,7 +37,7 @@ class Reading(dict["Reader", Any]):
 
 
 class Reader:
-    """Reads something of an event. Compared by identity, so that it is fast as a key of a `Reading`."""
+    """Reads one field of an event, or one form of it. Compared by identity: a fast key of a `Reading`."""
 
     __slots__ = ("read",)
 
@@ -44,8 +46,8 @@ class Reader:
 
 
 def text_of(value: object) -> str:
-    """Return a value as the text that it is compared as: `true` for a boolean, JSON for an object, which may be nested too
-    deeply to have a text."""
+    """Return the text that stands for `value` in comparisons: `true` for a boolean, JSON for an object; empty
+    if the object is nested too deeply for JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -58,7 +60,8 @@ def text_of(value: object) -> str:
 
 @lru_cache(maxsize=10_000)
 def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Return what finds the values at a path, in each element of a list; nulls are among them."""
+    """Return a function that finds the values at the path `field`, nulls included, in each element of an
+    array."""
     first, *rest = _path(field)
     steps = [(part, tuple(rest[place + 1 :])) for place, part in enumerate(rest)]
 
@@ -86,14 +89,14 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 @lru_cache(maxsize=10_000)
 def values(field: str) -> Reader:
-    """Read the values at a path. Nulls are among them; a missing field has none."""
+    """Read the values at the path `field`, nulls included; empty if the field is missing."""
     walk = _walk(field)
     return Reader(lambda reading: walk(reading.root))
 
 
 @lru_cache(maxsize=10_000)
 def presence(field: str) -> Reader:
-    """Tell whether a field is there, whatever its value: null and an empty list are values."""
+    """Read whether `field` exists, whatever its value: null and an empty list count."""
     path = _path(field)
     return Reader(lambda reading: bool(_found(reading.root, path)))
 
@@ -104,7 +107,8 @@ def _path(field: str) -> tuple[str, ...]:
 
 
 def _found(value: Any, path: Sequence[str]) -> list[Any]:
-    """Return what is at a path, which may name an element of a list by its index, as in `target.0.displayName`."""
+    """Return the values below `value` at `path`. A number in the path is an index of an array:
+    `target.0.displayName`."""
     found = [value]
     for part in path:
         if part.isdecimal():
@@ -215,6 +219,7 @@ ALL_LOWER_TEXTS = Reader(lambda reading: tuple([text.lower() for text in reading
 
 
 def field(event: Event, path: str) -> tuple[str, ...]:
-    """Return the values of a field as texts: none if it is missing or null, several through a list."""
+    """Return the values at `path` as texts: empty if the field is missing or null, several if it runs through
+    an array."""
     found: tuple[str, ...] = Reading(event)[texts(path)]
     return found

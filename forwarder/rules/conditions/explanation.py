@@ -34,7 +34,8 @@ _VERBS = {
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
-    """Return the first test of a field that is not as `wanted`, with what the event holds."""
+    """Return the first test of a field whose result is not `wanted`, and the value that the event has
+    there."""
     verb = _VERBS[wanted, negated]
     match condition:
         case Not(part):

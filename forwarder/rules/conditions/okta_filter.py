@@ -48,7 +48,8 @@ class ValueSet(Unknown, frozen=True, kw_only=True):
 
 
 def parse_filter(query: str) -> Condition:
-    """Parse a filter. The leaves of its tree are Comparison or ValueSet; `target[...]` becomes a plain Unknown.
+    """Parse a filter. The leaves of the returned tree are Comparison and ValueSet; `target[...]` becomes
+    Unknown.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -61,7 +62,7 @@ def parse_filter(query: str) -> Condition:
 
 
 def read_okta_filter(query: str) -> Condition:
-    """Return what a filter says about event types.
+    """Return the tests of the event type in a filter, as a condition in which all other tests are unknown.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -70,7 +71,7 @@ def read_okta_filter(query: str) -> Condition:
 
 
 def filter_rule(query: str) -> Rule:
-    """Make a rule of a filter.
+    """Return a Rule whose query is the filter `query`.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -105,7 +106,7 @@ def _operand(reader: Reader) -> Condition:
 
 
 def _values(reader: Reader, closing: str) -> Iterator[Token]:
-    """Yield the values up to `closing`; commas and `or` separate them."""
+    """Yield the values up to the token `closing`; commas and `or` separate them."""
     while not reader.skip(closing):
         if not reader.skip("or", ","):
             value = reader.take()
@@ -119,7 +120,8 @@ def _compared(attribute: str, operator: str, value: Token) -> Comparison:
 
 
 def filter_types(condition: Condition) -> Condition:
-    """Return what the tree of a filter says about event types."""
+    """Reduce `condition`, the tree of a filter, to its tests of the event type; all other tests may be true
+    or false."""
     match condition:
         case And(parts):
             return And(tuple(filter_types(part) for part in parts))

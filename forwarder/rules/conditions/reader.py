@@ -77,12 +77,12 @@ class Reader:
         return token
 
     def at(self, *texts: str) -> bool:
-        """Whether one of these comes next, unquoted, in any case."""
+        """Whether the next token is one of `texts`, unquoted and in any case."""
         token = self.next()
         return token is not None and token.kind != "text" and token.text.lower() in texts
 
     def skip(self, *texts: str) -> bool:
-        """Take the next token if it is one of these."""
+        """Take the next token if it is one of `texts`, unquoted and in any case; return whether it was."""
         found = self.at(*texts)
         self._at += found
         return found
@@ -91,7 +91,7 @@ class Reader:
         """Take `text`.
 
         Raises:
-            RuleFileError: something else comes.
+            RuleFileError: the next token is another one, or there is none.
         """
         token = self.next()
         if not self.skip(text):
@@ -101,7 +101,8 @@ class Reader:
             raise RuleFileError(f"{found} {text!r} was expected")
 
     def condition(self, operand: Callable[[], Condition]) -> Condition:
-        """Read operands joined by `and`, `or` and `not`; `not` binds closest, `or` loosest. `operand` reads brackets too."""
+        """Read operands that `and`, `or` and `not` join; `not` binds closest, `or` loosest. `operand` reads
+        one operand, brackets included."""
         parts = [self._all(operand)]
         while self.skip(self._or):
             parts.append(self._all(operand))

@@ -15,8 +15,8 @@ _MAX_EXPRESSION = 10_000
 
 
 def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
-    """Return a function that tells whether an expression matches any part of a text in UTF-8: see `encoded`. `flags` are
-    those of RE2: i, m, s.
+    """Return a function that says whether the expression `source` matches any part of a text in UTF-8: see
+    `encoded`.
 
     Raises:
         RuleFileError: it cannot be read, or is too long.
@@ -26,7 +26,8 @@ def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
 
 
 def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
-    """Return a function that tells whether an expression matches a whole text, with its line breaks.
+    """Return a function that says whether the expression `source` matches a whole text; `.` matches a line
+    break.
 
     Raises:
         RuleFileError: it cannot be read, or is too long.
@@ -36,12 +37,13 @@ def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
 
 
 def encoded(text: str) -> bytes:
-    """Return a text in UTF-8. JSON can hold lone surrogates, which UTF-8 cannot; they become question marks."""
+    """Return `text` in UTF-8. Lone surrogates, which JSON can hold and UTF-8 cannot, become question
+    marks."""
     return text.encode("utf-8", "replace")
 
 
 def escape(text: str) -> str:
-    """Return the expression that matches this text only."""
+    """Return the regular expression that matches `text` and nothing else."""
     found: str = re2.escape(text)
     return found
 

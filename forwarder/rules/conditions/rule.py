@@ -1,4 +1,5 @@
-"""What a file of detection rules holds: rules reduced to their event types, problems, and what is left out."""
+"""What the reader of a file of detection rules returns: rules reduced to their event types, problems, and
+rules or files that are left out."""
 
 from enum import StrEnum
 
@@ -12,8 +13,8 @@ class Rule(msgspec.Struct, frozen=True):
 
     Attributes:
         name: its name; for a System Log filter, the filter itself.
-        language: of its query, as the file calls it.
-        conditions: of its query; several for a sequence, none for a rule without a query.
+        language: the query language, as the file calls it.
+        conditions: those of the query: several for a sequence, none for a rule without a query.
         okta: whether it is about Okta; None if only its event types can show that.
     """
 
@@ -32,7 +33,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Reason(StrEnum):
-    """Why something is left out."""
+    """Why a rule or a file is left out."""
 
     OTHER_PRODUCT = "other_product"
     """A rule about another product."""

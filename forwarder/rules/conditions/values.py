@@ -15,34 +15,35 @@ from forwarder.rules.conditions.documents import Plain
 
 
 class Wild(Enum):
-    """A wildcard."""
+    """A wildcard of a text: any characters, or a single one."""
 
     MANY = "*"
     ONE = "?"
 
 
 class Placeholder(msgspec.Struct, frozen=True):
-    """`%name%` behind `expand`."""
+    """`%name%` in a value with the modifier `expand`; the list of this name replaces it."""
 
     name: str
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text with wildcards. Neighbouring texts are one part."""
+    """A text with wildcards. Between two wildcards there is one string, never two."""
 
     parts: "tuple[str | Wild | Placeholder, ...]"
     cased: bool = False
 
     @property
     def literal(self) -> str | None:
-        """The only text that matches; None if there are several."""
+        """The one string that the text matches; None if a wildcard or a placeholder is in it."""
         if not self.parts:
             return ""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """A regular expression, in the syntax of RE2. `at_start`, `at_end`: it matches there; else anywhere."""
+    """A regular expression in the syntax of RE2. `at_start` and `at_end` anchor it to the start and end of
+    the value."""
 
     source: str
     flags: str = ""
@@ -57,7 +58,7 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """Numbers on one side of a number. `operator` is lt, lte, gt or gte."""
+    """A comparison with a number: `operator` is lt, lte, gt or gte."""
 
     operator: str
     number: float
@@ -80,7 +81,7 @@ class Null(msgspec.Struct, frozen=True):
 
 
 class Exists(msgspec.Struct, frozen=True):
-    """The field has a value, or has none."""
+    """A test of whether the field exists: it must if `value` is true, and must not if `value` is false."""
 
     value: bool
 
@@ -100,14 +101,15 @@ KEYWORDS = (Text, Expression, Number, Truth)
 
 
 class FieldTest(Unknown, frozen=True, kw_only=True):
-    """A field matches a value; without a field, any value of the event contains it."""
+    """The condition that `field` matches `value`; without a field, that any value of the event contains
+    `value`."""
 
     field: str | None
     value: Value
 
 
 def text_value(written: str) -> Text:
-    """Read a text with wildcards."""
+    """Read `written` as a text in which `*` and `?` are wildcards."""
     parts: list[str | Wild] = [""]
     at = 0
     while at < len(written):
@@ -125,7 +127,7 @@ def text_value(written: str) -> Text:
 
 
 def plain_value(written: Any) -> Value:
-    """Read a value as YAML types it.
+    """Return the value for `written`, by its YAML type.
 
     Raises:
         RuleFileError: it is a list, a mapping or an impossible number.

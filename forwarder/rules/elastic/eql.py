@@ -1,4 +1,5 @@
-"""EQL (Elastic's event query language): one condition, or a sequence of them, each of which must happen."""
+"""EQL (Elastic's event query language): one condition, or a sequence of conditions, each of which must
+happen."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import Condition, Unknown
@@ -34,7 +35,8 @@ _LANGUAGE = comparisons.Language(
 
 
 def read_eql(query: str) -> list[Condition]:
-    """Read the conditions of an EQL query: those of a sequence one by one, `until` and `![missing]` included.
+    """Return the conditions of an EQL query: one, or one for each step of a sequence, `until` and
+    `![missing]` included.
 
     Raises:
         RuleFileError: it is not EQL.
@@ -54,7 +56,7 @@ def read_eql(query: str) -> list[Condition]:
 
 
 def _event(reader: Reader) -> Condition:
-    """Read one `category where condition`."""
+    """Read one `category where condition`; without `where`, the condition is unknown."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:
             return Unknown()

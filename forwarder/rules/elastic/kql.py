@@ -82,7 +82,8 @@ class _Query:
         return condition
 
     def _terms(self, field: str) -> Condition:
-        """Read terms up to the end or a closing bracket. Inside `field: ( … )` they are values of `field`."""
+        """Read terms up to the end or a closing bracket. Inside `field: ( … )` each term is a value of
+        `field`."""
         parts = [self._reader.condition(lambda: self._term(field))]
         while self._lucene and self._reader.next() and not self._reader.at(")", "}"):
             parts.append(self._reader.condition(lambda: self._term(field)))
@@ -127,7 +128,7 @@ class _Query:
         return Unknown()
 
     def _words(self) -> list[Token]:
-        """One value. KQL takes words side by side for a single one."""
+        """Take the tokens of one value. In KQL, words that stand side by side are one value."""
         joint = self._reader.at("and", "or", "not")
         token = self._reader.take()
         if joint or token.kind == "mark":
@@ -162,7 +163,8 @@ def _name(value: list[Token]) -> str:
 
 
 def _side_by_side(parts: list[Condition]) -> Condition:
-    """Lucene's terms without a joint: one of them is enough, but none that is forbidden may be there."""
+    """Join Lucene terms that have no operator between them: one of the terms must match, and no negated one
+    may."""
     forbidden = [part for part in parts if isinstance(part, Not)]
     wanted = [part for part in parts if not isinstance(part, Not)]
     either: list[Condition] = [Or(tuple(wanted))] if wanted else []

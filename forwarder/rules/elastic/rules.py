@@ -26,7 +26,8 @@ _LISTS = ("rules", "data", "saved_objects")
 
 
 def rule_objects(found: Any) -> Iterable[dict[str, Any]]:
-    """Yield the rules in a decoded file: a single one, a list, or wrapped as exports wrap them."""
+    """Yield the rules in a decoded file: a single rule, a list, or rules inside the objects of a Kibana
+    export."""
     if isinstance(found, list):
         for item in found:
             yield from rule_objects(item)
@@ -49,7 +50,7 @@ def has_reader(language: Any) -> bool:
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
-    """Read a rule, unless it is in another language only.
+    """Return the rule in `found`; LeftOut if all its queries are in languages without a reader.
 
     Raises:
         RuleFileError: its query cannot be read, and no other product is named.
@@ -77,7 +78,8 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
-    """Read the queries that have a reader; None if there are only others."""
+    """Return the conditions of the queries that have a reader; None if there are queries, and none has
+    one."""
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
         raise RuleFileError("its query is not a text")
     readers = [_LANGUAGES[language] for language in languages if language in _LANGUAGES]
@@ -88,7 +90,7 @@ def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
 
 
 def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> list[Condition]:
-    """Read a query of a hunt, which may be in any of the hunt's languages."""
+    """Read one query of a hunt: try the readers of the hunt's languages, and return the first result."""
     for read in readers[:-1]:
         with suppress(RuleFileError):
             return read(query)
@@ -117,6 +119,6 @@ def _spelled(language: Any) -> str:
 
 
 def _context(found: dict[str, Any], queries: Any) -> str:
-    """Return all text that may name the product of a rule, in lower case."""
+    """Return all texts of a rule that may name its product, in lower case."""
     keys = ("name", "index", "integration", "tags", "machine_learning_job_id")
     return " ".join([str(queries), *(str(found.get(key, "")) for key in keys)]).lower()

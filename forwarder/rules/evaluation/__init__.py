@@ -1,1 +1,2 @@
-"""Rules on one event after another, with what they remember and the fields that we derive."""
+"""Evaluates rules on one event after another; also the state of correlations, and the fields below
+`forwarder`."""

@@ -97,7 +97,8 @@ CODES = frozenset((*_CODES.values(), UNKNOWN))
 
 @lru_cache(maxsize=1024)
 def country_code(name: str) -> str:
-    """Return the code of a country's English name, or of its code of two or three letters; `??` if it is unknown."""
+    """Return the code of two letters for `name`: a country's English name, or its code of two or three
+    letters. Return `??` if the country is unknown."""
     return _CODES.get(_key(name[:100]), UNKNOWN)
 
 

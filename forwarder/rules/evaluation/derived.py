@@ -1,6 +1,6 @@
 """Fields that rules read and Okta does not send: `forwarder.country`, `.anonymous`, `.new.*`, `.travel.*`.
 
-What a user was seen with is kept for each user as sightings, which the store keeps. docs/decisions/0012 says why a value is
+The store keeps sightings: for each user, the countries, networks, devices, user agents and places seen, with times. docs/decisions/0012 says why a value is
 new for a day, and why the order of events does not matter for it.
 """
 
@@ -40,7 +40,7 @@ _EARTH_KM = 6371.0
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A sign-in at a place."""
+    """Where and when a user signed in."""
 
     at: Micros
     lat: float
@@ -52,7 +52,7 @@ _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
 class User:
-    """What one user was seen with."""
+    """The countries, networks, devices, user agents and places of sign-in that were seen of one user."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
         self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value
@@ -64,17 +64,19 @@ class User:
                 self._seen.setdefault(one.kind, {})[one.value] = (one.since, one.last)
 
     def is_young(self, at: Micros) -> bool:
-        """Whether the user was first seen not long before."""
+        """Whether the user was first seen less than YOUNG before `at`."""
         since, _ = self._seen.get(USER, {}).get("", (at, at))
         return at - since < YOUNG
 
     def is_new(self, kind: str, value: str, at: Micros) -> bool:
-        """Whether the user was not seen with this in the 30 days up to a day before."""
+        """Whether `value` is new for the user: first seen within the day before `at`, or not in the 30 days
+        before it."""
         since, last = self._seen.get(kind, {}).get(value, (at, at))
         return since >= at - FRESH or last < at - KNOWN
 
     def saw(self, kind: str, value: str, at: Micros) -> tuple[Micros, Micros] | None:
-        """Note a sighting; return its row if the store must keep it."""
+        """Note that the user was seen with `value` at `at`; return (since, last) if the store must save it,
+        else None."""
         seen = self._seen.setdefault(kind, {})
         known = seen.get(value)
         if known is None:
@@ -91,14 +93,16 @@ class User:
         return row
 
     def travelled(self, place: Place) -> tuple[float, float] | None:
-        """Return kilometres and km/h between this sign-in and the one before or after it, whichever is faster."""
+        """Return the distance (km) and speed (km/h) between the sign-in at `place` and the one before or
+        after it, the faster of the two; None if neither is from another IP address and far enough away."""
         before = max((one for one in self._places if one.at <= place.at and one != place), default=None)
         after = min((one for one in self._places if one.at > place.at), default=None)
         found = [_speed(one, place) for one in (before, after) if one is not None and one.ip != place.ip]
         return max((one for one in found if one[0] >= _LEAST_KM), key=lambda one: one[1], default=None)
 
     def was_at(self, place: Place) -> bytes | None:
-        """Note a sign-in; return what the store must keep, or None if it was known."""
+        """Note a sign-in; return the user's encoded places for the store, or None if this sign-in was
+        known."""
         if place in self._places:
             return None
         places = sorted([*self._places, place])
@@ -120,16 +124,16 @@ def _distance(one: Place, other: Place) -> float:
 
 
 def user_of(raw: dict[str, Any]) -> str | None:
-    """Return the id of the user who did it; None if the actor is something else."""
+    """Return the id of the actor of an event; None if the actor is not a user."""
     actor = object_at(raw, "actor")
     id_ = actor.get("id")
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
 
 
 def derive(event: Event, raw: dict[str, Any], user: User | None) -> tuple[dict[str, Any], list[Sighting]]:
-    """Return the fields of an event, to be put below `forwarder`, and the sightings that the store must keep.
+    """Return the fields for `forwarder` in the event, and the sightings that the store must save.
 
-    Only what succeeded makes a value known: who guesses passwords from a country does not make it the user's.
+    Only a success makes a value known: failed guesses of a password do not make their country one of the user's.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")
@@ -157,7 +161,8 @@ def derive(event: Event, raw: dict[str, Any], user: User | None) -> tuple[dict[s
 
 
 def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
-    """Return what can be new about a user."""
+    """Return the event's country, network, device and user agent, by kind: the values that can be new for a
+    user."""
     number = object_at(raw, "securityContext").get("asNumber")
     debug = object_at(raw, "debugContext", "debugData")
     device = object_at(raw, "device").get("id") or debug.get("deviceFingerprint") or debug.get("dtHash")
@@ -173,7 +178,7 @@ def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
 
 
 def _anonymous(raw: dict[str, Any]) -> bool:
-    """Whether Okta takes the address for a proxy, a VPN or Tor."""
+    """Whether Okta classes the client's address as a proxy, a VPN or Tor."""
     security = object_at(raw, "securityContext")
     if security.get("isProxy") is True or str(security.get("isProxy")).lower() == "true":
         return True

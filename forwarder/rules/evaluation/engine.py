@@ -30,8 +30,9 @@ _MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """In seconds: how long a rule and a group stay silent after an alert; from what age on an event is late, and from what
-    age on it is not evaluated. `max_keys` groups are remembered."""
+    """Time limits of the evaluation in seconds: `again` is how long a rule stays silent about a group after
+    an alert, `late` the age from which an event is late, `max_age` the age above which it is not evaluated.
+    `max_keys` groups are remembered."""
 
     again: float = 3600
     late: float = 600
@@ -40,13 +41,13 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct):
-    """What one event led to.
+    """The result of the evaluation of one event.
 
     Attributes:
-        alerts: new ones.
+        alerts: new alerts.
         matched: ids of the rules that matched, correlations included.
-        held_back: id of a rule, and why it did not alert: `exception` or `again`.
-        too_old: it is older than `max_age`, and was not evaluated.
+        held_back: for each rule that did not alert though it matched: its id, and `exception` or `again`.
+        too_old: the event is older than `max_age`, and was not evaluated.
     """
 
     alerts: list[Alert] = []
@@ -56,7 +57,7 @@ class Found(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A result of a correlation, on its way to those that count it."""
+    """A window that a correlation completed, queued for the correlations that count its results."""
 
     rule: int
     group: Mapping[str, str]
@@ -87,7 +88,7 @@ class Engine:
 
     @property
     def horizon(self) -> Micros:
-        """How long an event can matter after it was received."""
+        """How long after its receipt an event can affect alerts, in microseconds."""
         return self._max_age + max([self._again, *self._silence])
 
     def feed(
@@ -95,7 +96,7 @@ class Engine:
     ) -> Found:
         """Evaluate an event. `raw` is its decoded body with the derived fields; `now` defaults to when it was received.
 
-        Without `alerting` it is only remembered: whatever it led to was alerted before.
+        Without `alerting` the event only updates the state: its alerts were made before.
         """
         age = max(event.received_at, now or 0) - event.published
         if age > self._max_age:
@@ -115,7 +116,8 @@ class Engine:
         return found
 
     def note(self, event: Event, body: Mapping[str, Any]) -> None:
-        """Remember an alert of the store, `body` decoded: its rule and group are silent for a while."""
+        """Remember an alert from the store, with its decoded `body`: its rule is silent about its group for a
+        while."""
         about = body.get("forwarder", {}).get("alert", {})
         rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
         stale = False
@@ -130,7 +132,7 @@ class Engine:
         noted.alerted(event.published, stale=stale)
 
     def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
-        """A rule that one event decides."""
+        """Alert for a rule that needs one event only, unless it is silent about this actor."""
         index, info = self._single[rule.id]
         event = run.event
         person = (run.reading[texts(PERSON)] or ("",))[0]
@@ -160,7 +162,7 @@ class Engine:
         group.alerted(event.published, stale=run.stale)
 
     def _enter(self, run: "_Run", feed: Feed) -> None:
-        """Add an event to the groups of a correlation."""
+        """Add the event of `run` to the groups of the correlation behind `feed`."""
         event, labels = run.event, feed.labels(run.reading)
         run.id = run.id or encode_id(event.uuid)
         for values in feed.groups(run.reading):
@@ -220,7 +222,7 @@ class Engine:
         group.alerted(span.end)
 
     def _chain(self, run: "_Run") -> None:
-        """Hand results of correlations on to those that count them."""
+        """Hand completed windows on to the correlations that count them, until none is left."""
         while run.points:
             point = run.points.popleft()
             for feed in self._feeds[self.rules.correlations[point.rule].id]:
@@ -236,7 +238,7 @@ class Engine:
 
 
 class _Run:
-    """One event on its way through the rules."""
+    """The state of the evaluation of one event."""
 
     __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading", "stale")
 
@@ -253,7 +255,7 @@ class _Run:
         self.reading = Reading(raw)
 
     def first(self, field: str) -> str | None:
-        """Return the first value of a field."""
+        """Return the first value of `field` in the event; None if it has none."""
         found = self.reading[texts(field)]
         return found[0] if found else None
 
@@ -263,7 +265,8 @@ def _is_ahead(event: Event) -> bool:
 
 
 def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
-    """Return what an alert says about its rule; it may count some of `correlations`."""
+    """Return the description of `rule` that its alerts carry. `correlations`: all that are loaded, as `rule`
+    may count some."""
     kind, aliases = "event", {}
     if isinstance(rule, Correlation):
         kind, known = rule.type, {each.id: each for each in correlations}
@@ -275,14 +278,14 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
 
 
 def content_of(rules: Ruleset) -> list[object]:
-    """Return what makes one ruleset another one."""
+    """Return all that affects alerts, to compare two rulesets: their rules, correlations and exceptions."""
     plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
     exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
     return [plain, repr(rules.correlations), exceptions]
 
 
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
-    """Return the fields whose values a group may have under `name`, as `Feed.group_of` takes them."""
+    """Return the event fields that may give the value of `name` in a group of `rule`: see `Feed.group_of`."""
     found: set[str] = set()
     for fed_by in rule.rules:
         field = rule.aliases.get(name, {}).get(fed_by, name)

@@ -23,8 +23,8 @@ class Group(Windows):
     """One group of one rule.
 
     Attributes:
-        matched: events since the last alert.
-        held_back: alerts held back since then.
+        matched: number of events since the last alert.
+        held_back: number of alerts held back since the last alert.
         alerts: when the alerts happened whose silence may still matter: the ends of their windows, oldest first.
         stale: the same of alerts about one event on which no reaction acts. They silence only each other: an event that is
             late, or ahead of our clock, must not keep a genuine one from its reaction.
@@ -42,12 +42,12 @@ class Group(Windows):
         self.touched: Micros = 0
 
     def is_silent(self, at: Micros, again: Micros, *, stale: bool = False) -> bool:
-        """Whether an alert at this time is too close to another one."""
+        """Whether an alert at `at` is less than `again` away from another alert of the group."""
         alerts = self.alerts + self.stale if stale else self.alerts
         return bool(alerts) and any(abs(at - alert) < again for alert in alerts)
 
     def alerted(self, at: Micros, *, stale: bool = False) -> None:
-        """Note an alert, and restart the counts."""
+        """Note an alert at `at`, and reset the counts."""
         if stale:
             self.stale = _with(self.stale, at)
         else:
@@ -63,11 +63,11 @@ class Groups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: how many were dropped because there were more than `most`.
+        evicted: how many groups were dropped because there were more than `most`.
     """
 
     def __init__(self, most: int, keep: Micros) -> None:
-        """Hold at most `most` groups, each for `keep` after it was last touched."""
+        """Hold at most `most` groups, each for `keep` microseconds after its last event."""
         self._most = most
         self._keep = keep
         self._groups: dict[str, Group] = {}
@@ -82,11 +82,12 @@ class Groups:
         return iter(self._groups)
 
     def all(self) -> Iterator[Group]:
-        """Yield the groups in the same order."""
+        """Yield the groups, those touched longest ago first."""
         return iter(self._groups.values())
 
     def touch(self, key: str, now: Micros) -> Group:
-        """Return the group of a key, made if it is new."""
+        """Return the group with `key`, new or known, and note that it was touched at `now`. May drop other
+        groups."""
         group = self._groups.pop(key, None) or Group()
         self._groups[key] = group  # to the end: the first ones are those touched longest ago
         group.touched = now
@@ -113,7 +114,7 @@ class Groups:
 
 
 def shape_of(rule: Correlation) -> Shape:
-    """Return what a correlation asks for."""
+    """Return the condition of a correlation, as the Shape for its type."""
     wanted = int(rule.value) + 1 if rule.operator == "gt" else -int(-rule.value // 1)
     timespan = rule.timespan * SECOND
     if rule.type == "temporal_ordered":
@@ -122,10 +123,11 @@ def shape_of(rule: Correlation) -> Shape:
 
 
 class Feed:
-    """How the matches of one rule reach one correlation: by which fields they are grouped, and what is counted.
+    """How the matches of one rule reach one correlation: the fields that group the events, and the label to
+    count.
 
     Attributes:
-        index: of the correlation, in the order in which they are evaluated.
+        index: place of the correlation in the order of evaluation.
         label: the number of the rule in the correlation.
     """
 
@@ -141,7 +143,8 @@ class Feed:
         self._labels = (0,) if rule.type == "event_count" else (label,)
 
     def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
-        """Return the groups of an event: none if it lacks one of the fields, several by a field with several values."""
+        """Return the groups of an event, each as the values of its fields: several if a field has several
+        values, and no group if a field is missing."""
         if self._single is not None:
             value: tuple[str, ...] = reading[self._single]
             if len(value) == 1 and 0 < len(value[0]) <= _MOST_VALUE:
@@ -153,7 +156,8 @@ class Feed:
     def group_of(
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
-        """Return the group of a correlation's result, by the fields of its own group; `reading` has the event's."""
+        """Return the group for a result of an inner correlation, from the fields `inner` of its group, else
+        from the event by `reading`; None if a value is missing."""
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
 
@@ -162,7 +166,7 @@ class Feed:
         return zip(self._names, self._fields, strict=True)
 
     def labels(self, reading: Reading) -> Sequence[Any]:
-        """Return the labels of the entries that an event makes."""
+        """Return the label of each entry that an event adds to a group."""
         if self._counted is not None:
             return _values(reading[self._counted])
         return self._labels
@@ -175,7 +179,7 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
-    """Return the key of a rule's group."""
+    """Return the key of `group`, of the rule number `index`, for `Groups`."""
     values = "\0".join(group)
     if values.count("\0") >= len(group):  # one of them has what parts the values
         values = "\0".join([value.replace("\0", "\ufffd") for value in group])

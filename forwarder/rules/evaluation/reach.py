@@ -1,4 +1,4 @@
-"""Which event types a rule can match, those of the rules of a correlation among them."""
+"""Which event types a rule can match; for a correlation, those of its rules."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,7 +8,7 @@ from forwarder.rules.evaluation.ruleset import Ruleset, can_match
 
 
 class Reach:
-    """Which of some event types the rules of a ruleset can match."""
+    """For each rule of a ruleset, which of the event types `types` it can match."""
 
     def __init__(self, ruleset: Ruleset, types: Sequence[str]) -> None:
         self._rules = {rule.id: rule for rule in ruleset.rules}

@@ -19,13 +19,13 @@ _MAX_TYPES = 2000
 
 
 class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
-    """A rule that one event decides.
+    """A rule that needs one event only.
 
     Attributes:
         language: `sigma`, or `filter` for a System Log filter.
         condition: what an event must match.
         test: the same, compiled.
-        alerts: it alerts by itself; false if it only feeds correlations without `generate`.
+        alerts: whether it alerts by itself; false if it only feeds correlations without `generate`.
     """
 
     language: str
@@ -35,7 +35,7 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
 
 
 class RuleProblem(msgspec.Struct, frozen=True, order=True):
-    """Why something in a file cannot be used, with its line (0: the file as a whole) and what to do."""
+    """Why something in a file cannot be used, and what to do. `line` 0: the file as a whole."""
 
     file: Path
     line: int
@@ -59,10 +59,10 @@ class Ruleset:
     """The rules that are loaded.
 
     Attributes:
-        rules: those that one event decides, in the order of their files.
-        correlations: those that need several events. Each comes after those that it names.
-        exceptions: those that apply.
-        expired: those that applied until some day before the rules were loaded.
+        rules: rules that need one event only, in the order of their files.
+        correlations: rules that need several events. Each comes after the correlations that it names.
+        exceptions: exceptions that have not ended.
+        expired: exceptions that ended before the day on which the rules were loaded.
         left_out: how many rules, correlations and exceptions are about another product, or in another language.
     """
 
@@ -86,7 +86,7 @@ class Ruleset:
         return (each for each in self.exceptions if each.rules is None or rule.id in each.rules)
 
     def matches(self, event: Event, reading: Reading | None = None) -> list[Match]:
-        """Return the rules that an event matches, those that an exception holds back among them.
+        """Return the rules that an event matches, also those whose match an exception holds back.
 
         An exception with `until` applies to events that were published up to the end of that day, in UTC, so that the same
         event has the same result whenever it is evaluated.
@@ -107,7 +107,7 @@ class Ruleset:
         return bool(self._candidates(event_type))
 
     def _candidates(self, event_type: object) -> list[_Candidate]:
-        """Return the rules that can match an event of a type."""
+        """Return the rules that can match an event of type `event_type`, each with its exceptions."""
         if not isinstance(event_type, str):
             return self._all
         found = self._by_type.get(event_type)
@@ -129,12 +129,12 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether an event can match, of which only the type is known."""
+    """Whether `condition` can be true for an event of which only the type is known, as `of_type`."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 
 def _narrowed(condition: Condition, of_type: Reading) -> Condition:
-    """Replace tests of the event type by their result."""
+    """Replace each test of the event type in `condition` by its result."""
     match condition:
         case And(parts) | Or(parts):
             return type(condition)(tuple(_narrowed(part, of_type) for part in parts))
@@ -152,5 +152,5 @@ def _narrowed(condition: Condition, of_type: Reading) -> Condition:
 
 
 def with_ids(named: Mapping[str, str], rules: Sequence[str]) -> tuple[str, ...]:
-    """Return the IDs of what is named by ID or name."""
+    """Return the IDs of `rules`, which are given by ID or name; an unknown name stays as it is."""
     return tuple(named.get(rule, rule) for rule in rules)

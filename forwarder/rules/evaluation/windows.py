@@ -24,7 +24,7 @@ _MOST = 4096
 
 
 class Windows:
-    """The entries of one group, oldest first. `compact_at` is how many there may be before redundant ones go."""
+    """The entries of one group, oldest first. Above `compact_at` entries, redundant ones are dropped."""
 
     __slots__ = ("compact_at", "entries")
 
@@ -33,7 +33,8 @@ class Windows:
         self.compact_at = PLAIN
 
     def add(self, entry: Entry, keep_from: Micros) -> int | None:
-        """Put `entry` in its place, and drop those before `keep_from`; return its index, or None if it is known."""
+        """Insert `entry` in order of time, and drop entries before `keep_from`. Return its index, or None if
+        it is there already."""
         entries = self.entries
         if not entries or entry > entries[-1]:
             entries.append(entry)
@@ -51,7 +52,8 @@ class Windows:
 
 
 class Shape:
-    """What a correlation asks for: how many (or which) within which time. The same for all its groups."""
+    """The condition of a correlation: how many entries, or which, within which time. All its groups share
+    one."""
 
     def __init__(self, timespan: Micros, wanted: int) -> None:
         self.timespan = timespan
@@ -63,17 +65,17 @@ class Shape:
         raise NotImplementedError
 
     def measured(self, window: Sequence[Entry]) -> int:
-        """Return the number that the condition compares."""
+        """Return the number that the condition compares: of entries, or of different labels, in `window`."""
         raise NotImplementedError
 
     def compact(self, windows: Windows, *, alerted: bool) -> None:
-        """Drop entries that can complete no window."""
+        """Drop entries that no future window needs."""
         entries = windows.entries
         windows.entries = self.needed(entries, alerted=alerted)[-_MOST:]
         windows.compact_at = max(PLAIN, 2 * len(windows.entries))
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Return those of `entries` that can matter."""
+        """Return those of `entries` that a future window may need."""
         raise NotImplementedError
 
     def window(self, windows: Windows, end: int) -> Sequence[Entry]:
@@ -82,7 +84,7 @@ class Shape:
         return entries[bisect_left(entries, (entries[end][0] - self.timespan,)) : end + 1]
 
     def _ends(self, windows: Windows, at: int) -> range:
-        """Return the indexes of the entries whose windows have the one at index `at`."""
+        """Return the indexes of the entries whose windows contain the entry at index `at`."""
         entries = windows.entries
         last = entries[at][0] + self.timespan
         end = at + 1
@@ -92,7 +94,7 @@ class Shape:
 
 
 class Count(Shape):
-    """An event_count: so many entries."""
+    """An event_count: at least `wanted` entries in a window."""
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         entries, before = windows.entries, self.wanted - 1
@@ -109,7 +111,7 @@ class Count(Shape):
 
 
 class Different(Shape):
-    """A value_count, or a temporal correlation: entries with so many different labels."""
+    """A value_count or a temporal correlation: at least `wanted` different labels in a window."""
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         entries = windows.entries
@@ -135,7 +137,8 @@ class Different(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Leave out an entry between two of its label that are within a timespan: a window with it has one of these."""
+        """Drop each entry between two entries with its label that are within one timespan: each window that
+        holds the entry holds one of the two."""
         kept: dict[Label, list[Entry]] = {}
         for entry in entries:
             same = kept.setdefault(entry[1], [])
@@ -155,7 +158,8 @@ class Ordered(Shape):
                 yield end
 
     def _holds(self, windows: Windows, end: int) -> bool:
-        """Whether a window that ends here has them all: the latest of each before the next is the best choice."""
+        """Whether the window that ends at index `end` has all labels in order. Looks backwards from `end`:
+        the latest entry of each label is the best choice."""
         entries = windows.entries
         oldest, wanted, last = entries[end][0] - self.timespan, self.wanted - 2, entries[end][2]
         for at in range(end - 1, -1, -1):
@@ -170,7 +174,7 @@ class Ordered(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Of entries of one label that follow each other, keep the first and the last."""
+        """Keep the first and the last of neighbouring entries with the same label."""
         kept: list[Entry] = []
         for entry in entries:
             if len(kept) > 1 and kept[-1][1] == kept[-2][1] == entry[1]:
@@ -180,7 +184,7 @@ class Ordered(Shape):
 
 
 def encode_id(uuid: str) -> bytes:
-    """Return a shorter form of an event's uuid, in which it is kept."""
+    """Return a short form of an event's uuid, to save memory: 16 bytes for a standard UUID."""
     if len(uuid) == 36 and uuid[8] == uuid[13] == uuid[18] == uuid[23] == "-":
         try:
             short = bytes.fromhex(uuid.replace("-", ""))
@@ -193,7 +197,7 @@ def encode_id(uuid: str) -> bytes:
 
 
 def decode_id(short: bytes) -> str:
-    """Return the uuid of `encode_id`."""
+    """Return the uuid that `encode_id` made `short` of."""
     if len(short) != 16:
         return short[1:].removesuffix(b"\0").decode()
     digits = short.hex()

@@ -1,4 +1,4 @@
-"""Sigma's correlations: how often, how many different, which together, within a time span."""
+"""Sigma's correlations: rules that need several events within a time span."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         type: one of TYPES.
-        rules: what it counts or joins, in its order. As the file names them; a Ruleset has their IDs.
-        group_by: fields or aliases; what has the same values is counted together.
+        rules: the rules that it counts or joins, in its order, by ID or name as in the file; by ID in a Ruleset.
+        group_by: fields or aliases; events with the same values of them are counted together.
         timespan: seconds.
-        operator: of the condition, one of OPERATORS; for a temporal one, of the number of different rules.
-        value: of the condition.
-        field: whose different values a `value_count` counts.
+        operator: operator of the condition, one of OPERATORS.
+        value: number that the condition compares with; in a temporal correlation, a number of different rules.
+        field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
-        generate: the rules alert by themselves too.
-        alerts: it alerts by itself; false if it only feeds another correlation without `generate`.
+        generate: whether its rules alert by themselves too.
+        alerts: whether it alerts by itself; false if it only feeds another correlation without `generate`.
     """
 
     type: str
@@ -49,7 +49,8 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
-    """Read a correlation, and report what is wrong with it; None if too little is left."""
+    """Read a correlation, and report its problems; return None if its condition cannot be read or is
+    missing."""
     report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
     described = description_of(found, report)
     section = found.get("correlation")
@@ -124,7 +125,7 @@ def _generate(section: Mapping[str, Any]) -> bool:
 def _condition(
     section: Mapping[str, Any], kind: str, rules: int, report: Report
 ) -> tuple[str, float, str | None]:
-    """Return the operator, the number and the field of a condition.
+    """Return the operator, the number and the field (or None) of a correlation's condition.
 
     Raises:
         RuleFileError: the condition cannot be read.

@@ -1,4 +1,4 @@
-"""What rules, correlations and exceptions have in common: who they are, and what they say about themselves."""
+"""What rules, correlations and exceptions have in common: id, title, file, and descriptive keys."""
 
 import re
 import uuid
@@ -23,10 +23,10 @@ _NAMESPACE = uuid.UUID("6f1d3f4e-5d0c-4a55-9d8e-0a4c3f1b7f10")
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A document of a file of rules.
+    """A rule, correlation or exception: one document in a file of rules.
 
     Attributes:
-        id: unique among those that are loaded. Made of the title or the filter where the document has none.
+        id: unique among all that are loaded. Where the document has none: its name, or made of its title or filter.
         name: by which others may refer to it; often empty.
         level: one of LEVELS.
         line: its first line in the file.
@@ -46,12 +46,13 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def made_id(text: str) -> str:
-    """Make an ID of what a rule says, for one that has none."""
+    """Return an ID made of `text`, the title or the filter of a rule without an ID: the same text gives the
+    same ID."""
     return str(uuid.uuid5(_NAMESPACE, text))
 
 
 def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Return what a document says about itself, as arguments of Described; report what is wrong with it."""
+    """Return the descriptive keys of a document as arguments of Described; report their problems."""
     for key in _TEXTS:
         if found.get(key) is not None and not isinstance(found[key], str):
             report(f"`{key}` must be a text", line_of(found, key))
@@ -88,7 +89,8 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
-    """Report unknown keys, which would be ignored, and keys that stand twice."""
+    """Report the keys of `found` that are not in `known`, and so have no effect, and keys that stand
+    twice."""
     for key in getattr(found, "repeated", ()):
         report(f"the key {key!r} stands twice in {where}", line_of(found, key))
     for key in found:

@@ -1,7 +1,7 @@
 """Sigma's detections: selections of fields and values, joined by a condition.
 
-The one reader of Sigma: `coverage` asks its tree for event types, `evaluation` compiles it. Evaluation wants every problem reported;
-for coverage, what cannot be read may be true or false.
+The one reader of Sigma: `coverage` asks its tree for event types, `evaluation` compiles it. Evaluation reports every problem;
+for coverage, a test that cannot be read may be true or false.
 """
 
 import re
@@ -37,8 +37,8 @@ Report = Callable[[str, int], None]
 
 
 def sigma_rule(found: dict[str, Any]) -> Rule:
-    """Read what a rule says about event types. One about another product keeps no conditions, so that none of them can be
-    wrong.
+    """Return a Sigma rule, reduced to its tests of the event type. A rule about another product has no
+    conditions, so that a fault in them does not matter.
 
     Raises:
         RuleFileError: its condition cannot be read.
@@ -55,18 +55,19 @@ def sigma_rule(found: dict[str, Any]) -> Rule:
 
 
 def _ignored(_text: str, _line: int) -> None:
-    """What cannot be read may be true or false."""
+    """Report nothing: for coverage, a test that cannot be read may be true or false."""
 
 
 def line_of(found: Any, key: str | None = None) -> int:
-    """Return the line of a mapping, or of a key in it, from 0 within the document; 0 if it is not known."""
+    """Return the line of the mapping `found`, or of `key` in it, from 0 within the document; 0 if it is
+    unknown."""
     if not isinstance(found, YamlMapping):
         return 0
     return found.lines.get(key, found.line) if key is not None else found.line
 
 
 def about_okta(source: Any) -> bool | None:
-    """Whether a log source is Okta; None if it names no product."""
+    """Whether the log source `source` is Okta; None if it names no product."""
     product = source.get("product") or source.get("service") if isinstance(source, dict) else None
     return None if product is None else "okta" in str(product).lower()
 
@@ -77,7 +78,8 @@ def detection_tree(
     report: Report,
     other_keys: Sequence[str] = ("condition", "timeframe"),
 ) -> Condition:
-    """Read selections and their condition. The leaves of the tree are FieldTest, and Unknown for what was reported.
+    """Read selections and their condition as a tree. Its leaves are FieldTest, or Unknown for a test with a
+    reported problem.
 
     Raises:
         RuleFileError: the condition cannot be read.
@@ -126,7 +128,8 @@ def _condition(condition: str, selections: dict[str, Condition], report: Report,
 
 
 def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> Condition:
-    """Join the selections that a pattern names; without a `_` of its own, it names none that begins with one."""
+    """Join the selections whose names match the pattern `which`. Names that begin with `_` match only a
+    pattern that does too."""
     if quantifier not in _QUANTIFIERS:
         raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
     pattern = "*" if which == "them" else which
@@ -148,7 +151,7 @@ def _named(name: str, selections: dict[str, Condition]) -> Condition:
 
 
 class _Selections:
-    """Reads one selection, and reports what cannot be read, each with its line."""
+    """Reads one selection; reports each problem with its line."""
 
     def __init__(self, lists: Lists, report: Report, line: int) -> None:
         self._lists = lists
@@ -179,7 +182,8 @@ class _Selections:
         return _joined(parts, And)
 
     def _test(self, field: str, modifiers: list[str], written: list[Any], line: int) -> Condition:
-        """Read one field with its values."""
+        """Return the condition that `field` matches the values `written`, changed and joined by
+        `modifiers`."""
         try:
             values = _values(field, modifiers, written, self._lists)
         except RuleFileError as error:
@@ -216,10 +220,10 @@ def _read(field: str, written: Any, modifiers: list[str], lists: Lists) -> list[
 
 
 def _country(value: Value) -> Value:
-    """Return what a value of `forwarder.country` means: `??` is an unknown country, and not a wildcard for any.
+    """Return the value to compare `forwarder.country` with: `??` means an unknown country, not two wildcards.
 
     Raises:
-        RuleFileError: the field never has such a value.
+        RuleFileError: no country code matches `value`.
     """
     if not isinstance(value, Text):
         return value
@@ -232,7 +236,7 @@ def _country(value: Value) -> Value:
 
 
 def about_types(condition: Condition) -> Condition:
-    """Return what a condition says about event types."""
+    """Reduce `condition` to its tests of the event type; all other tests may be true or false."""
     match condition:
         case Or(()):  # a list of the operator that is empty today
             return Unknown()

@@ -1,4 +1,4 @@
-"""Exceptions: Sigma's filters, which hold back what a rule would say."""
+"""Exceptions: Sigma's filters, which hold back alerts of rules."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,9 +19,9 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     """One exception.
 
     Attributes:
-        rules: the rules that it is about; None for all. As the file names them; a Ruleset has their IDs.
-        condition: what an event must match so that it is not held back.
-        lets_through: the same, compiled.
+        rules: the rules that it is about, by ID or name as in the file, by ID in a Ruleset; None for all rules.
+        condition: the condition of an event that is NOT held back.
+        lets_through: `condition`, compiled.
         until: the last day on which it applies, in UTC; None without an end.
     """
 
@@ -31,14 +31,14 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     until: date | None = None
 
     def applies_on(self, day: str) -> bool:
-        """Whether it still applies to an event of that day, as in 2027-01-31."""
+        """Whether the exception applies to an event of `day`, as in 2027-01-31."""
         return self.until is None or day <= self.until.isoformat()
 
 
 def read_exception(
     found: Mapping[str, Any], lists: Lists, file: Path, line: int, report: Report
 ) -> RuleException | None:
-    """Read an exception, and report what is wrong with it; None if too little is left."""
+    """Read an exception, and report its problems; return None if its condition cannot be read."""
     report_unknown_keys(found, (*KEYS, "filter", "logsource", "until"), report, "an exception's document")
     described = description_of(found, report)
     until = _until(found, report)
@@ -62,7 +62,7 @@ def read_exception(
 
 
 def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> Condition:
-    """Read what an event must match so that it is not held back.
+    """Read the condition of an exception; an event that matches it is NOT held back.
 
     Raises:
         RuleFileError: the condition cannot be read, or it is not an exception.
@@ -80,7 +80,8 @@ def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> 
 
 
 def _excludes(condition: Condition) -> bool:
-    """Whether the condition only takes events away. `not a and b` would demand `b` of all events of the rule."""
+    """Whether the condition only excludes events. `not a and b` is refused: it would require `b` of all
+    events of the rule."""
     match condition:
         case Not():
             return True

@@ -34,7 +34,7 @@ Lists = Mapping[str, Sequence[str]]
 
 
 def _around(value: Value, *, start: bool, end: bool) -> Value:
-    """Let anything stand before (`start`) and behind (`end`) a value."""
+    """Let `value` match with any text before it (`start`), behind it (`end`), or both."""
     match value:
         case Text(parts, cased):
             before = (Wild.MANY,) if start and parts[:1] != (Wild.MANY,) else ()
@@ -150,7 +150,7 @@ _NOT_HERE = {
 
 
 def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
-    """Refuse what cannot be evaluated.
+    """Check that `modifiers` of `field` can be evaluated.
 
     Raises:
         RuleFileError: a modifier is unknown, not supported here, or in the wrong place.
@@ -168,10 +168,11 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
 
 
 def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value]:
-    """Return what a value becomes by its modifiers: several values, or none, if `expand` stands for a list.
+    """Apply `modifiers` to the value `written`. Return the resulting values: one, or with `expand` any
+    number.
 
     Raises:
-        RuleFileError: a modifier cannot change such a value, or a list is missing.
+        RuleFileError: a modifier does not fit the value, or a list is missing.
     """
     if "re" in modifiers:
         if not isinstance(written, str):
@@ -202,7 +203,8 @@ def _changed(name: str, values: Sequence[Value]) -> list[Value]:
 
 
 def _expanded(value: Value, lists: Lists) -> list[Value]:
-    """Replace the placeholders by the values of their lists, each with each. In an expression, a value is a part of it."""
+    """Replace each placeholder in `value` by each value of its list, in all combinations. In a regular
+    expression, the values are parts of the expression."""
     if isinstance(value, Expression):
         ways = _combined(_split(value.source), lists)
         sources = [
