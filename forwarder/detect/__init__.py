@@ -1,1 +1,2 @@
-"""Runs the rules on the events of the store, appends their alerts to it, and replays them on request."""
+"""Runs the rules on the stored events, stores their alerts, and replays the rules on stored events on
+request."""

@@ -1,4 +1,4 @@
-"""What the rules do, as metrics and log lines. Labels take only the ids of loaded rules."""
+"""Metrics and log lines of the rules. Only ids of loaded rules become labels."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ class RuleMetrics:
     """Counts what one `RuleRunner` does.
 
     Attributes:
-        held_back: what the store has not counted yet, by rule and reason.
+        held_back: held back alerts that the store has not counted yet, by rule and reason.
         failures: events that could not be evaluated since the start.
-        failed_at: when the last of them failed.
+        failed_at: when the last of these failures was.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
@@ -36,11 +36,11 @@ class RuleMetrics:
         self.evaluation = metrics.rule_evaluation
 
     def loaded(self, engine: Engine) -> None:
-        """Note new rules, which begin to count what they evict."""
+        """Note that `engine` has new rules: its count of evicted groups begins at 0."""
         self._evicted = engine.groups.evicted
 
     def count(self, event: Event, found: Found, now: Micros) -> None:
-        """Count what an event led to."""
+        """Count the result `found` of the evaluation of `event`."""
         for rule in found.matched:
             self._metrics.rule_matches.labels(event.org, rule).inc()
         for rule, reason in found.held_back:
@@ -54,11 +54,11 @@ class RuleMetrics:
             self._metrics.rule_lag.observe(seconds_between(event.published, now) or 0.0)
 
     def muted(self, event: Event) -> None:
-        """Count an event that no rule may count."""
+        """Count an event that the rules must skip, such as one that a reaction's prompt caused."""
         self._metrics.rule_events_muted.labels(event.org).inc()
 
     def alerted(self, alerts: Iterable[Event]) -> None:
-        """Count alerts that are stored, and log them."""
+        """Count and log alerts that are stored."""
         for event in alerts:
             about = decode(event.body)["forwarder"]["alert"]
             rule = about["rule"]
@@ -73,7 +73,7 @@ class RuleMetrics:
             )
 
     def state(self, engine: Engine) -> None:
-        """Report how much the rules remember."""
+        """Set the metrics of the memory of `engine`: its groups, and those that it evicted."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more = engine.groups.evicted - self._evicted
         if more > 0:
@@ -87,7 +87,7 @@ class RuleMetrics:
             )
 
     def skipped(self, events: int) -> None:
-        """Say that events were dropped before the rules could read them."""
+        """Log that `events` events were dropped before the rules could read them."""
         self._limited.warning(
             "the store dropped events before the rules had read them; raise store.max_size or store.retention",
             action="rules_skipped_events",
@@ -95,7 +95,7 @@ class RuleMetrics:
         )
 
     def failed(self, event: Event) -> None:
-        """Say that an event could not be evaluated. Call it where the exception is handled."""
+        """Count and log an event whose evaluation failed. Call it in the `except` block."""
         self.failures += 1
         self.failed_at = self._clock.now()
         self._limited.error(
@@ -106,7 +106,7 @@ class RuleMetrics:
         )
 
     def store_failed(self, error: StoreError) -> None:
-        """Say that the store cannot be read or written."""
+        """Log that the store cannot be read or written."""
         self._limited.error(
             "the rules cannot read or write the store; they go on by themselves",
             action="rules_store_error",

@@ -1,4 +1,5 @@
-"""`rules replay`: what the rules make of the events that the store holds, as if they came now. Writes nothing.
+"""`rules replay`: evaluates the rules on stored events as if these came now, and reports the matches. Writes
+nothing to the store.
 
 It evaluates the events in the order of the store, as the live evaluation did, so with the same rules it finds the same alerts.
 """
@@ -40,14 +41,14 @@ MOST_ACTIONS = 10_000
 
 
 class ActionReport(msgspec.Struct):
-    """What one action of `reactions` would have done about the alerts of a rule, with `mode: enforce`.
+    """What one action of `reactions` would have done for the alerts of one rule, with `mode: enforce`.
 
     Attributes:
-        calls: how often it would have been done.
+        calls: how often it would have run.
         asks: how often it would have waited for a human, by reason: `approval` or `limit`.
         no_op: how often it would have changed nothing, by reason: `state` or `live`.
         refused: how often it would have been refused, by the reason word of the guard.
-        targets: how many different users or addresses it would have been done to.
+        targets: how many different users or addresses it would have changed.
     """
 
     action: str
@@ -59,18 +60,18 @@ class ActionReport(msgspec.Struct):
 
 
 class RuleReport(msgspec.Struct):
-    """What one rule did.
+    """What one rule would have matched and alerted on.
 
     Attributes:
         matches: events that matched it; for a correlation, how often it was complete.
-        alerts: as the live evaluation makes them.
-        stored_alerts: alerts of it that the live evaluation did store in this time.
+        alerts: number of alerts, by the same limits as in the live evaluation.
+        stored_alerts: alerts of the rule that the live evaluation stored in this time.
         alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.
         users: how many different actors its matches have.
         loudest: the actors with the most matches.
         busiest: the hours with the most matches.
-        held_back: by reason, `exception` or `again`.
-        actions: what reactions would have done, if there are any.
+        held_back: number of alerts that were held back, by reason: `exception` or `again`.
+        actions: what each action of its reactions would have done.
     """
 
     id: str
@@ -107,7 +108,7 @@ class ReplayReport(msgspec.Struct):
 
 
 class _Counts:
-    """Counts of one rule while the events pass."""
+    """Counts of one rule during the replay."""
 
     def __init__(self) -> None:
         self.matches = 0
@@ -120,7 +121,7 @@ class _Counts:
 
 
 class Replay:
-    """One replay of the events received since a point in time, of all rules or of those in `only`."""
+    """One replay of the events received since a point in time."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -151,7 +152,7 @@ class Replay:
         self._actions_left_out = 0
 
     def run(self, only: Callable[[DetectionRule | Correlation], bool] = lambda _: True) -> ReplayReport:
-        """Evaluate the events.
+        """Evaluate all rules, and report on those that `only` accepts.
 
         Raises:
             StoreError: there is no store, or it cannot be read.
@@ -187,7 +188,7 @@ class Replay:
         )
 
     def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
-        """Let the reactions decide about the alerts of an event, as if they came when it was received."""
+        """Rehearse the reactions to the alerts of `event`, at the time when it was received."""
         if self._rehearsal is None:
             return
         self._rehearsal.event(event, raw)
@@ -214,7 +215,8 @@ class Replay:
                 self._actions_left_out += 1
 
     def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Found]]:
-        """Yield each event received since then with what it led to; the ones before only fill the windows."""
+        """Yield each event received in the time of the replay, with its result. Earlier events are evaluated
+        too, to fill the windows, and not yielded."""
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = Engine(self._rules, timing)
         warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
@@ -246,7 +248,7 @@ class Replay:
             users.keep(org, names, scratch.over(found, org, names))
 
     def _batches(self, since: Micros) -> Iterator[list[StoredEvent]]:
-        """Yield the events that were received since then, in the order of the store."""
+        """Yield the events that were received at `since` or later, in the order of the store."""
         at = self._store.received_since(since) - 1
         while batch := self._store.events(at, limit=_EVENTS, max_bytes=_BYTES):
             yield list(batch)

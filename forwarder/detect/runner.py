@@ -55,7 +55,7 @@ class RuleRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
-        """Args: `muted` knows the events that no rule counts; the engine of reactions notes its prompts there."""
+        """Args: `muted` knows the events that rules skip; reactions add those that their prompts cause."""
         self._store = store
         self._muted = muted or Muted()
         self._clock = clock
@@ -82,9 +82,10 @@ class RuleRunner:
         return await asyncio.to_thread(settings.load)
 
     async def apply(self, settings: RulesSettings, rules: Ruleset) -> None:
-        """Run `rules` from now on. Until they have read the events that still matter to them, the old ones go on.
+        """Run `rules` from now on. The old rules run until the new ones have read the earlier events that
+        affect them.
 
-        The same rules with the same settings go on as they are.
+        If neither rules nor settings have changed, do nothing.
         """
         wanted = settings, content_of(rules)
         if wanted == self._applied:
@@ -111,7 +112,7 @@ class RuleRunner:
             self._tasks["run"] = asyncio.create_task(self._run(), name="rules")
 
     async def gather(self) -> dict[str, Any] | None:
-        """Return what the rules do, ready for JSON; None without rules.
+        """Return the state and counts of the rules, ready for JSON; None without rules.
 
         Raises:
             StoreError: the store cannot be read.
@@ -128,7 +129,7 @@ class RuleRunner:
         }
 
     async def stop(self) -> None:
-        """Evaluate what is stored, as far as that is quick, and end."""
+        """Evaluate the events that are stored already, for _STOP_GRACE seconds at most, and stop."""
         self._stopping.set()
         self._changed.set()
         if "new" in self._tasks:
@@ -140,7 +141,7 @@ class RuleRunner:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _begin(self, engine: Engine, timing: Timing) -> None:
-        """Read again, until that succeeds: else the new rules would never alert, and nothing would say so."""
+        """Run `_read_again` until it succeeds; after an error, log it and pause, then use a new engine."""
         attempt = 0
         while True:
             try:
@@ -156,7 +157,7 @@ class RuleRunner:
             self._metrics.loaded(engine)
 
     async def _read_again(self, engine: Engine) -> None:
-        """Let `engine` read the events that still matter, then hand it to the loop."""
+        """Let `engine` read the earlier events that affect it, then hand it to `_turn`."""
         position = await self._first_position()
         since = self._clock.now() - 2 * engine.horizon
         await self._reading(partial(self._muted.load, self._store), since)
@@ -173,7 +174,7 @@ class RuleRunner:
         self._changed.set()
 
     async def _first_position(self) -> int:
-        """Return where the rules were; with rules for the first time, that is the newest event."""
+        """Return the stored position of the rules; store the newest event's if there is none."""
         while self.position is None:
             try:
                 written = await self._store.cursor(CURSOR)
@@ -186,7 +187,7 @@ class RuleRunner:
         return self.position
 
     async def _note_alerts(self, engine: Engine, position: int) -> None:
-        """Note the alerts behind the position: they were stored before later events were evaluated."""
+        """Let `engine` note the alerts behind `position`: they are older than the next evaluation."""
         at = position
         while events := await self._read(at):
             for stored in events:
@@ -196,7 +197,7 @@ class RuleRunner:
             await asyncio.sleep(0)
 
     async def _fold(self, engine: Engine, after: int, until: int) -> int:
-        """Let `engine` read events up to `until` without alerting; return how far it came."""
+        """Let `engine` read some events after `after` without alerting; return its new position."""
         events = [one for one in await self._read(after) if one.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:
@@ -225,7 +226,7 @@ class RuleRunner:
                 await self._clock.sleep(Backoff().cap)
 
     async def _turn(self) -> bool:
-        """Evaluate some events; return whether that was the last time."""
+        """Evaluate one batch of events, or wait for one; return whether the runner has stopped."""
         if self._next is not None:
             engine, at = self._next
             while at < (self.position or 0):
@@ -276,7 +277,7 @@ class RuleRunner:
 
     @asynccontextmanager
     async def _batch(self, engine: Engine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
-        """Decode the events that concern `engine`, and have their users in memory, if it reads derived fields."""
+        """Decode the events that can affect `engine`; load their users, if it reads derived fields."""
         decoded: list[Decoded] = []
         cooperative = Cooperative()
         for stored in events:
@@ -289,7 +290,7 @@ class RuleRunner:
             yield decoded
 
     def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
-        """Return an event as the rules read it; None if it cannot matter to any."""
+        """Return the event as the rules read it, decoded; None if no rule can match it."""
         if event.source is Source.ACTION or (self._orgs is not None and event.org not in self._orgs):
             return None
         if (
@@ -301,7 +302,7 @@ class RuleRunner:
         return decode_object(event.body)
 
     async def _wait(self) -> None:
-        """Return when there is an event to evaluate, new rules or a stop; and in time to commit the position."""
+        """Wait for an event, new rules or a stop, at most _COMMIT_INTERVAL; commit the position."""
         news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
@@ -316,7 +317,7 @@ class RuleRunner:
         return await self._reading(partial(self._store.view.events, limit=_EVENTS, max_bytes=_BYTES), after)
 
     async def _reading(self, query: Callable[[A], Awaitable[T]], what: A) -> T:
-        """Read from the store, as soon as that works."""
+        """Return the result of `query(what)`; on a StoreError, log it and retry after a pause."""
         while True:
             try:
                 return await query(what)
@@ -324,7 +325,7 @@ class RuleRunner:
                 await self._pause(error)
 
     async def _commit(self, alerts: Sequence[Event], position: int) -> None:
-        """Store alerts and the position; a position alone only now and then."""
+        """Store alerts and the position; a position alone at most every _COMMIT_INTERVAL seconds."""
         now = self._clock.monotonic()
         due = alerts or self._stopping.is_set() or now - self._committed_at >= _COMMIT_INTERVAL
         if due and (alerts or self._users.noted or position != self._committed):

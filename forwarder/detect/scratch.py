@@ -1,4 +1,4 @@
-"""What a replay of rules notes, in a temporary file: users and alerts may be more than fit into memory."""
+"""Temporary file for a replay of rules: sightings of users, and alerts, may be more than fit into memory."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ CREATE TABLE alerts (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
 
 
 class Scratch:
-    """SQLite writes to the disk only what does not fit into its cache, and removes the file by itself."""
+    """A temporary SQLite database, written to disk only if it outgrows the cache; SQLite removes the file."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -31,7 +31,7 @@ class Scratch:
         self._db.close()
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Note what users were seen with; it replaces what was noted of the same user, kind and value."""
+        """Save sightings; each replaces the saved one of the same user, kind and value."""
         rows = [(one.org, one.user, one.kind, one.value, one.since, one.last, one.data) for one in sightings]
         with _errors():
             self._db.execute("BEGIN")
@@ -39,7 +39,8 @@ class Scratch:
             self._db.execute("COMMIT")
 
     def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
-        """Return `found` with what was noted of these users of `org` in place of older sightings."""
+        """Return `found`, the sightings of `users` of `org`, with saved sightings in place of those of the
+        same kind and value."""
         with _errors():
             noted = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",
@@ -50,17 +51,17 @@ class Scratch:
         return list(rows.values())
 
     def forget_sightings(self) -> None:
-        """Forget what users were seen with; alerts stay."""
+        """Delete all saved sightings; alerts stay."""
         with _errors():
             self._db.execute("DELETE FROM sightings")
 
     def add_alert(self, uuid: str) -> None:
-        """Note an alert."""
+        """Save the uuid of an alert."""
         with _errors():
             self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (uuid,))
 
     def has_alert(self, uuid: str) -> bool:
-        """Whether this alert was noted."""
+        """Whether the alert `uuid` was saved."""
         with _errors():
             return bool(self._db.execute("SELECT 1 FROM alerts WHERE uuid = ?", (uuid,)).fetchall())
 

@@ -1,4 +1,4 @@
-"""What the rules do, for the status page."""
+"""The rows of the rules for the status page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,8 @@ _NOTHING = RuleCounts()
 
 
 def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> list[dict[str, Any]]:
-    """Return a row for each rule, the loudest first. `counts` are those since a day before `now`."""
+    """Return a row for each rule, those with the most alerts first. `counts` are those of the 24 hours before
+    `now`."""
     loaded: list[DetectionRule | Correlation] = [*rules.rules, *rules.correlations]
     rows = [
         {

@@ -1,4 +1,5 @@
-"""The users of the events that rules evaluate, with what each was seen with: read from the store as they come up."""
+"""The users of the events that rules evaluate, with their sightings: read from the store when an event needs
+them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,16 @@ _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """Users in memory: those of the batches that are evaluated now, those with notes, and the last ones used beside them.
+    """Users in memory: those of the open batches, those with sightings not stored yet, and the ones used
+    last.
 
     Attributes:
-        noted: what users are newly seen with, until it is `written` with the position of the rules.
+        noted: new sightings, until the caller has stored them and calls `written`.
     """
 
     def __init__(self, store: SightingReader | None = None, most: int = MOST) -> None:
-        """Read from `store`; without one, `read` cannot be used: the caller finds what is `missing`, and calls `keep`."""
+        """Read from `store`. Without one, do not call `read`: get `missing`, read these users elsewhere, and
+        call `keep`."""
         self._store = store
         self._most = most
         self._users: dict[_Key, User] = {}  # the one used last is the last one
@@ -69,7 +72,7 @@ class Users:
             self.keep(org, names, await self._store.sightings(org, names))
 
     def missing(self, events: Iterable[Decoded]) -> dict[str, set[str]]:
-        """Return the users of these events that are not in memory, by org."""
+        """Return the ids of the users of these events that are not in memory, by org."""
         found: dict[str, set[str]] = {}
         for event, raw in events:
             name = user_of(raw)
@@ -78,7 +81,8 @@ class Users:
         return found
 
     def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
-        """Keep these users of `org` with what the store has of them, except those that another batch has read meanwhile."""
+        """Keep the users `names` of `org` with their stored sightings `found`, except users that are in
+        memory already."""
         # Those that wait to be written are newer than what was read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}
@@ -91,7 +95,7 @@ class Users:
                 self._users[org, name] = User(sightings)
 
     def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
-        """Put the derived fields of an event into it. Without `note`, the store knows what it shows."""
+        """Put the derived fields of an event into `raw`. With `note`, add its new sightings to `noted`."""
         name = user_of(raw)
         fields, sightings = derive(event, raw, self._users.get((event.org, name)) if name else None)
         raw.pop("forwarder", None)
@@ -100,6 +104,6 @@ class Users:
             self.noted |= {(one.org, one.user, one.kind, one.value): one for one in sightings}
 
     def written(self) -> None:
-        """Forget what waited, which is written now."""
+        """Clear `noted`: its sightings are stored now."""
         self.noted.clear()
         self._forget_the_oldest()
