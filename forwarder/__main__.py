@@ -20,7 +20,10 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open what the caller has closed: a file of the store would get its number, and whatever is printed."""
+    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed.
+
+    Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would go into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)

@@ -70,9 +70,9 @@ class Forwarder:
     """One forwarder: its parts, from start to stop. Start it once.
 
     Attributes:
-        settings: those in force.
-        server: where Okta posts; known after `start`.
-        ops: where operators look; known after `start`.
+        settings: the settings in force.
+        server: the HTTP server that Okta posts to; set by `start`.
+        ops: the HTTP server of the ops listener; set by `start`.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -118,7 +118,7 @@ class Forwarder:
         """Stop every part that has started, in the order of `_STOP_ORDER`. Safe to call twice.
 
         Args:
-            grace: seconds that the sinks may go on delivering what waits.
+            grace: seconds that the sinks may go on delivering the events that wait.
         """
         self._grace = grace
         for part in _STOP_ORDER:
@@ -306,7 +306,7 @@ class Forwarder:
         _logger.info("the configuration is reloaded", action="reloaded")
 
     async def _record_configuration(self) -> None:
-        """Record that the settings are applied."""
+        """Set the metrics of a successful reload, and log each certificate that was replaced."""
         found = await asyncio.to_thread(set_certificates, self.metrics, self.settings)
         for setting, certificate in found.items():
             if self._certificates.get(setting, certificate).serial != certificate.serial:
@@ -323,7 +323,7 @@ class Forwarder:
 
 
 def _needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The changed sections that a reload does not apply."""
+    """Return the sections that differ between `old` and `new` and that a reload does not apply."""
     sections = [name for name in ("store", "log") if getattr(old, name) != getattr(new, name)]
     listeners = (("ops", old.ops, new.ops), ("receiver", old.receiver, new.receiver))
     return sections + [
@@ -334,7 +334,7 @@ def _needs_restart(old: Settings, new: Settings) -> list[str]:
 
 
 def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:
-    """Return what a reload makes of a listener's certificate: whether it serves HTTPS stays until a restart.
+    """Return the TLS context of `server` after a reload, which cannot change between HTTP and HTTPS.
 
     Raises:
         SettingsError: the certificate cannot be used.

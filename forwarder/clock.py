@@ -7,7 +7,7 @@ from forwarder.core.time import Micros
 
 
 class SystemClock:
-    """`core.ports.Clock`, for real."""
+    """`core.ports.Clock` with the time of this machine."""
 
     def now(self) -> Micros:
         return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""What a configuration meets on this machine: what would keep the forwarder from starting, and what is unwise.
+"""Checks a configuration on this machine: what would keep the forwarder from starting, and what is unwise.
 
 Opens no connection and changes nothing. `check`, the start and the offline part of `doctor` run the two tables at the end.
 """
@@ -77,7 +77,7 @@ def _address_problems(settings: Settings) -> Iterator[str]:
 
 
 def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
-    """Only an address can be checked without asking a name server."""
+    """Yield a problem if `listen` has an IP address that this machine lacks; a host name is not looked up."""
     if not listen.port:
         return
     try:
@@ -93,7 +93,7 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
 
 
 def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield each certificate that a peer checks."""
+    """Yield the key and the file of each certificate that the settings name, of servers, clients and CAs."""
     yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
@@ -281,5 +281,5 @@ def problems(settings: Settings) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return what works and is unwise, a line each: path, what, hint."""
+    """Return the settings that work but are unwise, a line each: path, reason, hint."""
     return [line for find in WARNINGS.values() for line in find(settings)]

@@ -53,7 +53,7 @@ Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of an answer; `kind` is a name from `_ERRORS`, or empty."""
+    """One line of an answer; `kind` is the type of the error, one of `_ERRORS`, or empty."""
 
     progress: Any = None
     result: Any = None
@@ -70,7 +70,7 @@ def _reply_line(reply: _Reply) -> bytes:
 
 
 def socket_path(store: Path) -> Path:
-    """Return where the forwarder that runs on `store` listens for commands."""
+    """Return the path of the Unix socket where the forwarder that runs on `store` listens for commands."""
     real = Path(os.path.realpath(store))  # so that it is one place, whatever links lead to the store
     return real.with_name(real.name + ".control")
 
@@ -89,10 +89,10 @@ def _short_address(path: Path) -> Iterator[str]:
 
 
 class ControlServer:
-    """Answers commands on the event loop."""
+    """Answers the commands that arrive on the control socket, in tasks of the event loop."""
 
     def __init__(self, store: Path, handlers: Mapping[type[Request], Handler]) -> None:
-        """Prepare to serve beside `store`; each type of request has its handler."""
+        """Use the socket beside `store`; `handlers` has the function for each type of request."""
         self._path = socket_path(store)
         self._handlers = handlers
         self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
@@ -164,7 +164,7 @@ class ControlServer:
 
 
 async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> Any:
-    """Return the result of `work`; cancel it if the client disconnects first."""
+    """Return the result of `work`; if the client disconnects first, cancel it, raise CancelledError."""
     tasks = asyncio.create_task(work), asyncio.create_task(reader.read(1))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -178,16 +178,16 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
 
 
 async def never(_request: Request, _report: Report) -> None:
-    """Answer a `WatchRequest`."""
+    """Wait without end: the handler of `WatchRequest`, which gets no answer."""
     await asyncio.Event().wait()
 
 
 @contextmanager
 def attached(store: Path) -> Iterator[socket.socket | None]:
-    """Give a connection that becomes readable when the forwarder on `store` stops; None if none runs.
+    """Give a connection that becomes readable when the forwarder on `store` stops; None if no forwarder runs.
 
     Raises:
-        StoreError: this user may not ask it.
+        StoreError: this user may not connect to the forwarder.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_REQUEST_TIMEOUT)
@@ -202,7 +202,7 @@ def is_running(store: Path) -> bool:
     """Whether a forwarder runs on `store`.
 
     Raises:
-        StoreError: this user may not ask it.
+        StoreError: this user may not connect to the forwarder.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_REQUEST_TIMEOUT)
@@ -210,7 +210,11 @@ def is_running(store: Path) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path) -> bool:
-    """Connect to the running forwarder; return False if none runs. Raises StoreError if this user may not."""
+    """Connect to the forwarder at the socket `path`; return False if none runs.
+
+    Raises:
+        StoreError: this user may not connect to the forwarder.
+    """
     try:
         with _short_address(path) as address:
             connection.connect(address)
@@ -229,13 +233,13 @@ def ask(
     *,
     timeout: float | None = _REPLY_TIMEOUT,
 ) -> Any | None:
-    """Let the forwarder that runs on `store` carry out a command. Blocks; an exception cancels the command.
+    """Let the forwarder that runs on `store` carry out `request`. Blocks; an exception cancels the request.
 
-    Returns the result, and gives each report to `on_progress`, both as decoded JSON; None if no forwarder
-    runs. Waits `timeout` seconds for each line of the answer; None to wait without limit.
+    Returns the result as decoded JSON; None if no forwarder runs. Calls `on_progress` with each progress
+    report, decoded too. Waits `timeout` seconds for each line of the answer; None to wait without limit.
 
     Raises:
-        ForwarderError: the forwarder could not do it; see `_ERRORS` for its type.
+        ForwarderError: the forwarder could not carry out the request; `_ERRORS` has the types.
         StoreError: the forwarder cannot be reached, did not answer in time (StoreTimeoutError), or stopped.
     """
     path = socket_path(store)

@@ -12,21 +12,24 @@ HOLD_SECONDS = 0.002
 
 
 class Cooperative:
-    """Create it when the computation starts, and await `yield_if_due` in its loop."""
+    """Keeps a long computation from holding up other tasks: await `yield_if_due` in its loop.
+
+    Create the object when the computation starts.
+    """
 
     def __init__(self, hold_seconds: float = HOLD_SECONDS) -> None:
         self._hold_seconds = hold_seconds
         self._since = perf_counter()
 
     async def yield_if_due(self) -> None:
-        """Let other tasks run, if this computation has held the event loop for `hold_seconds`."""
+        """Let other tasks run, if none could for `hold_seconds`."""
         if perf_counter() - self._since >= self._hold_seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()
 
 
 async def run_in_steps(steps: Generator[None, None, T]) -> T:
-    """Run a generator that yields after each short step; return its result."""
+    """Run a generator that yields after short steps, so that other tasks can run; return its result."""
     cooperative = Cooperative()
     while True:
         try:

@@ -24,8 +24,10 @@ _logger = logs.get("app")
 
 
 class BuiltSink(NamedTuple):
-    """A new sink, and the content of its files when it was built; `sink` is None if it is built once the old one has let
-    go of its file."""
+    """A new sink, and the digests of the files that its settings name.
+
+    `sink` is None if it must be built later: both sinks write one file, and the old one has it open.
+    """
 
     content: tuple[str, ...]
     sink: Sink | None
@@ -36,7 +38,7 @@ BuiltSinks = Mapping[str, BuiltSink]
 
 
 class Delivery:
-    """The sinks and workers. `workers` are those that run, by name of their sink."""
+    """The sinks and workers. `workers` has the running workers, by name of their sink."""
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
         self._store = store
@@ -49,10 +51,10 @@ class Delivery:
         self._files: dict[str, object] = {}
 
     async def start(self, sinks: Mapping[str, SinkSettings]) -> None:
-        """Start every sink.
+        """Start every sink of `sinks`.
 
         Raises:
-            ForwarderError: a sink cannot be built, or the store does not give its position.
+            ForwarderError: a sink cannot be built, or its position cannot be read from the store.
         """
         logs_and_positions = {name: await self._store.log(name, sinks[name].start) for name in sinks}
         await self._store.detach_except(sinks)
@@ -64,10 +66,10 @@ class Delivery:
             self._deliver(name, sinks[name], *logs_and_positions[name])
 
     async def build(self, sinks: Mapping[str, SinkSettings]) -> BuiltSinks:
-        """Build what differs from what runs: the settings of a sink, or the content of a file that they name.
+        """Build each sink whose settings, or whose files, differ from those of the running sink.
 
         Raises:
-            ForwarderError: a sink cannot be built. None is left behind.
+            ForwarderError: a sink cannot be built. The others that were built are closed again.
         """
         built: dict[str, BuiltSink] = {}
         async with AsyncExitStack() as unused:
@@ -84,7 +86,7 @@ class Delivery:
         return built
 
     async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
-        """Exchange the sinks for those that `build` made for `sinks`, and stop those that are not among them."""
+        """Replace sinks with those in `built`, which `build` returned, and stop those that `sinks` lacks."""
         removed = self._settings.keys() - sinks.keys()
         await asyncio.gather(*(self._stop_sink(name) for name in removed))
         await asyncio.gather(*(self._exchange(name, sinks[name], new) for name, new in built.items()))
@@ -100,7 +102,7 @@ class Delivery:
             await self._warn_of_removed_sinks()
 
     async def stop(self, grace: float) -> None:
-        """Let the workers deliver what waits for `grace` seconds, then end them."""
+        """Let the workers deliver waiting events for at most `grace` seconds, then end the workers."""
         await asyncio.gather(*(worker.stop(grace) for worker in self.workers.values()))
         for task in self._tasks.values():
             task.cancel()
@@ -131,10 +133,11 @@ class Delivery:
         self._metrics.forget(sink=name)
 
     async def _exchange(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
-        """Start a sink in place of the one of this name, if there is one.
+        """Stop the running sink `name`, if there is one, and start the new one. Retry until this succeeds.
 
-        The new sink sends batches again that have no result by then. Nothing ends this: without a worker, the sink
-        would stand still until the next start."""
+        The new sink sends again the batches of the old one that have no result. No error ends the retries:
+        without a worker, the sink would deliver nothing until the next start.
+        """
         if name in self.workers:
             await self.workers[name].stop(RELOAD_GRACE)
             await self._sinks[name].close()
@@ -172,12 +175,12 @@ class Delivery:
 
 
 def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
-    """Whether both write one file, which only one of them can lock at a time."""
+    """Whether `old` and `new` write the same file, which only one sink can lock at a time."""
     return isinstance(old, FileSinkSettings) and isinstance(new, FileSinkSettings) and old.path == new.path
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:
-    """A digest of each file that the settings name, so that a certificate that was renewed in place is noticed."""
+    """Return a digest of each file that `settings` name, to notice a certificate that is renewed in place."""
     return tuple(
         hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in settings.files
     )

@@ -36,12 +36,12 @@ def can_be_split_at_once(text: bytes) -> bool:
 
 
 def most_elements(text: bytes) -> int:
-    """Return how many elements a list of events in `text` may have."""
+    """Return the highest number of elements that is accepted in a list as long as `text`."""
     return _ALWAYS_ALLOWED + len(text) // _SMALLEST_EVENT
 
 
 async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """Split a JSON list into its elements, each byte for byte.
+    """Split a JSON list into its elements, unparsed: the bytes as they are in `text`.
 
     Raises:
         JsonStructureError: `text` is not a JSON list, or has far more elements than could be events.
@@ -68,7 +68,7 @@ async def read_events(
     received_at: Micros,
     envelope_id: str = "",
 ) -> tuple[list[Event], list[MalformedEvent]]:
-    """Sort the elements of a list into events and malformed events, each in the order received."""
+    """Parse each element; return the events and the malformed events, both in the order of `elements`."""
     events: list[Event] = []
     malformed: list[MalformedEvent] = []
     cooperative = Cooperative()
@@ -94,7 +94,7 @@ async def read_events(
 
 
 def describe_malformed(malformed: Sequence[MalformedEvent]) -> dict[str, object]:
-    """Return the fields of a log line about malformed events."""
+    """Return the fields of a log line about `malformed`, which must not be empty."""
     return {
         "elements": len(malformed),
         "reason": malformed[0].detail,

@@ -45,8 +45,10 @@ def _refuse_link(status: os.stat_result) -> None:
 
 
 def lock_owner(path: Path) -> int | None:
-    """Return the pid of the process that holds the lock of `lock_file`, without taking it; None if none does, or if the
-    kernel does not say."""
+    """Return the pid of the process that holds the lock of `lock_file` on `path`, without locking it.
+
+    None if no process holds the lock, or if /proc/locks does not show the process.
+    """
     try:
         inode = path.stat().st_ino
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
@@ -72,7 +74,7 @@ def file_system_of(path: Path, mounts: str) -> str:
 
 
 def can_create_in(folder: Path) -> bool:
-    """Whether this user can create a file in `folder`. Permissions alone do not say it: a file system can be read-only."""
+    """Whether this user can create a file in `folder`: creates one, as a file system can be read-only."""
     try:
         with tempfile.TemporaryFile(dir=folder):  # it has no name where the file system knows such files
             return True
@@ -81,7 +83,7 @@ def can_create_in(folder: Path) -> bool:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a power cut."""
+    """Call fsync on `directory`, so that files created or renamed in it survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

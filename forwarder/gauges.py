@@ -14,7 +14,7 @@ from forwarder.store.ledger import PLACES
 
 
 def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None:
-    """Set them to `status`, as `Status.gather` returned it at `now`."""
+    """Set the gauges to the values in `status`, the result of `Status.gather` at `now`."""
     metrics.ready.set(1 if status["ready"] else 0)
     metrics.stored_events.set(status["stored"])
     for key in (
@@ -38,13 +38,16 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
 
 
 def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimiter) -> None:
-    """Let the gauges of a listener follow its connections."""
+    """Make two gauges show the number and the limit of the connections of `listener` at each scrape."""
     metrics.connections.labels(listener).set_function(lambda: len(limiter.connections))
     metrics.connections_limit.labels(listener).set_function(lambda: limiter.limits.max_connections)
 
 
 def set_certificates(metrics: Metrics, settings: Settings) -> dict[str, tls.Certificate]:
-    """Set when each certificate that `settings` name ends, and return them by the setting. Reads their files."""
+    """Read each certificate that `settings` name, and set the gauge of its expiry.
+
+    Returns the readable certificates by the path of their setting, as in `receiver.tls.cert`.
+    """
     metrics.certificate_expiry.clear()
     found = {setting: tls.read(path) for setting, path in certificates(settings)}
     readable = {setting: certificate for setting, certificate in found.items() if certificate}

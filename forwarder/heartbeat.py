@@ -17,16 +17,16 @@ Gather = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Heartbeat:
-    """Writes the documents of a running forwarder, from `start` to `stop`."""
+    """Writes the heartbeat documents of a running forwarder, from `start` to `stop`."""
 
     def __init__(self, gather: Gather, clock: Clock) -> None:
-        """Args: `gather` is as `Status.gather`."""
+        """Use `gather`, which is `Status.gather`, for the content of each document."""
         self._gather = gather
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, settings: Settings) -> None:
-        """Write by these settings from now on; with others before, those end."""
+        """Write heartbeats as `settings` say; heartbeats that were started before stop."""
         await self.stop()
         sinks = {
             name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
@@ -35,7 +35,7 @@ class Heartbeat:
             self._task = asyncio.create_task(self._beat(settings.ops.heartbeat, sinks), name="heartbeat")
 
     async def stop(self) -> None:
-        """End; a document on its way is given up."""
+        """Stop the heartbeats; a request in flight is cancelled."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -62,11 +62,13 @@ _LOOK_BACK = 64
 
 
 def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: int) -> Scan:
-    """Put each element of the list that begins at `at`, byte for byte, into `elements`, instead of what they hold;
-    return the position after the list.
+    """Fill `elements` with those of the list at `at`, byte for byte; return the position after the list.
+
+    What `elements` held before is removed.
 
     Raises:
-        JsonStructureError: it is not a list, does not end, lacks an element, or has more than `most`.
+        JsonStructureError: there is no list at `at`, or it does not end, has nothing between two commas, or
+            more than `most` elements.
     """
     elements.clear()
     at = _skip(text, at, b"[")
@@ -94,10 +96,10 @@ def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: i
 
 
 def _split_piece(text: bytes, at: int, elements: list[bytes | msgspec.Raw]) -> int:
-    """Have the parser, which is ten times as fast, split the next elements; return where the one after them begins.
+    """Append the next elements, which the JSON parser splits, ten times as fast as the scanner.
 
-    Where a piece of text that begins at an element is a whole list to the parser, it ends at the end of an element. If the
-    parser refuses it, the next element is the one at `at`.
+    A piece of text that starts at an element, and that is a valid list once it has brackets, ends with a
+    whole element. Returns the position of the next element: `at` if the parser refused every piece.
     """
     end = at + _PIECE
     for _ in range(_TRIES):
@@ -118,11 +120,12 @@ def _check_number(elements: Sequence[object], most: int) -> None:
 
 
 def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:
-    """Scan the object that begins at `at`, the values of the keys in `scanners` by these; return the position after
-    the object. A key is spelled with its quotes.
+    """Scan the object at position `at`; return the position after it.
+
+    `scanners` has, by key, the function that scans the value of this key; a key is written with its quotes.
 
     Raises:
-        JsonStructureError: it is not an object, or does not end.
+        JsonStructureError: there is no object at `at`, or it does not end.
     """
     at = _skip(text, at, b"{")
     if empty := _object_end(text, at):
@@ -137,18 +140,19 @@ def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan
 
 
 def check_end(text: bytes, at: int) -> None:
-    """Raise JsonStructureError if more than blanks is at `at` and after."""
+    """Raise JsonStructureError if anything but white space follows from position `at`."""
     if (end := _blanks(text, at)) and end.end() < len(text):
         raise JsonStructureError(f"something follows the end (byte {at})")
 
 
 def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
-    """Return where the value at `at` ends: at the comma after it, or at the `closing` bracket of what it is in.
+    """Return the end of the value at `at`: the position of the comma or of the bracket after the value.
 
-    Of a truncated value it is where the next one begins, as far as that can be seen.
+    `closing` is the bracket that ends the list or object that holds the value. A truncated value ends where
+    the next value seems to begin.
 
     Raises:
-        JsonStructureError: there is no end.
+        JsonStructureError: the value does not end.
     """
     start = at
     awaited = bytearray()  # the bracket that closes each open one, the innermost last
@@ -175,7 +179,7 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
 
 
 def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, tuple[int, bool]]:
-    """Return the position after the string at `at`, and whether the value that it is in ends there: it is truncated."""
+    """Return the position after the string at `at`, and whether the value with the string is truncated."""
     if string := _string(text, at, at + _WINDOW):
         return string.end(), False
     if string := _string_with_brace(text, at, at + _WINDOW):
@@ -188,7 +192,10 @@ def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, 
 
 
 def _nest(text: bytes, at: int, awaited: bytearray) -> int:
-    """Open or close the equal brackets at `at`; return how many. 0 if there is none, or one closes nothing of its kind."""
+    """Add the run of equal opening brackets at `at` to `awaited`, or remove what closing brackets close.
+
+    Returns the length of the run; 0 if there is no bracket at `at`, or one that closes none of the open ones.
+    """
     run = _brackets(text, at)
     brackets = run[0] if run else b""
     if closing := _CLOSING.get(brackets[:1]):
@@ -201,7 +208,7 @@ def _nest(text: bytes, at: int, awaited: bytearray) -> int:
 
 
 def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
-    """Whether a value ends at `character`; if it is a bracket inside the value, close what it closes."""
+    """Whether `character` ends the value; if not, remove the brackets that it closes from `awaited`."""
     if not awaited:
         return character in (b",", closing)
     if character in (b"}", b"]"):
@@ -213,14 +220,18 @@ def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
 
 
 def _comma_before(text: bytes, at: int) -> int | None:
-    """Return where the comma before `at` is, if only blanks are in between."""
+    """Return the position of the comma before `at`; None if anything but white space is in between."""
     begin = max(at - _LOOK_BACK, 0)
     before = text[begin:at].rstrip(_BLANK)
     return begin + len(before) - 1 if before.endswith(b",") else None
 
 
 def _last(closing: bytes, text: bytes, start: int) -> int:
-    """Return where the last `closing` bracket is. One at the end of the text does not count: the text may be cut there."""
+    """Return the position of the last `closing` bracket from `start` on.
+
+    Raises:
+        JsonStructureError: there is none, or it ends the text, which may then be truncated.
+    """
     end = text.rfind(closing, start)
     if end < 0 or not text[end + 1 :].strip(_BLANK):
         raise JsonStructureError("the text ends too early")
@@ -228,7 +239,7 @@ def _last(closing: bytes, text: bytes, start: int) -> int:
 
 
 def _skip(text: bytes, at: int, character: bytes) -> int:
-    """Return the position after `character`, which must be the next one but for blanks."""
+    """Return the position after `character`, which must be at `at`, or after white space there."""
     blanks = _blanks(text, at)
     at = blanks.end() if blanks else at
     if not text.startswith(character, at):

@@ -44,7 +44,7 @@ _ECS_FIELDS = {
 
 
 def setup(level: str = "info", *, json: bool | None = None) -> None:
-    """Write our lines and those of the libraries to stderr in one form.
+    """Write the log lines of the forwarder and of its libraries to stderr, all in one format.
 
     Args:
         level: the lowest level to write.
@@ -109,14 +109,14 @@ def _count(_: Any, level: str, line: structlog.typing.EventDict) -> structlog.ty
 
 
 class _EcsFormatter(ecs_logging.StructlogFormatter):
-    """Elastic's formatter, which would call every line one of ECS 1.6."""
+    """Elastic's formatter, with our ECS version: by itself, it writes ECS 1.6 into every line."""
 
     def format_to_ecs(self, event_dict: dict[str, Any]) -> dict[str, Any]:
         return super().format_to_ecs({**event_dict, "ecs.version": ECS_VERSION})
 
 
 def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Give the fields of a line their names in ECS."""
+    """Rename the fields of a line to those of ECS; fields without a name in ECS go into `okta_forwarder`."""
     ecs: dict[str, Any] = {
         "event": line.pop("event"),
         **_SAME_IN_EACH,
@@ -144,13 +144,13 @@ def _has_colors() -> bool:
 
 
 def get(room: str) -> Logger:
-    """Return the logger of a room; lines have its name in the field `logger`."""
+    """Return the logger of `room`; its lines have the name of the room in the field `logger`."""
     logger: Logger = structlog.get_logger(room)
     return logger
 
 
 class RateLimitedLogger:
-    """Writes the first line of each key, then only counts until `interval` seconds have passed.
+    """Writes the first line of each key, then only counts further lines of it for `interval` seconds.
 
     Keys come from enums and from the configuration, so there are few of them.
     """
@@ -163,7 +163,7 @@ class RateLimitedLogger:
         self._suppressed: dict[tuple[str, ...], int] = {}
 
     def info(self, text: str, *key: str, action: str, **fields: object) -> None:
-        """Log what an operator may want to know; lines with the same `action` and `key` are limited together."""
+        """Log at level INFO; lines with the same `action` and `key` are limited together."""
         if (suppressed := self._take(action, *key)) is not None:
             self._logger.info(text, action=action, suppressed=suppressed, **fields)
 
@@ -178,8 +178,7 @@ class RateLimitedLogger:
             self._logger.error(text, action=action, suppressed=suppressed, **fields)
 
     def _take(self, *key: str) -> int | None:
-        """Return how many lines of this key were suppressed since the last one; None to suppress this one
-        too."""
+        """Return how many lines of `key` were suppressed since the last one; None to suppress this one."""
         now = self._clock.monotonic()
         last = self._last.get(key)
         if last is not None and now - last < self._interval:

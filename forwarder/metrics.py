@@ -33,7 +33,7 @@ def event_type_label(event_type: str) -> str:
 
 
 class Declared(NamedTuple):
-    """One metric. docs/metrics.md is made from these, and alerts are checked against them.
+    """The declaration of one metric: docs/metrics.md is made of these, and alerts are checked against them.
 
     `kind` is counter, gauge, histogram or info.
     """
@@ -48,7 +48,7 @@ class Metrics:
     """All metrics of one forwarder, in a registry of its own; `declared` lists them."""
 
     def __init__(self, log_lines: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Args: `log_lines` are those that the process has written, by level."""
+        """Declare every metric. `log_lines` is read at each scrape: the number of lines written, by level."""
         self.declared: list[Declared] = []
         self._gauges: dict[str, Gauge] = {}
         self.registry = CollectorRegistry()
@@ -292,22 +292,24 @@ class Metrics:
         return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
 
     def forget(self, **label: str) -> None:
-        """Remove the gauges of a sink, or of an org's API, that no longer runs; what is counted stays."""
+        """Remove the gauges of a sink or org, as in `sink="siem"`, that no longer runs; counters stay."""
         for metric in self.declared:
             gauge = self._gauges.get(metric.name)
             if gauge is not None and gauge is not self.last_event and label.keys() <= set(metric.labels):
                 gauge.remove_by_labels(label)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the scrape and its content type, as `accept` asks. Slow with many series: call it in a
-        thread."""
+        """Return all metrics as text, and its content type, in the format that the header `accept` asks for.
+
+        Slow with many series: call it in a thread.
+        """
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
 
 
 class _LogLines(Collector):
-    """The lines that the process has logged; `logs` counts them, because it is there before any metric."""
+    """The counter of log lines. `logs` counts them, because lines are written before any metric exists."""
 
     def __init__(self, name: str, meaning: str, lines: Mapping[str, int]) -> None:
         self._name = name

@@ -22,12 +22,12 @@ BuiltOrgs = Mapping[str, OktaOrgRunner | None]
 
 
 class OktaOrgs:
-    """The runners of the orgs that have an `api`. `runners` are those that run, by name of their org."""
+    """The runners of the orgs that have an `api`. `runners` has the running ones, by name of their org."""
 
     def __init__(
         self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
     ) -> None:
-        """Read into `store`; `backlog` returns why a backfill must wait, as `Backfill` asks it."""
+        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait, or None."""
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -37,7 +37,7 @@ class OktaOrgs:
         self._built_from: dict[str, object] = {}
 
     def build(self, settings: Settings) -> BuiltOrgs:
-        """Build what differs from what runs.
+        """Build a runner for each org whose settings differ from those of its running runner.
 
         Raises:
             ForwarderError: credentials or a URL cannot be used.
@@ -50,7 +50,7 @@ class OktaOrgs:
         return {name: self._build(name, settings) for name in sorted(changed)}
 
     async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
-        """Exchange the runners for those that `build` made for `settings`."""
+        """Replace the running runners with those in `built`, which `build` made of `settings`."""
         ending = [self._tasks.pop(name) for name in built if name in self._tasks]
         # All before anything waits: what acts in Okta must not find an org without its client.
         for name, runner in built.items():
@@ -71,7 +71,7 @@ class OktaOrgs:
                 self._metrics.org_source_enabled.labels(name, source.value).set(enabled)
 
     def client(self, org: str) -> OktaClient | None:
-        """Return the client of an org's API; None if it has none (any more)."""
+        """Return the client of the API of `org`; None if the org has no `api`, or is no longer configured."""
         runner = self.runners.get(org)
         return runner.api if runner and isinstance(runner.api, OktaClient) else None
 
@@ -83,10 +83,10 @@ class OktaOrgs:
         await _ended(tasks)
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
-        """Run a backfill in the runner of its org.
+        """Run a backfill in the runner of the org that `request` names.
 
         Raises:
-            OktaError, StoreError: as `OktaOrgRunner.backfill`; or the org has no runner.
+            OktaError, StoreError: as `OktaOrgRunner.backfill`; OktaError also if the org has no runner.
         """
         runner = self.runners.get(request.org)
         if runner is None:
@@ -97,12 +97,12 @@ class OktaOrgs:
         return await runner.backfill(request, report)
 
     async def check_hook(self, request: CheckHookRequest, _report: Report) -> None:
-        """Look at the hook of an org again."""
+        """Let the runner of the org check its hook in Okta; do nothing if the org has no runner."""
         if runner := self.runners.get(request.org):
             await runner.check_hook()
 
     def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
-        """Build the watch of the org's hook and the polling of its System Log; None if it has no `api`."""
+        """Build the runner of an org, which watches its hook and polls its System Log; None without `api`."""
         org = settings.orgs.get(name)
         if org is None or org.api is None or org.url is None:
             return None
@@ -124,6 +124,6 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _inputs(settings: Settings, name: str) -> object:
-    """What the runner of an org is built from; None if the org does not exist."""
+    """Return the settings from which the runner of the org `name` is built; None if there is no such org."""
     org = settings.orgs.get(name)
     return org and (org.url, org.api, org.hook, settings.reconcile)

@@ -36,8 +36,10 @@ _logger = logs.get("app")
 
 
 def _contents(settings: Settings) -> dict[Path, bytes]:
-    """Return the content of each file that the settings name: secrets, certificates, keys. One that cannot be read is
-    left out: it may be about to be replaced."""
+    """Return the content of each file that the settings name: secrets, certificates, keys.
+
+    A file that cannot be read is left out: another process may be replacing it.
+    """
     contents = {}
     for path in settings.files():
         with suppress(OSError):
@@ -46,9 +48,9 @@ def _contents(settings: Settings) -> dict[Path, bytes]:
 
 
 class _Reloads:
-    """Reloads on SIGHUP, and when a file that the settings name has another content.
+    """Reloads the configuration on SIGHUP, and when the content of a file that the settings name changes.
 
-    A configuration that cannot be used is tried again until it can, and logged again when another thing is wrong.
+    If the configuration cannot be used, the reload is repeated until it succeeds; each new error is logged.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class _Reloads:
         hangup: asyncio.Event,
         manager: ServiceManager,
     ) -> None:
-        """Make it before the forwarder starts, so that no change meanwhile is missed."""
+        """Read the files. Do this before the forwarder starts, to notice a change during the start."""
         self._seen = _contents(forwarder.settings)
         self._forwarder = forwarder
         self._reread = reread
@@ -67,7 +69,7 @@ class _Reloads:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled. No error ends it: without it, a rotated secret would be refused."""
+        """Wait for changes and reload, until cancelled. Errors are logged: rotated secrets must be read."""
         seen = self._seen
         while True:
             with suppress(TimeoutError):
@@ -114,7 +116,7 @@ class _Reloads:
 
 
 def _state(forwarder: Forwarder) -> str:
-    """Return the line that `systemctl status` shows while all is as it should be."""
+    """Return the line that `systemctl status` shows if the last reload, if any, succeeded."""
     return f"receives on {forwarder.server.address}; status page on {forwarder.ops.address}"
 
 
@@ -150,15 +152,17 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """SIGTERM and SIGINT stop, a second one ends the process at once; SIGHUP reloads. Taken before anything else starts:
-    by default SIGHUP ends a process."""
+    """SIGTERM and SIGINT stop the forwarder, a second one ends the process at once; SIGHUP reloads.
+
+    Create the object before anything else starts: by default, SIGHUP ends a process.
+    """
 
     def __init__(self) -> None:
         self.stop, self.hangup = asyncio.Event(), asyncio.Event()
         signal.signal(signal.SIGHUP, lambda *_: self.hangup.set())
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the signals in `loop`."""
+        """Handle the signals in `loop` from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self.hangup.set)

@@ -18,7 +18,7 @@ from forwarder.rules.sigma.correlation import Correlation
 
 
 def known_rules(ruleset: Ruleset) -> list[KnownRule]:
-    """Return the rules as reactions choose them."""
+    """Return each rule and correlation of `ruleset` with the fields by which reactions select rules."""
     every: list[DetectionRule | Correlation] = [*ruleset.rules, *ruleset.correlations]
     return [KnownRule(each.id, each.title, each.level, each.name, each.tags, each.alerts) for each in every]
 
@@ -26,10 +26,10 @@ def known_rules(ruleset: Ruleset) -> list[KnownRule]:
 def reaction_problems(
     reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
 ) -> Iterator[str]:
-    """Yield what does not fit together: path, problem, hint.
+    """Yield each problem of `reactions`, by itself or with the orgs and the rules: path, problem, hint.
 
     Args:
-        reactions: the section.
+        reactions: the section `reactions`.
         apis: the credentials of each org; None if they are not known.
         ruleset: the rules; None if they are not known.
     """
@@ -55,12 +55,12 @@ def reaction_warnings(
     late: float,
     ruleset: Ruleset,
 ) -> Iterator[str]:
-    """Yield what works and is unwise: path, what, hint.
+    """Yield each setting of `reactions` that works but is unwise: path, reason, hint.
 
     Args:
-        reactions: the section.
-        apis: the credentials of each org.
-        hooked: the orgs of which a hook posts events.
+        reactions: the section `reactions`.
+        apis: the credentials of each org; None for an org without `api`.
+        hooked: the orgs whose hooks post events to the forwarder.
         late: `rules.late`, in seconds.
         ruleset: the rules.
     """
@@ -83,12 +83,14 @@ _ANY_ACTION = "universal_logout"
 def without_errors(
     section: Mapping[Any, Any], places: Iterable[Sequence[Any]]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return a copy of the section in which stand-ins take the place of what has errors of its own, so that the rest is
-    checked all the same; and the paths of stand-ins whose problems are left out.
+    """Return a copy of the section `reactions` in which valid stand-ins replace the values that have errors.
+
+    So the other values can still be checked. The second result has the paths of stand-ins whose problems
+    should not be reported.
 
     Args:
-        section: as it was written.
-        places: the path of each error below the section.
+        section: the section as it was written.
+        places: the path of each error, relative to the section.
     """
     tree: Any = copy.deepcopy({"on" if key is True else key: value for key, value in section.items()})
     silent: set[str] = set()
@@ -107,7 +109,10 @@ def without_errors(
 
 
 def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
-    """Replace the innermost action that holds an error, or the key of an entry, or the entry."""
+    """Remove the error at `place` from an entry of `on`; return the paths of the stand-ins that this needs.
+
+    Drops the key `mode` or `orgs`; else replaces the innermost action that holds the error; else the entry.
+    """
     number, *rest = place
     if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:
         entries[number].pop(rest[0], None)

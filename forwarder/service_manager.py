@@ -1,4 +1,4 @@
-"""Tells the service manager how the process is: ready, reloading, stopping, alive (sd_notify(3)).
+"""Reports to the service manager that the process is ready, reloading, stopping or alive (sd_notify(3)).
 
 Own code, because the protocol is one datagram to a Unix socket, and the package for it on PyPI is of 2017. Without
 `NOTIFY_SOCKET`, as in a container or a terminal, nothing is sent.
@@ -14,10 +14,10 @@ from contextlib import suppress
 
 
 class ServiceManager:
-    """What systemd asks of a unit with `Type=notify` and `WatchdogSec=`.
+    """Sends the notifications that systemd expects from a unit with `Type=notify` and `WatchdogSec=`.
 
     Attributes:
-        watchdog_interval: seconds between two signs of life; None if no watchdog waits for them.
+        watchdog_interval: seconds between two watchdog notifications; None if systemd expects none.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -26,20 +26,23 @@ class ServiceManager:
         self.watchdog_interval = _watchdog_interval(environment) if address else None
 
     def ready(self, status: str) -> None:
-        """Say that Okta can post, after the start or a reload; `systemctl status` shows `status`."""
+        """Report that the start or a reload has ended; `systemctl status` shows `status`."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """Say that a reload begins; `ready` ends it."""
+        """Report that a reload begins; call `ready` when it ends."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Say that the stop has begun."""
+        """Report that the forwarder is stopping."""
         self._send("STOPPING=1\nSTATUS=finishes requests, and delivers what it can")
 
     async def keep_alive(self) -> None:
-        """Give signs of life until cancelled. They come from the event loop: if that hangs, the manager ends the process
-        with SIGABRT, whose traceback on stderr shows where, and starts it again."""
+        """Send watchdog notifications until cancelled; return at once if the service manager expects none.
+
+        They come from the event loop: if it hangs, the service manager ends the process with SIGABRT and
+        starts it again. The traceback on stderr shows where the process hung.
+        """
         if self.watchdog_interval is None:
             return
         with suppress(OSError, ValueError, RuntimeError):  # no stderr
@@ -58,7 +61,7 @@ class ServiceManager:
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Half of the time after which the manager ends the process, as sd_watchdog_enabled(3) recommends."""
+    """Return half of the watchdog's timeout in seconds, as sd_watchdog_enabled(3) says; None without one."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # meant for another process
     microseconds = environment.get("WATCHDOG_USEC", "")

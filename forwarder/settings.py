@@ -52,7 +52,7 @@ class OrgSettings(HookEndpointSettings, OrgZones):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Where its events come from."""
+        """The sources that bring events of this org."""
         return (Source.HOOK,) * bool(self.secrets) + (Source.LOG,) * bool(self.api)
 
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """The schema for editors: see `forwarder config schema`."""
+        """Return the JSON schema for editors, as `forwarder config schema` writes it."""
         whole = handler.resolve_ref_schema(handler(schema))
         whole["description"] = "The configuration of okta-forwarder: docs/configuration.md."
         for section in whole["properties"].values():
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _let_hooks_read_the_rules(self) -> Self:
-        """`events: rules` means the rules that the forwarder runs, unless the hook names others."""
+        """Give each hook with `events: rules` and without `rules` the rule files of the section `rules`."""
         for name, org in self.orgs.items():
             if org.hook and org.hook.needs_rules and not org.hook.rules:
                 hook = org.hook.model_copy(update={"rules": self.rules.files_for_hooks()})
@@ -167,10 +167,10 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
     """Read the configuration at `path` and the environment.
 
     Args:
-        path: of the YAML file.
-        secrets: read the sources of secrets and check certificates; otherwise they may be absent. A command
-            that needs no secret does not ask the operator's shell for those of the forwarder. The name of a section:
-            only those of that section.
+        path: the YAML file.
+        secrets: True to read the sources of secrets and to check certificates; False if they may be absent,
+            for a command that needs no secret. The name of a section: read only the secrets of that section,
+            and check no certificates.
 
     Raises:
         SettingsError: with every problem, each with its path and a hint. Never shows a secret.
@@ -183,7 +183,9 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
 
 
 def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
-    """Make the settings of what the file holds, and of the environment.
+    """Validate `tree`, the content of the YAML file, and the environment; return the settings.
+
+    Without `files`, no file that the settings name is checked, as a certificate or a rule.
 
     Raises:
         SettingsError: as `load`.
@@ -209,7 +211,7 @@ _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file
 
 
 def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, files: bool) -> list[str]:
-    """Run the joint checks on the parts of `tree` that have no errors of their own."""
+    """Return the result of `_joint_problems` on the parts of `tree` that have none of pydantic's `errors`."""
     sound = copy.deepcopy(dict(tree))
     errors = list(errors)
     sections = _SECTIONS - {str(error["loc"][0]) for error in errors}
@@ -234,8 +236,9 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, fi
 
 
 def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) -> Iterator[str]:
-    """Check what no section can see alone, and the certificates that the settings name. `sound` are the sections without
-    errors of their own."""
+    """Yield the problems between sections, and with `files` those of certificates and rules.
+
+    `sound` has the sections that have no errors by themselves."""
     ruleset: Ruleset | None = None
     if files:
         yield from _file_problems(settings)
@@ -276,14 +279,14 @@ def _sink_problems(settings: Settings) -> Iterator[str]:
 
 
 def _files_read(settings: Settings) -> set[Path]:
-    """Return the secrets, certificates and rules that the settings name, by their real paths."""
+    """Return the real paths of the files of secrets, certificates and rules that the settings name."""
     rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
     rules |= set(settings.rules.files)
     return {real_path(file) for file in settings.files() | rules}
 
 
 def _collide(one: Listen, other: Listen) -> bool:
-    """Whether both cannot listen: the same port, and the same address or all addresses."""
+    """Whether the two addresses exclude each other: they have one port, and the same host or one has all."""
     if not one.port or one.port != other.port:
         return False
     return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104

@@ -42,10 +42,10 @@ def _types(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def redactable(name: str) -> str:
-    """Return the name of a field that may be redacted.
+    """Return `name`, the name of a field, if this field may be redacted.
 
     Raises:
-        ValueError: an event has no such field, or it identifies the event.
+        ValueError: an Okta event has no such field, or the field identifies the event.
     """
     root = name.partition(".")[0]
     if not _FIELD.fullmatch(name):
@@ -124,7 +124,7 @@ class SinkSettings(Section):
 
     @property
     def accepts(self) -> Callable[[str], bool] | None:
-        """Whether the sink gets events of a type, as a function; None if it gets all."""
+        """The function that says whether the sink gets events of a type; None if it gets every event."""
         if self.only is None and self.except_ is None:
             return None
         types = EventTypes(self.only or self.except_ or ())
@@ -134,20 +134,22 @@ class SinkSettings(Section):
 
     @property
     def several_orgs(self) -> bool:
-        """Whether the configuration that this is a part of has more than one org."""
+        """Whether the configuration has more than one org, as `note_orgs` noted."""
         return self._several_orgs
 
     def note_orgs(self, orgs: int) -> None:
-        """Note how many orgs the configuration has. It counts in a comparison, so a reload builds the sink again."""
+        """Note how many orgs the configuration has.
+
+        Settings with one org and with several are unequal, so a reload that changes this builds a new sink.
+        """
         self._several_orgs = orgs > 1
 
     @property
     def files(self) -> list[Path]:
-        """The files that these settings name to be read."""
+        """The certificates and keys that these settings name."""
         named = (getattr(self, key, None) for key in ("ca_file", "cert_file", "key_file"))
         return [path for path in named if path]
 
     def file_problems(self) -> Iterator[tuple[str, str]]:
-        """Check the files that the settings name. Yields the key and what is wrong for each file that cannot
-        be used."""
+        """Yield the key and the problem of each file that the settings name and that cannot be used."""
         yield from ()

@@ -35,7 +35,7 @@ _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
 class StatusRequest(Request, frozen=True, tag="status"):
-    """Asks the running forwarder for `Status.gather`."""
+    """Asks the running forwarder for the result of `Status.gather`."""
 
 
 class Status:
@@ -57,8 +57,11 @@ class Status:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Report on these; `rules` and `reactions` return what those do, `settings` those in force. `okta` has the orgs with
-        an `api`."""
+        """Report the state of the given parts.
+
+        `rules` and `reactions` return the state of the rules and the reactions, None if not configured;
+        `settings` returns the settings in force. `okta` has the runners of the orgs with an `api`.
+        """
         self._store = store
         self._workers = workers
         self._okta = okta
@@ -74,12 +77,12 @@ class Status:
         self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
     async def refresh_gauges(self) -> None:
-        """Set the gauges that nothing else keeps up to date, before a scrape."""
+        """Set the gauges that are computed from the status. Call it before a scrape."""
         status = await self.gather()
         set_gauges(self._metrics, status, self._clock.now())
 
     async def gather(self) -> dict[str, Any]:
-        """Return the state of everything, ready for JSON. Times are in seconds."""
+        """Return the state of every part, and the verdict, ready for JSON; durations in seconds."""
         ledger, unreadable = await self._read_ledger()
         disk = await asyncio.to_thread(_disk_usage, self._settings().store.path)
         now = self._clock.now()
@@ -119,9 +122,9 @@ class Status:
         return redacted
 
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
-        """Return the ledger and None; if the store is damaged or moved, the last ledger and the reason.
+        """Return the ledger and None; if the store cannot be read, the last known ledger and the reason.
 
-        Everything else must still be reported then.
+        The rest of the status must be reported even then.
         """
         try:
             self._ledger = await self._store.ledger()
@@ -183,11 +186,11 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Log each hour that the forwarder runs, and with what numbers: silence in a log means nothing otherwise.
+    """Log each hour that the forwarder runs, with its main numbers: a silent log means a dead forwarder.
 
     Args:
-        gather: as `Status.gather`.
-        clock: that the hours pass on.
+        gather: `Status.gather`.
+        clock: measures the hours.
     """
     while True:
         await clock.sleep(3600)
@@ -235,7 +238,7 @@ class _Disk(NamedTuple):
 
 
 def _disk_usage(store: Path) -> _Disk:
-    """Return the size of the store's file system, and what is free there; zeros if its folder is gone."""
+    """Return size and free space of the file system of `store` in bytes; zeros if its folder is gone."""
     try:
         total, _, free = shutil.disk_usage(store.parent)
     except OSError:
@@ -244,5 +247,5 @@ def _disk_usage(store: Path) -> _Disk:
 
 
 def _oldest_age(sink: SinkLedger, now: Micros) -> float:
-    """Seconds since the oldest waiting event was published; 0 if none waits."""
+    """Return the seconds since the oldest event that waits for `sink` was published; 0 if no event waits."""
     return seconds_between(sink.oldest, now) or 0.0

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop that must not hold up the end of the process."""
+"""Runs blocking calls beside the event loop, without holding up the end of the process."""
 
 import asyncio
 import threading
@@ -10,7 +10,10 @@ _T = TypeVar("_T")
 
 
 async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
-    """Run `call` in a new daemon thread called `name`: a stuck one of an executor would block the end of the process."""
+    """Run `call` in a new daemon thread called `name`; return its result, or raise its exception.
+
+    An executor's thread would not do: if it hangs, the process cannot end.
+    """
     future: Future[_T] = Future()
 
     def work() -> None:

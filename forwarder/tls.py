@@ -11,7 +11,7 @@ from typing import NamedTuple
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield the key of the settings and the problem of each file that OpenSSL cannot use."""
+    """Yield, for each file that OpenSSL cannot use, its key (as in `ca_file`) and the problem."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file and (problem := _problem(context, ca_file)):
         yield "ca_file", f"{problem}; give a PEM file with certificates"
@@ -24,11 +24,11 @@ def file_problems(
 
 
 class Certificate(NamedTuple):
-    """The certificate of a server or client, or the first authority of a `ca_file`.
+    """The certificate of a server or client, or the first CA certificate of a `ca_file`.
 
     Attributes:
-        serial: its serial number, as `openssl x509 -serial` writes it.
-        end: after this moment, no peer accepts it.
+        serial: the serial number, as `openssl x509 -serial` writes it.
+        end: when the certificate expires.
     """
 
     serial: str
@@ -36,7 +36,7 @@ class Certificate(NamedTuple):
 
 
 def read(path: Path) -> Certificate | None:
-    """Return the first certificate of a PEM file; None if none can be read."""
+    """Return the first certificate of the PEM file `path`; None if no certificate can be read."""
     x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
     try:
         first = x509.load_pem_x509_certificates(path.read_bytes())[0]
@@ -47,7 +47,7 @@ def read(path: Path) -> Certificate | None:
 
 
 def expiry(path: Path) -> datetime | None:
-    """Return when the first certificate of a PEM file ends; None if none can be read."""
+    """Return when the first certificate in the PEM file `path` expires; None if it cannot be read."""
     certificate = read(path)
     return certificate.end if certificate else None
 

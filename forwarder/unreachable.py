@@ -13,7 +13,7 @@ INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM fi
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and its causes. The innermost one says why, because clients wrap what the system said."""
+    """Yield `error` and its causes; the last is the original error of the system, which HTTP clients wrap."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -21,12 +21,12 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:
-    """Return what `error` means that a request raised, and what to do.
+    """Return why a request got no response, and a hint what to do.
 
     Args:
-        error: of httpx or the system.
-        key: of the configuration, where the address is.
-        untrusted: what to do if the certificate is from an authority that is not known.
+        error: the exception of the request, of httpx or the system.
+        key: the key of the configuration that has the address of the server.
+        untrusted: the hint if the certificate is from an unknown CA.
     """
     causes = list(error_chain(error))
     for cause in causes:

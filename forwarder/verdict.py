@@ -28,7 +28,7 @@ class Level(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong; `hint` says what to do, the section `runbook` of docs/runbook.md says more."""
+    """A problem of the forwarder; `hint` says what to do, `runbook` is its section in docs/runbook.md."""
 
     level: Level
     text: str
@@ -37,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One word for the whole: a `Level`, `waiting` before the first event of an org has come, or `ok`."""
+    """The state of the forwarder. `level` is a `Level`, `waiting` (an org has sent no event yet) or `ok`."""
 
     level: str
     text: str
@@ -57,7 +57,7 @@ _HOOK_HINTS = {
 
 
 def problems(status: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong, the worst first; empty if all is well.
+    """Return the problems, critical ones first; empty if all is well.
 
     Args:
         status: as `Status.gather` returns it, times in seconds.
@@ -75,7 +75,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
 
 
 def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
-    """Sum up the problems that were `found`."""
+    """Return the level of the worst problem of `found`, and a summary; without any, `waiting` or `ok`."""
     if found:
         return Verdict(found[0].level.value, _summed_up(found))
     silent = [
@@ -218,7 +218,10 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
-    """With `api`, the hook's state and the System Log say whether nothing happened or nothing came."""
+    """Yield a problem if an org without `api` has sent nothing for too long.
+
+    With `api`, the state of the hook and the System Log show whether events were lost.
+    """
     silent = org["accepted_seconds_ago"]
     if org["log"] is None and silent is not None and silent > _SILENT:
         text = f"nothing has come from {name} for {silent / 3600:,.0f} hours"

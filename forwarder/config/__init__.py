@@ -1,1 +1,1 @@
-"""Reads the configuration: the file, the environment over it, the types of its values, and problems in words."""
+"""Reads the configuration: the file, the environment over it, the types of values, messages for problems."""

@@ -17,10 +17,10 @@ _BOOL = "tag:yaml.org,2002:bool"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the file at `path`.
+    """Return the mapping in the YAML file at `path`; empty for an empty file.
 
     Raises:
-        SettingsError: it cannot be read, or is not a YAML mapping.
+        SettingsError: the file cannot be read, or is not a YAML mapping.
     """
     try:
         tree = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506  # a SafeLoader
@@ -40,10 +40,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is written twice, where YAML would silently take the last one; its errors have a place."""
+    """YAML's safe loader, but it refuses a key that is written twice, and its errors have line and column."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
-        """As in YAML's loader, which fails without a place for a date or a number that does not exist."""
+        """As in `yaml.SafeLoader`, but an impossible date or number raises an error with line and column."""
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
@@ -84,7 +84,7 @@ def _one_line(error: Exception) -> str:
 
 
 def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
-    """Return `tree` with what `unread` makes of each source of a secret, as in `{env: NAME}`, in its place."""
+    """Return a copy of `tree`, with `unread(source)` for each source of a secret, as in `{env: NAME}`."""
     if isinstance(tree, list):
         return [without_secrets(item, unread) for item in tree]
     if not isinstance(tree, dict):
@@ -95,8 +95,7 @@ def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
 
 
 class Environment(EnvSettingsSource):
-    """`FORWARDER__SECTION__KEY`, which overrides the file. Names of orgs and sinks are compared without
-    case."""
+    """Reads variables like `FORWARDER__SECTION__KEY`, in any case, which override the file."""
 
     def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -113,7 +112,7 @@ class Environment(EnvSettingsSource):
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode JSON. Other text is returned unchanged; validation reports it with its path, with all other problems."""
+        """Decode JSON; return other text unchanged, so that validation reports it with all problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into one line each for an operator: path, what is wrong, hint."""
+"""Turns each of pydantic's errors into a line for an operator: path, problem, hint."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ class Describer:
         return f"{path}: {message[:1].lower()}{message[1:]}"
 
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, list[str]]:
-        """Return the path as the operator wrote it, and the keys that are known beside its last one."""
+        """Return the path of pydantic's `loc` as the operator wrote it, and the keys that are valid there."""
         path = ""
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
@@ -85,7 +85,7 @@ def causes(errors: Iterable[Any]) -> list[Any]:
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:
-    """Whether `error` only says that a list is empty because each of its items is wrong."""
+    """Whether `error` reports a list as empty only because each of its items has an error among `errors`."""
     loc = error["loc"]
     return error["type"] == "too_short" and any(
         len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
@@ -97,7 +97,7 @@ def _is_section(model: Any) -> bool:
 
 
 def _section_of(field: FieldInfo) -> Any:
-    """The section that a field holds: itself, or the values of a mapping, or the items of a list."""
+    """Return the section that `field`, its list or its mapping holds, as a class; None without one."""
     candidates: list[Any] = [field.annotation]
     while candidates:
         candidate = candidates.pop()

@@ -38,7 +38,7 @@ def _written(units: str, *examples: str) -> WithJsonSchema:
 
 
 def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
-    """Writes an amount as an operator does: with the largest unit in which it is a whole number, else with the smallest."""
+    """Return a serializer that writes an amount in the largest unit that makes it whole, or the smallest."""
 
     def write(amount: float) -> str:
         whole = (unit for unit in units if amount and not amount % units[unit])
@@ -86,7 +86,7 @@ def split_url(url: str) -> SplitResult:
     """Split a URL whose port is a number.
 
     Raises:
-        ValueError: it is not one. The text does not show it, because it may hold a password.
+        ValueError: `url` is not a URL. The message does not show it, because it may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -97,10 +97,10 @@ def split_url(url: str) -> SplitResult:
 
 
 def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` names the keys where credentials belong.
+    """Split the http or https URL of a server. `credentials` has the keys to use for credentials.
 
     Raises:
-        ValueError: it is not one, or it has credentials, which would appear in logs, a query or a fragment.
+        ValueError: it is not such a URL, or has a query, a fragment, or credentials (logs show URLs).
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
@@ -113,7 +113,7 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
+    """Whether `host` is `localhost` or a loopback address."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -121,7 +121,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """Whether `text` is an IP address, an IPv6 one in brackets, or a name."""
+    """Whether `text` is a host name, an IPv4 address, or an IPv6 address in brackets."""
     if text.startswith("[") or re.fullmatch(r"[0-9.]+", text):
         try:
             address = ip_address(text.removeprefix("[").removesuffix("]"))
@@ -132,7 +132,7 @@ def _is_host(text: str) -> bool:
 
 
 class Listen(str):
-    """`host:port`; `[::1]:8080` for IPv6."""
+    """The address of a listener, as `host:port` or `[::1]:8080`."""
 
     __slots__ = ()
 
@@ -161,7 +161,7 @@ class Listen(str):
         """Parse an address.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: `value` is not an address.
         """
         host, _, port = str(value).rpartition(":")
         if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
@@ -170,10 +170,9 @@ class Listen(str):
 
 
 class Secret:
-    """A secret and its source. Neither `repr` nor `str` nor an error ever shows the value, and wherever else it comes
-    up, it is redacted.
+    """A secret and its source. `repr`, `str` and errors never show the value; other output redacts it.
 
-    It is written as a string, as `{env: NAME}` or as `{file: path}`, whose last line break is dropped.
+    Its forms in the configuration: a string, `{env: NAME}`, `{file: path}` (the last line break is dropped).
     """
 
     __slots__ = ("_source", "_value", "is_read")
@@ -191,26 +190,26 @@ class Secret:
 
     @classmethod
     def unread(cls, source: dict[str, str]) -> "Secret":
-        """Return a secret whose source is not read: for a command that needs no secret. Its value stands for nothing."""
+        """Return a secret with a meaningless value, its source unread: for commands without secrets."""
         return cls(quote(next(iter(source.values()))), source, is_read=False)
 
     @property
     def source(self) -> str:
-        """The source as an operator reads it: `file /run/secrets/x`, `env X` or `config`."""
+        """The source as text for operators: `file /run/secrets/x`, `env X` or `config`."""
         return " ".join(next(iter(self._source.items()))) if self._source else "config"
 
     @property
     def shown(self) -> dict[str, str] | str:
-        """The source as it is written, as in `{env: NAME}`; `***` for a secret that stands in the configuration."""
+        """The source as in the configuration, such as `{env: NAME}`; `***` if the secret is written there."""
         return self._source or redaction.HIDDEN
 
     @property
     def file(self) -> Path | None:
-        """The file to watch for changes, if it comes from one."""
+        """The file that the secret is read from, to watch it for changes; None for another source."""
         return Path(self._source["file"]) if self._source and "file" in self._source else None
 
     def reread(self) -> "Secret":
-        """Read the source again, so that a rotated secret takes effect without a restart.
+        """Return the secret with the present value of its source, so that a rotation needs no restart.
 
         Raises:
             ValueError: the source is missing or empty.
@@ -219,10 +218,10 @@ class Secret:
 
     @classmethod
     def read(cls, written: Any) -> "Secret":
-        """Parse one of the three forms, and read its source.
+        """Parse one of the three forms of a secret, and read its source.
 
         Raises:
-            ValueError: another form, or the source is missing or empty. Never shows a value.
+            ValueError: `written` has another form, or the source is missing or empty. Never shows the secret.
         """
         if isinstance(written, Secret):
             return written
@@ -312,7 +311,7 @@ PathStr = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return key → meaning, as sentences, from the `Attributes:` of the docstrings of a section and of its bases."""
+    """Return key → meaning, as sentences, from `Attributes:` in the docstrings of `model` and its bases."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
@@ -337,7 +336,7 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """As an editor wants it: each key with its meaning, and `kind` required, which alone tells the kinds of sinks apart."""
+        """Return the schema for editors: each key has its meaning, and a sink requires `kind`."""
         described = handler(schema)
         section = handler.resolve_ref_schema(described)
         section["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]
