@@ -99,7 +99,11 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
 
 
 async def _run_here(settings: Settings, request: "BackfillRequest", share: float, report: "Report") -> None:
-    """Run the backfill in this process, which holds the store's lock meanwhile."""
+    """Run the backfill in this process, which holds the lock of the store until the end.
+
+    Raises:
+        StoreError: there is no store, a forwarder has it open, or too many events wait for a sink.
+    """
     import msgspec
 
     from forwarder.metrics import Metrics
@@ -133,7 +137,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
 
 
 class _Output:
-    """Shows the plan, then a progress bar; `last` is None if nothing was fetched."""
+    """Shows the plan, then a progress bar. `last` is the last reported progress, None without one."""
 
     def __init__(self) -> None:
         from rich import progress as rich
@@ -144,7 +148,7 @@ class _Output:
         self.last: Progress | None = None
 
     def show_json(self, report: Any) -> None:
-        """Show what a running forwarder reports."""
+        """Show a report of the running forwarder: a plan or progress, as decoded JSON."""
         import msgspec
 
         from forwarder.okta.system_log import backfill as reports

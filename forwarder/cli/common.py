@@ -28,7 +28,7 @@ config_option = click.option(
 
 
 class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """The name of an org or a sink; the shell completes those that the configuration file has."""
+    """The name of an org or a sink; the shell completes names from the configuration file."""
 
     name = "name"
 
@@ -52,17 +52,17 @@ SINK = ConfiguredName("sinks")
 
 
 def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
-    """Load the settings from the file that `find_config` returns.
+    """Load the settings from the file that `find_config` returns for `config`.
 
     Args:
-        config: the file.
+        config: the value of the option `--config`.
         secrets: as in `settings.load`.
     """
     return load(find_config(config), secrets=secrets)
 
 
 def find_config(config: Path) -> Path:
-    """Return `config`; if that is the default and only a demo's configuration exists, return that."""
+    """Return `config`; the demo's file if `config` is the default and only the demo's file exists."""
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
         echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
         return DEMO_CONFIG
@@ -70,10 +70,10 @@ def find_config(config: Path) -> Path:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the org that a command is for: `name`; without a name, the only org, or the only one that `fit` accepts.
+    """Return the org that a command is for: `name`, or else the only org, or the only one that `fit` accepts.
 
     Raises:
-        click.UsageError: `--org` is missing, or does not exist.
+        click.UsageError: the configuration lacks the org `name`; or `name` is None, and there are several orgs.
     """
     if name is None:
         candidates = [each for each, org in settings.orgs.items() if fit(org)] or list(settings.orgs)

@@ -61,7 +61,7 @@ def schema() -> None:
 
 
 def schema_text() -> str:
-    """Return what `config/forwarder.schema.json` holds."""
+    """Return the JSON schema of the configuration, the content of `config/forwarder.schema.json`."""
     from forwarder.settings import Settings
 
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Settings.model_json_schema()
@@ -101,7 +101,7 @@ def _has(tree: Any, path: _Path) -> bool:
 
 
 def _without_defaults(tree: Any, origins: Mapping[_Path, str], path: _Path = ()) -> Any:
-    """Return the keys of `tree` that do not have their defaults; None if there are none."""
+    """Return the part of `tree` that comes from the file or the environment; None if all are defaults."""
     if _is_leaf(tree):
         return None if origins[path] == "default" else tree
     kept = {key: _without_defaults(value, origins, (*path, key)) for key, value in tree.items()}

@@ -125,7 +125,7 @@ def _commands(config: Path) -> "StoreCommands":
 
 
 def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
-    """Say which of the selected malformed events were read again and are still malformed."""
+    """Print the malformed events of `selection` that are still malformed after their replay."""
     if selection.sink not in (None, RECEIVER):
         return
     of_receiver = Selection(selection.ids, RECEIVER, selection.reason)
@@ -138,7 +138,7 @@ def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
 
 
 def _check_all(ids: tuple[int, ...], done: int) -> None:
-    """Exit with 1 if some of the given ids were skipped."""
+    """Exit with 1 if fewer dead letters were `done` than `ids` were given."""
     if len(ids) > done:
         terminal.echo(
             f"{len(ids) - done} of {len(ids)} dead letters were skipped: not found, being sent again, "

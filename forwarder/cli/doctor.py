@@ -163,7 +163,7 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
 
 
 def print_rows(rows: "Sequence[Row]", *, as_json: bool, quiet: bool = False) -> None:
-    """Print what the checks found."""
+    """Print the rows and a summary, as text or JSON; `quiet` leaves `ok` and `skip` out of the text."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:
         echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))

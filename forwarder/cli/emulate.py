@@ -131,7 +131,7 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
 
 
 def _clients(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take the apps out of the flags, and return their settings."""
+    """Return the settings of the OAuth apps, by client id, and remove their options from `flags`."""
     names = ("client_id", "client_key", "client_scopes", "no_dpop", "no_admin", "ciba_client", "ciba_key")
     client_id, key_file, scopes, no_dpop, no_admin, ciba_client, ciba_key = (
         flags.pop(name) for name in names
@@ -152,7 +152,11 @@ def _clients(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(path: str | None, app: str, flag: str) -> "Secret":
-    """Read the key of an app from the file of a flag."""
+    """Return the key in the file `path`, the value of `flag`, which the option `app` needs.
+
+    Raises:
+        click.UsageError: `path` is None, or the file has no usable key.
+    """
     from forwarder.config.types import Secret
     from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
 
@@ -167,7 +171,7 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
 
 
 async def _verify(emulator: "Emulator", uri: str, secret: str, header: str) -> None:
-    """Create the hook and verify it until that works: the receiver may start later than the org."""
+    """Create the hook; retry its verification until it succeeds, as the receiver may start later."""
     from forwarder.emulator.http.errors import OktaApiError
 
     hook = emulator.add_hook(uri, secret, header=header)

@@ -34,12 +34,12 @@ _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
 
 
 class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A time with a unit. Gives microseconds."""
+    """A duration with a unit, as in `5m`, converted to microseconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Convert what was written."""
+        """Return the duration that `value` names, in microseconds."""
         from pydantic import TypeAdapter, ValidationError
 
         from forwarder.config.types import Duration
@@ -131,14 +131,14 @@ def _check_usage(
 
 
 def _spelled(uuid: str | None) -> str | None:
-    """Return a uuid as Okta spells it, in lower case; any other id as it is."""
+    """Return a UUID in lower case, as Okta writes it; any other id unchanged."""
     if uuid is not None and re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", uuid.strip()):
         return uuid.strip().lower()
     return uuid
 
 
 def _settings(config: Path) -> tuple["Settings", str]:
-    """Return the settings with the secrets of the sinks, or without any and why; empty if they have them."""
+    """Return the settings, and why they lack the secrets of sinks: an empty text if they have them."""
     try:
         return load_settings(config, secrets="sinks"), ""
     except SettingsError as error:
@@ -168,7 +168,7 @@ def _answer(
 
 
 def _live(store: Path) -> Mapping[str, Any] | None:
-    """Ask the running forwarder for its state; None if none runs, or it does not answer."""
+    """Return the state of the running forwarder; None if none runs, or if it does not answer."""
     from forwarder.control import ask
     from forwarder.status import StatusRequest
 
@@ -180,7 +180,7 @@ def _live(store: Path) -> Mapping[str, Any] | None:
 
 
 def _hook_id(org: str, found: "Found", live: Mapping[str, Any] | None) -> str:
-    """Return the id of our hook: from the running forwarder, or as reading of the System Log noted it."""
+    """Return the id of our hook in `org`, from the running forwarder or from the store; empty if unknown."""
     hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
     return hook.get("id") or str(_cursor(org, found).get("hook") or "")
 
@@ -199,7 +199,10 @@ def _cursor(org: str, found: "Found") -> Mapping[str, Any]:
 def _documents(
     settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str
 ) -> "Documents":
-    """Ask the cluster of each sink for the documents of `events`: (org, uuid, source)."""
+    """Search the cluster of each Elasticsearch sink for `events`, each an (org, uuid, source).
+
+    Returns, by sink, the index of each event that was found, or why there was no search.
+    """
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
     sinks = {
@@ -286,7 +289,7 @@ def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterat
 
 
 def _uuid_time(uuid: str) -> Micros | None:
-    """Return when a uuid of version 1 was made, as Okta's are; None for any other id, and for an absurd time."""
+    """Return the time in a UUID of version 1, as Okta's are; None for other ids or an impossible time."""
     try:
         read = uuids.UUID(uuid)
     except ValueError:

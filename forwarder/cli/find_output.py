@@ -1,4 +1,4 @@
-"""The text of `forwarder find`, from what it prints as JSON."""
+"""The text output of `forwarder find`, made from its JSON output."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,7 +21,10 @@ _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
 
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
-    """Print the events: the life of each of a few, or a table of many."""
+    """Print the events of `answer`, the JSON output: all about each, or a table if they are more than `FEW`.
+
+    `retention` is how long the store keeps the bodies of events, as text.
+    """
     events = answer["events"]
     if len(events) > FEW:
         _table(events)
@@ -35,7 +38,7 @@ def show(answer: Mapping[str, Any], *, retention: str) -> None:
 
 
 def show_malformed(answer: Mapping[str, Any]) -> None:
-    """Print the malformed events that may be the one that was looked for."""
+    """Print the malformed events of `answer` that match the search."""
     for one in answer["malformed"]:
         echo(f"malformed event of {one['org']}, received {one['at']}: {one['detail']}", fg="red")
         echo(f"  It is a dead letter of the receiver: forwarder dead-letters show {one['dead_letter']}")

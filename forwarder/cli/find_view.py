@@ -1,4 +1,4 @@
-"""What `forwarder find` prints, as JSON; its text is made from this."""
+"""The JSON output of `forwarder find`, from which its text output is made."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,20 +24,20 @@ _decode = msgspec.json.Decoder(_Shown).decode
 
 
 def document_key(org: str, uuid: str) -> str:
-    """Return the key of an event in `Documents`."""
+    """Return the key by which `Documents` has the event `uuid` of `org`."""
     return f"{org}:{uuid}"
 
 
 def life_as_json(
     life: Life, *, hook_id: str, live: Mapping[str, Any] | None, documents: Documents
 ) -> dict[str, Any]:
-    """Return everything that is known about one event.
+    """Return all that is known about one event, as JSON.
 
     Args:
-        life: what the store knows.
-        hook_id: of our hook in its org; empty if it is not known.
-        live: what the running forwarder says of itself; None if none runs.
-        documents: what Elasticsearch says.
+        life: the data of the store about the event.
+        hook_id: the id of our hook in the org of the event; empty if it is not known.
+        live: the status of the running forwarder; None if none runs.
+        documents: the results of the searches in Elasticsearch, by sink.
     """
     return {
         "org": life.org,
@@ -66,7 +66,7 @@ def life_as_json(
 
 
 def found_as_json(found: Found, lives: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the whole answer."""
+    """Return the whole JSON output. `lives` has the result of `life_as_json` for each event of `found`."""
     return {
         "found": len(lives),
         "more": found.more,
@@ -79,7 +79,7 @@ def found_as_json(found: Found, lives: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(body: bytes | None) -> dict[str, Any]:
-    """Return who did what, as far as the event says it."""
+    """Return the message and the actor's id and login in the body of an event; None for missing values."""
     try:
         read = decode_leniently(_decode, body)[0] if body else _Shown()
     except (msgspec.MsgspecError, RecursionError):
@@ -120,7 +120,7 @@ def _sink(
 
 
 def _why_waiting(sink: SinkLife, live: Mapping[str, Any] | None) -> str:
-    """Return why an event waits, from the state of the worker."""
+    """Return why an event waits for `sink`, from the status of the running forwarder in `live`."""
     replay = "sent again as a dead letter; " if sink.replaying else ""
     if not sink.attached:
         return f"{replay}{sink.sink} is not configured; configure it again, or: forwarder forget-sink {sink.sink}"
@@ -143,5 +143,5 @@ def _time(at: Micros | None) -> str | None:
 
 
 def _second(at: Micros | None) -> str | None:
-    """Return a time that the store keeps to the second: with a fraction, it would seem to be before the reception."""
+    """Return a time without a fraction, because the store keeps it in whole seconds; None for None."""
     return None if at is None else iso(at, "seconds")

@@ -18,13 +18,13 @@ def steps(plan: Plan) -> str:
 
 
 def print_state(hook: Hook) -> None:
-    """Print the state of `hook`."""
+    """Print in one line whether Okta sends events to `hook`: its status and verification."""
     sign, colour = ("✓", "green") if hook.live else ("!", "yellow")
     echo(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
 
 
 def title(hook: Hook) -> str:
-    """Return its name and its id."""
+    """Return the name and the id of `hook`, as text for a terminal."""
     return f"{printable_line(hook.name)} ({hook.id})"
 
 
@@ -42,7 +42,7 @@ def print_hook(hook: Hook) -> None:
 
 
 def print_differences(differences: Iterable[Difference]) -> None:
-    """Print what would be removed and what would be added."""
+    """Print each property that differs, with the values that a change removes and adds."""
     for each in differences:
         echo(f"  {each.what}")
         for sign, colour, lines in (("-", "red", each.has), ("+", "green", each.wants)):

@@ -19,11 +19,11 @@ class Selection:
     """What a command is about.
 
     Attributes:
-        name: of the org.
-        org: its settings; `url` and `api` are set.
+        name: the name of the org.
+        org: the settings of the org; `url` and `api` are set.
         rate_share: our share of Okta's rate limit.
         store: the path of the store.
-        hook_id: the hook that the operator named by its id.
+        hook_id: the id of a hook that the operator chose; None for the configured hook.
     """
 
     name: str
@@ -36,10 +36,12 @@ class Selection:
 def select(
     config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
 ) -> Selection:
-    """Select the org of this name, or the only one that has a hook. `hook_id` selects another hook than `hook.name`.
+    """Select the org `name`; without a name, the only org, or the only one with the section `hook`.
+
+    `hook_id` selects a hook by its id in place of the configured one, which then need not be configured.
 
     Raises:
-        SettingsError: it lacks what a command needs.
+        SettingsError: the org lacks `url`, `api` or `hook`.
     """
     selection = _select(config, name, hook_id)
     if missing := _missing(selection, hook=needs_hook and not hook_id):
@@ -50,10 +52,10 @@ def select(
 def load_desired_hook(
     config: Path, name: str | None, hook_id: str | None = None
 ) -> tuple[Selection, DesiredHook]:
-    """Select as `select`, and return the hook that the configuration asks for.
+    """Select an org and a hook as `select` does; return them, and the hook as the configuration wants it.
 
     Raises:
-        SettingsError: it lacks what a command needs, or Okta would refuse the hook; every problem at once.
+        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook (all problems).
     """
     from forwarder.okta.hooks.rule_types import desired_types
 
@@ -79,7 +81,7 @@ def load_desired_hook(
 
 @asynccontextmanager
 async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
-    """Connect to the org's API."""
+    """Give a client for the hooks of the selected org; it is closed at the end of the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert selection.org.url is not None
@@ -98,7 +100,7 @@ def _select(config: Path, name: str | None, hook_id: str | None) -> Selection:
 
 
 def _missing(selection: Selection, *, hook: bool) -> list[str]:
-    """Return what the org's settings lack, one line each."""
+    """Return a line for each of `url`, `api` and (if `hook`) `hook` that the settings of the org lack."""
     org = selection.org
     needs = [
         ("url", "https://acme.okta.com", org.url),

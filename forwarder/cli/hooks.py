@@ -215,7 +215,7 @@ def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> N
 
 
 def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool) -> None:
-    """As `_run`; then let the running forwarder look again, which else shows the old state for up to `check_interval`."""
+    """Call `_run`, then let the running forwarder check the hook at once, not only after `check_interval`."""
     from forwarder.control import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
 
@@ -228,10 +228,10 @@ def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]
 
 
 async def _existing(admin: HookAdmin, selection: Selection) -> Hook:
-    """Return the selected hook.
+    """Return the selected hook as Okta has it.
 
     Raises:
-        OktaError: there is none.
+        OktaError: Okta has no such hook, or cannot be asked.
     """
     if selection.hook_id:
         return await admin.get(selection.hook_id)
@@ -248,7 +248,7 @@ async def _existing(admin: HookAdmin, selection: Selection) -> Hook:
 async def _apply(
     admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: Plan, *, dry_run: bool, force: bool
 ) -> None:
-    """Show what differs, and change it."""
+    """Print how `hook` differs from `desired`, and carry out the plan `made`, unless it is a dry run."""
     from forwarder.okta.hooks.probe import probe_receiver
 
     if made.is_empty:

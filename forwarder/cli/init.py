@@ -132,7 +132,7 @@ def _kind(written: str) -> str:
 
 
 def _write(config: Path, answers: _Answers) -> None:
-    """Write the files, after a check of what they will hold, so that a wrong answer leaves nothing behind."""
+    """Write the secrets and the configuration; validate first, so that a wrong answer leaves no file."""
     import yaml
 
     from forwarder import config_check
@@ -165,7 +165,7 @@ def _write(config: Path, answers: _Answers) -> None:
 
 
 def _make_secret(file: Path) -> bool:
-    """Make a secret; return False if the file exists."""
+    """Write a random secret to `file`, which only this user can read; return False if the file exists."""
     if file.exists():
         return False
     _create(file, random_secrets.token_urlsafe(32) + "\n", 0o600)

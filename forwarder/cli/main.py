@@ -20,7 +20,7 @@ from forwarder.core.wording import count
 
 
 class _Commands(click.Group):
-    """Prints errors that the forwarder raises on purpose without a traceback, and sets the exit code."""
+    """Prints a `ForwarderError` without a traceback, and exits with 2 if it is a `SettingsError`, else 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -102,7 +102,7 @@ def check(config: Path) -> None:
 
 
 def add_commands() -> None:
-    """Add the commands that have a file of their own."""
+    """Add the commands from the other modules of this package to `main`."""
     from forwarder.cli import (
         backfill,
         backup,

@@ -33,7 +33,7 @@ _ID = click.argument("id_", metavar="ID")
 
 
 def _not_blank(_context: click.Context, _option: click.Parameter, written: str) -> str:
-    """Refuse a blank reason: it is what others read on a bad day."""
+    """Return the reason, stripped of white space; refuse a blank one, because other operators need it."""
     if not written.strip():
         raise click.BadParameter("is blank; say why")
     return written.strip()
@@ -180,7 +180,7 @@ def _try(settings: "Settings", request: "Request") -> Any | None:
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:
-    """Change the pauses in the store itself; return whether that changed any."""
+    """Change the pauses in the store, while no forwarder runs; return whether a pause in force changed."""
     import asyncio
 
     from forwarder.core.ports import Batch
@@ -204,7 +204,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
 
 def _paused_scope(settings: "Settings", what: str) -> str:
-    """As `_scope`; a rule that is paused may be no longer loaded."""
+    """Return the id of the rule or the name of the action `what`, also of a paused rule that was removed."""
     from forwarder.store.engine import open_commands
 
     pauses = paused(open_commands(settings.store, SystemClock()))
@@ -213,7 +213,11 @@ def _paused_scope(settings: "Settings", what: str) -> str:
 
 
 def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
-    """Return the id and the title of the rule, or the name of the action, that the operator named."""
+    """Return the id and title of the rule `what`, or the name of the action and ""; two times "" for None.
+
+    Raises:
+        click.BadParameter: `what` names neither a rule nor an action, or names several rules.
+    """
     from difflib import get_close_matches
 
     from forwarder.reaction_check import known_rules
@@ -232,7 +236,7 @@ def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
 
 
 def _who() -> str:
-    """Return the name of the operator on this machine."""
+    """Return the login name of the user who runs this command; "unknown" if it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a user for this id

@@ -63,7 +63,7 @@ async def _run(settings: "Settings", org: str | None) -> "list[Row]":
 
 
 def _limited(check: "Check", org: str | None) -> "Check":
-    """Return a check that looks at one org only; None: at all of them."""
+    """Return `check`, limited to subjects that are `org` or no org; unchanged if `org` is None."""
     if org is None:
         return check
 

@@ -104,7 +104,7 @@ def export(config: Path, since: Micros | None) -> None:
 
 
 def paused(store: "StoreCommands") -> "Sequence[Pause]":
-    """Return the pauses that are in force, as the store has them."""
+    """Return the pauses in `store` that are in force now."""
     from forwarder.react.guards.pauses import CURSOR, Pauses
 
     now = SystemClock().now()
@@ -137,7 +137,7 @@ def _state(one: Action) -> str:
 
 
 def _until(one: Action) -> str:
-    """Return when a waiting action expires, or a live effect ends."""
+    """Return when an action that waits for approval expires, or when a live effect ends; "" otherwise."""
     if one.waits_for is Waits.APPROVAL and one.approval:
         return iso(one.approval.until, "seconds")
     if one.is_open and one.undo_due is not None:
@@ -159,7 +159,7 @@ def _table(actions: Sequence[Action]) -> None:
 
 
 def _message(one: Action) -> str:
-    """Return what a notification is about, and to which webhook it goes."""
+    """Return the webhook that a notification goes to, and what the notification is about."""
     about_what = next(iter(one.settings.get("about") or ()), "alert")
     return f"{one.settings.get('to', '')}: {about_what}"
 
@@ -172,7 +172,7 @@ def _show(one: Action) -> None:
 
 
 def _facts(one: Action) -> Iterator[tuple[str, str]]:
-    """Yield a name and a text for each line."""
+    """Yield the lines that `reactions show` prints about an action, each as its name and its text."""
     fields = as_json(one)
     target, request = one.target, fields.get("request", {})
     call = f"{request['method']} {request.get('path', '')} to {request['to']}" if request else ""

@@ -26,12 +26,12 @@ _DOUBLES = {
 
 
 class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """Events per second, as in `200/s` or `200`. Gives a float."""
+    """A rate in events per second, as in `200/s` or `200`, converted to a float."""
 
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert what was written."""
+        """Return the rate that `value` names, in events per second."""
         try:
             rate = float(str(value).removesuffix("/s"))
         except ValueError:

@@ -31,10 +31,12 @@ _UNFED = "only the System Log has its events, and no org has `api` to read it; s
 
 
 def rules_section(config: Path, files: "Sequence[Path]") -> "RulesSettings":
-    """Return the section `rules`; with `files` in place of those of the configuration, which then need not exist.
+    """Return the section `rules` of the configuration; `files`, if given, replace `rules.files`.
+
+    With `files`, the default configuration file need not exist.
 
     Raises:
-        click.UsageError: there are neither.
+        click.UsageError: `files` and `rules.files` are both empty.
     """
     from forwarder.rules.settings import RulesSettings
 

@@ -66,7 +66,11 @@ def elasticsearch_command(
 
 
 def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "ElasticsearchSinkSettings":
-    """Find the sink, and apply the options of the command line to its settings."""
+    """Return the settings of the Elasticsearch sink `name`, or of the only one, changed by `override`.
+
+    Raises:
+        click.UsageError: there is no such sink, several without a name, or an option has an invalid value.
+    """
     from pydantic import ValidationError
 
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -91,7 +95,10 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 
 
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
-    """Add what Kibana and Grafana share: user and password in place of `secret`, certificates, a dry run."""
+    """Return a decorator that adds the options of both Kibana and Grafana: user, password, CA file, dry run.
+
+    `secret` is what the help calls the credential that user and password replace.
+    """
     options = (
         click.option("--user", help=f"User name, if there is no {secret}."),
         click.option(

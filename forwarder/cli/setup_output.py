@@ -1,4 +1,4 @@
-"""What the commands of `forwarder setup` share: where a secret is, and how a message is printed."""
+"""Shared by the commands of `forwarder setup`: options that say where a secret is, and printed messages."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,10 @@ _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """Parse where a secret is. Never the secret itself: every user of the machine sees the command line."""
+    """Parse `env:NAME` or `file:PATH`, where a secret is; None for None.
+
+    The secret itself is refused, because every user of the machine can see the command line.
+    """
     if value is None:
         return None
     kind, _separator, place = value.partition(":")
@@ -30,7 +33,7 @@ def secret_source(_: click.Context, param: click.Parameter, value: str | None) -
 
 
 def show(kind: "Kind", text: str) -> None:
-    """Print a message of a setup command."""
+    """Print a message of a setup command, with the sign and the colour of its kind."""
     if kind == "diff":
         for line in text.splitlines():
             echo(f"    {line}", fg=_DIFF.get(line[:1]))

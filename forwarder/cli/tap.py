@@ -138,7 +138,7 @@ def _ended_by_the_reader() -> Iterator[None]:
 
 
 def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """Return `accepts`, `redact` and `sent` of `Wanted`."""
+    """Return `accepts`, `redact` and `sent` of `Wanted` for a sink; `fields` are redacted too."""
     from forwarder.sink_settings import redactable
     from forwarder.sinks.preview import preview
     from forwarder.sinks.redacted_fields import FieldRedactor
@@ -205,7 +205,7 @@ def _row(line: dict[str, Any]) -> str:
 
 
 def _whole(line: dict[str, Any], form: str) -> bytes:
-    """Return one line of JSON."""
+    """Return the event in `line`, in this form, as JSON without line breaks."""
     import msgspec
 
     if form == "json":

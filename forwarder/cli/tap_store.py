@@ -27,22 +27,24 @@ _BYTES = 4 * 1024 * 1024  # likewise
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something to say on stderr."""
+    """A message about the events, for stderr."""
 
     text: str
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a tap shows.
+    """The choices of a `forwarder tap`: which events it shows, and how.
 
     Attributes:
-        since: from the events received then; None for those to come, or without `follow` for the newest.
+        filter: the events that are shown.
+        since: show events received from this time on; None for future events, or without `follow` the newest.
+        follow: go on with events that are stored later.
         limit: the most events; None for no limit.
-        seconds: how long it runs; None for no limit.
-        form: the form of the whole event that comes along with its line.
-        accepts: the event types that are shown, as a sink's `only` and `except` say; None for all.
-        redact: what keeps fields out of everything that is shown.
-        sent: what makes of the event what a sink gets; it comes along as `sink`.
+        seconds: how long the tap runs; None for no limit.
+        form: the form in which the whole event is added to its line; None to add none.
+        accepts: says whether events of a type are shown, as `only` and `except` of a sink do; None for all.
+        redact: removes fields from an event before it is shown; None to show all.
+        sent: returns the document that a sink would send for an event, shown as `sink`; None to show none.
     """
 
     filter: EventFilter
@@ -59,11 +61,12 @@ class Wanted(msgspec.Struct, frozen=True):
 def from_store(
     settings: "StoreSettings", commands: "StoreCommands", wanted: Wanted
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield lines of events, as `event_view.line` with the whole event under the name of its form, and notices.
+    """Yield notices, and for each event `event_view.line`, with the whole event under the name of its form.
 
-    Ends by itself when all is shown, the time is over, the forwarder stops, or stdout is a closed pipe.
+    Ends when all is shown, the time is over, or the forwarder stops.
 
     Raises:
+        BrokenPipeError: stdout is a closed pipe.
         StoreError: there is no store, or it cannot be read.
     """
     from forwarder.control import attached
@@ -86,7 +89,10 @@ def from_store(
 def _read(
     tail: "Tail", running: socket.socket | None, position: int, wanted: Wanted
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield what comes after `position`, until the forwarder behind the connection stops; without one, what is held."""
+    """Yield the events after `position`, until the forwarder at the other end of `running` stops.
+
+    Without `running`, ends with the last event in the store.
+    """
     ends_at = math.inf if wanted.seconds is None else time.monotonic() + wanted.seconds
     waiter = _Waiter(running)
     while time.monotonic() < ends_at:
@@ -110,7 +116,10 @@ def _read(
 
 
 def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
-    """Whether the event after `position` is the oldest that is held, and younger than `since`, so that others may be gone."""
+    """Whether the store may have dropped events that were received after `since`.
+
+    That is so if the next event after `position` is the oldest in the store, and was received after `since`.
+    """
     first = tail.events(position, limit=1, max_bytes=1)
     return 0 < position < tail.held()[0] and bool(first) and first[0].event.received_at > since
 
@@ -138,7 +147,7 @@ def _shown(stored: StoredEvent, wanted: Wanted) -> dict[str, Any] | None:
 
 
 def _newest(tail: "Tail", wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """Yield the newest events that match, the oldest of them first."""
+    """Yield the newest `wanted.limit` events that match `wanted`, in the order of the store."""
     oldest, newest = tail.held()
     found: list[dict[str, Any]] = []
     high = newest
@@ -162,7 +171,7 @@ def _newest(tail: "Tail", wanted: Wanted) -> Iterator[dict[str, Any]]:
 
 
 class _Waiter:
-    """Waits until there may be something new, the forwarder stops, or stdout is a closed pipe."""
+    """Waits between two reads of the store, and notices a stopped forwarder or a closed stdout."""
 
     def __init__(self, running: socket.socket | None) -> None:
         self._poll = select.poll()
@@ -176,7 +185,7 @@ class _Waiter:
             self._poll.register(self._stdout, 0)  # POLLERR and POLLHUP come without being asked for
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or earlier.
+        """Wait for `seconds`, or less if the forwarder stops: then `ended` is True.
 
         Raises:
             BrokenPipeError: stdout is a closed pipe.

@@ -18,7 +18,7 @@ def from_url(url: str, token: str | None, wanted: Wanted) -> Iterator[dict[str, 
     """Yield lines of events and notices, as `tap_store.from_store`.
 
     Raises:
-        ForwarderError: it cannot be reached, refuses, or is silent.
+        ForwarderError: the ops listener cannot be reached, refuses the request, or stops sending.
     """
     chosen = wanted.filter
     query: list[tuple[str, str | int | float | bool | None]] = [

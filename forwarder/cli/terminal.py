@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
-    """Print `text` and a newline, to stderr if `err`; in the colour `fg` on a terminal."""
+    """Print `text` and a newline, secrets redacted, to stderr if `err`; on a terminal in the colour `fg`."""
     click.secho(printable(redact(text)), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console for tables and progress, which takes no markup from texts.
+    """Return a console of `rich` for tables and progress bars, which prints markup in texts as it is.
 
-    Piped lines are as long as they need, so that they can be searched and cut.
+    Lines that do not go to a terminal are not wrapped, so that they can be piped to `grep` or `cut`.
     """
     from rich.console import Console
     from rich.segment import Segment

@@ -10,13 +10,13 @@ from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
 
 
 class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A date, a date and time (UTC unless it has an offset), or an age as in `24h`. Gives `Micros`."""
+    """A date, a date with time (UTC unless it has an offset), or an age as in `24h`, as `Micros`."""
 
     name = "time"
     examples = "2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Convert what was written."""
+        """Return the time that `value` names."""
         from pydantic import TypeAdapter, ValidationError
 
         from forwarder.config.types import Duration
@@ -35,12 +35,12 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
 
 
 class MomentParam(TimeParam):
-    """As `TimeParam`, or a time of day: the last time that it was so late (UTC unless it has an offset)."""
+    """As `TimeParam`; or a time of day, as in `10:03` (UTC by default): today's, or else yesterday's."""
 
     examples = f"10:03, {TimeParam.examples}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Convert what was written."""
+        """Return the time that `value` names."""
         try:
             time_of_day = time.fromisoformat(value if value[1:2] != ":" else f"0{value}")
         except (TypeError, ValueError):
@@ -52,12 +52,12 @@ class MomentParam(TimeParam):
 
 
 class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A time with a unit. Gives seconds."""
+    """A duration with a unit, as in `30s`, converted to seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert what was written."""
+        """Return the duration that `value` names, in seconds."""
         from pydantic import TypeAdapter, ValidationError
 
         from forwarder.config.types import Duration

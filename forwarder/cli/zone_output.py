@@ -1,4 +1,4 @@
-"""How `forwarder zones` prints zones and what it does to them."""
+"""How `forwarder zones` prints zones and their changes."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _ACTIVATE = "`forwarder zones sync --activate` activates it"
 
 
 class ZoneReport:
-    """What `zones sync` did, step by step."""
+    """The results of `zones sync`, by declared zone. `is_fine` is False after a problem or an error."""
 
     def __init__(self, org: str, found: Look) -> None:
         self._org = org
@@ -30,7 +30,7 @@ class ZoneReport:
         self.is_fine = True
 
     def add(self, step: Step, applied: Applied | None = None, error: str = "") -> None:
-        """Note the result of one step: what was done, or the error, or neither."""
+        """Add the result of `step`: the applied change or the error; neither if it changes nothing."""
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {
             "status": zone.status if zone else None,
@@ -46,11 +46,11 @@ class ZoneReport:
             self.is_fine = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it."""
+        """Return the whole report, as JSON."""
         return look_as_json(self._org, self._found) | {"zones": self._zones}
 
     def print_end(self) -> None:
-        """Print what an operator does next."""
+        """Print what an operator should do next, after all steps."""
         if self._written:
             echo("It takes Okta about a minute to apply a change.")
         if self._waiting:
@@ -63,7 +63,7 @@ class ZoneReport:
 
 
 def look_as_json(org: str, found: Look) -> dict[str, Any]:
-    """Return what was found as JSON."""
+    """Return `found`, the comparison of an org's declared zones with those in Okta, as JSON."""
     return {
         "org": org,
         "refused": found.problems,
@@ -73,7 +73,7 @@ def look_as_json(org: str, found: Look) -> dict[str, Any]:
 
 
 def print_look(org: str, found: Look, *, contents: bool = False) -> None:
-    """Print each declared zone with what differs, and why nothing may be changed; what it lists, if `contents`."""
+    """Print each declared zone, with its values if `contents`, and why no zone may be changed, if so."""
     for step in found.plan.steps:
         print_step(step)
         if contents and step.zone is not None:
@@ -88,7 +88,7 @@ def print_look(org: str, found: Look, *, contents: bool = False) -> None:
 
 
 def print_step(step: Step) -> None:
-    """Print one zone: its state, what differs, and why it is left alone."""
+    """Print the zone of `step`: its status, its differences, and why it is left alone, if it is."""
     zone, name = step.zone, printable_line(step.desired.name)
     if zone is None:
         echo(f"! {name} does not exist yet; it will be a blocklist of type {step.desired.type}:", fg="yellow")
@@ -105,7 +105,7 @@ def print_step(step: Step) -> None:
 
 
 def print_applied(step: Step, applied: Applied) -> None:
-    """Print what became of a zone."""
+    """Print the result of a change: the new status of the zone, and what Okta did not apply."""
     done = {"create": "Created", "update": "Updated", "activate": "Activated"}[step.action]
     sign, colour = ("✓", "green") if not applied.left and not applied.problems else ("!", "yellow")
     rest = "" if applied.zone.blocks else ", so it blocks nothing yet"
@@ -118,7 +118,7 @@ def print_applied(step: Step, applied: Applied) -> None:
 
 
 def print_undeclared(found: Look) -> None:
-    """Print the zones that we made and that are not declared any more."""
+    """Print the zones in Okta that the forwarder created and that are not declared any more."""
     for zone in found.plan.undeclared:
         effect = "still blocks" if zone.blocks else "blocks nothing"
         echo(

@@ -117,7 +117,10 @@ def _report_dry_run(name: str, found: Look, *, as_json: bool) -> bool:
 
 
 async def _apply(name: str, found: Look, writer: ZoneWriter, *, as_json: bool) -> bool:
-    """Carry out the plan, zone by zone; one that fails does not keep the others from being done."""
+    """Carry out the plan in `found`, zone by zone, and print the results; return False if anything failed.
+
+    A zone that fails does not stop the others. Nothing is changed if `found` has problems.
+    """
     if found.problems:
         if as_json:
             echo(json.dumps(look_as_json(name, found) | {"dry_run": False}, indent=2))
@@ -166,7 +169,7 @@ def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]
 
 @asynccontextmanager
 async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIterator[ZoneWriter]:
-    """Connect to the org's API."""
+    """Give a writer for the zones of the org `name`, valid inside the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert org.url is not None
