@@ -1,4 +1,4 @@
-"""A backup of the store: what is asked for, and what is said about it."""
+"""A backup of the store: the request, its progress and its result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ class BackupRequest(Request, frozen=True, tag="backup"):
 
 
 class BackupProgress(msgspec.Struct, frozen=True):
-    """How many bytes of how many are copied."""
+    """How far a backup has come: `copied` of `total` bytes."""
 
     copied: int
     total: int
@@ -31,11 +31,11 @@ class Backup(msgspec.Struct, frozen=True):
     """A finished backup.
 
     Attributes:
-        file: where it is.
-        bytes: its size.
-        stored: events ever stored, when it was made.
-        events: those of them whose bodies it holds.
-        waiting: those of them that each sink waits for.
+        file: the path of the backup.
+        bytes: the size of the file.
+        stored: events that the store had ever stored when the backup was made.
+        events: events whose bodies the backup holds.
+        waiting: by sink, how many events wait for it.
         imbalances: as `Ledger.imbalances`; the store has the same, because the backup is an exact copy.
     """
 
@@ -51,7 +51,7 @@ OnProgress = Callable[[BackupProgress], None]
 
 
 def check_target(store: Path, target: Path) -> None:
-    """Raise StoreError if a backup of `store` cannot be written to `target`, as far as is known before."""
+    """Raise StoreError if `target` exists, is a file of `store` itself, or has no folder. Writes nothing."""
     for written in (target, part_path(target)):
         if is_store_file(store, written):
             raise StoreError(f"{written} is a file of the store itself; name another file")
@@ -62,5 +62,5 @@ def check_target(store: Path, target: Path) -> None:
 
 
 def part_path(target: Path) -> Path:
-    """Return the file that a backup to `target` writes until it is complete."""
+    """Return the file that holds the backup to `target` until it is complete."""
     return Path(f"{target}.part")  # an empty name is one too

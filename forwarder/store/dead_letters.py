@@ -10,10 +10,14 @@ RECEIVER = "receiver"
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Selects the dead letters that match every given field; all of them if none is given.
+    """Selects the dead letters that match every given field; all dead letters if no field is given.
 
-    The sink `receiver` has the malformed events. `last`: none with a higher id, that is none that came later. `until`: none
-    that was rejected later, perhaps again.
+    Attributes:
+        ids: the ids of dead letters.
+        sink: the sink that rejected the event; `receiver` for malformed events.
+        reason: a `core.outcome.RejectReason`.
+        last: the highest id: leaves out dead letters that came later.
+        until: the latest rejection: leaves out events that were rejected, or rejected again, after it.
     """
 
     ids: tuple[int, ...] | None = None
@@ -24,13 +28,13 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayRequest(Request, frozen=True, tag="replay"):
-    """Asks the running forwarder to send these dead letters again."""
+    """Asks the running forwarder to send the selected dead letters again."""
 
     selection: Selection
 
 
 class DiscardRequest(Request, frozen=True, tag="discard"):
-    """Asks the running forwarder to remove these dead letters for good."""
+    """Asks the running forwarder to remove the selected dead letters for good."""
 
     selection: Selection
 
@@ -41,15 +45,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
     Attributes:
         id: never used twice.
         sink: the sink that rejected it; `receiver` for a malformed event.
-        seq: of the event in the log; None for malformed and unattributed ones.
+        seq: the event's number in the log; None for a malformed event and for unattributed rejections.
         state: `dead`, or `replaying` while it is sent again.
         count: how many events it stands for; more than 1 only if unattributed.
         reason: a `core.outcome.RejectReason`.
         detail: the sink's message.
         at: when it was last rejected.
-        org: name; empty if unattributed.
-        uuid: empty if it has none; as well `event_type`.
-        body: as received; None if unattributed, and in a list.
+        org: the org's name; empty if unattributed.
+        uuid: the event's uuid; empty if malformed or unattributed, and so is `event_type`.
+        body: as received; None if unattributed, and in a list of dead letters.
     """
 
     id: int
@@ -67,5 +71,5 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. They cannot be sent again."""
+        """Whether the sink did not say which events it rejected. Such a dead letter cannot be sent again."""
         return not self.org

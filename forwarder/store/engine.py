@@ -1,4 +1,4 @@
-"""What an engine of the store provides, and how to open the configured one: SQLite, the only one so far."""
+"""The interfaces of a store engine, and how to open the configured engine: SQLite, the only one so far."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,7 +25,10 @@ from forwarder.store.sqlite.store import SqliteStore
 
 
 class StoreView(Protocol):
-    """What an operator sees of the store of a running forwarder. Queries raise StoreError if it cannot be read."""
+    """Read access for an operator to the store of a running forwarder.
+
+    Each query raises StoreError if the store cannot be read.
+    """
 
     @property
     def newest(self) -> int:
@@ -50,17 +53,23 @@ class StoreView(Protocol):
         """As `StoreCommands.dead_letter`."""
 
     async def gaps(self, *, limit: int) -> Gaps:
-        """As `StoreCommands.gaps`, of every org."""
+        """As `StoreCommands.gaps`, for all orgs."""
 
     async def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
         """As `StoreCommands.rule_counts`."""
 
 
 class Tail(Protocol):
-    """Reads the events of a store from another process, beside a forwarder that writes. Blocks; raises StoreError."""
+    """Reads the events of a store that a forwarder in another process may write to.
+
+    The methods block, and raise StoreError if the store cannot be read.
+    """
 
     def held(self) -> tuple[int, int]:
-        """Return the `seq` of the oldest event that is held and of the newest event stored; (n + 1, n) if none is held."""
+        """Return two `seq`: of the oldest event whose body is held, and of the newest event stored.
+
+        (n + 1, n) if no body is held.
+        """
 
     def received_since(self, at: Micros) -> int:
         """As `StoreCommands.received_since`."""
@@ -70,10 +79,10 @@ class Tail(Protocol):
 
 
 class SightingReader(Protocol):
-    """The store as the rules ask it about users."""
+    """The part of the store that the rules use: what users were seen with."""
 
     async def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
-        """Return what these users of `org` were seen with.
+        """Return the sightings of `users` of `org`: for example their countries and devices.
 
         Raises:
             StoreError: the store cannot be read.
@@ -85,39 +94,44 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
     @property
     def view(self) -> StoreView:
-        """What an operator sees of it."""
+        """Read access for an operator."""
 
     async def close(self) -> None:
-        """Commit what waits, then release everything. Safe to call twice."""
+        """Commit the queued operations, then release everything. Safe to call twice."""
 
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
-        """Return a sink's view of the store, and its position. From now on the sink holds bodies back.
+        """Return the log for `sink`, and the sink's position.
 
-        It begins at `start` if the store does not know it.
+        A sink that the store does not know begins at `start`. From now on, no body is dropped before the sink
+        has finished its event.
 
         Raises:
-            StoreError: the name is reserved, or the position could not be committed.
+            StoreError: the name of the sink is reserved, or the position could not be committed.
         """
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """Let every sink but these hold no bodies back any more. Call it after `log` for each of these.
+        """Detach all sinks but `sinks`: bodies may be dropped without waiting for them.
+
+        Call it after `log` was called for each of `sinks`.
 
         Raises:
-            StoreError: it could not be committed.
+            StoreError: the change could not be committed.
         """
 
     async def commit_rules(
         self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
     ) -> Appended:
-        """Append alerts and the position of the rules, what they note about users, and what was held back, in one
-        transaction.
+        """Commit the results of the rules in one transaction, and return which alerts are new.
+
+        `batch` has the alerts and the position of the rules, `noted` the sightings of users, `held_back` how many
+        matches raised no alert.
 
         Raises:
-            StoreError: it could not be committed. Nothing of it was, so it may be tried again.
+            StoreError: the commit failed. Nothing was stored, so the call may be repeated.
         """
 
     async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
-        """Return the next alerts of rules that are still held, oldest first.
+        """Return up to `limit` alerts with `seq > after` whose bodies are held, oldest first.
 
         Raises:
             StoreError: the store cannot be read.
@@ -128,29 +142,37 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """Why the last try to store an event failed; None while events can be stored."""
 
     async def ledger(self) -> Ledger:
-        """Return where every event is; cheap enough for each scrape.
+        """Return where every event is, for each sink. Fast enough for every scrape of the metrics.
 
         Raises:
             StoreError: the store cannot be read.
         """
 
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """As `StoreCommands.backup`; a cancellation stops it."""
+        """As `StoreCommands.backup`; a cancellation stops the backup."""
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
-        """Return the first and the last `seq` between which the events of the range are; (n + 1, n) if none can be."""
+        """Return the first and the last `seq` between which the events of the range `chosen` are.
+
+        (n + 1, n) if the store holds no event that may be in the range.
+        """
 
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
     ) -> tuple[list[int], int]:
-        """Return the `seq` of at most `limit` events of the range after `after`, and how far it looked."""
+        """Return the `seq` of up to `limit` events of `chosen` that the sink accepts, and how far it looked.
+
+        Looks at events after `after` and up to `last`. The second number is the `after` for the next call.
+        """
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
-        """Send those of these events again that the sink has finished; return how many these are. Stores the checkpoint,
-        with their number added, in the same transaction."""
+        """Make a replay of each event in `seqs` that `sink` has finished, and return how many replays were made.
+
+        Stores `checkpoint`, with that number added to `taken`, in the same transaction.
+        """
 
     async def waiting_replays(self, sink: str) -> int:
-        """Return how many events are sent to a sink again and are not finished."""
+        """Return how many replays wait for `sink`."""
 
     async def replay(self, which: Selection) -> int:
         """As `StoreCommands.replay`."""
@@ -163,53 +185,59 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
 
 class StoreCommands(Protocol):
-    """An operator's commands, whether or not a forwarder runs on the store. They block.
+    """An operator's commands on a store, whether or not a forwarder runs on it. The methods block.
 
-    All raise StoreError if there is no store, or if it cannot be used.
+    Each method raises StoreError if the store does not exist or cannot be used.
     """
 
     def ledger(self) -> Ledger:
-        """Count where every event is; waiting events one by one, which reads all of their bodies."""
+        """Return where every event is, for each sink. Slow: counts waiting events by reading all their bodies."""
 
     def damage(self, timeout: float) -> Sequence[str] | None:
-        """Read the whole store and return what is damaged, a line each; None if `timeout` seconds are not enough."""
+        """Check the whole store, and return a line for each damage found; empty if the store is sound.
+
+        None if `timeout` seconds are not enough.
+        """
 
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
         """Copy the store into one new file, check the copy, and fsync it. Events are stored and delivered meanwhile.
 
         Raises:
-            StoreError: it cannot be written, its place is taken, or the store is damaged. No file is left behind.
+            StoreError: the copy cannot be written, `target` exists, or the store is damaged. No file is left.
         """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return missed and pending events: of one org, published at `since` or later, if given.
+        """Return missed and pending events, of `org` only and published at `since` or later if these are given.
 
-        At most `limit` missed events are listed.
+        Lists up to `limit` missed events; all of them if `limit` is None.
         """
 
     def tail(self) -> AbstractContextManager[Tail]:
-        """Open the store to read its events one after the other, also those to come."""
+        """Open the store to read its events in order, and new events as they are stored."""
 
     def find(self, search: Search) -> Found:
-        """Return events and what became of each of them."""
+        """Return the events that match `search`, and for each event where it is for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
         """As `core.ports.EventLog.read`."""
 
     def received_since(self, at: Micros) -> int:
-        """Return the `seq` of an event near the first one that was received at `at` or later, and not after it."""
+        """Return the `seq` of the first event received at `at` or later, or of one up to a minute earlier.
+
+        The `seq` after the newest event if all were received before that.
+        """
 
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
-        """Return the alerts of rules that were stored at `since` or later and are still held, oldest first."""
+        """Return the alerts that were stored at `since` or later and whose bodies are held, oldest first."""
 
     def actions(self, since: Micros) -> Sequence[Action]:
-        """Return every action that is not ended, and those that changed at `since` or later, oldest first."""
+        """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return the newest actions that were planned at `since` or later, newest first; all if there is no limit."""
+        """Return up to `limit` actions planned at `since` or later, newest first; all if `limit` is None."""
 
     def find_actions(self, begin: str) -> Sequence[Action]:
-        """Return the actions whose keys begin so, at most ten."""
+        """Return up to ten actions whose keys begin with `begin`."""
 
     def each_action(self, since: Micros) -> Iterator[Action]:
         """Yield every action that was planned at `since` or later, oldest first."""
@@ -221,51 +249,61 @@ class StoreCommands(Protocol):
         """As `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return what each rule, by id, did since the hour in which `since` is; rules that did nothing are left out."""
+        """Return the counts of each rule, by its id, from the hour of `since` on; rules without any are left out."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
-        """Count the events that would be delivered to a sink again, and those that would not."""
+        """Count the events of `chosen` that would be delivered to `sink` again, and those that would not."""
 
     def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return the newest dead letters, newest first, without bodies."""
+        """Return up to `limit` of the selected dead letters, newest first, without bodies."""
 
     def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
-        """Return how many events the dead letters stand for, by sink and reason; without those being sent again."""
+        """Return how many events the selected dead letters stand for, by (sink, reason).
+
+        Leaves out dead letters that are being sent again.
+        """
 
     def as_of_now(self, which: Selection) -> Selection:
-        """Return a selection of those of `which` that are not being sent again now: none that is rejected later, also again."""
+        """Return `which` limited to the present: later rejections do not match it.
+
+        Also leaves out dead letters that are being sent again now, even if they are rejected again.
+        """
 
     def dead_letter(self, number: int) -> DeadLetter | None:
-        """Return one dead letter with its body; None if there is none with this id."""
+        """Return the dead letter with the id `number`, with its body; None if it does not exist."""
 
     def replay(self, which: Selection) -> int:
-        """Send dead letters again, and return how many; without a running forwarder, its next start sends them.
+        """Send the selected dead letters again, and return how many.
 
-        Unattributed ones cannot be sent. Those of the receiver are read again, and stored if they are events
-        by now.
+        If no forwarder runs, the next start sends them. Unattributed rejections cannot be sent. Malformed
+        events are parsed again, and stored if this version can read them.
         """
 
     def discard(self, which: Selection) -> int:
-        """Remove dead letters for good, except those being sent again; return how many events they were."""
+        """Remove the selected dead letters for good, except those being sent again.
+
+        Return how many events they stood for.
+        """
 
     def forget_sink(self, sink: str) -> int:
-        """Forget a sink that is no longer configured, with its dead letters; return how many these were.
+        """Forget a sink that is no longer configured, and its dead letters.
 
-        Nothing waits for it any more. If it is configured again, it begins as a new one.
+        Return how many events the dead letters stood for.
+        No event waits for the sink any more. If it is configured again, it begins as a new sink.
 
         Raises:
-            StoreError: the store does not know it, or the running forwarder delivers to it.
+            StoreError: the store does not know the sink, or the running forwarder delivers to it.
         """
 
 
 async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) -> Store:
-    """Open the store of a forwarder; create it if there is none.
+    """Open the store of a forwarder; create it if it does not exist.
 
     Raises:
-        StoreLockedError: another process uses it; names its pid.
-        StoreFormatError: it is not a store of ours, or damaged, or of a newer version. It is left as it is.
+        StoreLockedError: another process uses the store.
+        StoreFormatError: the file is not our store, or damaged, or of a newer version. It is left unchanged.
         StoreFullError: the disk is full.
-        StoreError: its directory is missing or not writable, or another reason.
+        StoreError: the directory is missing or not writable, or another error.
     """
     return await SqliteStore.open(settings, clock, metrics)
 
@@ -276,9 +314,9 @@ def open_commands(settings: StoreSettings, clock: Clock) -> StoreCommands:
 
 
 def check_path(path: Path) -> None:
-    """Check, without changing anything, what opening the store at `path` would refuse at once.
+    """Check quickly, without changing anything, whether a store can be opened or created at `path`.
 
     Raises:
-        StoreError: its folder is missing or not writable, or there is something else in its place.
+        StoreError: the folder is missing or not writable, or `path` is not our store or of a newer version.
     """
     schema.check_path(path)

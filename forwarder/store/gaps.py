@@ -23,12 +23,12 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Gaps(msgspec.Struct, frozen=True):
-    """Missed and pending events. `store.dedup_window` after their arrival they are forgotten.
+    """Missed and pending events. An event is forgotten `store.dedup_window` after its arrival.
 
     Attributes:
-        missed: by org, how many events of each type are missed; an org without any has an empty entry.
+        missed: by org, how many events of each type are missed; empty for an org without missed events.
         pending: by org, how many events are pending: the hook may still deliver them.
-        events: missed ones, newest first; not more than were asked for.
+        events: the missed events, newest first, up to the limit of the query.
     """
 
     missed: dict[str, dict[str, int]]
@@ -37,5 +37,5 @@ class Gaps(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many are missed, however few of them `events` lists."""
+        """How many events are missed, also if `events` lists only some of them."""
         return sum(sum(types.values()) for types in self.missed.values())

@@ -1,8 +1,8 @@
 """The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + filtered + waiting`.
 
-That holds for each sink. The two sides have different origins: `stored` is a counter that each commit moves;
-`delivered`, `discarded`, `skipped` and `filtered` are counted with the sink's position; `dead` are the dead letters that
-exist, `waiting` the events that exist.
+The equation is true for each sink, and its two sides have separate sources: `stored` is a counter that each commit
+moves; `delivered`, `discarded`, `skipped` and `filtered` are counters of the sink; `dead` is counted from the dead
+letters in the store, `waiting` from its events.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class SinkLedger(msgspec.Struct, frozen=True):
         delivered: accepted by the sink.
         dead: rejected by the sink, and kept as dead letters.
         discarded: dead letters that an operator removed.
-        skipped: never meant for the sink, or dropped before it was attached.
+        skipped: stored before the sink began, or dropped while it was not configured.
         filtered: kept from the sink by its settings (`only`, `except`).
         waiting: still to be sent, including dead letters that are sent again.
         position: every event up to here is finished.
@@ -49,19 +49,19 @@ class SinkLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Where every event is.
+    """Where every event is, for each sink.
 
     Attributes:
         stored: events ever stored, alerts of rules and events of actions included.
         duplicates: copies of events that were stored already.
-        rejected: malformed events; dead letters of the receiver.
-        sinks: by name; only those that were configured when a forwarder last ran on the store.
+        rejected: malformed events ever received; each became a dead letter of the receiver.
+        sinks: by name, the sinks that were configured when a forwarder last ran on the store.
         events: events whose bodies are held.
-        bytes: on disk, including the engine's own files.
-        wal_bytes: those of them that are in the WAL.
-        removed: sinks that are no longer configured, and how many events wait for each, dead letters included.
-        alerts: those of `stored` that are alerts of rules.
-        actions: those of `stored` that say what reactions did.
+        bytes: the size on disk, with the WAL.
+        wal_bytes: the size of the WAL.
+        removed: by sink that is no longer configured, how many events wait for it, dead letters included.
+        alerts: how many of `stored` are alerts of rules.
+        actions: how many of `stored` report actions of reactions.
     """
 
     stored: int
@@ -77,7 +77,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of the events that a sink waits for, estimated from their number."""
+        """Bytes of the events that wait for the slowest sink, estimated from their number."""
         waiting = max((sink.waiting for sink in self.sinks.values()), default=0)
         return round(self.bytes * min(1.0, waiting / self.events)) if self.events else 0
 

@@ -8,20 +8,20 @@ import msgspec
 from forwarder.core.time import Micros
 
 FEW = 3
-"""Events that are shown one below the other, with all that is known; of more, only a table."""
+"""Up to so many events are shown in full, one below the other; more events are shown as a table."""
 
 
 class Search(msgspec.Struct, frozen=True):
-    """Which events to find: those that match everything that is given.
+    """Which events to find: an event must match every given field.
 
     Attributes:
         uuid: Okta's id of the event.
         user: the actor's id or login, in any case.
         event_type: Okta's dotted name, with `*` for any part of it.
-        since: published at this time or later.
-        until: published at this time or earlier.
+        since: the earliest time of publication.
+        until: the latest time of publication.
         org: the org's name.
-        limit: the most events to return, the newest.
+        limit: how many events to return at most; the newest are returned.
     """
 
     uuid: str | None = None
@@ -41,11 +41,11 @@ class SinkLife(msgspec.Struct, frozen=True):
     """Where an event is for one sink.
 
     Attributes:
-        at: when it came there; None if it waits, or if the store does not know.
+        at: when it came to `place`; None if it waits, or if the store does not know.
         detail: why the sink rejected it.
-        dead_letter: its id; None if there is none.
-        replaying: whether it waits as a dead letter that is sent again.
-        unattributed: events of the same batch that the sink rejected without saying which.
+        dead_letter: the id of its dead letter; None if it has none.
+        replaying: whether it waits because its dead letter is sent again.
+        unattributed: how many events of the same batch the sink rejected without saying which.
         attached: whether the sink is configured.
     """
 
@@ -60,7 +60,7 @@ class SinkLife(msgspec.Struct, frozen=True):
 
 
 class AlertOf(msgspec.Struct, frozen=True):
-    """An alert that a rule made of an event and perhaps of others; `uuid` finds the alert itself."""
+    """An alert that names an event. `uuid` is that of the alert, `rule` the title of the rule."""
 
     uuid: str
     rule: str
@@ -71,9 +71,10 @@ class ActionOf(msgspec.Struct, frozen=True):
     """An action of a reaction that an event, or an alert about it, led to.
 
     Attributes:
-        id: its short name.
-        about: what it is and about whom, for a person.
-        state: how far it has come, for a person.
+        id: the short id of the action.
+        action: the name of the action.
+        about: what the action does and to whom, as text.
+        state: how far the action has come, as text.
     """
 
     id: str
@@ -88,15 +89,15 @@ class Life(msgspec.Struct, frozen=True):
     Attributes:
         stored_at: to the second; None if its uuid is forgotten.
         seq: its number in the log; None once its body was dropped.
-        event_type: empty once its body was dropped, and with it the next five.
+        event_type: empty once its body was dropped; likewise `published`, `received_at` and `source`.
         source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for what a reaction did.
         body: as received; None once it was dropped.
-        hook_copies: copies that came later by the hook; `log_copies` by the System Log.
-        copied_at: when the last of them came, to the second.
-        pending_since: when the System Log showed it, if the hook has not delivered it since.
-        missed_at: when it was marked as missed, if it is.
-        alerts: what rules made of it; looked up for a few events only.
-        actions: what reactions made of it, or of its alerts; likewise.
+        hook_copies: further copies that came by the hook; `log_copies`: by the System Log.
+        copied_at: when the last of these copies came, to the second.
+        pending_since: when the System Log showed it, if the hook should have delivered it and has not.
+        missed_at: when it was marked as missed, if it was.
+        alerts: the alerts that name it; looked up only if at most `FEW` events are found.
+        actions: the actions that it or its alerts led to; looked up as `alerts`.
     """
 
     org: str
@@ -128,14 +129,14 @@ class Malformed(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        lives: the newest first.
+        lives: the events, newest first.
         more: whether more events match than `Search.limit`.
-        malformed: those that may be the event; only for a search by uuid.
-        oldest: when the oldest event that has a body was received; None if there is none.
-        cursors: how far each org's System Log was read, as the store keeps it.
+        malformed: malformed events that may be the event; only for a search by uuid.
+        oldest: when the oldest event with a body was received; None if the store holds no bodies.
+        cursors: by org, how far its System Log was read: the stored text of the cursor.
     """
 
     lives: Sequence[Life]

@@ -1,9 +1,9 @@
 """Delivers events of a time range to one sink again, from the bodies that the store still holds.
 
-Each event becomes a replay, as a dead letter that is sent again: it leaves its place in the ledger, waits, and ends in the
-place that the sink gives it. So the ledger adds up at every moment, the sink's position stays where it is, and new events go
-on. The events are taken in steps, with how far they have come in the same transaction: after a kill, `resume` goes on there,
-and takes none twice.
+Each event becomes a replay, like a dead letter that is sent again: it leaves its place in the ledger (`delivered`, for
+example), counts as waiting, and ends in the place that the sink's answer gives it. So the ledger always adds up, the
+sink's position does not change, and new events are delivered meanwhile. The events are taken in steps, each in one
+transaction with its checkpoint: after a kill, the redelivery can continue there, and takes no event twice.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ _PAUSE = 0.5  # seconds between two looks at whether the sink has taken some
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Which events: those that the store received from `since` on and before `until`.
+    """The events that were received from `since` on and before `until`.
 
     Attributes:
-        types: names and patterns of event types; one must match. Empty for all.
+        types: event types, with `*` for any part; one of them must match. Empty for all.
         org: the org's name; empty for all.
     """
 
@@ -40,7 +40,7 @@ class RedeliverRequest(Request, frozen=True, tag="redeliver"):
     """Asks the running forwarder to deliver events to a sink again.
 
     Attributes:
-        range: None to go on with the one that was interrupted.
+        range: the events; None to continue the interrupted redelivery.
         rate: events per second.
     """
 
@@ -50,16 +50,16 @@ class RedeliverRequest(Request, frozen=True, tag="redeliver"):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How many events of a range are where.
+    """How many events of a range will be delivered again, and how many will not, by the cause.
 
     Attributes:
         events: will be delivered again.
-        waiting: are not delivered yet, and will be without a replay.
-        dead: are dead letters of the sink: `forwarder dead-letters` replays them.
-        discarded: were discarded as dead letters.
-        filtered: the settings of the sink keep from it.
-        gone: were stored in this time and have no body any more, whatever their type.
-        oldest: when the oldest event with a body was received; None if there is none.
+        waiting: left out: not delivered yet, so they will be without a replay.
+        dead: left out: dead letters of the sink; `forwarder dead-letters` replays them.
+        discarded: left out: dead letters that an operator discarded.
+        filtered: left out: the sink's settings (`only`, `except`) exclude them.
+        gone: left out: received in the range, but their bodies were dropped; of any type.
+        oldest: when the oldest event with a body was received; None if the store holds no bodies.
     """
 
     events: int = 0
@@ -72,12 +72,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far it has come.
+    """How far a redelivery has come.
 
     Attributes:
-        taken: events that were handed to the sink's worker, those before an interruption included.
-        waiting: those of them that the sink has not taken yet.
-        waits: why no more are taken now; empty if they are.
+        taken: events that became replays, those before an interruption included.
+        waiting: replays that the sink has not finished.
+        waits: why no more replays are made now, as text; empty if they are.
     """
 
     taken: int
@@ -86,7 +86,15 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Where a redelivery goes on: after the event `after`; `last` is the last one of it."""
+    """Where a redelivery continues.
+
+    Attributes:
+        range: the events of the redelivery.
+        after: the `seq` up to which events were taken.
+        last: the `seq` of the last event of the range.
+        taken: how many events became replays.
+        done: whether all events were taken.
+    """
 
     range: Range
     after: int
@@ -96,7 +104,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class RedeliveryStore(Protocol):
-    """What the store does for it; `store.engine.Store` says how."""
+    """The part of `store.engine.Store` that a redelivery needs. The methods are described there."""
 
     async def cursor(self, name: str) -> str | None: ...
 
@@ -116,7 +124,7 @@ Accepts = Callable[[str], bool] | None
 
 
 def checkpoint_name(sink: str) -> str:
-    """Return the name of the cursor that holds the checkpoint of a sink."""
+    """Return the name of the cursor in which the checkpoint for `sink` is stored."""
     return f"redelivery:{sink}"
 
 
@@ -127,10 +135,12 @@ async def redeliver(
     accepts: Accepts,
     report: Callable[[Progress], None],
 ) -> Progress:
-    """Hand all events of the range to the sink's worker, and wait until the sink has taken them.
+    """Make replays of all events of `request.range`, and return when the sink has finished them.
+
+    Without a range, continue the interrupted redelivery. `report` is called at each step.
 
     Raises:
-        StoreError: the store cannot be used, or there is nothing to go on with.
+        StoreError: the store cannot be used, or no redelivery was interrupted.
     """
     at = await _begin(store, request)
     while not at.done:

@@ -1,4 +1,4 @@
-"""What the rules did, as the store counts it by the hour: it outlives the bodies of alerts, and needs no running forwarder."""
+"""Counts of what each rule did, by the hour. They stay after the bodies of the alerts are dropped."""
 
 from collections.abc import Mapping
 
@@ -9,19 +9,19 @@ from forwarder.core.time import SECOND, Micros
 HOUR = 3600 * SECOND
 
 HeldBack = Mapping[tuple[str, str], int]
-"""How often which rule, by id, was held back for which reason: `exception` or `again`."""
+"""How many matches raised no alert, by (id of the rule, reason); a reason is `exception` or `again`."""
 
 NONE: HeldBack = {}
 
 
 class RuleCounts(msgspec.Struct, frozen=True):
-    """What one rule did in some whole hours, by our clock.
+    """Counts of what one rule did in a number of whole hours, by our clock.
 
     Attributes:
         alerts: alerts stored.
-        by_exception: matches that an exception held back.
-        by_again: alerts held back by `rules.again`.
-        last_alert: when the last of the alerts was stored; None if there is none.
+        by_exception: matches that raised no alert because of an exception.
+        by_again: alerts that were not raised again because of `rules.again`.
+        last_alert: when the last alert was stored; None if there were none.
     """
 
     alerts: int = 0
@@ -31,5 +31,5 @@ class RuleCounts(msgspec.Struct, frozen=True):
 
     @property
     def held_back(self) -> int:
-        """Both kinds together."""
+        """How many matches raised no alert: `by_exception` and `by_again` together."""
         return self.by_exception + self.by_again

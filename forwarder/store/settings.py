@@ -26,24 +26,24 @@ _SUFFIXES = (
 
 
 def real_path(path: Path) -> Path:
-    """Return where the store at `path` really is; SQLite puts its other files beside that, not beside a link."""
+    """Return `path` with links resolved: SQLite puts its other files beside the real file, not beside a link."""
     return Path(os.path.realpath(path))
 
 
 def lock_path(path: Path) -> Path:
-    """Return the file that the process locks that writes to the store at `path`."""
+    """Return the lock file of the store at `path`: the process that writes to the store locks it."""
     real = real_path(path)
     return real.with_name(real.name + ".lock")
 
 
 def store_files(path: Path) -> frozenset[Path]:
-    """Return every file that belongs to the store at `path`, by its real path. No other part may write to one."""
+    """Return the real paths of all files that belong to the store at `path`. No other part may write to them."""
     real = real_path(path)
     return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
 def is_store_file(path: Path, file: Path) -> bool:
-    """Whether `file` is one of the store at `path`, by whatever name."""
+    """Whether `file` is, also by a link or another name, one of the files of the store at `path`."""
     files = store_files(path)
     if real_path(file) in files:
         return True

@@ -1,4 +1,4 @@
-"""Actions of reactions: written as a whole at each change, dropped when they are ended and old."""
+"""Rows of actions of reactions: rewritten as a whole at each change, dropped when they are ended and old."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(Action).decode
 
 
 def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
-    """Return the rows to `WRITE`, and how many bytes they take."""
+    """Return the parameters of `WRITE` for each of `actions`, and how many bytes the rows take."""
     found: list[Row] = [
         {
             "key": one.key,
@@ -66,7 +66,7 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 
 
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
-    """As `store.engine.StoreCommands.find_actions`; a key has digits and lower-case letters only."""
+    """As `store.engine.StoreCommands.find_actions`. (A key has digits and lower-case letters only.)"""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
         (begin, begin + "~"),
@@ -85,7 +85,7 @@ def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """As `store.engine.StoreCommands.each_action`. Each step is a query of its own, which holds up no checkpoint."""
+    """As `store.engine.StoreCommands.each_action`; in steps of 100 rows, so that no long query blocks checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",
@@ -96,7 +96,7 @@ def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
 
 
 def read(key: str, action: bytes) -> Action:
-    """Read one row. Raises StoreFormatError if it is damaged, or of a newer version."""
+    """Decode one row. Raises StoreFormatError if it is damaged, or of a newer version."""
     try:
         return _decode(action)
     except msgspec.MsgspecError as error:
@@ -106,7 +106,10 @@ def read(key: str, action: bytes) -> Action:
 
 
 def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
-    """Drop some of those that ended 30 days ago, or `at_least` as long; return whether there may be more."""
+    """Drop up to 100 actions that ended more than 30 days ago, and more than `at_least` ago.
+
+    Return whether there may be more to drop.
+    """
     dropped = db.execute(
         "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE ended = 1 AND planned_at < :before "
         "AND changed_at < :before ORDER BY planned_at LIMIT :limit)",
@@ -116,7 +119,10 @@ def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
 
 
 def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
-    """Drop ended actions, oldest first, until `at_least` bytes are dropped; return how many were."""
+    """Drop actions that ended more than two days ago, oldest first, until `at_least` bytes are dropped.
+
+    Return how many bytes were dropped, which may be fewer.
+    """
     freed, ids = 0, []
     rows = db.execute(
         "SELECT id, LENGTH(action) FROM actions WHERE ended = 1 AND changed_at < ? ORDER BY planned_at",

@@ -1,7 +1,7 @@
-"""From which addresses users did something: noted by the indexer as it reads the events, dropped when old.
+"""The IP addresses from which each user did something: recorded as the indexer reads events, dropped when old.
 
-Only what succeeded counts, as in the rules: who tries the passwords of a hundred users from one address does not make it
-the address of a hundred users.
+Only successful events count, as in the rules: an attacker who tries the passwords of a hundred users from one address
+does not make it the address of a hundred users.
 """
 
 import ipaddress
@@ -62,7 +62,7 @@ FIRST: Key = (-1, "", "")
 
 
 def note(db: sqlite3.Connection, events: Iterable[tuple[int, Micros, bytes]]) -> None:
-    """Note the addresses of events, given by the id of the org, when it happened, and the body."""
+    """Record the addresses of `events`, each given as (id of the org, time of publication, body)."""
     seen: dict[Key, Micros] = {}
     for org, published, body in events:
         if found := _user_at(body):
@@ -73,7 +73,7 @@ def note(db: sqlite3.Connection, events: Iterable[tuple[int, Micros, bytes]]) ->
 
 
 def _user_at(body: bytes) -> tuple[str, str] | None:
-    """Return the address that a user succeeded from, and the user's id."""
+    """Return (address, user's id) of a successful event of a user; None for any other event."""
     try:
         read = decode_leniently(_decode, body)[0]
         if _decode_outcome(read.outcome).result not in {"SUCCESS", "ALLOW"}:
@@ -86,7 +86,7 @@ def _user_at(body: bytes) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=4096)  # reading one takes as long as all else of an event
 def canonical(address: str) -> str:
-    """Return the one spelling of an address; empty if it is none."""
+    """Return the canonical spelling of an IP address; empty if `address` is invalid."""
     try:
         return str(ipaddress.ip_address(address[:_LONGEST]))
     except ValueError:
@@ -103,7 +103,7 @@ def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
 
 
 class Sweep:
-    """Drops old rows, in small steps. Lives on the writer's thread."""
+    """Drops old rows, in small steps. Runs on the writer's thread."""
 
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
         self._most_rows = most_rows
@@ -113,7 +113,7 @@ class Sweep:
         self._left = 0  # rows that this sweep has left
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Look at some rows; return whether there are more now."""
+        """Check the next 250 rows, and drop the old ones; return whether there are more to check now."""
         if now < self._due:
             return False
         rows = db.execute(

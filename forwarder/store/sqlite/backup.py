@@ -34,13 +34,13 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 def back_up(
     db: sqlite3.Connection, store: Path, target: Path, stop: threading.Event, on_progress: OnProgress
 ) -> Backup:
-    """Copy what the connection `db` sees to `target`, check the copy, and return what it holds.
+    """Copy the store that `db` is connected to into the file `target`, check the copy, and return its description.
 
     If `stop` is set, or anything fails, no file is left behind.
 
     Raises:
-        StoreError: it cannot be written (StoreFullError: for lack of space), or `stop` was set.
-        StoreFormatError: the store is damaged, so the copy is.
+        StoreError: the copy cannot be written (StoreFullError: for lack of space), or `stop` was set.
+        StoreFormatError: the store is damaged, and so is the copy.
         sqlite3.Error: the store cannot be read.
     """
     check_target(store, target)
@@ -65,7 +65,10 @@ def back_up(
 
 @contextlib.contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """Create a file beside `target` that only we may read; remove it at the end if it is still there."""
+    """Create the file for the unfinished backup beside `target`, readable by our user only, and lock it.
+
+    At the end of the `with` block, remove it if it was not renamed.
+    """
     new = part_path(target)
     try:
         descriptor = lock_file(new)  # so that two backups do not write to one file
@@ -91,13 +94,16 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def _is_left_over(new: Path, head: bytes) -> bool:
-    """Whether this may be what a killed backup left. A store has its lock beside it."""
+    """Whether the file `new`, which begins with `head`, may be the unfinished file of a killed backup.
+
+    A file with a lock file beside it is a store, and not such a file.
+    """
     return (head == _HEADER or not head.strip(b"\0")) and not lock_path(new).exists()
 
 
 @contextlib.contextmanager
 def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
-    """Interrupt queries of `db` once `stop` is set."""
+    """Within the `with` block, interrupt queries of `db` as soon as `stop` is set."""
     db.set_progress_handler(stop.is_set, 10_000)
     try:
         yield
@@ -107,7 +113,7 @@ def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """See one commit only. While it lasts, the copy does not begin again when something is stored."""
+    """Run the `with` block in one read transaction, so that the copy does not restart when events are stored."""
     db.execute("BEGIN")
     try:
         db.execute("SELECT stored FROM counters").fetchone()  # it begins with the first query
@@ -162,7 +168,7 @@ def _copy(
 
 
 def _counts(db: sqlite3.Connection) -> dict[str, int]:
-    """Return how many rows each table has."""
+    """Return the number of rows of each table, by name."""
     tables = [name for (name,) in db.execute(_TABLES).fetchall()]
     return {name: db.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 
@@ -188,7 +194,7 @@ def _sync(new: Path) -> None:
 
 
 def _publish(new: Path, target: Path) -> None:
-    """Give the file its name, but not that of another file that was made meanwhile."""
+    """Rename the finished file `new` to `target`. Raise StoreError if a file `target` was created meanwhile."""
     try:
         os.link(new, target)
     except FileExistsError:

@@ -1,7 +1,7 @@
 """An operator's commands on an SQLite store.
 
-Reading needs no forwarder. Only one process may write to a store: the running forwarder does it when asked;
-without one, the command opens the store itself.
+A command reads the store itself. Only one process may write to it: to write, a command asks the running forwarder;
+if no forwarder runs, it opens the store itself.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class SqliteCommands:
-    """`store.engine.StoreCommands` for SQLite; that says what each method does."""
+    """`store.engine.StoreCommands` for SQLite; the methods are described there."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Connections to the store's file: the only one that writes, and those that only read."""
+"""Connections to the store's file: one that writes, and others that only read."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ class _WalInUseError(sqlite3.OperationalError):
 
 
 def is_disk_error(error: sqlite3.Error) -> bool:
-    """Whether the disk or the file caused the error, rather than the values to write."""
+    """Whether the disk or the file caused `error`, and not the values to write."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS
 
 
@@ -58,13 +58,13 @@ class WriteConnection:
 
     Attributes:
         wal: the path of the WAL.
-        dirty: the WAL may hold something that the file does not hold yet.
+        dirty: whether the WAL may hold changes that are not in the file yet.
     """
 
     def __init__(
         self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock
     ) -> None:
-        """Take what `schema.open_store` returns; `close` closes `db`, but leaves the files locked."""
+        """Take `db` and `files` from `schema.open_store`. `close` closes `db`, but leaves `files` locked."""
         self._db: sqlite3.Connection | None = db
         self._files = files
         self._path = real_path(settings.path)
@@ -75,15 +75,15 @@ class WriteConnection:
         self.dirty = True
 
     def transact(self, operation: Operation[T]) -> tuple[T, int]:
-        """Run an operation in one transaction and commit; after this returns, an fsync has returned.
+        """Run `operation` in one transaction and commit. When this returns, the commit is on disk (fsynced).
 
         Returns:
             The operation's result, and how many events were ever stored.
 
         Raises:
-            StoreMovedError: it is not in the store that the next start opens; call `abandon`.
+            StoreMovedError: the next start would open other files than the open ones; call `abandon`.
             sqlite3.Error: nothing was committed; call `recover` if `is_disk_error`.
-            Exception: what the operation raised; nothing was committed.
+            Exception: the error that the operation raised; nothing was committed.
         """
         if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
             self.check_files()
@@ -103,18 +103,21 @@ class WriteConnection:
         return result, tx.stored
 
     def check_files(self) -> None:
-        """Raise StoreMovedError if the store is not what the next start would open."""
+        """Raise StoreMovedError if the next start would not open, or could not write to, the files that are open."""
         self._files.check_all()
         self._checked_at = time.monotonic()
 
     def abandon(self) -> None:
-        """Close a store that was moved, and first complete it: it may be put back, or used elsewhere."""
+        """Close a store whose files were moved; before that, checkpoint the WAL if that is safe.
+
+        So the file is complete where it is now: it may be put back, or used there.
+        """
         if self._db is not None and self._files.may_checkpoint:
             self._checkpoint(self._db, timeout_ms=schema.BUSY_TIMEOUT)
         self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Close the file, so that the next transaction opens it again; a full disk does not need that."""
+        """Close the file after `error`, so that the next transaction opens it again; not if the disk is full."""
         if not isinstance(schema.to_store_error(self._path, error), StoreFullError):
             had_wal = self.wal.exists()
             self.close()
@@ -122,14 +125,14 @@ class WriteConnection:
                 self._files.closed()
 
     def close(self) -> None:
-        """Close the file. What is committed is safe, in the file or in its WAL."""
+        """Close the file. Everything committed is on disk, in the file or in its WAL."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
     def checkpoint(self, *, timeout_ms: int) -> None:
-        """Copy the WAL into the file and truncate it, unless readers still need it after the timeout.
+        """Copy the WAL into the file and truncate the WAL, unless readers still need it after `timeout_ms`.
 
         Raises:
             StoreMovedError: as `transact`.
@@ -168,7 +171,7 @@ class WriteConnection:
 
 
 class Reader:
-    """Runs queries one after the other, on a thread and a connection of its own that never checkpoints."""
+    """Runs queries one after the other, on its own thread and its own connection, which never checkpoints."""
 
     def __init__(self, path: Path, files: OpenFiles, name: str) -> None:
         self._path = path
@@ -178,7 +181,7 @@ class Reader:
         self._closed = False
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return the result of `query` on what is committed now. Raises StoreError if it cannot be read."""
+        """Return the result of `query` on the committed data. Raises StoreError if the store cannot be read."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, query)
@@ -194,7 +197,7 @@ class Reader:
             raise schema.to_store_error(self._path, error) from error
 
     def _check_files(self) -> None:
-        """Read no other store than the one that is written to; an open connection goes on reading it, wherever it is."""
+        """Raise StoreMovedError, and close the new connection, if it is not to the store that we write to."""
         try:
             self._files.check()
         except StoreMovedError:

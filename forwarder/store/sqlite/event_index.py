@@ -1,10 +1,10 @@
 """Finds events by uuid, type or user without reading every body.
 
-The log is divided into blocks. For each whole block a row holds a hash of everything that its events can be searched by,
-so a search reads only the blocks that may have a match, and those that have no row yet.
+The log is divided into blocks. For each whole block a row holds the hashes of the uuids, types and users of its events, so
+a search reads only the blocks that may have a match, and those that have no row yet.
 
-The rows are made in small steps between commits, not by the append: a POST does not wait for them, and a store of an older
-version gets them as well.
+The rows are written in small steps between commits, not when events are stored: a POST does not wait for them, and a
+store of an older version gets them too.
 """
 
 import bisect
@@ -54,7 +54,10 @@ _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
 def users(body: bytes) -> list[str]:
-    """Return the actor's id and login, in lower case, as far as the event has them; of what a reaction did, the target's."""
+    """Return the id and the login of the actor, in lower case, as far as the event has them.
+
+    For an event that reports an action of a reaction, return those of its targets.
+    """
     try:
         return _users(decode_leniently(_decode, body)[0])
     except (msgspec.MsgspecError, RecursionError):
@@ -73,17 +76,17 @@ def _users(event: _Searchable) -> list[str]:
 
 
 def uuid_key(uuid: str) -> int:
-    """Return the hash of a uuid."""
+    """Return the hash of `uuid` for the index."""
     return zlib.crc32(b"i" + uuid.encode())
 
 
 def type_key(event_type: str) -> int:
-    """Return the hash of an event type."""
+    """Return the hash of `event_type` for the index."""
     return zlib.crc32(b"t" + event_type.encode())
 
 
 def user_key(user: str) -> int:
-    """Return the hash of an id or a login, whatever its case."""
+    """Return the hash of `user`, an id or a login in any case, for the index."""
     return zlib.crc32(b"u" + user.lower().encode(errors="replace"))
 
 
@@ -95,7 +98,7 @@ def _keys(body: bytes) -> Iterator[int]:
 
 
 class Indexer:
-    """Makes the rows, in small steps. Lives on the writer's thread."""
+    """Writes the rows of the index, in small steps. Runs on the writer's thread."""
 
     def __init__(self) -> None:
         self._at: int | None = None  # the last event that was read
@@ -107,7 +110,10 @@ class Indexer:
         self._published: list[Micros] = []
 
     def step(self, db: sqlite3.Connection) -> bool:
-        """Read some events, and write the row of a block that is whole; return whether there may be more now."""
+        """Read the next 256 events, and write the row of a block once it is whole.
+
+        Return whether there may be more events to read now.
+        """
         try:
             return self._step(db)
         except BaseException:
@@ -150,13 +156,13 @@ class Indexer:
 def candidates(
     db: sqlite3.Connection, keys: Sequence[int], since: Micros | None, until: Micros | None
 ) -> Iterator[tuple[int, int]]:
-    """Yield ranges of `seq` that may have a match, both ends included, the newest first.
+    """Yield ranges (first `seq`, last `seq`) that may hold a matching event, the newest first.
 
     Args:
         db: the connection.
-        keys: the hashes that a match has, all of them.
-        since: published at this time or later.
-        until: published at this time or earlier.
+        keys: hashes; a matching event has all of them.
+        since: the earliest time of publication of a matching event; None for any.
+        until: the latest time of publication of a matching event; None for any.
     """
     first, last = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # as one SELECT it would read the table
@@ -192,5 +198,5 @@ def _has(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
 
 
 def forget(db: sqlite3.Connection, last: int) -> None:
-    """Drop the rows of blocks whose events up to `last` were dropped."""
+    """Drop the rows of blocks whose events were all dropped: those up to the `seq` `last`."""
     db.execute("DELETE FROM event_index WHERE block < ?", (last // BLOCK,))

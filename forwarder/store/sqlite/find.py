@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""Finds events, and what became of each, as functions of a connection inside one snapshot."""
+"""Finds events, and where each is for each sink, as functions of a connection inside one transaction."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
 
 
 def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """Yield one event more than `search.limit`, if there is one."""
+    """Yield the newest events that match `search`: up to one more than `search.limit`."""
     user = search.user.lower() if search.user is not None else None
     types = EventTypes([search.event_type]) if search.event_type is not None else None
     exact = search.event_type if types and "*" not in (search.event_type or "") else None
@@ -73,7 +73,10 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """Yield the event of each org that has this uuid: from the log, or what is left of it."""
+    """Yield the event with `search.uuid` of each org.
+
+    It is read from the log, else from a dead letter, else only its known uuid and the times are left of it.
+    """
     assert search.uuid is not None
     key = encode_uuid(search.uuid)
     where = {"uuid": key, "org": search.org}
@@ -147,7 +150,7 @@ def _positions(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
 
 
 def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
-    """Return where an event is for a sink that has come to `position`."""
+    """Return where the event `seq` is for `sink`, whose position is `position`."""
     here = bool(attached)
     letter = db.execute(
         "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)
@@ -190,7 +193,7 @@ class _Alert(msgspec.Struct):
 
 
 def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
-    """Return the alerts that name the event."""
+    """Return the alerts that name the event `life`."""
     rows = db.execute(
         "SELECT uuid, body FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org "
         "WHERE name = ? AND seq > ? AND instr(CAST(body AS TEXT), ?) ORDER BY seq",
@@ -205,7 +208,7 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
 
 
 def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
-    """Return the actions that an event or an alert led to, in the order in which they were planned."""
+    """Return up to 100 actions that the event or alert `life` led to, in the order in which they were planned."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.naming(db, life.uuid, since - _SKEW)
     return [
@@ -216,7 +219,7 @@ def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
 
 
 def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:
-    """Return malformed events with the uuid in their text; nothing else of them can be read."""
+    """Return up to `search.limit` malformed events with the uuid in their text, newest first; [] without a uuid."""
     if search.uuid is None:
         return []
     rows = db.execute(

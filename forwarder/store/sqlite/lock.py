@@ -16,11 +16,11 @@ class FileLock:
     """Holds `<store>.lock` until `release`, or until the process ends."""
 
     def __init__(self, store: Path, *, timeout: float = 0) -> None:
-        """Lock the store, whether or not it exists; wait `timeout` seconds for another process.
+        """Lock `store`, whether or not it exists; wait up to `timeout` seconds if another process holds the lock.
 
         Raises:
-            StoreLockedError: another process holds it; names its pid.
-            StoreError: the directory is missing or not writable.
+            StoreLockedError: another process holds the lock; the message has its pid.
+            StoreError: the directory is missing or not writable, or the lock file is not ours.
         """
         path = lock_path(store)
         until = time.monotonic() + timeout
@@ -53,7 +53,7 @@ class FileLock:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Release the lock. The file stays, or two processes could lock two files of the same name."""
+        """Release the lock. The lock file stays: else two processes could lock two files of the same name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

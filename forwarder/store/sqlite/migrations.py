@@ -1,4 +1,4 @@
-"""How a store of an older version becomes one of the newest (schema.sql)."""
+"""The steps that migrate a store of an older version to the newest version (schema.sql)."""
 
 from collections.abc import Sequence
 

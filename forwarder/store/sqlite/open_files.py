@@ -1,7 +1,7 @@
-"""Whether the files that SQLite has open are still those that the next start would open.
+"""Checks that the files that SQLite has open are still those that the next start would open.
 
 SQLite does not notice when another program moves, removes, replaces or truncates them: it goes on writing to the open
-files, and what it commits is gone with the process.
+files, and everything that it commits there is lost when the process ends.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from forwarder.store.settings import real_path
 
 
 class _Seen(NamedTuple):
-    """A file when it was last looked at; `size` is in bytes."""
+    """The identity and the size, in bytes, of a file at the last check."""
 
     device: int
     inode: int
@@ -26,19 +26,19 @@ class _Seen(NamedTuple):
 
 
 class OpenFiles:
-    """The open files of a store, of which the store itself stays locked until `close`.
+    """The open files of a store. The main file stays locked until `close`.
 
-    The lock is on the inode, so it holds whatever the names of the store and of its lock file are. No other code of this
-    process may open and close the store's file: POSIX then drops SQLite's own locks on it, and any other program that
-    reads the store would remove its WAL.
+    The lock is on the inode, so it does not depend on the names of the store and of its lock file. No other code of
+    this process may open and close the main file: POSIX then drops SQLite's own locks on it, and any other program
+    that reads the store would remove its WAL.
     """
 
     def __init__(self, path: Path) -> None:
         """Lock the existing store at `path`, as configured. Create this before SQLite opens it.
 
         Raises:
-            StoreLockedError: another process has it open, by this or by another name.
-            OSError: it cannot be opened.
+            StoreLockedError: another process has the store open, by this or by another name.
+            OSError: the file cannot be opened.
         """
         self._path = path
         real = real_path(path)
@@ -63,38 +63,44 @@ class OpenFiles:
             self._descriptor = -1
 
     def opened(self) -> None:
-        """Remember the files beside the store, which SQLite has opened or created just now."""
+        """Remember the WAL and the `-shm` file, after SQLite has opened or created them."""
         for path in (self.wal, self._shm):
             if path not in self._seen:
                 self._seen[path] = _seen(path.stat())
 
     def closed(self) -> None:
-        """Forget the files beside the store if SQLite has removed them, as it does on closing the last connection."""
+        """Forget the WAL and the `-shm` file if SQLite removed them, as it does when the last connection closes."""
         if not self.wal.exists():
             self._seen.pop(self.wal, None)
             self._seen.pop(self._shm, None)
 
     @contextmanager
     def truncating(self) -> Iterator[None]:
-        """Let a checkpoint of our own make the WAL shorter. Other threads check the files before it or after it: between
-        the truncation and our note of it, they would take it for that of another program."""
+        """Allow the `with` block to truncate the WAL by a checkpoint. Other threads' checks wait until it ends.
+
+        Else they might report the truncation as the work of another program.
+        """
         with self._lock:
             yield
             if self.wal in self._seen:
                 self._seen[self.wal] = self._seen[self.wal]._replace(size=0)
 
     def check(self) -> None:
-        """Check what a commit wrote to: the store and its WAL. Two calls of `stat`, 10 µs.
+        """Check that the store and its WAL were not moved, replaced or truncated. Two calls of `stat`, 10 µs.
 
         Raises:
-            StoreMovedError: the next start would not find there what is committed now.
+            StoreMovedError: they were, so the next start would not find the newest commits.
         """
         with self._lock:
             self._check(self._path)
             self._check(self.wal)
 
     def check_all(self) -> None:
-        """As `check`, and whether the next start may open the files."""
+        """As `check`, also for the `-shm` file; and check that this user may still read and write the files.
+
+        Raises:
+            StoreMovedError: a check failed.
+        """
         self.check()
         self._check(self._shm)
         for path in self._seen:
@@ -103,10 +109,10 @@ class OpenFiles:
 
     @property
     def may_checkpoint(self) -> bool:
-        """Whether the WAL may be copied into the store, which completes the store wherever it is now.
+        """Whether the WAL may be checkpointed into the main file, wherever that is now.
 
-        Not if one of them was truncated, or if another file is in its place: the next start would read the store with a
-        WAL that does not belong to it.
+        False if one of the two was truncated or replaced by another file: the next start would read the store with a
+        WAL that does not belong to it. An empty new WAL is allowed.
         """
         store, wal = self._change(self._path), self._change(self.wal)
         new_wal_is_empty = wal is _Change.REPLACED and self.wal.stat().st_size == 0
@@ -133,7 +139,7 @@ class OpenFiles:
         return None
 
     def _was_vacuumed(self, size: int) -> bool:
-        """Whether the store was made smaller by SQLite: then its header has as many pages as the file."""
+        """Whether SQLite itself made the store smaller, to `size` bytes: its header then has that size in pages."""
         header = os.pread(self._descriptor, 100, 0)
         page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
         return len(header) == 100 and page_size * pages == size

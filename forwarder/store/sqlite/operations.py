@@ -1,6 +1,6 @@
-"""What the writer can do beside appending, each as a function of a transaction.
+"""The writer's operations other than the append, each as a function of a transaction.
 
-If one raises, the transaction is rolled back and nothing of it stays.
+If an operation raises, the whole transaction is rolled back.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -40,7 +40,10 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Return the position of a sink; from now on it holds bodies back. Raises StoreError for a reserved name."""
+    """Attach `sink`, as `store.engine.Store.log`, and return its position.
+
+    Raises StoreError for a reserved name.
+    """
     if sink == RECEIVER:
         raise StoreError(f"no sink may be named {RECEIVER}: dead letters of the receiver have that name")
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
@@ -73,7 +76,10 @@ def _note(  # noqa: PLR0913  # a row has as many columns
     *,
     skipped: bool = False,
 ) -> None:
-    """Note when `sink` finished the events after `before` up to `last`, for those who look for one of them."""
+    """Record when `sink` finished the events after `before` and up to `last`, for `forwarder find`.
+
+    `filtered` has the `seq` of those that its settings exclude; `skipped` if the sink never gets any of them.
+    """
     if last > before:
         bits = None
         if filtered:
@@ -85,14 +91,14 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 
 
 def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
-    """Let every sink but these hold no bodies back any more."""
+    """As `store.engine.Store.detach_except`."""
     for (sink,) in tx.db.execute("SELECT sink FROM positions WHERE attached").fetchall():
         if sink not in sinks:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """Forget a sink that is no longer configured, as `StoreCommands.forget_sink`; `running` if a forwarder runs."""
+    """As `store.engine.StoreCommands.forget_sink`; `running` says whether a forwarder runs."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         raise StoreError(f"the store knows no sink {sink}; see: forwarder stats")
@@ -107,7 +113,7 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
 
 
 def settle(tx: Transaction, sink: str, done: Settlement) -> None:
-    """Commit what `sink` has finished, as `core.ports.EventLog.settle`.
+    """Store the results of `sink`, as `core.ports.EventLog.settle`.
 
     Raises:
         ValueError: the settlement does not add up: it would lose an event or count one twice.
@@ -182,7 +188,10 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Send dead letters again, as `StoreCommands.replay`; return how many wait for their sink or were stored."""
+    """Mark the dead letters `ids` to be sent again, as `store.engine.StoreCommands.replay`.
+
+    Return how many now wait for their sink, or were stored as events.
+    """
     count = 0
     for number in ids:
         row = tx.db.execute(
@@ -217,7 +226,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove dead letters for good, as `StoreCommands.discard`."""
+    """Remove the dead letters `ids` for good, as `store.engine.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -236,7 +245,7 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """As `store.engine.Store.commit_rules`. A sighting replaces that of the same user, kind and value."""
+    """As `store.engine.Store.commit_rules`. A sighting replaces the stored one of the same user, kind and value."""
     (appended,) = tx.append([batch])
     rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -255,11 +264,11 @@ def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> 
 
 
 def write_probe(tx: Transaction) -> None:
-    """Write as much as an event would take, to learn whether that is possible."""
+    """Write 64 KiB, about the space of a large event, to check whether events can be stored."""
     tx.reserve_space(_PROBE)
     tx.db.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE,))
 
 
 def delete_probe(tx: Transaction) -> None:
-    """Free the space of the probe."""
+    """Delete the row that `write_probe` wrote."""
     tx.db.execute("DELETE FROM probe")

@@ -20,7 +20,7 @@ _FIRST = (-1, "")  # before every id
 
 
 def _settled(db: sqlite3.Connection) -> int:
-    """Return the last `seq` that every attached sink has finished; the last of all if none is attached."""
+    """Return the `seq` up to which every attached sink has finished; the newest `seq` if no sink is attached."""
     row = db.execute(
         "SELECT COALESCE((SELECT MIN(seq) FROM positions WHERE attached), (SELECT stored FROM counters))"
     ).fetchone()
@@ -28,7 +28,10 @@ def _settled(db: sqlite3.Connection) -> int:
 
 
 def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
-    """Drop settled bodies, oldest first, until `at_least` bytes are dropped; return how many were."""
+    """Drop bodies that all sinks have finished, oldest first, until `at_least` bytes are dropped.
+
+    Return how many bytes were dropped, which may be fewer.
+    """
     freed = last = 0
     rows = db.execute("SELECT seq, LENGTH(body) FROM events WHERE seq <= ? ORDER BY seq", (_settled(db),))
     for seq, size in rows:
@@ -42,7 +45,7 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
 
 
 def _drop(db: sqlite3.Connection, last: int) -> None:
-    """Drop the bodies up to `last`, and what is known about their ends."""
+    """Drop the events up to the `seq` `last`, and the records of what each sink did with them."""
     db.execute("DELETE FROM events WHERE seq <= ?", (last,))
     db.execute("DELETE FROM alerts WHERE seq <= ?", (last,))
     event_index.forget(db, last)
@@ -51,7 +54,7 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
 
 
 class Pruner:
-    """Drops what has expired, in small steps. Lives on the writer's thread."""
+    """Drops expired bodies, uuids, sightings, addresses and actions, in small steps. Runs on the writer's thread."""
 
     def __init__(self, settings: StoreSettings) -> None:
         self._retention = int(settings.retention * SECOND)
@@ -64,7 +67,7 @@ class Pruner:
         self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Drop a little; return whether there may be more now."""
+        """Drop some expired rows; return whether there may be more to drop now."""
         # Bodies first: an id may be forgotten only after its body was dropped.
         return (
             self._drop_bodies(db, now)
@@ -98,7 +101,7 @@ class Pruner:
         return bool(rows) and last == rows[-1][0]
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Forget old ids, except those of events whose bodies are held: a copy would be stored again."""
+        """Forget old uuids, but not of events whose bodies are held: a copy of such an event would be stored again."""
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()

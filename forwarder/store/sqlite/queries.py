@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""Everything that is read from the store, each as a function of a connection."""
+"""The queries of the store, each as a function of a connection."""
 
 import sqlite3
 import time
@@ -70,7 +70,8 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
     """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
 
-    Times of reception may be out of order by seconds, because commits overtake each other; then it is near that."""
+    Where times of reception are out of order (by seconds: commits overtake each other), the result is approximate.
+    """
     low, high = first, last + 1
     while low < high:
         middle = (low + high) // 2
@@ -151,7 +152,7 @@ def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, 
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Let all queries in the block see the same commit."""
+    """Run the queries of the `with` block in one transaction, so that all see the same commit."""
     db.execute("BEGIN")
     try:
         yield
@@ -160,10 +161,10 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
-    """Return where every event is.
+    """Return where every event is, for each sink.
 
-    If `exact`, count waiting events one by one, which reads all their bodies. If not, take their number from
-    the first and the last `seq`: instant, but blind to a hole between them.
+    If `exact`, count waiting events one by one, which reads all their bodies. If not, compute their number from
+    the first and the last `seq`: fast, but wrong if events between them are missing.
     """
     with snapshot(db):
         stored, duplicates, rejected, alerts, actions = db.execute(
@@ -288,7 +289,7 @@ def _parameters(which: Selection) -> dict[str, str | int | None]:
 
 
 def _known(number: int) -> int:
-    """Return the number that SQLite knows and that is nearest."""
+    """Return `number`, limited to the integers that SQLite can hold."""
     return max(-_INTEGER, min(number, _INTEGER))
 
 

@@ -1,4 +1,4 @@
-"""Finds the events of a time range, and takes them out of their place for a sink, to be sent again."""
+"""Finds the events of a time range, and makes replays of them for a sink."""
 
 import sqlite3
 from collections import Counter
@@ -47,7 +47,7 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """Return at most `limit` matching events after `after`, and how far it looked; it does not look far at once."""
+    """As `store.engine.Store.redelivery_step`; looks at up to 2,000 events in one call."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -66,7 +66,7 @@ def step(
 
 
 def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
-    """Let a sink get events again that it has finished; return how many it had. Store the checkpoint with them."""
+    """As `store.engine.Store.redeliver`, inside the transaction `tx`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
     ).fetchone()
@@ -95,7 +95,7 @@ def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: Checkpoint) ->
 
 
 def waiting(db: sqlite3.Connection, sink: str) -> int:
-    """Return how many replays wait for a sink."""
+    """Return how many replays wait for `sink`."""
     return int(
         db.execute(
             "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)
@@ -104,9 +104,10 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
 
 
 def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
-    """Return where the ledger counts an event; None if nothing is left there, as after rejections without seqs.
+    """Return the counter of `left` to take the event `seq` from: that of `place`, or another if it is 0.
 
-    Of events that an older version settled, only those before the sink's start are known to be skipped.
+    None if all are 0, as after unattributed rejections. For an event that an older version settled (`finished`), the
+    counter is `skipped` up to the `seq` that is the number `skipped`, and `delivered` after it.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
@@ -123,7 +124,7 @@ def _copy(tx: Transaction, sink: str, seq: int) -> bool:
 
 
 class _Matches:
-    """Whether an event belongs to a range, and whether the sink gets it."""
+    """Tells whether an event belongs to a range, and whether the sink accepts its type."""
 
     def __init__(self, chosen: Range, accepts: Accepts) -> None:
         self._chosen = chosen
@@ -181,7 +182,10 @@ def _count(
 
 
 def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
-    """Return how many events of the range were stored and have no body any more, as far as their uuids are remembered."""
+    """Return how many events of the range have lost their bodies, as far as their uuids are remembered.
+
+    `oldest` is when the oldest event with a body was received; `dropped` how many bodies were ever dropped.
+    """
     until = chosen.until if oldest is None else min(chosen.until, oldest)
     if not dropped or chosen.since >= until:
         return 0

@@ -1,4 +1,4 @@
-"""What each rule did in each hour: counted with the position of the rules, dropped when it is old."""
+"""Counts of what each rule did in each hour: added in the transaction that moves the position of the rules."""
 
 import sqlite3
 from collections import Counter
@@ -19,7 +19,7 @@ INSERT INTO rule_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, hour) DO UPD
 
 
 def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, now: Micros) -> None:
-    """Count these alerts, and what was held back."""
+    """Add `alerts` and `held_back` to the counts of the hour of `now`."""
     alerted = Counter(map(rule_of, alerts))
     for rule in {*alerted, *(rule for rule, _ in held_back)}:
         by_exception, by_again = (held_back.get((rule, reason), 0) for reason in ("exception", "again"))
@@ -38,5 +38,5 @@ def read(db: sqlite3.Connection, since: Micros) -> dict[str, RuleCounts]:
 
 
 def drop_old(db: sqlite3.Connection, now: Micros) -> None:
-    """Drop old hours: a few thousand rows at most."""
+    """Drop the counts of hours that are more than 8 days old."""
     db.execute("DELETE FROM rule_hours WHERE hour < ?", ((now - _KEPT) // HOUR,))

@@ -1,7 +1,7 @@
-"""The store's file: created as a whole, checked before anything is written to it, and migrated.
+"""Creates, checks and migrates the store's file.
 
-A file that is not ours, or of a version that we do not know, is left as it is, byte for byte: every check
-only reads.
+A file that is not ours, or of a newer version, is left as it is, byte for byte: the checks only read, and come before
+any write.
 """
 
 import os
@@ -34,12 +34,12 @@ _UNCHANGED = "The file is left as it is."
 
 
 def wal_path(path: Path) -> Path:
-    """Return where the WAL of the store at `path` is."""
+    """Return the path of the WAL of the store at `path`."""
     return path.with_name(path.name + "-wal")
 
 
 def file_bytes(path: Path) -> int:
-    """Return the size of a file; 0 if it does not exist."""
+    """Return the size of the file `path` in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -47,12 +47,12 @@ def file_bytes(path: Path) -> int:
 
 
 def version_of(steps: Sequence[str]) -> int:
-    """Return the version after `steps`."""
+    """Return the version of a store that all migration `steps` were applied to."""
     return 1 + len(steps)
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
-    """Return the connection that writes, and the locked files of the store at `path`, as `open_writer`.
+    """Open the store at `path`; return the connection that writes, as `open_writer`, and the locked files.
 
     Raises:
         StoreLockedError: another process has the store open.
@@ -84,12 +84,14 @@ def _store_errors(path: Path) -> Iterator[None]:
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Return the connection that writes; create the file if there is none. The caller holds the lock.
+    """Create the file if it does not exist, migrate it, and return a connection that writes.
+
+    The caller must hold the lock of the store.
 
     Raises:
         StoreFormatError: the file is not ours, damaged, or of a newer version; it is left as it is.
         StoreFullError: the disk is full.
-        StoreError: it cannot be opened for another reason.
+        StoreError: the file cannot be opened for another reason.
     """
     with _store_errors(path):
         _create_if_missing(path)
@@ -104,7 +106,7 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes to an existing, checked file. Raises what SQLite raises."""
+    """Return a connection that writes to an existing, checked file. Raises sqlite3.Error."""
     db = _connect(_uri(path, "rw"))
     try:
         db.execute("PRAGMA journal_mode = wal")
@@ -120,12 +122,11 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
     """Return a connection that only reads and never checkpoints, whether or not a forwarder runs.
 
-    With `live` it stays open while this process writes to the store. The store must have the version to which
-    `steps` lead.
+    Set `live` if this process also writes to the store. The store must have the version `version_of(steps)`.
 
     Raises:
         StoreFormatError: the file is not ours, damaged, or of another version.
-        StoreError: there is none, or it cannot be read.
+        StoreError: the store does not exist, or cannot be read.
     """
     newest = version_of(steps)
     try:
@@ -146,7 +147,7 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 
 
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return the error to raise for an error of SQLite."""
+    """Return the StoreError to raise for `error` of SQLite on the store at `path`."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
@@ -189,7 +190,9 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _create_if_missing(path: Path) -> None:
-    """Create an empty store under another name, then rename it, so that a crash leaves no half of one."""
+    """Create an empty store if `path` does not exist: under another name, then renamed, so that a crash leaves no half
+    of it.
+    """
     if path.exists():
         return
     if file_bytes(wal_path(path)):
@@ -226,11 +229,7 @@ def _check(path: Path, newest: int) -> None:
 
 
 def check_path(path: Path) -> None:
-    """Check, without changing anything, what opening the store at `path` would refuse at once.
-
-    Raises:
-        StoreError: its folder is missing or not writable, or there is something else in its place.
-    """
+    """As `store.engine.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
         raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")
@@ -243,7 +242,10 @@ def check_path(path: Path) -> None:
 
 
 def _check_header(path: Path, newest: int) -> None:
-    """Check the file's first bytes without SQLite, which would already create files beside a foreign one."""
+    """Check the file's first 100 bytes without SQLite, which would create files beside a file that is not ours.
+
+    Raises StoreFormatError if it is not our store, or of a version newer than `newest`.
+    """
     if not path.is_file():  # opening a pipe would wait for its other end
         raise StoreFormatError(f"{path} is not a file; correct store.path")
     with path.open("rb") as file:
@@ -261,7 +263,10 @@ def _check_header(path: Path, newest: int) -> None:
 
 
 def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Read a row of every table; checking gigabytes as a whole would delay a restart for minutes."""
+    """Read a row of the main tables; raise StoreFormatError or sqlite3.Error if that shows damage.
+
+    To check the whole file would delay a restart for minutes.
+    """
     counters = db.execute("SELECT stored FROM counters WHERE id = 1").fetchone()
     last = db.execute("SELECT MAX(seq) FROM events").fetchone()[0]
     db.execute("SELECT MIN(seq) FROM events").fetchone()

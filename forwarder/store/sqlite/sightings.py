@@ -1,4 +1,4 @@
-"""What users were seen with: read a few users at a time, dropped when old."""
+"""Sightings of users: read for a few users at a time, dropped when they are old."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ FIRST: Key = (-1, "", "", "")
 
 
 def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sighting]:
-    """Return the sightings of these users of `org`."""
+    """Return the sightings of `users` of `org`."""
     rows = db.execute(
         "SELECT user, kind, value, since, last, data FROM sightings WHERE org = (SELECT id FROM orgs WHERE name = ?) "
         "AND user IN (SELECT value FROM json_each(?))",
@@ -28,7 +28,10 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 
 
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
-    """Drop old sightings among the next rows; return the last key looked at, the first one of all at the end."""
+    """Drop old sightings among the 250 rows after the key `after`; return the `after` for the next call.
+
+    At the end of the table this is `FIRST`.
+    """
     rows = db.execute(
         "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "
         "ORDER BY org, user, kind, value LIMIT ?",

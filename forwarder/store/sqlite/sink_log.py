@@ -1,4 +1,4 @@
-"""A sink's view of the store, and what wakes those that wait for events."""
+"""The store as one sink sees it, and the signal that wakes sinks when events are stored."""
 
 import asyncio
 from functools import partial
@@ -17,7 +17,7 @@ _logger = logs.get("store")
 
 
 class News:
-    """What sinks wait for.
+    """Wakes sinks when an event was stored, or when a replay was requested.
 
     Attributes:
         stored: how many events were ever stored.
@@ -30,13 +30,13 @@ class News:
         self._changed = asyncio.Event()
 
     def committed(self, stored: int) -> None:
-        """Wake the sinks that wait for an event."""
+        """Set `stored`, and wake the waiting sinks if it grew."""
         if stored > self.stored:
             self.stored = stored
             self._wake()
 
     def replay_requested(self) -> None:
-        """Wake all sinks."""
+        """Count a request to send dead letters again, and wake all waiting sinks."""
         self.replay_requests += 1
         self._wake()
 
@@ -51,7 +51,7 @@ class News:
 
 
 class SinkLog:
-    """`core.ports.EventLog` of one sink; that says what each method does."""
+    """`core.ports.EventLog` of one sink; the methods are described there."""
 
     def __init__(self, sink: str, reader: Reader, writer: Writer, news: News) -> None:
         self._sink = sink
@@ -63,9 +63,9 @@ class SinkLog:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.replays`; bodies of at most 8 MiB together, but one event at least.
+        """As `core.ports.EventLog.replays`; with bodies of at most 8 MiB together, but at least one event.
 
-        None if the dead letters are damaged: the log may be sound, and goes on being delivered.
+        The list is empty if the dead letters are damaged, so that events of the log are still delivered.
         """
         query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
         try:

@@ -40,7 +40,7 @@ _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the
 
 
 class SqliteStore:
-    """`store.engine.Store` on an SQLite file; that says what each method does."""
+    """`store.engine.Store` on an SQLite file; the methods are described there."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SqliteStore:
         db: sqlite3.Connection,
         files: OpenFiles,
     ) -> None:
-        """Use `open`."""
+        """Call `open` instead."""
         self._path = real_path(settings.path)
         self._lock = lock
         self._files = files
@@ -149,8 +149,8 @@ class SqliteStore:
     async def mark_missed(self, org: str, before: Micros) -> int:
         """As `core.ports.EventStore.mark_missed`, in small steps.
 
-        An error after the first step only ends the call early: it returns what is committed, and the next
-        call marks the rest.
+        An error after the first step only ends the call early: it returns the number so far, and the next call
+        marks the remaining events.
         """
         step = partial(operations.mark_missed, org=org, before=before, limit=_MISSED_AT_ONCE)
         missed = 0
@@ -193,7 +193,7 @@ class SqliteStore:
             await reader.close()  # when the thread has removed what it wrote
 
     async def replay(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.replay`, in small steps; an error undoes none of the earlier ones."""
+        """As `store.engine.StoreCommands.replay`, in small steps; an error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
@@ -224,7 +224,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.discard`, in small steps; an error undoes none of the earlier ones."""
+        """As `store.engine.StoreCommands.discard`, in small steps; an error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:
@@ -240,7 +240,7 @@ class SqliteStore:
 
 
 def _steps(batch: Batch) -> Iterator[Batch]:
-    """Split a large batch; the cursor comes with the last step."""
+    """Split a large batch into batches of up to 5,000 events; only the last has the cursor."""
     length = max(len(batch.events), len(batch.malformed))
     for first in range(0, length, _ELEMENTS_AT_ONCE):
         last = first + _ELEMENTS_AT_ONCE
@@ -257,14 +257,14 @@ class Deadlines:
     """Timeouts of commits. One timer serves all of them: a timer for each commit takes 5 % of the time of a POST."""
 
     def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
-        """Take what to call with a future that was not done in time, and the seconds that it had."""
+        """Call `on_expired` with each future that is not done in time, and with its timeout in seconds."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
         self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
         self._polling = False
 
     def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
-        """Expire `future` if it is not done after so many seconds."""
+        """Call `on_expired` for `future` if it is not done after `seconds`."""
         self._watched.append((future, self._loop.time() + seconds, seconds))
         if seconds < _POLL_INTERVAL:
             self._loop.call_later(seconds, self._check)
@@ -273,7 +273,7 @@ class Deadlines:
             self._loop.call_later(_POLL_INTERVAL, self._poll)
 
     def _check(self) -> None:
-        """Expire what is late, and forget what is done: cheaper here than by a callback of each future."""
+        """Expire late futures, and forget those that are done (cheaper than a callback of each future)."""
         now = self._loop.time()
         watched, self._watched = self._watched, []
         for future, deadline, seconds in watched:

@@ -11,9 +11,9 @@ from forwarder.store.sqlite import queries, schema
 
 
 class SqliteTail:
-    """`store.engine.Tail` on one connection; that says what each method does.
+    """`store.engine.Tail` on one connection; the methods are described there.
 
-    Each query is a transaction of its own, so between two of them it keeps nothing from being checkpointed or dropped.
+    Each query is a transaction of its own, so between queries it blocks neither checkpoints nor the dropping of bodies.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One transaction of the writer, and the append: the only place that puts events into the store."""
+"""One transaction of the writer, with the append: the only code that puts events into the store."""
 
 import re
 import sqlite3
@@ -38,7 +38,7 @@ the event loop costs more than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """Return one statement for each length."""
+    """Return, by number of rows, a statement that inserts so many rows of `columns` values into `table`."""
     row = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO {table} VALUES "  # noqa: S608 - a constant
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
@@ -74,14 +74,14 @@ _CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 
 
 def encode_uuid(uuid: str) -> bytes | str:
-    """Return the key of `uuid`."""
+    """Return the stored form of `uuid`: 16 bytes if it is spelled canonically, else the text itself."""
     if not _CANONICAL(uuid):
         return uuid
     return bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:])
 
 
 def decode_uuid(key: bytes | str) -> str:
-    """Return the uuid as it was spelled."""
+    """Return the uuid that `encode_uuid` made `key` of, as it was spelled."""
     if isinstance(key, str):
         return key
     digits = key.hex()
@@ -89,17 +89,17 @@ def decode_uuid(key: bytes | str) -> str:
 
 
 class Transaction:
-    """A transaction that a group of operations fills, and that is committed or rolled back as a whole.
+    """A transaction of a group of operations, which is committed or rolled back as a whole.
 
     Attributes:
         db: the writer's connection, inside the transaction.
-        now: when it began.
+        now: when the transaction began.
         stored: events ever stored, including this transaction; also the last `seq`.
-        rejected: malformed events ever received that are still not events.
+        rejected: malformed events ever received, without those that a replay could read.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
-        """Begin; the store may hold `max_size` bytes. Raises sqlite3.Error if it cannot begin."""
+        """Begin the transaction. The store may hold `max_size` bytes. Raises sqlite3.Error if it cannot begin."""
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
@@ -123,7 +123,7 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """Store batches, as `core.ports.EventStore.append`. The first copy of an event wins.
+        """Store `batches`, as `core.ports.EventStore.append`. Of an event, the first copy is stored.
 
         Raises:
             StoreFullError: there is not enough space.
@@ -158,7 +158,7 @@ class Transaction:
         ]
 
     def _add(self, events: Sequence[Event]) -> list[bool]:
-        """Store the events that the store does not know; return for each whether it is new."""
+        """Store those of `events` that are new; return for each event whether it is new."""
         since = self.now // SECOND
         # 0 copies by the log rather than NULL: it has shown the event, as `claims` asks.
         keys = [
@@ -194,7 +194,7 @@ class Transaction:
         return new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Remember the ids of events; return for each whether it is new."""
+        """Insert the rows `keys` into `known`; return for each row whether it is new."""
         try:
             # All or none: a known id undoes the whole statement, and nothing else of the transaction.
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
@@ -207,7 +207,7 @@ class Transaction:
         return [True] * len(keys)
 
     def _add_pending(self, events: Sequence[Event]) -> None:
-        """Expect the hook to deliver events that the System Log showed first."""
+        """Record as pending `events` that the System Log showed before the hook delivered them."""
         if events:
             self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
         rows = [
@@ -218,17 +218,20 @@ class Transaction:
             self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 
     def _clear_pending(self, events: Iterable[Event]) -> None:
-        """Clear the pending or missed entries of events that the hook has delivered, late or not."""
+        """Delete the pending or missed entries of `events`, which the hook has delivered now."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
-        """Return the uuids of the events of the System Log that have these keys."""
+        """Return the uuids of those of `events` that came from the System Log and have one of `keys`."""
         of_log = (event for event in events if keys and event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, events: Sequence[Event]) -> set[tuple[int, bytes | str]]:
-        """Count copies of known events that came by `source`; note whether what the log shows is another event. Return the
-        keys of those of which it is for the first time."""
+        """Count `events`, further copies of known events that came by `source`.
+
+        A copy from the System Log whose digest is not that of the stored event is recorded as differing. Return the
+        keys of events for which this is the first copy from the System Log and differs.
+        """
         copies = Counter(map(self._key, events))
         digests = {self._key(event): digest(event) for event in events} if source is Source.LOG else {}
         differing: set[tuple[int, bytes | str]] = set()
@@ -243,7 +246,7 @@ class Transaction:
         return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Keep a malformed event as a dead letter of the receiver."""
+        """Store a malformed event as a dead letter of the receiver."""
         self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(
@@ -264,8 +267,10 @@ class Transaction:
 
     @contextmanager
     def with_reserve(self) -> Iterator[None]:
-        """Let what is stored inside use the space that is kept for what goes on with actions: an effect must be undone in
-        time, though the store is full."""
+        """Let the `with` block also use the space reserved for changes of actions.
+
+        So an effect is undone in time even if the store is full.
+        """
         self._room += self._reserve
         self._free_bytes += self._reserve
         try:
@@ -275,10 +280,12 @@ class Transaction:
             self._free_bytes -= self._reserve
 
     def reserve_space(self, size: int) -> None:
-        """Ensure that `size` bytes fit into `max_size`; drop bodies that every sink has settled, then ended actions.
+        """Ensure that `size` bytes fit into `max_size`.
+
+        If necessary, drop bodies that every sink has finished, then ended actions.
 
         Raises:
-            StoreFullError: sinks wait for everything else.
+            StoreFullError: this is not enough: sinks still wait for the other bodies.
         """
         need = int(size * _PAGE_OVERHEAD)
         if self._free_bytes < need:
@@ -303,7 +310,7 @@ class Transaction:
         return self.org(event.org), encode_uuid(event.uuid)
 
     def org(self, name: str) -> int:
-        """Return the id of an org, made if it is new."""
+        """Return the id of the org `name`; insert it if it is new."""
         number = self._orgs.get(name)
         if number is None:
             row = self.db.execute("SELECT id FROM orgs WHERE name = ?", (name,)).fetchone()
@@ -323,6 +330,6 @@ def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the bytes of pages in use; SQLite fills free pages again before the file grows."""
+    """Return the size of the pages in use, in bytes. SQLite reuses free pages before the file grows."""
     pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
     return int(pages * db.execute("PRAGMA page_size").fetchone()[0])

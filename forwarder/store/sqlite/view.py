@@ -1,4 +1,4 @@
-"""What an operator sees of the store of a running forwarder."""
+"""Read access for an operator to the store of a running forwarder."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from forwarder.store.sqlite.connection import Reader
 
 
 class News(Protocol):
-    """As `store.News`, which says when something was stored."""
+    """The part of `sqlite.sink_log.News` that a view needs."""
 
     stored: int
     replay_requests: int
@@ -23,9 +23,9 @@ class News(Protocol):
 
 
 class SqliteView:
-    """`store.engine.StoreView` on an SQLite file; that says what each method does.
+    """`store.engine.StoreView` on an SQLite file; the methods are described there.
 
-    Its connection is its own, so that no query of an operator delays a sink or the status.
+    It has its own connection, so that a query of an operator delays neither a sink nor the status.
     """
 
     def __init__(self, reader: Reader, news: News) -> None:

@@ -1,8 +1,8 @@
-"""The only thread that writes: takes all operations that wait, commits them once, resolves their futures.
+"""The only thread that writes: takes all queued operations, commits them together, resolves their futures.
 
-It does not wait for a group to grow: while one group is fsynced, the next one gathers. When the thread
-reports a commit, an fsync has returned after it; when a commit fails, every operation of the group fails and
-nothing of it stays. After an I/O error the file is opened again: a second fsync on the same handle may
+It does not wait for a group to grow: while one group is fsynced, the next one is queued. When the thread
+reports a commit, it is on disk (fsynced); when a commit fails on a disk error, every operation of the group fails and
+is rolled back. After an I/O error the file is opened again: a second fsync on the same handle may
 succeed without having written anything.
 """
 
@@ -64,7 +64,7 @@ _Result = tuple[PendingOperation, Any, Exception | None]
 
 
 def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> list[Any]:
-    """Run operations in their order; batches that follow each other are appended together."""
+    """Run the operations of `group` in order, and return their results. Consecutive batches are appended together."""
     results: list[Any] = []
     batches: list[Batch] = []
     for pending in group:
@@ -115,10 +115,10 @@ class Writer:
         self._thread.start()
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue an operation, which runs on the writer's thread; a second time, alone, if its group fails.
+        """Queue `operation` for the writer's thread. If its group fails, it may run a second time, alone.
 
         Returns:
-            Its result, once it is fsynced; or StoreError, or what it raised: then nothing of it stays.
+            A future: its result, once fsynced; or StoreError or its own error: then it was rolled back.
 
         Raises:
             StoreError: the store is closed.
@@ -126,10 +126,10 @@ class Writer:
         return self._submit(operation, 0)
 
     def append(self, batch: Batch) -> asyncio.Future[Appended]:
-        """Queue a batch for one of the next commits.
+        """Queue `batch` for one of the next commits.
 
         Returns:
-            What was new, once it is fsynced; or StoreError: then nothing of it stays.
+            A future: which events were new, once fsynced; or StoreError: then nothing was stored.
 
         Raises:
             StoreError: the store is closed, or so much is queued that the disk must be hanging.
@@ -158,7 +158,7 @@ class Writer:
             self._queue.put(pending)
 
     async def close(self) -> None:
-        """Commit what waits, checkpoint the WAL, and end the thread. Safe to call twice."""
+        """Commit the queued operations, close the connection, and end the thread. Safe to call twice."""
         if not self._closed:
             self._closed = True
             self._flush_to_thread()
@@ -183,7 +183,10 @@ class Writer:
         self._connection.close()
 
     def _next_group(self) -> tuple[list[PendingOperation], bool]:
-        """Return all operations that wait, within limits; none after a while without one. False: closed."""
+        """Return the next group of queued operations, and whether the writer is still open.
+
+        The group is empty if nothing was queued for up to 0.5 s.
+        """
         group: list[PendingOperation] = []
         size = 0
         try:
@@ -227,7 +230,10 @@ class Writer:
             self._complete([(pending, result, None) for pending, result in done], stored)
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """Run each operation of a failed group in its own transaction, so that only the cause of it fails."""
+        """Run each operation of a failed group in its own transaction, so that only the faulty one fails.
+
+        If the group has one operation, that one fails with `error`.
+        """
         if len(group) > 1:
             for pending in group:
                 self._commit([pending])
@@ -239,7 +245,7 @@ class Writer:
         self._complete([(group[0], None, error)], None)
 
     def _abandon(self, error: StoreMovedError) -> None:
-        """Store nothing more until the files are put back, or until a restart."""
+        """Stop storing until the files are put back, or until a restart."""
         self._set_not_ready(str(error), is_new=not self._moved)
         self._moved = True
         self._connection.abandon()
@@ -292,7 +298,7 @@ class Writer:
                 self._next_index = time.monotonic() + _PRUNE_PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Empty the WAL; warn if another process has kept that from happening for a while."""
+        """Checkpoint and truncate the WAL; warn if another process has prevented this for 5 s."""
         self._connection.checkpoint(timeout_ms=timeout_ms)
         now = time.monotonic()
         if not self._connection.dirty:
@@ -310,7 +316,7 @@ class Writer:
             )
 
     def _probe(self) -> None:
-        """Check whether events can be stored again, so that no POST has to fail for it."""
+        """Check, by a test write, whether events can be stored again; without it, a POST would have to fail first."""
         before = self.not_ready_reason
         try:
             self._connection.transact(operations.write_probe)
@@ -325,7 +331,7 @@ class Writer:
             _logger.info("events can be stored again", action="store_ready", reason=before)
 
     def _step(self, step: Operation[bool]) -> bool:
-        """Take a step of maintenance; return whether there may be more now."""
+        """Commit one step of maintenance; return whether there may be more to do now."""
         try:
             return self._connection.transact(step)[0]
         except sqlite3.Error as error:  # a disk error: the next append reports it
