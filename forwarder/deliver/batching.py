@@ -1,4 +1,4 @@
-"""The size of the next batch, and the events that wait to be sent again. Pure: no clock, no I/O."""
+"""The size of the next batch, and the queue of events to send again. Pure: no clock, no I/O."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ class Pending(msgspec.Struct, gc=False):
     """An event without a final outcome.
 
     Attributes:
-        replay: a dead letter that an operator sends again; it is not part of the log stream.
-        attempt: failed tries while the sink accepted other events.
-        max_batch: the most events in a batch with this one; 0 for no limit of its own. Each split halves it,
+        replay: whether it is a dead letter that an operator sends again, and not read from the log.
+        attempt: failed tries of this event while the sink accepted other events.
+        max_batch: the most events in a batch with this event; 0 for no limit of its own. Each split halves it,
             so that one bad event is found while all other batches keep their size.
-        failed_requests: how many requests with it failed as a whole.
-        failed_after: how many batches the sink had accepted at the last of these.
+        failed_requests: how many requests with this event failed as a whole.
+        failed_after: how many batches the sink had accepted when the last of these requests failed.
         lone_tries: how many requests with this event alone failed, while the sink accepted others.
     """
 
@@ -34,12 +34,15 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def is_suspect(self) -> bool:
-        """Two requests with it failed as a whole: perhaps because of it. It shares no batch with others."""
+        """Whether two requests with this event failed as a whole, perhaps because of it.
+
+        A suspect shares batches with other suspects only.
+        """
         return self.failed_requests > 1
 
     @property
     def kind(self) -> tuple[bool, int]:
-        """Events of different kinds share no batch."""
+        """The key for sharing a batch: only events with the same `kind` do."""
         return self.replay, self.max_batch
 
     @property
@@ -53,7 +56,8 @@ class Pending(msgspec.Struct, gc=False):
 
 
 class AdaptiveBatchSize:
-    """`current` is the number of events in the next batch: halved when one was too much, grown after successes.
+    """`current` is the number of events in the next batch: halved after a batch that was too large or timed out,
+    grown after successes.
 
     "Too large" is a limit of the server, so above it the size grows slowly: else every other batch would be
     rejected. A timeout is most often an outage, so after it the size doubles with each success.
@@ -75,7 +79,7 @@ class AdaptiveBatchSize:
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Grow: the sink accepted `events` in one batch. Fewer than `current` prove nothing about it."""
+        """Grow, perhaps: the sink accepted a batch of `events`. If they are fewer than `current`, nothing changes."""
         if events < self.current or self.current == self._limit:
             return
         if self.current < self._safe:
@@ -89,19 +93,22 @@ class AdaptiveBatchSize:
 
 
 class RetryQueue:
-    """Events to send again, each at its own time; those with the same time in `seq` order."""
+    """Events to send again, in the order in which they are due; events due at the same time in `seq` order."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pending]] = []
 
     def schedule(self, events: Iterable[Pending], due: float = 0.0) -> None:
-        """Queue `events` until `due`, in seconds of the monotonic clock; 0 means now."""
+        """Queue `events`; they are due at `due`, in seconds of the monotonic clock. 0 means now."""
         for pending in events:
             heapq.heappush(self._heap, (due, pending.seq, pending))
 
     def take(self, now: float, *, limit: int, max_bytes: int) -> list[Pending]:
-        """Remove and return the next batch of due events: at most `limit`, with at most `max_bytes` of bodies
-        (but at least one event). Replays and the parts of a split batch do not share a batch with others."""
+        """Remove and return the next batch of events that are due at `now`; empty if no event is due.
+
+        It has at most `limit` events and `max_bytes` of bodies, but at least one event, and events of one
+        `Pending.kind` only.
+        """
         batch: list[Pending] = []
         size = 0
         while self._heap and self._heap[0][0] <= now:
@@ -124,5 +131,5 @@ class RetryQueue:
 
 
 def accepts_new_events(batch: Sequence[Pending]) -> bool:
-    """Return whether events that were never sent may fill up `batch`."""
+    """Return whether events that were never sent may join `batch`."""
     return not batch or batch[0].kind == (False, 0)

@@ -1,4 +1,4 @@
-"""Whether a sink works, when to try it again, and what the log says about it."""
+"""Whether a sink works, when to try it again, and the log lines about it."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +15,7 @@ from forwarder.core.time import Micros
 _logger = logs.get("deliver")
 
 _LOG_INTERVAL = 300.0
-"""Seconds between two log lines about failures or rejections that go on."""
+"""Seconds between two log lines about continuing failures or rejections."""
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
@@ -34,7 +34,7 @@ _PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
 
 
 class State(StrEnum):
-    """What a sink's worker does."""
+    """The state of a sink's worker."""
 
     RUNNING = "running"  # the sink accepts events
     IDLE = "idle"  # nothing waits for the sink
@@ -49,10 +49,10 @@ class Health:
     Attributes:
         attempt: failed tries since the sink last worked; 0 while it works.
         resume_at: when the sink may be tried again, in seconds of the monotonic clock.
-        last_failure: the detail of the last failure, of a single event too; a recovery does not clear it.
-        hint: what to do about a sink that fails; empty while it works.
+        last_failure: the detail of the last failure, of the sink or of a single event; a recovery does not clear it.
+        hint: what an operator should do about a sink that fails; empty while it works.
         last_success: when events were last delivered.
-        warning: what is wrong although the sink accepts events; empty if nothing is known.
+        warning: a problem although the sink accepts events; empty if no problem is known.
     """
 
     def __init__(
@@ -79,28 +79,28 @@ class Health:
 
     @property
     def failing(self) -> bool:
-        """The sink as a whole failed, and has accepted nothing since."""
+        """Whether the sink as a whole failed, and has not worked since."""
         return self.attempt > 0
 
     @property
     def may_try(self) -> bool:
-        """The sink works, or the next try is due."""
+        """Whether the sink works, or its next try is due."""
         return not self.failing or self._clock.monotonic() >= self.resume_at
 
     @property
     def state(self) -> State:
-        """RUNNING, RETRYING or PAUSED; only the worker knows the others."""
+        """RUNNING, RETRYING or PAUSED. The worker decides about IDLE and STOPPED."""
         if not self.failing:
             return State.RUNNING
         return State.PAUSED if self._paused else State.RETRYING
 
     @property
     def seconds_to_next_try(self) -> float | None:
-        """When a failing sink is tried again; None while it works."""
+        """Seconds until a failing sink is tried again; None while it works."""
         return max(0.0, self.resume_at - self._clock.monotonic()) if self.failing else None
 
     def failed(self, result: BatchResult) -> None:
-        """Note that the sink as a whole failed: wait longer after each failure, and log it."""
+        """Record and log that the sink as a whole failed, and set the next try: later after each failure in a row."""
         now = self._clock.monotonic()
         if not self.failing:
             self._failing_since = now
@@ -126,12 +126,12 @@ class Health:
             self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return the seconds until single events that failed `attempt` times are sent again."""
+        """Return the seconds until single events that failed `attempt` times are sent again; record `result.detail`."""
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
 
     def set_aside(self, event: Event, detail: str) -> None:
-        """Log that `event` fails while the sink accepts others."""
+        """Log that `event` fails again and again while the sink accepts other events."""
         self._set_aside_logger.error(
             "an event fails again and again while the sink accepts others; it waits apart and is tried again",
             action="event_set_aside",
@@ -144,7 +144,7 @@ class Health:
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Note that the sink works: it accepted events, or rejected them one by one."""
+        """Record that the sink works: it accepted events (`delivered`), or rejected single events."""
         if self.failing:
             _logger.info(
                 "the sink works again",
@@ -160,13 +160,13 @@ class Health:
             self.last_success = self._clock.now()
 
     def warned(self, text: str) -> None:
-        """Note what is wrong although the sink accepts events, and log each change."""
+        """Record `text` as `warning`, and log it if it is new; empty clears the warning."""
         if text and text != self.warning:
             _logger.warning(text, action="sink_warning", sink=self._sink)
         self.warning = text
 
     def rejected(self, events: int, detail: str) -> None:
-        """Log rejected events, one line in several minutes; `detail` is the sink's text about one."""
+        """Log the number of rejected events, at most every 5 minutes; `detail` is the sink's text about one of them."""
         self._rejections += events
         now = self._clock.monotonic()
         if not events or now - self._rejections_logged < _LOG_INTERVAL:

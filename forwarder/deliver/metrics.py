@@ -10,9 +10,9 @@ from forwarder.metrics import Metrics
 
 
 class DeliveryMetrics:
-    """Counts what a worker does. Every series exists from the start, so that a rate begins at 0.
+    """The metrics of one worker. Every series exists from the start, so that a rate begins at 0.
 
-    Delivered and dead-lettered events count once settled, so that the counters agree with the ledger.
+    Delivered and dead-lettered events are counted when they are settled, so that the counters agree with the ledger.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
@@ -31,7 +31,7 @@ class DeliveryMetrics:
         self._batch_duration.observe(seconds)
 
     def delivered(self, events: Iterable[Pending], now: Micros) -> None:
-        """Measure the lag of delivered events. The age of a replay says nothing about the pipeline."""
+        """Observe the lag of delivered events at `now`, except replays: their age says nothing about the pipeline."""
         for pending in events:
             if not pending.replay:
                 self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)
@@ -41,11 +41,11 @@ class DeliveryMetrics:
         self._retries[reason].inc()
 
     def set_aside(self, events: int) -> None:
-        """Note how many events fail while the sink accepts others."""
+        """Set the number of events that fail again and again while the sink accepts other events."""
         self._set_aside.set(events)
 
     def settled(self, settlement: Settlement) -> None:
-        """Count what the store has committed."""
+        """Count the events of `settlement`, which the store has committed."""
         self._delivered.inc(settlement.delivered - settlement.unattributed + len(settlement.replayed))
         self._dead[RejectReason.PARTIAL_SUCCESS].inc(settlement.unattributed)
         for rejection in (*settlement.dead, *settlement.dead_again):

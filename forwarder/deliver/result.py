@@ -1,7 +1,7 @@
-"""Send one batch, and check what the sink says about it.
+"""Send one batch, and check the sink's result.
 
-Whatever a sink does, the worker gets a result in which each event has exactly one outcome. An event that the
-sink forgets or names twice is sent again, because a second copy is harmless and a lost event is not.
+Even if a sink has a bug, the worker gets a result in which each event has exactly one outcome. An event that the
+sink's result leaves out or names twice is sent again: a second copy is harmless, a lost event is not.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _logger = logs.get("deliver")
 
 
 async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
-    """Send `batch` once.
+    """Send `batch` once, and return the checked result. Does not raise if the sink fails.
 
     After `timeout` seconds the try is cancelled. The outcome is unknown then, so every event is a retry.
     """
@@ -53,13 +53,13 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
 
 
 def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
-    """Give each event of `batch` exactly one outcome, in the order of `batch`. Return the result, and how many
-    events the sink forgot, named twice, or named though they were not sent.
+    """Return `result` with exactly one outcome for each event of `batch`, in its order, and the number of errors.
 
-    Rejections that the sink cannot attribute count as dead: which events they are is unknown, how many is
-    not. They become rejections like any other if they are the whole batch, or if the batch is a replay, which
-    stays a dead letter unless it is certainly delivered. Else the first `unattributed` of `delivered` stand
-    for them.
+    An error is an event that the sink left out, named twice, or named though it was not sent.
+
+    Unattributed rejections count as dead: the sink says how many events it rejected, not which. They become
+    ordinary rejections if they are the whole batch, or if the batch is a replay: a replay stays a dead letter
+    unless it is certainly delivered. Else the first `unattributed` events of `delivered` stand for them.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -86,8 +86,8 @@ def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Ba
 class DeadLetterLimit:
     """Stops a sink that rejects everything from turning the whole store into dead letters.
 
-    The limit is `reached` when more than it were rejected in a row, and none was delivered since. The sink then
-    gets one event at a time until it accepts one.
+    `reached` is True once more than `limit` events in a row were rejected, until an event is delivered. Meanwhile
+    the sink gets one event at a time. A limit of 0 means no limit.
     """
 
     def __init__(self, limit: int) -> None:
@@ -96,8 +96,11 @@ class DeadLetterLimit:
         self._streak = 0
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
-        """Take the rejections over the limit out of a checked `result`; return it and their seqs: these events
-        wait. Rejections of a `replay` do not count, nor those of a stream that only alerts or only actions use; a delivery does."""
+        """Return the checked `result` without the rejections over the limit, and their seqs: these events must wait.
+
+        Rejections of a `replay` do not count, nor rejections because the stream of alerts or actions is missing
+        or refuses them. A delivery sets the count back to 0.
+        """
         if not self._limit:
             return result, []
         rejected = set() if replay else {rejection.seq for rejection in result.rejected if _counts(rejection)}

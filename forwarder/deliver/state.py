@@ -1,14 +1,14 @@
-"""The delivery state of one sink: what is in flight, what waits, and what may be sent next. No I/O.
+"""The delivery state of one sink: the batches in flight, the retries, and which events to send next. No I/O.
 
-`worker.py` moves it: it reads the log, sends batches and settles as this state says.
+`worker.py` uses it: it reads the log, sends batches and settles as this state says.
 
-Whether the sink fails or one event spoils every request with it, a failed request does not say. So:
+A failed request does not say whether the sink fails, or whether one bad event makes each request with it fail. So:
 
-- After the first failure nothing is sent but a probe: fewer events each time, and others each time.
-- Events of two failed requests are suspects. They share no batch with others, and once the sink works they
-  have a slot of their own, so that they hold up no other event. A batch of suspects that fails is halved.
+- After the first failure only probes are sent, one at a time: fewer events each time, and different ones.
+- Events of two failed requests are suspects. They share no batch with other events, and once the sink works they
+  have their own slot in flight, so that they delay no other event. A batch of suspects that fails is halved.
 - A suspect that fails alone, though the sink accepted a batch since the event's last failure, has used one of
-  its `lone_tries`. After the last one it is a dead letter. While the sink accepts nothing, none is used.
+  its `lone_tries`. After the last one it is a dead letter. While the sink accepts nothing, no try is used.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ PROBE_EVENTS = 20
 full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
 
 _PROBES_OF_OTHERS = 3
-"""Probes in a row without suspects; the next one has suspects. Perhaps every other event spoils its request."""
+"""Probes in a row without suspects, after which one has suspects: perhaps all other events make requests fail."""
 
 _TOLERATED = 10
 """Requests with suspects that may fail in a row before the sink is probed: the search in 500 takes nine halves."""
@@ -46,7 +46,7 @@ _ALARM_AFTER = 3
 
 
 class InFlightBatch(NamedTuple):
-    """A batch that was sent and not answered yet; `attempt` is the sink's failed tries when it was sent."""
+    """A batch that was sent and not answered yet; `attempt` is `Health.attempt` at the time when it was sent."""
 
     events: list[Pending]
     attempt: int
@@ -57,12 +57,12 @@ class InFlightBatch(NamedTuple):
 
 
 class DeliveryState:
-    """How far one sink has come, and what may be sent next.
+    """The batches in flight, the retries, and which events one sink gets next.
 
     Attributes:
-        in_flight: the batches that were sent and not answered yet, by their tasks.
-        queue: what waits to be sent again.
-        suspects: the same, for events that perhaps spoil their requests.
+        in_flight: the batches that were sent and not answered yet, by the tasks that send them.
+        queue: events to send again, except suspects.
+        suspects: suspects to send again: events that perhaps make their requests fail.
     """
 
     def __init__(
@@ -94,41 +94,47 @@ class DeliveryState:
 
     @property
     def may_send(self) -> bool:
-        """One more batch may be in flight. Beside the probe of a failing sink, none may."""
+        """Whether one more batch may be sent now. A failing sink gets one at a time, when its next try is due."""
         if self._health.failing:
             return self._health.may_try and not self.in_flight
         return sum(not batch.is_suspect for batch in self.in_flight.values()) < self._settings.concurrency
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """One batch of suspects may be in flight beside all others. A failing sink gets them as a probe."""
+        """Whether a batch of suspects may be sent now: one may be in flight, beside the other batches.
+
+        A failing sink gets suspects only as a probe.
+        """
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
 
     @property
     def suspects_are_next(self) -> bool:
-        """Suspects go before all others: to their own slot, or as a probe when many of others failed."""
+        """Whether suspects are sent before other events: they have their own slot.
+
+        To a failing sink: after three probes in a row without suspects.
+        """
         return self.suspects_may_be_sent and (
             not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS
         )
 
     @property
     def next_wakeup(self) -> float | None:
-        """When an event may be sent again, in seconds of the monotonic clock; None if none waits for that."""
+        """When the next retry or probe is due, in seconds of the monotonic clock; None if no time is known."""
         if self._health.failing and not self._health.may_try:
             return None if self.in_flight else self._health.resume_at
         queues = [self.queue] * self.may_send + [self.suspects] * self.suspects_may_be_sent
         return min((queue.next_due for queue in queues if queue.next_due is not None), default=None)
 
     def take_due(self, queue: RetryQueue) -> list[Pending]:
-        """Remove and return the events of `queue` whose retry is due, as the next batch or its beginning."""
+        """Remove events of `queue` whose retry is due, at most one batch, and return them. New events may join them."""
         return queue.take(
             self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
         )
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
-        """Return how many new events may join `batch`, and how many bytes of bodies; (0, 0) if none may."""
+        """Return (events, bytes of bodies) that may be read from the log to join `batch`; (0, 0) if none may."""
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window
@@ -139,8 +145,10 @@ class DeliveryState:
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
     def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> bool:
-        """Add the next events of the log, read as `capacity` allows, to the window and to `batch`. Return whether `batch`
-        should get more, because some of them were filtered."""
+        """Add the next `events` of the log, read as `capacity` allows, to the window and to `batch`.
+
+        Return whether `batch` has space for more, because some of `events` were filtered.
+        """
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
@@ -161,23 +169,23 @@ class DeliveryState:
 
     @property
     def state(self) -> State:
-        """What the worker does; only the worker knows whether it has stopped."""
+        """The state of the worker, except STOPPED, which only the worker knows."""
         idle = self._health.state is State.RUNNING and not self.in_flight
         return State.IDLE if idle else self._health.state
 
     @property
     def set_aside(self) -> int:
-        """How many events fail again and again while the sink accepts others."""
+        """How many events fail again and again while the sink accepts other events."""
         return len(self._set_aside)
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
-        """Note that `task` sends `events`."""
+        """Record that `task` sends `events`."""
         self.in_flight[task] = batch = InFlightBatch(events, self._health.attempt)
         is_probe_of_others = self._health.failing and not batch.is_suspect
         self._probes_of_others = self._probes_of_others + 1 if is_probe_of_others else 0
 
     def complete(self, task: asyncio.Task[BatchResult]) -> None:
-        """Note the checked result of a batch, and schedule its retries."""
+        """Record the result of the batch that `task` sent, and schedule its retries. `task` must be done."""
         batch, result = self.in_flight.pop(task), task.result()
         result = self._give_up(batch, result)
         rejection_detail = result.rejection_detail
@@ -205,7 +213,7 @@ class DeliveryState:
         self._metrics.set_aside(self.set_aside)
 
     def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
-        """Queue the events to send again; return whether the sink as a whole failed."""
+        """Queue the events of `batch` that `result` says to retry; return whether the sink as a whole failed."""
         assert result.reason is not None
         self._metrics.retried(result.reason)
         retry = _select(batch, result.retry)
@@ -229,7 +237,7 @@ class DeliveryState:
         return False
 
     def _retry_request(self, batch: InFlightBatch, retry: list[Pending], result: BatchResult) -> bool:
-        """Queue the events of a request that failed as a whole; return whether the sink did."""
+        """Queue the events `retry` of a request that failed as a whole; return whether the sink as a whole failed."""
         fails_alone, was_suspect = self._fails_alone(batch), batch.is_suspect
         known = any(pending.lone_tries for pending in retry)
         too_many = self._failed_in_a_row >= _TOLERATED and not known
@@ -257,7 +265,7 @@ class DeliveryState:
         return sink_failed
 
     def _retry_apart(self, retry: list[Pending], result: BatchResult, tries: int = 1) -> None:
-        """Queue events that failed while the sink accepts others: each waits longer after each try."""
+        """Queue events that failed while the sink accepts other events, with a delay that grows with each try."""
         for pending in retry:
             pending.attempt += tries
         most = max(max(pending.attempt, pending.failed_requests) for pending in retry)
@@ -275,26 +283,32 @@ class DeliveryState:
             pending.max_batch = (len(batch.events) + 1) // 2
 
     def _schedule(self, events: Iterable[Pending], due: float) -> None:
-        """Queue `events` until `due`, suspects apart."""
+        """Queue `events` until `due`, in `suspects` or in `queue`."""
         for pending in events:
             (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
 
     # Events that spoil their requests
 
     def _extend_window(self) -> None:
-        """Let one more event be read, if suspects fill the window: only others that are accepted prove them."""
+        """Allow one more event in the window if suspects fill it.
+
+        Only when the sink accepts other events is it proved that a suspect fails by itself.
+        """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
         self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
-        """Whether the failure of `batch` is its only event's: the sink accepted others since it failed before."""
+        """Whether a failure of `batch` is the fault of its only event, a suspect.
+
+        That is so if the sink works, and accepted a batch since the event's last failure.
+        """
         pending = batch.events[0]
         works = not self._health.failing and self._accepted > pending.failed_after
         return works and pending.is_suspect and len(batch.events) == 1
 
     def _give_up(self, batch: InFlightBatch, result: BatchResult) -> BatchResult:
-        """Reject an event that has used all its lone tries."""
+        """Return `result`, or a rejection if the only event of `batch` has used all its `lone_tries`."""
         pending, limit = batch.events[0], self._settings.lone_tries
         if not (limit and self._fails_alone(batch) and _counts(result)) or pending.lone_tries + 1 < limit:
             return result
@@ -306,12 +320,12 @@ class DeliveryState:
 
 
 def _counts(result: BatchResult) -> bool:
-    """Whether a failed request uses a lone try: "too busy" means later, and so does a retry of one item."""
+    """Whether `result` uses a lone try: the request failed as a whole, and not because the sink is too busy."""
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:
-    """Return the events of `batch` with these seqs."""
+    """Return the events of `batch` whose seqs are in `seqs`."""
     wanted = set(seqs)
     return [pending for pending in batch.events if pending.seq in wanted]

@@ -1,4 +1,4 @@
-"""The part of the log between a sink's position and the newest event read for it. Pure.
+"""The window: the part of the log between a sink's position and the newest event read for it. No I/O.
 
 Three invariants are the reason why nothing is lost:
 
@@ -19,7 +19,10 @@ from forwarder.deliver.batching import Pending
 
 
 class _Finished(Enum):
-    """How an event ended that was not rejected. A text instead: delivered, perhaps as an unattributed rejection."""
+    """How an event that was not rejected ended.
+
+    In `_Outcome`, a text stands for an event that counts as an unattributed rejection with this detail.
+    """
 
     DELIVERED = auto()
     FILTERED = auto()
@@ -32,14 +35,14 @@ class Window:
     """The window of one sink.
 
     Attributes:
-        position: every event of the log up to here is finished, and the store knows it.
-        read_to: the newest event that was read.
-        bytes: bodies of all unfinished events together.
+        position: the `seq` up to which every event is finished, as committed in the store.
+        read_to: the `seq` of the newest event that was read.
+        bytes: the size of the bodies of all unfinished events.
         replaying: seqs of the replays that are not settled yet.
     """
 
     def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
-        """Begin at `position`. Events of types that the sink does not accept are filtered."""
+        """Begin at `position`. Events whose type `accepts` does not accept are filtered; None accepts all."""
         self.position = position
         self._accepts = accepts
         self.read_to = position
@@ -55,19 +58,19 @@ class Window:
         return self.read_to - self.position
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add the next events of the log; return those to send."""
+        """Add the next events of the log; return the events to send, without the filtered ones."""
         if events:
             self.read_to = events[-1].seq
         return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add dead letters to send again, except those that are in the window already; return those to send."""
+        """Add dead letters to send again, if they are not in the window; return the events to send."""
         new = [stored for stored in events if stored.seq not in self.replaying]
         self.replaying.update(stored.seq for stored in new)
         return self._measure([Pending(stored, replay=True) for stored in self._filter(new)])
 
     def _filter(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
-        """Return the events that the sink accepts; the others are finished."""
+        """Return the events whose types the sink accepts; mark the other events as finished."""
         if self._accepts is None:
             return events
         wanted = [stored for stored in events if self._accepts(stored.event.event_type)]
@@ -82,7 +85,7 @@ class Window:
         return added
 
     def finish(self, result: BatchResult) -> None:
-        """Note which events of a batch are delivered or rejected."""
+        """Record which events of a batch are delivered or rejected, as the checked `result` says."""
         outcomes: dict[int, _Outcome] = dict.fromkeys(result.delivered, _Finished.DELIVERED)
         outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}
@@ -90,7 +93,10 @@ class Window:
         self._finished |= outcomes
 
     def settlement(self) -> Settlement | None:
-        """Return what the store should commit next; None if nothing has moved."""
+        """Return the settlement for the store to commit next; None if there are no results to commit.
+
+        Until `settled` is called, return the same settlement again.
+        """
         if self._unsettled is not None:
             return self._unsettled
         position, detail = self.position, ""
@@ -126,7 +132,7 @@ class Window:
         return self._unsettled
 
     def settled(self) -> Settlement:
-        """Move the position, because the store has committed the settlement; return that."""
+        """Move the position after the store has committed the last settlement; return this settlement."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position

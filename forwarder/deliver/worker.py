@@ -3,13 +3,13 @@
 Up to `concurrency` batches are in flight at once, and their results arrive in any order; `window.py` moves
 the position only over finished events. Events to send again wait in a queue until they are due (`state.py`):
 
-- single events failed, but the sink works: they wait by themselves, and new events go on, up to
+- single events failed, but the sink works: they wait, and new events are sent meanwhile, up to
   `WINDOW_BATCHES` batches beyond the position;
 - the sink as a whole failed: nothing is sent until its next try, then one batch as a probe;
-- a batch was too large, or one event spoils it: it is sent again at once, in halves;
+- a batch was too large, or one event makes it fail: it is sent again at once, in halves;
 - an event fails alone while the sink accepts others: it waits apart, and in the end is a dead letter.
 
-Only the loop touches this state; the task of a batch only returns its result. No failure of the sink or of
+Only the loop changes the state; the task of a batch only returns its result. No failure of the sink or of
 the store ends the loop: only `stop` and cancellation do.
 """
 
@@ -57,8 +57,8 @@ class Worker:
         accepts: Callable[[str], bool] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Args: `position` is how far the sink has come in `log`; `accepts` says whether it gets events of a type, None
-        means all; `random` returns numbers from [0, 1)."""
+        """Args: `position` is the sink's position in `log`; `accepts` says whether the sink gets events of a type, None
+        means all types; `random` returns numbers from [0, 1)."""
         self._name = name
         self._sink = sink
         self._log = log
@@ -97,9 +97,9 @@ class Worker:
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Finish what is in flight, and deliver what waits as long as the sink accepts it.
+        """Deliver the waiting events as long as the sink accepts them, then end `run`; return when it has ended.
 
-        After `grace` seconds, batches in flight are cancelled. What is not settled stays in the store.
+        After `grace` seconds, batches in flight are cancelled. Events that are not settled stay in the store.
         """
         self._stopping.set()
         if self._runner is None:
@@ -126,13 +126,13 @@ class Worker:
 
     @property
     def set_aside(self) -> int:
-        """How many events fail again and again while the sink accepts others."""
+        """How many events fail again and again while the sink accepts other events."""
         return self._state.set_aside
 
     # The loop
 
     async def _turn(self) -> bool:
-        """Run one turn of the loop; return whether it was the last."""
+        """Run one iteration of the loop; return whether it was the last."""
         try:
             for task in [task for task in self._state.in_flight if task.done()]:
                 self._state.complete(task)
@@ -149,8 +149,8 @@ class Worker:
         return False
 
     async def _launch(self) -> None:
-        """Send as many batches as may be in flight. No batch waits to be filled: what is there goes at once,
-        and more arrives while the slots are taken."""
+        """Send as many batches as may be in flight. A batch does not wait until it is full: available events are sent
+        at once, and more arrive while other batches are in flight."""
         state = self._state
         if state.suspects_are_next:
             self._start(state.take_due(state.suspects))
@@ -182,7 +182,7 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read dead letters that an operator sends again: some at a time, more when those are settled."""
+        """Read up to 100 dead letters that an operator sends again; the next ones when these are settled."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
@@ -198,7 +198,7 @@ class Worker:
         return result
 
     async def _settle(self) -> bool:
-        """Commit what is finished; return whether anything was."""
+        """Commit the results that are ready; return whether there were any."""
         settlement = self._window.settlement()
         if settlement is None:
             return False
@@ -210,7 +210,7 @@ class Worker:
         return True
 
     async def _wait(self) -> None:
-        """Return when something may have changed: a result, a new event, a due retry, or `stop`."""
+        """Wait for the first of: a result, a new event, a due retry, or `stop`."""
         state = self._state
         waits: list[Coroutine[Any, Any, Any]] = []
         if not self._stopping.is_set():
@@ -222,7 +222,10 @@ class Worker:
         await _first_of(waits, self._state.in_flight)
 
     async def _wait_for_store(self, error: Exception) -> None:
-        """Wait, longer after each failure in a row. The window keeps what the store did not take."""
+        """Wait after an error of the store, longer after each error in a row; log the first one.
+
+        Results that the store did not commit stay in the window.
+        """
         self._store_failures += 1
         delay = Backoff().delay(self._store_failures, self._random())
         if self._store_failures == 1:
@@ -241,7 +244,7 @@ class Worker:
         await _first_of(waits)
 
     async def _abort_in_flight(self) -> None:
-        """Cancel what is in flight; learn how an unfinished settlement ends, so that the metrics count it."""
+        """Cancel the batches in flight. Wait up to 2 s for them and for a running commit; if it succeeds, count it."""
         for task in self._state.in_flight:
             task.cancel()
         last = {*self._state.in_flight, self._settling} if self._settling else {*self._state.in_flight}
@@ -255,8 +258,10 @@ class Worker:
 async def _first_of(
     waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()
 ) -> None:
-    """Return when the first of all is done, or raise what it raised. Then the other `waits` are cancelled; the
-    `tasks` go on, and raise nothing here."""
+    """Wait until the first of `waits` and `tasks` is done, then cancel the remaining `waits`.
+
+    If one of `waits` raised an error, raise it. `tasks` are not cancelled, and their errors are not raised here.
+    """
     own = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait([*own, *tasks], return_when=asyncio.FIRST_COMPLETED)
