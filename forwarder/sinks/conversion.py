@@ -19,11 +19,11 @@ async def send_converted(
     convert: Callable[[Event], _T],
     send: Callable[[list[int], list[_T]], Awaitable[BatchResult]],
 ) -> BatchResult:
-    """Convert each event, and send those that could be converted.
+    """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
 
-    The others, for which `convert` raises UnmappableError, are rejected. A bug of the mapping thus costs one
-    event, which can be replayed, and never stops the sink. `send` takes the seqs of the events too, and is not
-    called if there is nothing to send.
+    Events for which `convert` raises UnmappableError, or any other exception, are rejected. So a bug of the mapping
+    costs one event, which can be replayed, and never stops the sink. `send` gets the seqs and the converted events;
+    it is not called if no event could be converted.
     """
     cooperative = Cooperative()
     seqs: list[int] = []
@@ -48,10 +48,10 @@ async def send_beside(
     alerts: Sequence[StoredEvent],
     send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
 ) -> BatchResult:
-    """Send the alerts of a batch whose other events had the result `events`; return both results as one.
+    """Send `alerts`, after the other events of the batch had the result `events`; return both results as one.
 
-    Alerts are not tried if the sink fails as a whole; and what happens to them is never a failure of the whole while
-    an event was accepted.
+    If the sink failed as a whole for `events`, `alerts` are retries without a try. If an event was accepted or must be
+    retried, a failure of `alerts` is never a failure of the whole sink.
     """
     if events.whole or events.pause:
         return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])

@@ -1,4 +1,4 @@
-"""What a response means: delivered, retry or rejected. One table for every sink.
+"""The meaning of a response: delivered, retry or rejected. One table for all sinks.
 
 The rule behind it: a status that is not known for certain is a retry. A second copy is harmless, a lost event
 is not.
@@ -41,18 +41,18 @@ DETAIL_LIMIT = 1_000
 
 
 def kept(detail: str) -> str:
-    """Return what is kept of a sink's own text. No secret is in it, not even the beginning of one at the end."""
+    """Return `detail`, a sink's own text, shortened and with secrets redacted, also one that is cut at the end."""
     return redact(detail[: 4 * DETAIL_LIMIT])[:DETAIL_LIMIT]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What one response means. Without `retry` and `reject`: delivered.
+    """The meaning of one response for its events. Without `retry` and `reject`: delivered.
 
     Attributes:
-        retry: why to send again.
-        reject: why the sink will never accept it.
-        pause: an operator must act before it can succeed.
-        split: the batch is too large, or one of its events spoils it: send it again in halves.
+        retry: the reason to send the events again.
+        reject: the reason why the sink will never accept the event.
+        pause: whether an operator must act before a retry can succeed.
+        split: whether to send the batch again in halves: it is too large, or one of its events makes it fail.
     """
 
     retry: RetryReason | None = None
@@ -93,10 +93,10 @@ _HTTP = {
     425: THROTTLED,
     429: THROTTLED,
 }
-"""Statuses that mean the same for a request and for one item."""
+"""Verdicts by HTTP status, for statuses that mean the same for a request and for one item."""
 
 _GRPC_TOO_LARGE = ("larger than max", "exceeds maximum size", "length too large")
-"""How servers in Go, C++, Python, Java and Rust say that a message is too large."""
+"""Parts of the texts of servers in Go, C++, Python, Java and Rust about a message that is too large."""
 
 _GRPC_NO_CONNECTION = (
     "failed to connect to all addresses",
@@ -104,7 +104,7 @@ _GRPC_NO_CONNECTION = (
     "dns resolution failed",
     "socket closed",
 )
-"""How the details of gRPC itself begin if it reached no server."""
+"""Beginnings of the texts of the gRPC library itself when it reached no server."""
 
 _GRPC_UNTRUSTED = ("certificate_verify_failed", "hostname verification check failed")
 
@@ -125,7 +125,7 @@ _GRPC = {
 
 
 def request_verdict(status: int, events: int) -> Verdict:
-    """Return what the HTTP `status` of a whole request with `events` events means for all of them."""
+    """Return the verdict for all `events` events of a request that was answered with the HTTP `status`."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if status in (400, 422):
@@ -134,7 +134,7 @@ def request_verdict(status: int, events: int) -> Verdict:
 
 
 def item_verdict(status: int) -> Verdict:
-    """Return what the `status` of one item of a bulk response means for its event."""
+    """Return the verdict for the event of one item of a bulk response that has this `status`."""
     if status == 409:  # `create` met the same _id: an earlier try did arrive
         return DELIVERED
     if status == 413:
@@ -155,10 +155,10 @@ def _http_verdict(status: int) -> Verdict:
 
 
 def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
-    """Return what the gRPC status `code`, as in `UNAVAILABLE`, means for all `events` of a call.
+    """Return the verdict for all `events` events of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
 
-    Only `detail`, its text, separates "message too large" from "busy" (both are RESOURCE_EXHAUSTED, and the
-    first would be sent again without end), and an unreachable server from one that is not ready.
+    `detail` is the text of the status. Only this text distinguishes "message too large" from "busy" (both are
+    RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready.
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -171,7 +171,7 @@ def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
 
 
 def error_verdict(error: BaseException) -> Verdict:
-    """Return what `error` means, which was raised in place of a response."""
+    """Return the verdict for all events of a request that raised `error` in place of a response."""
     verdict = UNKNOWN
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -186,7 +186,7 @@ def error_verdict(error: BaseException) -> Verdict:
 def batch_outcome(
     seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events all have one verdict. Arguments as `item_outcomes`."""
+    """Return the result of a batch whose events `seqs` all have one `verdict`. `wait` as in `item_outcomes`."""
     result = item_outcomes(seqs, [(verdict, detail)] * len(seqs), wait)
     return replace(result, whole=not verdict.split, split=verdict.split) if result.retry else result
 
@@ -194,10 +194,10 @@ def batch_outcome(
 def item_outcomes(
     seqs: Sequence[int], items: Sequence[tuple[Verdict, str]], wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events were answered one by one.
+    """Return the result of a batch whose events `seqs` have separate verdicts.
 
-    `items` has a verdict and the sink's own text for each event, in the same order. An event without an item
-    is a retry, because nothing is known about it. `wait`: seconds that the sink asked us to wait.
+    `items` has (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item
+    is a retry, because its outcome is unknown. `wait`: seconds that the sink asked us to wait; None if it did not.
     """
     delivered: list[int] = []
     retry: list[int] = []

@@ -1,4 +1,4 @@
-"""What a sink gets of an event, for a person to look at: no connection is made, and nothing is sent."""
+"""Shows what a sink would send for an event. Opens no connection and sends nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +16,10 @@ from forwarder.sinks.file.settings import FileSinkSettings
 
 
 def preview(settings: SinkSettings) -> Callable[[Event], Any]:
-    """Return a function that makes of an event what a sink of these settings sends, for JSON. The caller redacts it before.
+    """Return a function from an event to what a sink with `settings` sends for it, in a form that can be encoded as JSON.
 
-    Raises:
-        UnmappableError: by that function; the event would be a dead letter.
+    The function ignores `settings.redact`: redact the event before. It raises UnmappableError if the event cannot
+    be converted, and so would become a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

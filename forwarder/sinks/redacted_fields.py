@@ -1,4 +1,4 @@
-"""Keeps the fields of `redact` from a sink, whatever its kind and format: it gets events that lack their values."""
+"""Keeps the values of the fields in the setting `redact` from a sink of any kind and format."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,20 +20,20 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
     "ip": {"id": ("client.ipAddress", "request.ipChain.ip", "client.ipChain.ip")},
 }
-"""The fields of events from which the target of an action has its id and its name, by its kind."""
+"""By kind of an action's target: the fields of events from which its id and its name are copied."""
 
 
 class FieldRedactor:
-    """Replaces the values of fields of an event, by their dotted names."""
+    """Replaces the values of `fields`, given by their dotted names, in events."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         self._paths = [field.split(".") for field in fields]
 
     def redact(self, event: Event) -> Event:
-        """Return `event` without the values.
+        """Return `event` with the values of the fields replaced by `[redacted]`.
 
         Raises:
-            UnmappableError: the event cannot be read, so nothing of it may be sent.
+            UnmappableError: the body cannot be decoded, so the event must not be sent.
         """
         raw = decoded(event)
         found = False
@@ -51,7 +51,10 @@ class FieldRedactor:
         return event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
-        """Replace the values of its group, which stand under the names of fields, or of aliases for fields."""
+        """Replace values in the group of `alert`, whose keys are names of fields or aliases for fields.
+
+        Return whether a value was replaced.
+        """
         group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
         paths = [_plain(path) for path in self._paths]
         found = False
@@ -62,7 +65,10 @@ class FieldRedactor:
         return found
 
     def _hidden(self, target: dict[str, Any]) -> list[str]:
-        """Return what may not be seen of the target of an action, which stands in its request and its states as well."""
+        """Return the id and the name of an action's `target`, as far as they come from fields to redact.
+
+        They must be replaced in the whole event: its request and its states contain them too.
+        """
         names = _TARGETS.get(str(target.get("kind")), {})
         return [
             value
@@ -74,7 +80,7 @@ class FieldRedactor:
 
 
 def _without(value: Any, texts: Sequence[str]) -> Any:
-    """Return `value` with `texts` replaced wherever they stand in it."""
+    """Return the JSON value `value` with each occurrence of `texts` in its strings replaced, but not in keys."""
     if isinstance(value, dict):
         return {key: _without(item, texts) for key, item in value.items()}
     if isinstance(value, list):
@@ -86,7 +92,7 @@ def _without(value: Any, texts: Sequence[str]) -> Any:
 
 
 def _repeats_a_key(body: bytes) -> bool:
-    """Whether an object in it has a key twice. Ten times slower than to encode it: most bodies are equal then."""
+    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded. Slow: ten times the encoding."""
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) < len(pairs):
@@ -100,16 +106,16 @@ def _repeats_a_key(body: bytes) -> bool:
 
 
 class _RepeatedKeyError(Exception):
-    """An object has a key twice."""
+    """A JSON object has a key twice."""
 
 
 def _plain(path: Sequence[str]) -> list[str]:
-    """Return a path without places in lists, and its first name in lower case: rules may spell fields so."""
+    """Return `path` without list indexes and with its first name in lower case, to compare it with names in rules."""
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
 def _redact(value: Any, path: Sequence[str]) -> bool:
-    """Replace what is at `path` below `value`; return whether there was anything."""
+    """Replace the values at `path` in the JSON value `value`, in place; return whether any was found."""
     found = False
     if isinstance(value, list):
         for at, item in enumerate(value):
@@ -132,7 +138,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
 
 
 class RedactingSink:
-    """`core.ports.Sink` that gives `sink` redacted events."""
+    """A `core.ports.Sink` that redacts `fields` of each event, then passes the event to `sink`."""
 
     def __init__(self, sink: Sink, fields: Iterable[str]) -> None:
         self._sink = sink

@@ -1,4 +1,4 @@
-"""Every kind of sink: its settings class and what builds it.
+"""The kinds of sinks: the settings class and the builder of each.
 
 To add a kind, add its settings class to `AnySinkSettings` and its builder to `_BUILDERS`. A builder imports
 its sink when it is called, so that the libraries of a kind that is not configured are never loaded.
@@ -24,7 +24,7 @@ SETTINGS: dict[str, type[SinkSettings]] = {
     settings.model_fields["kind"].default: settings
     for settings in (ElasticsearchSinkSettings, FileSinkSettings, OtlpSinkSettings)
 }
-"""Kind → settings class."""
+"""The settings class of each kind of sink."""
 
 
 def _elasticsearch(_name: str, settings: ElasticsearchSinkSettings, clock: Clock) -> Sink:
@@ -53,10 +53,10 @@ _BUILDERS: dict[str, Callable[[str, Any, Clock], Sink]] = {
 
 
 def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
-    """Build the sink that `settings` describe.
+    """Build the sink `name` with `settings`.
 
     Raises:
-        SinkError: it cannot be built.
+        SinkError: a file that the settings name cannot be used, or another process writes to the sink's file.
     """
     for key, problem in settings.file_problems():  # a file may have changed since the configuration was read
         raise SinkError(f"sinks.{name}.{key}: {problem}")

@@ -1,7 +1,7 @@
-"""Elasticsearch's `_bulk` API: the lines of a request, and what the response means for each event.
+"""Elasticsearch's `_bulk` API: the lines of a request, and the verdict of the response for each event.
 
-The cause of a 400 is the document or the cluster. The first is a dead letter. The second concerns every event
-until an operator acts, so it pauses the sink. These were seen on Elasticsearch 9.4:
+The cause of a 400 is the document or the cluster. In the first case the event is a dead letter. In the second case
+every event fails until an operator acts, so the sink is paused. Errors of the second kind, seen on Elasticsearch 9.4:
 
     one item   index_closed_exception                     someone closed the index
                validation_exception                       no room for another shard
@@ -28,10 +28,10 @@ from forwarder.sinks.outcomes import Verdict
 PIPELINES = "items.*.executed_pipelines"
 
 FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
-"""The parts of the response that are needed. A 201 with `failure_store` looks like a delivery and is none."""
+"""The parts of the response that we need. A 201 with `failure_store` looks like a delivery, but is a rejection."""
 
 ID_LIMIT = 512
-"""Bytes of an `_id`. For a longer one, Elasticsearch refuses the whole request."""
+"""The maximum length of an `_id` in bytes. If one is longer, Elasticsearch refuses the whole request."""
 
 SETUP = "run `forwarder setup elasticsearch`"
 
@@ -62,10 +62,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def document_id(uuid: str, org: str = "") -> str:
-    """Return the `_id` of an event: its uuid, after the name of its org where that is given, or a digest of it if it is
-    too long.
+    """Return the `_id` of an event: `uuid`, or `org:uuid` if `org` is given; a digest of this text if it is too long.
 
-    Every copy of the event has the same, so sending it twice is harmless.
+    Every copy of an event has the same `_id`, so sending it twice is harmless.
     """
     whole = f"{org}:{uuid}" if org else uuid  # no name of an org has a colon
     data = whole.encode()
@@ -73,15 +72,15 @@ def document_id(uuid: str, org: str = "") -> str:
 
 
 def lines(id_: str, document: dict[str, Any]) -> bytes:
-    """Return the two lines that create `document`, unless one with the same id exists."""
+    """Return the two lines of a bulk request that create `document`, unless a document with the same id exists."""
     return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
 def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Verdict, str]] | None:
-    """Return the verdict and the text for each event, in the order sent, from the body of a 2xx response.
+    """Return (verdict, text) for each event, in the order sent, from `response`, the body of a 2xx response.
 
-    None if it does not name exactly the `events` that were sent: nothing is known about any of them. `ids` are
-    those that were sent; an item that names another id in their place says nothing about the event.
+    None if the number of items is not `events`, the number sent: then the outcome of all of them is unknown. `ids` are
+    the `_id`s sent, in order; an item with another `_id` gets the verdict REFUSED.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -90,10 +89,10 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Ver
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return what the pipelines that ran say about the template behind the data stream: empty if it is the right one,
-    None if the response does not tell.
+    """Return a warning if the data stream was created by another index template than ours; empty if by ours.
 
-    Our template's pipeline is the sign of our mapping, and the only one that a key with the rights of a sink can see.
+    None if `response` does not show it. It is concluded from the pipelines that ran: ours, or with `raw` any pipeline,
+    means the right template. A key with the rights of a sink can see nothing else of the template.
     """
     results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
     ran = [
@@ -134,9 +133,9 @@ def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
 
 
 def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
-    """Return the verdict and the text for a whole request that failed, with `events` events.
+    """Return (verdict, text) for all `events` events of a request that failed with the HTTP `status`.
 
-    The decoded `body` is an object from Elasticsearch, or text from a proxy.
+    The decoded `body` is a JSON object from Elasticsearch, or text from a proxy.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
     detail = f"HTTP {status}: {_detail(kind, reason, status)}".rstrip(": ")
@@ -148,12 +147,12 @@ def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """A data stream beside that of Okta's events.
+    """A data stream of our own documents, beside the data stream of Okta's events.
 
     Attributes:
         what: its documents, in words.
         dataset: the middle part of its name.
-        reason: of a document that it does not take.
+        reason: the reason of the rejection if the data stream does not accept a document.
     """
 
     what: str
@@ -161,8 +160,11 @@ class Beside(msgspec.Struct, frozen=True):
     reason: RejectReason
 
     def verdict(self, verdict: Verdict, detail: str) -> tuple[Verdict, str]:
-        """Return what a verdict about a document here means: what only an operator can repair about the data stream is a
-        rejection, so that events go on. Wrong credentials concern events as well."""
+        """Return (verdict, text) for a document of this data stream whose response had `verdict` and `detail`.
+
+        A verdict that would pause the sink becomes a rejection, so that Okta's events are still delivered. Exceptions
+        are wrong credentials and redirects, which affect Okta's events too.
+        """
         if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
             return verdict, detail
         hint = _BESIDE_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
@@ -176,7 +178,7 @@ BESIDE: Mapping[Source, Beside] = {
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return type and reason of an error, which may be an object or text."""
+    """Return (type, reason) of the `error` of a response, which may be an object or text; empty if unknown."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

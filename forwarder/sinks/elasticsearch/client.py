@@ -1,4 +1,4 @@
-"""The client of an Elasticsearch cluster: for events, and for `forwarder setup`."""
+"""Creates the client of an Elasticsearch cluster, for the sink and for `forwarder setup`."""
 
 import base64
 import ssl
@@ -15,7 +15,7 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class _Encoded(elastic_transport.Serializer):
-    """A body that is encoded already: the client's own serializer would add a line break to a gzip stream."""
+    """Passes on a body that is already encoded. The client's own serializer would add a line break to a gzip stream."""
 
     mimetype = "application/x-ndjson"
 
@@ -24,8 +24,11 @@ class _Encoded(elastic_transport.Serializer):
 
 
 class _JsonOrText(elastic_transport.JsonSerializer):
-    """JSON if the response is JSON, else text. The client's own serializer would hide the status of a
-    response that only claims to be JSON, as error pages of some proxies do."""
+    """Decodes a response as JSON, or as text if it is not valid JSON.
+
+    The client's own serializer would raise an error for a response that only claims to be JSON, such as error pages
+    of some proxies, and hide its status.
+    """
 
     def loads(self, data: bytes) -> Any:
         try:
@@ -37,10 +40,10 @@ class _JsonOrText(elastic_transport.JsonSerializer):
 def connect(
     settings: ElasticsearchSinkSettings, timeout: float, headers: Mapping[str, str] | None = None
 ) -> AsyncElasticsearch:
-    """Create the client of a cluster. It tries each request once, on one host.
+    """Create the client of the cluster in `settings`. It tries each request once, on one host.
 
-    A request without its whole response after `timeout` seconds fails, and the next one goes to another
-    host. Raises OSError if `ca_file` cannot be used.
+    A request fails if its response is not complete after `timeout` seconds; the next request then goes to another
+    host. `headers` are added to each request. Raises OSError if `ca_file` cannot be used.
     """
     responses = _JsonOrText()
     return AsyncElasticsearch(

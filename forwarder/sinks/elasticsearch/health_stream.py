@@ -15,13 +15,13 @@ from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _TIMEOUT = 10.0
-"""Seconds for one document; a heartbeat that comes later says nothing."""
+"""Seconds to write one document; a later heartbeat is useless."""
 
 _logger = logs.get("sinks")
 
 
 class HealthStream:
-    """Writes health documents. Logs once that it cannot be written, and once that it can again."""
+    """Writes health documents. Logs once when they cannot be written, and once when they can again."""
 
     def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class HealthStream:
             await self._client.close()
 
     async def write(self, status: Mapping[str, Any], now: int) -> None:
-        """Write one document, at most for `_TIMEOUT`. Logs what keeps it from being written, and raises nothing."""
+        """Write `status` as one document, within 10 s. Errors are logged, not raised. `now` is its time."""
         document = health_document(status, now, self._host, self._namespace)
         # Two sinks may write to one data stream; the second then finds the document there.
         problem = await self._create(bulk.lines(f"{self._host}-{now}", document))
@@ -55,7 +55,7 @@ class HealthStream:
         self._failed = bool(problem)
 
     async def _create(self, lines: bytes) -> str:
-        """Return what kept the document from being written; empty if nothing did."""
+        """Send the bulk `lines` of one document; return the error as text, or an empty text if it was written."""
         try:
             if self._client is None:  # reads the certificates
                 self._client = await asyncio.to_thread(connect, self._settings, _TIMEOUT)

@@ -1,14 +1,13 @@
 """One host of an Elasticsearch cluster, as the transport of the client library needs it.
 
-The library's own nodes are not used, because for security events they do too much or too little:
+The library's own node classes are not used, because for security events they do too much or too little:
 
 - the aiohttp node follows redirects, even to plain HTTP, and sends a request again by itself if a kept
   connection breaks;
 - the httpx node uses a proxy of the environment, accepts no IPv6 address, and in version 8 forgets the path
   of the URL;
-- both turn every body into text on the event loop (`repr` for a compressed one), for a debug line that no one
-  reads;
-- both read and inflate a response of any size, and wait for as long as a byte comes now and then.
+- both convert every body to text on the event loop (`repr` for a compressed one), for a debug log line;
+- both read and inflate a response of any size, and wait without limit while single bytes arrive.
 """
 
 import asyncio
@@ -22,8 +21,8 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, Bo
 from forwarder.sinks.elasticsearch.unreachable import unreachable
 
 LIMIT = 3 * 1024 * 1024
-"""Bytes of a response, inflated. 5,000 items with an error each have about 2 MiB. Decoded, the worst JSON takes
-25 times as much memory."""
+"""The maximum size of an inflated response in bytes. 5,000 items with an error each have about 2 MiB. Decoded, the
+worst JSON takes 25 times as much memory."""
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -57,13 +56,13 @@ class Node(elastic_transport.BaseAsyncNode):
         headers: elastic_transport.HttpHeaders | None = None,
         request_timeout: Any = DEFAULT,
     ) -> Response:
-        """Send one request.
+        """Send one request, and return its response with any status.
 
         `request_timeout` is in seconds from the start of the request to the end of the response; None means no limit.
 
         Raises:
-            elastic_transport.ConnectionTimeout: no whole response in time.
-            elastic_transport.ConnectionError: no response for another reason; its text says what to do.
+            elastic_transport.ConnectionTimeout: no complete response in time.
+            elastic_transport.ConnectionError: no response for another reason; the text says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -106,7 +105,10 @@ class Node(elastic_transport.BaseAsyncNode):
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """Read the body, and inflate it if it is gzip."""
+    """Return the body of `response`, inflated if it is gzip.
+
+    Raises TooLargeError, or elastic_transport.TransportError if it cannot be inflated.
+    """
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), LIMIT)
         async for piece in response.aiter_raw():

@@ -130,13 +130,15 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def org_in_id(self) -> bool:
-        """Whether the `_id` of a document has the org: two orgs may send one uuid. Elastic's own pipeline sets it to the
-        uuid itself."""
+        """Whether the `_id` of a document contains the name of the org, because two orgs may send the same uuid.
+
+        Not with `raw`: Elastic's own pipeline sets `_id` to the uuid.
+        """
         return self.several_orgs and self.document_format == "ecs"
 
     @property
     def data_stream(self) -> str:
-        """The name of the data stream."""
+        """The name of the data stream of Okta's events."""
         return f"logs-{DATASET}-{self.namespace}"
 
     @property
@@ -146,7 +148,7 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def action_stream(self) -> str:
-        """The name of the data stream of what reactions did."""
+        """The name of the data stream of reports about actions of reactions."""
         return f"logs-{ACTION_DATASET}-{self.namespace}"
 
     @property
@@ -156,5 +158,5 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def options(self) -> DocumentOptions:
-        """Options of the mapping from events to documents."""
+        """The settings that the mapping from events to documents uses."""
         return msgspec.convert(self, DocumentOptions, from_attributes=True)

@@ -1,7 +1,10 @@
-"""The sink `elasticsearch`: events as ECS documents in the data stream `logs-okta.system-<namespace>`, alerts of rules in
-`logs-okta_forwarder.alert-<namespace>`, what reactions did in `logs-okta_forwarder.action-<namespace>`.
+"""The sink `elasticsearch`. It writes ECS documents to these data streams:
 
-How each event gets there once, and none is lost:
+- Okta's events to `logs-okta.system-<namespace>`,
+- alerts of rules to `logs-okta_forwarder.alert-<namespace>`,
+- reports about actions of reactions to `logs-okta_forwarder.action-<namespace>`.
+
+Why each event is stored once, and no event is lost:
 
 - `create` with `_id` = uuid, or org and uuid where there are several orgs. The response to a second copy is
   409, which means delivered, so a try whose response was lost is simply sent again. Elasticsearch knows an
@@ -13,10 +16,9 @@ How each event gets there once, and none is lost:
   created.
 - An event that Elasticsearch put into the failure store of the data stream is a dead letter with that reason:
   it is kept there, but no dashboard and no rule reads it, so calling it delivered would hide it.
-- Alerts and actions go by a request of their own each, after that of the events. If their data stream may not be written,
-  they are dead letters, and no event waits for that.
-- What an ingest pipeline drops on purpose (its `drop` processor) counts as delivered, because the operator
-  wanted it.
+- Alerts and reports about actions are sent by separate requests, after that of the events. If their data stream cannot
+  be written, they are dead letters, and no event of Okta waits for them.
+- An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wanted that.
 """
 
 import asyncio
@@ -151,7 +153,7 @@ class ElasticsearchSink:
 
 
 def _no_response(error: elastic_transport.TransportError) -> outcomes.Verdict:
-    """Return what a missing response means. The client's own errors say more than their causes."""
+    """Return the verdict for a request that raised `error` in place of a response."""
     if outcomes.error_verdict(error) is outcomes.TLS_UNTRUSTED:
         return outcomes.TLS_UNTRUSTED
     if isinstance(error, elastic_transport.ConnectionTimeout):

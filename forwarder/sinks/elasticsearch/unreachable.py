@@ -1,4 +1,4 @@
-"""Why a host gave no response, and what to do about it, in one sentence with its address."""
+"""Error texts for a host that gave no response: its address, the cause and what to do."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ _OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
 
 
 def unreachable(url: str, error: BaseException) -> str:
-    """Say what `error`, raised for a request to the host `url`, means for the operator."""
+    """Return the text for an operator about `error`, raised by a request to the host `url`."""
     return f"{url}: {_reason(url, list(error_chain(error)))}"
 
 

@@ -1,14 +1,14 @@
-"""A file of lines that grows only by whole, synced batches. Blocking: its sink calls it in a thread.
+"""A file of lines that grows only by whole batches, each synced. Its methods block: the sink calls them in a thread.
 
 Invariants:
 
 - When `append` returns, the lines are on the disk (fsync of the file, and of its directory if a name is new).
-- When `append` raises, nothing of the batch stays: the file is truncated to its last good length, at the
+- When `append` raises, nothing of the batch stays: the file is truncated to its length before the batch, at the
   latest before the next line is written.
 - A partial last line, left by a crash, is truncated before anything is written after it.
-- No file is ever overwritten, and only one process writes: it locks `<path>.lock` as long as it lives.
-- What the names `path` and `<path>.lock` mean is asked before each batch. A file that is no longer there, because
-  it was moved, removed or lies on another disk, is let go, whatever state it is in.
+- No file is ever overwritten, and only one process writes: it keeps a lock on `<path>.lock` until it ends.
+- Before each batch it checks that the open files are still those at `path` and `<path>.lock`. If a file was moved,
+  removed or replaced, it is closed in any state, and the file that is now at `path` is opened.
 """
 
 import os
@@ -31,7 +31,7 @@ _CHUNK = 1 << 16
 
 
 class LineFile:
-    """The file of a sink, and its rotated files in the same directory."""
+    """The file at `settings.path`, and its rotated files in the same directory."""
 
     def __init__(self, settings: FileSinkSettings, clock: Clock) -> None:
         """Only create the object; the disk is not used until `lock` or `open`."""
@@ -48,10 +48,10 @@ class LineFile:
         )
 
     def lock(self) -> None:
-        """Lock out other processes until `close`. Fast; does nothing if the file is locked already.
+        """Lock `<path>.lock` until `close`, so that no other process writes the file. Fast; may be called again.
 
         Raises:
-            SinkError: another process writes this file.
+            SinkError: another process has the lock.
             OSError: the directory or the lock file cannot be created.
         """
         self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class LineFile:
             raise SinkError("it is not a regular file; move it away, or set another `path`")
 
     def _let_go(self) -> None:
-        """Close a file that is no longer at `path`; its lines are delivered, so an error of it does not matter."""
+        """Close a file that is no longer at `path`, and truncate a partial write if possible; else log a warning."""
         if self._partial_write:
             try:
                 self._truncate_partial_write()
@@ -112,7 +112,7 @@ class LineFile:
 
         Raises:
             SinkError: another process writes this file.
-            OSError: they could not be written; nothing of them stays.
+            OSError: the lines could not be written; nothing of them stays.
         """
         self.open()
         assert self._file is not None
@@ -146,7 +146,7 @@ class LineFile:
         _close(file)
 
     def _truncate_partial_line(self) -> None:
-        """Take the file as it is, except for a last line without its line break, which a crash left."""
+        """Set `_length` and `_written_at` from the file, and remove a last line without a line break, left by a crash."""
         assert self._file is not None
         status = os.fstat(self._file)
         self._length = _end_of_last_line(self._file, status.st_size)
@@ -162,10 +162,10 @@ class LineFile:
             )
 
     def _truncate_partial_write(self) -> None:
-        """Remove what a failed batch left. If that fails too, it is tried again before the next batch.
+        """Remove the partial lines of a failed batch. If that fails, the next `append` tries it again.
 
         Raises:
-            OSError: it could not be removed.
+            OSError: the file could not be truncated.
         """
         assert self._file is not None
         os.ftruncate(self._file, self._length)
@@ -194,7 +194,7 @@ class LineFile:
         self._remove_oldest()
 
     def _rotated(self) -> list[tuple[str, int, Path]]:
-        """The rotated files, the oldest first: time, number within the second, path."""
+        """Return (time, number within the second, path) of each rotated file, the oldest first."""
         names = ((self._rotated_name.fullmatch(path.name), path) for path in self._path.parent.iterdir())
         return sorted((match[1], int(match[2] or 1), path) for match, path in names if match)
 
@@ -212,7 +212,7 @@ class LineFile:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one at `path`."""
+    """Whether the open file `descriptor` is the file at `path`."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
@@ -220,7 +220,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _close(descriptor: int | None) -> None:
-    """Close `descriptor`; what it wrote is synced, so an error means nothing."""
+    """Close `descriptor` unless it is None. Errors are ignored: its data is synced already."""
     if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)
@@ -235,7 +235,7 @@ def _write(file: int, lines: bytes, at: int) -> None:
 
 
 def _end_of_last_line(file: int, size: int) -> int:
-    """Return the offset after the last line break; 0 if there is none."""
+    """Return the offset after the last line break in the first `size` bytes of `file`; 0 if there is none."""
     end = size
     while end:
         start = max(0, end - _CHUNK)

@@ -27,7 +27,7 @@ class FileSink:
     """`core.ports.Sink` for a file. Delivered means written and synced."""
 
     def __init__(self, name: str, settings: FileSinkSettings, clock: Clock) -> None:
-        """Lock the file. It is opened, and a partial last line truncated, in the background.
+        """Lock the file. In the background, open it, and truncate a partial last line.
 
         Raises:
             SinkError: another process writes this file.

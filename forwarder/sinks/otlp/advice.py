@@ -1,4 +1,4 @@
-"""What the operator should do about a request that an OTLP server did not accept, in one sentence."""
+"""Error texts for a request that an OTLP server did not accept: the cause, and what an operator should do."""
 
 import socket
 import ssl
@@ -28,7 +28,7 @@ _WANTS_TLS = (
     b"speaking plain HTTP to an SSL-enabled server port",
     b"This combination of host and port requires TLS",
 )
-"""How servers in Go, nginx, Apache and Tomcat say it. Whole phrases, because a 400 may quote an event."""
+"""Texts with which servers in Go, nginx, Apache and Tomcat ask for TLS. Whole phrases: a 400 may quote an event."""
 
 _GRPC = (
     ("certificate_verify_failed", _CA_FILE),
@@ -42,21 +42,21 @@ _GRPC = (
     ("dns resolution failed", _NAME),
     ("connection refused", _NOTHING),
 )
-"""Signs in the details of a gRPC status."""
+"""(part of the details of a gRPC status, advice)."""
 
 
 def posted(url: str) -> str:
-    """Return `url` without what may be secret in it."""
+    """Return `url` without its query, which may hold a secret."""
     return url.partition("?")[0]
 
 
 def no_response(url: str, causes: Sequence[BaseException]) -> str:
-    """Say why the HTTP server at `url` gave no response: `causes` is the chain of the exception."""
+    """Return the text about the HTTP server at `url` that gave no response; `causes` is the chain of exceptions."""
     return f"{posted(url)}: {_reason(url, causes)}"
 
 
 def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
-    """Add to a gRPC status and its `text` what to do about it."""
+    """Return `text`, of a gRPC status, with `url` and advice added if its cause is known."""
     lower = text.lower()
     found = next((advice for sign, advice in _GRPC if sign in lower), "")
     if not found and "socket closed" in lower:
@@ -66,7 +66,7 @@ def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
 
 
 def http_status(settings: OtlpSinkSettings, status: int) -> str:
-    """Say what to do about an HTTP `status` that no second try will change; empty if nothing is known."""
+    """Return advice about a response with an HTTP `status` that a retry will not change."""
     if status in (401, 403, 407):
         return "check `headers`: the server refused what they say"
     path = urlsplit(settings.url).path
@@ -77,7 +77,7 @@ def http_status(settings: OtlpSinkSettings, status: int) -> str:
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Whether a TLS server said in plain HTTP that it wants TLS. Else the 400 would mean malformed events."""
+    """Whether a response is that of a TLS server to a plain HTTP request. Else a 400 means malformed events."""
     return status == 400 and any(text in content for text in _WANTS_TLS)
 
 

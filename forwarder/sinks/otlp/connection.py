@@ -1,7 +1,7 @@
-"""An HTTP adapter of `requests` whose connection another thread can end.
+"""An HTTP adapter of `requests` whose connection another thread can close.
 
-The timeouts of `requests` count from byte to byte: a server that sends one now and then keeps a call, its thread
-and its descriptor without end. Only the end of the socket ends such a call.
+The timeouts of `requests` apply between two bytes: a server that sends single bytes slowly keeps a call, its thread
+and its file descriptor busy without limit. Only closing the socket ends such a call.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
 class AbortableAdapter(HTTPAdapter):
-    """One connection at a time, which `abort` ends, together with each that is opened later."""
+    """An adapter with one connection at a time. `abort` closes it, and each connection that is opened later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class AbortableAdapter(HTTPAdapter):
 
 
 class _Announced(HTTPConnection):
-    """Gives each socket to `opened`, before anything is sent and before a TLS handshake."""
+    """A connection that passes its socket to `opened` before a TLS handshake and before any data is sent."""
 
     def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -69,4 +69,4 @@ class _Announced(HTTPConnection):
 
 
 class _AnnouncedTls(_Announced, HTTPSConnection):
-    """The same, for TLS."""
+    """As `_Announced`, with TLS."""

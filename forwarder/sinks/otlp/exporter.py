@@ -1,4 +1,4 @@
-"""What the exporters of both protocols share."""
+"""The base class of the exporters for HTTP and gRPC."""
 
 from abc import ABC, abstractmethod
 
@@ -13,18 +13,18 @@ from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.outcomes import Verdict
 
 RESPONSE_LIMIT = 64 * 1024
-"""Bytes of a response that are read. A real one has a few hundred at most."""
+"""The maximum size of a response in bytes. A real response has a few hundred at most."""
 
 
 class ExportResult(msgspec.Struct, frozen=True):
-    """What the server said about one request.
+    """The result of one request.
 
     Attributes:
-        verdict: what it means for all records of the request.
-        detail: the server's own text.
-        wait: seconds that the server asked us to wait.
-        refused: how many records it refused although it accepted the request (partial_success).
-        answered: the server answered, so the connection can be used again.
+        verdict: the verdict for all records of the request.
+        detail: the server's own text, or the error.
+        wait: seconds that the server asked us to wait; None if it did not.
+        refused: how many records the server refused although it accepted the request (partial_success).
+        answered: whether the server answered, so that the connection can be used again.
     """
 
     verdict: Verdict
@@ -39,15 +39,15 @@ _NO_REQUEST = ExportResult(outcomes.UNKNOWN, "the exporter made no request", ans
 
 
 class Exporter(ABC):
-    """Sends requests by the SDK's exporter, and sees the response, which that reduces to success or failure.
+    """Sends requests through the SDK's exporter, and records the response: the exporter returns success or failure only.
 
-    The exporter is given an empty batch. Our request takes the place of the one that it encodes of that,
-    in the session or the stub beneath it, which are ours: its encoder takes three times as long as `record`.
+    The exporter is called with an empty batch. Below it is a session (HTTP) or a stub (gRPC) of ours, which replaces
+    the empty request by `request`, already encoded: the SDK's encoder takes three times as long as `record`.
 
     Attributes:
-        result: what the server said to the last request; None if there was no request. A subclass sets it.
+        result: the result of the last request; None if no request was made. A subclass sets it.
         request: the encoded request to send.
-        records: how many records it carries.
+        records: how many records `request` has.
     """
 
     def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
@@ -61,13 +61,13 @@ class Exporter(ABC):
 
     @abstractmethod
     def connect(self) -> LogRecordExporter:
-        """Create the SDK's exporter. It runs in the thread of the first `export`, so it may read files."""
+        """Create the SDK's exporter. It is called in the thread of the first `export`, so it may read files."""
 
     def abort(self) -> None:  # noqa: B027  # the SDK's own shutdown ends a call over gRPC
-        """End a request that is under way in another thread, at once."""
+        """Close the connection of a request that runs in another thread, so that the request ends at once."""
 
     def export(self, request: bytes, records: int) -> ExportResult:
-        """Send the encoded `request`, which carries so many `records`. Blocks its thread."""
+        """Send the encoded `request`, with `records` log records, and return its result. Blocks the thread."""
         self.result, self.request, self.records = None, request, records
         self._exporter = exporter = self._exporter or self.connect()
         if self._closed:
@@ -77,7 +77,7 @@ class Exporter(ABC):
         return self.result or _NO_REQUEST
 
     def close(self) -> None:
-        """Close the connection. Another thread may call it while `export` runs, which then ends."""
+        """Close the connection. May be called from another thread while `export` runs, and ends that call."""
         self._closed = True
         self.abort()
         if self._exporter is not None:
@@ -85,10 +85,10 @@ class Exporter(ABC):
 
 
 def decoded_response(content: bytes) -> ExportLogsServiceResponse | None:
-    """Decode a response in protobuf; None if it is something else.
+    """Decode `content` as the response of an OTLP server in protobuf; None if it is not such a response.
 
-    Nearly any text or message can be decoded, as fields that are not known. So a response that is not empty
-    must have the only field that there is.
+    Nearly any bytes can be decoded as unknown fields. So a response that is not empty must have the only field of the
+    message, `partial_success`.
     """
     try:
         message = ExportLogsServiceResponse.FromString(content)

@@ -1,8 +1,8 @@
 """OTLP over gRPC: the SDK's exporter with a stub of our own that reads the response, which the exporter hides.
 
 The exporter returns success or failure without a code, never reads partial_success, and retries by itself
-until its timeout. The stub sees each call first, and sends the request as it is encoded already. The only place
-to put it is the method in which the exporter creates its channel.
+until its timeout. Our stub makes each call with a request that is already encoded, and records the response. It
+can be inserted only in the method in which the exporter creates its channel.
 """
 
 from pathlib import Path
@@ -37,13 +37,13 @@ _CHANNEL = (
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
 _NEVER = (grpc.StatusCode.OK,)
-"""Codes that the exporter retries by itself: none that is an error. Empty would mean its default."""
+"""The status codes that the exporter retries: only OK, so no error. An empty tuple would mean its default."""
 
 _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"
-"""In gRPC's text about a response. About a request, it says SERVER."""
+"""Part of gRPC's text about a response that is too large. About a request, the text says SERVER."""
 _EITHER_TOO_LARGE = "Decompressed message larger than max"
-"""gRPC's text about a response, and that of a server in C++ or Python about a request."""
+"""Part of gRPC's text about a response that is too large, and of a C++ or Python server's about a request."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -70,7 +70,7 @@ class GrpcExporter(Exporter):
         )
 
     def accepted(self, content: bytes) -> ExportResult:
-        """Return what a call means that ended with OK and `content`."""
+        """Return the result of a call that ended with the status OK and the response `content`."""
         message = decoded_response(content)
         if message is None:
             return ExportResult(outcomes.REFUSED, f"{self.settings.url}: not the response of an OTLP server")
@@ -79,7 +79,7 @@ class GrpcExporter(Exporter):
         return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
 
     def failed(self, call: Any) -> ExportResult:
-        """Return what a call means that ended with another status."""
+        """Return the result of a `call` that ended with another status than OK."""
         code, text = call.code().name, call.details() or ""
         if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
             # Never a rejection: the server may have accepted the event, and its next response may be shorter.
@@ -93,17 +93,17 @@ class GrpcExporter(Exporter):
 
 
 class _Stub:
-    """In place of the generated stub: sends and returns bytes."""
+    """Replaces the generated stub: sends an encoded request, and records the response."""
 
     def __init__(self, channel: grpc.Channel, exporter: GrpcExporter) -> None:
         self._exporter = exporter
         self._call = channel.unary_unary(_METHOD)
 
     def Export(self, request: object, metadata: Any, timeout: float) -> None:  # noqa: ARG002, N802  # the stub's
-        """Make the call with `Exporter.request`, and record its response.
+        """Make the call with `Exporter.request`, and record the response in `Exporter.result`.
 
         Raises:
-            grpc.RpcError: the server did not accept it.
+            grpc.RpcError: the server did not accept the request.
         """
         exporter = self._exporter
         exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
@@ -139,7 +139,7 @@ def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
 
 
 def _wait(call: Any) -> float | None:
-    """Return the seconds that the server asks us to wait: a RetryInfo in the details of its status."""
+    """Return the seconds that the server asked us to wait, by a RetryInfo in the status of `call`; None if it did not."""
     details = dict(call.trailing_metadata() or ()).get(_STATUS_DETAILS)
     if not isinstance(details, bytes):
         return None

@@ -1,10 +1,10 @@
 """OTLP over HTTP: the SDK's exporter with a session of our own that reads the response, which the exporter
 hides.
 
-The exporter takes every status below 400, redirects too, for success, never reads the body, and does not
-separate a rejected batch (400) from a busy server (503). It also retries by itself. The session sees each
-response first: it records what the response means, and raises an exception for everything except an
-acceptance, which the exporter does not retry.
+The exporter treats every status below 400, also redirects, as success, never reads the body, and does not
+distinguish a rejected batch (400) from a busy server (503). It also retries by itself. Our session gets each
+response first: it records the result, and raises an exception unless the server accepted the request. The
+exporter does not retry after this exception.
 """
 
 import json
@@ -68,11 +68,11 @@ class HttpExporter(Exporter):
 
 
 class _NotAcceptedError(Exception):
-    """Stops the exporter. The reason is in `Exporter.result`."""
+    """The server did not accept the request. The reason is in `Exporter.result`."""
 
 
 class _Session(requests.Session):
-    """Sends exactly what the settings say, and gives the response to `exporter`."""
+    """Sends `exporter.request` exactly as the settings say, and records the response in `exporter.result`."""
 
     def __init__(self, exporter: HttpExporter) -> None:
         super().__init__()
@@ -91,11 +91,11 @@ class _Session(requests.Session):
         }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
-        """Send `Exporter.request` in place of the exporter's own, without its headers, which include those of
-        the environment.
+        """Send `Exporter.request` in place of the SDK's request, with our headers only: the SDK's come from the
+        environment, too.
 
         Raises:
-            _NotAcceptedError: the server did not accept it.
+            _NotAcceptedError: the server did not accept the request.
         """
         exporter = self._exporter
         exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
@@ -157,7 +157,7 @@ def _kind(response: requests.Response) -> str:
 
 
 def _plain(response: requests.Response, content: bytes) -> bytes | None:
-    """Return `content` without its encoding; None if it is longer than the limit, or cannot be decoded."""
+    """Return `content`, inflated if `response` is gzip; None if that is larger than 64 KiB or fails."""
     try:
         body = BoundedBody(response.headers.get("Content-Encoding", ""), RESPONSE_LIMIT)
         body.feed(content)
@@ -167,9 +167,9 @@ def _plain(response: requests.Response, content: bytes) -> bytes | None:
 
 
 def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
-    """Return the message of an OTLP server, which may be empty or JSON; None if it is something else.
+    """Decode `content` as the response of an OTLP server, in protobuf, JSON or empty; None if it is not such a response.
 
-    Servers of other kinds answer 200 too, often with JSON that says what is wrong.
+    Other servers answer 200 too, often with JSON about an error.
     """
     kind = _kind(response)
     if content is None:
@@ -192,7 +192,7 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
 
 
 def _detail(response: requests.Response, content: bytes | None) -> str:
-    """Return the status and the server's own text; for a redirect, the target."""
+    """Return a text with the HTTP status and the server's own text; for a redirect, with its target."""
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"

@@ -33,18 +33,17 @@ _MAX_NANOS = 2**64 - 1
 
 
 class EncodedRecord(msgspec.Struct, frozen=True):
-    """A LogRecord in protobuf, and the org to whose resource it belongs."""
+    """A LogRecord in protobuf (`data`), and the name of the org to whose Resource it belongs."""
 
     org: str
     data: bytes
 
 
 def record(event: Event) -> EncodedRecord:
-    """Convert an event to a log record in protobuf. It is encoded here, so that each event yields to the loop,
-    and in place: the SDK's own records and encoder take three times as long.
+    """Convert `event` to a log record, encoded as protobuf. (The SDK's own records and encoder take three times as long.)
 
     Raises:
-        UnmappableError: a record cannot hold a value of the event; the text says which.
+        UnmappableError: a record cannot hold a value of the event; the text names the field.
     """
     view = log_view(event)
     message = LogRecord(
@@ -92,9 +91,9 @@ def _set(target: AnyValue, value: Any) -> None:
 
 
 def request(records: Sequence[EncodedRecord]) -> bytes:
-    """Return an ExportLogsServiceRequest with `records`, in protobuf: a resource for each org.
+    """Return an ExportLogsServiceRequest with `records`, encoded as protobuf, with one ResourceLogs for each org.
 
-    The records are put into their fields as they are: three tags and lengths around bytes that are encoded once.
+    The encoded records are copied: only the tags and lengths of the fields around them are added.
     """
     by_org: dict[str, list[bytes]] = {}
     for made in records:
@@ -117,7 +116,7 @@ _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = b"\x0a", b"\x12", b"\x12"
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
-    """Return a field of a message that is encoded already: its tag, its length as a varint, its bytes."""
+    """Return an encoded field of a message: `tag`, the length as a varint, and the encoded `content`."""
     size = bytearray()
     rest = len(content)
     while rest > 0x7F:  # seven bits of a byte
@@ -128,5 +127,5 @@ def _field(tag: bytes, content: bytes) -> bytes:
 
 
 def _nanos(at: Micros) -> int:
-    """Convert to nanoseconds. A time that OTLP cannot carry becomes the nearest one: in 1970 or 2554."""
+    """Convert to nanoseconds. A time that OTLP cannot represent becomes the nearest one that it can: 1970 or 2554."""
     return min(max(at * 1000, 0), _MAX_NANOS)

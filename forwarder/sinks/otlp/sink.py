@@ -1,9 +1,9 @@
 """The sink `otlp`: one request per batch by the SDK's exporter, called directly, with the server's real
 response.
 
-It uses no processor of the SDK: those drop records if a server is slow, and do not say so. `outcomes` says
-what a status means; what it means that a server accepts a request but not all of its records is decided here.
-A second copy of a record has the same `log.record.uid`, so readers of the logs can recognize it.
+It uses no processor of the SDK: processors silently drop records if a server is slow. `outcomes` has the verdict for
+each status; a response that accepts a request but not all of its records is handled here. A second copy of a record
+has the same `log.record.uid`, so readers of the logs can recognize it.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class OtlpSink:
 
 
 def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
-    """Return what creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
+    """Return a function that creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
     if settings.protocol == "grpc":
         # Read when gRPC is loaded. Else it writes lines of its own to stderr, among ours.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
