@@ -82,9 +82,9 @@ test: ## set up and run all checks and all tests, the real servers included
 	exit $$failed
 
 unit: dev ## the pure tests
-	$(BIN)/pytest -q tests/unit --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
+	$(BIN)/pytest -q tests/unit -m "not exhaustive" --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
 
-quick: dev ## run every test that needs no real server, in about a minute
+quick: dev ## run every test that needs no real server, in some minutes
 	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)
 
 coverage: dev ## the quick tests, with the coverage of the package held to its floor

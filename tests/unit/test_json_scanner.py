@@ -89,6 +89,7 @@ MEGABYTES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("element", MEGABYTES, ids=lambda element: element[:9].decode())
 def test_a_megabyte_of_anything_is_scanned_in_time_that_grows_with_its_length(element: bytes) -> None:
     try:

@@ -133,6 +133,7 @@ async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_wai
     assert scene.row(undone).state is State.ENDED
 
 
+@pytest.mark.exhaustive
 async def test_an_action_that_fails_unexpectedly_rests_and_takes_no_slot_meanwhile(scene: Scene) -> None:
     failures = 0
 

@@ -194,6 +194,7 @@ _STEPS = st.lists(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=40)
 @given(steps=_STEPS)
 async def test_each_action_ends_or_waits_for_a_time_ahead(steps: list[tuple[Any, ...]]) -> None:

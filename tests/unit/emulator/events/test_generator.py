@@ -96,6 +96,7 @@ def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(
     assert known(hook) == known(log)
 
 
+@pytest.mark.exhaustive
 def test_a_hook_event_has_no_nulls_but_in_change_details_and_a_log_event_spells_them_out() -> None:
     for event in sample()[:1500]:
         hook, log = both(event)

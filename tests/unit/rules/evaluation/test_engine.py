@@ -160,6 +160,7 @@ def test_an_old_group_is_forgotten_without_being_counted_as_evicted(rules: Rules
     assert (len(engine.groups) < 10, engine.groups.evicted) == (True, 0)
 
 
+@pytest.mark.exhaustive
 def test_a_million_events_of_one_group_stay_few_in_memory(rules: Ruleset) -> None:
     engine = engine_of(rules)
     same = made(1, NOON, "beta", "u1", "192.0.2.1")

@@ -122,6 +122,7 @@ def condition(chance: random.Random, names: list[str], depth: int = 0) -> str:
     return word.join(condition(chance, names, depth + 1) for _ in range(chance.randint(2, 3)))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("start", range(0, 500, 50))
 def test_our_trees_of_generated_rules_are_those_of_pysigma(start: int, tmp_path: Path) -> None:
     for seed in range(start, start + 50):
