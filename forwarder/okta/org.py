@@ -1,4 +1,5 @@
-"""Runs what uses one org's API: the watch of its hook, the polling of its System Log, and backfills."""
+"""Runs the tasks that use one org's API: the watch of its hook, the polling of its System Log, and
+backfills."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,8 @@ class OktaOrgState(msgspec.Struct, frozen=True):
 
 
 class OktaOrgRunner:
-    """Belongs to one org; `watch` is None if it has no hook. Closes `api` when `run` ends."""
+    """Runs hook watch, polling and backfills of one org; `watch` is None if the org has no hook. Closes `api`
+    when `run` ends."""
 
     def __init__(
         self,
@@ -50,7 +52,8 @@ class OktaOrgRunner:
         self._stopped = False
 
     async def run(self) -> None:
-        """Watch and poll until cancelled. After an unexpected exception each starts again, whatever the other does."""
+        """Watch the hook and poll the System Log until cancelled. Each is restarted by itself after an
+        exception."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self._watch is not None:
@@ -79,10 +82,11 @@ class OktaOrgRunner:
             )
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
-        """Run a backfill, as `Backfill.run`; cancelling this cancels it.
+        """Run a backfill, as `Backfill.run`; cancelling this call cancels the backfill.
 
         Raises:
-            OktaError, StoreError: as `Backfill.run`; or another backfill runs, or `run` ended meanwhile.
+            OktaError: as `Backfill.run`; or another backfill of this org runs, or `run` has ended.
+            StoreError: as `Backfill.run`.
         """
         if self._stopped:
             raise OktaError(_ENDED)
@@ -99,12 +103,12 @@ class OktaOrgRunner:
             self._backfill = None
 
     async def check_hook(self) -> None:
-        """Check the hook now, before the interval is over."""
+        """Check the hook now, without waiting for the interval. Do nothing if the org has no hook."""
         if self._watch is not None:
             await self._watch.check()
 
     @property
     def state(self) -> OktaOrgState:
-        """What an operator wants to know."""
+        """The current state of polling, hook alerts and hook, for the status."""
         hook = self._watch.state if self._watch else None
         return OktaOrgState(self._reconciler.state, self._reconciler.alerts, hook)

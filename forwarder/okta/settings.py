@@ -152,7 +152,7 @@ class ApiSettings(Section):
 
 
 def _check_private_key(text: str) -> None:
-    """Refuse what the official SDK cannot sign with. The text of the error has nothing of the key."""
+    """Refuse a key that the official SDK cannot sign with. The error's text contains nothing of the key."""
     primitives = "cryptography.hazmat.primitives"  # imported only for a service app
     rsa, pem = import_module(f"{primitives}.asymmetric.rsa"), import_module(f"{primitives}.serialization")
     try:
@@ -205,7 +205,8 @@ def _events(written: Any) -> Any:
 
 
 def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Refuse event types that Okta would refuse; those that rules need are known only once their files are read."""
+    """Refuse event types that Okta would refuse. With the preset `rules`, that is checked once its files are
+    read."""
     if not _needs_rules(events) and (problems := event_type_problems(resolve(events))):
         raise ValueError("; ".join(problems))
     return events

@@ -8,7 +8,7 @@ from forwarder.core.errors import OktaRefusedError
 
 
 def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
-    """Return path and query to request from `origin`.
+    """Return the path and query to request from `origin`; `path` may be a URL of `origin`.
 
     Raises:
         OktaRefusedError: `path` is an address on another host, which must not see the credentials. Its status is 400,

@@ -1,4 +1,4 @@
-"""One org's API, through the official SDK: with its credentials, its rate limits and retries.
+"""Calls one org's API through the official SDK, with credentials, rate limits and retries.
 
 The SDK is imported with the first call, in a thread: a forwarder whose orgs have no `api` never loads it, and one whose
 orgs have it keeps answering Okta meanwhile.
@@ -36,12 +36,12 @@ _logger = logs.get("okta")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How long a call may take.
+    """How often and how long a call is tried.
 
     Attributes:
-        attempts: at most, the first included.
-        timeout: seconds per attempt. Okta itself gives up on a query of its log after 30.
-        backoff: between attempts, unless Okta says when.
+        attempts: the most attempts of a call, the first included.
+        timeout: seconds per attempt. Okta itself gives up on a query of its log after 30 s.
+        backoff: the wait between attempts; if the rate limit is used up, the wait ends when the limit resets.
     """
 
     attempts: int = 5
@@ -50,7 +50,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """A request; `target` is path and query, `is_repeatable` says that sending it twice equals sending it once."""
+    """A request; `target` is path and query; if `is_repeatable`, sending it twice has the effect of sending
+    it once."""
 
     method: str
     target: str
@@ -66,7 +67,7 @@ _Failure = ErrorResponse | NoResponseError
 
 
 class OktaClient:
-    """The `Api` of a real org."""
+    """An `Api` that calls Okta over HTTP."""
 
     def __init__(  # noqa: PLR0913  # three that tests choose have defaults
         self,
@@ -79,7 +80,8 @@ class OktaClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Connect to nothing yet. `rate_share` is our share of each of Okta's rate limits, from ]0, 1].
+        """Args: `rate_share` is our share of each of Okta's rate limits, from ]0, 1]. Makes no connection
+        yet.
 
         Raises:
             ValueError: credentials must not be sent to `url`.
@@ -103,8 +105,8 @@ class OktaClient:
     ) -> Response:
         """As `Api.call`. Calls of one family of endpoints are sent one after the other.
 
-        A call is retried if that cannot do harm: if it surely was not carried out, or if carrying it out twice changes
-        nothing (everything but a POST that creates).
+        A failed call is retried only if that cannot do harm: if Okta surely did not carry it out, or if a
+        second time has no further effect (everything but a POST that creates).
         """
         method = method.upper()
         target = target_of(self._origin, path, query)
@@ -114,15 +116,16 @@ class OktaClient:
             return await self._send_with_retries(request, limiter)
 
     async def ready(self, path: str) -> None:
-        """Return when a call of the family of `path` is within our share."""
+        """Wait until our share of the rate limit of `path` allows a call."""
         await self._limits.limiter(path).acquire()
 
     async def send_once(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> RawResponse | ErrorResponse | NoResponseError:
-        """Send one request, and return whatever becomes of it. Only a 401, which carries nothing out, is tried again with
-        new credentials. A change that had to wait for its turn is not sent: what its sender has checked may have changed.
-        Raises nothing that the other side causes."""
+        """Send one request, and return the response or the failure; failures of Okta raise nothing. Only
+        after a 401, which has no effect, the request is sent again, with new credentials. Anything but a GET
+        is not sent if it has waited for its turn longer than _LONGEST_TURN: what its sender has checked may
+        have changed."""
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
         limiter = self._limits.limiter(request.path)
         began = self._clock.monotonic()
@@ -138,11 +141,12 @@ class OktaClient:
             return result
 
     def explain(self, method: str, path: str, failure: ErrorResponse | NoResponseError) -> str:
-        """Return what to say about a failure of `send_once`: what was refused, where, and what to do."""
+        """Return the error text for a failure of `send_once`: what was refused, where, and what to do."""
         return str(self._error(_Request(method, path, None, is_repeatable=False), failure, 1))
 
     def allowance(self, path: str) -> int | None:
-        """Return the calls per minute of the family of `path` within our share; None before Okta has said its limit."""
+        """Return our share of the rate limit of `path`, in calls per minute; None before Okta has stated the
+        limit."""
         return self._limits.limiter(path).allowance
 
     async def close(self) -> None:
@@ -173,7 +177,8 @@ class OktaClient:
             await self._back_off(request, limiter, result, attempts)
 
     async def _send_once(self, request: _Request) -> RawResponse | _Failure:
-        """Send `request` once and return a 2xx response or the failure; the SDK fetches a token first if it has none."""
+        """Send `request` once; return a 2xx response or the failure. The SDK fetches a token first if it has
+        none."""
         executor = await self._get_executor()
         try:
             # Without keep_empty_params it leaves out nulls and empty lists, and nothing could be emptied.
@@ -195,7 +200,7 @@ class OktaClient:
         return errors.read_error(response.status, response.content, response.headers)
 
     async def _get_executor(self) -> Any:
-        """Return the SDK's executor; it is made with the first call, and again with new credentials."""
+        """Return the SDK's request executor; create it for the first call and after new credentials."""
         async with self._executor_lock:
             if self._executor is None:
                 self._executor = await asyncio.to_thread(
@@ -204,8 +209,8 @@ class OktaClient:
             return self._executor
 
     async def _refresh_credentials(self, failure: RawResponse | _Failure) -> bool:
-        """After a 401, reload the credentials or drop the token: the SDK caches a revoked token until it expires.
-        Return False if nothing changed."""
+        """After a 401, reload the credentials or drop the SDK's cached token, which may be revoked.
+        Return False if neither changed, so that another attempt is useless."""
         try:
             credentials = await asyncio.to_thread(_credentials, self._settings, reread=True)
         except ValueError:  # the file is gone; what we have may still be good
@@ -219,7 +224,7 @@ class OktaClient:
     async def _back_off(
         self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int
     ) -> None:
-        """Wait before the next attempt; if the rate limit is used up, `acquire` knows until when."""
+        """Wait before the next attempt; not after a 429 with the rate limit used up: then `acquire` waits."""
         exhausted = limiter.exhausted or self._limits.limiter(TOKEN_PATH).exhausted
         status = failure.status if isinstance(failure, ErrorResponse) else None
         if status == 429 and exhausted:
@@ -235,7 +240,7 @@ class OktaClient:
         await self._clock.sleep(wait)
 
     def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
-        """Make the error that the caller gets; it contains no secret, whatever Okta said."""
+        """Return the exception for `failure`; secrets that Okta echoes are redacted from its text."""
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
@@ -257,7 +262,7 @@ def _is_retryable(request: _Request, failure: _Failure) -> bool:
 
 
 def _token_failure(error: Any) -> _Failure:
-    """Read the SDK's error about a token that it did not get. The call itself was not sent."""
+    """Convert the SDK's error about a token request that failed. The call itself was not sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
         if isinstance(error, NoResponseError):
@@ -275,8 +280,8 @@ def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credenti
     """Return the configured credentials in clear.
 
     Args:
-        settings: the operator's.
-        reread: read their sources again.
+        settings: the settings with the credentials.
+        reread: read files and environment variables again.
 
     Raises:
         ValueError: a source is gone or empty.

@@ -10,8 +10,9 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 
 
 class NoResponseError(OktaUnreachableError):
-    """No response, or none that can be read. `sent` says whether Okta may have received the request and carried it
-    out; with `too_large`, the same request would get the same response; `hint` says what to do."""
+    """There is no readable response. `sent`: Okta may have received the request and carried it out.
+    `too_large`: the response is too large, and would be if the request is repeated. `hint`: what the operator
+    can do."""
 
     def __init__(self, message: str, *, sent: bool, too_large: bool = False, hint: str = "") -> None:
         super().__init__(message)
@@ -27,8 +28,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
         status: the HTTP status.
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
         summary: Okta's error text, with its causes.
-        redirect_host: where a redirect leads; empty if it is not one.
-        from_token_endpoint: it answers a request for a token.
+        redirect_host: the host that a redirect points to; empty if there is no redirect.
+        from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, for its support.
         headers: of the response.
     """
@@ -51,7 +52,8 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 def required_permission(method: str, path: str) -> Permission | None:
-    """Return what a call of an endpoint needs; None if this table does not know it."""
+    """Return the permission that a call of an endpoint needs; None if this function does not know the
+    endpoint."""
     kind = "read" if method == "GET" else "manage"
     if path.startswith("/api/v1/eventHooks"):
         return Permission(
@@ -79,7 +81,7 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 
     Args:
         status: the HTTP status.
-        content: the body; anything, if a proxy sent it.
+        content: the body; if a proxy sent it, it may be anything.
         headers: a mapping that ignores case.
     """
     redirect_host = urlsplit(headers.get("location", "")).netloc
@@ -105,12 +107,12 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 
 
 def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
-    """Make the error that the caller gets: what was refused, where, and what to do.
+    """Return the exception for an error response. Its text says what was refused, where, and what to do.
 
     Args:
         call: method, the org's URL, and the path.
-        response: Okta's.
-        app: the credentials are a service app's, not an API token.
+        response: Okta's response.
+        app: whether the credentials are those of a service app, not an API token.
     """
     method, origin, path = call
     token = response.from_token_endpoint
@@ -123,7 +125,8 @@ def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -
 
 
 def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
-    """Say what to do about a refusal of an API endpoint; empty if Okta's own text must suffice."""
+    """Return what the operator can do about a refusal by an API endpoint; empty if only Okta's own text can
+    say it."""
     if 300 <= response.status < 400:
         return (
             f"It redirects to {response.redirect_host or 'another address'}, where the credentials are not sent;"
@@ -186,7 +189,7 @@ _TOKEN_HINTS |= dict.fromkeys(("consent_required", "access_denied"), _TOKEN_HINT
 
 
 def _token_hint(response: ErrorResponse) -> str:
-    """Say what to do about a refusal of the token endpoint."""
+    """Return what the operator can do about a refusal by the token endpoint."""
     if 300 <= response.status < 400:
         return _hint("POST", "", response, app=True)
     code = "invalid_dpop_proof" if "dpop" in response.code else response.code

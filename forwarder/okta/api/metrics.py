@@ -1,4 +1,5 @@
-"""Counts the calls of one org's API, and what each response says about the rate limit and the time."""
+"""Counts the calls of one org's API, and records the rate limit and the clock difference that responses
+show."""
 
 from collections.abc import Mapping
 
@@ -16,13 +17,13 @@ class ApiMetrics:
         self._clock = clock
 
     def record(self, method: str, family: str, status: int | None, headers: Mapping[str, str]) -> None:
-        """Count a call that is over.
+        """Count a finished call.
 
         Args:
-            method: of HTTP.
-            family: the path that the endpoints of one rate limit share.
+            method: the HTTP method.
+            family: the path prefix of the endpoints that share a rate limit.
             status: None if there was no response.
-            headers: of the response; names in lower case, unless the mapping ignores case.
+            headers: response headers; names in lower case, unless the mapping ignores case.
         """
         code = "none" if status is None else str(status)
         operation = f"{method} {family}"

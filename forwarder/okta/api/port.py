@@ -1,4 +1,4 @@
-"""Okta's API as the other rooms of the Okta side see it."""
+"""The interface to Okta's API for the other packages in `forwarder/okta`."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -23,18 +23,19 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Api(Protocol):
-    """One org's API, with credentials, rate limit and retries behind it."""
+    """One org's API. Implementations add the credentials, keep the rate limits and retry."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Response:
-        """Send one request; wait for the rate limit if needed, and retry if that may help.
+        """Send one request and return its 2xx response; wait for the rate limit, and retry where that is
+        safe.
 
         Args:
             method: the HTTP method.
-            path: below the org's URL, as in `/api/v1/logs`; or a whole URL of that org, as its links give it.
-            query: parameters.
-            body: encoded as JSON; None for no body.
+            path: a path such as `/api/v1/logs`, or a full URL of that org, as its `link` headers contain it.
+            query: query parameters.
+            body: an object to send as JSON; None for no body.
 
         Raises:
             OktaRefusedError: Okta refused; the text names the missing scope or role if that is known.

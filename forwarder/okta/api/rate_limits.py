@@ -30,8 +30,8 @@ class RateLimits:
         self._limiters: dict[str, RateLimiter] = {}
 
     def limiter(self, path: str) -> "RateLimiter":
-        """Return the limit that calls of `path` count for. Okta's families are finer in places; merging them is only
-        more conservative."""
+        """Return the limiter of all paths that share the first three segments with `path`. Some of Okta's
+        limits cover fewer endpoints; a shared limiter is only more conservative."""
         family = "/".join(path.partition("?")[0].split("/")[:4])
         if family not in self._limiters:
             self._limiters[family] = RateLimiter(family, self._share, self._clock)
@@ -39,10 +39,11 @@ class RateLimits:
 
 
 class RateLimiter:
-    """One limit. Hold `lock` from `acquire` until the response, or two callers could both spend the last call."""
+    """Keeps our calls within our share of one rate limit. Hold `lock` from `acquire` until the response
+    arrives, or two callers could both use the last allowed call."""
 
     def __init__(self, family: str, share: float, clock: Clock) -> None:
-        """Start with an unknown limit; `family` is the common path."""
+        """Start with an unknown limit; `family` is the path prefix that its endpoints share."""
         self.lock = asyncio.Lock()
         self.family = family
         self._share = share
@@ -53,7 +54,7 @@ class RateLimiter:
         self._ends = 0.0
 
     async def acquire(self) -> None:
-        """Wait until a call is within our share."""
+        """Wait until our share allows another call."""
         while (wait := self._wait()) > 0:
             if wait >= _LOG_FROM:
                 _logger.info(
@@ -65,7 +66,7 @@ class RateLimiter:
             await self._clock.sleep(wait)
 
     def record_request(self) -> None:
-        """Count a call before it is sent: Okta also counts one that gets no response."""
+        """Count a call; called before it is sent, because Okta also counts calls that get no response."""
         now = self._clock.monotonic()
         if now >= self._ends:
             # A window begins with the first call after the last one. Its end is a guess until a response says it.
@@ -79,14 +80,15 @@ class RateLimiter:
 
     @property
     def allowance(self) -> int | None:
-        """Calls per window that are ours; None before a response has said the limit."""
+        """Our share of the limit, in calls per window; None before a response has stated the limit."""
         return None if self._limit is None else max(1, int(self._limit * self._share))
 
     def update_from_headers(self, headers: Mapping[str, str]) -> None:
-        """Learn from a response. Refusals of too many concurrent calls carry zeros, which are ignored.
+        """Take limit, remaining calls and end of the window from a response's headers. A limit of 0 is
+        ignored: it comes with a 429 for too many concurrent calls.
 
         Args:
-            headers: names in lower case, unless the mapping ignores case.
+            headers: response headers; names in lower case, unless the mapping ignores case.
         """
         limit, left, ends = (
             _number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset")
@@ -110,7 +112,8 @@ class RateLimiter:
         return self._ends - self._clock.monotonic()
 
     def _okta_now(self, headers: Mapping[str, str]) -> float:
-        """Return Okta's time in seconds since 1970, so that an error of our clock does not matter."""
+        """Return Okta's time from the `date` header, in seconds since 1970; our time if there is no such
+        header."""
         sent = from_http_date(headers.get("date", ""))
         return (self._clock.now() if sent is None else sent) / SECOND
 

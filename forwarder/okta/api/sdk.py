@@ -53,8 +53,8 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def executor(origin: str, credentials: Credentials, transport: Transport) -> Any:
-    """Make the SDK's request executor. It takes 1 s to import and, with DPoP, another 1 or 2 to make a key: call this in a
-    thread.
+    """Create the SDK's request executor. Importing the SDK takes 1 s, and creating a key for DPoP another 1
+    or 2 s: call this in a thread.
 
     Raises:
         OktaError: the private key cannot be used.
@@ -89,10 +89,11 @@ def executor(origin: str, credentials: Credentials, transport: Transport) -> Any
 
 
 def _private_key(text: str) -> str | dict[str, str]:
-    """Return the key in the SDK's form: it reads a JWK as a Python literal, and expects only strings in it.
+    """Return the private key `text` in the form that the SDK expects: PEM text, or a JWK as a dict of
+    strings.
 
     Raises:
-        OktaError: the SDK cannot sign with it. The text contains nothing of the key.
+        OktaError: the SDK cannot sign with the key. The error's text contains nothing of the key.
     """
     key: str | dict[str, str] = text
     try:

@@ -1,7 +1,7 @@
-"""HTTP under the SDK, in place of the SDK's own client.
+"""The HTTP client that the SDK uses, in place of its own.
 
-That one follows redirects and sends the credentials along, logs whole requests with their credentials at DEBUG, opens a
-connection per call, reads bodies of any size, and gives them as text only.
+The SDK's own follows redirects and sends the credentials along, logs whole requests with their credentials at
+DEBUG, opens a connection per call, reads bodies of any size, and gives them as text only.
 """
 
 from importlib import import_module
@@ -46,7 +46,7 @@ class RawResponse(msgspec.Struct, frozen=True):
 
     @property
     def links(self) -> list[str]:
-        """The `link` headers: Okta sends one per link, a proxy may join them."""
+        """The values of the `link` headers: Okta sends one per link, a proxy may join them."""
         return list(self.headers.getall("link", ()))
 
 
@@ -54,12 +54,13 @@ class Transport:
     """Speaks HTTP for the SDK, which calls `send_request`."""
 
     def __init__(self, limits: RateLimits, timeout: float, metrics: ApiMetrics | None) -> None:
-        """Count calls in `limits`: here, because the SDK also sends requests of its own (tokens, nonces).
+        """Take the org's limits. They are applied here, because the SDK also sends requests of its own
+        (tokens, nonces).
 
         Args:
-            limits: of the org.
-            timeout: seconds for one call.
-            metrics: None in a command.
+            limits: the org's rate limits, in which each request counts.
+            timeout: seconds for one request.
+            metrics: the org's API metrics; None in a command, which has none.
         """
         self._limits = limits
         self._metrics = metrics
@@ -67,13 +68,14 @@ class Transport:
         self._session: Any = None
 
     async def send_request(self, request: dict[str, Any]) -> _Result:
-        """Send what the SDK made.
+        """Send a request of the SDK.
 
         Args:
-            request: with its `method`, `url`, `headers`, and `data` (JSON) or `form`.
+            request: a mapping with `method`, `url`, `headers`, and `data` (JSON) or `form`.
 
         Returns:
-            None, the response, the part of its body that the SDK should read, and the error if there is no response.
+            A tuple in the SDK's form: None, the response, the body that the SDK should read, and the error if
+            there is no response.
         """
         path = urlsplit(request["url"]).path
         limiter = self._limits.limiter(path)
@@ -155,7 +157,8 @@ async def _read(response: Any) -> bytes:
     """Read the body of aiohttp's `response`.
 
     Raises:
-        BodyTooLargeError, BodyEncodingError: it is not read to its end; aiohttp then closes the connection.
+        BodyTooLargeError, BodyEncodingError: the body is not read to its end, so aiohttp closes the
+            connection.
     """
     is_page = response.status == 200 and response.url.path == _LOG_PATH
     body = BoundedBody(
@@ -173,8 +176,8 @@ def _body(request: dict[str, Any]) -> bytes | None:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the environment's proxy. aiohttp's `trust_env` would also take passwords from ~/.netrc. Plain http is for
-    loopback only."""
+    """Return the proxy for `url` from the environment; None without one, and for plain http, which is for
+    loopback only. aiohttp's `trust_env` would also take passwords from ~/.netrc."""
     parts = urlsplit(url)
     if parts.scheme != "https" or proxy_bypass(parts.hostname or ""):
         return None

@@ -39,24 +39,25 @@ class HookAdmin:
         return Hook.read(_decode(await self._api.call("POST", _PATH, body=to_request(desired))))
 
     async def replace(self, hook: Hook, desired: DesiredHook) -> Hook:
-        """Make `hook` as `desired`, and keep what `desired` does not mention."""
+        """Replace `hook` so that it matches `desired`; properties that `desired` does not have stay. Return
+        the hook."""
         await self._call("PUT", hook.id, body=to_request(desired, hook))
         # Responses to a PUT can be stale; whether the hook is still VERIFIED must not be read from them.
         return await self.get(hook.id)
 
     async def activate(self, hook: Hook) -> Hook:
-        """Make it ACTIVE; its verification does not change."""
+        """Make `hook` ACTIVE and return it; its verification does not change."""
         return await self._call("POST", hook.id, "/lifecycle/activate")
 
     async def deactivate(self, hook: Hook) -> Hook:
-        """Make it INACTIVE: Okta stops sending to it. Its verification does not change."""
+        """Make `hook` INACTIVE and return it: Okta stops sending to it. Its verification does not change."""
         return await self._call("POST", hook.id, "/lifecycle/deactivate")
 
     async def verify(self, hook: Hook) -> Hook:
-        """Let Okta send the challenge to the hook's address.
+        """Have Okta verify `hook` by a challenge to its address, and return the hook.
 
         Raises:
-            HookUnverifiedError: the challenge was not echoed.
+            HookUnverifiedError: the address did not echo the challenge.
         """
         try:
             return await self._call("POST", hook.id, "/lifecycle/verify")
@@ -66,16 +67,16 @@ class HookAdmin:
             raise HookUnverifiedError(error.status, error.code, _unverified_text(hook, error)) from error
 
     async def delete(self, hook: Hook) -> None:
-        """Delete it for good. Okta deletes only INACTIVE hooks, so it is deactivated first."""
+        """Delete `hook` for good. Okta deletes only INACTIVE hooks, so an active one is deactivated first."""
         if hook.active:
             await self.deactivate(hook)
         await self._api.call("DELETE", _path(hook.id))
 
     async def apply(self, plan: Plan, desired: DesiredHook, hook: Hook | None) -> Hook:
-        """Carry out `plan`, which was made for `desired` and `hook`, and return the hook as it is then.
+        """Carry out `plan`, which was made for `desired` and `hook`, and return the hook as it is afterwards.
 
         Raises:
-            HookUnverifiedError: everything is done, but the challenge was not echoed.
+            HookUnverifiedError: all other steps are done, but the hook's address did not echo the challenge.
         """
         if hook is None:
             hook = await self.create(desired)
@@ -93,11 +94,11 @@ class HookAdmin:
 
 
 def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
-    """Return the hook of this name, or None.
+    """Return the hook with this name; None if there is none.
 
     Raises:
-        OktaError: there are several; or there is none, but another one already posts to the same address, so that a
-            second one would duplicate every event.
+        OktaError: several hooks have this name; or none has, but another hook already posts to `uri`, so that
+            a second hook would duplicate every event.
     """
     hooks = list(hooks)
     named = [hook for hook in hooks if hook.name == name]
@@ -118,11 +119,11 @@ def check_quota(hooks: Iterable[Hook], hook: Hook | None) -> None:
     """Check that the org can have one more live hook.
 
     Args:
-        hooks: all of the org.
-        hook: the one that will be live; it does not count against itself.
+        hooks: all hooks of the org.
+        hook: the existing hook that will be live, which is not counted; None if it does not exist yet.
 
     Raises:
-        OktaError: it cannot.
+        OktaError: as many other hooks as Okta allows are live already.
     """
     live = [other for other in hooks if other.live and (hook is None or other.id != hook.id)]
     if len(live) >= MAX_LIVE:

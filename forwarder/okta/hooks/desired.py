@@ -59,8 +59,8 @@ class _Events(msgspec.Struct):
 
 
 class _HookBody(msgspec.Struct):
-    """Every part of a hook that is read here, so that an odd one is found when it arrives. The id is put into paths and
-    searched in events."""
+    """Every part of a hook that is read here, to validate a hook when Okta's response arrives. The id is
+    restricted because it is put into paths and searched in events."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
     name: str
@@ -117,24 +117,26 @@ class Hook(msgspec.Struct, frozen=True):
 
     @property
     def live(self) -> bool:
-        """Whether Okta sends it events."""
+        """Whether Okta sends events to this hook: it is ACTIVE and VERIFIED."""
         return self.active and self.verified
 
     @property
     def custom_headers(self) -> list[dict[str, Any]]:
-        """Headers sent beside the secret. Okta shows their values to everyone who may read hooks."""
+        """Headers that Okta sends beside the secret. Okta shows their values to everyone who may read
+        hooks."""
         return list(self.raw["channel"]["config"].get("headers") or ())
 
     @property
     def filters(self) -> dict[str, str]:
-        """Event type → expression."""
+        """The hook's filters: event type → Okta expression."""
         return {
             entry.get("event", ""): (entry.get("condition") or {}).get("expression") or ""
             for entry in self._entries
         }
 
     def filter_for(self, types: frozenset[str]) -> dict[str, Any] | None:
-        """Return its filter in the form of a request, reduced to `types`; None if nothing is left."""
+        """Return the hook's filter for a request body, with the entries for `types` only; None if there are
+        none."""
         kept = [entry for entry in self._entries if entry.get("event") in types]
         return {**self.raw["events"]["filter"], "eventFilterMap": kept} if kept else None
 
@@ -144,12 +146,12 @@ class Hook(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A property that differs.
+    """A property in which Okta's object differs from the desired one.
 
     Attributes:
-        what: its name in Okta's console.
-        has: what must go.
-        wants: what must come.
+        what: the property's name, as in Okta's console.
+        has: values that Okta has and that must be removed.
+        wants: values that must be added.
     """
 
     what: str
@@ -161,11 +163,11 @@ class Plan(msgspec.Struct, frozen=True):
     """The steps that bring a hook up to date.
 
     Attributes:
-        differences: for display.
-        create: there is none yet.
-        replace: one call replaces the whole hook.
-        activate: it is INACTIVE.
-        verify: it is UNVERIFIED, or will be after the replacement.
+        differences: between the hook and the desired one, for display.
+        create: the hook does not exist yet.
+        replace: the hook is replaced, by one call.
+        activate: the hook is INACTIVE.
+        verify: the hook is UNVERIFIED, or will be after the replacement.
     """
 
     differences: tuple[Difference, ...]
@@ -181,12 +183,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> Plan:
-    """Plan the steps that make `hook` as `desired`.
+    """Plan the steps that make `hook` match `desired`.
 
     Args:
-        desired: the hook to have.
-        hook: the existing one, if any.
-        resend_secret: replace the secret, although Okta does not show whether it differs.
+        desired: the hook that the operator wants.
+        hook: the existing hook, if any.
+        resend_secret: send the secret again: Okta does not show whether its secret differs.
     """
     if hook is None:
         return Plan(tuple(_new(desired)), create=True, verify=True)
@@ -203,10 +205,10 @@ def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False
 
 
 def to_request(desired: DesiredHook, hook: Hook | None = None) -> dict[str, Any]:
-    """Make the request body that creates the hook, or replaces `hook`.
+    """Return the request body that creates the hook, or replaces `hook`.
 
-    A replacement is complete: what it leaves out is gone. So it carries over what `desired` does not mention, and always
-    sends the secret, which Okta does not show.
+    Okta removes every property that a replacement leaves out. So the body keeps those that `desired` does not
+    have, and always contains the secret, which Okta does not show.
     """
     config: dict[str, Any] = {
         "uri": desired.uri,
@@ -246,7 +248,7 @@ def _new(desired: DesiredHook) -> Iterable[Difference]:
 
 
 def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
-    """Yield what differs outside the channel."""
+    """Yield the differences in name, events and filters, whose change leaves the hook verified."""
     if hook.name != desired.name:
         yield Difference("name", (hook.name,), (desired.name,))
     if hook.types != desired.types:
@@ -263,7 +265,7 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
 
 
 def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[Difference]:
-    """Yield differences whose change un-verifies the hook."""
+    """Yield the differences in address, header and secret, whose change un-verifies the hook."""
     if hook.uri != desired.uri:
         yield Difference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():

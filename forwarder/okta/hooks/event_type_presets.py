@@ -24,8 +24,8 @@ def resolve(
     """Return the event types that `events` stand for.
 
     Args:
-        events: a preset, or event types and presets.
-        needed: what the preset `rules` stands for.
+        events: one preset, or a list of event types and presets.
+        needed: event types for the preset `rules`.
         catalogue: event types with their tags.
     """
     eligible = {name for name, tags in catalogue.items() if HOOK_ELIGIBLE in tags}
@@ -41,10 +41,11 @@ def resolve(
 def event_type_problems(
     types: Collection[str], filters: Iterable[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> list[str]:
-    """Return why Okta would refuse a hook with these types, one line each; none if it would not.
+    """Return the reasons why Okta would refuse a hook with `types`, one line each; empty if it would accept
+    it.
 
     Args:
-        types: event types.
+        types: event types of the hook.
         filters: the types that have a filter.
         catalogue: event types with their tags.
     """

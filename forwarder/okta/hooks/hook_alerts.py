@@ -25,9 +25,9 @@ class HookAlerts:
 
     Attributes:
         failures: deliveries to our hook that Okta reports as failed for good.
-        failed_at: when the last one failed, by Okta's clock; `failure_reason` is Okta's text.
+        failed_at: when the last delivery failed, by Okta's clock; `failure_reason` is Okta's text.
         quota: Okta's last message about the quota of hooks; None if there was none.
-        quota_at: its time, by Okta's clock.
+        quota_at: the time of that message, by Okta's clock.
     """
 
     def __init__(self, org: str, metrics: Metrics, clock: Clock) -> None:
@@ -44,9 +44,9 @@ class HookAlerts:
         self.quota_at: Micros | None = None
 
     def scan(self, events: Sequence[Event], hook_id: str) -> None:
-        """Look for alerts in `events`, which were just stored, and log one line for all failed deliveries.
+        """Count the alerts in `events`, which were just stored, and log one line for all failed deliveries.
 
-        `hook_id` is our hook's; empty if there is none, or if it is not known yet.
+        `hook_id` is the id of our hook; empty if there is none, or if the id is not known yet.
         """
         for event in events:
             if event.event_type == _DELIVERY:
@@ -87,7 +87,8 @@ class HookAlerts:
             )
 
     def _is_due(self, action: str) -> bool:
-        """Whether a line may be written now; if so, the next one must wait."""
+        """Whether a log line for `action` may be written now; if so, start the interval until the next
+        one."""
         now = self._clock.monotonic()
         if now < self._next_line[action]:
             return False
@@ -96,7 +97,8 @@ class HookAlerts:
 
 
 def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
-    """Whether the failure is surely that of another hook. Okta documents no shape for these events."""
+    """Whether the failure concerns another hook than ours; also if our hook's id is not known. If the event
+    names no hook, the failure counts as ours: Okta documents no shape for these events."""
     if not hook_id:
         return True
     return details.targets_a_hook and hook_id.encode() not in event.body

@@ -16,7 +16,7 @@ _TIMEOUT = 3.0
 
 
 async def probe_receiver(desired: DesiredHook) -> str | None:
-    """Send the challenge to the hook's address, with the secret that Okta will have.
+    """Send a challenge to the hook's address, with the secret that Okta will be given.
 
     It is sent from this machine, so an address that only Okta can reach is not an error.
 

@@ -13,11 +13,11 @@ from forwarder.rules.files import read_files
 
 
 class RuleTypes(msgspec.Struct, frozen=True):
-    """What the rules of some files need.
+    """The event types that the rules of some files need.
 
     Attributes:
-        by_hook: event types that hooks carry.
-        only_system_log: event types that only the System Log has.
+        by_hook: needed event types that hooks carry.
+        only_system_log: needed event types that only the System Log has.
         problems: why some rules cannot be read, one line each.
     """
 
@@ -27,9 +27,10 @@ class RuleTypes(msgspec.Struct, frozen=True):
 
 
 def desired_types(hook: HookSettings) -> tuple[RuleTypes, frozenset[str], list[str]]:
-    """Return what the hook's rules need, the event types that it should have, and the problems, each with its key.
+    """Return the event types that the hook's rules need, those that the hook should have, and the problems,
+    each with the key of the setting.
 
-    Reads the files of `rules`.
+    Reads the rule files of `hook.rules`.
     """
     rules = read_rule_types(hook.rules)
     types = resolve(hook.events, rules.by_hook)
@@ -40,7 +41,7 @@ def desired_types(hook: HookSettings) -> tuple[RuleTypes, frozenset[str], list[s
 
 
 def read_rule_types(paths: Sequence[Path]) -> RuleTypes:
-    """Read the rules in `paths`: files, or folders."""
+    """Return the event types that the rules in `paths` (files or folders) need."""
     by_hook: set[str] = set()
     only_system_log: set[str] = set()
     problems = []

@@ -50,13 +50,14 @@ MESSAGES = {
 
 
 class HookState(msgspec.Struct, frozen=True):
-    """What is known of our hook.
+    """The last known state of our hook.
 
     Attributes:
-        condition: as of Okta's last response.
+        condition: the condition at the last successful check.
         since: when we first saw this condition.
-        hook_id: Okta's id of it, once it was found.
-        error: why the last check failed; None if it did not. Everything else is from the last successful one.
+        hook_id: Okta's id of the hook; None if the hook is not found.
+        error: why the last check failed; None if it succeeded. All other attributes are from the last
+            successful check.
     """
 
     condition: Condition
@@ -72,7 +73,7 @@ class CheckHookRequest(Request, frozen=True, tag="check_hook"):
 
 
 class HookWatch:
-    """Checks one org's hook periodically. `state` is what it knows."""
+    """Checks one org's hook periodically. `state` is the result of the checks."""
 
     def __init__(self, org: str, api: Api, settings: HookSettings, metrics: Metrics, clock: Clock) -> None:
         self._org = org
@@ -87,7 +88,7 @@ class HookWatch:
         self.state = HookState(Condition.UNKNOWN, clock.now())
 
     def hook_id(self) -> str | None:
-        """Return the id of our hook, as `targetEventHookIds` names it; None if it is not known."""
+        """Return the id of our hook, as events have it in `targetEventHookIds`; None if it is not known."""
         return self.state.hook_id
 
     async def run(self) -> None:
@@ -97,7 +98,8 @@ class HookWatch:
             await self._clock.sleep(self._settings.check_interval)
 
     async def check(self) -> None:
-        """Ask Okta once, and log what has changed. If Okta does not answer, the known state stays."""
+        """Read our hook from Okta once, verify it again if that is due, and log a changed condition. If Okta
+        does not answer, only `state.error` changes."""
         try:
             hook = await self._find()
             if hook is not None and self._should_reverify(hook):
@@ -108,7 +110,8 @@ class HookWatch:
         self._checked(hook)
 
     async def _find(self) -> Hook | None:
-        """Find our hook: by its id, whatever its name is now; else by its name, else the only one with our URI."""
+        """Return our hook: by its last known id, else by its name, else by its URI; None if not exactly one
+        matches."""
         if self.state.hook_id is not None:
             try:
                 return await self._hooks.get(self.state.hook_id)
@@ -121,14 +124,15 @@ class HookWatch:
         return found[0] if len(found) == 1 else None
 
     def _should_reverify(self, hook: Hook) -> bool:
-        """Only an active hook is verified again: deactivating one is a decision."""
+        """Whether to verify `hook` again now. A deactivated hook is left alone: an admin has decided that."""
         if hook.verified:
             self._reverifications = 0
             return False
         return self._settings.auto_verify and hook.active and self._clock.monotonic() >= self._reverify_at
 
     async def _reverify(self, hook: Hook) -> Hook:
-        """Verify it once more, less often each time that this fails."""
+        """Verify `hook` again and return it; log a failure. The wait until the next attempt grows with each
+        attempt."""
         self._reverifications += 1
         wait = self._backoff.delay(self._reverifications)
         self._reverify_at = self._clock.monotonic() + wait

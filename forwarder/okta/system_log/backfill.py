@@ -47,12 +47,13 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     """What a backfill is going to do.
 
     Attributes:
-        since: the start of what is left to fetch.
-        until: its end; not later than `since` if nothing is left.
-        polled_until: if set, later events of the request are left to polling.
-        began: where an interrupted backfill began that had come to `since`; else `since`.
-        events: a rough estimate of how many are left.
-        calls_per_minute: how many it may use, so that polling keeps the rest; None if Okta set no limit.
+        since: the start of the time range that is still to fetch.
+        until: the end of that range; not later than `since` if nothing is left to fetch.
+        polled_until: if set, polling fetches the requested events after this time.
+        began: the start of the interrupted backfill that is resumed at `since`; else `since`.
+        events: a rough estimate of the number of events still to fetch.
+        calls_per_minute: calls that the backfill may use, so that some are left for polling; None if no limit
+            is known.
     """
 
     since: Micros
@@ -67,9 +68,9 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """How far a backfill has come.
 
     Attributes:
-        reached: everything published before is stored.
+        reached: all events of the range that were published before this time are stored.
         read: events that Okta returned; `new` of them were not in the store.
-        waits: why it waits; None while it does not.
+        waits: why the backfill waits; None while it does not wait.
     """
 
     reached: Micros
@@ -83,7 +84,7 @@ Report = Callable[[Plan | Progress], None]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """How far an org's last backfill has come; once `done`, the same request starts from the beginning."""
+    """How far an org's last backfill has come. Once `done`, the same request starts from the beginning."""
 
     since: Micros
     reached: Micros
@@ -91,7 +92,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 def backlog(waiting: Mapping[str, int]) -> str | None:
-    """Return why a backfill should wait, given how many events wait for each sink; None if it should not."""
+    """Return why a backfill should wait, given the number of waiting events by sink; None if it need not
+    wait."""
     events, sink = max(((count, name) for name, count in waiting.items()), default=(0, ""))
     return f"{events:,} events wait for the sink {sink}" if events > MOST_WAITING else None
 
@@ -100,7 +102,7 @@ class Backfill:
     """Fetches time ranges of one org's past.
 
     `should_wait` returns why the next page must wait; None if it need not. `calls_per_minute` returns our
-    share of Okta's rate limit; None while Okta has not said it.
+    share of Okta's rate limit; None until Okta has stated the limit.
     """
 
     def __init__(
@@ -121,7 +123,8 @@ class Backfill:
         self._checkpoint = f"backfill:{log.org}"
 
     async def run(self, request: BackfillRequest, report: Report) -> Progress:
-        """Plan, report the plan, and fetch, unless it is a dry run. Resumes the same request if interrupted.
+        """Report the plan, then fetch the events and report progress; a dry run fetches nothing. Resume an
+        interrupted backfill that had begun the same range.
 
         Raises:
             OktaError: Okta did not answer, or refused.
@@ -148,7 +151,8 @@ class Backfill:
         return Plan(since, until, polled_until, began, events, calls)
 
     async def _estimate(self, since: Micros, until: Micros) -> int:
-        """Return how many events there would be, if all came at the rate of the first page."""
+        """Return the estimated number of events from `since` to `until`, from the rate of events in the first
+        page."""
         page = await self._log.first_page(since, until)
         if page.next_link is None or page.newest is None:
             return len(page.events)
@@ -207,7 +211,8 @@ class Backfill:
         )
 
     async def _stored(self, name: str, kind: type[T]) -> T | None:
-        """Return what is stored under `name`; None if there is nothing, or nothing readable."""
+        """Return the object that the store has under the cursor `name`; None if it is missing or
+        unreadable."""
         try:
             return msgspec.json.decode(await self._store.cursor(name) or "", type=kind)
         except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Parts of an event that Okta documents no shape for, so that any may be missing or of another type."""
+"""Parts of an event whose form Okta does not document, so that each may be missing or of another type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,13 +23,14 @@ class EventDetails(msgspec.Struct):
 
     @property
     def targets_a_hook(self) -> bool:
-        """Whether it is about an event hook that it names. (Okta documents no type for that target.)"""
+        """Whether the event has an event hook among its targets. (Okta documents no type for that target.)"""
         targets = self.target if isinstance(self.target, list) else []
         return any("hook" in str(_mapping(target).get("type")).lower() for target in targets)
 
     @property
     def reason(self) -> str:
-        """Why, as Okta writes it: the outcome's reason, or else the display message; may be empty."""
+        """Okta's text for why the operation failed: the outcome's reason, else the display message; may be
+        empty."""
         texts = (_mapping(self.outcome).get("reason"), self.display_message)
         return next((text for text in texts if isinstance(text, str) and text), "")
 
@@ -46,12 +47,14 @@ def read_details(body: bytes) -> EventDetails:
 
 
 def targets_any_hook(body: bytes) -> bool:
-    """Whether Okta meant to deliver an event to any hook, judged quickly by its text."""
+    """Whether Okta meant to deliver an event to any hook: a fast search in its JSON text, without
+    decoding."""
     return b'"targetEventHookIds"' in body
 
 
 def targets_hook(body: bytes, hook_id: str) -> bool:
-    """Whether Okta meant to deliver an event to this hook. Whether it did so, the event does not say."""
+    """Whether Okta meant to deliver an event to the hook `hook_id`. The event does not say whether Okta
+    did."""
     if not hook_id or hook_id.encode() not in body:  # most events target no hook and need no decoding
         return False
     ids = read_details(body).debug_data.get("targetEventHookIds")

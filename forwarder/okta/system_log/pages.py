@@ -44,11 +44,11 @@ class LogPage(msgspec.Struct, frozen=True):
     """One page, in the order of the log.
 
     Attributes:
-        expected_by_hook: uuids of those events that Okta meant for the given hook.
+        expected_by_hook: uuids of the events that Okta meant to deliver to our hook.
         newest: the latest `published` of the events; None if there are none.
         next_link: None on the last page of a bounded reading.
-        requested_at: by our clock.
-        has_more: the page is full, so the next one may have events already.
+        requested_at: when the page was requested, by our clock.
+        has_more: the page is full, so the next page may already have events.
     """
 
     events: Sequence[Event]
@@ -60,7 +60,8 @@ class LogPage(msgspec.Struct, frozen=True):
     has_more: bool
 
     def batch(self, cursor: tuple[str, str]) -> Batch:
-        """Return what to store of this page, with the cursor that comes after it."""
+        """Return the batch that stores this page together with `cursor`, the name and value of the cursor
+        after it."""
         return Batch(self.events, self.malformed, Source.LOG, cursor, self.expected_by_hook)
 
 
@@ -80,10 +81,11 @@ class SystemLog:
         self._logger = RateLimitedLogger(logs.get("okta"), clock)
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
-        """Request the first page, of events published before `until`, or to poll where that is None.
+        """Request the first page: bounded, of events published before `until`; or for polling, if `until` is
+        None.
 
-        `since` is when Okta stored the first event (polling), or when it was published (bounded).
-        `hook_id` is empty where we have no hook.
+        `since` is the earliest time at which Okta stored the events (polling) or at which they were published
+        (bounded). `hook_id` is empty if we have no hook.
 
         Raises:
             OktaError: Okta did not answer, or did not answer with a page.
@@ -144,7 +146,8 @@ class SystemLog:
         )
 
     async def _get(self, address: str) -> tuple[Response, int]:
-        """Request a page, or fewer events of it while it is too large. Return it and how many events it may have."""
+        """Request a page; while the response is too large, request it again with fewer events. Return the
+        response and the requested number of events."""
         limit = self._limit
         while True:
             try:
@@ -156,7 +159,8 @@ class SystemLog:
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:
-    """Return the uuids of those events that Okta meant for this hook; none if `hook_id` is empty."""
+    """Return the uuids of the events that Okta meant to deliver to the hook `hook_id`; none if that is
+    empty."""
     uuids: set[str] = set()
     cooperative = Cooperative()
     for event in events:

@@ -46,13 +46,13 @@ _logger = logs.get("okta")
 
 
 class HookIdSource(Protocol):
-    """Knows the id of our hook. HookWatch is one."""
+    """Provides the id of our hook; implemented by HookWatch."""
 
     def hook_id(self) -> str | None:
-        """Return the id; None if there is no hook, or if it is not known yet."""
+        """Return the id of our hook; None if there is no hook, or if its id is not known yet."""
 
     async def check(self) -> None:
-        """Ask Okta now."""
+        """Ask Okta for our hook now, to update the id."""
 
 
 class Cursor(
@@ -61,11 +61,11 @@ class Cursor(
     """How far the System Log was read, as the store keeps it.
 
     Attributes:
-        next_link: address of the next page; empty to start by time.
-        polled_until: everything that Okta had stored by then, by our clock, is read; 0 if the end of the log
-            was never reached.
-        newest: the latest `published` that was read; at first, when to start.
-        hook_id: id of our hook before a restart; used until Okta has said it again.
+        next_link: address of the next page; empty to start at the time `newest`.
+        polled_until: all events that Okta had stored by this time, by our clock, are read; 0 if the end of
+            the log was never reached.
+        newest: the latest `published` of the events read; before the first page, the time to start at.
+        hook_id: the last known id of our hook; after a restart, used until Okta has answered.
     """
 
     next_link: str
@@ -75,7 +75,7 @@ class Cursor(
 
     @property
     def complete_until(self) -> Micros:
-        """Every event before is stored, as far as the log shows."""
+        """The time before which every event that the log has shown is stored."""
         return max(self.polled_until, self.newest)
 
 
@@ -91,9 +91,9 @@ class ReconcileState(msgspec.Struct):
         last_poll: when the end of the log was last reached; None if never.
         complete_until: as `Cursor.complete_until`.
         missed: events that the hook failed to deliver.
-        differing: events that say something else than what the hook delivered under their uuid before.
+        differing: events whose content differs from the event that the hook delivered with the same uuid.
         restarts: how often the cursor was lost.
-        error: why the last try failed; None if it succeeded.
+        error: why the last attempt failed; None if it succeeded.
     """
 
     last_poll: Micros | None = None
@@ -108,8 +108,8 @@ class Reconciler:
     """Reads one org's System Log into the store.
 
     Attributes:
-        state: for operators.
-        alerts: what Okta writes about hooks into the log.
+        state: the state of polling, for operators.
+        alerts: alerts about hooks, from events in the log.
     """
 
     def __init__(
@@ -121,7 +121,8 @@ class Reconciler:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Poll `log` into `store`; `hook` is None if the org has none."""
+        """Poll `log` into `store`; `hook` provides the id of the org's hook, and is None if the org has no
+        hook."""
         self._log = log
         self._store = store
         self._settings = settings
@@ -152,10 +153,10 @@ class Reconciler:
                 await self._clock.sleep(max(0.0, begun + self._settings.poll - self._clock.monotonic()))
 
     async def poll(self) -> None:
-        """Read the log to its end, and mark events as missed whose grace period is over.
+        """Read the log to its end, and mark pending events as missed once their grace period is over.
 
         Raises:
-            OktaError: a page could not be read; those before are stored.
+            OktaError: a page could not be read; the pages before it are stored.
             StoreError: the store cannot be read, or missed events cannot be marked.
         """
         if self._cursor is None:
@@ -183,11 +184,13 @@ class Reconciler:
         await self._mark_missed()
 
     def lag(self) -> float:
-        """Return the seconds since the time up to which the log is stored; if unknown, since our start."""
+        """Return how many seconds the store is behind the log: since `complete_until`, or since our start
+        without it."""
         return seconds_between(self.state.complete_until or self._started, self._clock.now()) or 0.0
 
     async def _load_cursor(self) -> Cursor:
-        """Read the cursor from the store; without one, start `lookback` ago."""
+        """Return the cursor from the store; if there is none, one that starts `lookback` ago; if it is
+        unusable, an earlier one."""
         now = self._clock.now()
         text = await self._store.cursor(cursor_name(self._log.org))
         if text is None:
@@ -215,7 +218,8 @@ class Reconciler:
         return await self._log.first_page(cursor.newest, hook_id=hook_id)
 
     def _rewind(self, cursor: Cursor, why: str) -> Cursor:
-        """Return a cursor that starts by time, REWIND before the newest event read."""
+        """Return a cursor that starts at a time, REWIND before `cursor.newest`; log and count the lost
+        cursor."""
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
@@ -228,7 +232,8 @@ class Reconciler:
         return msgspec.structs.replace(cursor, next_link="", newest=since)
 
     async def _store_page(self, page: LogPage, before: Cursor, hook_id: str) -> Cursor:
-        """Store a page with the cursor after it, and return that cursor. Retries until it is stored."""
+        """Store a page together with the cursor after it, and return that cursor. Retry until both are
+        stored."""
         cursor = Cursor(
             next_link=page.next_link or "",
             polled_until=before.polled_until if page.has_more else page.requested_at,
@@ -247,7 +252,7 @@ class Reconciler:
         return cursor
 
     def _note_differing(self, appended: Appended) -> None:
-        """Say that the hook delivered something that Okta's log does not say."""
+        """Log and count events of the log whose content differs from the hook's event with the same uuid."""
         if not appended.differing:
             return
         self._differing_events.inc(len(appended.differing))
@@ -271,10 +276,10 @@ class Reconciler:
                 await self._clock.sleep(self._record_failure(error))
 
     async def _mark_missed(self) -> None:
-        """Mark what the hook had time to deliver as missed.
+        """Mark the pending events that the hook did not deliver within the grace period as missed.
 
-        The grace period counts from when the event happened, from when the log delivered it, and from when
-        hooks could be stored at all, which is not while this process is down or cannot store.
+        The grace period starts at the latest of three times: the event was published, the log delivered it,
+        and this process could store hook deliveries again after it was down or could not store.
         """
         if self._clock.monotonic() - self._hooks_stored_since < self._settings.grace:
             return
@@ -291,7 +296,7 @@ class Reconciler:
             )
 
     def _record_failure(self, error: OktaError | StoreError) -> float:
-        """Log an error, once while it stays the same. Returns the seconds to wait."""
+        """Log an error, once while it stays the same. Return the seconds to wait before the next attempt."""
         if isinstance(error, StoreError):
             self._hooks_stored_since = self._clock.monotonic()
         self._tries += 1

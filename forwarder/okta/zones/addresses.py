@@ -34,7 +34,7 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
         return str(make(self.first)), str(make(self.last))
 
     def overlaps(self, other: "AddressRange") -> bool:
-        """Whether both have an address in common."""
+        """Whether this range and `other` have an address in common."""
         return self.version == other.version and self.first <= other.last and other.first <= self.last
 
 
@@ -42,7 +42,7 @@ def parse_range(written: str) -> AddressRange:
     """Read an address, a CIDR block, which may have host bits, or a range `first-last`.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: `written` has none of these forms.
     """
     text = written.strip()
     if "/" in text:
@@ -58,7 +58,7 @@ def parse_range(written: str) -> AddressRange:
 
 
 def uncovered(needed: AddressRange, covering: Iterable[AddressRange]) -> AddressRange | None:
-    """Return the first part of `needed` that no range of `covering` has; None if together they have all of it."""
+    """Return the first part of `needed` that is in no range of `covering`; None if they cover all of it."""
     start = needed.first
     for each in sorted(covering):
         if each.version != needed.version or each.last < start:

@@ -26,7 +26,7 @@ _TRIES = 2
 
 
 class ZoneRefusedError(OktaError):
-    """The forwarder does not change the blocklist: `problems` says why, a line each."""
+    """The forwarder refuses to change the blocklist: `problems` are the reasons, a line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -38,14 +38,15 @@ class ZoneFullError(ZoneRefusedError):
 
 
 class BlocklistChange(msgspec.Struct, frozen=True):
-    """The result of a change.
+    """The result of `Blocklist.add` or `Blocklist.remove`.
 
     Attributes:
-        changed: false if the zone was as it should be already.
-        blocks: whether Okta blocks what the zone lists; false while the zone is INACTIVE.
-        zone_id: empty if there is no zone.
-        left: what Okta shows otherwise than it was written: others write to the zone too.
-        still: after a removal, the entries by which Okta blocks the address all the same, as in `192.0.2.0/24 of the zone X`.
+        changed: false if nothing had to be written.
+        blocks: whether Okta blocks the addresses that the zone lists; false while the zone is INACTIVE.
+        zone_id: Okta's id of the zone; empty if there is no zone.
+        left: differences between the zone as written and as Okta shows it: others write to the zone too.
+        still: after a removal, other entries by which Okta still blocks the address, as in `192.0.2.0/24 of
+            the zone X`.
     """
 
     changed: bool
@@ -56,13 +57,14 @@ class BlocklistChange(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """What becomes of one address.
+    """Whether and how the zone lists one address.
 
     Attributes:
-        listed: whether the zone lists it.
-        blocks: whether Okta blocks it for that.
-        is_done: the zone lists it, and is as `add` leaves it; false if that was interrupted.
-        within: the larger entry that holds it, if it has none of its own.
+        listed: whether the zone lists the address.
+        blocks: whether Okta blocks the address because of this zone.
+        is_done: the zone lists the address and is in the state in which `add` leaves it; false if `add` was
+            interrupted.
+        within: the larger entry that contains the address; empty if the address has an entry of its own.
     """
 
     listed: bool = False
@@ -72,13 +74,13 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class BlocklistState(msgspec.Struct, frozen=True):
-    """The zone as it is.
+    """The current state of the zone.
 
     Attributes:
-        zone_id: empty if there is no zone yet.
-        blocks: whether Okta blocks what it lists.
-        entries: how many it lists.
-        room: how many more it can list.
+        zone_id: Okta's id of the zone; empty if there is no zone yet.
+        blocks: whether Okta blocks the addresses that the zone lists.
+        entries: number of entries in the zone.
+        room: how many more entries the zone can have.
         problems: why no address can be added, a line each.
     """
 
@@ -110,10 +112,11 @@ class Blocklist:
         return BlocklistState(zone.id, zone.blocks, entries, max(0, MAX_GATEWAYS - entries), tuple(problems))
 
     async def look(self, address: str) -> Listed:
-        """See whether the zone lists `address`, alone or within a larger entry, and what becomes of that.
+        """Return whether the zone lists `address`, as an entry of its own or within a larger one, and whether
+        it blocks.
 
         Raises:
-            ValueError: it is not an address.
+            ValueError: `address` is not an IP address.
         """
         wanted = _single(address)
         zone = _named(self._settings.zone, await self._writer.admin.all())
@@ -127,13 +130,13 @@ class Blocklist:
     async def add(self, address: str) -> BlocklistChange:
         """Add one address; create the zone if there is none.
 
-        A new zone blocks only if the operator's `blocklist.activate` says so, and one that was deactivated stays so.
+        A new zone blocks only if the operator has set `blocklist.activate`; an INACTIVE zone stays INACTIVE.
 
         Raises:
-            ValueError: it is not an address.
+            ValueError: `address` is not an IP address.
             ZoneFullError: the zone has no room.
-            ZoneRefusedError: the address must not be blocked, or what must never be blocked is not exempt, or others made
-                the zone.
+            ZoneRefusedError: the address must not be blocked, or a protected address is not exempt in Okta,
+                or others made the zone.
         """
         wanted = _single(address)
         async with self._writer.writing():
@@ -144,10 +147,11 @@ class Blocklist:
         raise OktaError(f"the zone {self._settings.zone} lost {wanted.text} at once; others write to it too")
 
     async def remove(self, address: str) -> BlocklistChange:
-        """Remove the entry of one address; larger entries that contain it stay, and `still` names them. Its zone stays too.
+        """Remove the entry of one address. Larger entries that contain the address stay, and the result's
+        `still` names them. The zone stays, even without entries.
 
         Raises:
-            ValueError: it is not an address.
+            ValueError: `address` is not an IP address.
             ZoneRefusedError: others made the zone.
         """
         wanted = _single(address)
@@ -201,7 +205,8 @@ class Blocklist:
     async def _apply(
         self, desired: DesiredZone, zones: Sequence[Zone], *, activate: bool = False
     ) -> BlocklistChange:
-        """Write the zone through the plan, whose reasons to leave a zone alone hold here too."""
+        """Write the zone by way of a plan, because its reasons to refuse a change of a zone also apply
+        here."""
         (step,) = plan([desired], zones, self._writer.made, activate=activate).steps
         if step.problem:
             raise ZoneRefusedError([f"the zone {desired.name}: {step.problem}"])
@@ -223,7 +228,8 @@ def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
 
 
 def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> tuple[str, ...]:
-    """Return the entries by which Okta blocks an address, without its own entry in the zone `own`."""
+    """Return the entries of all zones by which Okta blocks `wanted`, except the entry `wanted` itself in the
+    zone `own`."""
     return tuple(
         f"{each.text} of the zone {zone.name}"
         for zone in zones
@@ -234,13 +240,14 @@ def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> 
 
 
 def _single(address: str) -> AddressRange:
-    """Read one address; an IPv4 address within an IPv6 one is that IPv4 address."""
+    """Return `address` as a range of one; an IPv4-mapped IPv6 address becomes the IPv4 address."""
     found = ip_address(address)
     return parse_range(str(getattr(found, "ipv4_mapped", None) or found))
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:
-    """Return `zone` with other entries. Okta shows each as it was written, so those that stay are sent back unchanged."""
+    """Return `zone` with `entries` in place of its own. Entries that stay must be passed as Okta shows
+    them."""
     wanted = Zone.read({**zone.raw, "gateways": entries, "proxies": None})
     return DesiredZone(zone.name, zone.type, wanted.contents, {"gateways": entries, "proxies": None})
 

@@ -1,4 +1,4 @@
-"""Puts together what writes the zones of one org, for the command and for the action `block_ip`."""
+"""Builds the `ZoneWriter` of one org, for the command `zones` and for the action `block_ip`."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
@@ -17,7 +17,8 @@ from forwarder.okta.zones.writer import ZoneWriter
 
 
 def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[Needed]:
-    """Return networks that the key `key` of the configuration protects."""
+    """Return `networks` as addresses that must be exempt because the key `key` of the configuration names
+    them."""
     return [Needed(parse_range(str(network)), key) for network in networks]
 
 
@@ -32,17 +33,17 @@ def zone_writer(  # noqa: PLR0913  # all that is known about the org
     client_id: str | None = None,
     protected: Iterable[Needed] = (),
 ) -> ZoneWriter:
-    """Return what writes the zones of an org.
+    """Return the writer of an org's zones.
 
     Args:
-        org: its name in the configuration.
-        url: its address.
-        settings: its zones.
-        api: its API.
-        clock: the time.
-        store: path of the store, beside which the record and the lock are.
-        client_id: of the service app; None for an API token.
-        protected: what must be exempt, beside the forwarder's own addresses.
+        org: name of the org in the configuration.
+        url: URL of the org.
+        settings: the org's settings about zones.
+        api: the org's API.
+        clock: the clock.
+        store: path of the store; the record of zones and its lock file are in the same folder.
+        client_id: id of the service app; None for an API token.
+        protected: addresses that must be exempt, beside the forwarder's own.
     """
     stated = protected_by(f"orgs.{org}.egress", settings.egress)
     egress = Egress(api, url, clock, client_id=client_id, stated=stated)

@@ -1,4 +1,5 @@
-"""From which addresses Okta sees the forwarder: what the operator says, and what Okta's System Log says about our calls."""
+"""The addresses from which Okta sees the forwarder: those that the operator states, and those of our calls in
+Okta's System Log."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
@@ -33,8 +34,8 @@ class Egress:
     def __init__(
         self, api: Api, url: str, clock: Clock, *, client_id: str | None = None, stated: Iterable[Needed] = ()
     ) -> None:
-        """Args: `url` is the org's, `client_id` that of the service app, None for an API token; `stated` is what the
-        operator says."""
+        """Args: `url` is the org's URL; `client_id` is the id of the service app, None for an API token;
+        `stated` are the addresses that the operator has configured."""
         self._api = api
         self._host = urlsplit(url).hostname or ""
         self._clock = clock
@@ -43,11 +44,11 @@ class Egress:
         self._cached: tuple[float, set[str], list[_Event]] | None = None
 
     async def addresses(self, own_zones: Collection[str] = (), *, written: str = "") -> list[Needed]:
-        """Return them with where each is from; empty if they are not known.
+        """Return the forwarder's addresses, each with its source; empty if no address is known.
 
         Args:
-            own_zones: ids of the zones that we made. What was done to them with an API token, we did.
-            written: id of a zone that was just written: wait some seconds for the log to show it.
+            own_zones: ids of the zones that we made: changes of them with an API token count as our calls.
+            written: id of a zone that was just written: wait some seconds until the log shows that call.
 
         Raises:
             OktaError: the System Log cannot be read.
@@ -69,7 +70,8 @@ class Egress:
         return [*self._stated, *(Needed(each, why) for each, why in seen.items())]
 
     async def _calls(self, own_zones: Collection[str], *, fresh: bool) -> list[_Event]:
-        """Return the events of our calls, the newest first."""
+        """Return the System Log's events of our calls, the newest first; unless `fresh`, up to _CACHED
+        seconds old."""
         now, asked = self._clock.monotonic(), set(own_zones)
         if fresh or self._cached is None or now >= self._cached[0] or self._cached[1] != asked:
             self._cached = now + _CACHED, asked, await self._read(asked)
@@ -99,7 +101,7 @@ class Egress:
 
 
 def _by_token(event: _Event) -> bool:
-    """Whether it was done with an API token. What an admin does in the console was not."""
+    """Whether the event's call used an API token. Calls of an admin in the console do not."""
     return bool(_part(_part(event, "transaction"), "detail").get("requestApiTokenId"))
 
 
@@ -108,7 +110,8 @@ def _targets(event: _Event) -> set[Any]:
 
 
 def _addresses(event: _Event) -> Iterator[AddressRange]:
-    """Yield the public addresses of an event's whole chain: Okta blocks a request for any of them."""
+    """Yield the public addresses of an event's client and proxies: Okta blocks a request because of any of
+    them."""
     chain = _part(event, "request").get("ipChain") or ()
     texts = [
         _part(event, "client").get("ipAddress"),

@@ -1,4 +1,5 @@
-"""The check before every blocklist: what must never be blocked is in Okta's zone of exempt addresses. Pure."""
+"""The check before every change of a blocklist: addresses that must never be blocked are in Okta's exempt
+zone. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,18 +13,19 @@ EXEMPT_ZONE = "DefaultExemptIpZone"
 
 
 class Needed(msgspec.Struct, frozen=True):
-    """Addresses that must be exempt. `why` is the key that names them, or where they were seen."""
+    """Addresses that must be exempt. `why` is the configuration key that names them, or the call that showed
+    them."""
 
     range: AddressRange
     why: str
 
 
 def exemption_problems(zones: Sequence[Zone], needed: Iterable[Needed]) -> Iterator[str]:
-    """Yield why a blocklist could lock out what must not be, a line each.
+    """Yield a line for each reason why a blocklist could block addresses that must be exempt.
 
     Args:
-        zones: all of the org.
-        needed: what must be exempt.
+        zones: all zones of the org.
+        needed: addresses that must be exempt.
     """
     every = list(needed)
     exempt = [zone for zone in zones if zone.system and zone.name == EXEMPT_ZONE]

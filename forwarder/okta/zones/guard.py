@@ -1,4 +1,4 @@
-"""What must hold before the forwarder changes what Okta blocks."""
+"""The check before the forwarder changes the addresses that Okta blocks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,10 +11,11 @@ from forwarder.okta.zones.zone import Zone
 
 
 class ZoneGuard:
-    """The check of one org: the forwarder's own addresses and the protected ones are exempt from all blocklists."""
+    """Checks that the forwarder's own addresses and the protected ones are exempt from all blocklists of one
+    org."""
 
     def __init__(self, org: str, egress: Egress, protected: Iterable[Needed] = ()) -> None:
-        """Args: `protected` is what the operator protects, beside the forwarder's own addresses."""
+        """Args: `protected` are the addresses that the operator protects, beside the forwarder's own."""
         self._org = org
         self._egress = egress
         self._protected = tuple(protected)
@@ -22,13 +23,15 @@ class ZoneGuard:
     async def problems(
         self, zones: Sequence[Zone], made: Made, *, blocked: AddressRange | None = None, written: str = ""
     ) -> list[str]:
-        """Return why nothing may be blocked, a line each.
+        """Return the reasons why nothing may be blocked, a line each; empty if blocking is safe.
 
         Args:
-            zones: all of the org.
-            made: what we made.
-            blocked: what will be blocked, if it is known: it must not be one of the addresses that are checked.
-            written: id of a zone that was just written: wait some seconds for the System Log to show it.
+            zones: all zones of the org.
+            made: the zones that we made.
+            blocked: the addresses that will be blocked, if known: they must not overlap the addresses checked
+                here.
+            written: id of a zone that was just written: wait some seconds until the System Log shows that
+                call.
 
         Raises:
             OktaError: the System Log cannot be read.

@@ -1,4 +1,5 @@
-"""What must change so that the org has the zones that the operator wants, and what is left alone and why. Pure."""
+"""Plans the changes that give an org the zones that the operator wants, or says why a zone is not changed.
+Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -14,14 +15,14 @@ MAX_BLOCKED = 25_000
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What is done about one zone.
+    """The change of one zone.
 
     Attributes:
-        desired: the zone to have.
-        zone: the existing one, if any.
-        differences: between the two; the whole zone if there is none yet.
-        problem: why nothing is done; empty if something may be.
-        activate: it will be activated at the end.
+        desired: the zone that the operator wants.
+        zone: the existing zone; None if there is none.
+        differences: between `zone` and `desired`; the whole of `desired` if there is no zone yet.
+        problem: why the zone must not be changed; empty if it may be.
+        activate: whether the zone is activated at the end.
     """
 
     desired: DesiredZone
@@ -32,7 +33,7 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def action(self) -> str:
-        """One word for a machine: refuse, create, update, activate, or none."""
+        """What the step does, as a word for JSON output: refuse, create, update, activate, or none."""
         if self.problem:
             return "refuse"
         if self.zone is None:
@@ -41,15 +42,15 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def stays_active(self) -> bool:
-        """Whether an update may leave it ACTIVE: only a blocklist that already blocks."""
+        """Whether an update leaves the zone ACTIVE: only if it already is an active blocklist."""
         return self.zone is not None and self.zone.blocks
 
 
 class ZonePlan(msgspec.Struct, frozen=True):
-    """All steps.
+    """The steps for all zones of an org.
 
     Attributes:
-        undeclared: zones that we made and that the configuration does not name any more.
+        undeclared: zones that we made and that the configuration no longer contains.
     """
 
     steps: tuple[Step, ...]
@@ -70,15 +71,16 @@ def plan(
     adopt: Collection[str] = (),
     kept: Collection[str] = (),
 ) -> ZonePlan:
-    """Plan the steps.
+    """Plan the steps that give the org the `desired` zones.
 
     Args:
-        desired: what the configuration declares.
-        zones: all of the org.
-        made: what we made.
-        activate: activate what is INACTIVE.
+        desired: the zones that the configuration declares.
+        zones: all zones of the org.
+        made: the zones that we made.
+        activate: activate desired zones that are INACTIVE.
         adopt: names of zones that others made and that we may change from now on.
-        kept: names of zones that another part of the forwarder keeps.
+        kept: names of zones that another part of the forwarder manages, and that therefore are not
+            undeclared.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)
@@ -97,7 +99,7 @@ def plan(
 
 
 def differences_between(desired: Contents, has: Contents) -> tuple[Difference, ...]:
-    """Return what must go and what must come, by property."""
+    """Return the values that must be removed from `has` and added to match `desired`, by property."""
     found = []
     for name in dict.fromkeys((*desired, *has)):
         old, new = has.get(name, frozenset()), desired.get(name, frozenset())
@@ -107,7 +109,7 @@ def differences_between(desired: Contents, has: Contents) -> tuple[Difference, .
 
 
 def as_it_is(zone: Zone) -> DesiredZone:
-    """Return the zone that `zone` is already, for a step that only makes it a blocklist or activates it."""
+    """Return `zone` itself as a desired zone, for a step that only makes it a blocklist or activates it."""
     body = {"gateways": zone.gateway_entries, "proxies": None}
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 
@@ -126,7 +128,7 @@ def _step(desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: 
 
 
 def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: bool) -> str:
-    """Say why an existing zone is left alone; empty if it is not."""
+    """Return why the existing zone `named[0]` must not be changed; empty if it may be."""
     zone = named[0]
     if len(named) > 1:
         return f"{len(named)} zones have this name; rename all but one in the Admin Console"
@@ -153,7 +155,8 @@ def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: 
 
 
 def _within_org_limit(steps: Iterable[Step], zones: Iterable[Zone]) -> Iterable[Step]:
-    """Refuse the steps that would go over the limit of blocked entries of the whole org."""
+    """Yield `steps`; those that would exceed Okta's limit of blocked entries in the whole org get a
+    problem."""
     blocked = sum(len(zone.gateway_entries) for zone in zones if zone.usage == "BLOCKLIST")
     for step in steps:
         entries = len(step.desired.body.get("gateways", ()))

@@ -20,17 +20,19 @@ _POLL_INTERVAL = 0.1  # seconds
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The zones of one org that we made: id by name. An empty id was about to be made when we stopped."""
+    """The zones of one org that we made: id by name. The id is empty while a zone is being created, or if
+    that was interrupted."""
 
     ids: Mapping[str, str] = {}
 
     def has(self, zone: Zone) -> bool:
-        """Whether we made `zone`. A zone whose making was interrupted is known by its name, which no other zone had."""
+        """Whether we made `zone`. If its creation was interrupted, it is recognized by name: no other zone
+        had that name."""
         return zone.id in self.ids.values() or self.ids.get(zone.name) == ""
 
 
 class ZoneRecord:
-    """The record beside one store, for all orgs. Reading and writing block."""
+    """The file beside a store that records the zones that we made, for all orgs. Reads and writes block."""
 
     def __init__(self, store: Path) -> None:
         """Args: `store` is the path of the store."""
@@ -39,7 +41,7 @@ class ZoneRecord:
         self.lock_path = real.with_name(real.name + ".zones.lock")
 
     def made(self, org: str) -> Made:
-        """Read what we made in an org.
+        """Read the zones that we made in an org.
 
         Raises:
             OktaError: the record cannot be read.
@@ -47,7 +49,8 @@ class ZoneRecord:
         return Made(self._read().get(org, {}))
 
     def note(self, org: str, name: str, zone_id: str) -> None:
-        """Record that we make, or made, a zone; it survives a power cut. The caller holds the lock.
+        """Record that we made the zone `name`, or are about to (`zone_id` is empty). The record is fsynced.
+        The caller must hold the lock of `writer`.
 
         Raises:
             OktaError: the record cannot be read or written.
@@ -60,7 +63,8 @@ class ZoneRecord:
         self._write(tree)
 
     def forget(self, org: str, name: str) -> None:
-        """Remove a zone from the record, because Okta refused to make it. The caller holds the lock.
+        """Remove a zone from the record, because Okta refused to create it. The caller must hold the lock of
+        `writer`.
 
         Raises:
             OktaError: the record cannot be read or written.
@@ -103,10 +107,11 @@ class ZoneRecord:
 
     @asynccontextmanager
     async def writer(self, clock: Clock, *, timeout: float = 30.0) -> AsyncIterator[None]:
-        """Be the only process beside this store that writes zones; wait up to `timeout` seconds for others.
+        """Hold the lock that lets one process at a time write zones for this store; wait up to `timeout`
+        seconds for it.
 
         Raises:
-            OktaError: others still write, or the lock cannot be made.
+            OktaError: another process still has the lock, or the lock file cannot be locked.
         """
         until = clock.monotonic() + timeout
         try:
@@ -130,7 +135,8 @@ class ZoneRecord:
 
 
 def _give_to_owner(descriptor: int, folder: Path) -> None:
-    """Let the forwarder's user, who owns `folder`, use a file that root made with a command."""
+    """If this process runs as root, give the open file to the owner of `folder`, as whom the forwarder
+    runs."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

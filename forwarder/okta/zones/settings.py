@@ -164,7 +164,7 @@ class ZoneSettings(Section):
 
     @property
     def conditions(self) -> list[str]:
-        """The keys that an address must meet all, to be blocked."""
+        """The keys that are set, all of which an address must match to be blocked."""
         parts = {
             "`countries` and `regions`": self.countries or self.regions,
             "`asns`": self.asns,

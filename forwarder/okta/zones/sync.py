@@ -11,7 +11,8 @@ from forwarder.okta.zones.zone import Zone, desired_zone
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What was found. `problems` says why nothing may be written; `zones` is every zone of the org."""
+    """The result of `look`. `problems` are the reasons why nothing may be written; `zones` are all zones of
+    the org."""
 
     plan: ZonePlan
     problems: list[str]
@@ -24,10 +25,10 @@ async def look(
     """Read the zones of an org and plan what to change. Changes nothing.
 
     Args:
-        settings: of the org.
-        writer: of the org's zones.
-        activate: activate what is INACTIVE.
-        adopt: names of zones that were made by others and that we may change from now on.
+        settings: the org's settings about zones.
+        writer: the writer of the org's zones.
+        activate: plan to activate desired zones that are INACTIVE.
+        adopt: names of zones that others made and that we may change from now on.
 
     Raises:
         OktaError: Okta refuses, or does not respond.

@@ -20,9 +20,9 @@ class Applied(msgspec.Struct, frozen=True):
     """The result of one step.
 
     Attributes:
-        zone: as Okta shows it at the end.
-        left: what still differs from what was written.
-        problems: why it was not activated.
+        zone: the zone as Okta shows it at the end.
+        left: differences between the zone as written and as Okta shows it.
+        problems: why the zone was not activated; empty if nothing prevented that.
     """
 
     zone: Zone
@@ -47,7 +47,7 @@ class ZoneWriter:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Be the only writer on this machine meanwhile. `apply` needs it."""
+        """Hold the lock against other writers on this machine. Call `apply` only inside this `with` block."""
         async with self._turn, self._record.writer(self._clock):
             yield
 
@@ -57,10 +57,10 @@ class ZoneWriter:
         return self._record.made(self._org)
 
     async def apply(self, step: Step) -> Applied:
-        """Carry out one step of a plan, if its zone is still as it was then.
+        """Carry out one step of a plan, if its zone has not changed since it was planned.
 
         Raises:
-            OktaError: also if the zone has changed since.
+            OktaError: Okta refuses or does not respond, or the zone has changed.
         """
         zone = await self._unchanged(step.zone) if step.zone else await self._create(step.desired)
         if step.zone is not None:
@@ -73,7 +73,7 @@ class ZoneWriter:
         return await self._activate(zone, written=zone.id if step.differences else "")
 
     async def _create(self, desired: DesiredZone) -> Zone:
-        """Create a zone that blocks nothing yet."""
+        """Create and record the zone, which blocks nothing yet, and return it."""
         if any(zone.name == desired.name for zone in await self.admin.all()):
             raise OktaError(f"the zone {desired.name} was made by others meanwhile; try again")
         await asyncio.to_thread(self._record.note, self._org, desired.name, "")
@@ -87,7 +87,7 @@ class ZoneWriter:
         return await self.admin.get(zone_id)
 
     async def _unchanged(self, zone: Zone) -> Zone:
-        """Return `zone`, which is as it was when the step was planned."""
+        """Read `zone` from Okta again and return it. Raise OktaError if it has changed."""
         now = await self.admin.get(zone.id)
         if (now.contents, now.status, now.usage, now.name) != (
             zone.contents,
@@ -99,7 +99,8 @@ class ZoneWriter:
         return now
 
     async def _activate(self, zone: Zone, *, written: str) -> Applied:
-        """Activate a staged zone, after a last look at where Okta sees us: its log has our call of just now."""
+        """Activate a zone, if a last check finds no problem. The check reads our addresses from Okta's log,
+        which has our write of the zone `written` by then; that is empty if nothing was written."""
         problems = await self.guard.problems(await self.admin.all(), self.made, written=written)
         if problems:
             return Applied(zone, problems=tuple(problems))
@@ -109,7 +110,7 @@ class ZoneWriter:
 
 
 def _left(step: Step, zone: Zone) -> tuple[Difference, ...]:
-    """Return what Okta shows otherwise than it was written."""
+    """Return the differences between the zone that `step` has written and `zone`, as Okta shows it."""
     left = differences_between(step.desired.contents, zone.contents)
     if zone.usage != "BLOCKLIST":
         left += (Difference("usage", (zone.usage,), ("BLOCKLIST",)),)

@@ -29,9 +29,9 @@ class DesiredZone(msgspec.Struct, frozen=True):
     body: Mapping[str, Any]
 
     def staged(self) -> dict[str, Any]:
-        """Make the request that creates the zone without blocking anything.
+        """Return the body of the request that creates the zone so that it blocks nothing.
 
-        A new zone is ACTIVE whatever the request says, so it must not be a blocklist yet.
+        Okta makes a new zone ACTIVE even if the request says otherwise, so it must not be a blocklist yet.
         """
         body = dict(self.body)
         if "gateways" in body:
@@ -39,7 +39,7 @@ class DesiredZone(msgspec.Struct, frozen=True):
         return {"type": self.type, "name": self.name, "status": "ACTIVE", "usage": "POLICY", **body}
 
     def request(self, *, active: bool) -> dict[str, Any]:
-        """Make the request that replaces the zone by this blocklist."""
+        """Return the body of the request that replaces a zone by this one, as a blocklist."""
         status = "ACTIVE" if active else "INACTIVE"
         return {"type": self.type, "name": self.name, "status": status, "usage": "BLOCKLIST", **self.body}
 
@@ -49,7 +49,7 @@ class _Gateway(msgspec.Struct):
 
 
 class _ZoneBody(msgspec.Struct):
-    """Every part of a zone that is read here. The id is put into paths."""
+    """Every part of a zone that is read here. The id is restricted because it is put into paths."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
     name: str
@@ -66,7 +66,7 @@ class _ZoneBody(msgspec.Struct):
 
 
 class Zone(msgspec.Struct, frozen=True):
-    """A zone of the org. `raw` is the whole object, so that what we do not know survives a replacement."""
+    """A zone of the org, as Okta shows it. `raw` is the whole JSON object."""
 
     id: str
     name: str
@@ -82,7 +82,7 @@ class Zone(msgspec.Struct, frozen=True):
         """Read a zone from Okta's response.
 
         Raises:
-            OktaError: it is not a zone.
+            OktaError: `raw` is not a zone.
         """
         try:
             body = msgspec.convert(raw, _ZoneBody)
@@ -97,27 +97,27 @@ class Zone(msgspec.Struct, frozen=True):
 
     @property
     def blocks(self) -> bool:
-        """Whether Okta refuses requests from what it lists."""
+        """Whether Okta blocks requests from the addresses and places that the zone lists."""
         return self.active and self.usage == "BLOCKLIST"
 
     @property
     def title(self) -> str:
-        """Its name and its id."""
+        """The zone's name and id, for messages."""
         return f"{self.name} ({self.id})"
 
     @property
     def gateways(self) -> list[AddressRange]:
-        """The addresses of an IP zone. What this version does not understand is left out."""
+        """The addresses of an IP zone, without entries that this version cannot read."""
         return [found for entry in self.gateway_entries if (found := _range(entry.get("value", "")))]
 
     @property
     def gateway_entries(self) -> list[dict[str, Any]]:
-        """The entries as Okta shows them."""
+        """The entries of an IP zone as Okta shows them."""
         return list(self.raw.get("gateways") or ())
 
 
 def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
-    """Return the zone that the settings ask for."""
+    """Return the zone `name` that `settings` describe."""
     places = [{"country": code} for code in settings.countries]
     places += [{"country": code[:2], "region": code} for code in settings.regions]
     body: dict[str, Any]
@@ -139,7 +139,7 @@ def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
 
 
 def gateway_entry(text: str) -> dict[str, str]:
-    """Return an address, block or range as an entry of a zone, in the form in which Okta shows it again."""
+    """Return an address, CIDR block or range as an entry of a zone, written as Okta shows it later."""
     if "/" in text:
         return {"type": "CIDR", "value": text}
     first, last = parse_range(text).ends
@@ -164,7 +164,7 @@ def _contents_of(body: _ZoneBody) -> Contents:
 
 
 class _Listed(msgspec.Struct):
-    """A list of a zone: plain in a dynamic zone, of two parts in an enhanced one."""
+    """A list in a zone: plain in a dynamic zone, split into `include` and `exclude` in an enhanced one."""
 
     include: list[Any]
     exclude: list[Any]
@@ -177,7 +177,8 @@ class _Listed(msgspec.Struct):
 
 
 def _place(location: Mapping[str, Any]) -> str:
-    """Return `IR`, or `UA-43`: Okta shows a region with its country, and documents it without."""
+    """Return a country or region as its code, as in `IR` or `UA-43`. Okta shows a region with its country,
+    but documents it without."""
     country, region = location.get("country") or "", location.get("region") or ""
     if not region or region.startswith(f"{country}-"):
         return region or country
