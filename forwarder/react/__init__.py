@@ -1,1 +1,1 @@
-"""Reactions: what an alert leads to, towards Okta and others."""
+"""Reactions: the actions that follow an alert, in Okta or by a message to another service."""

@@ -1,4 +1,4 @@
-"""Notifications about an action that waits for a human: where it can be approved, until when."""
+"""Notifications about an action that waits for approval: where and until when a human can approve it."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ _NAME = "notify"
 def approval_requests(
     action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
 ) -> list[Action]:
-    """Return a notification for each of `webhooks`; `url` says where `action` is shown."""
+    """Return a notification for each of `webhooks`; `url(action)` is the page that shows `action`."""
     about = {
         "approve": {
             "id": action.id,

@@ -1,6 +1,6 @@
-"""Carry one action out: ask the guards, store CALLING, call, store the result.
+"""Carries one action out: ask the guards, store CALLING, call, store the result.
 
-A call whose fate is unknown is repeated only where a repetition has no second effect; a prompt never is. Before each
+A call whose result is unknown is repeated only if a repetition has no second effect; a prompt is never repeated. Before each
 repetition the guards judge again. If they stop it, the state is read all the same: what we did is undone in time.
 """
 
@@ -23,14 +23,14 @@ _NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")
 
 
 class Calls:
-    """Judges actions, calls, and notes what became of it."""
+    """Judges actions, carries them out, and stores the results."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
         self._parts = parts
         self._rows = rows
 
     async def judge(self, action: Action) -> None:
-        """Ask the guards about a planned or waiting action, and do what they say."""
+        """Ask the guards about a planned or waiting action; then call, wait or end it, as they say."""
         act = None if action.kind is Kind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
         # From here to the commit nothing is awaited: what the guards counted still holds.
@@ -46,7 +46,8 @@ class Calls:
             await self._end(action, act, found)
 
     async def resume(self, action: Action) -> None:
-        """Go on after a restart between the row and the answer."""
+        """Continue an action that the store has as CALLING at the start: its call may have been carried
+        out."""
         if action.kind is Kind.PROMPT:
             await self.progress(action, lost())
             return
@@ -57,7 +58,7 @@ class Calls:
             await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
 
     async def progress(self, action: Action, progress: Progress) -> None:
-        """Note what became of a prompt."""
+        """Store the state of a prompt: answered, failed, out, or not sent yet."""
         now = self._rows.clock.now()
         noted = msgspec.structs.replace(
             action,
@@ -87,7 +88,7 @@ class Calls:
                 await self._rows.commit([waits])
 
     async def _prompt(self, action: Action) -> None:
-        """Look up whom to ask and how, let the guards look again, and ask."""
+        """Look up how to ask the user, ask the guards again, and send the prompt."""
         request = await self._parts().prompts.prepare(action)
         if isinstance(request, Progress):
             await self.progress(action, request)
@@ -135,7 +136,7 @@ class Calls:
             await self._rows.finish(answered(calling, answer), Outcome.FAILED, reason, answer.text)
 
     async def _wait(self, action: Action, found: Judgement) -> None:
-        """Let an action wait: for a human, for the System Log, or for a look-up that failed."""
+        """Store that an action waits: for a human, for the System Log, or to retry a failed look-up."""
         waits = msgspec.structs.replace(
             action,
             state=State.WAITING,
@@ -152,7 +153,7 @@ class Calls:
         await self._rows.commit([waits, *more], [waits] if is_new else [])
 
     async def _end(self, action: Action, act: Act | None, found: Judgement) -> None:
-        """End an action that is not called."""
+        """End an action that is not carried out: in shadow, without effect, or refused."""
         seen = msgspec.structs.replace(action, before=found.before)
         if found.verdict == "shadow":
             detail, request = found.detail, None
@@ -175,7 +176,8 @@ class Calls:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
-        """Return the live row whose end a later action of the same effect moves."""
+        """Return the live row whose end `action`, a later one with the same effect, moves; empty if none
+        moves."""
         live = self._rows.book.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
         if live is None or live.state is not State.LIVE or until <= (live.undo_due or 0):
@@ -183,7 +185,7 @@ class Calls:
         return [msgspec.structs.replace(live, undo_due=until, due=until)]
 
     async def _done(self, calling: Action, act: Act, answer: Answer) -> None:
-        """Note that it is done, and what the target looks like now."""
+        """Store that the action is done, and the state of the target now."""
         seen = await act.look(calling)
         now = self._rows.clock.now()
         until = now + lasts(calling) if calling.kind is Kind.TIMED else None
@@ -210,8 +212,8 @@ class Calls:
         await self._rows.commit([msgspec.structs.replace(again, state=State.WAITING, waits_for=Waits.RETRY)])
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
-        """A guard stops the repetition of a call that may have been carried out: see whether it was. The effect of a timed
-        action is looked for until that is known."""
+        """Find out whether an earlier call was carried out, because a guard stops its repetition. For a timed
+        action, retry until it is known: its effect must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.may_help_again)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not Kind.TIMED)

@@ -35,10 +35,11 @@ _logger = logs.get("react")
 
 
 class Engine:
-    """Works on the actions of `rows`, which it and the reactions' runner alone change."""
+    """Takes the actions of `rows` through their states. Only it and the reactions' runner change these
+    rows."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
-        """Work with what `parts` returns at that time; `report` is called after each change."""
+        """Args: `parts` returns the current configuration; `report` is called before each round of work."""
         self._parts = parts
         self._rows = rows
         self._report = report
@@ -49,7 +50,7 @@ class Engine:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
-        """Work on what is due, until cancelled."""
+        """Work on the actions that are due, until cancelled."""
         try:
             while True:
                 now = self._rows.clock.now()
@@ -68,8 +69,8 @@ class Engine:
             self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
-        """Withdraw the prompts that are out and that `covers` says yes to. Their rows stay as they are: the next poll shows
-        whether the user was quicker."""
+        """Withdraw the prompts that are out and for which `covers` is true. Their rows do not change: the
+        next poll shows whether the user answered before."""
         out = {State.CALLING, State.PROMPTING}
         for found in [one for one in self._rows.book.open() if one.kind is Kind.PROMPT and one.state in out]:
             async with self.lock(found):
@@ -78,7 +79,7 @@ class Engine:
                     await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
-        """Return when the next action is due, or when any has changed."""
+        """Return when the next action is due, or when a row has changed."""
         first = self._rows.book.next_due() or now + int(_IDLE * SECOND)
         changed = asyncio.ensure_future(self._rows.changed.wait())
         pause = asyncio.ensure_future(self._rows.clock.sleep(min(_IDLE, max(0.001, (first - now) / SECOND))))
@@ -90,7 +91,8 @@ class Engine:
         self._rows.changed.clear()
 
     async def _keep(self, action: Action) -> None:
-        """Work on one action once. An error of ours must not end the others, nor be repeated without a pause."""
+        """Take one action one step further. If that raises, log the error and postpone the action: the others
+        must go on."""
         key = action.key
         try:
             async with self.lock(action):
@@ -113,7 +115,7 @@ class Engine:
             self._rows.changed.set()
 
     def lock(self, action: Action) -> asyncio.Lock:
-        """Return the lock that one holds who works on an action, or changes its row."""
+        """Return the lock to hold while one works on an action or changes its row."""
         return self._locks.setdefault(subject_of(action), asyncio.Lock())
 
     async def _work(self, action: Action) -> None:

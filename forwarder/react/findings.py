@@ -1,4 +1,4 @@
-"""What is wrong with reactions as they are configured, as far as it shows while they run; not why one action failed."""
+"""Problems of the configuration of reactions that show only while they run; not why one action failed."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,7 +10,7 @@ from forwarder.react.guards.directory import Directory, LookUpError
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong. `runbook` is the section of docs/runbook.md."""
+    """One problem. `runbook` is the section of docs/runbook.md."""
 
     text: str
     hint: str
@@ -18,12 +18,13 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequence[str]) -> list[Finding]:
-    """Return which of the protected groups the orgs do not have: such a name protects no user there.
+    """Return a finding for each protected group that an org does not have: such a name protects no user
+    there.
 
     Args:
         directory: looks them up; an org that does not answer has no finding, because its actions are refused.
-        orgs: those in which reactions act.
-        groups: ids or names.
+        orgs: the orgs in which reactions act.
+        groups: ids or names of the protected groups.
     """
     found = []
     for org in orgs if groups else ():
@@ -43,7 +44,7 @@ async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequ
 
 
 def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) -> list[Finding]:
-    """Return the live effects that cannot be undone, because their org has no `api` any more."""
+    """Return a finding for each org without `api` (any more) that has live effects: they cannot be undone."""
     by_org: dict[str, list[Action]] = {}
     for effect in effects:
         if effect.name not in OUTSIDE and not has_api(effect.org):

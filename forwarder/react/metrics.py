@@ -1,4 +1,4 @@
-"""What reactions do, as metrics and log lines."""
+"""Metrics and log lines of reactions."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ _logger = logs.get("react")
 
 
 class ReactionMetrics:
-    """Counts what becomes of actions. Every series whose labels are known exists from the start."""
+    """Counts the results of actions. Every series whose labels are known exists from the start."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
@@ -42,7 +42,7 @@ class ReactionMetrics:
             metrics.reactions_limit_tripped.labels(limit)
 
     def changed(self, action: Action, now: Micros) -> None:
-        """Count a change that is stored, and log it."""
+        """Count and log a stored change of an action."""
         if action.outcome is not None and action.end is None:
             self._metrics.reactions.labels(action.rule, action.name, action.mode, action.outcome.value).inc()
             if action.outcome in _DONE:
@@ -57,7 +57,7 @@ class ReactionMetrics:
         self._log(action)
 
     def state(self, book: Book, pauses: Pauses, now: Micros) -> None:
-        """Report what waits, what is live, what should have been undone, and what is paused; at most every second."""
+        """Set the gauges: actions that wait, live effects, overdue undos, pauses. At most once a second."""
         if 0 <= now - self._reported < SECOND:
             return
         self._reported = now
@@ -74,7 +74,7 @@ class ReactionMetrics:
         self._metrics.undo_overdue.set(sum(is_overdue(each, now) for each in lasting))
 
     def store_failed(self, error: StoreError) -> None:
-        """Say that the store cannot be read or written."""
+        """Log that the store cannot be read or written."""
         self._limited.error(
             "reactions cannot read or write the store; they go on by themselves",
             action="reactions_store_error",

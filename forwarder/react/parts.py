@@ -1,4 +1,4 @@
-"""What a reload of the settings exchanges under the engine."""
+"""The interfaces of what a reload of the settings replaces under the engine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -16,27 +16,28 @@ class Judge(Protocol):
     """The guards."""
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
-        """Say whether `action` may be called now."""
+        """Decide whether `action` may be carried out now."""
 
 
 class PromptSender(Protocol):
-    """Sends prompts and polls them. Nothing raises."""
+    """Sends and polls prompts. No method raises for an error of Okta."""
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look up what is needed to ask, and return the call that does; or why there is none."""
+        """Look up how to ask, and return the request that asks; or a Progress that says why it is not
+        possible."""
 
     async def send(self, action: Action) -> Progress:
         """Send one prompt, at most once."""
 
     async def poll(self, action: Action) -> Progress:
-        """Ask what the user has answered."""
+        """Poll for the user's answer."""
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw it, where that is possible. Its row stays as it is."""
+        """Withdraw the prompt, if that is possible. Its row does not change."""
 
 
 class Parts(Protocol):
-    """All of it, made from one configuration."""
+    """All parts, made from one configuration."""
 
     @property
     def judge(self) -> Judge:
@@ -44,30 +45,30 @@ class Parts(Protocol):
 
     @property
     def acts(self) -> Mapping[str, Act]:
-        """By the name of the action; prompts have `prompts`."""
+        """The implementation of each action, by name; prompts are not among them."""
 
     @property
     def prompts(self) -> PromptSender:
-        """What asks users."""
+        """The sender of prompts."""
 
     @property
     def horizon(self) -> Micros:
         """How far back ended actions matter, in microseconds."""
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
-        """Return the actions that the configuration has for an alert."""
+        """Return the actions that the configuration has for `alert`."""
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
-        """Return those that it has for this answer to `prompt`."""
+        """Return the actions that follow `answer` to `prompt`."""
 
     def announced(self, action: Action, at: Micros) -> Sequence[Action]:
-        """Return the notifications about an action that waits for a human."""
+        """Return the notifications about `action`, which waits for approval."""
 
     async def newly_protected(self) -> Sequence[Action]:
-        """Return live actions whose target is protected by now."""
+        """Return the live actions whose target has become protected."""
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
-        """Return what is wrong with the configuration; `effects` are live."""
+        """Return the problems of the configuration; `effects` are the live actions."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""The plan: which actions an alert leads to, as rows. Pure: it asks and calls nothing."""
+"""Plans the actions that follow an alert, as rows. Pure: calls nothing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,21 +29,21 @@ _LEVELS = ("low", "medium", "high")
 
 
 class Plans:
-    """Plans the actions of alerts, by one configuration.
+    """Plans the actions of alerts, for one configuration.
 
     An alert that several entries choose has each of their actions on a target once. Where two differ, the stronger mode
     decides; in the same mode, the longer time, the higher risk, and approval by a human if one of them asks.
     """
 
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
-        """`rules` are those that are loaded."""
+        """Args: `rules` are the loaded rules."""
         self._settings = settings
         self._rules = list(rules)
         self._names = {rule.id: rule.name for rule in self._rules}
 
     @property
     def modes(self) -> dict[str, str]:
-        """How far the actions of each rule may go, by its id: `off` for a rule that no entry chooses."""
+        """The mode of each rule, by its id: the strongest of its entries, `off` if no entry chooses it."""
         found = {}
         for rule in self._rules:
             modes = [entry.effective(self._settings.mode) for entry in self._entries(rule)]
@@ -51,8 +51,8 @@ class Plans:
         return found
 
     def plan(self, event: Event, at: Micros) -> list[Action]:
-        """Return the actions that an alert leads to, in the order of the configuration: planned and due at once; or
-        refused, where there is no target, or several.
+        """Return the actions of an alert, in the order of the configuration: planned and due at once; or
+        refused, if the alert has no target, or several.
 
         Args:
             event: the alert, as the store holds it.
@@ -96,11 +96,11 @@ class Plans:
         return list(planned.values())
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> list[Action]:
-        """Return the actions that follow an answer to a prompt, as its row says. They are about the user who was asked,
-        unless they name another.
+        """Return the actions that follow `answer`, as the prompt's row lists them. They are about the user
+        who was asked, unless their settings say otherwise.
 
         Args:
-            prompt: its row.
+            prompt: the prompt's row.
             answer: approved, denied, timeout, unreachable or unknown.
             at: the time now.
         """
@@ -200,7 +200,7 @@ def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) ->
 
 
 def _path(settings: Mapping[str, Any]) -> list[str]:
-    """Return what tells two actions of one name on one target apart."""
+    """Return the settings that distinguish two actions of one name on one target: group and receiver."""
     return [settings[key] for key in ("group", "to") if key in settings]
 
 
@@ -222,7 +222,7 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Return the action that two entries want about the same target."""
+    """Return one action for two that differ only in their settings or modes, from two entries."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

@@ -1,4 +1,4 @@
-"""What reactions need of the other rooms. `reactions/` joins them."""
+"""The interfaces that reactions need from other packages. `reactions/` implements them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ NOT_CONFIGURED = "not_configured"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of one call. A refusal is an answer, no exception: what happens next depends on it.
+    """The result of one call. A refusal is an Answer too, not an exception: what happens next depends on it.
 
     Attributes:
         status: the HTTP status; 0 if there was no answer.
@@ -23,7 +23,7 @@ class Answer(msgspec.Struct, frozen=True):
         text: for a person: what was refused, with what to do about it; for a 2xx what is not as one would expect, mostly empty.
         sent: whether the other side may have received the call, and carried it out.
         error_id, request_id: Okta's.
-        again_at: before this, another call will be refused too; None if that is not known.
+        again_at: another call before this time will be refused too; None if unknown.
         links: address by `rel`.
     """
 
@@ -40,12 +40,12 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether it was carried out."""
+        """Whether the call was carried out (2xx)."""
         return 200 <= self.status < 300
 
     @property
     def is_configured(self) -> bool:
-        """False if the configuration does not have the server any more, so that there was no call."""
+        """False if there was no call, because the configuration does not have the server any more."""
         return self.status != 0 or self.code != NOT_CONFIGURED
 
     @property
@@ -55,33 +55,33 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class OktaCall(Protocol):
-    """One org's API. It sends each call once: reactions decide themselves what is repeated, and when."""
+    """One org's API. Sends each call once: retries are the caller's."""
 
     async def ready(self, method: str, path: str) -> None:
-        """Return when the rate limit allows such a call. Guards run after this, right before the call."""
+        """Wait until the rate limit allows a call of `path`. Guards run after this, right before the call."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Answer:
-        """Send one call. Never raises for what the other side does."""
+        """Send one call and return the answer. Raises nothing for an error of Okta or the network."""
 
 
 class Okta(Protocol):
     """The orgs' APIs."""
 
     def org(self, name: str) -> OktaCall | None:
-        """Return the API of an org; None if it has none (any more)."""
+        """Return the API of the org `name`; None if it has none (any more)."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a look at an action's target found.
+    """The result of a look at an action's target.
 
     Attributes:
-        answer: of the look-up; if it is not `ok`, nothing else is known.
+        answer: the answer to the look-up; if it is not `ok`, nothing else is known.
         state: what the action would change, for the row: a status, a membership, an entry.
-        is_so: the action would change nothing.
-        is_partly_so: part of its effect is there, so the call is needed all the same.
-        text: for a person: what to do so that the effect counts.
+        is_so: whether the action would change nothing.
+        is_partly_so: whether a part of the effect is there; the call is still needed.
+        text: for a person: what to do if the effect is there and does not work.
     """
 
     answer: Answer
@@ -92,7 +92,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def is_there(self) -> bool:
-        """Whether there is anything to undo."""
+        """Whether there is anything to undo: `is_so` or `is_partly_so`."""
         return self.is_so or self.is_partly_so
 
 
@@ -100,11 +100,12 @@ class Looks(Protocol):
     """Looks at the target of an action, and changes nothing."""
 
     async def look(self, action: Action) -> Seen:
-        """Ask for the state that the action would change. An action that changes no state is never so already."""
+        """Return the state that the action would change. For an action that changes no state, `is_so` is
+        false."""
 
 
 class KnownRule(msgspec.Struct, frozen=True):
-    """A rule that is loaded, as reactions choose it.
+    """A loaded rule, with the fields by which an entry of `reactions.on` chooses it.
 
     Attributes:
         name: often empty.

@@ -1,4 +1,5 @@
-"""What enforce would have done about alerts of the past: the plans and the guards of the live reactions, and nothing called.
+"""What reactions would have done about alerts of the past in mode `enforce`, with the plans and the guards of
+the live reactions. It calls nothing.
 
 It has no Okta, so it takes Okta's part: every event was real, every call succeeds at once, no user answers a prompt, no
 human approves or undoes anything. `NOT_JUDGED` says which guards could decide otherwise.
@@ -37,16 +38,16 @@ T = TypeVar("T")
 
 
 class Would(msgspec.Struct, frozen=True):
-    """What would have become of one action.
+    """What would have happened to one action.
 
     Attributes:
-        rule, title: of the alert's rule.
+        rule, title: id and title of the alert's rule.
         alert: uuid of the alert.
         target: the id of the user, the address, or the uuid of the alert; empty if there is none.
         name: the user's login, as the alert says it.
         verdict: `call`, `ask` (a human), `no_op` or `refuse`.
         reason: the guard that decided, as in the rows of actions; empty for `call`.
-        at: when.
+        at: time of this decision.
     """
 
     rule: str
@@ -61,10 +62,10 @@ class Would(msgspec.Struct, frozen=True):
 
 
 class Rehearsal:
-    """Goes through alerts in the order of the store."""
+    """Rehearses the reactions to alerts, in the order of the store."""
 
     def __init__(self, plans: Plans, settings: GuardSettings) -> None:
-        """`plans` and `settings` as for the live reactions, with the mode to rehearse."""
+        """Args: `plans` and `settings` are those of the live reactions, with the mode to rehearse."""
         users = Protect(users=settings.protect.users, ips=settings.protect.ips)
         settings = msgspec.structs.replace(settings, protect=users, confirm=frozenset())
         self._would: list[Would] = []
@@ -75,11 +76,12 @@ class Rehearsal:
         self._guards = Guards(settings, past, past, past, self._book, pauses=Pauses, clock=self)
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
-        """Note from where users come."""
+        """Note from which address the user of an event came."""
         self._past.note(event, raw)
 
     def alert(self, alert: Event, at: Micros) -> list[Would]:
-        """Decide about an alert that is stored at `at`, which never goes back. Return what was decided since the last time."""
+        """Decide about the actions of an alert that is stored at `at`, never earlier than the last. Return
+        all decisions since the last call."""
         self._go_on(at)
         for action in self._plans.plan(alert, at):
             self._book.put(action)
@@ -90,7 +92,7 @@ class Rehearsal:
         return self._taken()
 
     def finish(self, at: Micros) -> list[Would]:
-        """Return what is decided until `at`."""
+        """Return the decisions since the last call, up to the time `at`."""
         self._go_on(at)
         return self._taken()
 
@@ -105,17 +107,18 @@ class Rehearsal:
         return self._now
 
     def monotonic(self) -> float:
-        """Return the same, in seconds."""
+        """Return the time of the rehearsal in seconds."""
         return self._now / SECOND
 
     async def sleep(self, seconds: float) -> None:
-        """Refuse: nothing waits here."""
+        """Raise NotImplementedError: a rehearsal never waits."""
         raise NotImplementedError(seconds)
 
     # What the engine does with rows
 
     def _go_on(self, at: Micros) -> None:
-        """Do what becomes due until `at`: effects end, prompts time out, what waited is judged again."""
+        """Work on the actions that become due until `at`: effects end, prompts time out, waiting actions are
+        judged again."""
         while (due := self._book.next_due()) is not None and due <= at:
             self._now = max(self._now, due)
             for action in self._book.due(due):
@@ -201,7 +204,7 @@ class Rehearsal:
 
 
 class _Past:
-    """Okta and the store as the guards ask them: they say what the rehearsal did itself."""
+    """Stands in for Okta and the store when the guards ask: its answers come from the rehearsal itself."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -211,7 +214,7 @@ class _Past:
         self._addresses: dict[tuple[str, str], dict[str, Micros]] = {}
 
     def did(self, action: Action) -> None:
-        """Note what a call changed for good."""
+        """Note an effect that is never undone: the user's risk, or the expired password."""
         user = action.org, action.target.id
         if action.name == "user_risk":
             self._risks[user] = action.settings["level"]
@@ -235,7 +238,7 @@ class _Past:
                 del self._addresses[next(iter(self._addresses))]
 
     def org(self, name: str) -> "_Past":  # noqa: ARG002
-        """Return itself, as the API of an org."""
+        """Return this object, as the API of the org."""
         return self
 
     async def ready(self, method: str, path: str) -> None:
@@ -249,11 +252,11 @@ class _Past:
         query: Mapping[str, str] | None = None,  # noqa: ARG002
         body: Any = None,  # noqa: ARG002
     ) -> Answer:
-        """Describe the user as the alert does."""
+        """Answer any call with a user who has the login in the alert."""
         return Answer(200, {"id": path.rpartition("/")[2], "profile": {"login": self.login}})
 
     async def look(self, action: Action) -> Seen:
-        """See what the rehearsal did."""
+        """Return the state that the rehearsal's own actions left."""
         user = action.org, action.target.id
         so = self._book.live(action) is not None
         if action.name == "user_risk":
@@ -263,28 +266,29 @@ class _Past:
         return Seen(Answer(200), is_so=so)
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return how many users came from there, at most `MANY_USERS`."""
+        """Return how many users came from `address` since `since`, at most `MANY_USERS`."""
         return sum(at >= since for at in self._addresses.get((org, address), {}).values())
 
     async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
-        """Say that the log has them: that is not judged."""
+        """Say that the System Log has all `uuids`: a rehearsal does not judge that."""
         return {uuid: Claim(logged=True) for uuid in uuids}
 
     async def load_actions(self, since: Micros) -> list[Action]:
-        """Return none: there is no store."""
+        """Raise NotImplementedError: there is no store."""
         raise NotImplementedError(since)
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> Any:
-        """Refuse: there is no store."""
+        """Raise NotImplementedError: there is no store."""
         raise NotImplementedError(batch, actions)
 
     async def cursor(self, name: str) -> str | None:
-        """Refuse: there is no store."""
+        """Raise NotImplementedError: there is no store."""
         raise NotImplementedError(name)
 
 
 def _result(judging: Coroutine[Any, Any, T]) -> T:
-    """Run what never waits, because everything that it asks answers at once."""
+    """Return the result of a coroutine that never waits: everything that the guards ask here answers at
+    once."""
     try:
         judging.send(None)
     except StopIteration as end:

@@ -1,10 +1,10 @@
-"""What an operator asks the running forwarder for."""
+"""The requests of an operator to the running forwarder."""
 
 from forwarder.control import Request
 
 
 class ApproveRequest(Request, frozen=True, tag="reactions approve"):
-    """Approve (`given`) or refuse an action that waits. `by` says who."""
+    """Approve (`given`) or refuse an action that waits for a human. `by` is the person who decided."""
 
     id: str
     by: str
@@ -20,7 +20,8 @@ class UndoRequest(Request, frozen=True, tag="reactions undo"):
 
 
 class PauseRequest(Request, frozen=True, tag="reactions pause"):
-    """Pause a rule's id, or an action's name; empty: everything. Without `seconds` until resumed. `title` is the rule's."""
+    """Pause what `scope` names: a rule's id or an action's name; empty: everything. Without `seconds`, the
+    pause lasts until `resume`. `title` is the rule's."""
 
     scope: str
     why: str

@@ -1,4 +1,4 @@
-"""When each row is due, and which of those that are due may begin: a side that hangs delays no other."""
+"""When each row is due, and which of the due rows may begin: a server that hangs delays no other."""
 
 import heapq
 from collections import Counter
@@ -22,7 +22,8 @@ _UNDO = "undo"
 
 
 def lane_of(action: Action) -> Lane:
-    """Return whose slots an action needs. Undos and polls of prompts have their own beside the other calls to their org."""
+    """Return the lane whose slots an action uses. The undos of an org, and the polls of its prompts, have
+    lanes of their own."""
     if action.name in OUTSIDE:
         return action.name, str(action.settings.get("to", ""))
     if action.state in {State.LIVE, State.UNDOING}:
@@ -31,16 +32,17 @@ def lane_of(action: Action) -> Lane:
 
 
 def subject_of(action: Action) -> Subject:
-    """Return what only one action at a time is worked on for: its target, because what one action does to it decides what
-    the next one finds. What goes elsewhere changes nothing at the target, and keeps no other one waiting."""
+    """Return the key of what only one action at a time is worked on for: its target, because the effect of
+    one action decides about the next. An action that is sent outside Okta does not change the target, so its
+    key is its own."""
     return ("", action.key) if action.name in OUTSIDE else (action.org, action.target.id)
 
 
 class _Row(NamedTuple):
-    """What is kept of a row.
+    """The schedule of a row.
 
     Attributes:
-        number: tells the order of rows that are due at the same time: the order in which they came first.
+        number: order among rows that are due at the same time: that in which they were first put.
     """
 
     number: int
@@ -50,7 +52,7 @@ class _Row(NamedTuple):
 
 
 class Schedule:
-    """The open rows by their time, and those that are due by their lane and subject."""
+    """The open rows by time, and the due rows by lane and subject."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -59,30 +61,31 @@ class Schedule:
         self._ready: dict[Lane, dict[Subject, dict[str, None]]] = {}
 
     def put(self, action: Action) -> None:
-        """Take an open row as it is now."""
+        """Schedule an open row by its current state."""
         known = self._rows.get(action.key)
         number = next(self._numbers) if known is None else known.number
         self._set(action.key, _Row(number, action.due, lane_of(action), subject_of(action)))
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Let a row be due then, until it is put again."""
+        """Make a row due at `until`, until it is put again."""
         if (row := self._rows.get(key)) is not None:
             self._set(key, row._replace(due=until))
 
     def drop(self, key: str) -> None:
-        """Forget a row; it may be unknown."""
+        """Remove a row, if it is there."""
         self._leave(key)
         self._rows.pop(key, None)
 
     def due(self, now: Micros) -> list[str]:
-        """Return the keys of all that is due, the longest due first. They are due until they are put."""
+        """Return the keys of all due rows, the longest due first. A row stays due until it is put again."""
         self._advance(now)
         ready = [key for lane in self._ready.values() for keys in lane.values() for key in keys]
         return sorted(ready, key=self._order)
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[str]:
-        """Return the keys of what may begin now, undos first, then the longest due: in each lane as many as leave at most
-        `at_once` in work, and one for each subject. What is in work is `working`, as it was when it began."""
+        """Return the keys of the rows that may begin now, undos first, then the longest due: one for each
+        subject, and in each lane no more than `at_once` together with `working`. `working` are the rows that
+        are being worked on, as they were when the work began."""
         self._advance(now)
         busy = {subject_of(one) for one in working}
         taken = Counter(lane_of(one) for one in working)
@@ -99,7 +102,7 @@ class Schedule:
         return [key for _, key in sorted(found, key=lambda each: (each[0], self._order(each[1])))]
 
     def next_due(self) -> Micros | None:
-        """Return when the next row is due that is not yet; None if there is none."""
+        """Return when the next row becomes due; None if none will."""
         while self._heap:
             due, _, key = self._heap[0]
             if self._is_current(due, key):
@@ -131,7 +134,7 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def _advance(self, now: Micros) -> None:
-        """Note what is due by now."""
+        """Move the rows that are due by `now` to the due ones."""
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._is_current(due, key):
@@ -139,7 +142,7 @@ class Schedule:
                 self._ready.setdefault(row.lane, {}).setdefault(row.subject, {})[key] = None
 
     def _leave(self, key: str) -> None:
-        """Take a row out of those that are due; it may not be among them."""
+        """Remove a row from the due ones, if it is there."""
         if (row := self._rows.get(key)) is None or (lane := self._ready.get(row.lane)) is None:
             return
         keys = lane.get(row.subject, {})

@@ -1,4 +1,4 @@
-"""What the status shows of reactions. Lists are bounded: the counts are of all."""
+"""What the status shows of reactions. Lists are cut; counts are complete."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -48,17 +48,18 @@ def summary(mode: str, book: Book, pauses: Pauses, now: Micros) -> dict[str, Any
 
 
 def is_overdue(action: Action, now: Micros) -> bool:
-    """Whether an effect is still there well after its end."""
+    """Whether an effect is still live well after its end."""
     return action.undo_due is not None and action.undo_due < now - OVERDUE
 
 
 def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) -> list[Action]:
-    """Return those that come to their end or their turn first."""
+    """Return the first few of `actions` by the time that `until` gives."""
     return heapq.nsmallest(_MOST, actions, key=lambda one: until(one) or 0)
 
 
 def _urgency(action: Action) -> tuple[bool, Micros]:
-    """Order those that always need a human before those that are over a limit, which may be a flood; then by their time."""
+    """Return a sort key: actions that always need a human come before those over a limit, which may be a
+    flood; then the one whose time to approve ends first."""
     approval = action.approval
     return (bool(approval.limit), approval.until) if approval else (False, 0)
 
@@ -92,7 +93,7 @@ def _waiting(action: Action) -> dict[str, Any]:
 
 
 def _live(action: Action, now: Micros) -> dict[str, Any]:
-    """`detail` is why it could not be undone so far."""
+    """Return a live effect for the status; `detail` is why it could not be undone so far."""
     detail = _short(action.detail) if action.attempts else ""
     return _about(action) | {
         "until": _time(action.undo_due),

@@ -1,4 +1,4 @@
-"""Whom or what an action is about: found in the alert, and nowhere else."""
+"""The target of an action: the user or the address, found in the alert and nowhere else."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,11 @@ _NOBODY = Target("user", "")
 
 
 def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target, str]:
-    """Return the user that an alert is about, and why there is none (then the target has no id).
+    """Return the user that an alert is about, and an empty text; or a target without id, and why there is no
+    user.
 
     Args:
-        alert: its decoded body.
+        alert: the decoded body of the alert.
         where: `actor` or `target`; None: the actor if that is a user, else the target.
     """
     actor = list(_users([alert.get("actor")]))
@@ -40,7 +41,8 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target,
 
 
 def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
-    """Return the address of the client, and why there is none (then the target has no id)."""
+    """Return the client's address in an alert, and an empty text; or a target without id, and why there is no
+    address."""
     client = alert.get("client")
     written = client.get("ipAddress") if isinstance(client, dict) else None
     try:
@@ -53,7 +55,8 @@ def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
 
 
 def _users(entries: list[Any]) -> Iterator[Target]:
-    """Yield the different users among the entries; one whose id cannot be one of Okta's has none."""
+    """Yield the different users among `entries`. A user whose id does not look like Okta's gets an empty
+    id."""
     seen: set[object] = set()
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("type") != "User":

@@ -1,4 +1,5 @@
-"""Undo the effect of a timed action. It is tried until its effect is undone, or is not ours any more."""
+"""Undoes the effect of a timed action. Tries until the effect is undone, or is not the forwarder's any
+more."""
 
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ _logger = logs.get("react")
 
 
 class Undo:
-    """Undoes actions."""
+    """Undoes the effects of actions."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
         self._parts = parts
@@ -27,7 +28,7 @@ class Undo:
         self._limited = RateLimitedLogger(_logger, rows.clock, interval=600.0)
 
     async def undo(self, action: Action) -> None:
-        """Undo a LIVE action, or one that is UNDOING, as far as one try goes."""
+        """Try once to undo a LIVE or UNDOING action, and store the result."""
         act = self._parts().acts[action.name]
         seen = await act.look(action)
         if seen.answer.status == 404:

@@ -37,23 +37,23 @@ class Act(Protocol):
     """What a 2xx means."""
 
     async def look(self, action: Action) -> Seen:
-        """Look at the target, as `Looks.look`."""
+        """Return the state of the action's target, as `Looks.look`."""
 
     def request(self, action: Action, seen: Seen) -> Request:
-        """Return the call."""
+        """Return the request that carries out the action; `seen` is the last look at the target."""
 
     async def call(self, action: Action, request: Request) -> Answer:
-        """Send it once."""
+        """Send `request` once, and return the answer."""
 
     def undo_request(self, action: Action, seen: Seen) -> Request:
-        """Return the call that undoes it."""
+        """Return the request that undoes the action."""
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether what is seen is still what the action made."""
+        """Whether the target's state, as in `seen`, is still the one that the action made."""
 
 
 class OktaAct:
-    """What the actions on users share: one call of the org's API, and nothing to look at."""
+    """Base of the actions on users: one call of the org's API, no look at the target, no undo."""
 
     outcome = Outcome.DONE
 
@@ -65,18 +65,18 @@ class OktaAct:
         return Seen(Answer(200))
 
     async def call(self, action: Action, request: Request) -> Answer:
-        """Send it once, to the org."""
+        """Send `request` once to the action's org, and return the answer."""
         api = self._okta.org(action.org)
         if api is None:
             return NO_API
         return await api.call(request.method, request.path, body=request.body)
 
     def undo_request(self, action: Action, seen: Seen) -> Request:
-        """Refuse: it cannot be undone."""
+        """Raise NotImplementedError: the action cannot be undone."""
         raise NotImplementedError(action.name)
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Say no: there is nothing to undo."""
+        """Return False: there is nothing to undo."""
         return False
 
     async def _get(self, action: Action, path: str) -> Answer:
@@ -85,32 +85,32 @@ class OktaAct:
 
 
 class RevokeSessions(OktaAct):
-    """Ends the user's sessions, and the tokens of apps."""
+    """Ends the user's sessions, and revokes the tokens of apps."""
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call."""
+        """Return the request that revokes the sessions."""
         return Request(action.org, "DELETE", f"{_user(action)}/sessions?oauthTokens=true")
 
 
 class UniversalLogout(OktaAct):
-    """Signs the user out of every app that takes part."""
+    """Signs the user out of every app that takes part in Universal Logout."""
 
     outcome = Outcome.ACCEPTED
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call."""
+        """Return the request that revokes all tokens of the user."""
         body = {"sub_id": {"format": "opaque", "id": action.target.id}}
         return Request(action.org, "POST", "/oauth2/v1/global-token-revocation", body)
 
 
 class _Status(OktaAct):
-    """What changes the status of a user."""
+    """Base of the actions that change the status of a user."""
 
     step: str
     status: str
 
     async def look(self, action: Action) -> Seen:
-        """See the status, and when it changed."""
+        """Return the user's status, and when it changed."""
         answer = await self._get(action, _user(action))
         if not answer.ok or not isinstance(answer.body, Mapping):
             return Seen(answer)
@@ -118,7 +118,7 @@ class _Status(OktaAct):
         return Seen(answer, state, is_so=state["status"] == self.status)
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call."""
+        """Return the request for the lifecycle operation `step`."""
         return Request(action.org, "POST", f"{_user(action)}/lifecycle/{self.step}")
 
 
@@ -134,11 +134,11 @@ class Suspend(_Status):
     step, status = "suspend", "SUSPENDED"
 
     def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call that undoes it."""
+        """Return the request that unsuspends the user."""
         return Request(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the user is suspended since our call: any later change of the status is an admin's."""
+        """Whether the user is suspended since our call; any later change of the status is an admin's."""
         if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
             return False
         made = action.after if isinstance(action.after, Mapping) else {}
@@ -147,10 +147,10 @@ class Suspend(_Status):
 
 
 class UserRisk(OktaAct):
-    """Sets the user's risk, of which Okta's policies make what they are set to. It cannot be taken back."""
+    """Sets the user's risk; what follows depends on the org's policies. It cannot be undone."""
 
     async def look(self, action: Action) -> Seen:
-        """See the risk. A user without one gets 404, or NONE."""
+        """Return the user's risk: NONE if Okta answers 404."""
         answer = await self._get(action, f"{_user(action)}/risk")
         if not answer.ok and answer.status != 404:
             return Seen(answer)
@@ -158,7 +158,8 @@ class UserRisk(OktaAct):
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call, with the rule's title as far as Okta takes its characters."""
+        """Return the request that sets the risk. Its reason is the rule's title, without characters that Okta
+        refuses."""
         reason = _REASON.sub(" ", f"okta-forwarder {action.id}, {action.title}").strip()[:_MOST_REASON]
         body = {"riskLevel": self._level(action), "riskReason": reason}
         return Request(action.org, "PUT", f"{_user(action)}/risk", body)
@@ -169,7 +170,7 @@ class UserRisk(OktaAct):
 
 
 class AddToGroup(OktaAct):
-    """Puts the user into a group whose policies ask for more."""
+    """Puts the user into a group, to which the org's policies are stricter."""
 
     def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
         """Args: with `spares_admins`, no user is put into a group that gives an admin role."""
@@ -177,7 +178,7 @@ class AddToGroup(OktaAct):
         self._spares_admins = spares_admins
 
     async def look(self, action: Action) -> Seen:
-        """See whether the user is a member. `group` is the group's id, or its exact name."""
+        """Return whether the user is a member of the group: its id, or exact name, is the setting `group`."""
         found = await self._group_id(action)
         if isinstance(found, Answer):
             return Seen(found)
@@ -191,15 +192,15 @@ class AddToGroup(OktaAct):
         return Seen(answer, {"group": found, "member": member}, is_so=member)
 
     def request(self, action: Action, seen: Seen) -> Request:
-        """Return the call."""
+        """Return the request that adds the user to the group."""
         return self._membership(action, seen, "PUT")
 
     def undo_request(self, action: Action, seen: Seen) -> Request:
-        """Return the call that undoes it."""
+        """Return the request that removes the user from the group."""
         return self._membership(action, seen, "DELETE")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the user is still a member: Okta does not say who made one."""
+        """Whether the user is still a member: Okta does not say who added a member."""
         return bool(seen.is_so)
 
     def _membership(self, action: Action, seen: Seen, method: str) -> Request:
@@ -208,7 +209,8 @@ class AddToGroup(OktaAct):
         )
 
     async def _group_id(self, action: Action) -> str | Answer:
-        """Return the id of the group: the one of the first look, so that the undo finds the same one."""
+        """Return the id of the group, or the answer that says why there is none. An earlier look decides, so
+        that the undo finds the same group."""
         before = action.before if isinstance(action.before, Mapping) else {}
         if before.get("group"):
             return str(before["group"])
@@ -232,7 +234,8 @@ class AddToGroup(OktaAct):
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
 
     async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
-        """Return the id of a group, unless its members become administrators: our call must not make a suspect one."""
+        """Return `group`, its id; or an answer that refuses, if its members have an admin role: our call must
+        not make a suspect an administrator."""
         if not self._spares_admins:
             return group
         answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles")
@@ -251,5 +254,5 @@ def _user(action: Action) -> str:
 
 
 def _id(text: str) -> str:
-    """Write an id into a path; one that is none cannot lead anywhere else."""
+    """Return an id, quoted for a path: a text that is not an id cannot lead to another path."""
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""The actions whose call leaves for a webhook or a receiver of risk events."""
+"""The actions that send to a webhook or to a receiver of risk events, not to an org's API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,24 +12,25 @@ _UNSEEN = Seen(Answer(200))
 
 
 class _Outside:
-    """What is sent outside changes nothing that could be looked at; a repetition is recognised by its id."""
+    """Base of these actions: they change no state in Okta, and the receiver recognises a repetition by its
+    id."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
         """Look at nothing: a webhook or a receiver has no state that the call depends on."""
         return _UNSEEN
 
     def undo_request(self, action: Action, seen: Seen) -> Request:
-        """Refuse: it cannot be undone."""
+        """Raise NotImplementedError: the action cannot be undone."""
         raise NotImplementedError(action.name)
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Say no: there is nothing to undo."""
+        """Return False: there is nothing to undo."""
         return False
 
 
 class Notify(_Outside):
-    """Posts the alert to a webhook, and with it an action that waits for approval, or the answer to a prompt, if it is about
-    one."""
+    """Posts the alert to a webhook. A notification about an action that waits for approval, or about the
+    answer to a prompt, has a description of it too."""
 
     outcome = Outcome.DONE
 
@@ -37,17 +38,18 @@ class Notify(_Outside):
         self._webhooks = webhooks
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call; its body is the alert, which the row has beside it."""
+        """Return the request. Its body is only the addition to the alert; the alert itself is in the action's
+        row."""
         return Request(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 
     async def call(self, action: Action, request: Request) -> Answer:
-        """Send it once."""
+        """Send the webhook once, and return the answer."""
         about: Mapping[str, Any] | None = request.body
         return await self._webhooks.send(request.to, f"msg_{action.key[:32]}", payload(action.subject, about))
 
 
 class RiskEvent(_Outside):
-    """Pushes a security event token. Its receiver does not say what it makes of it."""
+    """Pushes a security event token. Its receiver does not say whether the token had an effect."""
 
     outcome = Outcome.ACCEPTED
 
@@ -55,7 +57,7 @@ class RiskEvent(_Outside):
         self._events = events
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call: what the token says."""
+        """Return the request; its body is the claims of the token."""
         level = LEVELS.get(str(action.settings.get("level", "")), "high")
         reason = f"{action.title} ({action.id})"
         risk = Risk(action.key[:32], action.org, action.target, level, reason, action.published)
@@ -63,5 +65,5 @@ class RiskEvent(_Outside):
         return Request(to, "POST", body=self._events.claims(to, risk))
 
     async def call(self, action: Action, request: Request) -> Answer:  # noqa: ARG002
-        """Send it once."""
+        """Sign the claims and send the token once; return the answer."""
         return await self._events.send(request.to, request.body or {})

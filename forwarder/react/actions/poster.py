@@ -1,4 +1,4 @@
-"""Posts to one server that is not Okta's API, a call at a time, and says what became of it."""
+"""Posts to one server that is not Okta's API, a request at a time, and returns the result as an Answer."""
 
 import asyncio
 import ssl
@@ -43,19 +43,19 @@ _HINTS = {
 
 
 def usual_hint(status: int, _body: object = None) -> str:
-    """Return what to do about a status of any server."""
+    """Return what the operator can do about the HTTP status `status` of any server."""
     return _HINTS.get(status, "ask those who run the server")
 
 
 class Server(NamedTuple):
-    """Where to post, as the configuration says.
+    """Where to post, from the configuration.
 
     Attributes:
-        key: where the configuration has the URL.
+        key: path of the URL in the configuration.
         timeout: seconds from the start of a request to the end of its response.
-        shown: what texts show in place of a URL that holds a secret.
-        ca_file: the authorities to trust, instead of those of the system.
-        environment: use a proxy of the environment, as for Okta's API.
+        shown: what texts show in place of the URL, if it holds a secret.
+        ca_file: the certificate authorities to trust, instead of those of the system.
+        environment: whether to use a proxy of the environment, as for Okta's API.
     """
 
     url: str
@@ -67,10 +67,10 @@ class Server(NamedTuple):
 
 
 class Poster:
-    """Posts to one server. Follows no redirect, and repeats nothing by itself."""
+    """Posts to one server. Follows no redirect, and does not retry."""
 
     def __init__(self, server: Server, clock: Clock) -> None:
-        """Post to `server`.
+        """Prepare to post to `server`; connect to nothing yet.
 
         Raises:
             SettingsError: its `ca_file` cannot be used.
@@ -91,24 +91,24 @@ class Poster:
     async def post(
         self, content_type: str, body: bytes, headers: Mapping[str, str], hint: Hint = usual_hint
     ) -> Answer:
-        """Send one POST. Never raises for what the server does.
+        """Send one POST and return the answer. Raises nothing for an error of the server or the network.
 
-        `hint` says what to do about a refusal.
+        `hint` returns what the operator can do about a refusal.
         """
         every = {"content-type": content_type, **headers}
         sent = await self._send("POST", body, every)
         return sent if isinstance(sent, Answer) else self._answer(*sent, hint)
 
     async def problem(self) -> str:
-        """Say why the server cannot be reached, and what to do; empty if it responds, whatever it says. It is asked by OPTIONS,
-        which changes nothing there."""
+        """Return why the server cannot be reached, and what to do; empty if it answers, with any status.
+        Sends OPTIONS, which changes nothing there."""
         sent = await self._send("OPTIONS", b"", {})
         return sent.text if isinstance(sent, Answer) else ""
 
     async def _send(
         self, method: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer | tuple[httpx.Response, bytes]:
-        """Return the response and its content, or why there is none."""
+        """Return the response and its content; or an Answer that says why there is no response."""
         every = {"accept-encoding": "identity", "user-agent": "okta-forwarder", **headers}
         try:
             request = self._client.build_request(method, self._server.url, content=body, headers=every)
@@ -150,7 +150,7 @@ class Poster:
 
 
 async def content_of(response: httpx.Response, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes; one that is larger, or cannot be inflated, counts as none."""
+    """Return the body; empty if it is larger than `limit` bytes, or cannot be decompressed."""
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), limit)
         async for piece in response.aiter_raw():
@@ -161,7 +161,8 @@ async def content_of(response: httpx.Response, limit: int) -> bytes:
 
 
 def _said(body: object, text: str) -> str:
-    """Return the server's own text: that of RFC 8935, of a problem by RFC 9457, or what it wrote."""
+    """Return the server's error text: the fields of RFC 8935 or RFC 9457 in `body`, else the start of
+    `text`."""
     if isinstance(body, dict):
         values = (body.get(key) for key in ("err", "description", "detail", "message", "error"))
         found = [value for value in values if isinstance(value, str) and value]
@@ -185,5 +186,5 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
 
 @cache
 def _system() -> ssl.SSLContext:
-    """Return the context with the system's authorities; reading them takes 0.1 s."""
+    """Return the TLS context with the system's certificate authorities; to load them takes 0.1 s."""
     return ssl.create_default_context()

@@ -1,4 +1,5 @@
-"""What `reactions check` finds about those that reactions tell: a line each, with the key, the problem and a hint."""
+"""What `reactions check` finds about the receivers of security event tokens: a line each, with the key, the
+problem and a hint."""
 
 import asyncio
 import json

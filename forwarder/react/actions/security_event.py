@@ -64,12 +64,12 @@ class Risk(msgspec.Struct, frozen=True):
     """What a risk event says.
 
     Attributes:
-        id: the same for the same action, so that a repetition is recognised: `jti`.
-        org: of `orgs`, the user's.
-        user: whom it is about.
+        id: `jti`: the same for the same action, so that a receiver recognises a repetition.
+        org: the user's org, a name of `orgs`.
+        user: the user with this risk.
         level: how high the risk is now.
         reason: why, for an admin.
-        at: when that became known.
+        at: when the risk became known.
     """
 
     id: str
@@ -81,10 +81,10 @@ class Risk(msgspec.Struct, frozen=True):
 
 
 class SecurityEvents:
-    """The receivers of risk events. A reload builds others."""
+    """The receivers of risk events. A reload builds a new object."""
 
     def __init__(self, settings: ReactionsSettings, org_urls: Mapping[str, str | None], clock: Clock) -> None:
-        """Build them. `org_urls`: the URL of each org.
+        """Build the receivers of `settings`. `org_urls`: the URL of each org.
 
         Raises:
             SettingsError: a `ca_file` cannot be used.
@@ -105,8 +105,8 @@ class SecurityEvents:
             self._posters[name] = Poster(server, clock)
 
     def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
-        """Return what the token for the receiver `name` says: the request of the action, which is recorded before it is sent.
-        None if there is no such receiver (any more)."""
+        """Return the claims of the token for the receiver `name`: the request of the action, stored before it
+        is sent. None if there is no such receiver (any more)."""
         receiver = self._settings.receivers.get(name)
         if receiver is None or self._settings.set is None:
             return None
@@ -130,7 +130,8 @@ class SecurityEvents:
         return claims | {"sub_id": subject, "events": {CAEP_EVENT: common | level}}
 
     async def send(self, name: str, claims: Mapping[str, Any]) -> Answer:
-        """Sign `claims` and send them once to the receiver `name`. Never raises for what it does."""
+        """Sign `claims` and send them once to the receiver `name`. Raises nothing for an error of the
+        receiver."""
         if name not in self._posters or self._key is None:
             text = f"reactions.receivers has no {name} any more; add it, or take it out of `do`"
             return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
@@ -142,7 +143,7 @@ class SecurityEvents:
         return msgspec.structs.replace(answer, code=_err(answer.body)) if answer.status == 400 else answer
 
     async def problems(self) -> list[str]:
-        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends no token."""
         found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
         return [f"{key}: {problem}" for key, problem in found if problem]
 
@@ -152,7 +153,7 @@ class SecurityEvents:
             await poster.close()
 
     def _url(self, org: str | None) -> str:
-        """Return the URL of an org as Okta has it in `aud`."""
+        """Return the URL of an org in the form that Okta expects in `aud`."""
         return (self._org_urls.get(org or "") or "").rstrip("/")
 
     def _subject(self, risk: Risk) -> dict[str, str]:
@@ -164,7 +165,7 @@ class SecurityEvents:
 
 
 def signed(claims: Mapping[str, Any], key: SigningKey) -> bytes:
-    """Return the token."""
+    """Return the token with `claims`, signed with `key`."""
     headers = {"typ": "secevent+jwt", "kid": key.kid}
     token: str = import_module("jwt").encode(dict(claims), key.private, ALGORITHM, headers)
     return token.encode()

@@ -26,7 +26,8 @@ def _hint(status: int, body: object) -> str:
 
 
 def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body: the alert as the store holds it, with `about` beside `forwarder.alert`, if there is any.
+    """Return the body of a webhook: the alert as stored, and in it, if given, `about` beside
+    `forwarder.alert`.
 
     `about` is for what the alert cannot know, such as an action that waits for approval, and its link.
     """
@@ -37,7 +38,8 @@ def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
 
 
 def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """Return the headers that make a webhook of `body`. Each key gives a signature; one of them must be right."""
+    """Return the headers of Standard Webhooks for `body`, with one signature for each of `keys`: the receiver
+    accepts the webhook if one of them is right."""
     seconds = str(at // SECOND)
     content = b".".join((message_id.encode(), seconds.encode(), body))
     digests = (hmac.new(key, content, hashlib.sha256).digest() for key in keys)
@@ -46,10 +48,10 @@ def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> d
 
 
 class Webhooks:
-    """The receivers of webhooks. A reload builds others."""
+    """The receivers of webhooks. A reload builds a new object."""
 
     def __init__(self, settings: Mapping[str, WebhookSettings], clock: Clock) -> None:
-        """Build them.
+        """Build the receivers of `settings`.
 
         Raises:
             SettingsError: a `ca_file` cannot be used.
@@ -65,10 +67,10 @@ class Webhooks:
             self._keys[name] = tuple(key for secret in secrets for key in webhook_keys(secret))
 
     async def send(self, name: str, message_id: str, body: bytes) -> Answer:
-        """Send `body` once to the receiver `name`. Never raises for what it does.
+        """Send `body` once to the receiver `name`. Raises nothing for an error of the receiver.
 
         Args:
-            name: of `reactions.webhooks`.
+            name: a name of `reactions.webhooks`.
             message_id: the same for each repetition, so that the receiver recognises one; ASCII without `.`.
             body: JSON, as `payload` makes it.
         """
@@ -79,7 +81,7 @@ class Webhooks:
         return await self._posters[name].post("application/json", body, headers, _hint)
 
     async def problems(self) -> list[str]:
-        """Return a line for each receiver that cannot be reached from here: key, problem, hint. Sends them nothing."""
+        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends no webhook."""
         found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
         return [f"{key}: {problem}" for key, problem in found if problem]
 

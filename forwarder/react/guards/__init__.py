@@ -1,1 +1,1 @@
-"""The guards: whether an action may be carried out now, and what they ask for that."""
+"""The guards, which decide whether an action may be carried out now, and the look-ups that they need."""

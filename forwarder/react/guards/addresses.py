@@ -20,7 +20,7 @@ _CARRIERS = tuple(
 
 
 def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Network]) -> str:
-    """Return why an address must not be blocked, for a person; empty if it may be."""
+    """Return why an address must not be blocked, as a text for a person; empty if it may be blocked."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether a human must approve an action, and what became of that."""
+"""Whether a human must approve an action, and the judgement that asks for it."""
 
 from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
@@ -6,13 +6,14 @@ from forwarder.react.guards.judgement import Case, Judgement, Verdict
 
 
 def asks(action: Action) -> bool:
-    """Whether a human approves such an action: by its name, unless its rule says otherwise (`approve`)."""
+    """Whether a human must approve `action`: by its name, unless its rule says otherwise (`approve`)."""
     wanted = action.settings.get("approve")
     return action.name in ASKS if wanted is None else wanted is not False
 
 
 def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) -> Judgement:
-    """Let a human decide; in shadow, say that one would have been asked. `approve_within` is in seconds."""
+    """Return the judgement that waits for a human; in shadow, one that says that a human would be asked.
+    `approve_within` is in seconds."""
     action = case.action
     limit = why if reason is Reason.LIMIT else ""
     if case.in_shadow:

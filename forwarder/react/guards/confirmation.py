@@ -1,4 +1,4 @@
-"""Whether events are real: a hook's event is a claim, and Okta's System Log has what happened."""
+"""Whether events are real: an event from a hook is a claim, and Okta's System Log is the proof."""
 
 import re
 from collections import deque
@@ -19,7 +19,8 @@ _MOST_KEPT = 10_000
 
 
 class Confirmation:
-    """Looks for the events of alerts in the System Log: in what was polled, then by asking for them."""
+    """Looks for the events of alerts in the System Log: first among polled events, then by a query to
+    Okta."""
 
     def __init__(self, okta: Okta, store: ActionStore) -> None:
         self._okta = okta
@@ -28,8 +29,8 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the log has every event that the alert lists. One of them alone proves nothing: the others may be
-        forged, and the alert would not be without them.
+        """Whether the System Log has every event that the alert lists. A part of them proves nothing: the
+        others may be forged, and without them there would be no alert.
 
         Raises:
             StoreError: the store cannot be read.
@@ -43,14 +44,16 @@ class Confirmation:
         return bool(action.events) and all(self._known.get((action.org, uuid)) for uuid in action.events)
 
     def forged(self, action: Action) -> str | None:
-        """Return the uuid of an event of which `has` found that the log has another one under it."""
+        """Return the uuid of an event for which `has` found a different event in the System Log; None if
+        there is none."""
         return next((uuid for uuid in action.events if self._known.get((action.org, uuid)) is False), None)
 
     def _missing(self, action: Action) -> list[str]:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Ask Okta for events; what it does not say now, the polls may."""
+        """Query the System Log for the events `uuids`, and note those that it has. A later poll may find the
+        others."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

@@ -1,4 +1,4 @@
-"""What Okta says now about users: their login, their groups, and their admin roles."""
+"""Looks up users in Okta: their login, their groups, and their admin roles."""
 
 import asyncio
 import re
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 
 class LookUpError(ForwarderError):
-    """Okta did not say who a user is. `answer` is its answer, if there was one; `is_unknown` says that there is no such
-    user."""
+    """A look-up of a user or a group failed. `answer` is Okta's answer, if there was one; `is_unknown` says
+    that there is no such user."""
 
     def __init__(self, text: str, answer: Answer | None = None, *, is_unknown: bool = False) -> None:
         super().__init__(text)
@@ -39,7 +39,7 @@ class Person(msgspec.Struct, frozen=True):
     """A user, as Okta describes it now.
 
     Attributes:
-        groups: id and name of each; None if they were not asked for.
+        groups: id and name of each group; None if they were not asked for.
         roles: names of admin roles, those by groups included; None if they were not asked for.
         at: when the look-up began.
     """
@@ -52,16 +52,17 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return one form of a name for all its writings: case, Unicode's compatible characters, and invisible ones."""
+    """Return a form of a name that is equal for all spellings: in any case, with compatible or invisible
+    characters of Unicode."""
     visible = "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Cc"})
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
 
 def why_protected(person: Person, protect: Protect) -> str:
-    """Return why a user is protected, for a person; empty if the user is not.
+    """Return why `protect` protects a user, as a text for a person; empty if it does not.
 
     Raises:
-        LookUpError: the look-up does not say.
+        LookUpError: `person` has not what is needed to decide.
     """
     users = {folded(name) for name in protect.users}
     if {folded(person.id), folded(person.login)} & users:
@@ -77,7 +78,7 @@ def why_protected(person: Person, protect: Protect) -> str:
 
 
 class Directory:
-    """Looks up users, and keeps what it saw for at most `AGE`."""
+    """Looks up users, and caches each result for at most `AGE`."""
 
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
@@ -86,10 +87,10 @@ class Directory:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def person(self, org: str, user_id: str, protect: Protect, now: Micros, since: Micros) -> Person:
-        """Return a user as of `since` or later, with what `protect` asks about.
+        """Return the user with the groups and roles that `protect` needs, looked up at `since` or later.
 
         Raises:
-            LookUpError: that failed.
+            LookUpError: the look-up failed.
         """
         key = org, user_id
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -109,7 +110,8 @@ class Directory:
             return kept
 
     def strangers(self, org: str, now: Micros) -> int:
-        """Return how many users Okta did not know in the last `AGE`: many of them are the mark of forged events."""
+        """Return how many user ids Okta did not know in the last `AGE`: many of them are a sign of forged
+        events."""
         while (
             self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE
         ):
@@ -117,10 +119,10 @@ class Directory:
         return sum(one == org for one, _ in self._unknown)
 
     async def unknown_groups(self, org: str, names: Sequence[str]) -> list[str]:
-        """Return those of `names`, ids or names of groups, that the org does not have.
+        """Return those of `names` (ids or names of groups) that the org does not have.
 
         Raises:
-            LookUpError: Okta did not say.
+            LookUpError: the look-up failed.
         """
         api = self._api(org)
         unknown = []
@@ -169,7 +171,7 @@ async def _ask(api: OktaCall, path: str, query: Mapping[str, str] | None = None)
 
 
 async def _pages(api: OktaCall, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
-    """Return all elements of a list, of as many pages as it has."""
+    """Return all elements of a list, from all of its pages."""
     found: list[Mapping[str, Any]] = []
     following = path
     for _ in range(_MOST_PAGES):
@@ -207,12 +209,12 @@ def _group(found: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _role(found: Mapping[str, Any]) -> str:
-    """Return the name of a role; whatever is in the list is one."""
+    """Return the name of an admin role; an element without a name counts as a role too."""
     return str(found.get("label") or found.get("type") or found.get("role") or "unnamed")
 
 
 def _suffices(person: Person, protect: Protect) -> bool:
-    """Whether a look-up says what `protect` asks about."""
+    """Whether `person` has the groups and roles that `protect` needs."""
     groups, roles = person.groups is not None, person.roles is not None
     return (groups or not protect.groups) and (roles or not protect.admins)
 

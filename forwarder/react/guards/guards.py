@@ -59,7 +59,7 @@ Guard = Callable[[Case], Awaitable[Judgement | None]]
 
 
 class Guards:
-    """The guards of all orgs, by one configuration.
+    """The guards of all orgs, for one configuration.
 
     Attributes:
         directory: looks up users and groups.
@@ -76,7 +76,7 @@ class Guards:
         pauses: Callable[[], Pauses],
         clock: Clock,
     ) -> None:
-        """Judge by `settings`. `book` and `pauses` outlive them: a reload makes new guards."""
+        """Judge by `settings`. A reload makes new guards; `book` and `pauses` stay."""
         self.directory = Directory(okta)
         self._settings = settings
         self._fresh: Micros = round(settings.fresh * SECOND)
@@ -133,7 +133,7 @@ class Guards:
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
     async def _first(self, case: Case) -> Judgement:
-        """Return the first judgement that is not None."""
+        """Return the judgement of the first guard that has one, else GO."""
         for guard in self._order:
             if (judgement := await guard(case)) is not None:
                 return judgement
@@ -177,7 +177,7 @@ class Guards:
         return why_late(case, self._settings.fresh)
 
     async def _look_at_the_clock(self, case: Case) -> None:
-        """Say nothing: the look-ups before this may have waited for minutes."""
+        """Update `case.now`, and judge nothing: the look-ups before may have taken minutes."""
         case.now = self._clock.now()
 
     async def _own(self, case: Case) -> Judgement | None:
@@ -192,7 +192,8 @@ class Guards:
         return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
 
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
-        """While the event is not confirmed, a flood of forged ones must not cost more look-ups of users."""
+        """Judge an event that waits for confirmation before its user: a flood of forged events must cost no
+        look-ups."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
     async def _strange(self, case: Case) -> Judgement | None:
@@ -298,7 +299,8 @@ class Guards:
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """The end of `live`: what the guards since then would stop must not make an effect last longer."""
+        """Judge a second action with an effect that is live: no_op, and the end of the effect moves. Comes
+        after the guards that may stop it."""
         other = self._book.live(case.action)
         if other is None:
             return None

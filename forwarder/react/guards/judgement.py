@@ -1,4 +1,4 @@
-"""What the guards say about an action, and what they know of it."""
+"""What the guards decide about an action, and the data by which they do."""
 
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ AGAIN: Micros = 5 * SECOND
 
 
 class Verdict(StrEnum):
-    """What a guard says."""
+    """The decision of a guard about an action."""
 
     GO = "go"
     REFUSE = "refuse"
@@ -26,17 +26,17 @@ class Verdict(StrEnum):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What the guards say about an action.
+    """The decision of the guards about an action.
 
     Attributes:
-        reason: the guard that decided; None if none did.
+        reason: the guard that decided; None if none objected.
         detail: for a person: what, why, and what to do.
-        waits_for: of WAIT.
-        until: of WAIT: judge it again then.
+        waits_for: for WAIT: what the action waits for.
+        until: for WAIT: when to judge it again.
         approval: of WAIT for APPROVAL: what the row waits for, as it was asked for the first time.
         before: the state of the target now, where one was looked at.
-        moves: of NO_OP: the key of the live action whose end moves to when this one's would be.
-        limit: of the reason `limit`: the one that the action is over.
+        moves: for NO_OP: the key of the live action whose end moves to the end that this action would have.
+        limit: for the reason `limit`: the name of the limit that the action is over.
     """
 
     verdict: Verdict
@@ -51,11 +51,11 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct):
-    """An action before the guards.
+    """An action that is being judged, with the time and what the guards know.
 
     Attributes:
-        mode: the weakest of those that apply.
-        seen: what the look at the target found; None before it.
+        mode: the weakest of the modes that apply.
+        seen: the result of the look at the target; None before the look.
     """
 
     action: Action
@@ -65,22 +65,22 @@ class Case(msgspec.Struct):
 
     @property
     def in_shadow(self) -> bool:
-        """Whether its call is left out."""
+        """Whether the action is only recorded, and not carried out (mode `shadow`)."""
         return self.mode == "shadow"
 
     @property
     def is_repeated(self) -> bool:
-        """Whether its call may have been carried out before."""
+        """Whether an earlier call of the action may have been carried out."""
         return self.action.called_at is not None
 
     @property
     def is_pending(self) -> bool:
-        """Whether a human was asked and has not decided."""
+        """Whether a human was asked for approval and has not decided."""
         return self.action.approval is not None and self.action.approval.given is None
 
     @property
     def is_approved(self) -> bool:
-        """Whether a human approved it, in time."""
+        """Whether a human approved the action, in time."""
         approval = self.action.approval
         if approval is None or not approval.given:
             return False
@@ -88,22 +88,22 @@ class Case(msgspec.Struct):
 
 
 def refuse(reason: Reason, detail: str) -> Judgement:
-    """Refuse an action for good."""
+    """Return the judgement that refuses an action for good."""
     return Judgement(Verdict.REFUSE, reason, detail)
 
 
 def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgement:
-    """Judge an action again at `until`."""
+    """Return the judgement that lets an action wait, and be judged again at `until`."""
     return Judgement(Verdict.WAIT, reason, detail, waits_for, until)
 
 
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
-    """Judge it again when the answer to a look-up may be another one."""
+    """Return the judgement that repeats a failed look-up later; `answer` is that of the failure."""
     return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + AGAIN))
 
 
 def time_of(seconds: float) -> str:
-    """Write a time as the configuration does: `2h`, `90s`."""
+    """Return a time as the configuration writes it: `2h`, `90s`."""
     units = {"d": 86400, "h": 3600, "m": 60}
     for unit, length in units.items():
         if seconds >= length and not seconds % length:

@@ -1,4 +1,4 @@
-"""How long an action may take: each one ends."""
+"""Time limits of actions: none is tried without end."""
 
 from forwarder.core.action import Kind, Reason, Waits
 from forwarder.core.time import SECOND, Micros
@@ -11,7 +11,8 @@ _MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
 
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
-    """Refuse what is too late. What waits for a human is not late until the time to approve is over.
+    """Refuse an action whose event or approval is too old; return None if it is in time. An action that waits
+    for a human is late only when the time to approve is over.
 
     Args:
         case: the action, and the time.
@@ -41,7 +42,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
 
 
 def _of_quiet(case: Case) -> Judgement | None:
-    """A quiet action is welcome however old its event is, but it is not tried without an end."""
+    """Refuse a quiet action that was tried for a day; the age of its event does not matter."""
     approval = case.action.approval
     since = max(case.action.planned_at, (approval.at or 0) if approval is not None else 0)
     if case.now - since <= LONGEST:

@@ -1,4 +1,4 @@
-"""Pauses: what an operator switched off for a while. They are kept in the store, and end by themselves."""
+"""Pauses: reactions that an operator switched off for a while. Pauses are stored, and end by themselves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """What is paused, in a sentence for a person, who knows no ids."""
+        """What is paused, as a sentence for a person; with the title of a rule, not its id."""
         if not self.scope:
             return "all reactions are paused"
         if self.scope in KINDS:
@@ -39,17 +39,17 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"reactions to the rule {self.title or self.scope} are paused"
 
     def covers(self, action: Action, now: Micros) -> bool:
-        """Whether it stops `action` now. A pause of prompts stops what follows an answer, too: a prompt may have been out
-        when the pause began."""
+        """Whether the pause stops `action` now. A pause of prompts also stops actions that follow an answer:
+        their prompt may have been sent before the pause."""
         names = {"", action.rule, action.name} | ({"prompt"} if action.follows_answer else set())
         return self.is_on(now) and self.scope in names
 
     def is_on(self, now: Micros) -> bool:
-        """Whether it has not ended."""
+        """Whether the pause has not ended."""
         return self.until is None or now < self.until
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the status and `forwarder reactions list --json` show it."""
+        """Return the pause as the status and `forwarder reactions list --json` show it."""
         return {
             "scope": self.scope,
             "text": self.text,
@@ -61,13 +61,14 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pauses(msgspec.Struct, frozen=True):
-    """The pauses. A change is a new value, which is stored before it is used."""
+    """All pauses, immutable. A change makes a new object, which is stored before it is used."""
 
     pauses: Sequence[Pause] = ()
 
     @classmethod
     def load(cls, text: str | None, now: Micros) -> "Pauses":
-        """Read what `dump` wrote; None is none. Text that cannot be read pauses everything: it may have been that."""
+        """Return the pauses that `dump` wrote; without text, none. If the text cannot be read, return a pause
+        of everything."""
         try:
             return cls(msgspec.json.decode(text or "[]", type=tuple[Pause, ...]))
         except msgspec.DecodeError:
@@ -75,15 +76,15 @@ class Pauses(msgspec.Struct, frozen=True):
             return cls((Pause("", why, now),))
 
     def dump(self) -> str:
-        """Write them for the store."""
+        """Return the pauses as JSON for the store."""
         return msgspec.json.encode(self.pauses).decode()
 
     def on(self, now: Micros) -> list[Pause]:
-        """Return those that have not ended; one of all reactions first."""
+        """Return the pauses that have not ended, a pause of all reactions first."""
         return sorted((one for one in self.pauses if one.is_on(now)), key=lambda one: one.scope != "")
 
     def find(self, action: Action, now: Micros) -> Pause | None:
-        """Return a pause that stops `action` now."""
+        """Return a pause that stops `action` now; None if there is none."""
         return next((one for one in self.pauses if one.covers(action, now)), None)
 
     def pause(
@@ -96,11 +97,12 @@ class Pauses(msgspec.Struct, frozen=True):
         by: str = "",
         title: str = "",
     ) -> "Pauses":
-        """Pause `scope` for `seconds`, or until `resume`, in place of an earlier pause of the same."""
+        """Return the pauses with a new one of `scope`, for `seconds` or until `resume`; it replaces an
+        earlier one of `scope`."""
         until = None if seconds is None else now + round(seconds * SECOND)
         rest = [one for one in self.on(now) if one.scope != scope]
         return Pauses((*rest, Pause(scope, why, now, until, by, title)))
 
     def resume(self, scope: str | None, now: Micros) -> "Pauses":
-        """End the pause of `scope`; without one, every pause."""
+        """Return the pauses without that of `scope`; if `scope` is None, without any."""
         return Pauses(tuple(one for one in self.on(now) if scope is not None and one.scope != scope))

@@ -1,4 +1,4 @@
-"""The limits of prompts, as the settings have them."""
+"""Checks a prompt against the limits in the settings."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ _ONCE_A_DAY = Limit(1, 86_400)
 
 
 def cap_of(case: Case, book: Book, settings: GuardSettings) -> Cap | None:
-    """Return why there may not be another prompt now."""
+    """Return why the prompt of `case` may not be sent now; None if it may."""
     per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
     return over_cap(
         msgspec.structs.replace(case.action, mode=case.mode),

@@ -1,1 +1,1 @@
-"""Prompts: a user is asked on their phone, at most once, and the answer is one of five words."""
+"""Prompts: ask a user on their phone, at most once; the answer is one of the words of `Reply`."""

@@ -1,4 +1,5 @@
-"""How many prompts there may be, whatever `limits` allow: who is asked too often learns to approve."""
+"""The limits of prompts, apart from `reactions.limits` of actions: a user who is asked too often learns to
+approve."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -15,7 +16,7 @@ _AGAIN = 10 * SECOND
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """Why there may not be another prompt now.
+    """Why another prompt may not be sent now.
 
     Attributes:
         which: `live`: the user is being asked; `day`: was asked often enough, usually within a day; `org`: enough users are
@@ -37,14 +38,14 @@ def over_cap(
     window: Micros = DAY,
     at_once: int = 5,
 ) -> Cap | None:
-    """Return why `action`, a prompt, may not be sent now.
+    """Return why the prompt `action` may not be sent now; None if it may.
 
     Args:
         action: the prompt's row.
-        rows: of at least all prompts that are out, and those of the last `window`.
+        rows: rows of at least all prompts that are out, and of those of the last `window`.
         now: the time.
         per_user: prompts of one user in each `window`.
-        window: see there.
+        window: length of that window, in microseconds.
         at_once: prompts of one org that may be out at once.
     """
     out = 0
@@ -71,8 +72,8 @@ def over_cap(
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
-    """Return when a prompt that is over was sent, or may have been; None if it surely was not. In shadow, one that would
-    have been sent counts too."""
+    """Return when a prompt that is over was sent, or may have been; None if it surely was not. With
+    `in_shadow`, return the time also for a prompt that shadow mode only recorded."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
     if row.state is not State.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:

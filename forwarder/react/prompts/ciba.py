@@ -53,7 +53,7 @@ _HINTS = {
 
 
 class Ciba:
-    """Asks by the app of one org."""
+    """Sends CIBA prompts by the app of one org."""
 
     def __init__(self, api: OktaCall, server: AuthorizationServer, tokens: IdTokens, clock: Clock) -> None:
         self._api = api
@@ -62,7 +62,8 @@ class Ciba:
         self._clock = clock
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look up the user's login, and return the call that asks; what authenticates it is added when it is sent."""
+        """Look up the user's login, and return the request that asks; `send` adds what authenticates the
+        app."""
         # The event's login is what its sender wrote; the id was looked up by the guards.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
@@ -81,12 +82,12 @@ class Ciba:
         return Request(action.org, "POST", f"{self._server.path}{_ASK}", form)
 
     async def send(self, action: Action, request: Request) -> Progress | Handle:
-        """Ask the user by one POST, at most."""
+        """Send at most one POST that asks the user."""
         asked = self._clock.now()
         return self._sent(await self._server.post(_ASK, request.body), action, asked)
 
     async def look(self, handle: Handle, user: str) -> Look:
-        """Poll once."""
+        """Poll once, and return the result."""
         if (failed := await self._tokens.load_keys()) is not None:
             # An approval could not be checked, and is given only once.
             return Look(
@@ -115,7 +116,7 @@ class Ciba:
         return Look(Reply.UNKNOWN, detail=_hinted(answer), **ids)
 
     async def withdraw(self, _handle: Handle) -> None:
-        """Do nothing: CIBA has no way to take a request back."""
+        """Do nothing: CIBA cannot withdraw a request."""
 
     def _sent(self, answer: Answer, action: Action, asked: Micros) -> Progress | Handle:
         ids = ids_of(answer)
@@ -141,7 +142,7 @@ def _login(body: Any) -> str | None:
 
 
 def _expiry(action: Action) -> int:
-    """Return for how many seconds the user may answer."""
+    """Return how many seconds the user has to answer."""
     return min(_MOST_SECONDS, max(1, round(_number(action.settings.get("expires"), _MOST_SECONDS))))
 
 

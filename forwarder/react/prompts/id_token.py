@@ -1,4 +1,4 @@
-"""Checks who approved: the id_token of CIBA, against the keys, the issuer, the app and the user that it must name."""
+"""Checks who approved: the id_token of CIBA, its signature and the issuer, app and user in it."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -25,7 +25,7 @@ _WRONG = {
 
 
 class IdTokens:
-    """The id_tokens of one authorization server. Keeps its public keys, and no token."""
+    """Checks id_tokens of one authorization server. Caches its public keys, and no token."""
 
     def __init__(self, server: AuthorizationServer, clock: Clock) -> None:
         self._server = server
@@ -89,7 +89,7 @@ class IdTokens:
 
 
 def _key_set(body: Any) -> dict[str, Any]:
-    """Return the RSA keys of a JWKS by their `kid`, as far as they can be read."""
+    """Return the RSA keys of a JWKS by `kid`; keys that cannot be read are left out."""
     jwt = import_module("jwt")
     listed = body.get("keys") if isinstance(body, dict) else None
     found = {}

@@ -26,7 +26,7 @@ _OTHERS = re.compile(r"[^A-Za-z0-9 .,:-]+")
 
 
 def template_problem(template: str) -> str | None:
-    """Return what is wrong with a template of the configuration; None if nothing is."""
+    """Return what is wrong with a template of the configuration; None if it is valid."""
     unknown = [name for name in _FIELD.findall(template) if name not in FIELDS]
     if unknown:
         return f"has an unknown field {{{unknown[0]}}}; use {', '.join(f'{{{name}}}' for name in FIELDS)}"
@@ -43,8 +43,8 @@ def template_problem(template: str) -> str | None:
 
 
 def message_of(action: Action) -> str:
-    """Return what the user reads: the template with the alert's values, shortened where it is too long, and the code that
-    the alert has too."""
+    """Return the text that the user reads: the template with the alert's values, shortened if too long, and
+    the alert's code."""
     template = str(action.settings.get("message") or TEMPLATE)
     values = {name: _spelled(value) for name, value in _values(action).items()}
     ending = _ending(code_of(action.alert))
@@ -83,7 +83,8 @@ def _values(action: Action) -> dict[str, str]:
 
 
 def _spelled(text: str) -> str:
-    """Spell a text in the alphabet: accents are left out, anything else becomes a space."""
+    """Return `text` in the permitted alphabet: letters lose their accents, any other character becomes a
+    space."""
     plain = "".join(
         each for each in unicodedata.normalize("NFKD", text[:500]) if not unicodedata.combining(each)
     )

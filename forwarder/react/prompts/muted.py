@@ -1,4 +1,4 @@
-"""Which events of a user the rules leave out because we asked that user.
+"""Which events of a user the rules skip, because a prompt to that user caused them.
 
 A denial of our prompt looks like one more step of an attack on the user's factors, and would feed the rule that asked. So
 while a prompt is out, and two minutes longer, the user's factor events count in no rule. An event is judged by when it
@@ -40,13 +40,13 @@ def is_factor_event(event_type: str) -> bool:
 
 
 class Muted:
-    """The times in which each user's factor events do not count."""
+    """For each user, the time spans in which the rules skip events about factors."""
 
     def __init__(self) -> None:
         self._spans: dict[_User, dict[str, _Span]] = {}
 
     def restore(self, actions: Iterable[Action]) -> None:
-        """Learn from the rows of the store."""
+        """Note the prompts among `actions`, the rows of the store."""
         for action in actions:
             self.note(action)
 
@@ -63,7 +63,8 @@ class Muted:
             _logger.error(text, action="rules_not_muted", error=str(error))  # noqa: TRY400  # no bug of ours
 
     def note(self, action: Action) -> None:
-        """Learn from the row of a prompt: before it is sent, and after each change. Other rows change nothing."""
+        """Note the row of a prompt: call it before the prompt is sent, and after each change. Other rows are
+        ignored."""
         if action.kind is not Kind.PROMPT:
             return
         user = action.org, action.target.id
@@ -79,7 +80,7 @@ class Muted:
             self._forget(action.called_at - _KEPT)
 
     def covers(self, event: Event, raw: Mapping[str, Any]) -> bool:
-        """Whether the rules leave this event out; `raw` is its decoded body."""
+        """Whether the rules skip `event`; `raw` is its decoded body."""
         if not self._spans or not is_factor_event(event.event_type):
             return False
         at = event.published
@@ -99,7 +100,7 @@ class Muted:
 
 
 def _span(action: Action) -> _Span | None:
-    """Return from when to when a prompt mutes; None if nothing was sent, or not yet."""
+    """Return the start and end of the time in which a prompt mutes; None if it was not sent (yet)."""
     if action.called_at is None or action.state in {State.PLANNED, State.WAITING}:
         return None
     start = action.called_at - _BEFORE
@@ -114,7 +115,7 @@ def _span(action: Action) -> _Span | None:
 
 
 def _users(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the ids of an event's actor and users."""
+    """Yield the ids of an event's actor and targets."""
     targets = raw.get("target")
     for one in (raw.get("actor"), *(targets if isinstance(targets, list) else ())):
         if isinstance(one, dict) and isinstance(found := one.get("id"), str):

@@ -35,7 +35,7 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 
 
 class CibaApp:
-    """The app that asks, and the authorization server at which it does.
+    """The app that sends CIBA prompts, and its authorization server.
 
     Attributes:
         issuer: `iss` of the server's tokens.
@@ -68,7 +68,7 @@ class CibaApp:
         return f"CibaApp({self.client_id!r} at {self.issuer!r})"
 
     def proof(self, url: str, now: Micros) -> dict[str, str]:
-        """Return the parameters that authenticate the app for one call of `url`."""
+        """Return the parameters that authenticate the app in one call of `url`."""
         seconds = now // SECOND
         claims = {
             "iss": self.client_id,
@@ -88,7 +88,8 @@ def _has_kid(text: str) -> bool:
 
 
 class AuthorizationServer:
-    """Sends one call each, follows no redirect, repeats nothing. Uses the proxy of the environment, as Okta's API does."""
+    """Sends single calls to an authorization server; follows no redirect, does not retry. Uses the proxy of
+    the environment, as Okta's API does."""
 
     def __init__(self, app: CibaApp, clock: Clock) -> None:
         self.app = app
@@ -98,16 +99,16 @@ class AuthorizationServer:
 
     @property
     def path(self) -> str:
-        """Below the org's URL."""
+        """The path of the server's endpoints, below the org's URL."""
         return urlsplit(self.app.base).path
 
     async def post(self, path: str, form: Mapping[str, str]) -> Answer:
-        """Post a form that the app signs. Never raises for what the server does."""
+        """Post a form, with the app's signed assertion. Raises nothing for an error of the server."""
         url = self.app.base + path
         return await self._send("POST", url, dict(form) | self.app.proof(url, self._clock.now()))
 
     async def get(self, path: str) -> Answer:
-        """Fetch a public document."""
+        """Fetch a public document, such as the keys."""
         return await self._send("GET", self.app.base + path, None)
 
     async def close(self) -> None:
@@ -174,7 +175,7 @@ class AuthorizationServer:
         )
 
     def _again_at(self, response: httpx.Response) -> Micros | None:
-        """Return until when Okta refuses; a window of a rate limit ends by Okta's clock."""
+        """Return until when Okta refuses calls, by our clock; None if it does not say."""
         now = self._clock.now()
         if (wait := retry_after(response.headers.get("retry-after"), now)) is not None:
             return now + round(wait * SECOND)

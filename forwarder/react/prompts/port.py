@@ -1,4 +1,4 @@
-"""What a prompt can come to, as the engine of reactions sees it."""
+"""The results of a prompt, as the engine of reactions uses them."""
 
 from enum import StrEnum
 from typing import TypedDict
@@ -17,7 +17,7 @@ LONGEST = 300 * SECOND
 
 
 class Reply(StrEnum):
-    """The answer to a prompt: the label `answer` of its metric, and the keys of `then`."""
+    """The answer to a prompt: the value of the label `answer` of its metric, and of the keys of `then`."""
 
     APPROVED = "approved"
     DENIED = "denied"
@@ -29,19 +29,19 @@ class Reply(StrEnum):
 
 
 class Ids(TypedDict):
-    """Okta's ids of a response and of an error."""
+    """Okta's ids of a response and of an error, for its support."""
 
     request_id: str
     error_id: str
 
 
 def ids_of(answer: Answer) -> Ids:
-    """Return the ids of an answer, for the row."""
+    """Return Okta's ids in an answer, for the action's row."""
     return Ids(request_id=answer.request_id, error_id=answer.error_id)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a prompt has come. Read it in this order:
+    """The state of a prompt. Read it in this order:
 
     1. With an `answer`, it is over.
     2. If it has `failed`, nothing was sent and never will be: the configuration, a scope or a role is wrong.
@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True):
     4. Else nothing was sent, for certain; send again at `due`.
 
     Attributes:
-        handle: what the row keeps from now on, so that the prompt can be polled after a restart too.
+        handle: text to store in the row, with which the prompt can be polled after a restart too.
         due: None if Okta did not say when to send again.
         detail: for a person: what happened, with what to do about it.
         request_id, error_id: Okta's, of its last response.
@@ -65,7 +65,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def not_found_out(answer: Answer) -> Progress:
-    """Return what becomes of a prompt after a look-up without result: nothing was sent."""
+    """Return the Progress after a look-up that failed: nothing was sent."""
     ids = ids_of(answer)
     if answer.may_help_again:
         return Progress(due=answer.again_at, detail=answer.text, **ids)
@@ -75,8 +75,8 @@ def not_found_out(answer: Answer) -> Progress:
 
 
 def not_sent(answer: Answer) -> Progress:
-    """Return what becomes of a prompt whose sending was refused. It is sent again only if it surely was not sent: a 429 is
-    refused unread, while a 5xx may come after Okta has sent it."""
+    """Return the Progress after Okta refused the sending. The prompt is sent again only if it surely was not
+    sent: a 429 is refused unread, while a 5xx may come after Okta has sent it."""
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.may_help_again):
         return Progress(due=answer.again_at, detail=answer.text, **ids)
@@ -87,20 +87,20 @@ def not_sent(answer: Answer) -> Progress:
 
 
 def lost() -> Progress:
-    """Return what becomes of a prompt that was to be sent when the process ended."""
+    """Return the Progress of a prompt that was being sent when the process ended: it may have been sent."""
     text = "the forwarder ended while the prompt was being sent; whether the user saw it is not known"
     return Progress(Reply.UNKNOWN, detail=text)
 
 
 class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a prompt that is out needs to be polled.
+    """The data with which a prompt that is out is polled.
 
     Attributes:
         poll: the link to poll, or CIBA's `auth_req_id`.
         asked, expires: by Okta's clock or ours; they may differ by a minute.
         interval: seconds between two polls.
-        cancel: the link that withdraws it; empty if nothing does.
-        is_unsure: a poll may have brought the answer, and its response was lost.
+        cancel: the link that withdraws the prompt; empty if there is none.
+        is_unsure: whether a poll's response was lost, and may have had the answer.
     """
 
     poll: str
@@ -112,10 +112,10 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What one poll found.
+    """The result of one poll.
 
     Attributes:
-        answer: None while there is none.
+        answer: the user's answer; None if there is none yet.
         is_pending: Okta says that the user has not answered yet.
         is_slower: Okta wants fewer polls from now on.
         is_lost: the response was lost, or was none; it may have had the answer.

@@ -1,4 +1,5 @@
-"""Asks users, and learns what they said: at most one POST for each prompt, polls no faster than Okta wants.
+"""Sends prompts, and polls for the answers: at most one POST for each prompt, polls no faster than Okta
+allows.
 
 A prompt is out from `send` until `poll` has an answer. What Okta wants of the next poll is kept in the row's handle, and in
 memory, where it is newer.
@@ -30,7 +31,7 @@ _GRACE = 120 * SECOND
 
 
 class _Way(Protocol):
-    """One way to ask."""
+    """One way to ask a user: a push, or CIBA."""
 
     async def prepare(self, action: Action) -> Progress | Request: ...
 
@@ -55,10 +56,10 @@ class _Out(msgspec.Struct):
 
 
 class Prompts:
-    """The prompts of all orgs. No method raises for what the other side does."""
+    """The prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Args: `ciba` has the app that asks, by org."""
+        """Args: `ciba` is the app that asks users by CIBA, by org."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
@@ -66,7 +67,8 @@ class Prompts:
         self._out: dict[str, _Out] = {}
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look up what is needed to ask, and return the call that does, for the row; or why there is none."""
+        """Look up how to ask, and return the request that asks, to be stored in the row; or a Progress that
+        says why it is not possible."""
         way = self._way(action)
         return Progress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
@@ -83,7 +85,7 @@ class Prompts:
         return self._waiting(out)
 
     async def poll(self, action: Action) -> Progress:
-        """Ask once for the answer, unless that would be too early, or a poll is running: then nothing is called."""
+        """Poll once for the answer. If that is too early, or a poll is running, call nothing."""
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the row has no handle by which to poll"
@@ -107,8 +109,8 @@ class Prompts:
         return self._judged(action.key, out, look)
 
     async def cancel(self, action: Action) -> None:
-        """Take a prompt back, because the forwarder stops. The row stays as it is: whether the user was quicker, the first
-        poll after the start tells. Nothing takes a CIBA request back."""
+        """Withdraw a prompt, if it was a push: CIBA cannot. The row does not change: the next poll shows
+        whether the user answered before."""
         way, handle = self._way(action), _read(action.handle)
         if not isinstance(way, str) and handle is not None:
             await way.withdraw(handle)
@@ -119,7 +121,7 @@ class Prompts:
             await server.close()
 
     def _judged(self, key: str, out: _Out, look: Look) -> Progress:
-        """Say what a poll means, and when the next one is."""
+        """Return the Progress for the result of a poll, and set when the next poll is due."""
         ids = Ids(request_id=look.request_id, error_id=look.error_id)
         answer, detail, handle, now = look.answer, look.detail, out.handle, self._clock.now()
         if look.is_spent:
@@ -149,7 +151,7 @@ class Prompts:
         return Progress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
     def _way(self, action: Action) -> _Way | str:
-        """Return how the row's user is asked; or why that is not possible."""
+        """Return the way in which the row's user is asked; or a text that says why it is not possible."""
         org, by = action.org, action.settings.get("by")
         api = self._okta.org(org)
         if api is None:

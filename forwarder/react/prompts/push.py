@@ -1,4 +1,5 @@
-"""Asks a user by a push to Okta Verify, through the Factors API. A push shows no text of ours, only our address."""
+"""Asks a user by a push to Okta Verify, through the Factors API. A push shows no text of ours, only our IP
+address."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -47,14 +48,15 @@ _HIDDEN = (
 
 
 class Push:
-    """Sends pushes by the API of one org."""
+    """Sends pushes through the API of one org."""
 
     def __init__(self, api: OktaCall, clock: Clock) -> None:
         self._api = api
         self._clock = clock
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look for the factor that can be asked, and return the call that does."""
+        """Look up the user's factor for pushes, and return the request that asks; or a Progress that says why
+        there is none."""
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
         listed = await self._api.call("GET", path)
         if not listed.ok:
@@ -65,7 +67,7 @@ class Push:
         return Request(action.org, "POST", verify)
 
     async def send(self, _action: Action, request: Request) -> Progress | Handle:
-        """Ask the user by one POST, at most."""
+        """Send at most one POST that asks the user."""
         began = self._clock.monotonic()
         await self._api.ready("POST", request.path)
         if self._clock.monotonic() - began > _STALE:
@@ -74,7 +76,7 @@ class Push:
         return self._sent(await self._api.call("POST", request.path), asked)
 
     async def look(self, handle: Handle, _user: str) -> Look:
-        """Ask once for what the user said."""
+        """Poll once, and return the result."""
         answer = await self._api.call("GET", handle.poll)
         ids = ids_of(answer)
         if answer.status in {404, 410}:
@@ -94,7 +96,7 @@ class Push:
         )
 
     async def withdraw(self, handle: Handle) -> None:
-        """Take the push back. The next poll tells whether the user was quicker."""
+        """Withdraw the push. The next poll shows whether the user answered before."""
         if handle.cancel:
             await self._api.call("DELETE", handle.cancel)
 
@@ -116,7 +118,7 @@ class Push:
 
 
 def _verify_link(body: Any) -> tuple[str | None, str]:
-    """Return the link that asks the user's push factor; or None, and why there is none."""
+    """Return the link that sends a push to the user's factor; or None, and why there is none."""
     factors = [each for each in body if isinstance(each, dict)] if isinstance(body, list) else []
     pushes = [each for each in factors if each.get("factorType") == "push"]
     for factor in pushes:
@@ -141,7 +143,7 @@ def _result(body: Any) -> str:
 
 
 def _links(body: Any) -> Mapping[str, str]:
-    """Return the links of a body by their name. One name may have several; the first one counts."""
+    """Return the links of a body by their name; of several links with one name, the first."""
     links = body.get("_links") if isinstance(body, dict) else None
     found = {}
     for name, link in (links if isinstance(links, dict) else {}).items():

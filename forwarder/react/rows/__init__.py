@@ -1,1 +1,1 @@
-"""The rows of actions: stored at each change, and those that still matter in memory."""
+"""The rows of actions: each change is stored, and rows that can still affect anything are in memory too."""

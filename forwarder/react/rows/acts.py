@@ -1,4 +1,4 @@
-"""What acted lately, as the limits count it."""
+"""Counts recent actions for the limits."""
 
 from collections import deque
 
@@ -10,8 +10,8 @@ Scope = tuple[str, ...]
 
 
 def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
-    """Return the limits that count an action: the limit's name, its scope, and what is counted. `per_user` and `per_rule`
-    count alerts, a kind counts actions. Quiet actions count for none."""
+    """Return the limits that count an action: the limit's name, its scope, and the item to count: the alert
+    for `per_user` and `per_rule`, the action for the limit of its kind. Quiet actions count for no limit."""
     if action.kind is Kind.QUIET:
         return []
     mode = "shadow" if shadow else "enforce"
@@ -24,9 +24,9 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class Acts:
-    """Counts, for each scope, the alerts or actions of the last while. Its memory is what the limits let through.
+    """Counts, for each scope, the recent alerts or actions. The limits bound its memory.
 
-    Nothing older than `horizon` is kept, by the time of what was added last.
+    Drops what is more than `horizon` older than the action added last.
     """
 
     def __init__(self, horizon: Micros) -> None:
@@ -36,7 +36,7 @@ class Acts:
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 
     def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
-        """Count an action. It counts as of the last time, if it acts again."""
+        """Count an action that acts at `at`. If it acted before, only the later time counts."""
         for _, scope, item in scopes_of(action, shadow=shadow):
             actions = self._found.setdefault(scope, {}).setdefault(item, {})
             if actions.get(action.key, at - 1) < at:
@@ -48,17 +48,17 @@ class Acts:
                 self._drop(scope, item, key)
 
     def widen(self, horizon: Micros) -> None:
-        """Keep nothing older than `horizon` from now on."""
+        """Keep actions for `horizon` from now on."""
         self._horizon = horizon
 
     def remove(self, action: Action) -> None:
-        """Count it no more: it did not act after all."""
+        """Stop counting an action: it did not act after all."""
         for shadow in (False, True):
             for _, scope, item in scopes_of(action, shadow=shadow):
                 self._drop(scope, item, action.key)
 
     def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
-        """Return how many acted after `since`, `besides` left out."""
+        """Return how many items of `scope` acted after `since`, without the item `besides`."""
         found = self._found.get(scope, {})
         return sum(item != besides and max(at.values()) > since for item, at in found.items())
 
@@ -76,7 +76,7 @@ class Acts:
 
 
 def acted_at(action: Action) -> tuple[Micros, bool] | None:
-    """Return when a row acted, and whether only as a shadow; None if it did not."""
+    """Return when the action of a row acted, and whether only in shadow; None if it did not act."""
     if action.called_at is not None:
         return action.called_at, False
     if action.outcome is Outcome.SHADOW and action.reason is not Reason.LIMIT:

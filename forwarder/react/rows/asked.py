@@ -1,4 +1,4 @@
-"""The prompts that are out, and those that count for the next ones."""
+"""The prompts that are out, and earlier ones that count for the limits of prompts."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,8 +16,8 @@ _OUT = {State.CALLING, State.PROMPTING}
 
 
 class Asked:
-    """Prompts that users got, or would have got in shadow. Its memory is what the limits let through; nothing older than
-    `horizon` is kept, by the time of what was put last."""
+    """Prompts that users got, or would have got in shadow. The limits bound its memory; prompts that are more
+    than `horizon` older than the one put last are dropped."""
 
     def __init__(self, horizon: Micros) -> None:
         self.horizon = horizon
@@ -26,7 +26,7 @@ class Asked:
         self._order: dict[str, Action] = {}  # what is over, in the order in which it was put
 
     def put(self, action: Action) -> None:
-        """Take a prompt's row as it is now; what counts of it is kept, and not its alert."""
+        """Note a prompt's current row, without its alert."""
         self._drop(action)
         small = msgspec.structs.replace(action, subject=b"", request=None, before=None, after=None)
         if action.state in _OUT:
@@ -36,7 +36,7 @@ class Asked:
             self._forget(acted[0] - self.horizon)
 
     def claim(self, action: Action) -> None:
-        """Count a prompt as out that is about to be sent."""
+        """Count a prompt that is about to be sent as out."""
         self.put(msgspec.structs.replace(action, state=State.CALLING))
 
     def beside(self, action: Action) -> Iterator[Action]:

@@ -1,4 +1,5 @@
-"""The rows of actions that still matter, in memory: those that are not ended, and what is remembered of the others.
+"""The rows of actions in memory: those that are not ended, and of ended ones what limits, holds and guards
+need.
 
 It is filled from the store at the start, and follows each commit: `put` comes after it. Nothing here waits, so what it
 says is true until the next await.
@@ -37,13 +38,13 @@ Place = tuple[str, str, str, str, str]
 
 
 def place_of(action: Action) -> Place:
-    """Return what two actions share whose effect is the same: org, name, target and group."""
+    """Return the key that two actions with the same effect share: org, name, target and group."""
     target = action.target
     return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
 
 
 class Book:
-    """The rows in memory. It is bounded by what is open, by the limits, and by what humans undo in a day.
+    """The rows in memory. Open actions, the limits, and a day's undos by hand bound its size.
 
     Attributes:
         trips: how often limits held actions back.
@@ -69,15 +70,16 @@ class Book:
         self.trips = Trips()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
-        """Replace everything by what `ActionStore.load_actions` found since `horizon` ago."""
+        """Replace all rows by `actions`, which `ActionStore.load_actions` found since `horizon` ago."""
         self.horizon = max(horizon, DAY)
         self._clear()
         for action in actions:
             self.put(action)
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
-        """Look back as far as `horizon` from now on, if that is further: remember what is ended of `actions`, which
-        `ActionStore.load_actions` found. What is not may have changed since they were read, and is known."""
+        """Look back as far as `horizon` from now on, if that is further: remember the ended ones of
+        `actions`, which `ActionStore.load_actions` found. Open ones are known, and may have changed since
+        they were read."""
         if horizon <= self.horizon:
             return
         self.horizon = horizon
@@ -90,7 +92,8 @@ class Book:
     # Rows
 
     def put(self, action: Action) -> None:
-        """Take a row as it was committed. A PLANNED one never replaces another, as in the store."""
+        """Note a row that is committed. A PLANNED row never replaces one in another state, as in the
+        store."""
         old = self._open.get(action.key)
         if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
             return
@@ -110,7 +113,8 @@ class Book:
         self._remember(action)
 
     def get(self, key: str) -> Action | None:
-        """Return the row with this key, or this short id, if it is not ended."""
+        """Return the open row with this key, or with a key that begins with this; None if there is none, or
+        several."""
         if (found := self._open.get(key)) is not None:
             return found
         if not key or len(key) >= _KEY:
@@ -123,20 +127,19 @@ class Book:
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
-        """Return the rows to work on now, the longest due first, and in the order in which they came. They are due until
-        they are put."""
+        """Return the rows to work on now, the longest due first. A row stays due until it is put again."""
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return those of them that may begin beside `working`, as `Schedule.startable` says."""
+        """Return those of the due rows that may begin beside `working`, as `Schedule.startable`."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Let a row rest until then, or until it is put. Nothing of it changes."""
+        """Make a row due at `until`, or when it is put again. The row itself does not change."""
         self._schedule.postpone(key, until)
 
     def count_waiting(self, what: Waits) -> int:
-        """Return how many wait for this."""
+        """Return how many rows wait for `what`."""
         return len(self._waiting[what])
 
     def waiting(self, what: Waits, most: int) -> list[Action]:
@@ -144,11 +147,13 @@ class Book:
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:
-        """Return the rows that have something to undo, in the order in which they began. Limits keep them few."""
+        """Return the rows with an effect to undo, in the order in which the effects began. Limits keep them
+        few."""
         return [self._open[key] for key in self._lasting]
 
     def _index(self, action: Action) -> None:
-        """Note what a row waits for, and whether it has something to undo: an attack may leave many thousands open."""
+        """Update the lists of waiting rows and of rows with an effect to undo: an attack may leave many
+        thousands of rows open, too many to search."""
         for what, keys in self._waiting.items():
             if action.state is State.WAITING and action.waits_for is what:
                 keys.setdefault(action.key)
@@ -160,7 +165,7 @@ class Book:
             self._lasting.pop(action.key, None)
 
     def next_due(self) -> Micros | None:
-        """Return when the next row is due that is not yet; None if there is none."""
+        """Return when the next row becomes due; None if none will."""
         return self._schedule.next_due()
 
     # Effects
@@ -175,19 +180,20 @@ class Book:
         return [one for one in self._open.values() if one.state is State.LIVE]
 
     def held(self, org: str, target: Target, now: Micros) -> Action | None:
-        """Return the action on this target that was undone by hand in the last 24 hours, or is just being undone."""
+        """Return the action on `target` that an operator undid in the last 24 hours, or is undoing; None if
+        there is none."""
         held = self._held.get((org, target.kind, _canonical(target)))
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that may count for `action`, another one: those of its org that are out, and what its user
-        got. One that is claimed is out. Their alerts are left out."""
+        """Return the prompts that count for `action`: those of its org that are out or claimed, and earlier
+        ones to its user. The rows are without their alerts."""
         return self._asked.beside(action)
 
     # Limits
 
     def over(self, action: Action, limits: Mapping[str, Limit], now: Micros, *, shadow: bool) -> str:
-        """Return the name of the first limit that leaves no room for `action`; empty if all do."""
+        """Return the name of the first limit that has no room for `action`; empty if all have."""
         for name, scope, item in scopes_of(action, shadow=shadow):
             limit = limits.get(name)
             if limit and self._acts.count(scope, now - limit.micros, besides=item) >= limit.count:
@@ -195,8 +201,8 @@ class Book:
         return ""
 
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
-        """Count `action` and keep its place from now on, until its row is put or the claim is released: so that no other
-        one gets through beside it."""
+        """Count `action` and reserve its place, so that no action with the same effect passes the guards
+        meanwhile. The claim ends when the row is put, or by `release`."""
         self._claims[action.key] = action, shadow
         self._acts.add(action, now, shadow=shadow)
         if not shadow:
@@ -205,13 +211,13 @@ class Book:
                 self._asked.claim(action)
 
     def release(self, key: str) -> None:
-        """Give up a claim; there may be none."""
+        """End the claim of the action with this key, if there is one."""
         self._release(key, keep=False)
 
     # Own calls
 
     def made(self, request_id: str) -> bool:
-        """Whether this is Okta's id of one of our own calls."""
+        """Whether `request_id` is Okta's id of one of our own calls."""
         return request_id in self._requests
 
     def reported(self, action: Action) -> Action | None:
@@ -232,7 +238,7 @@ class Book:
             self._asked.put(row)
 
     def _place(self, action: Action) -> None:
-        """Note whether an action has an effect, or may have one."""
+        """Note whether an action has a live effect, or may have one."""
         may_be_done = action.state is State.WAITING and action.called_at is not None
         if action.kind is Kind.TIMED and (action.state in _EFFECTIVE or may_be_done):
             self._occupy(action)
@@ -252,13 +258,14 @@ class Book:
             self._places.pop(place, None)
 
     def _count_trip(self, old: Action | None, new: Action) -> None:
-        """Count a row that is over a limit, once: when it begins to wait for a human, or is read from the store."""
+        """Count a row that is over a limit, once: when it begins to wait for a human, or is loaded from the
+        store."""
         is_known = old is not None and old.approval is not None
         if new.approval is not None and new.approval.limit and not is_known:
             self.trips.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
-        """Remember what outlasts the row."""
+        """Note all of a row that counts after it has ended."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
             self._acts.add(action, at, shadow=shadow)
@@ -288,7 +295,7 @@ class Book:
 
 
 def _keep(kept: dict[K, V], key: K, value: V) -> None:
-    """Keep what came last."""
+    """Set a key of a bounded dict, and drop the key set longest ago if there are too many."""
     kept.pop(key, None)
     kept[key] = value
     if len(kept) > _MOST_REQUESTS:
@@ -296,7 +303,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 
 def horizon_of(limits: Iterable[Limit]) -> Micros:
-    """Return how far back rows count: the longest limit, and at least a day."""
+    """Return how far back ended rows count: the longest limit, and at least a day."""
     return max([DAY, *(limit.micros for limit in limits)])
 
 
@@ -305,7 +312,7 @@ def _undone(action: Action) -> Micros:
 
 
 def _canonical(target: Target) -> str:
-    """Return one writing of a target: an IPv6 address has several."""
+    """Return one spelling of a target's id: an IPv6 address has several."""
     if target.kind != "ip":
         return target.id
     try:

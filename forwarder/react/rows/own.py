@@ -21,17 +21,18 @@ _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
 class Calls(Protocol):
-    """What is remembered of our own calls."""
+    """The memory of our own calls."""
 
     def made(self, request_id: str) -> bool:
-        """Whether this is Okta's id of one of them."""
+        """Whether `request_id` is Okta's id of one of our own calls."""
 
     def reported(self, action: Action) -> Action | None:
-        """Return the last report of a risk of the user whom `action` is about."""
+        """Return the last report of a risk of the user of `action`; None if there is none."""
 
 
 def why_own(action: Action, own: frozenset[str], calls: Calls) -> str:
-    """Return why the event of `action` is our own doing, for a person; empty if it is not. `own`: ids of our credential."""
+    """Return why the forwarder itself caused the event of `action`, as a text for a person; empty if it did
+    not. `own`: ids of our credential."""
     if any(by in own or calls.made(by) for by in action.made_by):
         return "the forwarder itself caused the event; take its changes out of the rule"
     if action.name not in REPORTS or not action.trigger.startswith(_ECHOES):

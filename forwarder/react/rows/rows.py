@@ -1,4 +1,5 @@
-"""The rows of actions as they change: in memory, in the store, and as events. Nothing counts before it is committed."""
+"""Changes of the rows of actions: in the store, as events, and then in memory. A change has no effect before
+it is committed."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from forwarder.react.rows.book import Book
 
 
 class Rows:
-    """Changes rows.
+    """Stores changes of rows.
 
     Attributes:
         book: all rows that matter.
@@ -34,7 +35,7 @@ class Rows:
         clock: Clock,
         note: Callable[[Action], None],
     ) -> None:
-        """Store into `store`; `note` is called with every row right before that."""
+        """Args: `note` is called with every row right before it is stored in `store`."""
         self.book = book
         self.clock = clock
         self.changed = asyncio.Event()
@@ -45,7 +46,8 @@ class Rows:
     async def commit(
         self, rows: Sequence[Action], news: Sequence[Action] = (), cursor: tuple[str, str] | None = None
     ) -> None:
-        """Store `rows`, an event about each of `news`, and `cursor`; return only when they are stored."""
+        """Store `rows`, an event about each of `news`, and `cursor`. Returns only when they are stored;
+        retries without end."""
         now = self.clock.now()
         for row in rows:
             self._note(row)
@@ -74,8 +76,8 @@ class Rows:
         detail: str,
         more: Sequence[Action] = (),
     ) -> Action:
-        """End `action`, which leaves nothing to undo; store the rows that follow from it, or change with it. Return the row
-        as it is now."""
+        """End `action`, which leaves nothing to undo, and store with it the rows `more`. Return the ended
+        row."""
         ended = msgspec.structs.replace(
             action, state=State.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
         )
@@ -83,7 +85,8 @@ class Rows:
         return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
-        """Return `action` as it is after one more failure: due again when that may help."""
+        """Return `action` after one more failure: due again after the backoff, or when `answer` allows it, if
+        that is later."""
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
         return msgspec.structs.replace(
@@ -95,7 +98,7 @@ class Rows:
 
 
 def answered(action: Action, answer: Answer) -> Action:
-    """Note Okta's ids, by which its support finds a call."""
+    """Return `action` with Okta's ids from `answer`, by which Okta's support finds a call."""
     return msgspec.structs.replace(
         action, request_id=answer.request_id or action.request_id, error_id=answer.error_id or action.error_id
     )

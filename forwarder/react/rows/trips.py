@@ -1,4 +1,4 @@
-"""How often each limit held actions back in the last day, for the status."""
+"""Counts how often each limit held actions back in the last day, for the status."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Trip(NamedTuple):
 
 
 class Trips:
-    """Counts by limit and minute. Its memory is two days of minutes for each limit."""
+    """Counts by limit and minute; keeps two days of minutes for each limit."""
 
     def __init__(self) -> None:
         self._minutes: dict[str, dict[int, int]] = {}
@@ -41,7 +41,7 @@ class Trips:
             self._minutes[limit] = {each: n for each, n in minutes.items() if each > newest - _DAY}
 
     def found(self, now: Micros) -> list[Trip]:
-        """Return the limits that were reached in the last day, the last one first."""
+        """Return the limits that were reached in the last day, the most recent first."""
         minute = now // _MINUTE
         trips = [
             Trip(limit, self._last[limit], _sum(minutes, minute - _HOUR), _sum(minutes, minute - _DAY))

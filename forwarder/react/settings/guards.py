@@ -1,4 +1,5 @@
-"""What the guards need of the configuration. `reactions/guard_settings.py` makes it from the settings, again at each reload."""
+"""The settings of the guards. `reactions/guard_settings.py` makes them from the configuration, again at each
+reload."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
@@ -15,19 +16,19 @@ MODES = ("off", "shadow", "enforce")
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """At most `count` in any `seconds`."""
+    """A limit: at most `count` in any `seconds`."""
 
     count: int
     seconds: float
 
     @property
     def micros(self) -> Micros:
-        """How long it looks back."""
+        """The time in which actions are counted, in microseconds."""
         return round(self.seconds * SECOND)
 
 
 class Protect(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is never acted on.
+    """Users and addresses that no action may touch.
 
     Attributes:
         users: ids or logins.
@@ -43,7 +44,7 @@ class Protect(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the guards go by.
+    """The settings of the guards.
 
     Attributes:
         mode: the ceiling, one of `MODES`.
@@ -70,5 +71,6 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     own_ips: tuple[Network, ...] = ()
 
     def ceiling(self, rule: str, planned: str) -> str:
-        """Return the mode of an action: the weakest of the ceiling, its rule's, and the one in which it was planned."""
+        """Return the mode of an action: the weakest of the global mode, the mode of its rule, and `planned`,
+        the mode in which it was planned."""
         return min(self.mode, self.modes.get(rule, MODES[0]), planned, key=MODES.index)

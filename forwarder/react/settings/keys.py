@@ -36,7 +36,7 @@ def signing_key(text: str) -> SigningKey:
     """Read an RSA private key of at least 2048 bits, as PEM or JWK.
 
     Raises:
-        ValueError: it is not one; the text says why and what to do, and shows nothing of the key.
+        ValueError: `text` is not such a key; the message says why and what to do, and shows nothing of the key.
     """
     private, public = _read(text)
     if private is None:
@@ -87,7 +87,8 @@ def _base64url(data: bytes) -> str:
 
 @lru_cache(8)
 def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
-    """Read a key. The settings do it first, off the event loop: to check an RSA key takes 0.1 s, so the last ones are kept."""
+    """Return the private key (None if `text` has only a public one) and the public key. Caches the last
+    results: the check of an RSA key takes 0.1 s, so the settings do it first, off the event loop."""
     # Imported only where keys are configured.
     rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
     if "ENCRYPTED" in text.partition("\n")[0] or "Proc-Type: 4,ENCRYPTED" in text:

@@ -1,4 +1,4 @@
-"""What does not fit together in the section `reactions`, or not with the orgs and the rules: path, problem, hint."""
+"""Contradictions in the section `reactions`, or between it and the orgs or the rules: path, problem, hint."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ FactorTypes = Callable[[str], Sequence[str]]
 
 
 def problems(reactions: ReactionsSettings) -> Iterator[str]:
-    """Yield what does not fit together in the section itself."""
+    """Yield the problems of the section in itself."""
     if reactions.mode is Mode.ENFORCE and not (reactions.protect.users or reactions.protect.groups):
         yield (
             "reactions.protect: `mode: enforce` needs at least one user or group, as in "
@@ -105,8 +105,8 @@ _SAME_STATUS = {"suspend", "expire_password"}
 
 
 def _conflicts(actions: Sequence[Written], *, across: bool = False) -> Iterator[str]:
-    """Yield the actions that would end each other, or that say the same twice, among those about one alert. The same action
-    in several entries happens once, so `across` entries only a second prompt is refused."""
+    """Yield pairs of actions about one alert that undo each other or do the same twice. The same action in
+    several entries runs once, so with `across` only a second prompt is a problem."""
     firsts: dict[tuple[str | None, ...], Written] = {}
     for each in actions:
         asks_user = each.do.name == "prompt"
@@ -127,8 +127,8 @@ def _conflicts(actions: Sequence[Written], *, across: bool = False) -> Iterator[
 
 
 def _pairs(actions: Sequence[Written]) -> Iterator[tuple[Written, Written]]:
-    """Yield the pairs that can happen to one user about one alert: two answers of a prompt exclude each other, and what
-    follows an answer does not end the prompt."""
+    """Yield the pairs of actions that can happen to one user about one alert: not actions after different
+    answers to a prompt, and not a prompt with an action that follows it."""
     for number, one in enumerate(actions):
         for other in actions[number + 1 :]:
             together = one.answer == other.answer or "" in {one.answer, other.answer}
@@ -139,7 +139,8 @@ def _pairs(actions: Sequence[Written]) -> Iterator[tuple[Written, Written]]:
 
 
 def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
-    """Yield what an org lacks for its actions. What is off needs nothing, so that it can always be switched off."""
+    """Yield what an org lacks for its actions. Actions that are off need nothing, so that an operator can
+    always switch them off."""
     for number, entry in enumerate(reactions.on):
         for name in sorted(set(entry.orgs or ()) - orgs.keys()):
             hint = _did_you_mean(name, orgs) or "; remove it, or correct its name"
@@ -202,7 +203,7 @@ def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAc
 def rule_problems(
     reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes
 ) -> Iterator[str]:
-    """Yield what does not fit with the rules that are loaded."""
+    """Yield the problems of the section with the loaded rules."""
     if reactions.on and not rules:
         yield "reactions.on: there are no rules whose alerts could lead to actions; set `rules.files`"
         return

@@ -38,7 +38,7 @@ class Mode(StrEnum):
 
     @property
     def strength(self) -> int:
-        """0 for `off`, more for what does more."""
+        """0 for `off`, and more for each stronger mode."""
         return list(Mode).index(self)
 
 
@@ -57,18 +57,18 @@ WrittenMode = Annotated[
 
 
 class Rate(str):
-    """So many in a time: `2/1h`."""
+    """A number of actions in a time: `2/1h`."""
 
     __slots__ = ()
 
     @property
     def most(self) -> int:
-        """How many there may be within `seconds`."""
+        """The number of actions within `seconds`."""
         return int(self.partition("/")[0])
 
     @property
     def seconds(self) -> float:
-        """The time in which they are counted; it slides."""
+        """The time in which actions are counted: a sliding window."""
         seconds: float = _duration.validate_python(self.partition("/")[2])
         return seconds
 
@@ -89,7 +89,7 @@ class Rate(str):
         """Parse a rate.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: `written` is not a rate.
         """
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(\S+)\s*", written) if isinstance(written, str) else None
         if not match:
@@ -121,10 +121,10 @@ class Approve(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, written: Any) -> "Approve":
-        """Parse it. YAML reads the words `no` and `yes` as false and true.
+        """Parse an approval. YAML reads the words `no` and `yes` as false and true.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: `written` is not an approval.
         """
         if isinstance(written, Approve):
             return written
@@ -142,7 +142,7 @@ class Approve(msgspec.Struct, frozen=True):
 
     @property
     def written(self) -> dict[str, str] | bool:
-        """As an operator writes it."""
+        """The approval as an operator writes it."""
         if not self.needed or self.within is None:
             return self.needed
         return {"within": _duration.dump_python(self.within, mode="json")}

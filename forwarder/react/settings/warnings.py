@@ -1,4 +1,4 @@
-"""What works and is unwise in the section `reactions`: path, what, hint."""
+"""Settings of the section `reactions` that work but are unwise: path, what, hint."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -21,12 +21,12 @@ _LOOK_UPS = (
 def warnings(
     reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess], hooked: Collection[str], late: float
 ) -> Iterator[str]:
-    """Yield what works and is unwise.
+    """Yield the settings that work but are unwise.
 
     Args:
         reactions: the section.
         orgs: what the forwarder may do in each org.
-        hooked: the orgs of which a hook posts events.
+        hooked: the orgs whose event hook posts to the forwarder.
         late: `rules.late`, in seconds.
     """
     live = [each for each in written(reactions) if each.mode is not Mode.OFF]
@@ -57,7 +57,7 @@ def warnings(
 
 
 def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> Iterator[str]:
-    """Yield the entries that no alert of these rules can lead to."""
+    """Yield the entries that no alert of `rules` can match."""
     for number, entry in enumerate(reactions.on):
         if not rules or entry.rule is not None:
             continue  # refused if there is no such rule

@@ -23,8 +23,8 @@ class Written(msgspec.Struct, frozen=True):
 
     Attributes:
         path: where it stands, as in `reactions.on[0].do[1]`.
-        answer: of the prompt that it follows; empty if it follows none.
-        mode: how far it goes.
+        answer: the answer to a prompt that the action follows; empty if it follows none.
+        mode: the mode that applies to the action.
     """
 
     path: str
@@ -35,23 +35,23 @@ class Written(msgspec.Struct, frozen=True):
 
     @property
     def named(self) -> str:
-        """Its path with its action, as in `reactions.on[0].do[1].suspend`."""
+        """The path with the action's name, as in `reactions.on[0].do[1].suspend`."""
         return f"{self.path}.{self.do.name}"
 
 
 def prompt_of(do: DoSettings) -> PromptSettings | None:
-    """Return the prompt that an action is; None if it is another."""
+    """Return the settings of the prompt, if the action is a prompt; else None."""
     return do.prompt if isinstance(do, FirstDoSettings) else None
 
 
 def written(reactions: ReactionsSettings) -> Iterator[Written]:
-    """Yield every action in its order, those that follow a prompt behind it."""
+    """Yield every action in order; the actions that follow a prompt come after it."""
     for number, entry in enumerate(reactions.on):
         yield from written_in(entry, entry.effective(reactions.mode), f"reactions.on[{number}]")
 
 
 def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[Written]:
-    """Yield every action of one entry."""
+    """Yield every action of one entry, as `written`."""
     yield from _listed(entry, entry.do, mode, f"{path}.do")
 
 
@@ -76,7 +76,7 @@ def chooses(entry: OnSettings, rule: KnownRule) -> bool:
 
 
 def same_effect(do: DoSettings) -> tuple[str, ...]:
-    """Return what makes two actions about one target the same: name, and group or receiver."""
+    """Return a key that is equal for two actions with the same effect: name, and group or receiver."""
     settings = do.settings
     if isinstance(settings, AddToGroupSettings):
         return do.name, settings.group
