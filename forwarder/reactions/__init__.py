@@ -1,1 +1,1 @@
-"""Joins `react/` with the alerts of the store, the rules, and the API of each org."""
+"""Connects `react/` with the stored alerts, the rules, and the API of each org."""

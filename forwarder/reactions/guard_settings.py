@@ -1,4 +1,4 @@
-"""What the guards and a rehearsal need, from the settings of the reactions, the orgs and the rules."""
+"""Makes the settings of the guards, and a rehearsal, from the configuration and the rules."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address, summarize_address_range
@@ -14,7 +14,7 @@ from forwarder.settings import OrgSettings, Settings
 
 
 def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
-    """Return what the guards go by. `modes`: how far the actions of each rule may go, by its id (`Plans.modes`)."""
+    """Return the settings of the guards. `modes`: the mode of each rule, by its id (`Plans.modes`)."""
     reactions = settings.reactions
     return GuardSettings(
         mode=str(reactions.mode),
@@ -31,7 +31,7 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
 
 
 def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
-    """Return the rehearsal of these reactions as if all were enforced, those apart that are off by themselves."""
+    """Return a rehearsal of these reactions as if all had mode `enforce`, except entries with mode `off`."""
     entries = tuple(
         entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None})
         for entry in settings.reactions.on
@@ -46,7 +46,7 @@ def _protect(protect: ProtectSettings) -> Protect:
 
 
 def _limits(limits: LimitsSettings) -> dict[str, Limit]:
-    """Return the limits by name, a kind's by the kind."""
+    """Return the limits by name; the limit of a kind of action has the kind's name."""
     names = ("per_user", "per_rule", "mending", "timed", "prompt", "prompt_per_user")
     rates = {name: getattr(limits, name) for name in names}
     return {name: _limit(rate) for name, rate in rates.items()}

@@ -1,4 +1,4 @@
-"""The orgs' APIs as reactions use them: one call each, whatever becomes of it."""
+"""The orgs' APIs as reactions use them: each call is sent once, with any result."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,10 +18,11 @@ _KEPT = ("retry-after", "location", "content-type")
 
 
 class OktaCalls:
-    """`react.ports.Okta`."""
+    """Implements `react.ports.Okta`."""
 
     def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
-        """Args: `client` returns the one that the org's other calls use too, so that all share its rate limits."""
+        """Args: `client` returns the org's client that all other calls use too, so that all share its rate
+        limits."""
         self._client = client
         self._clock = clock
 
@@ -32,7 +33,7 @@ class OktaCalls:
 
 
 class OrgCalls:
-    """`react.ports.OktaCall` of one org."""
+    """Implements `react.ports.OktaCall` for one org."""
 
     def __init__(self, client: OktaClient, clock: Clock) -> None:
         self._client = client
@@ -71,7 +72,8 @@ class OrgCalls:
         )
 
     def _again_at(self, refused: ErrorResponse) -> Micros | None:
-        """Return until when Okta refuses: what Retry-After says, or where the window of a used up rate limit ends."""
+        """Return until when Okta refuses calls: by Retry-After, or by the end of a rate limit's window that
+        is used up; None if it does not say."""
         written = refused.headers.get("retry-after", "")
         if written.isdecimal() and len(written) < 7:
             return self._clock.now() + int(written) * SECOND

@@ -1,4 +1,4 @@
-"""What reactions are made of, from the settings: built first, exchanged by a reload as a whole."""
+"""Builds the parts of reactions from the settings; a reload replaces all of them at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -32,7 +32,7 @@ from forwarder.setup.okta_role.needs import concerned
 
 
 class Reactions:
-    """`react.parts.Parts`: one configuration of reactions."""
+    """Implements `react.parts.Parts` for one configuration."""
 
     def __init__(  # noqa: PLR0913  # it joins them
         self,
@@ -45,7 +45,7 @@ class Reactions:
         pauses: Callable[[], Pauses],
         clock: Clock,
     ) -> None:
-        """Build everything, and connect to nothing yet. `book`, `store` and `pauses` outlive it.
+        """Build all parts; connect to nothing yet. `book`, `store` and `pauses` outlive this object.
 
         Raises:
             SettingsError: a certificate cannot be used.
@@ -84,7 +84,7 @@ class Reactions:
         return self._plans.answered(prompt, answer, at)
 
     def announced(self, action: Action, at: Micros) -> Sequence[Action]:
-        """As `Parts.announced`: to the webhooks that get the alert; if none does, to all."""
+        """As `Parts.announced`: to the webhooks that the alert goes to; if it goes to none, to all."""
         webhooks: list[str] = []
         if action.subject:
             alert = read_event(action.subject, org=action.org, source=Source.ALERT, received_at=at)
@@ -114,7 +114,7 @@ class Reactions:
         return f"{(ops.url or f'{ops.scheme}://{ops.listen}').rstrip('/')}/approve/{action.id}"
 
     def _blocklist(self, name: str) -> Blocklist | None:
-        """Return the zone of an org, by the client that the org has now."""
+        """Return the zone of the org `name`, through the org's current client; None if it has none."""
         client, org = self._client(name), self._settings.orgs.get(name)
         if client is None or org is None or org.url is None or org.api is None:
             return None
@@ -136,13 +136,13 @@ class Reactions:
 
 
 class _Looks:
-    """`react.ports.Looks`."""
+    """Implements `react.ports.Looks`."""
 
     def __init__(self, acts: Mapping[str, actions.Act]) -> None:
         self._acts = acts
 
     async def look(self, action: Action) -> Seen:
-        """Look, if the action has a look: prompts have none."""
+        """Look at the target of `action`; for a prompt, which has no look, return an empty result."""
         act = self._acts.get(action.name)
         return await act.look(action) if act else Seen(Answer(200))
 

@@ -1,4 +1,4 @@
-"""Reads the alerts of the store, plans what reactions make of them, and runs the engine that does it.
+"""Reads the alerts of the store, plans their reactions, and runs the engine that carries them out.
 
 It reads as a sink does, with a position of its own, so that an org that does not answer delays no sink. Plans and the
 position are committed together: after a crash an alert was planned once, or not yet.
@@ -53,8 +53,8 @@ class ReactionRunner:
     """Runs the reactions of one forwarder.
 
     Attributes:
-        book: the actions that matter.
-        pauses: those that an operator has set.
+        book: the rows of open actions, and what later ones need of ended ones.
+        pauses: the pauses that an operator has set.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class ReactionRunner:
         self._pausing = asyncio.Lock()
 
     async def apply(self, parts: Parts | None) -> None:
-        """Go on with `parts` from now on; None: there are no reactions. Call it first with the orgs' APIs running."""
+        """Use `parts` from now on; None: there are no reactions. Before the first call, start the orgs'
+        APIs."""
         # Longer limits count further back.
         if parts is not None and self._tasks and parts.horizon > self.book.horizon:
             since = self._clock.now() - parts.horizon
@@ -90,7 +91,7 @@ class ReactionRunner:
         self._rows.changed.set()
 
     async def stop(self) -> None:
-        """End, and withdraw the prompts that are out."""
+        """Stop, and withdraw the prompts that are out."""
         tasks = [*self._tasks, *self._asked]
         for task in tasks:
             task.cancel()
@@ -105,10 +106,10 @@ class ReactionRunner:
         return self._parts
 
     async def _begin(self, parts: Parts) -> None:
-        """Read what the store knows, and start.
+        """Load rows, pauses and position from the store, and start the tasks.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the store cannot be read.
         """
         now = self._clock.now()
         self.book.fill(await self._store.load_actions(now - parts.horizon), parts.horizon)
@@ -140,7 +141,7 @@ class ReactionRunner:
     # Plans
 
     async def _plan(self, position: int) -> None:
-        """Plan the alerts after `position`, as they come."""
+        """Plan the reactions to alerts after `position`; never returns."""
         written = await self._store.cursor(CURSOR)  # what was planned before an error
         position = max(position, int(written or 0))
         while True:
@@ -172,7 +173,7 @@ class ReactionRunner:
                 await self._clock.sleep(Backoff().delay(attempt))
 
     async def _protect(self) -> None:
-        """Undo what is live on a target that is protected by now."""
+        """Every minute, undo live effects on targets that have become protected."""
         while True:
             for action in await self._current().newly_protected():
                 if not action.undone_by:
@@ -181,7 +182,8 @@ class ReactionRunner:
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
-        """Look at the configuration after each change of it, and now and then: groups are renamed in Okta, too."""
+        """Look for findings after each reload and every _FIND_INTERVAL seconds: groups may be renamed in
+        Okta."""
         while True:
             self._applied.clear()
             found = await self._current().findings(self.book.effects())
@@ -208,7 +210,7 @@ class ReactionRunner:
         """Approve or refuse an action that waits for a human.
 
         Raises:
-            ReactionError: it does not wait, or not any more.
+            ReactionError: the action does not wait for approval (any more).
         """
         return await self._whole(self._decide(request))
 
@@ -241,7 +243,7 @@ class ReactionRunner:
         return as_json(await self.approve(ApproveRequest(id_, by, given)))
 
     def gather(self, settings: ReactionsSettings) -> dict[str, Any] | None:
-        """Return what the status shows; None without reactions."""
+        """Return the reactions' part of the status; None without reactions."""
         now = self._clock.now()
         if not (settings.on or self.book.open() or self.pauses.on(now)):
             return None
@@ -249,16 +251,16 @@ class ReactionRunner:
         return summary(settings.mode, self.book, self.pauses, now) | {"findings": findings}
 
     async def undo(self, request: UndoRequest) -> Action:
-        """Undo a live action now, and hold its target.
+        """Undo a live action now, and hold its target: no action on it for 24 hours.
 
         Raises:
-            ReactionError: it is not live.
+            ReactionError: the action has no live effect.
         """
         return await self._whole(self._undo_now(self._find(request.id), f"hand:{request.by}", request.why))
 
     async def pause(self, request: PauseRequest) -> bool:
-        """Pause all reactions, those of one rule, or one action; at once. Prompts that are out are withdrawn, as far as that
-        is possible: what the user answers all the same leads to nothing while the pause lasts."""
+        """Pause all reactions, those of one rule, or one action, at once. Prompts that are out are withdrawn,
+        if possible; an answer that comes all the same has no effect while the pause lasts."""
         asked = msgspec.structs.asdict(request)
         await self._whole(self._change_pauses(lambda now: self.pauses.pause(now=now, **asked)))
         _logger.warning(
@@ -276,7 +278,7 @@ class ReactionRunner:
         await self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
 
     async def resume(self, request: ResumeRequest) -> bool:
-        """End a pause, or all; return whether one was in force."""
+        """End a pause, or all; return whether a pause was in force."""
         before = self.pauses.on(self._clock.now())
         after = await self._whole(self._change_pauses(lambda now: self.pauses.resume(request.scope, now)))
         ended = [pause for pause in before if pause not in after]
@@ -291,7 +293,8 @@ class ReactionRunner:
         return bool(ended)
 
     async def _change_pauses(self, change: Callable[[Micros], Pauses]) -> Sequence[Pause]:
-        """Store and use what `change` makes of the pauses, one change at a time; return those that are in force."""
+        """Store and use the pauses that `change` returns, one change at a time; return those that are in
+        force."""
         self._check_begun()
         async with self._pausing:
             now = self._clock.now()
@@ -307,11 +310,11 @@ class ReactionRunner:
         return task
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work` to its end, also if who asked for it goes away: half of it would leave memory behind the store."""
+        """Run `work` to its end, even if the caller is cancelled: otherwise memory and store could differ."""
         return await asyncio.shield(self._start(work))
 
     def _check_begun(self) -> None:
-        """Raises ReactionError before `_begin` has read what the store knows."""
+        """Raise ReactionError if `_begin` has not finished."""
         if not self._tasks:
             raise ReactionError("the forwarder is starting; try again in a moment")
 
@@ -338,5 +341,5 @@ class ReactionRunner:
 
 
 def _shown(action: Action) -> Action:
-    """Return an action as an operator may see it."""
+    """Return the action without the fields that an operator must not see."""
     return msgspec.structs.replace(action, handle="", subject=b"")

@@ -1,4 +1,4 @@
-"""The action `block_ip`: an entry of our own zone, by the rooms of the zones."""
+"""The action `block_ip`: an entry in our own network zone of the org."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,8 @@ class BlockIp:
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:
-        """See whether the zone lists the address, and blocks what it lists as far as the configuration says."""
+        """Return whether the zone lists the address; in `text`, why an entry blocks nothing, or which larger
+        entry holds the address."""
         zone = self._blocklist(action.org)
         if zone is None:
             return Seen(_NO_API)
@@ -40,20 +41,20 @@ class BlockIp:
         return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call."""
+        """Return the request that adds the address."""
         return Request(action.org, "PUT", _PATH, {"add": action.target.id})
 
     def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the call that undoes it."""
+        """Return the request that removes the address."""
         return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the address has an entry of its own: Okta does not say who wrote it. If an earlier call may have removed that,
-        what is left is a larger one."""
+        """Whether the address has an entry of its own: Okta does not say who wrote it. While UNDOING, an
+        earlier call may have removed that entry, so a larger entry is enough."""
         return seen.is_there and (action.state is State.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: Request) -> Answer:
-        """Change the zone."""
+        """Add the address to the zone, or remove it."""
         zone = self._blocklist(action.org)
         if zone is None:
             return _NO_API
