@@ -39,7 +39,10 @@ _WHAT = {
 
 
 async def collect(context: Context, rows: Sequence[Row]) -> dict[str, str]:
-    """Return the files of the bundle by name; without a running forwarder, or a store, theirs are left out."""
+    """Return the text of each file of the bundle, by name, with secrets redacted.
+
+    Files about the running forwarder or the store are left out if there is none.
+    """
     files = {
         "doctor.json": _json([msgspec.to_builtins(row) for row in rows]),
         "config.json": _json(context.settings.model_dump(mode="json")),
@@ -62,7 +65,7 @@ def write(path: Path, files: Mapping[str, str]) -> None:
     """Write the bundle to a new file that only this user can read.
 
     Raises:
-        ForwarderError: it exists, or cannot be written.
+        ForwarderError: `path` exists, or cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

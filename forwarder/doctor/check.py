@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What a check says."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -26,8 +26,10 @@ class Verdict(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that a check saw; `fix` is the command, or the step, that fixes it. `heading` is a section of the runbook in
-    place of the check's own."""
+    """One result of a check: `seen` says what it saw, `fix` which command or step corrects it.
+
+    `heading` is the section of the runbook about it; empty for `heading` of the check.
+    """
 
     verdict: Verdict
     seen: str
@@ -36,33 +38,33 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(seen: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding that all is well."""
     return Finding(Verdict.OK, seen)
 
 
 def warn(seen: str, fix: str) -> Finding:
-    """Return what works, and should be looked at."""
+    """Return a finding that something works, but that an operator should look at it."""
     return Finding(Verdict.WARN, seen, fix)
 
 
 def fail(seen: str, fix: str) -> Finding:
-    """Return what does not work."""
+    """Return a finding that something does not work."""
     return Finding(Verdict.FAIL, seen, fix)
 
 
 def skip(seen: str, fix: str = "") -> Finding:
-    """Return why there is nothing to check."""
+    """Return a finding that the check could not run; `seen` says why."""
     return Finding(Verdict.SKIP, seen, fix)
 
 
 def from_line(verdict: Verdict, line: str, fix: str) -> Finding:
-    """Read a message in the form of the product: what happened; what to do. Without the second part, use `fix`."""
+    """Return the finding in `line`, as in "what is wrong; how to fix it"; `fix` without a second part."""
     seen, _, hint = line.partition("; ")
     return Finding(verdict, seen, hint or fix)
 
 
 class Kind(StrEnum):
-    """What a check does."""
+    """How far a check goes: it reads only files, asks other systems, or sends something."""
 
     OFFLINE = "offline"
     """Reads the configuration and the files that it names; `forwarder check` runs these too."""
@@ -85,14 +87,14 @@ class Check(msgspec.Struct, frozen=True):
     """One check.
 
     Attributes:
-        id: stable; the part before the dot is its group.
-        what: what it looks at, in a phrase.
-        heading: the section of docs/runbook.md that says more.
-        run: looks.
-        subjects: what it looks at in turn: names of orgs or sinks.
-        needs: checks before it in the table; if one of them fails, this one is skipped.
-        kind: what it does.
-        late: the verdict if it is not finished in time.
+        id: a stable name; the part before the dot is the group.
+        what: what the check examines, as a phrase.
+        heading: the section of docs/runbook.md about the check.
+        run: runs the check on one subject.
+        subjects: returns the subjects of the check, such as names of orgs or sinks.
+        needs: ids of earlier checks in the table; if one of these fails, this check is skipped.
+        kind: how far the check goes.
+        late: the verdict if the check does not end in time.
     """
 
     id: str
@@ -106,12 +108,12 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """The part of the forwarder that it is about."""
+        """The part of the forwarder that the check is about: the part of `id` before the dot."""
         return self.id.partition(".")[0]
 
     @property
     def url(self) -> str:
-        """The section of the runbook, as a link."""
+        """The link to the section of the runbook about this check."""
         return section_url(self.heading)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """A marked event: its uuid, and when it was sent, by the monotonic clock."""
+    """A test event that `doctor --send` has posted: its uuid, and when, in seconds of the monotonic clock."""
 
     uuid: str
     at: float
@@ -30,15 +30,15 @@ class Context:
     """One run of `doctor`.
 
     Attributes:
-        settings: the configuration, valid.
-        clock: the time.
+        settings: the valid configuration.
+        clock: the clock of this machine.
         timeout: seconds that each check may take.
-        status: what the running forwarder says of itself; None if none runs, or it cannot be asked.
+        status: the status of the running forwarder; None if no forwarder runs, or if it does not answer.
         runs: whether a forwarder runs on the store.
-        ledger: where every event is.
-        hooks: the event hooks of each org.
-        sent: the marked event of each org.
-        ahead: by how many seconds this machine's clock is ahead of Okta's, by org.
+        ledger: the ledger of the store; None if it was not read.
+        hooks: the event hooks of each org, by its name.
+        sent: the test event of each org, by its name.
+        ahead: by how many seconds this machine's clock is ahead of Okta's, by name of the org.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class Context:
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 
     async def prepare(self) -> None:
-        """Import the libraries of what is configured, which takes a second each: not in the time of a check."""
+        """Import the libraries that the checks use: each takes a second, which must not count for a check."""
         modules = [_LIBRARIES[sink.kind] for sink in self.settings.sinks.values() if sink.kind in _LIBRARIES]
         if any(org.api for org in self.settings.orgs.values()):
             modules.append("okta.request_executor")
@@ -61,11 +61,11 @@ class Context:
             await asyncio.to_thread(import_module, module)
 
     def org(self, name: str) -> OrgSettings:
-        """Return the settings of an org."""
+        """Return the settings of the org `name`."""
         return self.settings.orgs[name]
 
     def okta(self, name: str) -> "OktaClient":
-        """Return the client of an org that has an `api`; it tries each call once."""
+        """Return an API client of the org `name`, which must have an `api`. It does not retry calls."""
         from forwarder.okta.api.client import OktaClient, RetryPolicy  # noqa: PLC0415  # only where it is used
 
         if name not in self._clients:
@@ -77,6 +77,6 @@ class Context:
         return self._clients[name]
 
     async def close(self) -> None:
-        """Close the clients."""
+        """Close the API clients."""
         for client in self._clients.values():
             await client.close()

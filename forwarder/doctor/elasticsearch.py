@@ -29,7 +29,7 @@ _SETUP_KEY = (
 
 
 def sinks(settings: Settings) -> Iterable[str]:
-    """Return the sinks of this kind."""
+    """Return the names of the Elasticsearch sinks."""
     return [name for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)]
 
 
@@ -44,7 +44,7 @@ def _sink(settings: Settings, name: str) -> ElasticsearchSinkSettings:
 
 
 def admin(context: Context, name: str, hosts: tuple[str, ...] = ()) -> "ElasticsearchAdmin":
-    """Return a connection to the cluster of a sink, or only to these of its hosts."""
+    """Return a client of the cluster of the sink `name`, which uses all of its hosts or only those given."""
     from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin  # noqa: PLC0415  # its library takes a second
 
     sink = _sink(context.settings, name)
@@ -100,7 +100,7 @@ async def _credentials(context: Context, name: str) -> Found:
 
 
 async def _key(context: Context, name: str) -> Found:
-    """Look when the sink's API key ends; a key may always ask about itself."""
+    """Check when the API key of the sink expires. Every key has the right to read its own expiry."""
     async with admin(context, name) as cluster:
         answer = await cluster.call("GET", "/_security/_authenticate")
         about = answer.body.get("api_key") if isinstance(answer.body, dict) else None

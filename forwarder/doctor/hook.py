@@ -21,14 +21,14 @@ OKTA_WAITS = 3.0
 
 
 def hook_settings(context: Context, name: str) -> HookSettings:
-    """Return the settings of the hook of an org that has one."""
+    """Return the section `hook` of the org `name`, which must have one."""
     settings = context.org(name).hook
     assert settings is not None
     return settings
 
 
 def wanted(context: Context, name: str) -> DesiredHook:
-    """Return the hook that the configuration asks for."""
+    """Return the hook of the org `name` as the configuration wants it."""
     org, settings = context.org(name), hook_settings(context, name)
     return desired_hook(settings, desired_types(settings)[1], org.header, org.secrets)
 
@@ -95,7 +95,7 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 async def _reachable(context: Context, name: str) -> Found:
-    """Reach the public address without the secret, as anyone can; any answer will do."""
+    """Check that the host of the public URL answers GET / with any status, and its certificate's expiry."""
     settings = hook_settings(context, name)
     parts = urlsplit(settings.uri)
     root = f"{parts.scheme}://{parts.netloc}/"
@@ -145,7 +145,10 @@ def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
 
 
 def answered(name: str, header: str, status: int) -> str:
-    """Return what to do about an unexpected `status` of the address of an org's hook."""
+    """Return what to do if the public URL of the hook answers with an unexpected HTTP `status`.
+
+    `header` is the header that carries the secret of the hook.
+    """
     if status == 401:
         return (
             "reload the forwarder there (SIGHUP), so that it knows the secret; then run "

@@ -59,7 +59,7 @@ async def _answers(context: Context, _: str) -> Found:
 
 
 async def _problems(context: Context, _: str) -> Found:
-    """Say what the running forwarder says is wrong, as its status page shows it."""
+    """Return the problems that the running forwarder reports, the same as on its status page."""
     assert context.status is not None
     return [
         Finding(
@@ -73,7 +73,7 @@ async def _problems(context: Context, _: str) -> Found:
 
 
 def reachable(listen: Listen) -> str:
-    """Return the address by which this machine reaches a listener."""
+    """Return `listen` as this machine can reach it: a loopback address in place of 0.0.0.0 or [::]."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104
     return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
 
@@ -117,7 +117,10 @@ def _is_occupied(listen: Listen) -> bool:
 
 
 def _can_bind(key: str, listen: Listen, other: str) -> Finding:
-    """Take the port for a moment: only that shows whether this user may have it."""
+    """Check that this user may listen at `listen`, by binding a socket for a moment.
+
+    `other` says what to do if another program has the port.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -138,7 +141,7 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
 
 
 async def _ours(context: Context, key: str, listen: Listen) -> Found:
-    """Tell our own listener from that of another program."""
+    """Check that the program that listens at `listen` is this forwarder."""
     secure = key.replace("listen", "tls") in dict(context.settings.tls_listeners())
     url = f"{'https' if secure else 'http'}://{reachable(listen)}"
     answer = None

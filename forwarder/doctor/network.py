@@ -38,10 +38,12 @@ async def request(  # noqa: PLR0913  # as in HTTP
     verify: bool = True,
     limit: int = _LIMIT,
 ) -> Answer:
-    """Send one request, past a proxy of the environment if there is one; follow no redirect, read up to `limit` bytes.
+    """Send one request, through the proxy in the environment variables, if any; follow no redirect.
+
+    Reads no more of the body once it has over `limit` bytes.
 
     Raises:
-        httpx.HTTPError, OSError: no response; `explain` says why.
+        httpx.HTTPError, OSError: there was no response; `explain` makes a finding of the error.
     """
     context = _context(verify=verify) if url.startswith("https:") else False
     encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -61,7 +63,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
 
 @cache
 def _context(*, verify: bool) -> ssl.SSLContext:
-    """Return the context of all requests; it reads the system's authorities, which takes 0.1 s."""
+    """Return the TLS context of all requests. It is made once: to read the CA certificates takes 0.1 s."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -73,19 +75,19 @@ def _end(text: str | None) -> datetime | None:
 
 
 async def resolve(host: str, port: int) -> None:
-    """Look `host` up.
+    """Check that the name `host` can be resolved to an address.
 
     Raises:
-        OSError: it is not found.
+        OSError: the name cannot be resolved.
     """
     await in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
 
 
 async def certificate_end(host: str, port: int) -> datetime | None:
-    """Return when the certificate of a TLS server ends, whichever authority signed it; None if it cannot be read.
+    """Return when a TLS server's certificate expires, even if its CA is unknown; None if unreadable.
 
     Raises:
-        OSError: no TLS connection.
+        OSError: no TLS connection could be made.
     """
 
     def look() -> bytes | None:
@@ -105,7 +107,10 @@ async def certificate_end(host: str, port: int) -> datetime | None:
 
 
 def until(end: datetime | None, what: str, fix: str) -> Finding:
-    """Judge a certificate or a key that ends at `end`; None: never, or not known."""
+    """Return a finding about a certificate or a key that expires at `end` (None: never, or unknown).
+
+    `what` names the certificate or key, `fix` says what to do if it has expired or expires soon.
+    """
     now = datetime.now(UTC)
     if end is None:
         return ok(f"{what} has no end that is known here")
@@ -117,7 +122,10 @@ def until(end: datetime | None, what: str, fix: str) -> Finding:
 
 
 def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
-    """Say why `url`, which the configuration has in `key`, gave no response, and what to do. `untrusted`: if its certificate
-    is from an authority that is not known."""
+    """Return a finding why a request to `url` got no response, and what to do.
+
+    `error` is its exception, `key` the key of the configuration that has the URL, and `untrusted` says what
+    to do if the certificate is from an unknown CA.
+    """
     seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)

@@ -1,4 +1,4 @@
-"""The offline part: what `forwarder check` says, as checks. Both read the tables of `config_check`."""
+"""The offline checks: the same as `forwarder check` runs, from the tables of `config_check`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -21,7 +21,7 @@ async def _valid(context: Context, _: str) -> Found:
 
 
 def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
-    """Make the check of the lines that `config_check` has for an id; without any, it says `sound`."""
+    """Return a check that reports the problems and warnings of `config_check` for `id_`, or `sound`."""
 
     def look(settings: Settings) -> list[Finding]:
         return [

@@ -97,17 +97,17 @@ async def _polling(context: Context, name: str) -> Found:
 
 
 def with_url(settings: Settings) -> Iterable[str]:
-    """Return the orgs whose address is known."""
+    """Return the names of the orgs that have a `url`."""
     return [name for name, org in settings.orgs.items() if org.url]
 
 
 def with_api(settings: Settings) -> Iterable[str]:
-    """Return the orgs that have credentials."""
+    """Return the names of the orgs that have the section `api`: credentials for Okta's API."""
     return [name for name, org in settings.orgs.items() if org.api]
 
 
 def with_hook(settings: Settings) -> Iterable[str]:
-    """Return the orgs that have a section `hook`: the forwarder manages their hook."""
+    """Return the names of the orgs that have the section `hook`: the forwarder manages their hook."""
     return [name for name, org in settings.orgs.items() if org.hook]
 
 

@@ -50,7 +50,7 @@ def _blocking(settings: Settings) -> Iterable[str]:
 
 
 async def _push(context: Context, name: str) -> Found:
-    """Look whether Okta lists push factors to us: what it lists depends on the address that asks."""
+    """Check that Okta lists a push factor of some user: the list depends on this machine's address."""
     try:
         users = (await users_of(context, name))[:_MOST_USERS]
         for user in users:

@@ -23,12 +23,12 @@ _HARMLESS = {"Read-only Administrator", "Read Only Administrator", "Report Admin
 
 
 def names_in(settings: Settings, org: str) -> set[str]:
-    """Return the actions of an org that are not off."""
+    """Return the names of the actions that reactions may take in `org`, without those that are off."""
     return {each.do.name for each in concerned(settings.reactions, org)}
 
 
 def orgs_with(*actions: str, settings: Settings) -> Iterable[str]:
-    """Return the orgs with `api` in which one of these actions is possible."""
+    """Return the names of the orgs with `api` that have at least one of `actions` and not off."""
     return [name for name in with_api(settings) if names_in(settings, name) & set(actions)]
 
 
@@ -41,7 +41,10 @@ def _acting(settings: Settings) -> Iterable[str]:
 
 
 def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
-    """Say that Okta refused a harmless read, which an action needs too."""
+    """Return a finding that Okta refused a read, and how to allow it.
+
+    `what` says what cannot be read, `scope` is the scope that is probably missing.
+    """
     hint = error.hint if isinstance(error, OktaRefusedError) else ""
     seen = str(error).removesuffix(hint).removesuffix(". ")
     # Okta refuses all scopes of a token for one that was not granted, and names that one.
@@ -49,10 +52,10 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
-    """Return some active users whom the credentials may read.
+    """Return some active users of the org `name`: those on the first page that the credentials may read.
 
     Raises:
-        OktaError: Okta refuses.
+        OktaError: Okta refuses or does not respond.
     """
     found = (await context.okta(name).call("GET", "/api/v1/users", query=_SAMPLE)).json()
     listed = found if isinstance(found, list) else []
@@ -60,7 +63,7 @@ async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
 
 
 async def _access(context: Context, name: str) -> Found:
-    """Look one user up, as the guards do right before a call."""
+    """Check that a user can be looked up, in the same way as before each action on a user."""
     try:
         users = await users_of(context, name)
     except OktaError as error:
@@ -171,7 +174,7 @@ async def _groups(context: Context, name: str) -> Found:
 
 
 async def _group(context: Context, name: str, key: str) -> list[Finding]:
-    """Return what is wrong with a group to which users are added."""
+    """Return the problems of the group `key` (name or id), to which an action adds users; or none."""
     api = context.okta(name)
     named = [
         each

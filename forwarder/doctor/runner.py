@@ -15,7 +15,7 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[Kind]
 ) -> list[Check]:
-    """Return the checks of these ids or groups (empty: all), without the skipped ones, of these kinds."""
+    """Return the checks of `kinds` with id or group in `wanted` (empty: all) and not in `skipped`."""
     return [
         check
         for check in checks
@@ -26,7 +26,7 @@ def select(
 
 
 def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
-    """Return the selected checks with all that they need of the usable ones, in the order of the table."""
+    """Return `selected`, and the checks of `usable` that these need, in the order of `checks`."""
     needed = {check.id for check in selected}
     for check in reversed(checks):
         if check.id in needed:
@@ -36,7 +36,7 @@ def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Seque
 
 
 async def run(checks: Sequence[Check], context: Context) -> list[Row]:
-    """Run the checks and return their rows in the order of the table. A check that a check needs comes before it."""
+    """Run `checks` side by side; return their rows in the same order. A needed check must come first."""
     tasks: dict[tuple[str, str], _Rows] = {}
     ran = {check.id for check in checks}
     for check in checks:
@@ -52,8 +52,12 @@ async def run(checks: Sequence[Check], context: Context) -> list[Row]:
 def _of(
     tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
 ) -> Sequence[_Rows]:
-    """Return the tasks of a needed check: the one about the same subject, or about the whole. None if it is about the peers
-    of the subject; all if it is about something else, as an org for a sink."""
+    """Return the tasks of the check `need` that must end before a check of `subject`.
+
+    They are the task of the same subject, or the one without a subject; else none if the needed check has
+    other subjects of the same kind (`peers`), and all if its subjects are of another kind, as orgs for a
+    sink.
+    """
     for key in ((need, subject), (need, "")):
         if key in tasks:
             return (tasks[key],)
@@ -84,7 +88,10 @@ async def _run(
 
 
 async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
-    """Wait for the needed checks; return why the check cannot run, if so. One of several subjects is enough."""
+    """Wait for the needed checks; return a finding why the check cannot run, or None.
+
+    A needed check with several tasks counts as passed if one of them passed.
+    """
     for need, tasks in before:
         if tasks is None:
             return skip(f"{_BLOCKED}{need} was not run")
@@ -104,7 +111,7 @@ def _blocking(need: str, rows: Sequence[Row]) -> Finding | None:
 
 
 def _reason(seen: str) -> str:
-    """Why a needed check was skipped, in one link however long the chain is."""
+    """Return the innermost reason in `seen`, the text of a check that was skipped for another one."""
     return seen.rpartition(_BLOCKED)[2]
 
 

@@ -39,7 +39,10 @@ def _sinks(settings: Settings) -> Iterable[str]:
 
 
 def _address(context: Context, name: str) -> tuple[str, str]:
-    """Return where events of the org are posted, and the key that says it: the public URL, else our own listener."""
+    """Return the URL to post events of the org `name` to, and its key in the configuration.
+
+    The URL is the public one of the hook; without a section `hook`, that of the receiver on this machine.
+    """
     org, receiver = context.org(name), context.settings.receiver
     if org.hook:
         return org.hook.uri, f"`orgs.{name}.hook.uri`"
@@ -64,7 +67,7 @@ async def _post(context: Context, name: str, secret: str, body: object) -> Answe
 
 
 async def _refuses(context: Context, name: str) -> Found:
-    """Post nothing, with a secret of our own invention."""
+    """Check that a POST without events, with a random secret, is refused with 401."""
     answer = await _post(context, name, Secret(secrets.token_urlsafe(30)).reveal(), {"data": {"events": []}})
     if isinstance(answer, Finding):
         return answer
@@ -105,7 +108,7 @@ async def _send(context: Context, name: str) -> Found:
 
 
 async def _received(context: Context, sink: str) -> Found:
-    """Follow each event that was sent through the store into the sink."""
+    """Check that each test event that was sent gets into the store and then into `sink`."""
     until = context.clock.monotonic() + context.timeout * 0.9
     return [await _follow(context, org, sent, sink, until) for org, sent in context.sent.items()]
 
@@ -146,13 +149,16 @@ def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool)
 
 
 def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
-    """Where the event is for each sink; None if it is not stored."""
+    """Return the state of the event `uuid` for each sink, by name; None if it is not in the store."""
     found = open_commands(context.settings.store, context.clock).find(Search(uuid=uuid))
     return {life.sink: life for life in found.lives[0].sinks} if found.lives else None
 
 
 async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
-    """Look for the delivered event in the sink; None if its kind cannot be searched."""
+    """Search the sink `name` for the event until `until`; return a phrase about the result.
+
+    None if this kind of sink cannot be searched. `until` is a time of the monotonic clock.
+    """
     sink = context.settings.sinks[name]
     if isinstance(sink, FileSinkSettings):
         is_there = await in_daemon_thread(lambda: uuid.encode() in _tail(sink.path), "file")

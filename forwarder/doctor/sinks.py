@@ -37,7 +37,7 @@ def _endpoint(settings: Settings, name: str) -> OtlpSinkSettings:
 
 
 async def _export(context: Context, name: str) -> Found:
-    """Send a request without a record, which every OTLP server accepts."""
+    """Check that the OTLP server accepts an export request without log records."""
     from forwarder.sinks.otlp.sink import exporter_factory  # noqa: PLC0415  # its libraries take a second
 
     settings = _endpoint(context.settings, name)
@@ -70,7 +70,7 @@ async def _room(context: Context, name: str) -> Found:
 
 
 def _space(path: Path) -> tuple[int, int]:
-    """Return the size of the file system that will hold `path`, and what is free there."""
+    """Return the size and the free space of the file system that will hold `path`, in bytes."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     total, _, free = shutil.disk_usage(folder)
     return total, free

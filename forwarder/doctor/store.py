@@ -49,7 +49,7 @@ def _mounts() -> str:
 
 
 def on_network(folder: Path, kind: str) -> Finding:
-    """Judge the file system of the store's folder."""
+    """Return a finding whether the store's `folder` is on a network file system; `kind` is the type."""
     if kind in _NETWORK:
         fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
         return fail(
