@@ -1,4 +1,4 @@
-"""What the clients of Kibana and Grafana share."""
+"""Functions for the clients of Kibana and Grafana."""
 
 import ssl
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ _LONGEST = 500
 
 
 def address(url: str, example: str, options: str) -> str:
-    """Return the URL without a slash at its end.
+    """Return `url` without a slash at its end.
 
     Args:
-        url: what the operator gave.
-        example: a URL for the error's text.
-        options: likewise, the options that take credentials.
+        url: the URL that the operator gave.
+        example: a valid URL, for the text of the error.
+        options: the command line options for credentials, for the text of the error.
 
     Raises:
-        ValueError: it is not a URL, or contains credentials.
+        ValueError: `url` is not a URL, or has credentials, a query or a fragment.
     """
     parts = urlsplit(url)
     if parts.username or parts.password:
@@ -38,11 +38,12 @@ def address(url: str, example: str, options: str) -> str:
 def client(
     headers: Mapping[str, str], ca_file: Path | None, auth: tuple[str, str] | None = None
 ) -> httpx.Client:
-    """Return a client that sends `headers`, and `auth` as user and password. It trusts the certificates in `ca_file`;
-    without a file those of the system.
+    """Return a client that sends `headers` with each request, and the user and password in `auth`.
+
+    It trusts the CA certificates in `ca_file`, or without a file those of the system. It uses no proxy.
 
     Raises:
-        SetupError: they cannot be used.
+        SetupError: the certificates cannot be used.
     """
     try:
         trusted = ssl.create_default_context(cafile=ca_file)
@@ -59,7 +60,7 @@ def client(
 
 
 def json_object(answer: httpx.Response) -> dict[str, Any]:
-    """Return the body; empty if it is not a JSON object."""
+    """Return the body of a response, a JSON object; empty if it is something else."""
     try:
         body = answer.json()
     except ValueError:
@@ -68,12 +69,12 @@ def json_object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def message_of(answer: httpx.Response) -> str:
-    """Return the message of a response, shortened."""
+    """Return the `message` in a JSON response, or its text; at most `_LONGEST` characters."""
     message = json_object(answer).get("message")
     return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
 
 
 def no_response(url: str, error: Exception) -> SetupError:
-    """Return the error to raise where no response came."""
+    """Return the error to raise if a request to `url` failed with `error`, without a response."""
     hint = " (name its certificate authority with --ca-file)" if "CERTIFICATE_VERIFY" in str(error) else ""
     return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")

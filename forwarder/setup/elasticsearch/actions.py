@@ -1,4 +1,4 @@
-"""What setup writes for the data stream of what reactions did (ecs/action.py)."""
+"""What setup writes for the data stream of the actions of reactions (ecs/action.py)."""
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_MODULE

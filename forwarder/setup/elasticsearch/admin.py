@@ -19,7 +19,7 @@ class ElasticsearchAdmin:
     """A `AdminApi` with the hosts, certificates and credentials of a sink. Use it as an async context manager."""
 
     def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
-        """Connect lazily; no request is sent.
+        """Create the client; the first call connects.
 
         Raises:
             SinkError: `ca_file` cannot be used.

@@ -1,6 +1,7 @@
 """What setup writes for a data stream beside that of the events: a component template and an index template.
 
-The ingest pipeline is that of the events: these documents have a source and a user agent as well, or nothing for it.
+The ingest pipeline is that of the events: these documents have a source and a user agent as well, or nothing
+for it.
 """
 
 from collections.abc import Iterable
@@ -15,13 +16,13 @@ _CONSTANT = ("data_stream.type", "data_stream.dataset", "event.module", "event.d
 
 
 class BesideStream(msgspec.Struct, frozen=True):
-    """A data stream of ours that is not that of the events.
+    """A data stream of the forwarder for other documents than Okta's events, such as alerts.
 
     Attributes:
-        what: its documents, in one word, as in the names of its templates.
-        dataset: the middle part of its name.
-        types: the type of each field of its documents, by its dotted name.
-        kind: the first part of its name.
+        what: the documents in one word, which the names of the templates contain.
+        dataset: the middle part of the name of the data stream.
+        types: the type of each field of the documents, by the dotted name of the field.
+        kind: the first part of the name of the data stream.
     """
 
     what: str
@@ -31,7 +32,7 @@ class BesideStream(msgspec.Struct, frozen=True):
 
     @property
     def pattern(self) -> str:
-        """Names of such data streams."""
+        """The index pattern of these data streams, one for each namespace."""
         return f"{self.kind}-{self.dataset}-*"
 
     @property
@@ -50,12 +51,12 @@ class BesideStream(msgspec.Struct, frozen=True):
         return f"{self.name}@custom"
 
     def component_template(self, has: Capabilities, retention: Retention) -> Body:
-        """Build the mapping and the settings of every backing index."""
+        """Build the component template: the mapping and the settings of every backing index."""
         values = dict(zip(_CONSTANT, (self.kind, self.dataset, ALERT_MODULE, self.dataset), strict=True))
         return bodies.component_body(fields.mapped(self.types, has.missing_types, values), has, retention)
 
     def index_template(self, has: Capabilities, retention: Retention) -> Body:
-        """Build the template that creates data streams of this pattern with that mapping."""
+        """Build the index template, which creates data streams of `pattern` with the component template."""
         template = bodies.template_body(self.pattern, self.component, self.custom, has, retention)
         if self.kind == "logs":
             return template
@@ -67,6 +68,6 @@ class BesideStream(msgspec.Struct, frozen=True):
 
 
 def shared(roots: Iterable[str]) -> dict[str, str]:
-    """Return the types of those fields of the events' documents that are below one of `roots`."""
+    """Return the type of each field of event documents that is below one of `roots`, as in `source`."""
     wanted = frozenset(roots)
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}

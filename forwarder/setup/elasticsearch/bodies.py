@@ -2,9 +2,10 @@
 
 Each is in the form in which Elasticsearch returns it, so that a second run can compare the two.
 
-The pipeline is the index's *default* pipeline, not its final one. A final pipeline cannot be skipped: it would also run on
-a document that is reindexed or restored, and set a new `event.ingested` there, and an operator could not send a document
-past a faulty pipeline. The sink's setting `pipeline` replaces the default one, `_none` turns it off.
+The pipeline is the index's *default* pipeline, not its final one. A final pipeline cannot be skipped: it
+would also run on a document that is reindexed or restored, and set a new `event.ingested` there, and an
+operator could not send a document past a faulty pipeline. The sink's setting `pipeline` replaces the default
+one, `_none` turns it off.
 """
 
 import hashlib
@@ -49,17 +50,22 @@ OPTIONAL_SETTINGS = {
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long events stay: `keep` for the data stream lifecycle (`90d`; None: no limit), or an index lifecycle policy of
-    the operator in its place."""
+    """How long Elasticsearch keeps events: `keep`, as in `90d`, by data stream lifecycle (None: no limit).
+
+    Or as the operator's index lifecycle policy `ilm_policy` says.
+    """
 
     keep: str | None = None
     ilm_policy: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The settings of the sink that matter here. `documents` is `ecs`, or `raw` for Elastic's own pipeline; `pipeline` is
-    the one that every request names, None for the index's default. Data streams of the patterns `unseen` are not looked
-    at."""
+    """The settings of a sink that setup uses.
+
+    `documents` is `ecs`, or `raw` for Elastic's own pipeline. `pipeline` is the ingest pipeline that every
+    bulk request names, None for the default of the index. Data streams that match a pattern in `unseen` are
+    not updated.
+    """
 
     data_stream: str
     documents: Literal["ecs", "raw"] = "ecs"
@@ -68,12 +74,12 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def namespace(self) -> str:
-        """The namespace of the data stream; none has a hyphen."""
+        """The namespace of the data stream: the part of its name after the last hyphen."""
         return self.data_stream.rpartition("-")[2]
 
 
 def elastic_time(seconds: float) -> str:
-    """Write a time as Elasticsearch does, in the largest unit that gives a whole number."""
+    """Return a time as Elasticsearch writes it, in the largest unit that makes it whole, as in `90d`."""
     whole = round(seconds)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if whole % size == 0:
@@ -82,12 +88,12 @@ def elastic_time(seconds: float) -> str:
 
 
 def target_of(sink: ElasticsearchSinkSettings) -> Target:
-    """Return what of a sink's settings matters here."""
+    """Return the settings of `sink` that setup uses."""
     return Target(sink.data_stream, sink.document_format, sink.pipeline)
 
 
 def retention_of(sink: ElasticsearchSinkSettings) -> Retention:
-    """Return how long a sink wants its events to stay."""
+    """Return how long Elasticsearch should keep events, by the settings of `sink`."""
     return Retention(elastic_time(sink.retention) if sink.retention else None, sink.ilm_policy)
 
 
@@ -100,15 +106,15 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What this server has of the features that not every Elasticsearch has.
+    """The features of the server, of those that not every Elasticsearch has.
 
     Attributes:
-        processors: ingest processors that every ingest node has.
-        missing_types: of `fields.FALLBACKS`.
-        settings: of `OPTIONAL_SETTINGS`.
-        components: component templates of the stack.
-        lifecycle: the data stream lifecycle.
-        ilm: index lifecycle management.
+        processors: the ingest processors that every ingest node has.
+        missing_types: the field types of `fields.FALLBACKS` that the server does not have.
+        settings: the names in `OPTIONAL_SETTINGS` that the server accepts.
+        components: the built-in component templates that the server has.
+        lifecycle: whether the server has the data stream lifecycle.
+        ilm: whether the server has index lifecycle management.
     """
 
     processors: frozenset[str]
@@ -120,7 +126,7 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 def pipeline(has: Capabilities) -> Body:
-    """Build the ingest pipeline. None of its processors can refuse an event."""
+    """Build the ingest pipeline. A processor that fails never rejects an event."""
     processors: list[Body] = [
         # Copied, not written by a template: that needs a module, and drops zero seconds.
         _copy("_ingest.timestamp", "event.ingested")
@@ -154,8 +160,11 @@ def pipeline(has: Capabilities) -> Body:
 
 
 def _user_agent() -> list[Body]:
-    """Parse the first characters of the user agent. The parser's time grows with the square of the length: 8,000
-    characters take it 3 s, and a sender chooses them. `gsub` shortens without a script, in linear time."""
+    """Build the processors that parse the user agent, no more than its first `USER_AGENT_CHARACTERS`.
+
+    The time of Elasticsearch's parser grows with the square of the length: 8,000 characters, which a sender
+    can choose, take 3 s. `gsub` shortens the text without a script, in linear time.
+    """
     whole, parsed = "_user_agent.whole", "_user_agent.parsed"
     shortened = {"pattern": f"(?s)^(.{{{USER_AGENT_CHARACTERS}}}).*", "replacement": "$1"}
     return [
@@ -181,12 +190,12 @@ _RECORD_FAILURE = _copy("_ingest.on_failure_message", "error.message")
 
 
 def component_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the mapping and the settings of every backing index."""
+    """Build the component template of event data streams: mapping and settings of every backing index."""
     return component_body(fields.mappings(has.missing_types), has, retention)
 
 
 def component_body(fields_mapping: Body, has: Capabilities, retention: Retention) -> Body:
-    """Build a component template with this mapping and the settings that every backing index of ours has."""
+    """Build a component template with `fields_mapping` and the settings of all our backing indices."""
     settings = {
         "index.codec": "best_compression",
         "index.default_pipeline": NAME,
@@ -205,12 +214,15 @@ def component_body(fields_mapping: Body, has: Capabilities, retention: Retention
 
 
 def index_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the template that creates `logs-okta.system-*` data streams with that mapping."""
+    """Build the index template of `logs-okta.system-*` data streams, with our component template."""
     return template_body(PATTERN, COMPONENT, CUSTOM, has, retention)
 
 
 def template_body(pattern: str, component: str, custom: str, has: Capabilities, retention: Retention) -> Body:
-    """Build an index template for data streams of this pattern, with the component template `component`."""
+    """Build an index template for `pattern`, with the component templates `component` and `custom`.
+
+    The operator may write `custom`; it need not exist.
+    """
     optional = ["logs@custom", custom]
     composed = [*(name for name in STACK_BEFORE if name in has.components), component, *optional]
     if STACK_AFTER in has.components:
@@ -234,19 +246,19 @@ def template_body(pattern: str, component: str, custom: str, has: Capabilities, 
 
 
 def digest(value: Any) -> str:
-    """Return the same short text for the same JSON value."""
+    """Return a short hash of a JSON value, independent of the order of keys."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]
 
 
 def fingerprint(mapping_meta: Any) -> str | None:
-    """Read from `_meta` of an index's mapping which component template made it; None if it is not ours."""
+    """Return the hash of our component template in `mapping_meta`, an index's `_meta`; None without one."""
     ours = mapping_meta.get(OWNER) if isinstance(mapping_meta, dict) else None
     found = ours.get("fingerprint") if isinstance(ours, dict) else None
     return found if isinstance(found, str) else None
 
 
 def version_of(meta: Any) -> int | None:
-    """Read the version of what we created from its `_meta`; None if we did not create it."""
+    """Return the version in `_meta` of a template or pipeline; None if setup did not create it."""
     if not isinstance(meta, dict) or meta.get("managed_by") != OWNER:
         return None
     version = meta.get("version")

@@ -1,4 +1,4 @@
-"""What the server has and what the key may do, as the server itself says: editions and versions differ."""
+"""Asks the server which features it has and what the credentials may do: editions and versions differ."""
 
 from typing import Any
 
@@ -18,13 +18,16 @@ _PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over t
 
 
 async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> frozenset[str]:
-    """Check every privilege that is needed, before anything is changed. With security off, everything is allowed.
+    """Check every privilege that setup needs, before it changes anything. With security off, all is allowed.
 
-    `rollover`: a rollover may follow. `ilm`: a policy is looked up. Return the patterns whose data
-    streams may not be looked at, beside that of the events; their templates need no other privilege than those of the events.
+    `rollover` and `ilm` say whether the run needs the privileges for a rollover, and to read a lifecycle
+    policy.
+
+    Returns the patterns of alerts, actions and health documents whose data streams the credentials may not
+    update. Their templates can be written all the same.
 
     Raises:
-        SetupError: privileges are missing, all of which it names, or the credentials are wrong.
+        SetupError: privileges are missing (the message names all of them), or the credentials are wrong.
     """
     wanted = {
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
@@ -55,7 +58,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
 
 
 async def _who(cluster: Cluster) -> str:
-    """Name the credentials: of an API key its own name, because its owner may have every privilege."""
+    """Return the name of the API key or user. A key's owner may have more privileges, so is not named."""
     answer = await cluster.offer("GET", "/_security/_authenticate")
     about = answer if isinstance(answer, dict) else {}
     key = about.get("api_key")
@@ -65,10 +68,10 @@ async def _who(cluster: Cluster) -> str:
 
 
 async def find_capabilities(cluster: Cluster) -> Capabilities:
-    """Find out what the server has.
+    """Find out which optional features the server has.
 
     Raises:
-        SetupError: the key may not ask, or the cluster has problems.
+        SetupError: the credentials lack a privilege for this, or the cluster has problems.
     """
     return Capabilities(
         processors=await _processors(cluster),
@@ -99,7 +102,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
 
 
 async def _processors(cluster: Cluster) -> frozenset[str]:
-    """Return the processors that every node has that can run a pipeline: a document may reach any of them."""
+    """Return the processors that every ingest node has: a document may reach any of these nodes."""
     answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type")
     nodes = [node for node in answer.get("nodes", {}).values() if "ingest" in node.get("roles", ["ingest"])]
     each = [
@@ -109,16 +112,16 @@ async def _processors(cluster: Cluster) -> frozenset[str]:
 
 
 async def _takes(cluster: Cluster, **template: Any) -> bool:
-    """Whether a template with this would be accepted. Creates nothing."""
+    """Whether the server would accept an index template with the content `template`. Creates nothing."""
     body = {"index_patterns": [_PROBE], "priority": _PROBE_PRIORITY, "data_stream": {}, "template": template}
     return await cluster.offer("POST", "/_index_template/_simulate", body) is not None
 
 
 def degradations(has: Capabilities, retention: Retention) -> list[str]:
-    """Return a line for each thing that is done differently, or not at all, because the server lacks a feature.
+    """Return a line for each effect of a feature that the server lacks.
 
     Raises:
-        SetupError: the operator asked for something that cannot be replaced.
+        SetupError: `retention` needs a feature that the server lacks.
     """
     if retention.ilm_policy and not has.ilm:
         raise SetupError(

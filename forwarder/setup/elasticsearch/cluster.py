@@ -15,7 +15,7 @@ _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An HTTP response; `body` is decoded JSON, or text where it is not JSON."""
+    """An HTTP response; `body` is the decoded JSON, or text if it is not JSON."""
 
     status: int
     body: Any
@@ -28,21 +28,24 @@ class AdminApi(Protocol):
         """Send `body` as JSON (None: without a body) to `path`, which may have a query.
 
         Raises:
-            SinkError: no response, or not from Elasticsearch.
+            SinkError: there was no response, or it was not from Elasticsearch.
         """
         ...
 
 
 class UntilReady:
-    """An `AdminApi` that asks again, for up to half a minute, while the cluster is not ready: one that has just started
-    answers 503 until its shards are assigned. Nothing was done then, so asking again is safe."""
+    """An `AdminApi` that repeats a request for up to half a minute while the cluster answers 503.
+
+    A cluster that has just started does so until its shards are assigned. It has done nothing then, so a
+    retry is safe.
+    """
 
     def __init__(self, api: AdminApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
 
     async def call(self, method: str, path: str, body: Any = None) -> Response:
-        """As `AdminApi`."""
+        """As `AdminApi.call`."""
         gives_up = self._clock.monotonic() + _READY_WITHIN
         while True:
             reply = await self._api.call(method, path, body)
@@ -52,18 +55,18 @@ class UntilReady:
 
 
 class Cluster:
-    """A cluster. Its methods raise SetupError if it refuses, and SinkError if it does not respond."""
+    """Sends requests to a cluster. Methods raise SetupError for an error response, SinkError without one."""
 
     def __init__(self, api: AdminApi) -> None:
         self._api = api
 
     async def find(self, path: str) -> Any:
-        """Return what is at `path`; None on 404."""
+        """Return the body of GET `path`; None if the cluster answers 404."""
         reply = await self._api.call("GET", path)
         return None if reply.status == 404 else _body(reply, f"GET {path}")
 
     async def get(self, path: str) -> Any:
-        """Return what is at `path`."""
+        """Return the body of GET `path`."""
         return await self.send("GET", path)
 
     async def send(self, method: str, path: str, body: Any = None) -> Any:
@@ -71,7 +74,10 @@ class Cluster:
         return _body(await self._api.call(method, path, body), f"{method} {path}")
 
     async def offer(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask for a feature that this cluster may lack; None if it does, or refuses `body`."""
+        """Send a request for a feature that the cluster may lack; return the body of the response.
+
+        None if the cluster lacks the feature, or rejects `body`.
+        """
         reply = await self._api.call(method, path, body)
         if reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply)):
             _body(reply, f"{method} {path}")
@@ -79,7 +85,7 @@ class Cluster:
 
 
 def _unknown(reply: Response) -> bool:
-    """Whether a server error only says that it lacks this feature."""
+    """Whether an error with status 5xx only says that the server does not know the path of the request."""
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 
 
@@ -107,7 +113,7 @@ def _body(reply: Response, what: str) -> Any:
 
 
 def reason(reply: Response) -> str:
-    """Return the server's reason, the innermost cause last."""
+    """Return the reason in an error response, with its causes, the innermost last."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else reply.body
     words: list[str] = []
     while isinstance(error, dict):

@@ -1,4 +1,4 @@
-"""Looks for the documents of events in a cluster."""
+"""Searches a cluster for the documents of events."""
 
 from collections.abc import Collection
 
@@ -11,11 +11,12 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 async def find_documents(
     settings: ElasticsearchSinkSettings, stream: str, ids: Collection[str], timeout: float
 ) -> dict[str, str]:
-    """Return the index of each document with one of these ids in the data stream `stream`; those that are not there are
-    left out.
+    """Return id → index of each document of the data stream `stream` whose id is among `ids`.
+
+    Ids that no document has are left out.
 
     Raises:
-        SinkError: no response within `timeout` seconds, or the cluster refuses; the text says what to do.
+        SinkError: no response within `timeout` seconds, or an error response; the message says what to do.
     """
     query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
     async with ElasticsearchAdmin(settings, timeout) as api:

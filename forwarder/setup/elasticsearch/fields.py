@@ -1,7 +1,8 @@
 """The type of every field: of those that our documents have, and of those that only rules and dashboards name.
 
-An ES|QL or EQL query fails as a whole when a column that it names is mapped nowhere, and an aggregation on a field of
-a guessed type shows nothing. So nothing that a rule, a hunt or a dashboard of Elastic's names is left to a guess.
+An ES|QL or EQL query fails as a whole when a column that it names is mapped nowhere, and an aggregation on a
+field of a guessed type shows nothing. So nothing that a rule, a hunt or a dashboard of Elastic's names is
+left to a guess.
 """
 
 from collections.abc import Callable, Iterable
@@ -143,10 +144,10 @@ IGNORE_ABOVE = 1024
 
 
 def types() -> dict[str, str]:
-    """The type of each field by its dotted name, before any fallback.
+    """Return the type of each field, by its dotted name, on a server that has every type.
 
     Raises:
-        KeyError: `ecs/fields.py` has a reader that no type belongs to.
+        KeyError: `ecs/fields.py` has a reader for which no type is defined here.
     """
     found = {name: _BY_READER[row.read] for row in FIELDS for name in row.ecs}
     found |= _DERIVED | _BY_THE_SERVER
@@ -156,17 +157,21 @@ def types() -> dict[str, str]:
 
 
 def mappings(missing: Iterable[str]) -> Mapping:
-    """`properties` and `dynamic_templates` of the mapping.
+    """Return `properties` and `dynamic_templates` of the mapping of event documents.
 
     Args:
-        missing: types that the server does not have; each must be in `FALLBACKS`.
+        missing: field types that the server does not have; each must be in `FALLBACKS`.
     """
     root = mapped(types(), missing, _VALUES, _FREE_OBJECTS)
     return {"dynamic_templates": _dynamic_templates(), **root}
 
 
 def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterable[str] = ()) -> Mapping:
-    """`properties` for fields of these types, with the constant `values`; `free` objects take any key."""
+    """Return `properties` of a mapping with the fields in `kinds`, as name → type.
+
+    A type in `missing` is replaced by its fallback. `values` has the values of constant fields, `free` the
+    objects that may have any key.
+    """
     root: Mapping = {"properties": {}}
     for path in free:
         _object(root, path.split(".")).update(type="object", subobjects=False)
@@ -178,7 +183,7 @@ def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterab
 
 
 def _object(root: Mapping, path: list[str]) -> Mapping:
-    """The entry of the object at `path`, made where it is not there."""
+    """Return the mapping of the object at `path` below `root`; create missing objects on the way."""
     for key in path:
         root = root["properties"].setdefault(key, {})
         root.setdefault("properties", {})
@@ -202,7 +207,7 @@ def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Ma
 
 
 def _dynamic_templates() -> list[Mapping]:
-    """Types for the keys of free objects: always keyword, because the next event may hold another kind of value."""
+    """Return templates that map each key of a free object as keyword, because its values vary in type."""
     keyword = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
     return [
         {path.replace(".", "_"): {"path_match": f"{path}.*", "match_mapping_type": "*", "mapping": keyword}}

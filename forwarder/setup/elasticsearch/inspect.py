@@ -1,4 +1,4 @@
-"""What in the cluster keeps the events of a sink from being readable, or will. Changes nothing."""
+"""Finds what in the cluster keeps rules and searches from finding the events of a sink. Changes nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """One thing that differs. `severe`: events are, or will be, stored in a form in which rules miss them."""
+    """A difference from what `setup` would write. `severe`: it makes rules miss events, now or later."""
 
     severe: bool
     text: str
@@ -30,7 +30,9 @@ class Deviation(msgspec.Struct, frozen=True):
 async def find_deviations(
     api: AdminApi, target: Target, retention: Retention, *, beside: bool = False
 ) -> list[Deviation]:
-    """Return what differs from what `setup` would write for the sink; `beside`: for the data streams beside that of the events too.
+    """Return the differences from what `setup` would write for the sink.
+
+    With `beside`, also those of the data streams of alerts, actions and health documents.
 
     Raises:
         SetupError: the credentials may not read templates, or a template of another owner is in the way.
@@ -73,7 +75,7 @@ async def find_deviations(
 
 
 def _foreign(templates: Sequence[Template], data_stream: str) -> list[Deviation]:
-    """Name the template of another owner that creates the data stream while ours is missing."""
+    """Return a deviation if a template of another owner creates `data_stream` while ours is missing."""
     others = [template for template in templates if template.covers(data_stream) and not template.ours]
     if not others:
         return []
@@ -86,7 +88,7 @@ def _foreign(templates: Sequence[Template], data_stream: str) -> list[Deviation]
 
 
 async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] | None:
-    """Return the fields of the data stream's current index that have another type than ours; None if there is no index.
+    """Return the fields of the current index of `data_stream` with a wrong type; None without an index.
 
     Raises:
         SetupError: the credentials may not read the mapping.
@@ -112,6 +114,6 @@ async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] |
 
 
 def _generation(index: str) -> tuple[int, str]:
-    """The number at the end of a backing index's name."""
+    """Return the number at the end of the name of a backing index, or 0; and the name, as a sort key."""
     end = index.rpartition("-")[2]
     return int(end) if end.isdigit() else 0, index

@@ -27,19 +27,19 @@ class Template(msgspec.Struct, frozen=True):
         return bodies.version_of(self.body.get("_meta")) is not None
 
     def covers(self, pattern: str) -> bool:
-        """Whether some name matches both this template and `pattern`."""
+        """Whether a name can match both this template and `pattern`."""
         return any(patterns_overlap(mine, pattern) for mine in self.patterns)
 
 
 class Package(msgspec.Struct, frozen=True):
-    """Elastic's integration: the name of its index template, and its pipeline, which turns raw events into documents."""
+    """Elastic's Okta integration: the names of its index template and of its pipeline for raw events."""
 
     template: str
     pipeline: str
 
 
 def package(templates: Sequence[Template], data_stream: str) -> Package | None:
-    """Return Elastic's integration if its template is the one that creates `data_stream`."""
+    """Return Elastic's Okta integration if its index template creates `data_stream`; else None."""
     best = max(
         (template for template in templates if template.covers(data_stream)),
         key=lambda template: template.priority,
@@ -55,7 +55,7 @@ def package(templates: Sequence[Template], data_stream: str) -> Package | None:
 
 
 def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
-    """Return a line for each template of others that keeps ours from creating `data_stream`."""
+    """Return a line for each template of another owner because of which ours cannot create `data_stream`."""
     lines = []
     for template in templates:
         if template.name == bodies.NAME:
@@ -75,9 +75,10 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
 
 
 def patterns_overlap(one: str, other: str) -> bool:
-    """Whether some name matches both patterns, in which `*` stands for any characters.
+    """Whether a name can match both patterns, in which `*` stands for any characters.
 
-    Walks the pairs of places that a name can reach in both, each once: a hostile pattern costs the product of the lengths.
+    Visits each pair of positions in the two patterns once, so a hostile pattern costs the product of the
+    lengths.
     """
     places = [(0, 0)]
     seen: set[tuple[int, int]] = set()

@@ -40,12 +40,13 @@ _OURS = (
 
 
 async def setup(api: AdminApi, target: Target, options: Options, report: Reporter) -> bool:
-    """Prepare the cluster for the sink. Return whether its events will be readable; if not, a message of kind `fault`
-    says why.
+    """Create or update in the cluster what the documents of the sink need.
+
+    Returns whether events can be written and searched; if not, a message of kind `fault` says why.
 
     Raises:
-        SetupError: it cannot be done; nothing was changed except the steps already reported as `done`.
-        SinkError: no response.
+        SetupError: setup is not possible; nothing was changed except the steps already reported as `done`.
+        SinkError: no response from the cluster.
     """
     cluster = Cluster(api)
     unseen = await check_privileges(
@@ -90,7 +91,11 @@ async def read_templates(cluster: Cluster) -> list[Template]:
 async def setup_beside_fleet(
     cluster: Cluster, found: Package, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Report how the sink fits beside Elastic's own integration, which owns the data stream, and change nothing of it."""
+    """Set up a sink whose data stream belongs to `found`, Elastic's own integration, which is not changed.
+
+    Reports whether the settings of the sink fit; then writes our pipeline, and templates for alerts, actions
+    and health. Returns whether events can be written and searched.
+    """
     report(
         "note",
         f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
@@ -145,7 +150,10 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
 async def _sync_beside(
     cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Update the data streams beside that of the events, where the credentials may; return whether they can be written."""
+    """Update the data streams of alerts, actions and health that the credentials may update.
+
+    Returns whether documents can be written to all of them.
+    """
     fine = True
     for stream in _BESIDE:
         if stream.pattern in target.unseen:
@@ -170,7 +178,7 @@ async def _policy_exists(cluster: Cluster, name: str) -> None:
 
 
 class Step(msgspec.Struct, frozen=True):
-    """An object to write: what it is, its path, its present body (None if there is none) and the wanted one."""
+    """An object to write: its description, path, present body (None if it does not exist), wanted body."""
 
     what: str
     path: str
@@ -179,11 +187,11 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def differs(self) -> bool:
-        """Whether it must be written."""
+        """Whether the object must be written, because its present body is not the wanted one."""
         return _comparable(self.stored or {}) != _comparable(self.wanted)
 
     async def take(self, cluster: Cluster, options: Options, report: Reporter) -> None:
-        """Write it if it differs."""
+        """Write the object if it differs, and report the change; only report it in a dry run."""
         if not self.differs:
             report("same", f"{self.what}: up to date")
             return
@@ -199,8 +207,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return what the other data streams need beside the pipeline: their documents are always ours, whatever those of the
-    events."""
+    """Return the templates of the data streams of alerts, actions and health, to write after the pipeline."""
     steps = []
     for stream in _BESIDE:
         component = stream.component_template(has, retention)
@@ -211,10 +218,10 @@ async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Rete
 
 
 async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return the objects to write, in order.
+    """Return the pipeline and the templates of the events, in the order to write them.
 
     Raises:
-        SetupError: one of them exists, and we did not create it or a newer version did.
+        SetupError: one of them exists, and was not created by setup, or by a newer version of it.
     """
     component = bodies.component_template(has, retention)
     template = bodies.index_template(has, retention)
@@ -260,7 +267,7 @@ def _check_owner(what: str, stored: Body | None) -> None:
 
 
 def _comparable(body: Body) -> Body:
-    """Return what we write, without what Elasticsearch adds."""
+    """Return the part of `body` that setup writes, without the keys and defaults that Elasticsearch adds."""
     kept: dict[str, Any] = {key: body[key] for key in _OURS if key in body}
     if "data_stream" in kept:  # later versions return more of their defaults
         kept["data_stream"] = {key: value for key, value in kept["data_stream"].items() if value}

@@ -12,8 +12,10 @@ from forwarder.setup.message import Reporter
 async def sync_data_stream(
     cluster: Cluster, name: str, wanted: str | None, options: Options, report: Reporter
 ) -> bool:
-    """Update the data stream `name` to its template, as far as the options say. `wanted` is the fingerprint of the
-    mapping that a new backing index would have. Return whether events can be written to it.
+    """Update the data stream `name` to its template, as far as the options say.
+
+    `wanted` is the fingerprint of the mapping that a new backing index would have. Returns whether documents
+    can be written to the data stream; it is True if the data stream does not exist yet.
 
     Raises:
         SetupError: the rollover or the retention was refused.
@@ -52,7 +54,7 @@ async def _mapping(
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
-    """Update the retention. A data stream copies its lifecycle from the template when it is created; later it has its own."""
+    """Update the retention of the data stream, which copied that of the template when it was created."""
     if options.retention.ilm_policy:
         return  # a setting, which the next backing index gets
     path = f"/_data_stream/{name}/_lifecycle"

@@ -11,10 +11,10 @@ from forwarder.setup.grafana.settings import GrafanaSettings
 
 
 class Grafana:
-    """One Grafana. Use it as a context manager. Its methods raise SetupError where Grafana refuses or does not respond."""
+    """Client of a Grafana, and a context manager. Methods raise SetupError for an error or no response."""
 
     def __init__(self, settings: GrafanaSettings) -> None:
-        """Send nothing yet."""
+        """Create the client; no request is sent."""
         self._url = settings.url
         headers = {"accept": "application/json"}
         if settings.token:
@@ -31,7 +31,7 @@ class Grafana:
         self._client.close()
 
     def version(self) -> str | None:
-        """Return its version, as in `12.1.0`; None if it does not say."""
+        """Return the version of Grafana, as in `12.1.0`; None if Grafana does not show it."""
         answer = self._ask("GET", "/api/health")
         body = web.json_object(answer)
         if "database" not in body:
@@ -45,7 +45,7 @@ class Grafana:
         return version if isinstance(version, str) else None
 
     def find(self, path: str, what: str) -> dict[str, Any] | None:
-        """Return what is at `path`; None if it does not exist."""
+        """Return the JSON object at `path`, None on 404. `what` describes the object in error messages."""
         answer = self._ask("GET", path)
         if answer.status_code == 404:
             return None
@@ -54,7 +54,7 @@ class Grafana:
         return web.json_object(answer)
 
     def send(self, method: str, path: str, body: Any, what: str) -> dict[str, Any]:
-        """Send `body`, which writes `what`."""
+        """Send `body` as JSON; return the response. `what` describes the written object in error messages."""
         answer = self._ask(method, path, json=body)
         if answer.status_code not in {200, 201}:
             self._fail(answer, f"write {what}")

@@ -40,10 +40,10 @@ Json = dict[str, Any]
 
 
 def shipped() -> list[Json]:
-    """Return the dashboards of this installation.
+    """Return the dashboards that this installation contains.
 
     Raises:
-        SetupError: it has none.
+        SetupError: the installation contains no dashboards.
     """
     folder = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
@@ -53,11 +53,12 @@ def shipped() -> list[Json]:
 
 
 def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *, dry_run: bool) -> bool:
-    """Write the dashboards; with `dry_run` only report what would be written. Return whether Grafana has, or would get, all
-    of them; if not, a message of kind `fault` says why.
+    """Write the dashboards; with `dry_run`, only report what would be written.
+
+    Returns whether Grafana has, or would get, all of them; if not, a message of kind `fault` says why.
 
     Raises:
-        SetupError: it cannot be done; what was written before is reported as `done`.
+        SetupError: Grafana refuses a request or does not respond; what was written is reported as `done`.
     """
     with Grafana(settings) as grafana:
         version = grafana.version()
@@ -77,7 +78,7 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
 
 
 class _Writer:
-    """Writes one thing after the other, if it differs."""
+    """Writes data sources, the folder and dashboards, if they differ; in a dry run, only reports."""
 
     def __init__(
         self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool
@@ -88,7 +89,7 @@ class _Writer:
         self._dry_run = dry_run
 
     def source(self, kind: str, url: str) -> None:
-        """Write the data source of this kind."""
+        """Write the data source of the kind `prometheus` or `elasticsearch`, with the address `url`."""
         uid, what = f"{PREFIX}-{kind}", f"data source “{_SOURCES[kind]['name']}” ({kind})"
         wanted = {"uid": uid, "type": kind, "access": "proxy", "url": url, **_SOURCES[kind]}
         stored = self._grafana.find(f"/api/datasources/uid/{uid}", what)
@@ -99,14 +100,14 @@ class _Writer:
         self._write(what, stored, body, "POST" if stored is None else "PUT", path, same=same)
 
     def folder(self) -> None:
-        """Make the folder; one that exists keeps its title and its place."""
+        """Create the folder for the dashboards; an existing one keeps its title and parent folder."""
         what = f"folder “{self._settings.folder}”"
         stored = self._grafana.find(f"/api/folders/{PREFIX}", what)
         body = {"uid": PREFIX, "title": self._settings.folder}
         self._write(what, stored, body, "POST", "/api/folders", same=stored is not None)
 
     def dashboard(self, wanted: Json) -> bool:
-        """Write a dashboard; return whether Grafana has it."""
+        """Write a dashboard; return False if its uid belongs to a dashboard that setup did not create."""
         what = f"dashboard “{wanted['title']}”"
         found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", what) or {}
         stored, about = found.get("dashboard"), found.get("meta", {})
@@ -145,7 +146,7 @@ class _Writer:
 
 
 def _place(answer: Json) -> str:
-    """Return the path of a dashboard, without the sub-path of Grafana, which our URL has already."""
+    """Return the path of a written dashboard, without Grafana's sub-path; empty for other objects."""
     found = re.search(r"/d/[^?#]*", str(answer.get("url", "")))
     return found[0] if found and "slug" in answer else ""
 

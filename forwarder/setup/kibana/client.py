@@ -18,8 +18,11 @@ _PRIVILEGES = (
 
 
 class Written(msgspec.Struct, frozen=True):
-    """An object that Kibana has written. `stored_as` is its id there, which differs from ours if another space already has
-    an object of this id; `replaced` says that it existed before."""
+    """An object that Kibana has written. `replaced` says whether it existed before.
+
+    `stored_as` is its id in Kibana, which differs from `id` if another space already has an object with this
+    id.
+    """
 
     kind: str
     id: str
@@ -28,17 +31,17 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """The result of an import; `refused` holds one line each, with Kibana's reason."""
+    """The result of an import; `refused` has a line for each object that Kibana refused, with the reason."""
 
     written: list[Written]
     refused: list[str]
 
 
 class Kibana:
-    """One Kibana. Use it as a context manager."""
+    """Client of a Kibana, and a context manager."""
 
     def __init__(self, settings: KibanaSettings) -> None:
-        """Send nothing yet.
+        """Create the client; no request is sent.
 
         Raises:
             SetupError: `ca_file` cannot be used.
@@ -57,10 +60,10 @@ class Kibana:
         self._client.close()
 
     def version(self) -> str | None:
-        """Return its version, as in `9.1.0`; None if it does not say, because it does not accept the credentials.
+        """Return the version of Kibana, as in `9.1.0`; None if Kibana hides it, as from unknown credentials.
 
         Raises:
-            SetupError: no response, not a Kibana, or a Kibana that is not available.
+            SetupError: there is no response, or it is not from a Kibana, or Kibana is not available.
         """
         url = self._settings.url
         answer = self._ask("GET", f"{url}/api/status")
@@ -82,10 +85,10 @@ class Kibana:
         return number if isinstance(number, str) else None
 
     def require_space(self) -> None:
-        """Check that the space exists. An import would not: Kibana writes into a space that does not exist.
+        """Check that the space exists, because Kibana imports without an error into a space that does not.
 
         Raises:
-            SetupError: it does not, or the credentials may not see it.
+            SetupError: the space does not exist, or the credentials may not see it.
         """
         space = self._settings.space
         if space == DEFAULT_SPACE:
@@ -100,7 +103,7 @@ class Kibana:
         """Import saved objects, one per line; replaces existing ones by type and id.
 
         Raises:
-            SetupError: Kibana accepts none of them.
+            SetupError: Kibana refuses the whole import, or does not respond.
         """
         body = "".join(f"{line}\n" for line in lines).encode()
         answer = self._ask(
@@ -123,7 +126,7 @@ class Kibana:
         )
 
     def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Send one request; responses that no request can use are errors."""
+        """Send one request; raise SetupError if there is no response, or one that is always an error."""
         try:
             answer = self._client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

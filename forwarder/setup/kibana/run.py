@@ -19,11 +19,12 @@ _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "
 
 
 def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter, *, dry_run: bool) -> bool:
-    """Import the objects; with `dry_run` only report what would be written. Return whether Kibana has, or would get,
-    every object; if not, a message of kind `fault` says why.
+    """Import the objects; with `dry_run`, only report what would be written.
+
+    Returns whether Kibana has, or would get, every object; if not, a message of kind `fault` says why.
 
     Raises:
-        SetupError: it cannot be done; nothing was written.
+        SetupError: Kibana cannot be used, is too old or refuses the import; nothing was written.
     """
     with Kibana(settings) as kibana:
         version = kibana.version()

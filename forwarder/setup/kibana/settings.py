@@ -50,5 +50,5 @@ class KibanaSettings(Section):
 
     @property
     def root(self) -> str:
-        """The address of the space."""
+        """The URL of the space, without a slash at its end."""
         return self.url if self.space == DEFAULT_SPACE else f"{self.url}/s/{self.space}"

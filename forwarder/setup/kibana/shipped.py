@@ -17,8 +17,10 @@ _FOLDERS = (_PACKAGE / "dashboards" / "kibana", _PACKAGE.parent / "dashboards" /
 
 
 class SavedObject(msgspec.Struct, frozen=True):
-    """One saved object. `kind` is Kibana's type (`dashboard`, `search`, `index-pattern` for a data view), `line` the object
-    as a line of an import file."""
+    """A saved object. `line` is the object as a line of an import file.
+
+    `kind` is Kibana's type: `dashboard`, `search`, or `index-pattern` for a data view.
+    """
 
     kind: str
     id: str
@@ -27,7 +29,7 @@ class SavedObject(msgspec.Struct, frozen=True):
 
 
 def shipped() -> list[SavedObject]:
-    """Return every object once, although each file holds all that its dashboard needs.
+    """Return the saved objects of the installation, each once, also if several files contain it.
 
     Raises:
         SetupError: the installation has no dashboards.
@@ -40,13 +42,13 @@ def shipped() -> list[SavedObject]:
 
 
 def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
-    """Return the objects of import files, each once: Kibana refuses a file that has one twice.
+    """Return the objects of import files, each once: Kibana refuses an import that has an object twice.
 
     Args:
-        files: texts by file name.
+        files: the text of each file, by its name.
 
     Raises:
-        SetupError: an object has an id that is not ours, or two files disagree about one.
+        SetupError: the id of an object lacks our prefix, or two files have different versions of an object.
     """
     found: dict[tuple[str, str], SavedObject] = {}
     for name, text in files.items():

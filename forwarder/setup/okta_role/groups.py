@@ -18,8 +18,8 @@ class Group(msgspec.Struct, frozen=True):
     """A group of the org.
 
     Attributes:
-        why_not: why the forwarder must not act on its users; empty if it may.
-        role: an admin role that it gives to its users.
+        why_not: why the forwarder must not act on the users of the group; empty if it may.
+        role: an admin role that the group gives to its users; empty if it gives none.
     """
 
     id: str
@@ -29,23 +29,23 @@ class Group(msgspec.Struct, frozen=True):
     role: str = ""
 
     def is_called(self, key: str) -> bool:
-        """Whether `key` is its id or its name."""
+        """Whether `key` is the id or the name of the group; case does not matter."""
         return folded(key) in {folded(self.id), folded(self.name)}
 
 
 async def groups_of_org(
     api: Api, administrators: Iterable[str], users: Sequence[str], groups: Sequence[str]
 ) -> tuple[list[Group], list[str]]:
-    """Return every group, and which of the protected users and groups there are not.
+    """Return every group of the org, and a line for each protected user or group that the org does not have.
 
     Args:
-        api: the org's.
-        administrators: ids of users with an admin role.
-        users: protected: ids or logins.
-        groups: protected: ids or names.
+        api: the API of the org.
+        administrators: the ids of users with an admin role.
+        users: ids or logins of the protected users.
+        groups: ids or names of the protected groups.
 
     Raises:
-        OktaError: Okta refuses or does not respond; then nothing is known.
+        OktaError: Okta refuses or does not respond.
     """
     found = [_group(each) for each in await pages(api, "/api/v1/groups", _FULL)]
     roles: dict[str, str] = {}
@@ -99,10 +99,10 @@ async def _members(api: Api, group: Group) -> list[str]:
 
 
 async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
-    """Return all elements of a list, of as many pages as it has.
+    """Return all elements of the list at `path`, from all of its pages.
 
     Raises:
-        OktaError: Okta refuses, does not respond, or answers something else.
+        OktaError: Okta refuses, does not respond, or answers with something else than a list of objects.
     """
     found: list[Mapping[str, Any]] = []
     following = path

@@ -1,4 +1,4 @@
-"""Okta's API of custom admin roles, resource sets, and who holds a role on which set."""
+"""Okta's API of custom admin roles, resource sets, and the assignment of roles on resource sets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _MOST_PAGES = 100
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An admin role of the app. `role` and `resource_set` are ids; empty for a standard role."""
+    """An admin role of an app. `role` and `resource_set` are ids; they are empty for a standard role."""
 
     label: str
     role: str = ""
@@ -30,31 +30,31 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Iam:
-    """The admin roles of one org. Every method raises OktaError if Okta refuses, does not respond, or is unreadable."""
+    """The admin roles of one org. Methods raise OktaError for an error, no response, or invalid JSON."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
     async def role(self, label: str) -> Named | None:
-        """Return the custom role of this label."""
+        """Return the custom role with this label; None if there is none."""
         return _find(await self._all(_ROLES, "roles"), label)
 
     async def permissions(self, role: Named) -> frozenset[str]:
-        """Return what a role permits."""
+        """Return the permissions of a custom role, as in `okta.users.read`."""
         found = await self._all(f"{_ROLES}/{quote(role.id)}/permissions", "permissions")
         return frozenset(str(each.get("label")) for each in found)
 
     async def resource_set(self, label: str) -> Named | None:
-        """Return the resource set of this label."""
+        """Return the resource set with this label; None if there is none."""
         return _find(await self._all(_SETS, "resource-sets"), label)
 
     async def resources(self, found: Named) -> dict[str, str]:
-        """Return what a set holds: what is meant, and its id in the set."""
+        """Return the resources of a set: the path of the URL, or the ORN, of each → its id in the set."""
         listed = await self._all(f"{_SETS}/{quote(found.id)}/resources", "resources")
         return {_meant(each): str(each.get("id")) for each in listed}
 
     async def held_by(self, client_id: str) -> list[Held]:
-        """Return the admin roles of an app."""
+        """Return the admin roles that are assigned to an app."""
         found = await self._list(f"{_CLIENTS}/{quote(client_id)}/roles")
         return [
             Held(
@@ -66,7 +66,7 @@ class Iam:
         ]
 
     async def administrators(self) -> list[str]:
-        """Return the ids of users with an admin role. Those who have it by a group may not be among them."""
+        """Return the ids of users with an admin role; users who have one only by a group may be missing."""
         return [str(each.get("id")) for each in await self._all("/api/v1/iam/assignees/users", "value")]
 
     async def create_role(self, label: str, description: str, permissions: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ class Iam:
         await self._api.call("POST", f"{_ROLES}/{quote(role.id)}/permissions/{permission}")
 
     async def forbid(self, role: Named, permission: str) -> None:
-        """Take a permission from a role."""
+        """Remove a permission from a role."""
         await self._api.call("DELETE", f"{_ROLES}/{quote(role.id)}/permissions/{permission}")
 
     async def create_set(self, label: str, description: str, resources: Sequence[str]) -> None:
@@ -88,22 +88,22 @@ class Iam:
         await self._api.call("POST", _SETS, body=body)
 
     async def add_resources(self, found: Named, resources: Sequence[str]) -> None:
-        """Add to a resource set."""
+        """Add resources, as URLs or ORNs, to the resource set `found`."""
         await self._api.call(
             "PATCH", f"{_SETS}/{quote(found.id)}/resources", body={"additions": list(resources)}
         )
 
     async def remove_resource(self, found: Named, resource_id: str) -> None:
-        """Remove from a resource set, by the id there."""
+        """Remove a resource from the resource set `found`; `resource_id` is its id in the set."""
         await self._api.call("DELETE", f"{_SETS}/{quote(found.id)}/resources/{quote(resource_id)}")
 
     async def assign(self, client_id: str, role: Named, found: Named) -> None:
-        """Give an app a role on a set."""
+        """Assign a custom role on the resource set `found` to an app."""
         body = {"type": "CUSTOM", "role": role.id, "resource-set": found.id}
         await self._api.call("POST", f"{_CLIENTS}/{quote(client_id)}/roles", body=body)
 
     async def _all(self, path: str, key: str) -> list[Mapping[str, Any]]:
-        """Return all elements below `key`, of as many pages as there are."""
+        """Return all elements of the list `key` in the objects at `path`, from all pages."""
         found: list[Mapping[str, Any]] = []
         following = path
         for _ in range(_MOST_PAGES):
@@ -147,7 +147,7 @@ def _find(listed: Iterable[Mapping[str, Any]], label: str) -> Named | None:
 
 
 def _meant(resource: Mapping[str, Any]) -> str:
-    """Return what a resource means: the path of its URL, or its name where it has none."""
+    """Return the path of the URL of a resource, or its name (ORN) if it has no URL."""
     links = resource.get("_links")
     itself = links.get("self") if isinstance(links, dict) else None
     href = str(itself.get("href") or "") if isinstance(itself, dict) else ""

@@ -1,4 +1,4 @@
-"""What admin roles the configured actions need in one org: permissions, and on what. Pure."""
+"""Which permissions, on which groups, the configured actions need in one org. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,13 +29,13 @@ _NOT_ESTABLISHED: Mapping[str, str] = {
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What one org's role must allow.
+    """What the custom admin role must allow in one org.
 
     Attributes:
-        permissions: on the users of groups, and on `groups`; empty if no action needs any.
-        groups: ids or names of the groups to which users are added.
-        reads_roles: whether admin roles of users are looked up.
-        notes: what a custom role cannot give, a line each.
+        permissions: the permissions on users and on `groups`; empty if no action needs any.
+        groups: ids or names of the groups to which actions add users.
+        reads_roles: whether the forwarder looks up admin roles of users.
+        notes: a line for each right that a custom role cannot give.
     """
 
     permissions: frozenset[str]
@@ -45,16 +45,18 @@ class Needs(msgspec.Struct, frozen=True):
 
     @property
     def acts_on_users(self) -> bool:
-        """Whether any action is about a user, by the org's API."""
+        """Whether any action changes a user or a group through the API of the org."""
         return bool(self.permissions)
 
 
 def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Needs:
-    """Return what an org's role must allow, for actions that are not off. Shadow needs the same, because it looks too.
+    """Return what the role in `org` must allow for the actions that are not off.
+
+    An action in mode `shadow` needs the same rights as in `enforce`, because it looks up users too.
 
     Args:
-        reactions: the section.
-        org: of `orgs`.
+        reactions: the section `reactions`.
+        org: the name of the org in `orgs`.
         has_zones: whether the org declares `zones`.
     """
     own = concerned(reactions, org)
@@ -70,7 +72,7 @@ def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Need
 
 
 def concerned(reactions: ReactionsSettings, org: str) -> list[Written]:
-    """Return the actions about users and addresses of one org that are not off."""
+    """Return the actions that are configured for `org` and are not off."""
     return [
         each
         for each in written(reactions)

@@ -1,4 +1,4 @@
-"""What roles and resource sets the org should have, and how they differ from what it has. Pure."""
+"""Which roles and resource sets an org should have, and how those that it has differ. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, urlsplit
@@ -16,10 +16,10 @@ _ACTS, _LOOKS = "Forwarder reactions", "Forwarder look-ups"
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A role on a resource set; both have this label.
+    """A custom role on a resource set that the app should have; both have the label `label`.
 
     Attributes:
-        resources: path of a URL, or name, of each, with a name for a person.
+        resources: the path of the URL, or the ORN, of each resource, with its name for an operator.
     """
 
     label: str
@@ -29,11 +29,11 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Present(msgspec.Struct, frozen=True):
-    """What the org has of a grant.
+    """The role, the resource set and the assignment of a `Grant`, as the org has them.
 
     Attributes:
-        resources: what is meant, with its id in the set.
-        held: whether the app holds the role on the set.
+        resources: the path of the URL, or the ORN, of each resource, with its id in the set.
+        held: whether the role on the set is assigned to the app.
     """
 
     role: Named | None = None
@@ -44,14 +44,14 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield why it cannot be changed."""
+        """Yield why the role or the set cannot be changed: the forwarder did not create it."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One change: `sign` is + for what is missing, - for what is too much."""
+    """A change of an org: `sign` is + to add, - to remove; `what` is the kind, `shown` the printed name."""
 
     sign: str
     what: str
@@ -60,32 +60,32 @@ class Difference(msgspec.Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """The change for a person."""
+        """The change as text for an operator."""
         return f"{self.sign} {self.what} {self.shown}"
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A grant, what the org has of it, and how that differs."""
+    """A grant, its parts as the org has them, and the changes that the org needs."""
 
     grant: Grant
     present: Present
     differences: tuple[Difference, ...]
 
     def keys(self, sign: str, what: str) -> list[str]:
-        """Return the keys of the differences of one sign and one kind, as of + and permission."""
+        """Return the keys of the differences with this `sign` and this kind, as in "+" and "permission"."""
         return [each.key for each in self.differences if (each.sign, each.what) == (sign, what)]
 
 
 def grants_of(
     needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group], admin_roles: str
 ) -> list[Grant]:
-    """Return what the app should hold.
+    """Return the roles on resource sets that the app should have; empty if no action changes users.
 
     Args:
-        needs: of the actions.
-        users_of: groups whose users may be acted on.
-        step_up: groups to which users are added.
-        admin_roles: the name of all admin roles of the org.
+        needs: what the configured actions need.
+        users_of: the groups on whose users the forwarder may act.
+        step_up: the groups to which actions add users.
+        admin_roles: the ORN that stands for all admin roles of the org.
     """
     if not needs.acts_on_users:
         return []
@@ -103,14 +103,14 @@ def grants_of(
 
 
 def admin_roles_of(org_id: str, org_url: str) -> str:
-    """Return Okta's name (ORN) of all admin roles of an org, by its URL at Okta: preview orgs have a partition of their own."""
+    """Return the ORN that stands for all admin roles of an org; `org_url` shows if it is a preview org."""
     host = urlsplit(org_url).hostname or ""
     partition = "oktapreview" if host.endswith(".oktapreview.com") else "okta"
     return f"orn:{partition}:iam:{org_id}:contained_resources"
 
 
 def compare(grant: Grant, present: Present, app: str) -> Comparison:
-    """Return how what the org has differs. `app` is the client id of the app; empty if there is none."""
+    """Compare what the org has with `grant`. `app` is the client id of the app; empty if there is none."""
     return Comparison(grant, present, tuple(_differences(grant, present, app)))
 
 
@@ -134,13 +134,15 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 
 
 def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable[str]) -> list[Group]:
-    """Return the groups whose users may be acted on: the wanted ones, else those that the set has, else all, and of these
-    the ones without administrators and protected users.
+    """Return the groups on whose users the forwarder may act.
+
+    They are the wanted groups, else those that the resource set already has, else all groups; without those
+    that contain administrators or protected users.
 
     Args:
-        groups: of the org.
-        wanted: ids or names that the operator named.
-        kept: the resources of the set.
+        groups: the groups of the org.
+        wanted: ids or names of groups that the operator gave.
+        kept: the resources that the set has.
     """
     have = set(kept)
     if wanted:
@@ -151,7 +153,7 @@ def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable
 
 
 def group_problems(needs: Needs, groups: Sequence[Group], wanted: Sequence[str]) -> Iterator[str]:
-    """Yield what is wrong with the groups that the operator and the configuration name."""
+    """Yield the problems of the groups that the operator (`wanted`) and the configuration (`needs`) name."""
     for key in wanted:
         named = [group for group in groups if group.is_called(key)]
         if not named:
@@ -172,6 +174,6 @@ def group_problems(needs: Needs, groups: Sequence[Group], wanted: Sequence[str])
 
 
 def other_roles(held: Iterable[Held], ids: Iterable[str]) -> list[str]:
-    """Return the labels of the app's roles that are not ours, by the ids of ours."""
+    """Return the labels of the roles in `held` whose id is not among `ids`, those of our roles."""
     ours = set(ids)
     return [each.label for each in held if each.role not in ours]

@@ -1,4 +1,4 @@
-"""Compares the app's admin roles with what its actions need, changes what differs, and reads back."""
+"""Compares the app's admin roles with the needs of its actions, changes them, and compares again."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,14 @@ from forwarder.setup.okta_role.plan import (
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What the command is about.
+    """The input of the command.
 
     Attributes:
-        url: of the org, without a slash at the end.
-        client_id: of the service app; empty if the forwarder uses an API token.
-        needs: of the configured actions.
-        reactions: the section.
-        groups: names or ids of groups whose users may be acted on; empty: decided from what the org has.
+        url: the URL of the org, without a slash at its end.
+        client_id: the client id of the service app; empty if the forwarder uses an API token.
+        needs: what the configured actions need.
+        reactions: the section `reactions`.
+        groups: names or ids of the groups on whose users the forwarder may act; empty: see `choose_groups`.
     """
 
     url: str
@@ -41,12 +41,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """How the org is, and how it should be.
+    """The result of a comparison of the org with what it should be.
 
     Attributes:
-        comparisons: of each role with its set.
-        problems: why nothing can be changed, a line each.
-        notes: what deserves a look, a line each.
+        comparisons: a comparison for each role with its resource set.
+        problems: why nothing can be changed, a line for each reason.
+        notes: facts that an operator should know, a line for each.
     """
 
     comparisons: tuple[Comparison, ...] = ()
@@ -60,7 +60,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def look(api: Api, wanted: Wanted) -> Found:
-    """Compare; changes nothing.
+    """Compare the org with what it should be; change nothing.
 
     Raises:
         OktaError: Okta refuses or does not respond.
@@ -93,10 +93,10 @@ async def look(api: Api, wanted: Wanted) -> Found:
 
 
 async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
-    """Change what differs, and look again.
+    """Carry out the differences in `found`, compare again, and return the result.
 
     Raises:
-        OktaError: Okta refuses or does not respond. Run it again then: what is done stays done.
+        OktaError: Okta refuses or does not respond. Earlier changes stay, and another run completes them.
     """
     iam = Iam(api)
     for each in found.comparisons:
@@ -105,7 +105,7 @@ async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
 
 
 async def _apply(iam: Iam, wanted: Wanted, found: Comparison) -> None:
-    """What is too much goes first, and the app gets the role last."""
+    """Carry out one comparison: removals before additions, and the assignment of the role to the app last."""
     grant, present = found.grant, found.present
     added = [_url(wanted, each) for each in found.keys("+", "resource")]
     if present.role is None:
@@ -145,7 +145,7 @@ async def _present(iam: Iam, label: str, client_id: str) -> Present:
 
 
 async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> list[str]:
-    """Say which other roles the app has: what they allow, this role does not hold back."""
+    """Return a line for each other admin role of the app: our role does not limit what it allows."""
     if not client_id:
         return []
     ours = [present.role.id for present in presents.values() if present.role]
@@ -180,7 +180,7 @@ def _no_group(groups: Sequence[Group]) -> str:
 
 
 def _left_out(groups: Sequence[Group], chosen: Sequence[Group], step_up: Sequence[Group]) -> list[str]:
-    """Say on whose users the forwarder will not act."""
+    """Return lines that name the groups on whose users the forwarder will not act, and why."""
     lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
     if others:
