@@ -1,12 +1,13 @@
 """Decides who may use the API of the ops listener.
 
-    read     a person on this machine, or who has `ops.token`
-    change   who has `ops.token`: `Authorization: Bearer …`, never a cookie, so that no other web page can act for them
+    read     a person on this machine, or who has `ops.token` change   who has `ops.token`: `Authorization:
+    Bearer …`, never a cookie, so that no other web page can act for them
 
 Who comes by a proxy that `ops.proxy` names, which says who they are, has both rights.
 
-On this machine means: the connection comes from it, no proxy says that it forwards for another machine, and the request is
-for `localhost` or a loopback address. Another web page cannot fake the last one (DNS rebinding).
+On this machine means: the connection comes from it, no proxy says that it forwards for another machine, and
+the request is for `localhost` or a loopback address. Another web page cannot fake the last one (DNS
+rebinding).
 """
 
 import hmac
@@ -35,19 +36,19 @@ _CHANGE = "this needs the token of `ops.token`"
 
 
 class Refusal(NamedTuple):
-    """Why a request may not be served: a status and a text for a person."""
+    """Why a request is refused: an HTTP status, and a text for the person who sent it."""
 
     status: int
     text: str
 
 
 class Access:
-    """Checks requests against the token in force, which `token` returns."""
+    """Decides which requests may read or change something, by the token in force, which `token` returns."""
 
     def __init__(
         self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
     ) -> None:
-        """Args: `proxy` returns the settings in force of a proxy that says who asks."""
+        """`token` and `proxy` return `ops.token` and `ops.proxy` of the settings in force."""
         self._token = token
         self._proxy = proxy
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
@@ -59,11 +60,11 @@ class Access:
         return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
 
     def person(self, scope: Scope) -> str:
-        """Return who sends a request that may change something: the name that the proxy says, or that it has the token."""
+        """Return the user of a request that may change something: the name from the proxy, or `ops.token`."""
         return self._named(scope) or "ops.token"
 
     def _named(self, scope: Scope) -> str:
-        """Return the name that a trusted proxy says; empty if none does."""
+        """Return the user whom a trusted proxy names in its header; empty if the request has no such name."""
         proxy, client = self._proxy(), scope.get("client")
         if proxy is None or not client or not proxy.trusts(client[0]):
             return ""
@@ -72,7 +73,7 @@ class Access:
         return printable_line(name)[:_LONGEST_NAME]
 
     def rights(self, scope: Scope) -> dict[str, bool]:
-        """Return what the sender of this request may do."""
+        """Return what the sender of the request may do, and whether a token is configured."""
         has_token = self._without_token(scope, "", log=False) is None
         return {
             "may_read": has_token or _is_local(scope),
@@ -123,7 +124,10 @@ def _is_loopback(name: str) -> bool:
 
 
 def _cross_site(scope: Scope) -> Refusal | None:
-    """Refuse what another web page sends. Browsers send `Sec-Fetch-Site` only over TLS and to this machine, `Origin` always."""
+    """Return the refusal of a request from a page of another site; None for other requests.
+
+    Browsers send `Sec-Fetch-Site` only over TLS and to this machine, but `Origin` always.
+    """
     site = _header(scope, b"sec-fetch-site")
     origin = _header(scope, b"origin")
     hosts = {_header(scope, b"host"), _header(scope, b"x-forwarded-host")}

@@ -1,4 +1,4 @@
-"""The routes below /api. Whether a request may use them is decided before, by `access.py`."""
+"""The routes of the status, the live stream and the rights. `access.py` has checked each request before."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def live_routes(status: Status, streams: Streams, access: Access) -> Handlers:
-    """Return the routes of the status, of the live stream, and of what the sender of a request may do."""
+    """Return the routes /api/status, /api/events (the live stream) and /api/access (the sender's rights)."""
 
     @get("/api/status")
     async def status_json() -> Response[dict[str, Any]]:

@@ -1,11 +1,12 @@
-"""The page on which a human approves or refuses an action, and what it reads.
+"""The page on which a human approves or refuses an action, and its data.
 
     GET  /approve/ID        the page; it holds no data and changes nothing, whatever fetches it
     GET  /api/reactions/ID  the action, and a token that decides about it once
     POST /approve/ID        {"token": …, "given": true}: the decision
 
-A link in a message is fetched by whatever makes a preview of it, so a GET never decides. The token is minted by the GET of
-the API, which needs the right to read; it counts for one action, once, and is kept in memory only.
+A link in a message is fetched by whatever makes a preview of it, so a GET never decides. The token is minted
+by the GET of the API, which needs the right to read; it counts for one action, once, and is kept in memory
+only.
 """
 
 import hmac
@@ -30,16 +31,16 @@ _LIFE: Micros = 15 * 60 * SECOND
 
 
 class Approvals(Protocol):
-    """The actions, as the ops listener needs them."""
+    """What the ops listener needs to show an action and to decide about it."""
 
     def shown(self, id_: str) -> dict[str, Any] | None:
-        """Return an action that is not ended, ready for JSON; None if there is none."""
+        """Return the action with the id `id_`, ready for JSON; None if it has ended or does not exist."""
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
-        """Approve or refuse it.
+        """Approve (if `given`) or refuse the action `id_`, by decision of the person `by`; return the action.
 
         Raises:
-            ForwarderError: it does not wait for a human, or not any more.
+            ForwarderError: the action does not wait for approval.
         """
 
 
@@ -49,14 +50,14 @@ class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OneTimeTokens:
-    """Tokens that decide about one action, once."""
+    """Tokens that each allow one decision about one action, for 15 minutes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._made: dict[str, tuple[str, Micros]] = {}  # by token: the action, and until when
 
     def mint(self, action: str) -> str:
-        """Return a new token for an action; beyond a thousand, the oldest ones are forgotten."""
+        """Return a new token for `action`; if there are too many tokens, the oldest become invalid."""
         while len(self._made) >= _MOST_TOKENS:
             del self._made[next(iter(self._made))]
         token = secrets.token_urlsafe(24)
@@ -64,7 +65,7 @@ class OneTimeTokens:
         return token
 
     def use(self, token: str, action: str) -> bool:
-        """Return whether `token` decides about `action`; it never does again."""
+        """Return whether `token` is valid for `action`, and make it invalid for further use."""
         found = next(
             (each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None
         )
@@ -74,7 +75,7 @@ class OneTimeTokens:
 
 
 def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handlers:
-    """Return the routes."""
+    """Return the routes of the page, of its data and of the decision."""
     tokens = OneTimeTokens(clock)
 
     @get("/approve/{action:str}", media_type=MediaType.HTML)

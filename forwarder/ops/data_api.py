@@ -1,4 +1,4 @@
-"""The routes of the API that read and change what the store holds."""
+"""The routes of the API that read and change data of the store."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,8 +24,10 @@ _logger = logs.get("ops")
 
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to replay or discard: these ids, or all that match a filter, or all. `events`: how many the sender has seen
-    to match; with another number, nothing changes."""
+    """The dead letters to replay or discard: those in `ids`, those that match `sink` and `reason`, or `all`.
+
+    `events` is how many events the sender saw to match; if it is another number by now, nothing changes.
+    """
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
@@ -130,7 +132,7 @@ def _json(value: Any, status: int = 200) -> Response[bytes]:
 
 
 def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer what a person can fix: a parameter, or a store that cannot be used."""
+    """Return the response to an error that a person can fix: 400 for a wrong parameter, else 503."""
     return _json({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
 
 

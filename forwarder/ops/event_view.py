@@ -22,7 +22,7 @@ _OPTIONS = DocumentOptions()
 
 
 class Form(StrEnum):
-    """In which form the whole event comes along with its line."""
+    """The form in which a whole event is shown: as received, as an ECS document, or as an OTLP record."""
 
     RAW = "raw"
     ECS = "ecs"
@@ -45,7 +45,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     source: str = ""
 
     def may_match(self, event: Event) -> bool:
-        """Whether the event matches as far as is known without decoding its body."""
+        """Whether the org, the source and the type match. It does not decode the body: see `matches`."""
         return (
             (not self.org or event.org == self.org)
             and (not self.source or event.source.value == self.source)
@@ -53,7 +53,7 @@ class EventFilter(msgspec.Struct, frozen=True):
         )
 
     def matches(self, line: Mapping[str, Any]) -> bool:
-        """Whether a line of an event that `may_match` matches."""
+        """Whether `line`, that of an event for which `may_match` is True, matches the other fields too."""
         if self.outcome and (line["outcome"] or "").casefold() != self.outcome.casefold():
             return False
         actor = self.actor.casefold()
@@ -63,7 +63,7 @@ class EventFilter(msgspec.Struct, frozen=True):
 
 
 def line(stored: StoredEvent) -> dict[str, Any]:
-    """Return what a line of the live stream says; a field that the event does not have is None."""
+    """Return the fields of an event that the live stream shows; None for a field that the event lacks."""
     event = stored.event
     raw = decode_object(event.body) or {}
     actor, outcome = object_at(raw, "actor"), object_at(raw, "outcome")
@@ -91,17 +91,17 @@ def line(stored: StoredEvent) -> dict[str, Any]:
 
 
 def forms(event: Event) -> dict[str, Any]:
-    """Return the event in every form; one that cannot be made is an object with an `error`."""
+    """Return the event in every form, for JSON; a form that cannot be made has the key `error` instead."""
     return {form.value: in_form(event, form) for form in Form}
 
 
 def in_form(event: Event, form: Form) -> Any:
-    """Return the event in one form, for JSON; an object with an `error` if it cannot be made."""
+    """Return the event in `form`, for JSON; an object with the key `error` if that cannot be made."""
     return made(_MAKERS[form], event)
 
 
 def made(make: Callable[[Event], Any], event: Event) -> Any:
-    """Return what `make` makes of an event; an object with an `error` if it cannot."""
+    """Return `make(event)`; if that raises an error, an object with the key `error`."""
     try:
         return make(event)
     except _RAISED as error:
@@ -109,7 +109,7 @@ def made(make: Callable[[Event], Any], event: Event) -> Any:
 
 
 def as_json(body: bytes | None) -> Any:
-    """Return a body for JSON: as it is if it is JSON, else its text. None if there is none."""
+    """Return a body, to be encoded as JSON: unchanged if it is JSON itself, else as text; None for None."""
     if body is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The last hour in samples, for the trend lines of the page."""
+"""Samples of the status of the last hour, for the trend lines of the page."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -16,8 +16,11 @@ _logger = logs.get("ops")
 
 
 class History:
-    """Samples of the status, a fixed number of them. One costs what one scrape does, whether or not a page is open: else
-    the page would know nothing of the hour before it was opened."""
+    """The last samples of the status, a fixed number.
+
+    They are taken whether or not a page is open, so that a page shows the hour before it was opened. A sample
+    costs as much as a scrape.
+    """
 
     def __init__(self, status: Status, clock: Clock) -> None:
         self._status = status
@@ -34,7 +37,7 @@ class History:
             await self._clock.sleep(INTERVAL)
 
     def add(self, status: Mapping[str, Any]) -> None:
-        """Add the numbers that the page draws."""
+        """Add a sample of `status`: the numbers that the page draws."""
         sinks = {
             name: {
                 "delivered": sink["delivered"],
@@ -47,5 +50,5 @@ class History:
         self._samples.append({"at": round(at, 3), "stored": status.get("stored", 0), "sinks": sinks})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the samples, oldest first."""
+        """Return the samples, oldest first, and their interval in seconds."""
         return {"interval_seconds": INTERVAL, "samples": list(self._samples)}

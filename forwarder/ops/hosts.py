@@ -1,7 +1,7 @@
 """Decides by its `Host` whether a request may see the page and the metrics.
 
-Against DNS rebinding: a web page of an attacker lets its own name resolve to this listener, and reads it with the browser
-of a person who may. Such a request carries the attacker's name.
+Against DNS rebinding: a web page of an attacker lets its own name resolve to this listener, and reads it with
+the browser of a person who may. Such a request carries the attacker's name.
 """
 
 import ipaddress
@@ -13,13 +13,13 @@ _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", 
 
 
 class KnownHosts:
-    """The hosts that a request may be for: addresses, names that cannot be an attacker's, and `names`."""
+    """The hosts that a request may name: IP addresses, names that an attacker cannot own, and `names`."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.allow(names)
 
     def allow(self, names: Iterable[str]) -> None:
-        """Take these names in place of those before."""
+        """Replace the additional host names with `names`."""
         self._names = {_normalized(name) for name in (*names, socket.gethostname())}
 
     def __contains__(self, host: str) -> bool:
@@ -29,7 +29,7 @@ class KnownHosts:
 
 
 def _normalized(host: str) -> str:
-    """Return the name or address of a `Host` without its port and its last dot."""
+    """Return the name or address in the header `Host`, in lower case, without the port and a final dot."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".").lower()

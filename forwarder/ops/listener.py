@@ -9,8 +9,9 @@
     GET /api/events   the live stream; parameters and events as docs/status-page.md says
     GET /approve/ID   a page about an action that waits for a human; the decision is a POST (approvals.py)
 
-HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is refused: 403. What
-is below /api shows personal data, so `access.py` decides who may read it; a scraper needs no secret.
+HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is
+refused: 403. What is below /api shows personal data, so `access.py` decides who may read it; a scraper needs
+no secret.
 """
 
 import asyncio
@@ -55,11 +56,11 @@ _UNKNOWN_HOST = (
 
 
 class OpsListener:
-    """The app of the ops listener.
+    """The web application of the ops listener.
 
     Attributes:
-        app: the ASGI app.
-        history: the samples for the trend lines; the caller runs it.
+        app: the ASGI application.
+        history: the samples for the trend lines; the caller must run `history.run()` in a task.
     """
 
     def __init__(  # noqa: PLR0913  # it shows every part
@@ -76,7 +77,7 @@ class OpsListener:
         allowed_hosts: Iterable[str] = (),
         clock: Clock | None = None,
     ) -> None:
-        """Args: `token` returns the one in force; `allowed_hosts` is that of the settings."""
+        """Serve the given parts. `token` and `proxy` return the present `ops.token` and `ops.proxy`."""
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
         self._access = Access(token, proxy)
@@ -90,15 +91,15 @@ class OpsListener:
 
     @property
     def clients(self) -> int:
-        """How many live streams are open."""
+        """The number of open live streams."""
         return self._streams.clients
 
     def allow_hosts(self, names: Iterable[str]) -> None:
-        """Take a new `allowed_hosts`."""
+        """Replace `allowed_hosts` with `names`."""
         self._known_hosts.allow(names)
 
     def close_streams(self) -> None:
-        """End every live stream, so that the stop of the listener does not wait for them."""
+        """End every live stream, so that the stop of the listener does not wait for clients."""
         self._streams.close()
 
 

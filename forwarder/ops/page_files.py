@@ -33,18 +33,18 @@ _CONTENTS = _read()  # at the import: a read would block the event loop
 
 
 def base_path(prefix: str) -> str:
-    """Return the path below which a proxy serves the page, with a slash at its end; `/` if `prefix` is not a path."""
+    """Return `prefix`, the path under which a proxy serves the page, with a final slash; `/` if no path."""
     return prefix.rstrip("/") + "/" if _PREFIX.fullmatch(prefix) else "/"
 
 
 def page_response(request: AnyRequest, name: str) -> Response[str]:
-    """Return one of the pages, for the path below which a proxy serves it."""
+    """Return the page `name` as a response; its links are relative to the path in `X-Forwarded-Prefix`."""
     base = base_path(request.headers.get("x-forwarded-prefix", ""))
     return Response(_CONTENTS[name].replace("{base}", base), headers=_HEADERS)
 
 
 def page_routes() -> Handlers:
-    """Return the routes of the page and of its files, which hold no data."""
+    """Return the routes of the status page and of its files, which contain no data of the store."""
     contents = {name: text.encode() for name, text in _CONTENTS.items() if not name.endswith(".html")}
 
     @get("/", media_type=MediaType.HTML)

@@ -1,4 +1,4 @@
-"""What the ops listener needs of the forwarder; `app.py` connects it."""
+"""The interfaces through which the ops listener uses the forwarder; `app.py` passes the implementations."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -12,11 +12,11 @@ class Status(Protocol):
     """The state of the whole forwarder."""
 
     async def gather(self) -> dict[str, Any]:
-        """Return it, ready for JSON."""
+        """Return the state of the whole forwarder, ready for JSON."""
         ...
 
     async def refresh_gauges(self) -> None:
-        """Set the gauges of the metrics."""
+        """Set the gauges that are computed from the state. Call it before a scrape."""
         ...
 
 
@@ -28,10 +28,12 @@ class Events(Protocol):
         """The `seq` of the newest event; 0 if there is none."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`, or earlier."""
+        """Return when there is an event with `seq > after`. May return too early: look, and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return events with `seq > after` in `seq` order, with at most `max_bytes` of bodies together, but one at least.
+        """Return up to `limit` events with `seq > after`, in the order of `seq`.
+
+        Their bodies have `max_bytes` at most together; but a first event is returned in any case.
 
         Raises:
             ForwarderError: the store cannot be read.
@@ -43,7 +45,7 @@ NotReadyReason = Callable[[], str | None]
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Selects the dead letters that match every given field; all of them if none is given. `last`: none that came later."""
+    """Selects the dead letters that match every given field; without any, all. `last`: the highest id."""
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
@@ -52,19 +54,19 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
 
 
 class StoreData(Protocol):
-    """What else an operator sees of the store, ready for JSON. Each method raises ForwarderError if it cannot be used."""
+    """Dead letters and missed events, ready for JSON. Methods raise ForwarderError if the store fails."""
 
     async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
-        """Return how many events they are, by sink and reason, and the newest of them."""
+        """Return the number of `wanted` events, by sink and reason, and the newest `limit` dead letters."""
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
-        """Return one with the body of its event, if it has one; None if there is none with this id."""
+        """Return the dead letter `number` and the body of its event, if any; None without such a letter."""
 
     async def replay(self, wanted: DeadLetterFilter) -> int:
-        """Send them again; return how many."""
+        """Send the `wanted` dead letters again; return their number."""
 
     async def discard(self, wanted: DeadLetterFilter) -> int:
-        """Remove them for good; return how many events they were."""
+        """Remove the `wanted` dead letters for good; return the number of their events."""
 
     async def gaps(self, limit: int) -> dict[str, Any]:
-        """Return the events that the hook missed, and the newest of them."""
+        """Return the number of events that the hook missed, and the newest `limit` of them."""

@@ -14,14 +14,14 @@ _STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "sta
 
 
 class QueryError(ValueError):
-    """A parameter cannot be used; the text says which and why."""
+    """A parameter of a URL has an invalid name or value; the message says which and why."""
 
 
 def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
-    """Return the values of each parameter.
+    """Return the values of each parameter in `query_string`, by its name.
 
     Raises:
-        QueryError: one is unknown.
+        QueryError: a parameter is not among `known`.
     """
     found = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
     for name in sorted(found.keys() - known):
@@ -30,10 +30,10 @@ def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
 
 
 def number(values: dict[str, list[str]], name: str, default: T, low: int, high: int) -> int | T:
-    """Return the whole number of a parameter.
+    """Return the parameter `name` as an integer; `default` if it is missing or empty.
 
     Raises:
-        QueryError: it is not one, or not between `low` and `high`.
+        QueryError: the value is not an integer between `low` and `high`.
     """
     if not (written := values.get(name, [""])[-1]):
         return default
@@ -47,10 +47,10 @@ def number(values: dict[str, list[str]], name: str, default: T, low: int, high: 
 
 
 def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:
-    """Read what a client of the live stream asks for. `Last-Event-ID` goes before `since`.
+    """Return the request of a client of the live stream. The header `Last-Event-ID` overrides `since`.
 
     Raises:
-        QueryError: a parameter cannot be used.
+        QueryError: a parameter has an invalid name or value.
     """
     values = parameters(query_string, _STREAM)
 

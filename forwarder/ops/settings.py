@@ -62,7 +62,7 @@ class ProxySettings(Section):
     ]
 
     def trusts(self, address: str) -> bool:
-        """Whether a connection from `address` is the proxy's."""
+        """Whether a connection from `address` comes from the proxy."""
         try:
             found = ip_address(address)
         except ValueError:
@@ -80,16 +80,16 @@ class OpsSettings(Section):
         token: a secret, for the page from other machines and for its changes, such as the replay of dead letters.
             Without one, neither is possible.
         allowed_hosts: public names by which the page and the metrics may be requested, as in `siem.example.com`.
-            Addresses, names without a dot and names of private networks always may; `/livez` and `/readyz` answer to
-            every name. Against DNS rebinding.
+            Addresses, names without a dot and names of private networks always may; `/livez` and `/readyz`
+            answer to every name. Against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
         proxy: a proxy before this listener that says who asks: who comes by it may do what `token` allows, under that name.
         tls: serve HTTPS, the probes and the metrics too; all of them must then be requested by https. Without it, let a
             proxy do that, or only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
-            `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and an index
-            template of its own.
+            `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and
+            an index template of its own.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")
@@ -102,5 +102,5 @@ class OpsSettings(Section):
 
     @property
     def scheme(self) -> str:
-        """Of the URLs by which the listener is asked."""
+        """The scheme of the listener's URLs: `https` if it has a certificate, else `http`."""
         return "https" if self.tls else "http"

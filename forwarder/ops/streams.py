@@ -5,9 +5,9 @@
     event: status                  what /api/status returns
     event: skipped                 {"events": 250}: the client reads too slowly, or these were dropped from the store
 
-Each client has a position in the store and reads on from there when it can take more, as a sink does. So nothing is queued
-for it: what waits for a slow client is in the store, and a client that is too far behind is moved forward. Nothing runs
-while there is no client.
+Each client has a position in the store and reads on from there when it can take more, as a sink does. So
+nothing is queued for it: what waits for a slow client is in the store, and a client that is too far behind is
+moved forward. Nothing runs while there is no client.
 """
 
 import asyncio
@@ -49,11 +49,12 @@ _logger = logs.get("ops")
 
 
 class StreamQuery(msgspec.Struct, frozen=True):
-    """What a client asks for.
+    """The request of a client of the live stream.
 
     Attributes:
-        since: send events after this `seq`; a negative number: so many of the newest; None: only new ones.
-        backlog: the most events to begin with; earlier ones are skipped.
+        filter: the events to send.
+        since: send the events after this `seq`; -N: start with the newest N events; None: only new events.
+        backlog: the most stored events that are sent at the start; older ones are skipped.
         status: also send the status each second.
         form: also send the whole event, in this form.
     """
@@ -66,7 +67,7 @@ class StreamQuery(msgspec.Struct, frozen=True):
 
 
 class StatusFeed:
-    """The status as JSON, gathered at most once a second however many clients there are."""
+    """The status as JSON for all clients; it is gathered at most once a second."""
 
     def __init__(self, status: Status, clock: Clock) -> None:
         self._status = status
@@ -84,7 +85,7 @@ class StatusFeed:
 
 
 class Streams:
-    """The streams of all clients."""
+    """The live streams of all clients."""
 
     def __init__(self, events: Events, status: Status, clock: Clock) -> None:
         self._events = events
@@ -95,11 +96,11 @@ class Streams:
 
     @property
     def full(self) -> bool:
-        """Whether no further client is served."""
+        """Whether there are so many clients that no further one is served."""
         return self.clients >= MAX_CLIENTS
 
     def close(self) -> None:
-        """End every stream; those to come end at once."""
+        """End every stream; streams that are opened later end at once."""
         self._closing.set()
 
     def open(self, query: StreamQuery) -> "StreamResponse":
@@ -108,7 +109,7 @@ class Streams:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[None]:
-        """Count a client."""
+        """Count a client inside the `with` block."""
         self.clients += 1
         try:
             yield
@@ -116,11 +117,11 @@ class Streams:
             self.clients -= 1
 
     async def closed(self) -> None:
-        """Return when the streams must end."""
+        """Wait until `close` is called."""
         await self._closing.wait()
 
     async def produce(self, query: StreamQuery, send: Any) -> None:
-        """Send to one client without end."""
+        """Send events and the status to one client, by calls of `send`, until cancelled."""
         position, skipped = self._begin(query)
         if skipped:
             await send(_skipped(skipped, position))
@@ -146,7 +147,7 @@ class Streams:
                 await self._clock.sleep(_PACE)  # what comes meanwhile is sent together
 
     def _begin(self, query: StreamQuery) -> tuple[int, int]:
-        """Return where the client begins, and how many of the events that it asked for are skipped."""
+        """Return the `seq` after which the stream begins, and how many requested events are skipped."""
         newest = self._events.newest
         if query.since is None:
             return newest, 0
@@ -155,7 +156,10 @@ class Streams:
         return position, position - wanted
 
     async def _read_on(self, position: int, query: StreamQuery, frames: list[bytes]) -> tuple[int, bool]:
-        """Append what follows `position` to `frames`; return the new position, and whether there is more to read now."""
+        """Append the next events after `position` to `frames`.
+
+        Returns the new position, and whether the store has more events after it.
+        """
         newest = self._events.newest
         if newest - position > max(query.backlog, MOST_BEHIND):
             frames.append(_skipped(newest - _RESUMED - position, newest - _RESUMED))
@@ -209,7 +213,7 @@ class StreamResponse:
         scope["state"]["abort"]()  # the client does not read, so its stream cannot end in order
 
     async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send until the client has gone or the forwarder stops."""
+        """Send the stream until the client disconnects or the forwarder stops."""
 
         async def send_chunk(chunk: bytes) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -232,7 +236,7 @@ class StreamResponse:
 
 
 async def _disconnected(receive: Any) -> None:
-    """Return when the client has gone. After the request is complete, our server says anything only then."""
+    """Wait until the client disconnects: after the end of the request, the server sends no other message."""
     while (await receive()).get("more_body"):
         pass
     await receive()
