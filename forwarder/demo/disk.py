@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class Disk:
-    """A folder. While it is unplugged, a file stands at its path, so that nothing can be written below it."""
+    """A folder that can be unplugged: then a file has its path, so that nothing can be written in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -12,14 +12,14 @@ class Disk:
         self.plugged = True
 
     def unplug(self) -> None:
-        """Take the folder away."""
+        """Move the folder aside, and put an empty file in its place."""
         if self.plugged and self._folder.is_dir():
             self._folder.rename(self._aside)
             self._folder.touch()
             self.plugged = False
 
     def plug(self) -> None:
-        """Put it back."""
+        """Move the folder back to its path."""
         if not self.plugged:
             self._folder.unlink(missing_ok=True)
             self._aside.rename(self._folder)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
-    """Call what `keys` names when its key is pressed; do nothing where stdin is not a terminal.
+    """Call the function in `keys` of each key pressed inside the `with` block, if stdin is a terminal.
 
-    The terminal is as it was when the block ends. Ctrl-C stays a signal.
+    Restores the terminal at the end of the block. Ctrl-C still sends SIGINT.
     """
     if not sys.stdin.isatty():
         yield

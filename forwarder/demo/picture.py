@@ -26,12 +26,12 @@ _OTHER_LINES = 7  # title, blank lines, the heading of the list, the legend, whe
 
 
 class Picture:
-    """The demo on a terminal, as large as that is.
+    """A picture of the demo, for `rich`, as large as the terminal.
 
     Args:
-        snapshot: what to show.
-        page: address of the status page.
-        plugged: whether the sink has its disk.
+        snapshot: the numbers and events to show.
+        page: the address of the status page.
+        plugged: whether the folder of the sink is in its place, not unplugged.
     """
 
     def __init__(self, snapshot: Snapshot, page: str, *, plugged: bool) -> None:

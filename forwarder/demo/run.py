@@ -34,12 +34,12 @@ _SETTLE_TIMEOUT = 120.0
 
 
 def prepare(folder: Path) -> Path:
-    """Empty the demo's folder and write its configuration. Return the configuration's path.
+    """Empty `folder`, which must be a demo's or new, and write a configuration there; return its path.
 
     Raises:
-        SettingsError: the folder contains files that no demo made.
-        StoreLockedError: a demo is running there.
-        OSError: the folder cannot be written.
+        SettingsError: `folder` contains files that no demo made.
+        StoreLockedError: a demo is running in `folder`.
+        OSError: `folder` cannot be written.
     """
     config = folder / "forwarder.yaml"
     if folder.exists() and any(folder.iterdir()):
@@ -73,11 +73,11 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
     """Run a demo until Ctrl-C, and return its exit code.
 
     Args:
-        config: from `prepare`.
-        events: so many happen at once, those about the hook itself included; None for `rate` events per second.
-        rate: where `events` is None.
-        seed: of the emulated org.
-        leave: end when all `events` are accounted for; the exit code tells whether they are.
+        config: the path that `prepare` returned.
+        events: how many events happen at once, with those about the hook; None for `rate` events per second.
+        rate: events per second, if `events` is None.
+        seed: the seed of the random events of the emulated org.
+        leave: end when all `events` are accounted for; the exit code is 1 if they are not.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,7 +131,10 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:
-    """Return when all events are stored and delivered and dropped ones are marked, or at the timeout."""
+    """Wait until all events are stored and delivered, and dropped ones are marked as missed.
+
+    Also returns after `timeout` seconds, or when `stop` is set.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             await emulator.drain()
@@ -145,7 +148,7 @@ async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event
 
 
 def _free_port(usual: int) -> int:
-    """Return a free port of this machine: the usual one if possible."""
+    """Return a free TCP port on the loopback address: `usual` if possible."""
     for wanted in (usual, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

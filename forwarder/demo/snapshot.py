@@ -1,4 +1,4 @@
-"""What the demo shows at one moment: numbers that add up, and the newest events."""
+"""The data that the demo shows at one moment: numbers that add up, and the newest events."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _ELIGIBLE = resolve(ALL_ELIGIBLE)
 
 
 class Row(NamedTuple):
-    """One event of the list, for a person."""
+    """One event in the list of the picture, as texts."""
 
     seq: int
     time: str
@@ -37,7 +37,10 @@ class Row(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """One moment. `happened` = `on_the_way` + `stored`; `stored` = `by_hook` + `by_log` = `delivered` + `waiting` + `dead`."""
+    """The numbers of the demo at one moment, and its newest events.
+
+    `happened` = `on_the_way` + `stored`; `stored` = `by_hook` + `by_log` = `delivered` + `waiting` + `dead`.
+    """
 
     happened: int
     on_the_way: int
@@ -121,7 +124,7 @@ def _row(stored: StoredEvent) -> Row:
 
 
 def _counted(forwarder: Forwarder, counter: str, label: str) -> Mapping[str, int]:
-    """Return the values of one of the forwarder's counters, by one of its labels."""
+    """Return the sums of the attribute `counter` of the forwarder's metrics, by the value of `label`."""
     counts: Counter[str] = Counter()
     for sample in getattr(forwarder.metrics, counter).collect()[0].samples:
         if sample.name.endswith("_total"):

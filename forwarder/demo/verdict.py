@@ -1,4 +1,4 @@
-"""Whether every event of a demo is where it should be."""
+"""Checks at the end of a demo that no event was lost or delivered twice."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _LISTED = 5
 
 
 async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, config: Path) -> int:
-    """Print whether every event was found where it should be; return 0 if so, else 1."""
+    """Print whether all events are stored and delivered, and dropped ones marked; return 0 if so, else 1."""
     status, ledger = await forwarder.status.gather(), emulator.ledger()
     happened = [*ledger.events, *ledger.own]
     gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()
@@ -44,7 +44,10 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
 
 
 def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[str]:
-    """Return where the forwarder's counts, or the lines of its file, differ from the uuids of the events."""
+    """Return a line for each count in `status`, or in the `file` of the sink, that differs from `happened`.
+
+    `happened` has the uuids of all events of the emulated org.
+    """
     problems = []
     stored = status["stored"]
     if stored != len(happened):

@@ -28,7 +28,7 @@ _LAST_LOOKS = 12
 
 
 def program() -> str:
-    """Return how this program is called from a shell in the current folder."""
+    """Return the shell command that starts this program again, as in `forwarder`."""
     called = Path(sys.argv[0])
     if called.name != "forwarder":
         return f"{shlex.quote(sys.executable)} -m forwarder"
@@ -37,14 +37,14 @@ def program() -> str:
 
 
 class View:
-    """What a person sees of a demo.
+    """The output of a demo.
 
     Attributes:
-        console: where it prints.
+        console: the console that prints the output.
     """
 
     def __init__(self, forwarder: Forwarder, emulator: Emulator, config: Path, stop: asyncio.Event) -> None:
-        """Args: `config` is the path of the configuration; the key q sets `stop`."""
+        """Show this forwarder and emulated org. `config` is the configuration file; the key q sets `stop`."""
         self.console = Console(highlight=False)
         self._clock = emulator.clock
         self._watcher = Watcher(forwarder, emulator)
@@ -67,13 +67,13 @@ class View:
                 await self._clock.sleep(_PICTURES)
 
     async def close(self, showing: asyncio.Task[None]) -> None:
-        """End the task of `show`, and leave the sink plugged in."""
+        """Cancel `showing`, the task of `show`, and put the folder of the sink back if it is unplugged."""
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
         self._disk.plug()
 
     async def say_goodbye(self) -> None:
-        """Print the last numbers, and the commands that look at what is left."""
+        """Print the last numbers, and commands that show the events of the demo."""
         seen = await self._watcher.look()
         for _ in range(_LAST_LOOKS):
             if not seen.waiting:
