@@ -286,7 +286,7 @@ def _files_read(settings: Settings) -> set[Path]:
 
 
 def _collide(one: Listen, other: Listen) -> bool:
-    """Whether the two addresses exclude each other: they have one port, and the same host or one has all."""
+    """Whether the addresses conflict: they have the same port, and the same host, or one has all hosts."""
     if not one.port or one.port != other.port:
         return False
     return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104

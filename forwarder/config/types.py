@@ -100,7 +100,7 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
     """Split the http or https URL of a server. `credentials` has the keys to use for credentials.
 
     Raises:
-        ValueError: it is not such a URL, or has a query, a fragment, or credentials (logs show URLs).
+        ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs).
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
@@ -190,7 +190,7 @@ class Secret:
 
     @classmethod
     def unread(cls, source: dict[str, str]) -> "Secret":
-        """Return a secret with a meaningless value, its source unread: for commands without secrets."""
+        """Return a secret with a meaningless value, its source unread: for commands that need no secret."""
         return cls(quote(next(iter(source.values()))), source, is_read=False)
 
     @property
