@@ -1,6 +1,6 @@
-"""An action: what a reaction does about an alert, as a row of the store. docs/reactions.md shows its way.
+"""An action: a call that a reaction makes about an alert, as a row of the store. docs/reactions.md shows its states.
 
-A row exists, fsynced, before anything leaves; whatever happens to the action is a change of its row.
+The row is on disk (fsynced) before the call is sent; each later change of the action is a change of its row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from forwarder.core.time import Micros
 
 
 class Kind(StrEnum):
-    """What it takes to be rid of an action's effect. Fixed in code: no configuration calls a revocation reversible."""
+    """How the effect of an action ends. It is fixed in code: no configuration can make a revocation reversible."""
 
     QUIET = "quiet"
-    """It reports. Limits do not count it, and it is never late. `user_risk` is one too: Okta's policies may act on the risk."""
+    """It only reports: limits do not count it, and it is never late. Also `user_risk`: Okta's policies may act on the risk."""
     MENDING = "mending"
     """It cannot be undone; the user signs in again, or sets a new password."""
     TIMED = "timed"
-    """It is undone when its time is over."""
+    """It is undone after the time that the rule sets."""
     PROMPT = "prompt"
-    """It asks the user, at most once."""
+    """It asks the user for an answer, at most once."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -39,10 +39,10 @@ KINDS: Mapping[str, Kind] = {
     "block_ip": Kind.TIMED,
     "prompt": Kind.PROMPT,
 }
-"""Every action that there is. None that deactivates, deletes, or resets a password or a factor is offered."""
+"""All actions. We offer none that deactivates or deletes a user, or resets a password or a factor."""
 
 ASKS = frozenset({"suspend", "block_ip", "expire_password"})
-"""Actions that a human approves, unless the rule says `approve: no`."""
+"""Actions that need an operator's approval, unless the rule says `approve: no`."""
 
 OUTSIDE = frozenset({"notify", "risk_event"})
 """Actions whose call goes to the webhook or receiver named in `to`, not to the API of the org."""
@@ -56,9 +56,9 @@ class State(StrEnum):
 
     PLANNED = "planned"
     WAITING = "waiting"
-    """`waits_for` says for what."""
+    """It waits for what `waits_for` names."""
     CALLING = "calling"
-    """Its call may have been sent: stored before it is."""
+    """Its call may have been sent: this state is stored before the call."""
     PROMPTING = "prompting"
     """The user is asked, and has not answered."""
     LIVE = "live"
@@ -69,15 +69,15 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of an action; the label `outcome` of its metric."""
+    """The result of an action; the label `outcome` of its metric."""
 
     DONE = "done"
     ACCEPTED = "accepted"
-    """The other side took it and will not say what it did."""
+    """The receiver accepted the call, but does not report its effect."""
     NO_OP = "no_op"
-    """It was so already."""
+    """The target was already in the wanted state."""
     REFUSED = "refused"
-    """A guard refused it, or a human did: `reason`."""
+    """A guard or an operator refused it; `reason` says why."""
     FAILED = "failed"
     UNKNOWN = "unknown"
     """A prompt that may or may not have been sent: it is never sent again."""
@@ -86,7 +86,7 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an action was refused or waits: the guards in their order, then what ends an action later."""
+    """Why an action was refused or waits: the guards in their order, then reasons that end an action later."""
 
     OFF = "off"
     PAUSED = "paused"
@@ -102,17 +102,17 @@ class Reason(StrEnum):
     APPROVAL = "approval"
     SHADOW = "shadow"
     TARGET = "target"
-    """No target, several, or one that Okta does not know."""
+    """The action has no target, has several, or Okta does not know it."""
     CONFIG = "config"
-    """What the action needs is no longer configured."""
+    """Something that the action needs, such as its receiver, is no longer configured."""
 
 
 class End(StrEnum):
-    """What became of the effect of a timed action."""
+    """How the effect of a timed action ended."""
 
     UNDONE = "undone"
     NOT_OURS = "not_ours"
-    """It was changed by others since, so it is left as it is."""
+    """Someone else changed the target meanwhile, so it was not changed back."""
 
 
 class Waits(StrEnum):
@@ -124,12 +124,12 @@ class Waits(StrEnum):
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whom or what an action is about.
+    """The target of an action.
 
     Attributes:
-        kind: `user`, `ip`, or `alert` where it is about neither.
-        id: Okta's id of the user, or the address.
-        name: the user's login as the event says it; shown, never compared.
+        kind: `user`, `ip`, or `alert` if the action is about neither.
+        id: Okta's id of the user, or the IP address.
+        name: the user's login in the event; only for display.
     """
 
     kind: str
@@ -138,11 +138,11 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The call of an action. It holds no secret: what authenticates it is added when it is sent.
+    """The HTTP request of an action. It has no secret: credentials are added when it is sent.
 
     Attributes:
-        to: the org of the call, or the name of the webhook or receiver.
-        path: of Okta's API; empty for a webhook or receiver, whose URL is in the configuration.
+        to: the name of the org, or of the webhook or receiver.
+        path: the path in Okta's API; empty for a webhook or receiver, whose URL is in the configuration.
     """
 
     to: str
@@ -152,13 +152,14 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A human's decision about an action, or that one is needed.
+    """An operator's decision about an action, or the fact that one is needed.
 
     Attributes:
-        until: until when it may be approved.
-        why: why it is needed: `asks` (the action does), or the limit that it is over.
-        by: who decided: the name of the ops token, or what a trusted proxy says.
-        given: what was decided; None if nothing yet.
+        until: until when the action may be approved.
+        why: why a decision is needed: `asks` (the kind of action needs it), or the limit that the action exceeds.
+        by: who decided: the name of the ops token, or the user that a trusted proxy names.
+        at: when it was decided; None if it is not.
+        given: True if approved, False if denied; None if it is not decided.
     """
 
     until: Micros
@@ -169,7 +170,7 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def limit(self) -> str:
-        """The limit that the action is over; empty if none."""
+        """The limit that the action exceeds; empty if none."""
         return "" if self.why == "asks" else self.why
 
 
@@ -177,28 +178,28 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """One action about one alert.
 
     Attributes:
-        key: what makes it the same action (`key_of`); unique.
-        rule, title: of the alert's rule, its id and its title.
+        key: the unique key of the action (`key_of`).
+        rule, title: the id and the title of the alert's rule.
         alert: uuid of the alert.
         events: uuids of the alert's last events; the very last one completed it.
-        published: when the last event happened; how late an action is counts from here.
-        late: the alert is marked late: the event was old when it was received.
-        made_by: by what the last event was made: the ids of its actor, of the API token and of the transaction.
+        published: when the last event happened; the lateness of the action counts from here.
+        late: whether the alert is marked as late: the event was old when it was received.
+        made_by: what caused the last event: the ids of its actor, of the API token and of the transaction.
         trigger: the type of the last event.
         name: the action, one of `KINDS`.
-        settings: what the rule says of it: `for` in seconds, `group`, `by`, `to`, …
+        settings: the settings of the action in the rule: `for` in seconds, `group`, `by`, `to`, …
         mode: `shadow` or `enforce`, as it was planned.
-        subject: the alert, as the store holds it, if the action needs more of it than its row; else empty.
-        parent: the key of the prompt whose answer planned it; empty if the rule did.
-        due: when to work on it next; None if only a human can move it, or it is ended.
-        attempts: calls that failed and are repeated, since the last one that did not.
+        subject: the body of the alert, if the action needs more of it than the row has; else empty.
+        parent: the key of the prompt whose answer planned this action; empty if the rule planned it.
+        due: when to process the action next; None if it waits for an operator, or is ended.
+        attempts: how many calls failed and are repeated, since the last success.
         before, after: the state of the target that the call was to change.
-        answer: of a prompt: approved, denied, timeout, unreachable, unknown.
-        handle: by which a prompt that was sent is polled. Shown and exported nowhere.
-        detail: for a person: why, in one line, with what to do.
-        request_id, error_id: Okta's, of its last response.
-        undone_by: `time`, `protected`, or `hand:` with who; empty while it is live.
-        undone_why: what who undid it by hand says, or why it is protected.
+        answer: the answer to a prompt: approved, denied, timeout, unreachable, unknown.
+        handle: the handle to poll a prompt that was sent. It is secret: never shown or exported.
+        detail: one line for an operator: why, and what to do.
+        request_id, error_id: Okta's ids of its last response.
+        undone_by: `time`, `protected`, or `hand:` with the name of the person; empty if it was not undone.
+        undone_why: the reason that the person gave, or why the target is protected.
     """
 
     key: str
@@ -244,34 +245,37 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """Its short name for a person."""
+        """The short id for display: the first 12 characters of `key`."""
         return self.key[:12]
 
     @property
     def follows_answer(self) -> bool:
-        """Whether the answer to a prompt planned it; what is about an approval has a parent, too."""
+        """Whether the answer to a prompt planned this action. (A notification about an approval also has a parent.)"""
         return bool(self.parent) and "about" not in self.settings
 
     @property
     def is_open(self) -> bool:
-        """Whether anything may still happen to it."""
+        """Whether the action is not ended."""
         return self.state is not State.ENDED
 
 
 def key_of(org: str, alert: str, name: str, target: Target, path: Sequence[str] = ()) -> str:
-    """Return the key of an action: the same alert never has the same effect on the same target twice. `path` tells two
-    actions of one name in one rule apart: by their group or receiver, or by the answer that leads to them."""
+    """Return the key of an action, so that the same alert never has the same effect on the same target twice.
+
+    `path` distinguishes two actions of one name in one rule: by their group or receiver, or by the answer to a prompt
+    that leads to them.
+    """
     named = msgspec.json.encode([org, alert, name, target.kind, target.id, *path])
     return sha256(named).hexdigest()
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What the store knows of an event that an alert names.
+    """What the store knows about an event that an alert names.
 
     Attributes:
-        digest: of the copy that the store holds (`core.event_digest`); None if it is not known.
-        logged: whether the System Log has shown that event; False if it showed another one under its uuid, None if it has
-            shown none.
+        digest: the digest of the first copy (`core.event_digest`); None if it is not known.
+        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid, None
+            if it has shown neither.
     """
 
     digest: bytes | None = None
@@ -279,24 +283,26 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class ActionStore(Protocol):
-    """The store as reactions use it. Each method raises StoreError if the store cannot be used."""
+    """The part of the store that reactions use. Each method raises StoreError if the store cannot be used."""
 
     async def load_actions(self, since: Micros) -> list[Action]:
-        """Return every action that is not ended, and those that changed at `since` or later, oldest first."""
+        """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
-        """Store the state of `actions`, append the batch's events and set its cursor, in one transaction. A row whose key
-        the store has is replaced, but a PLANNED one never replaces another: return the keys of those left out.
+        """Store `actions`, append the events of `batch` and set its cursor, in one transaction.
+
+        An action replaces the stored action with the same key; but a PLANNED action is left out if its key is stored
+        already. Return the keys of the actions that were left out.
 
         Raises:
-            StoreError: it could not be committed. Nothing of it was, so it may be tried again.
+            StoreError: the commit failed. Nothing was committed, so the call may be repeated.
         """
 
     async def cursor(self, name: str) -> str | None:
-        """Return the last value stored under `name`."""
+        """Return the last value that was stored for the cursor `name`; None if there is none."""
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        """Return what is known of each of these events that the store knows, whatever its first source was."""
+        """Return, by uuid, what the store knows about the events `uuids` of `org`; unknown events are left out."""
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return how many users' events came from `address` since then."""
+        """Return how many users of `org` had a successful event from the IP address at `since` or later."""

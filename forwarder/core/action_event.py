@@ -1,7 +1,7 @@
-"""An action as others see it: in a list, in an export, and as an event of the store. docs/mapping.md shows its JSON.
+"""The forms of an action for lists, exports and events of the store. docs/mapping.md shows the JSON of an event.
 
-Each visible change of an action is an event. It has the shape of Okta's events, with the forwarder as the actor and the user
-as the target; `eventType` is `forwarder.action`, and all about the action is below `forwarder.action`.
+Each visible change of an action is an event. It has the format of Okta's events, with the forwarder as the actor and
+the user as the target; `eventType` is `forwarder.action`, and the action itself is below `forwarder.action`.
 """
 
 from typing import Any
@@ -21,10 +21,11 @@ ACTOR = "okta-forwarder"
 
 _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
 _MOST_BYTES = 32 * 1024
-"""Of a body or a state in an event: a zone may have thousands of entries. The row has them whole."""
+"""The maximum size in bytes of a request's body or a target's state in an event: a zone may have thousands of entries.
+The row of the action has them whole."""
 
 _NOT_SHOWN = {"name", "subject", "handle", "made_by", "trigger"}
-"""What stays inside: the alert, which is an event itself; by what a prompt is polled; ids of tokens."""
+"""Fields that are not shown: the alert (an event itself), the handle to poll a prompt, ids of tokens."""
 
 _TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}
 _RESULTS: dict[str, str] = {
@@ -36,7 +37,7 @@ _RESULTS: dict[str, str] = {
     End.UNDONE: "SUCCESS",
     End.NOT_OURS: "FAILURE",
 }
-"""In Okta's words, by the change; whatever else an action came to is UNKNOWN: nothing is known, or was tried."""
+"""Okta's `outcome.result` by the change of an action. For all other changes it is UNKNOWN."""
 
 _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
@@ -48,7 +49,7 @@ _WORDS: dict[str, str] = {
     Outcome.NO_OP: "nothing to do, it was so already",
     Outcome.UNKNOWN: "it is not known whether it was done",
 }
-"""How far an action has come; what is not here is its own word. Its reason follows in brackets."""
+"""Texts for changes of an action; a change that is not here is its own text. The reason follows in brackets."""
 
 _WHOLE: dict[tuple[str, str], str] = {
     (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
@@ -61,7 +62,7 @@ _WHOLE: dict[tuple[str, str], str] = {
     (End.UNDONE, "hand"): "undone by hand",
     (End.UNDONE, "protected"): "undone, because the target is protected now",
 }
-"""How far it has come, and why."""
+"""Texts for a change of an action together with its reason."""
 
 _ANSWERS = {
     "approved": "the user approved",
@@ -73,12 +74,12 @@ _ANSWERS = {
 
 
 def change_of(action: Action) -> str:
-    """Return the word for how far an action has come: its end, its outcome, what it waits for, or its state."""
+    """Return the change of an action: its end, else its outcome, else what it waits for, else its state."""
     return str(action.end or action.outcome or action.waits_for or action.state)
 
 
 def words_of(action: Action) -> str:
-    """Say for a person how far an action has come, as in `refused (protected)`."""
+    """Return a text about how far an action has come, as in `refused (protected)`."""
     if action.answer:
         return _ANSWERS.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
@@ -93,20 +94,19 @@ def words_of(action: Action) -> str:
 
 
 def reason_of(action: Action) -> str:
-    """Return the word for why: what undid it, else why it was refused or waits; empty if there is none."""
+    """Return what undid an action, if its effect has ended; else the reason why it was refused or waits; else empty."""
     return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
 
 
 def about(action: Action) -> str:
-    """Say for a person, in one line, what it is and whom or what it is about, as in `suspend of jane@corp.example`."""
+    """Return the name and the target of an action in one line of text, as in `suspend of jane@corp.example`."""
     target = action.target
     name = printable_line(target.name or target.id)
     return action.name if target.kind == "alert" else f"{action.name} of {name}"
 
 
 def as_json(action: Action) -> dict[str, Any]:
-    """Return all of an action that may be shown: times as text, no secret, nothing by which a prompt is polled. What it
-    does not have is left out."""
+    """Return all fields of an action that may be shown, for JSON: times as text, secrets redacted, no empty fields."""
     fields: dict[str, Any] = {"id": action.id, "action": action.name, "code": code_of(action.alert)}
     for name in action.__struct_fields__:
         value = getattr(action, name)
@@ -125,9 +125,9 @@ def _approval(approval: Approval) -> dict[str, Any]:
 
 
 def to_event(action: Action, at: Micros) -> Event:
-    """Make the event of the store that says how far an action has come; `at` is when it did.
+    """Return the event to store about the last change of an action, which happened `at`.
 
-    The same change of the same action has the same uuid, so a repeat after a crash is a duplicate.
+    The same change of the same action has the same uuid, so if it is stored again after a crash, it is a duplicate.
     """
     change = change_of(action)
     until = action.approval.until if action.approval and change == Waits.APPROVAL else action.undo_due
@@ -151,7 +151,7 @@ def to_event(action: Action, at: Micros) -> Event:
 
 
 def _cut(shown: dict[str, Any]) -> dict[str, Any]:
-    """Replace a body or a state that is too large for an event by how large it is."""
+    """Replace a request's body or a target's state that is too large for an event by a note about its size."""
     request = shown.get("request")
     if request and "body" in request:
         shown["request"] = request | {"body": _fitting(request["body"])}

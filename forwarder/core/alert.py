@@ -1,7 +1,7 @@
-"""An alert: what a rule found, as an event of the store. docs/mapping.md shows its JSON.
+"""An alert: the finding of a rule, stored as an event. docs/mapping.md shows its JSON.
 
-It has the keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that whatever reads events reads
-alerts too; `eventType` is `forwarder.alert`, and what the rule found is below `forwarder.alert`.
+It has keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that readers of events can read
+alerts too; `eventType` is `forwarder.alert`, and the finding itself is below `forwarder.alert`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from forwarder.core.time import Micros, iso
 EVENT_TYPE = "forwarder.alert"
 
 MOST_EVENTS = 100
-"""Uuids of events that an alert lists, the last ones; `count` and `matched` count all."""
+"""How many uuids of events an alert lists at most: the last ones. `count` and `matched` count all events."""
 
 SEVERITIES = {"informational": 21, "low": 21, "medium": 47, "high": 73, "critical": 99}
-"""Sigma's level to Elastic's number of severity."""
+"""Elastic's number for each severity level of Sigma."""
 
 _OKTA = {"informational": "INFO", "low": "INFO", "medium": "WARN"}
 _NAMESPACE = UUID("5d6a6a9e-3f0c-5b8e-9c1f-6f6b74612d66")
@@ -34,12 +34,12 @@ _TAKEN_OVER = (
     "securityContext",
     "authenticationContext",
 )
-"""Keys of the event that an alert repeats: who, from where, to what. Debug data stays with the event."""
+"""Keys that an alert copies from the Okta event that completed it. Debug data is not copied."""
 
 _CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none that is read as another one
 
 _MOST_BYTES = 64 * 1024
-"""Of those keys together; a sender chooses their length. Larger ones are left out, the largest first."""
+"""The maximum size of the copied values in bytes: a sender chooses it. Beyond it, the largest are left out."""
 
 
 class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,9 +47,9 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: `event`, or the type of the correlation.
-        references: URLs.
-        ruleset: the name of the file that holds it.
-        aliases: the fields that each alias in its group stands for.
+        references: URLs about the rule.
+        ruleset: the name of the file that has the rule.
+        aliases: by alias in the group of the alert, the fields that it stands for.
     """
 
     id: str
@@ -63,7 +63,10 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """From the first event to the last one, by Okta's clock; `seconds` is the rule's timespan, 0 if it has none."""
+    """The time from the first event of an alert to the last, by Okta's clock.
+
+    `seconds` is the timespan of the rule; 0 if it has none.
+    """
 
     start: Micros
     end: Micros
@@ -71,16 +74,16 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """What a rule found.
+    """The finding of a rule.
 
     Attributes:
-        group: the fields by which the rule tells users (or whatever it groups by) apart, and their values.
+        group: the fields that the rule groups events by, such as the user, and their values in this alert.
         first: the uuid of the first event in the window.
         events: uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
-        count: what the rule's condition compares: events, values or rules in the window.
-        matched: events that matched since the last alert of this rule and group, the window's included.
-        held_back: alerts of this rule and group held back since their last alert, because that was too recent.
-        late: the event was older than `rules.late` when it was received; no reaction acts on it.
+        count: the number that the rule's condition compares: of events, values or rules in the window.
+        matched: how many events matched since the last alert of this rule and group, including the window.
+        held_back: how many alerts of this rule and group were not raised since the last one, because it was too recent.
+        late: whether the event was older than `rules.late` when it was received; reactions ignore such an alert.
     """
 
     org: str
@@ -96,13 +99,16 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def uuid(self) -> str:
-        """The same for the same org, rule, group and first event."""
+        """The uuid of the alert: the same for the same org, rule, group and first event."""
         named = [self.org, self.rule.id, sorted(self.group.items()), self.first]
         return str(uuid5(_NAMESPACE, msgspec.json.encode(named).decode()))
 
 
 def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str = "alert") -> Event:
-    """Make the event of the store. `trigger` is the decoded Okta event that completed the alert, `at` the time now."""
+    """Return `alert` as an event to store.
+
+    `trigger` is the decoded Okta event that completed the alert, `at` the time now.
+    """
     body = msgspec.json.encode(
         {
             "uuid": alert.uuid,
@@ -136,13 +142,13 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
 
 
 def code_of(uuid: str) -> str:
-    """Return the code of an alert, by its uuid. A prompt shows the same one on the user's phone."""
+    """Return the 4-character code of the alert with this uuid. A prompt shows the same code on the user's phone."""
     drawn = int.from_bytes(sha256(b"code:" + uuid.encode()).digest())
     return "".join(_CODE_LETTERS[drawn >> 5 * place & 31] for place in range(4))
 
 
 def rule_of(alert: Event) -> str:
-    """Return the id of the rule of an alert that `to_event` made."""
+    """Return the id of the rule of `alert`, an event that `to_event` made."""
     found: str = msgspec.json.decode(alert.body)["forwarder"]["alert"]["rule"]["id"]
     return found
 

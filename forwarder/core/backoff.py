@@ -4,7 +4,7 @@ import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """A rule without state: the first wait takes up to `base` seconds, the longest up to `cap`."""
+    """The limits of the waits between tries: the first is up to `base` seconds, the longest up to `cap` seconds."""
 
     base: float = 0.5
     cap: float = 30.0
@@ -12,8 +12,8 @@ class Backoff(msgspec.Struct, frozen=True):
     def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
         """Return the seconds to wait after `attempt` failed tries.
 
-        `random` is the jitter, from [0, 1); without it, the longest wait. `asked` is what the server asked for:
-        a lower limit, up to ten times `cap`.
+        `random` is the jitter, from [0, 1); without it, the result is the longest wait. `asked` is the seconds that
+        the server asked for: then the result is `asked`, or ten times `cap` if that is less, plus up to `base`.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

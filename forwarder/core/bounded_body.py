@@ -1,4 +1,4 @@
-"""Collects the body of a response with a bound on its size: a kilobyte of gzip can become a gigabyte."""
+"""Collects the body of a response up to a maximum size: a kilobyte of gzip can become a gigabyte."""
 
 import zlib
 
@@ -12,17 +12,17 @@ class BodyTooLargeError(ForwarderError):
 
 
 class BodyEncodingError(ForwarderError):
-    """A body is not encoded as its header says, or by another encoding than gzip."""
+    """A body is not encoded as its header says, or its encoding is not gzip."""
 
 
 class BoundedBody:
-    """Collects one body. Never holds more than `limit` bytes of it, and one piece as received."""
+    """Collects one body, piece by piece, and inflates it. It may have `limit` bytes, as received and inflated."""
 
     def __init__(self, content_encoding: str, limit: int) -> None:
-        """Undo `content_encoding`, a header's value. `limit` is in bytes, as sent and inflated.
+        """Begin an empty body. `content_encoding` is the value of the header, empty if there is none.
 
         Raises:
-            BodyEncodingError: neither gzip nor nothing.
+            BodyEncodingError: the encoding is neither gzip nor identity.
         """
         encoding = content_encoding.strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -36,7 +36,8 @@ class BoundedBody:
         """Add the next piece, as received.
 
         Raises:
-            BodyTooLargeError, BodyEncodingError: reading more is pointless.
+            BodyTooLargeError: the body is larger than the limit.
+            BodyEncodingError: the body is not valid gzip.
         """
         self._received += len(piece)
         if self._received > self._limit:
@@ -56,10 +57,10 @@ class BoundedBody:
             raise BodyEncodingError("its content encoding is gzip, and it is not valid gzip") from None
 
     def finish(self) -> bytes:
-        """Return the body.
+        """Return the whole body, inflated.
 
         Raises:
-            BodyEncodingError: it ends too early.
+            BodyEncodingError: the gzip stream ends too early.
         """
         if self._inflater is not None and self._received and not self._inflater.eof:
             raise BodyEncodingError("it is compressed with gzip, and ends too early")

@@ -1,26 +1,26 @@
-"""The event that `forwarder doctor --send` posts: recognisable in every sink, and shaped as one of Okta's."""
+"""The test event that `forwarder doctor --send` posts: it has Okta's format, and can be recognised in every sink."""
 
 from typing import Any
 
 from forwarder.core.time import Micros, iso
 
 EVENT_TYPE = "forwarder.doctor"
-"""No event of Okta has it."""
+"""The event type of the test event. No event of Okta has it."""
 
 UUID_PREFIX = "d0c70000-"
-"""How its uuid begins."""
+"""The first characters of the uuid of a test event."""
 
 TEXT = "Test event of `forwarder doctor --send`; nothing happened in Okta"
 
 
 def doctor_uuid(random_hex: str) -> str:
-    """Return a uuid with the prefix; `random_hex` has at least 24 digits."""
+    """Return a uuid that begins with `UUID_PREFIX`, from at least 24 random hex digits."""
     digits = random_hex[:24]
     return f"{UUID_PREFIX}{digits[:4]}-4{digits[5:8]}-8{digits[9:12]}-{digits[12:]}"
 
 
 def envelope(uuid: str, source: str, now: Micros) -> dict[str, Any]:
-    """Return the body of the POST: an event hook's envelope around one event, which happens `now`."""
+    """Return the body of the POST: an event hook's envelope with one test event, published at `now`."""
     at = iso(now, "milliseconds")
     event = {
         "uuid": uuid,

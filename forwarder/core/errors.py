@@ -1,4 +1,4 @@
-"""The errors that cross rooms or reach an operator. Errors inside one room are defined there.
+"""The errors that cross packages or reach an operator. An error inside one package is defined there.
 
 ForwarderError
 ├── SettingsError            the configuration has problems; lists all of them
@@ -8,25 +8,24 @@ ForwarderError
 ├── BadRequestError          a POST that is not an event hook; has the status of the response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
-│   ├── StoreMovedError      its files are no longer those that are open
+│   ├── StoreMovedError      its files were moved, replaced or truncated
 │   ├── StoreFormatError     the file is not a store, damaged, or of a newer version
 │   ├── StoreFullError       the disk or `max_size` is full
 │   └── StoreTimeoutError    not committed in time
 ├── SinkError                a sink cannot be built or used as configured
-├── SetupError               `setup` cannot prepare the other side
+├── SetupError               `setup` cannot prepare the other system
 ├── OktaError                a call of Okta's API failed
 │   ├── OktaRefusedError     Okta refused it; has its status and its code
 │   │   └── HookUnverifiedError  Okta could not verify the hook
 │   ├── OktaUnreachableError Okta did not respond, or not in time
-│   └── OktaTooLargeError    its response is larger than what is read
+│   └── OktaTooLargeError    its response is larger than the limit
 ├── ReactionError            an action cannot be changed as an operator asks
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
 
 class ForwarderError(Exception):
-    """Base of every error that the forwarder raises on purpose. The text says what failed, where, and what to
-    do."""
+    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to do."""
 
 
 class SettingsError(ForwarderError):
@@ -42,7 +41,7 @@ class NotAnEventError(ForwarderError):
 
 
 class JsonStructureError(ForwarderError):
-    """A text does not hold the JSON list that it should, whatever its elements are."""
+    """A text does not hold the JSON list that it should; its elements are not checked."""
 
 
 class UnmappableError(ForwarderError):
@@ -78,7 +77,7 @@ class StoreFullError(StoreError):
 
 
 class StoreTimeoutError(StoreError):
-    """Not committed in time; it may still be committed later."""
+    """A batch was not committed in time. It may still be committed later."""
 
 
 class SinkError(ForwarderError):
@@ -94,7 +93,7 @@ class ReactionError(ForwarderError):
 
 
 class SetupError(ForwarderError):
-    """`setup` cannot prepare the other side: a permission, a feature or space is missing there."""
+    """`setup` cannot prepare the other system, for example because a permission, a feature or space is missing."""
 
 
 class OktaError(ForwarderError):
@@ -102,8 +101,11 @@ class OktaError(ForwarderError):
 
 
 class OktaRefusedError(OktaError):
-    """Okta refused a call, with an HTTP `status`. `code` is Okta's `errorCode`, as in E0000006, or the `error`
-    of its token endpoint; empty if there is none. `hint` is the part of the message that says what to do."""
+    """Okta refused a call with an HTTP `status`.
+
+    `code` is Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty if the response has
+    neither. `hint` is the part of the message that says what to do.
+    """
 
     def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -113,7 +115,7 @@ class OktaRefusedError(OktaError):
 
 
 class HookUnverifiedError(OktaRefusedError):
-    """The hook's address did not return Okta's challenge, so Okta sends it nothing."""
+    """The hook's URL did not return Okta's challenge, so Okta sends no events to it."""
 
 
 class OktaUnreachableError(OktaError):
@@ -121,4 +123,4 @@ class OktaUnreachableError(OktaError):
 
 
 class OktaTooLargeError(OktaError):
-    """Okta's response is larger than what the forwarder reads into memory."""
+    """Okta's response is larger than the limit that the forwarder reads into memory."""

@@ -1,4 +1,4 @@
-"""An event: one Okta LogEvent, with its raw JSON bytes as received; and how such JSON is decoded leniently."""
+"""An event: one Okta LogEvent with its JSON bytes as received; and a lenient decoder for such JSON."""
 
 import re
 from collections.abc import Callable, Generator
@@ -22,15 +22,15 @@ class Source(StrEnum):
 
 
 OKTA_SOURCES = (Source.HOOK, Source.LOG)
-"""Where Okta's own events come from."""
+"""The sources of Okta's own events."""
 
 
 BACKFILL = "backfill"
-"""`envelope_id` of an event of the System Log that a backfill read."""
+"""The `envelope_id` of an event that a backfill read from the System Log."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One Okta LogEvent. `(org, uuid)` identifies it; the first copy seen wins.
+    """One Okta LogEvent, or an event of the forwarder itself. `(org, uuid)` identifies it; the first copy is stored.
 
     Attributes:
         org: the org's name in the configuration.
@@ -38,7 +38,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         event_type: Okta's dotted name, an open set.
         published: when it happened, by Okta's clock.
         received_at: when the forwarder received it, by its own clock.
-        envelope_id: Okta's `eventId` of the POST; empty if there was none. `BACKFILL` where a backfill read it.
+        envelope_id: Okta's `eventId` of the POST; `BACKFILL` if a backfill read the event; else empty.
         body: the JSON object, byte for byte as received.
     """
 
@@ -63,7 +63,7 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
     """An element that is not an event; it becomes a dead letter of the receiver.
 
     Attributes:
-        detail: what is wrong with it, for a person.
+        detail: what is wrong with the element, as text for an operator.
         body: the element, byte for byte as received.
     """
 
@@ -91,9 +91,10 @@ _REPLACEMENT = rb"\ufffd"  # as long as what it replaces, so that every offset s
 
 
 def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
-    """Return JSON `text` with each lone half replaced by U+FFFD, at the same length; None if it has none.
+    """Return JSON `text` with each lone half of a surrogate pair replaced by U+FFFD, at the same length.
 
-    Only the first `limit` escapes of surrogates are examined. None examines all: 1 s for 10 MiB of nothing else.
+    None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined; if `limit` is None, all:
+    that takes 1 s for 10 MiB of such escapes.
     """
     steps = replace_lone_surrogates_in_steps(text, limit)
     try:
@@ -107,7 +108,7 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
 def replace_lone_surrogates_in_steps(
     text: bytes, limit: int | None = None
 ) -> Generator[None, None, bytes | None]:
-    """As `replace_lone_surrogates`; yields after every millisecond or so."""
+    """As `replace_lone_surrogates`, as a generator that yields about every millisecond and returns the result."""
     repaired: bytearray | None = None
     at = examined = steps = 0
     while at < len(text) and examined != limit:
@@ -129,12 +130,13 @@ def replace_lone_surrogates_in_steps(
 def decode_leniently(
     decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
 ) -> tuple[T, bytes]:
-    """Decode JSON that may hold lone halves, by the `decode` of a msgspec decoder. Return the value, and the text
-    that it was read from: `text` itself, or a repaired copy of the same length.
+    """Decode JSON `text`, also if it has lone halves of surrogate pairs. `decode` is the method of a msgspec decoder.
+
+    Return the value and the text that was decoded: `text`, or a copy from `replace_lone_surrogates(text, limit)`.
 
     Raises:
-        msgspec.MsgspecError: `text` is not what `decode` expects.
-        RecursionError: it is nested too deeply.
+        msgspec.MsgspecError: `decode` does not accept `text`.
+        RecursionError: the JSON is nested too deeply.
     """
     try:
         return decode(text), text
@@ -146,17 +148,17 @@ def decode_leniently(
 
 
 _MAX_ID = 256
-"""Bytes of an id or an event type. Okta's have 36 and at most 90; Elasticsearch takes 512 for an id. Longer texts would be
-stored several times for each event, beside its body."""
+"""The maximum length of an id or an event type in bytes. Okta's have 36 and at most 90; Elasticsearch accepts an id of
+512. Longer texts would be stored several times for each event, beside its body."""
 
 
 def is_short(text: str) -> bool:
-    """Whether `text` may be an id or an event type."""
+    """Whether `text` is short enough for an id or an event type: at most 256 bytes."""
     return len(text) <= _MAX_ID and (text.isascii() or len(text.encode(errors="replace")) <= _MAX_ID)
 
 
 class _Head(msgspec.Struct):
-    """The three keys that every event has. Everything else may be absent or null."""
+    """The three keys that every event must have. All other keys may be absent or null."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -175,7 +177,7 @@ def read_event(
     envelope_id: str = "",
     repaired: bytes | None = None,
 ) -> Event:
-    """Read one LogEvent. `repaired` is its `body` without lone halves, if it had some and is repaired already.
+    """Parse `body` as one LogEvent. `repaired` is the result of `replace_lone_surrogates(body)` if that is known.
 
     Raises:
         NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.

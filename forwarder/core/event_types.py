@@ -10,11 +10,11 @@ from forwarder.core.catalogue import EVENT_TYPES, RELEASE
 from forwarder.core.doctor_event import EVENT_TYPE as DOCTOR_EVENT_TYPE
 
 _MOST = 4_096
-"""Event types whose result is kept; a sender may invent any number of them."""
+"""How many event types have their result cached; a sender may invent any number of types."""
 
 
 class EventTypes:
-    """A set of event types, given by names and patterns."""
+    """A set of event types, given by names and by patterns with `*`."""
 
     def __init__(self, names: Iterable[str]) -> None:
         names = tuple(names)
@@ -33,7 +33,7 @@ class EventTypes:
 
 
 def unknown_event_type(name: str) -> str | None:
-    """Return what is wrong with a name or a pattern that fits no event type of Okta's catalogue; None if it fits one."""
+    """Return an error text if the name or pattern `name` matches no known event type; None if it matches one."""
     types = EventTypes([name])
     if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, ACTION_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
         return None

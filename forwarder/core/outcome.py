@@ -1,7 +1,7 @@
 """The result of one try to send a batch: each event is delivered, to be retried, or rejected.
 
-Whatever a sink does not know for certain is a retry: a second copy is harmless (Elasticsearch and OTLP both
-carry the event's uuid), a lost event is not.
+An event whose outcome a sink does not know for certain is a retry: a second copy is harmless (Elasticsearch and OTLP
+both carry the event's uuid), a lost event is not.
 """
 
 from collections.abc import Sequence
@@ -51,21 +51,21 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """What a sink says about one batch. Each event's seq is in one of `delivered`, `retry` and `rejected`.
+    """The result of one try to send a batch. Each event's seq is in one of `delivered`, `retry` and `rejected`.
 
     Attributes:
-        delivered: the sink has these, as durably as it promises.
-        retry: send these again.
-        rejected: the sink will never accept these.
-        reason: why there is a `retry`; None if there is none.
+        delivered: seqs of events that the sink has accepted.
+        retry: seqs of events to send again.
+        rejected: events that the sink will never accept.
+        reason: why the events of `retry` must be sent again; None if `retry` is empty.
         detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
         wait: seconds that the sink asked us to wait (`Retry-After`); None if it did not say.
-        pause: an operator must act (401, 403, 404, redirect): wait long between tries, and alarm.
-        whole: the retry concerns the sink as a whole, not single events: send nothing else meanwhile.
-        split: the batch was too large as a whole; send it again in halves.
+        pause: whether an operator must act (401, 403, 404, redirect): wait longer between tries, and log an error.
+        whole: whether the sink as a whole failed, not single events: send nothing else until the next try.
+        split: whether to send the batch again in halves: it was too large, or one event made it fail.
         unattributed: how many of `delivered` the sink rejected without saying which (OTLP partial_success).
-            They count as dead; the rest of the batch must not be sent again.
-        warning: what is wrong with the sink although it accepts events, and what to do; empty if nothing is known.
+            They count as dead; no event of the batch may be sent again for them.
+        warning: a problem of the sink although it accepts events, and what to do; empty if none is known.
     """
 
     delivered: Sequence[int] = ()
@@ -82,12 +82,12 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     @property
     def made_progress(self) -> bool:
-        """At least one event is delivered or rejected."""
+        """Whether at least one event is delivered or rejected."""
         return bool(self.delivered or self.rejected)
 
     @property
     def rejection_detail(self) -> str:
-        """The sink's text about a rejected event; empty if it rejected none."""
+        """The sink's text about one of the rejected events; empty if it rejected none."""
         if self.rejected:
             return self.rejected[-1].detail
         return self.detail if self.unattributed else ""

@@ -1,4 +1,4 @@
-"""The ports through which rooms meet. Only `app` joins them."""
+"""The interfaces between packages: the store, the sinks and the clock. Only `app` connects implementations."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -10,19 +10,19 @@ from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 Start = Literal["oldest", "now"]
-"""Where a sink that the store does not know starts: with the oldest event held, or with the next one."""
+"""Where a sink that is new to the store starts: with the oldest event held, or with the next event stored."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Events from one source, stored in one transaction.
+    """Events from one source, to be stored together.
 
     Attributes:
         events: in the order received.
         malformed: elements that are not events; they become dead letters of the receiver.
-        source: where the malformed elements came from; an event carries its own source.
-        cursor: (name, value) to store in the same transaction.
-        expected_by_hook: uuids of those events that our hook should deliver too. A new one is pending until
-            the hook delivers it, or until `mark_missed`.
+        source: where the malformed elements came from; an event has its own `source`.
+        cursor: (name, value) to store in the same transaction; None for none.
+        expected_by_hook: uuids of the events that our hook should deliver too. A new event is pending until
+            the hook delivers it, or until `mark_missed` marks it.
     """
 
     events: Sequence[Event] = ()
@@ -33,13 +33,13 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What an append stored.
+    """The result of an append.
 
     Attributes:
-        stored: the new events, in the order given.
-        duplicates: how many events the store had already; None if it cannot tell yet.
-        differing: uuids of those of the System Log that say something else than what the hook delivered under the uuid before
-            (`core.event_digest`).
+        stored: the events that were new, in the order of the batch.
+        duplicates: how many events the store had already; None if it does not know yet.
+        differing: uuids of events from the System Log whose digest (`core.event_digest`) is not that of the event that
+            the hook delivered before with the same uuid.
     """
 
     stored: Sequence[Event]
@@ -48,44 +48,47 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class EventStore(Protocol):
-    """The store as a source of events uses it. Each method raises StoreError if the store cannot be used."""
+    """The part of the store that sources of events use. Each method raises StoreError if the store cannot be used."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """Commit all of a batch or nothing; but one of more than 5,000 elements in steps, of which an error leaves the
-        earlier ones. After this returns, a power cut cannot lose any of it.
+        """Commit all of `batch` or nothing. When this returns, a power cut cannot lose any of it.
+
+        A batch of more than 5,000 elements is committed in steps; an error does not undo earlier steps.
 
         Raises:
             StoreFullError: there is not enough space.
-            StoreTimeoutError: not committed within `timeout` seconds. It may still be committed later: neither a timeout nor a
-                cancellation undoes it.
-            StoreError: it could not be committed for another reason.
+            StoreTimeoutError: not committed within `timeout` seconds. It may still be committed later: neither a timeout
+                nor a cancellation undoes it.
+            StoreError: the commit failed for another reason.
         """
 
     async def cursor(self, name: str) -> str | None:
-        """Return the last value stored under `name`."""
+        """Return the last value that was stored for the cursor `name`; None if there is none."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark pending events of `org` as missed if they were published and received before `before`. Return how
-        many are newly missed."""
+        """Mark pending events of `org` as missed if they were published and received before `before`.
+
+        Return how many were marked.
+        """
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What a sink has finished, committed in one transaction.
+    """The results of a sink, to be committed in one transaction.
 
     A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead
     letters that an operator sends again). In the log, `position` moves only over finished events, so it moves
     by exactly `delivered + len(dead) + len(filtered)`.
 
     Attributes:
-        position: every event of the log up to here is finished.
-        delivered: how many of the events that the position passes were delivered, `unattributed` included.
-        dead: those that were rejected, with their reasons.
-        filtered: seqs of the others: the sink's settings keep them from it.
+        position: the new position: every event of the log up to this `seq` is finished.
+        delivered: how many events between the old and the new position were delivered, `unattributed` included.
+        dead: events between the positions that were rejected, with their reasons.
+        filtered: seqs of events between the positions that the sink's settings exclude.
         unattributed: how many of `delivered` the sink rejected without saying which; they count as dead.
-        unattributed_detail: the sink's message about them.
+        unattributed_detail: the sink's message about the unattributed events.
         replayed: seqs of replays that were delivered.
         dead_again: replays that were rejected again.
-        filtered_replays: seqs of replays that the sink's settings keep from it by now.
+        filtered_replays: seqs of replays that the sink's settings exclude now.
     """
 
     position: int
@@ -100,25 +103,25 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """The store as one sink sees it. Each method raises StoreError if the store cannot be used."""
+    """The part of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """Return at most `limit` events with `seq > after` in `seq` order, with at most `max_bytes` of bodies
         together; but one event is returned however large it is."""
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Return dead letters that an operator sends again, oldest first."""
+        """Return up to `limit` dead letters that an operator sends again, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit what the sink has finished. It never gets a settled event again.
+        """Commit the results of the sink. It never gets a settled event again, except as a replay.
 
         Raises:
             ValueError: the settlement does not add up: it would lose an event or count one twice.
-            StoreError: it could not be committed. Nothing of it was, so it may be tried again.
+            StoreError: the commit failed. Nothing was committed, so the call may be repeated.
         """
 
     async def wait(self, after: int, *, replays: int) -> None:
-        """Return when there is an event with `seq > after`, or when `replay_requests` is not `replays`."""
+        """Wait until there is an event with `seq > after`, or until `replay_requests` is not `replays`."""
 
     @property
     def replay_requests(self) -> int:
@@ -126,21 +129,21 @@ class EventLog(Protocol):
 
 
 class Sink(Protocol):
-    """Where a copy of every event goes."""
+    """A destination that gets a copy of every event."""
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """Try to deliver `batch` once.
 
-        It does not retry, and it does not raise if the other side fails: that is a result. It may be cancelled at
-        any await. It holds the event loop for at most 20 ms at a time.
+        An implementation does not retry. If the other side fails, it returns a result that says so, and raises
+        nothing. It may be cancelled at any await, and blocks the event loop for at most 20 ms at a time.
         """
 
     async def close(self) -> None:
-        """Release everything. Safe to call twice, and without a `send`."""
+        """Close connections and files. Safe to call twice, and without a `send` before."""
 
 
 class Clock(Protocol):
-    """The time, which tests control."""
+    """The source of the time; tests use one that they control."""
 
     def now(self) -> Micros:
         """Return the time of the wall clock."""
@@ -149,4 +152,4 @@ class Clock(Protocol):
         """Return seconds that never go backwards."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for `seconds`."""

@@ -1,4 +1,4 @@
-"""Makes text from outside safe for a terminal: events, hooks' names and sinks' errors can hold what senders chose."""
+"""Makes text safe for a terminal: senders choose what events, names of hooks and errors of sinks contain."""
 
 import re
 
@@ -11,12 +11,12 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """Replace every character that could steer a terminal, or hide text, by its escape; newlines and tabs stay."""
+    """Escape every character that could control a terminal or hide text; newlines and tabs stay."""
     return _UNSAFE.sub(_escape, text)
 
 
 def printable_line(text: str) -> str:
-    """As `printable`, and newlines and tabs are escaped too: one value stays in one line and column."""
+    """As `printable`, but escape newlines and tabs too, so that the text stays in one line and column."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 

@@ -1,8 +1,8 @@
-"""Keeps secrets out of everything that leaves the process: log lines, status, replies, commands' output, dead letters.
+"""Redacts secrets in all output of the process: log lines, status, replies, commands' output, dead letters.
 
 A server may echo our request in its error, and a library may put it into an exception. So each secret is registered
-where it is read (`config_types.Secret`), and every room that stores or shows a text from outside redacts it. The
-register belongs to the process, as its log does; a secret that a reload replaced stays in it.
+when it is read (`config.types.Secret`), and all code that stores or shows a text from outside redacts it. There is one
+register for the process; it also keeps secrets that a reload has replaced.
 """
 
 import base64
@@ -23,9 +23,9 @@ _PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
 _SHORTEST = 3
 _CORE = 6
-"""Characters of base64 that identify a secret."""
+"""How many characters of base64 identify a secret."""
 _MOST = 1000
-"""Secrets that are kept, the latest: files that change for years must not fill the memory."""
+"""How many secrets are kept, the latest ones: secret files that change for years must not fill the memory."""
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
 _URLSAFE = str.maketrans("+/", "-_")
@@ -54,7 +54,7 @@ match (to look for it takes a fiftieth of the time), the pattern, and what of it
 
 
 class Redactor:
-    """Hides secrets in texts, in every form in which one may come back."""
+    """Replaces secrets in texts by `***`, also in JSON, URL, HTML and base64 encoding."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}
@@ -64,7 +64,7 @@ class Redactor:
         self._lock = threading.Lock()  # libraries log in their own threads
 
     def add(self, secret: str) -> None:
-        """Hide `secret` from now on."""
+        """Register `secret`, so that `redact` hides it from now on."""
         with self._lock:
             self._is_current = self._is_current and secret in self._secrets
             self._secrets.pop(secret, None)
@@ -73,13 +73,13 @@ class Redactor:
                 del self._secrets[next(iter(self._secrets))]
 
     def clear(self) -> None:
-        """Forget every secret: a process that runs several forwarders one after the other, as tests do, starts without any."""
+        """Forget all secrets, as tests need that run several forwarders in one process."""
         with self._lock:
             self._secrets.clear()
             self._is_current = False
 
     def redact(self, text: str) -> str:
-        """Return `text` without any secret."""
+        """Return `text` with each registered secret, and each text with the form of a secret, replaced by `***`."""
         if not self._is_current:
             with self._lock:
                 self._compile()
@@ -92,7 +92,7 @@ class Redactor:
         return text
 
     def redact_all(self, value: Any) -> Any:
-        """Return `value` with all its texts redacted; what JSON does not know becomes text."""
+        """Return the JSON value `value` with its strings redacted, but not the keys. Values of other types become text."""
         if value is None or isinstance(value, int | float):
             return value
         if isinstance(value, Mapping):
@@ -127,7 +127,7 @@ class Redactor:
         self._patterns, self._is_current = patterns, True
 
     def _without_base64(self, text: str) -> str:
-        """Hide each base64 text that a secret is in, whatever stands before and after it, as in `user:password`."""
+        """Replace each base64 text that encodes a secret, also together with other text, as in `user:password`."""
         if self._cores is None:
             return text
         kept: list[str] = []
@@ -150,7 +150,7 @@ def _is_strong(text: str) -> bool:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield `secret` as it stands in text, in JSON, in a URL, in HTML and in a Python string."""
+    """Yield `secret` as it is written in plain text, in JSON, in a URL, in HTML and in a Python string."""
     yield secret
     for escaped in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
         yield escaped[1:-1]
@@ -162,7 +162,10 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """Yield what the base64 of any text with `secret` in it contains: the characters that no neighbour changes."""
+    """Yield texts of which the base64 encoding of any text with `secret` in it contains one.
+
+    They are the characters of base64 that do not depend on the bytes before and after the secret.
+    """
     data = secret.encode(errors="surrogatepass")
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data).decode()

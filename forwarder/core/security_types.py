@@ -51,7 +51,7 @@ SECURITY_TYPES = (
     "user.session.context.change",
     "user.session.start",
 )
-"""Sign-ins, credentials, privileges, policies, and changes to what monitors them, that hooks carry."""
+"""Types that hooks deliver: sign-ins, credentials, privileges, policies, and changes to their monitoring."""
 
 SECURITY_TYPES_OF_LOG = (
     "app.generic.unauth_app_access_attempt",
@@ -82,4 +82,4 @@ SECURITY_TYPES_OF_LOG = (
     "zone.delete",
     "zone.update",
 )
-"""The same, that only the System Log has."""
+"""Types of the same kinds that only the System Log has."""

@@ -1,23 +1,23 @@
-"""What a user was seen with, as the store keeps it for the rules."""
+"""A sighting: the rules record in the store the values that a user was seen with, such as countries."""
 
 import msgspec
 
 from forwarder.core.time import Micros
 
 USER = "user"
-"""The kind of the sighting of the user as such; its value is empty."""
+"""The kind of the sighting of the user itself; its value is empty."""
 
 PLACES = "places"
-"""The kind of the last sign-ins, which are in `data`."""
+"""The kind of the sighting that has the user's last sign-ins in `data`."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """A user of an org was seen with a value of some kind.
+    """A user of an org was seen with a `value` of a `kind`.
 
     Attributes:
-        user: Okta's id.
-        since: when first, or when first again after a long time.
-        last: when last; a sighting soon after it is not always noted.
+        user: Okta's id of the user.
+        since: when this was first seen, or first seen again after a long time.
+        last: when this was last seen; not always updated if it is seen again soon.
     """
 
     org: str

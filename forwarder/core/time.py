@@ -15,13 +15,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> Micros:
-    """Convert a datetime; one without a zone is taken as UTC, as Okta writes it."""
+    """Convert a datetime. Without a time zone it counts as UTC, as in Okta's texts."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
 def from_http_date(text: str) -> Micros | None:
-    """Read a date of an HTTP header; None if it is not one. A zone or a year may be absurd, which raises more than
-    ValueError in the standard library."""
+    """Parse a date of an HTTP header; None if it is invalid, also if its year or its zone is out of range."""
     try:
         return to_micros(parsedate_to_datetime(text))
     except (ValueError, OverflowError, IndexError, TypeError):
@@ -49,7 +48,7 @@ def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may be a date; None if there is no valid one."""
+    """Return the seconds to wait by a `Retry-After` header, a number or a date; None if invalid or past."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
