@@ -71,7 +71,7 @@ def digest(event: Event) -> bytes:
 
 
 def digest_of(event: Mapping[str, Any]) -> bytes | None:
-    """Return the digest of a decoded event; None if a field has a type that Okta never sends."""
+    """Return the digest of a decoded event; None if a field has a wrong type, or a required field is missing."""
     try:
         whole = msgspec.convert(event, _Whole)
     except (msgspec.MsgspecError, RecursionError):

@@ -1,7 +1,7 @@
-"""What a reaction did as an ECS document, in a data stream of its own, beside that of alerts (`alert.py`).
+"""The ECS document of an event about an action of a reaction, for a data stream of its own.
 
-As an alert's document it has none of Okta's own fields: Elastic's rules for Okta read `logs-okta*`. The user is the one that
-the action is about, under the names that Elastic's documents have for a user.
+Like the document of an alert (`alert.py`), it has no `okta.*` fields: Elastic's rules for Okta read `logs-okta*`.
+`user.*` is the user that the action is about.
 """
 
 from collections.abc import Mapping
@@ -35,14 +35,14 @@ _OWN = (
     *("attempts", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at", "undone_by", "undone_why", "end"),
     *("request_id", "error_id", "parent", "target"),
 )  # fmt: skip
-"""Kept under `okta_forwarder.action` by their own names."""
+"""Fields of the action that are copied to `okta_forwarder.action` under the same names."""
 
 _FREE = ("settings", "before", "after")
-"""Kept there as well; their keys are Okta's, or those of the configuration."""
+"""Objects of the action that are copied there too; their keys are Okta's, or those of the configuration."""
 
 
 def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document of `event`, which says what a reaction did, without nulls and empty objects.
+    """Return the document of `event`, an event about an action, without nulls and empty objects.
 
     Raises:
         UnmappableError: the body is not a JSON object, or nested too deeply.
@@ -55,7 +55,7 @@ def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 
 
 def action_fields(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of the decoded body `raw`."""
+    """Return the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
     action, result = object_at(raw, "forwarder", "action"), object_at(raw, "outcome")
     name = str(action.get("action", ""))
     categories, types = _CLASSES.get(name, (("configuration",), ("info",)))
@@ -104,5 +104,5 @@ def _own(action: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Any) -> dict[str, Any] | None:
-    """Return a value as an object, as a field of the type `flattened` needs it."""
+    """Return `value` if it is an object or None, else `{"value": value}`: a field of the type `flattened` needs an object."""
     return value if value is None or isinstance(value, dict) else {"value": value}

@@ -1,7 +1,7 @@
-"""An alert of a rule as an ECS document, in a data stream of its own.
+"""The ECS document of an alert, for a data stream of its own.
 
-It has the user, the source and the user agent of the event that completed it, and none of Okta's own fields: Elastic's
-rules for Okta read `logs-okta*`, and must not take an alert for one of Okta's events.
+It has the user, the source and the user agent of the event that completed the alert, and no `okta.*` fields: Elastic's
+rules for Okta read `logs-okta*`, and must not treat an alert as an event of Okta.
 """
 
 import re
@@ -37,11 +37,11 @@ _TACTICS = {
     "command-and-control": ("TA0011", "Command and Control"),
     "impact": ("TA0040", "Impact"),
 }
-"""ATT&CK's tactics as Sigma tags them; older rules write `_` for `-`."""
+"""The id and the name of each tactic of ATT&CK, by its tag in Sigma. Older rules write `_` for `-`."""
 
 
 def alert_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document of `event`, which is an alert, without nulls and empty objects.
+    """Return the document of `event`, an alert, without nulls and empty objects.
 
     Raises:
         UnmappableError: the body is not a JSON object, or nested too deeply.
@@ -56,7 +56,10 @@ def alert_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 def alert_fields(
     raw: dict[str, Any], whole: Mapping[str, Any], event: Event, options: DocumentOptions
 ) -> dict[str, Any]:
-    """Return the document of the alert `raw`; `whole` is the same body as the document of an Okta event."""
+    """Return the document of the alert `event`, whose decoded body is `raw`.
+
+    `whole` is the result of `mapped` for the same body: the document as if it were an event of Okta.
+    """
     about = object_at(raw, "forwarder", "alert")
     rule, window, trigger = (object_at(about, key) for key in ("rule", "window", "trigger"))
     level = str(rule.get("level", ""))
@@ -105,7 +108,10 @@ def _present(**fields: Any) -> dict[str, Any]:
 
 
 def _threat(tags: Iterable[Any]) -> dict[str, Any]:
-    """Return `threat.*` of ATT&CK's tags: tactics, techniques and sub-techniques, in step as ECS wants them."""
+    """Return `threat.*` for the ATT&CK tags among `tags`; empty if there are none.
+
+    Tactics, techniques and sub-techniques each become lists (id, name, reference) whose items correspond.
+    """
     tactics: dict[str, str] = {}
     techniques: list[str] = []
     subtechniques: list[str] = []

@@ -1,4 +1,4 @@
-"""The same facts as a log record: body, severity and flat attributes, as OpenTelemetry names them."""
+"""An event as an OpenTelemetry log record: body, severity and flat attributes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from forwarder.ecs.document import DocumentOptions, decoded, mapped
 from forwarder.ecs.readers import text
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
-"""What an attribute may hold; lists are of one type."""
+"""The type of an attribute's value; all items of a list have the same type."""
 
 SEMANTIC_NAMES = {
     "okta.uuid": "log.record.uid",
@@ -38,19 +38,19 @@ SEMANTIC_NAMES = {
     "event.outcome": "okta.event.outcome",
     "tags": "okta.tags",
 }
-"""Document field to attribute. Every other field under `okta.` keeps its name; the rest repeats these and is left
-out. Okta gives regions and countries by name, where OpenTelemetry's attributes want ISO codes."""
+"""The attribute for each field of a document. Other fields under `okta.` keep their names; all remaining fields repeat
+these values and are left out. Okta has names of regions and countries; OpenTelemetry's attributes need ISO codes."""
 
 _BODY = "okta.display_message"
 _ROOTS = {"okta", *(field.partition(".")[0] for field in SEMANTIC_NAMES)}
-"""Objects of a document that have an attribute; the others are not looked at."""
+"""The top-level objects of a document that have fields with attributes."""
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
 _MOST_NAMES = 4_096  # some contain keys of the events, so there is no end of them
 _SCALARS = {str, bool, int, float}
 _MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 _LEVELS = {"informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 21}
-"""Sigma's level of an alert to OpenTelemetry's number."""
+"""OpenTelemetry's severity number for each level of Sigma."""
 
 
 class LogView(msgspec.Struct, frozen=True):
@@ -58,9 +58,9 @@ class LogView(msgspec.Struct, frozen=True):
 
     Attributes:
         body: what happened, in Okta's words.
-        severity_text: Okta's severity, as it was written; empty where there is none.
-        severity_number: OpenTelemetry's number for it; 0 (unspecified) where there is none or another one.
-        attributes: flat; text without lone surrogates, integers of 64 bits, finite numbers, no empty values.
+        severity_text: Okta's severity as received, or the level of an alert; empty if there is none.
+        severity_number: OpenTelemetry's number for the severity; 0 (unspecified) if it is missing or unknown.
+        attributes: by name; texts without lone surrogates, 64-bit integers, finite numbers, no empty values.
     """
 
     body: str
@@ -70,7 +70,7 @@ class LogView(msgspec.Struct, frozen=True):
 
 
 def log_view(event: Event) -> LogView:
-    """The log record of `event`.
+    """Return the log record of `event`.
 
     Raises:
         UnmappableError: the body is not a JSON object, or nested too deeply.
@@ -97,7 +97,11 @@ def log_view(event: Event) -> LogView:
 def _alert_view(
     raw: dict[str, Any], made: dict[str, Any], event: Event, fields: dict[str, AttributeValue]
 ) -> LogView:
-    """The log record of an alert: the attributes of its event, and under their names in the document what the rule found."""
+    """Return the log record of the alert `event`.
+
+    Its attributes are those of an Okta event, from `fields`, and the fields `rule`, `threat` and `okta_forwarder` of
+    the alert's document under their own names. `raw` is the decoded body, `made` the result of `mapped`.
+    """
     alert = alert_fields(raw, made, event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
     found = _flat({root: alert[root] for root in ("rule", "threat", ALERT_MODULE) if root in alert})
@@ -112,7 +116,10 @@ def _alert_view(
 
 
 def _action_view(raw: dict[str, Any], event: Event) -> LogView:
-    """The log record of an action: whom it is about as OpenTelemetry names it, all else under the names of the document."""
+    """Return the log record of `event`, an event about an action, whose decoded body is `raw`.
+
+    The attributes of the user and the address have OpenTelemetry's names, all others those of the document.
+    """
     made = action_fields(raw, event, _OPTIONS)
     about = made[ALERT_MODULE].get("action", {})
     for free in (about, about.get("request", {})):  # keys of which there is no end
@@ -134,14 +141,14 @@ def _action_view(raw: dict[str, Any], event: Event) -> LogView:
 
 
 def attribute_name(field: str) -> str | None:
-    """The attribute that carries a document's field; None for one that repeats another or the body."""
+    """Return the attribute for `field` of a document; None if `field` repeats another field or the record's body."""
     if field == _BODY:
         return None
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
 
 
 class _Names(dict[str, str | None]):
-    """Results of `attribute_name`, which an event needs a hundred times."""
+    """A cache of the results of `attribute_name`, by field: an event needs a hundred of them."""
 
     def __missing__(self, field: str) -> str | None:
         name = attribute_name(field)
@@ -171,7 +178,11 @@ def _flatten(value: dict[str, Any], path: str, found: dict[str, AttributeValue])
 
 
 def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]) -> None:
-    """A list of objects becomes one list for each of their fields, in step: "" where an object lacks it."""
+    """Add the list `values` to `found` under `name`.
+
+    A list of objects becomes one list for each field of the objects, with "" for an object without the field, so that
+    items at the same index belong to the same object.
+    """
     kinds = {*map(type, values)}
     if kinds - {dict}:
         found[name] = _of_one_type(values)
@@ -196,7 +207,7 @@ def _of_one_type(values: list[Any]) -> AttributeValue:
 
 
 def record_for_json(event: Event) -> dict[str, Any]:
-    """Return the OTLP log record of an event, for a person to read as JSON.
+    """Return the OTLP log record of `event` as a JSON object, for display.
 
     Raises:
         UnmappableError: as `log_view`.

@@ -1,16 +1,16 @@
-"""`event.category` and `event.type` of an Okta event type, by rules on the words of its name.
+"""`event.category` and `event.type` for an Okta event type, by rules on the words of its name.
 
-Two steps. First the categories: of `_CATEGORIES`, ordered, the first pattern that is found in the name wins.
-Then the types: ECS allows each category its own, so a "create" is a creation for configuration and iam, but
-only info for authentication. The last tables name what the words alone get wrong, with the reason. A type
-that Okta invents tomorrow falls under the same rules, at worst under configuration and info.
+First the categories: those of the first pattern in `_CATEGORIES` that is found in the name. Then the types: from the
+words of the name, as far as ECS allows them for the categories, so a "create" is a creation for configuration and iam,
+but only info for authentication. `_MORE` and `_REPORT` correct what the words alone get wrong, with the reason. The
+rules also apply to event types that Okta adds later; by default they are configuration and info.
 """
 
 import re
 from functools import lru_cache
 
 Classes = tuple[tuple[str, ...], tuple[str, ...]]
-"""`event.category` and `event.type`, neither empty."""
+"""(`event.category`, `event.type`); neither is empty."""
 
 _CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Okta saw an attack, or guards the door against one.
@@ -117,7 +117,7 @@ _LONGEST = 256  # characters of a name that are looked at; Okta's longest has 10
 
 
 def classes(event_type: str) -> Classes:
-    """The categories and types of an Okta event type, known or not."""
+    """Return (categories, types) of an Okta event type, also if it is not in the catalogue."""
     return _classify(event_type[:_LONGEST])
 
 

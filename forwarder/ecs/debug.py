@@ -1,4 +1,4 @@
-"""`debugContext.debugData`: a free object whose values are often an object written as a string."""
+"""Maps `debugContext.debugData`: an object with any keys, whose values are often objects written as strings."""
 
 import re
 from typing import Any
@@ -12,13 +12,13 @@ _NO_NAME = str.maketrans(" -", "__")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Everything of the debug data that the field table does not cover.
+    """Add the debug data that the table `FIELDS` does not cover to `draft`.
 
     Args:
         raw: the decoded event.
-        draft: gets `okta.debug_context.debug_data`.
-        flattened: keep the whole object, under Okta's names, in `.flattened`; without it every key becomes a
-            field of its own, with spaces and dashes as underscores.
+        draft: the document; the fields go to `okta.debug_context.debug_data`.
+        flattened: put the whole object, with Okta's keys, into the field `flattened`. If False, each key becomes a
+            field of its own, with underscores for spaces and dashes.
     """
     keys_left = [MAX_KEYS]
     data = clean(object_at(raw, "debugContext", "debugData"), MAX_DEPTH, keys_left)
@@ -37,7 +37,10 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 
 
 def _parse(data: dict[str, Any], keys_left: list[int]) -> None:
-    """Turn the strings that hold an object into that object; one that cannot be read stays a string."""
+    """Replace the strings in `data` that hold an object by the parsed object; if it cannot be parsed, keep the string.
+
+    `keys_left` as for `clean`.
+    """
     for key in ("logOnlySecurityData", "tunnels"):
         if key in data:
             data[key] = parsed_json(data[key], MAX_DEPTH - 1, keys_left)
@@ -66,11 +69,11 @@ def _within_braces(written: str) -> str:
 
 
 def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, str] | str:
-    """Parse a map as Java writes it, such as `{New City=NEGATIVE}`; any other string is returned unchanged.
+    """Parse the text of a Java map, such as `{New City=NEGATIVE}`; return any other text unchanged.
 
     Args:
-        written: the whole.
-        parts: what stands within the braces, split into what should be pairs.
+        written: the whole text.
+        parts: the text within the braces, split into the texts that should be pairs.
         keys_left: as for `clean`.
     """
     found: dict[str, str] = {}
@@ -83,7 +86,7 @@ def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, st
 
 
 def _risk(data: dict[str, Any]) -> dict[str, Any]:
-    """What detection rules ask for: level and reasons of the risk, and the behaviors that were unusual."""
+    """Return the fields that detection rules read: level and reasons of the risk, and the unusual behaviors."""
     logged = data.get("logOnlySecurityData")
     found: dict[str, Any] = {}
     for source in (data.get("risk"), logged.get("risk") if type(logged) is dict else None):

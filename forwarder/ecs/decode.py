@@ -1,4 +1,4 @@
-"""JSON bytes to Python values: everything that Okta sent, including what a strict decoder refuses."""
+"""Decodes JSON bytes to Python values, including JSON from Okta that a strict decoder refuses."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 INT64 = range(-(2**63), 2**63)
-"""Integers that fit into a search index and an OTLP attribute."""
+"""The integers that fit into a field of a search index and an OTLP attribute."""
 
 _decode = msgspec.json.Decoder().decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -19,8 +19,8 @@ def decode(text: bytes | str) -> Any:
     becomes its own text.
 
     Raises:
-        ValueError: it is not JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
-        RecursionError: it is nested too deeply.
+        ValueError: the text is not JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
+        RecursionError: the JSON is nested too deeply.
     """
     try:
         return _decode(text)
@@ -31,7 +31,7 @@ def decode(text: bytes | str) -> Any:
 
 
 def decode_object(text: bytes | str) -> dict[str, Any] | None:
-    """Decode a JSON object as `decode`; None if the text is something else, or cannot be decoded."""
+    """Decode a JSON object as `decode` does; return None if the text is not a JSON object."""
     try:
         value = decode(text)
     except (ValueError, RecursionError):
@@ -40,7 +40,7 @@ def decode_object(text: bytes | str) -> dict[str, Any] | None:
 
 
 def encode(value: Any) -> str:
-    """Encode as compact JSON text."""
+    """Encode `value` as compact JSON text."""
     return msgspec.json.encode(value).decode()
 
 

@@ -1,4 +1,4 @@
-"""An Okta event as the ECS document that Elastic's own Okta integration would have written."""
+"""The ECS document of an Okta event, as Elastic's own Okta integration would write it."""
 
 import re
 from typing import Any
@@ -25,12 +25,12 @@ _DEVICE_NAMED = names_under("device")
 
 
 class DocumentOptions(msgspec.Struct, frozen=True):
-    """What the operator can configure about the documents.
+    """The settings of the documents.
 
     Attributes:
         namespace: the last part of the data stream's name.
         preserve_original_event: keep the event as received in `event.original`.
-        remove_flattened_debug: debug data as single fields, not as one flattened object. Two of Elastic's
+        remove_flattened_debug: store debug data as single fields, not as one flattened object. Two of Elastic's
             rules need the flattened object.
         tags: added to every document.
         okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
@@ -46,7 +46,7 @@ class DocumentOptions(msgspec.Struct, frozen=True):
 
 
 def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document of `event`, without nulls and empty objects; it can be encoded as JSON.
+    """Return the document of the Okta event `event`, without nulls and empty objects; it can be encoded as JSON.
 
     Its id in the data stream is `event.uuid`; the server's ingest pipeline sets `event.ingested`.
 
@@ -61,10 +61,10 @@ def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 
 
 def decoded(event: Event) -> dict[str, Any]:
-    """Decode the event's body.
+    """Return the decoded body of `event`.
 
     Raises:
-        UnmappableError: it is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or nested too deeply.
     """
     try:
         raw = decode(event.body)
@@ -76,7 +76,7 @@ def decoded(event: Event) -> dict[str, Any]:
 
 
 def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
+    """Return the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
     draft = new_builder()
     draft[""]["@timestamp"] = timestamp(raw.get("published"), event.published)
     _constants(draft, options)
@@ -95,14 +95,14 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
 
 
 def timestamp(written: Any, published: Micros) -> str:
-    """Return Okta's own text, so that no digit is lost; reformatted only if it is in another format."""
+    """Return Okta's text `written`, so that no digit is lost, if it has the usual format; else format `published`."""
     if type(written) is str and _UTC_TEXT.fullmatch(written):
         return written
     return iso(published)
 
 
 def iso(at: Micros) -> str:
-    """Format a time as documents have it, in milliseconds."""
+    """Format a time for a document: ISO 8601 in UTC with milliseconds."""
     return time.iso(at, "milliseconds")
 
 
@@ -133,7 +133,7 @@ def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
 
 
 def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy the chain of addresses: the System Log has it in `request`, an event hook in `client`."""
+    """Copy `ipChain` to `okta.request.ip_chain`: the System Log has it in `request`, an event hook in `client`."""
     chain = objects(object_at(raw, "request").get("ipChain")) or objects(
         object_at(raw, "client").get("ipChain")
     )

@@ -1,4 +1,4 @@
-"""The document of any event of the store, by where it came from."""
+"""The document of any event of the store, by its source."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,11 +12,11 @@ BESIDE: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any]]] = {
     Source.ALERT: alert_document,
     Source.ACTION: action_document,
 }
-"""How documents of other things than events of Okta are made, each kind for a data stream of its own."""
+"""By source, the functions that make documents of the forwarder's own events; each has its own data stream."""
 
 
 def document_of(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document of `event`, whether it is one of Okta's or the forwarder's own.
+    """Return the document of `event`, an event of Okta or of the forwarder.
 
     Raises:
         UnmappableError: the body is not a JSON object, or nested too deeply.

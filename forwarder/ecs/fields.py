@@ -1,6 +1,6 @@
-"""Which field each value of an Okta event goes to: the table behind the documents and docs/mapping.md.
+"""The table of the fields that the values of an Okta event are copied to, for documents and docs/mapping.md.
 
-Anything more than copying one value is in `document.py`, `debug.py` and `targets.py`.
+All mapping that is more than copying one value is in `document.py`, `debug.py` and `targets.py`.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,10 @@ from forwarder.ecs.readers import email, flag, integer, ip, json_object, locatio
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One value: its path in the event, the document's fields that get it, and how it is converted. If `read` returns None,
-    none of the fields is set."""
+    """One row: the value at the path `okta` of an event is converted by `read` and copied to the fields `ecs`.
+
+    If `read` returns None, the value is left out: no field is set.
+    """
 
     okta: str
     ecs: tuple[str, ...]
@@ -129,7 +131,7 @@ _OBJECTS = {field.rpartition(".")[0] for row in FIELDS for field in row.ecs} | {
 
 
 def _nesting() -> tuple[tuple[str, str, str], ...]:
-    """Return (object, its parent, its name there) for every object of a document and its parents, innermost first."""
+    """Return (path, path of the parent, name in the parent) of every object of a document, innermost first."""
     paths = {path.rsplit(".", depth)[0] for path in _OBJECTS for depth in range(path.count(".") + 1)}
     inner_first = sorted(paths - {""}, key=lambda path: (-path.count("."), path))
     return tuple((path, *path.rpartition(".")[::2]) for path in inner_first)
@@ -144,14 +146,14 @@ without checking that the object exists. `draft[""]` is the document itself."""
 
 
 def new_builder() -> DocumentBuilder:
-    """Make the draft of a document: it has every object of the document, each without fields."""
+    """Return an empty draft: it has every object that a document can have, each without fields."""
     draft: DocumentBuilder = {path: {} for path, _, _ in _NESTING}
     draft[""] = {}
     return draft
 
 
 def build(draft: DocumentBuilder) -> dict[str, Any]:
-    """Assemble the nested document, dropping empty objects."""
+    """Return the nested document of `draft`, without empty objects."""
     for path, parent, name in _NESTING:
         if found := draft[path]:
             draft[parent][name] = found
@@ -164,8 +166,10 @@ _Read = tuple[str, Callable[[Any], Any], tuple[_Target, ...]]  # (key, reader, t
 
 
 class _Section(msgspec.Struct, frozen=True):
-    """The rows of one Okta object, so that it is looked up once for all of them. Nearly all rows are text, which is
-    copied without a call: that makes the table 1.4 times as fast."""
+    """The rows of `FIELDS` for one object of an event, so that the object is looked up once for all of them.
+
+    Nearly all rows are texts, copied without a call: that makes `copy_fields` 1.4 times as fast.
+    """
 
     parent: int  # index of the object that holds it; 0 holds the event
     key: str
@@ -203,7 +207,7 @@ _NOTHING: dict[str, Any] = {}  # stands for an object that the event lacks
 
 
 def copy_fields(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy every value of the table from `raw`, a decoded event, into `draft`."""
+    """Copy the values of all rows of `FIELDS` from `raw`, a decoded event, into `draft`."""
     objects: list[dict[str, Any]] = [{"": raw}]
     for parent, key, plain, others in _PLAN:
         source = objects[parent].get(key)
@@ -227,7 +231,7 @@ def copy_fields(raw: dict[str, Any], draft: DocumentBuilder) -> None:
 
 
 def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
-    """The object at `path`; an empty one where there is none, or something else."""
+    """Return the object at `path` in `raw`; an empty object if there is no object."""
     for key in path:
         inner = raw.get(key)
         if type(inner) is not dict:
@@ -237,5 +241,5 @@ def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def names_under(path: str) -> frozenset[str]:
-    """The keys of the Okta object at `path` that the table knows."""
+    """Return the keys of the Okta object at `path` that `FIELDS` has; keys of inner objects are dotted."""
     return frozenset(field.okta[len(path) + 1 :] for field in FIELDS if field.okta.startswith(path + "."))

@@ -1,4 +1,4 @@
-"""The state of the forwarder as an ECS document, for a data stream of its own. Pure."""
+"""The health document: the state of the forwarder as an ECS document, for its own data stream. No I/O."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,16 +15,16 @@ _LIVE = {"live", "unknown"}
 
 
 def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace: str) -> dict[str, Any]:
-    """Return the document.
+    """Return the health document of `status`.
 
-    The numbers of the whole stand alone, because those of single orgs and sinks are in lists, whose parts a search cannot
-    tell apart; `states` has a text for each of them.
+    It has totals for the forwarder, because the numbers of single orgs and sinks are in lists, and a search cannot
+    distinguish the items of a list; `states` has a text for the state of each hook and each sink.
 
     Args:
-        status: as `Status.gather` returns it.
-        now: when it did.
-        host: the machine that it runs on.
-        namespace: of the data stream.
+        status: the result of `Status.gather`.
+        now: the time of `status`.
+        host: the name of the machine that the forwarder runs on.
+        namespace: the last part of the data stream's name.
     """
     at = datetime.fromtimestamp(now / SECOND, UTC)
     problems = status["problems"]

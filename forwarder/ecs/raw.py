@@ -1,4 +1,4 @@
-"""An Okta event for Elastic's own pipeline: the event as text in `message`, with the fields that its agent would add."""
+"""The document of an Okta event for Elastic's own pipeline: the event as text in `message`, with the agent's fields."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from forwarder.ecs.fields import object_at
 
 
 def raw_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Make the document that Elastic's pipeline for Okta expects.
+    """Return the document of `event` that Elastic's pipeline for Okta expects.
 
-    A hook has the chain of addresses in `client`, where that pipeline does not look: it is moved to `request`, as in the
-    System Log. Everything else stays as received.
+    An event of a hook has `ipChain` in `client`, where the pipeline does not read it: it is moved to `request`, as in
+    the System Log. The rest of the event stays as received.
 
     Raises:
         UnmappableError: the body is not a JSON object.

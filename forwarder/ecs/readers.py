@@ -1,7 +1,7 @@
-"""Readers: from any decoded JSON value to what a field can hold, or None when there is nothing to keep.
+"""Readers: functions from any decoded JSON value to a value that a field can hold, or to None: it is left out.
 
-Okta's objects carry surprises (a string for an object, an "IP" that is none), and an index refuses a whole
-document for one value of the wrong type. So every field has a reader, and no reader ever fails.
+Okta's values sometimes have the wrong type (a string for an object, an invalid IP address), and an index refuses a
+whole document for one such value. So every field has a reader, and a reader never raises an error.
 """
 
 import ipaddress
@@ -12,14 +12,16 @@ from typing import Any
 from forwarder.ecs.decode import INT64, decode, encode
 
 MAX_DEPTH = 16
-"""Levels that a free object keeps; what lies deeper becomes its JSON text. An index allows 20 in all."""
+"""How many levels of an object with any keys are kept; deeper values become JSON text. An index allows 20 in all."""
 
 MAX_KEYS = 100
-"""Keys that a free object keeps, those of its inner objects included; the others become one JSON text under `REST`.
+"""How many keys of an object with any keys are kept, those of inner objects included; the others become one JSON text
+under the key `REST`.
 Without our mapping each key is a field, and an index allows 1,000 in all."""
 
 MAX_NAME = 256
-"""Characters of a key that are kept. The keys on the way to a value are one term of at most 32,766 bytes with it."""
+"""How many characters of a key are kept. An index stores the path of keys and the value as one term of at most 32,766
+bytes."""
 
 REST = "other_keys"
 
@@ -35,7 +37,7 @@ _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "de
 
 
 def text(value: Any) -> str | None:
-    """A keyword: strings as they are, other values as their JSON text."""
+    """A keyword: a string as it is, any other value as its JSON text. An empty value is left out."""
     if type(value) is str:
         return value or None
     if isinstance(value, dict | list):
@@ -44,28 +46,28 @@ def text(value: Any) -> str | None:
 
 
 def texts(value: Any) -> str | list[str] | None:
-    """Keywords: what `text` reads, but the items of a list one by one."""
+    """A keyword as `text` makes it; of a list, a list with a keyword for each item."""
     if type(value) is not list:
         return text(value)
     return [read for item in value if (read := text(item)) is not None] or None
 
 
 def flag(value: Any) -> bool | None:
-    """A boolean, also one that was written as a string."""
+    """A boolean, or one of the strings `true` and `false`. Any other value is left out."""
     if type(value) is bool:
         return value
     return {"true": True, "false": False}.get(value) if type(value) is str else None
 
 
 def integer(value: Any) -> int | None:
-    """An integer of 64 bits, also one that was written as a string."""
+    """A 64-bit integer, or a string of digits for one. Any other value is left out."""
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) < 20:
         value = int(value)
     return value if type(value) is int and value in INT64 else None
 
 
 def ip(value: Any) -> str | None:
-    """An IP address. Okta also sends "null" and junk; an index would refuse the document for it."""
+    """A valid IP address, as it is. Any other value, such as the text `null`, which Okta sends too, is left out."""
     if type(value) is not str or "%" in value:
         return None
     if _IPV4.fullmatch(value):  # five times as fast as the library, and nearly every address is one
@@ -78,17 +80,17 @@ def ip(value: Any) -> str | None:
 
 
 def email(value: Any) -> str | None:
-    """A login that is an address: an "@" that is not its first character."""
+    """A login that is an email address: it has an "@" after its first character. Any other value is left out."""
     return value if type(value) is str and value.find("@") > 0 else None
 
 
 def outcome(value: Any) -> str:
-    """ECS knows three outcomes; SKIPPED, CHALLENGE and whatever comes next are "unknown"."""
+    """`success` for SUCCESS and ALLOW, `failure` for FAILURE and DENY, `unknown` for any other value."""
     return _OUTCOMES.get(value.lower(), "unknown") if type(value) is str else "unknown"
 
 
 def location(value: Any) -> dict[str, float] | None:
-    """A point on Earth: both numbers there, and in range."""
+    """The numbers `lat` and `lon` of an object. If one is missing or out of range, the point is left out."""
     if type(value) is not dict:
         return None
     lat: Any = value.get("lat")
@@ -99,7 +101,7 @@ def location(value: Any) -> dict[str, float] | None:
 
 
 def json_object(value: Any) -> Any:
-    """An object that Okta sends as a JSON string. Any other value goes into `raw`, because the field accepts no string."""
+    """The object, or the list of objects, in a JSON string. Any other value becomes text in `raw`."""
     parsed = parsed_json(value)
     objects = parsed if type(parsed) is list else [parsed]
     if objects and all(type(item) is dict for item in objects):
@@ -108,9 +110,10 @@ def json_object(value: Any) -> Any:
 
 
 def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
-    """What a JSON string says, with its empty objects, as Elastic keeps it; any other value as it is.
+    """Parse a JSON string with an object or a list, and keep its empty values, as Elastic does.
 
-    `room` and `keys_left` as for `clean`.
+    A string that cannot be parsed is returned unchanged, any other value as `clean` returns it. `room` and `keys_left`
+    as for `clean`.
     """
     if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
         return clean(value, room, keys_left)
@@ -121,12 +124,12 @@ def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None =
 
 
 def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
-    """`value` without nulls, "", {} and [], at any depth, and with keys that an index takes; None when nothing is left.
+    """Return `value` without nulls, "", {} and [], at any depth, and with valid field names; None if nothing is left.
 
     Args:
         value: any JSON value.
-        room: levels that may still be opened.
-        keys_left: one number, the keys that may still be kept; each object takes its own off.
+        room: how many levels of objects and lists are kept; deeper ones become JSON text.
+        keys_left: a list with one number: how many keys may still be kept. Each object reduces it by its keys.
     """
     kind = type(value)
     if kind is str:
@@ -160,7 +163,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: list[int]) -> Any
 
 
 def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
-    """As `clean`, but what is empty stays, except null."""
+    """As `clean`, but keep empty strings, objects and lists; only nulls are left out."""
     kind = type(value)
     if kind in (dict, list) and room <= 0:
         return _json_text(value)
@@ -183,7 +186,10 @@ def _json_text(value: Any) -> str | None:
 
 
 def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
-    """`value` with at most `keys_left` keys, each of them one that an index takes; usually `value` itself."""
+    """Return `value` with at most `keys_left[0]` keys, each a valid field name; usually this is `value` itself.
+
+    Further keys become one JSON text under `REST`. `room` and `keys_left` as for `clean`.
+    """
     keys_left[0] -= len(value)
     if keys_left[0] >= 0 and value.keys() <= _known_names:
         return value
@@ -203,16 +209,18 @@ def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> di
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; a single object counts as a list of one, anything else is left out."""
+    """Return the objects in a list; for a single object, a list of it; for any other value, an empty list."""
     if type(value) is dict:
         return [value] if value else []
     return [item for item in value if type(item) is dict] if type(value) is list else []
 
 
 def field_name(key: str, dots: int = _MAX_DOTS) -> str:
-    """A key of a free object as a field name. An index refuses the document for a name with a blank part, with NUL, or one
-    that is too long, and each of at most `dots` dots opens a level. A name that has to change gets no dots at all: an
-    object and a value of one name refuse each other's documents."""
+    """Return a valid field name for `key`: up to 256 characters, without NUL or blank parts, with up to `dots` dots.
+
+    An index refuses a document with any other name, and each dot opens a level. If the dots of a key are invalid, they
+    all become underscores: one name cannot be an object in one document and a value in another.
+    """
     name = key[:MAX_NAME].replace("\0", "\ufffd")
     if "." in name and (name.count(".") > dots or not all(part.strip() for part in name.split("."))):
         name = name.replace(".", "_")

@@ -1,4 +1,4 @@
-"""`target`: what the event was done to, in no particular order; found by type, never by place."""
+"""Maps `target`, the list of objects that the event is about. Its order has no meaning: the type identifies them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
 
 
 def targets(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Put `okta.target` and, of the first user and the first group among them, `user.target` into `draft`."""
+    """Add `okta.target` to `draft`, and `user.target` from the first user and the first group in the list."""
     found = [made for item in objects(raw.get("target")) if (made := _target(item))]
     if not found:
         return
@@ -43,7 +43,7 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    """The same attribute is a string in one event and an object in the next, so all of them become text."""
+    """Return `values` with all values as text: the same attribute may be a string in one event and an object in another."""
     return {key: value if type(value) is str else encode(value) for key, value in values.items()}
 
 
