@@ -50,8 +50,8 @@ async def send_beside(
 ) -> BatchResult:
     """Send `alerts`, after the other events of the batch had the result `events`; return both results as one.
 
-    If the sink failed as a whole for `events`, `alerts` are retries without a try. If an event was accepted or must be
-    retried, a failure of `alerts` is never a failure of the whole sink.
+    If the sink failed as a whole for `events`, `alerts` are retries without a try. If the batch has
+    other events and the sink works, a failure of `alerts` is never a failure of the sink as a whole.
     """
     if events.whole or events.pause:
         return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])

@@ -24,7 +24,7 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 
 
 def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
-    """As `store.engine.Store.redelivery_bounds`, in one transaction."""
+    """As `store.engine.Store.redelivery_bounds`. Call it inside a transaction, so that its queries see one commit."""
     low, high = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # two, or SQLite reads every row
     ).fetchone()
