@@ -1,1 +1,2 @@
-"""An Okta org in a process, in sub-rooms by the API that it emulates: event hooks, System Log, OAuth."""
+"""An emulated Okta org in a process, with a subpackage for each of Okta's APIs: event hooks, System Log,
+OAuth, …"""

@@ -1,4 +1,4 @@
-"""Who changes the org by its API, and the calls that did."""
+"""The callers that change the org through its API, and the record of their calls."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ API_TOKEN_ID = "00Tthetokenoftheorg00"  # noqa: S105  # an id, not the token
 
 
 class Actor:
-    """Who an event says did it. A base of structs."""
+    """The actor of an event: a base class of structs."""
 
     __slots__ = ()
 
     def actor(self) -> dict[str, Any]:
-        """Build the actor of the event."""
+        """Build the event's `actor`."""
         raise NotImplementedError
 
     def transaction(self) -> dict[str, Any]:
@@ -24,18 +24,19 @@ class Actor:
         return {}
 
     def origin(self) -> dict[str, Any]:
-        """Return the parts of the event that say where it came from; what is absent is made up."""
+        """Return the fields of the event that say from where the actor acted; the generator makes up missing
+        fields."""
         return {}
 
 
 class Caller(Actor, msgspec.Struct, frozen=True):
-    """Who calls Okta's API: a service app, or the admin who made the API token.
+    """The caller of Okta's API: a service app, or the admin who made the API token.
 
     Attributes:
         id: the app's client id, or the admin's user id.
-        by_token: whether it shows the API token.
-        ip: from where it calls; empty if that is not known.
-        agent: its `User-Agent`.
+        by_token: whether the caller uses the API token.
+        ip: the caller's address; empty if it is not known.
+        agent: the caller's `User-Agent`.
     """
 
     id: str
@@ -44,17 +45,17 @@ class Caller(Actor, msgspec.Struct, frozen=True):
     agent: str = ""
 
     def actor(self) -> dict[str, Any]:
-        """Build the actor of an event about what it did."""
+        """Build the `actor` of an event about a change by this caller."""
         if self.by_token:
             return entity(self.id, "User", "Ada Admin", alternate_id="admin@example.com")
         return entity(self.id, "PublicClientApp", self.id, alternate_id=self.id)
 
     def transaction(self) -> dict[str, Any]:
-        """Build the details of the transaction of such an event: they name the API token."""
+        """Build `transaction.detail` of the event: the id of the API token, if the caller uses it."""
         return {"requestApiTokenId": API_TOKEN_ID} if self.by_token else {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the parts that say from where it calls, as far as that is known."""
+        """Build the event's fields about the caller's address and user agent, as far as they are known."""
         if not self.ip:
             return {}
         version = "V6" if ":" in self.ip else "V4"
@@ -77,7 +78,7 @@ class System(Actor, msgspec.Struct, frozen=True):
     """Okta itself."""
 
     def actor(self) -> dict[str, Any]:
-        """Build the actor of an event about what Okta does by itself."""
+        """Build the `actor` of an event about a change by Okta itself."""
         return dict(SYSTEM)
 
 
@@ -86,13 +87,13 @@ Report = Callable[..., None]
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call that was meant to change something.
+    """A call of a method that can change the org.
 
     Attributes:
         caller: `Caller.id`.
-        body: as text; empty if there was none.
-        status: what was answered; 0 if the answer was lost.
-        effect: whether it changed anything, though the answer may be lost; False for a repetition.
+        body: the request body as text; empty if there was none.
+        status: status of the answer; 0 if the answer was lost.
+        effect: whether the call changed anything, even if the answer was lost; False for a repetition.
     """
 
     at: str
@@ -105,7 +106,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Calls:
-    """The changing calls, in order."""
+    """The record of calls that can change the org, in order."""
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
@@ -115,5 +116,5 @@ class Calls:
         self._calls.append(call)
 
     def all(self) -> Sequence[Call]:
-        """Return them, the oldest first."""
+        """Return all recorded calls, the oldest first."""
         return tuple(self._calls)

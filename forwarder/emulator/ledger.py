@@ -1,4 +1,4 @@
-"""The events of the org, and what became of them."""
+"""The events of the org, and whether its hooks delivered them."""
 
 import msgspec
 
@@ -8,7 +8,8 @@ class HookLedger(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: uuids that the receiver accepted.
-        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have them.
+        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have some of
+            them.
     """
 
     delivered: list[str]
@@ -16,12 +17,13 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """All events, and what became of them. Copying a million uuids takes some milliseconds.
+    """All events, and whether each hook delivered them. Copying a million uuids takes some milliseconds.
 
     Attributes:
         events: uuids of every event that was emitted.
         own: uuids of the org's events about its own hooks, which no hook carries.
-        hooks: by hook id, deleted hooks included. An event that still waits is in neither list.
+        hooks: the ledgers by hook id, deleted hooks included. An event that still waits is in neither of
+            their lists.
     """
 
     events: list[str]

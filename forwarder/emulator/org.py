@@ -48,7 +48,8 @@ _TICK = 0.02
 
 
 class Emulator:
-    """An Okta org. Enter it as a context manager to start delivery; leaving it drops what still waits.
+    """An Okta org. Enter it as a context manager to start delivery; leaving it drops the events that still
+    wait.
 
     Methods raise OktaApiError where Okta would refuse the call; the constructor raises KeyFormatError.
 
@@ -192,7 +193,7 @@ class Emulator:
         return Previewed(event["uuid"], await self._deliverer.preview(hook, event))
 
     def delete_hook(self, hook_id: str) -> None:
-        """Delete an INACTIVE hook and drop what still waits for it."""
+        """Delete an INACTIVE hook and drop the events that still wait for it."""
         self.hooks.delete(hook_id)
         self._queues[hook_id].stop()
 
@@ -214,7 +215,7 @@ class Emulator:
         return uuids
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """As `emit`, but spread the events from `since` to now; only the System Log has them."""
+        """As `emit`, but spread the events from `since` to now, and write them to the System Log only."""
         now = self.clock.now()
         if since > now:
             raise invalid("since", "since: must not be in the future")
@@ -234,13 +235,13 @@ class Emulator:
         return sum(queue.waiting for queue in self._queues.values())
 
     async def drain(self) -> None:
-        """Return when every hook's queue is empty and no POST is in flight."""
+        """Wait until every hook's queue is empty and no POST is in flight."""
         while self.waiting:
             for queue in self._queues.values():
                 await queue.drained()
 
     def ledger(self) -> Ledger:
-        """Return all events so far and what became of them."""
+        """Return all events so far, and whether the hooks delivered them."""
         hooks = {
             hook_id: HookLedger(list(queue.delivered), list(queue.dropped))
             for hook_id, queue in self._queues.items()
@@ -248,11 +249,12 @@ class Emulator:
         return Ledger(list(self._uuids), list(self._own_uuids), hooks)
 
     def _random(self, purpose: str) -> Random:
-        """Return a source of randomness for one purpose, so that its draws change no others."""
+        """Return a random generator for one purpose, seeded so that its draws do not depend on other
+        purposes."""
         return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
     def _slices(self, count: int, types: Sequence[str]) -> Iterator[list[str]]:
-        """Yield `count` event types, in slices."""
+        """Yield `count` event types in slices: `types` in turn, or drawn at random if `types` is empty."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
@@ -279,7 +281,8 @@ class Emulator:
     def _report(self, change: str, hook: Hook, failure: str | None = None) -> None:
         """Write an event about a hook to the System Log. No hook carries such events.
 
-        Okta documents when it writes each of them, but not the contents; these fields are the obvious ones.
+        Okta documents when it writes these events, but not their contents; the fields here are the obvious
+        ones.
         """
         outcome = {"result": "SUCCESS" if failure is None else "FAILURE", "reason": failure and failure[:255]}
         event = self._report_generator.report(
@@ -326,7 +329,7 @@ class Emulator:
         self._write(event)
 
     def _write(self, event: GeneratedEvent) -> None:
-        """Append an event to the System Log, as late as the faults demand."""
+        """Append an event to the System Log, with the delay that the faults of the log demand."""
         faults = self.faults.log
         delay = faults.delay + self._log_delay_random.random() * faults.spread
         at = self.clock.now() + round(delay * SECOND) if delay else None

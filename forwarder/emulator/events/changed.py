@@ -1,4 +1,4 @@
-"""Changes a generated event to what a caller wants it to say."""
+"""Changes a generated event as a caller of `/emulator/events` asks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,9 +14,9 @@ def changed(
 
     Args:
         event: as generated; it is not changed.
-        user: who acts, and is the user among the targets; None: as generated.
-        fields: put over the event: objects key by key, everything else as a whole. A changed address of the client
-            becomes the only hop of the request, unless `fields` has that, too.
+        user: replaces the actor and each user among the targets; None leaves those generated.
+        fields: replace fields of the event: objects key by key, all other values as a whole. A changed
+            address of the client becomes the only hop in `request`, unless `fields` has `request`, too.
     """
     if user is not None:
         targets = [dict(user) if each["type"] == "User" else each for each in event["target"] or ()]

@@ -61,10 +61,11 @@ _ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
 
 
 def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
-    """Put one or two edge cases into an event of the System Log's shape, in place; `odd_types` adds to the choice.
+    """Put one or two edge cases into an event of the System Log's shape, in place. With `odd_types`, they may
+    be values that Okta's typed SDKs refuse.
 
     Returns:
-        Whether the hook's shape should keep explicit nulls too.
+        Whether the hook's shape of the event should also keep explicit nulls, as a further edge case.
     """
     for add in random.sample(
         _EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))

@@ -15,12 +15,12 @@ Actor = Literal["user", "admin", "client", "system"]
 
 
 class EventTemplate(msgspec.Struct, frozen=True):
-    """What events of one type contain.
+    """The contents of the events of one type.
 
     Attributes:
-        weight: how often it happens, relative to the others.
-        actor: `system` acts in a background job, which has no client.
-        targets: their kinds.
+        weight: how often the type occurs, relative to other types.
+        actor: kind of actor; `system` acts in a background job, which has no client.
+        targets: kinds of the targets.
         message: `displayMessage`; if empty, it is derived from the type's name.
         result: `outcome.result` of a success.
         failed: share of failures.
@@ -140,7 +140,7 @@ _BY_PREFIX = {
 
 @cache
 def template_of(event_type: str) -> EventTemplate:
-    """Return the template of an event type, known or not."""
+    """Return the template of an event type: its own, else that of its longest known prefix."""
     if event_type in _COMMON:
         return _COMMON[event_type]
     return _BY_PREFIX[max((prefix for prefix in _BY_PREFIX if event_type.startswith(prefix)), key=len)]
@@ -148,7 +148,7 @@ def template_of(event_type: str) -> EventTemplate:
 
 @cache
 def display_message(event_type: str) -> str:
-    """Return `displayMessage`: the template's, or one that is derived from the type's name."""
+    """Return the `displayMessage` of an event type: the template's, or one derived from the type's name."""
     if message := template_of(event_type).message:
         return message
     *subject, verb = event_type.replace("_", " ").split(".")

@@ -66,7 +66,7 @@ _THINGS: dict[str, tuple[str, tuple[str, ...]]] = {
 def entity(
     entity_id: str, kind: str, name: str, *, alternate_id: str = "unknown", detail: Any = None
 ) -> dict[str, Any]:
-    """Build an actor or target."""
+    """Build an `actor` or an element of `target`."""
     return {
         "id": entity_id,
         "type": kind,
@@ -110,7 +110,7 @@ def okta_id(prefix: str, random: Random) -> str:
 
 
 class Fixtures:
-    """The people and things of one org; the same seed gives the same ones."""
+    """The people, apps, groups and other objects of one org; the same seed gives the same fixtures."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -127,11 +127,11 @@ class Fixtures:
         return self._random.choice(self.people)
 
     def admin(self) -> Person:
-        """Draw a person with admin rights."""
+        """Draw a person who is an admin."""
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: Person) -> dict[str, Any]:
-        """Draw a target of a kind: `person` for users. The caller may change the object."""
+        """Draw a target of this kind; for `User` and `AppUser`, it is `person`. The caller may change it."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":
@@ -139,15 +139,15 @@ class Fixtures:
         return self.thing(kind)
 
     def thing(self, kind: str) -> dict[str, Any]:
-        """Draw a target of a kind that is not a person. The caller may change the object."""
+        """Draw a target of this kind, which is not a person. The caller may change it."""
         return dict(self._random.choice(self._things[kind]))
 
     def things(self, kind: str) -> list[dict[str, Any]]:
-        """Return all targets of a kind that is not a person."""
+        """Return all targets of this kind, which is not a person."""
         return [dict(thing) for thing in self._things[kind]]
 
     def impostor(self) -> tuple[Network, Agent]:
-        """Choose at random the network and client of someone who acts as another person."""
+        """Draw the network and client of an attacker who acts as another person."""
         network = self._network("198.51.100.", proxy=self._random.random() < 0.6)
         return network, self._random.choice((*_AGENTS, _SCRIPT))
 

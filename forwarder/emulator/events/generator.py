@@ -46,10 +46,10 @@ class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Context(msgspec.Struct, frozen=True):
-    """The circumstances of one event, drawn once so that its parts agree.
+    """The circumstances of one event, drawn once so that the parts of the event agree.
 
     Attributes:
-        network: the client's; None in a background job, which has no client.
+        network: the client's network; None in a background job, which has no client.
         place: the client's location, as far as Okta knows it.
         impostor: someone else acts as `person`.
         request_id: of the request or the job.
@@ -98,7 +98,7 @@ class Generator:
         self._weights = list(accumulate(template_of(name).weight for name in HOOK_TYPES))
 
     def event_type(self) -> str:
-        """Draw an event type; common ones come more often."""
+        """Draw an event type, common types more often."""
         if self._random.random() < self._log_only_share:
             return self._random.choice(LOG_ONLY_TYPES)
         return self._random.choices(HOOK_TYPES, cum_weights=self._weights)[0]
@@ -111,8 +111,8 @@ class Generator:
         Args:
             event_type: any name, also one that the catalogue lacks.
             published: truncated to milliseconds.
-            hook_ids: the hooks that should deliver it; the event names them, as in Okta.
-            change: makes the event say what a caller wants.
+            hook_ids: the hooks that should deliver the event; the event names them, as in Okta.
+            change: changes the generated event, in the System Log's shape.
         """
         event = self._event(event_type, published)
         if change is not None:
@@ -126,13 +126,15 @@ class Generator:
     def report(
         self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
     ) -> GeneratedEvent:
-        """Generate an event about the org itself, with more `debug` data, and other top-level `fields`."""
+        """Generate an event about the org itself; add `debug` to its debug data, and replace top-level
+        `fields`."""
         event = self._event(event_type, published) | fields
         event["debugContext"]["debugData"] |= debug
         return _encoded(event)
 
     def _event(self, event_type: str, published: Micros) -> dict[str, Any]:
-        """Generate an event in the System Log's shape. The order of the draws decides what a seed gives."""
+        """Generate an event in the System Log's shape. Keep the order of random draws: a seed must give the
+        same events."""
         uuid = uuid1_for(published - published % 1000, self._random)
         context = self._context(event_type)
         actor = self._actor(context)
@@ -233,7 +235,8 @@ class Generator:
         return data | self._risk(context) if context.template.signs_in else data
 
     def _risk(self, context: _Context) -> dict[str, str]:
-        """Assess a sign-in, in the string formats that Okta uses: a Java map, and JSON in a string."""
+        """Build the debug data that assesses a sign-in, in Okta's string formats: a Java map, and JSON in a
+        string."""
         random = self._random
         new = 0.7 if context.impostor else 0.04
         behaviors = {name: "POSITIVE" if random.random() < new else "NEGATIVE" for name in _BEHAVIORS}
@@ -291,7 +294,7 @@ def _encoded(event: dict[str, Any], *, nulls: bool = False) -> GeneratedEvent:
 
 
 def _client(context: _Context, actor: dict[str, Any]) -> dict[str, Any]:
-    """Build `client`: all nulls in a job."""
+    """Build the event's `client`; all its values are null in a background job."""
     if not context.network:
         return dict.fromkeys(("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext"))
     raw, system, browser, device = context.agent

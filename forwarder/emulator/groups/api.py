@@ -115,7 +115,7 @@ async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[
 
 
 def _app(group: Group, number: int, label: str) -> dict[str, Any]:
-    """Show an app that is assigned to a group."""
+    """Return the app `label`, assigned to a group, as the API shows it; `number` is part of its id."""
     created = iso(group.created, "milliseconds")
     return {
         "id": f"0oa{number:03d}{group.id[3:17]}",

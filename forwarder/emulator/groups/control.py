@@ -1,4 +1,4 @@
-"""`/emulator/groups`, which Okta does not have: groups of any kind, at once and without an event."""
+"""`/emulator/groups`, which Okta does not have: creates and changes groups of any kind, without an event."""
 
 from typing import Any
 

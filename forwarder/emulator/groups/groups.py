@@ -1,4 +1,4 @@
-"""The groups of the emulated org, and who is in them."""
+"""The groups of the emulated org, and their members."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
@@ -59,8 +59,8 @@ class Groups:
         random: Random,
         report: Report,
     ) -> None:
-        """Make the groups that the events name as targets, `things`: all users are in Everyone, admins in Admins.
-        `report` writes an event about each change."""
+        """Args: `things` are the groups that events have as targets; the org has these groups, with all users
+        in Everyone and all admins in Admins. `report` writes an event about each change."""
         self._report = report
         self._clock = clock
         self._random = random
@@ -114,15 +114,15 @@ class Groups:
         return group
 
     def delete(self, group: Group) -> None:
-        """Forget a group."""
+        """Delete a group, without an event."""
         del self._groups[group.id]
 
     def of(self, user: User) -> Sequence[Group]:
-        """Return the groups that a user is in."""
+        """Return the groups of which the user is a member."""
         return [group for group in self._groups.values() if user.id in group.members]
 
     def add(self, group: Group, user: User, caller: Caller) -> None:
-        """Add a user. Repeating it changes nothing.
+        """Add a user to a group, with an event; do nothing if the user is a member already.
 
         Raises:
             OktaApiError: the org itself decides who is in this group.
@@ -133,7 +133,7 @@ class Groups:
             self._change("group.user_membership.add", group, user, caller)
 
     def remove(self, group: Group, user: User, caller: Caller) -> None:
-        """Remove a user. Repeating it changes nothing.
+        """Remove a user from a group, with an event; do nothing if the user is not a member.
 
         Raises:
             OktaApiError: the org itself decides who is in this group.

@@ -14,7 +14,7 @@ from forwarder.emulator.http.errors import forbidden, invalid, not_found
 
 
 class RuleSpec(msgspec.Struct, frozen=True):
-    """What a caller sends; unknown fields are ignored, as by Okta."""
+    """The body of a call that creates a rule; unknown fields are ignored, as by Okta."""
 
     name: str
     conditions: dict[str, Any]
@@ -79,7 +79,7 @@ class GroupRules:
         """Create a rule.
 
         Raises:
-            OktaApiError: it names no group, or one that does not exist.
+            OktaApiError: the rule names no group, or a group that does not exist.
         """
         if not 1 <= len(spec.name) <= 50:
             raise invalid("name", "name: must have 1 to 50 characters")

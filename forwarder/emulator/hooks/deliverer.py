@@ -27,7 +27,7 @@ class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
     It uses httpx's transports without their client: half the time per call, and no cookies or headers added.
-    `on_failure` gets the hook and the reason of each POST that Okta gives up.
+    `on_failure` is called with the hook and the reason for each POST that Okta gives up.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class Deliverer:
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def deliver(self, hook: Hook, batch: Sequence[GeneratedEvent]) -> bool:
-        """Deliver one envelope. Return whether the receiver accepted it; if not, Okta gives up."""
+        """Deliver `batch` in one envelope. Return whether the receiver accepted it; if not, Okta gives the
+        events up."""
         if not hook.live:  # deactivated meanwhile; Okta documents no rule
             return False
         if not self._quota.use(len(batch)):
@@ -57,7 +58,8 @@ class Deliverer:
         return False
 
     async def preview(self, hook: Hook, event: dict[str, Any]) -> bool:
-        """Deliver one event, whatever the hook's state and types are, and outside of the quota."""
+        """Deliver one event, for any state and types of the hook, and outside the quota; return whether the
+        receiver accepted it."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
 
@@ -80,7 +82,8 @@ class Deliverer:
             await transport.aclose()
 
     async def _post(self, hook: Hook, events: Sequence[Any], time: str) -> httpx.Response | None:
-        """Post an envelope, and once more in the only cases in which Okta retries: no response, or an error of the server."""
+        """Post an envelope of `events`; once more if there is no response or a 5xx, as Okta retries. Return
+        the last response; None if there is none."""
         header = (b"Content-Type", b"application/json")
         body = msgspec.json.encode(
             {
@@ -102,7 +105,7 @@ class Deliverer:
     async def _call(
         self, method: str, hook: Hook, header: tuple[bytes, bytes], body: bytes | None
     ) -> httpx.Response | None:
-        """Make one call; None if there is no response in time."""
+        """Send one request and return the response; None if there is no response in time."""
         request_id = (b"X-Okta-Request-Id", secrets.token_urlsafe(20).encode())
         headers = [*_HEADERS, request_id, header, *hook.headers()]
         try:

@@ -17,9 +17,9 @@ class Hook:
     """One event hook.
 
     Attributes:
-        active: `status` is ACTIVE.
-        verified: `verificationStatus` is VERIFIED.
-        updated: `lastUpdated`.
+        active: whether `status` is ACTIVE.
+        verified: whether `verificationStatus` is VERIFIED.
+        updated: the time in `lastUpdated`.
     """
 
     def __init__(self, hook_id: str, spec: HookSpec, created_by: str, now: Micros) -> None:
@@ -33,16 +33,17 @@ class Hook:
 
     @property
     def live(self) -> bool:
-        """Whether Okta sends events to it."""
+        """Whether Okta sends events to this hook: it is ACTIVE and VERIFIED."""
         return self.active and self.verified
 
     @property
     def types(self) -> frozenset[str]:
-        """The types of the events that Okta sends to it."""
+        """The types of the events that Okta sends to this hook."""
         return self.spec.events.items if self.live else frozenset()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that the operator configured, byte for byte: the secret's own and all others."""
+        """Return the headers that the operator configured, byte for byte: the one with the secret, and all
+        others."""
         config = self.spec.channel.config
         pairs = [(header.key, header.value) for header in config.headers or ()]
         if config.auth_scheme and config.auth_scheme.value:

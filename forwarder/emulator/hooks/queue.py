@@ -58,7 +58,7 @@ class HookQueue:
             self._start(self._work())
 
     def add(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
-        """Queue events, with the faults that they draw."""
+        """Queue events; some are dropped, duplicated or late, as drawn from `faults`."""
         draw = self._random.random
         copies = []
         for event in events:
@@ -76,11 +76,11 @@ class HookQueue:
         return self._queue(groups[1], faults.delay + draw() * _SPREAD)
 
     async def drained(self) -> None:
-        """Return when no copy waits or is in flight."""
+        """Wait until no copy of an event waits or is in flight."""
         await self._idle.wait()
 
     def stop(self) -> None:
-        """Drop everything that waits: the hook is deleted."""
+        """Stop the tasks and drop all events that wait, because the hook is deleted."""
         self._stopped = True
         for task in self._running:
             task.cancel()
@@ -124,7 +124,8 @@ class HookQueue:
                 self._settle(batch, delivered=delivered)
 
     async def _next_batch(self) -> list[GeneratedEvent]:
-        """Return the events of the next envelope: at most `batch`; if fewer wait, wait `window` seconds for more first."""
+        """Return the events of the next envelope: up to `batch` of the settings; if fewer wait, first wait
+        `window` seconds for more."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()

@@ -10,9 +10,11 @@ _WARN_AT = 0.7
 
 
 class Quota:
-    """Counts the events that all hooks of an org carry in 24 hours, from the first one on. Retries do not count.
+    """Counts the events that all hooks of an org carry in 24 hours, starting with the first event. Retries do
+    not count.
 
-    `report` gets a warning and its threshold when most events are used up, and a violation when more are wanted.
+    `report` is called with `warning` and its threshold when most of the quota is used up, and with
+    `violation` and the quota when a delivery would exceed it.
     """
 
     def __init__(
@@ -26,7 +28,7 @@ class Quota:
         self._violated = False
 
     def use(self, events: int) -> bool:
-        """Take events from today's; return False if too few are left."""
+        """Take `events` events from the quota; take none and return False if too few are left."""
         now = self._clock.monotonic()
         if now >= self._ends:
             self._ends, self._used, self._violated = now + _DAY, 0, False

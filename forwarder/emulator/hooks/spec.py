@@ -1,4 +1,4 @@
-"""What a caller may configure of an event hook, and what Okta refuses."""
+"""The configurable part of an event hook, with Okta's rules for it."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
@@ -32,7 +32,7 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     auth_scheme: _AuthScheme | None = None
 
     def same_as(self, other: "_Config") -> bool:
-        """Whether both send the same to the same address, however that is spelled."""
+        """Whether `other` has the same address, in any spelling, and the same headers and secret."""
         return self._plain() == other._plain()  # noqa: SLF001
 
     def _plain(self) -> tuple[Any, ...]:
@@ -55,7 +55,7 @@ class _Events(msgspec.Struct, frozen=True):
 
 
 class HookSpec(msgspec.Struct, frozen=True):
-    """What a caller configures."""
+    """The part of a hook that a caller of the API configures."""
 
     name: str
     events: _Events
@@ -92,7 +92,7 @@ def build_spec(uri: str, secret: str, *, name: str, header: str, types: Sequence
 
 
 def _problems(spec: HookSpec) -> list[str]:
-    """Return what Okta would refuse in `spec`, beyond its types."""
+    """Return the problems for which Okta would refuse `spec`; the types of its fields are already checked."""
     problems = []
     if not spec.name.strip():
         problems.append("name: The field cannot be left blank")
@@ -109,8 +109,8 @@ def _problems(spec: HookSpec) -> list[str]:
 
 
 def _is_allowed(uri: str) -> bool:
-    """Okta accepts only https. The emulator also accepts http to a loopback address: there a demo needs no
-    certificate, and no secret crosses a network in clear text."""
+    """Whether `uri` is https, or http to a loopback address. Okta accepts https only; on loopback, a demo
+    needs no certificate, and no secret crosses a network in clear text."""
     try:
         parts = urlsplit(uri)
         is_port_valid = parts.port is None or parts.port > 0

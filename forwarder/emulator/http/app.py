@@ -98,9 +98,9 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/events`.
 
     Attributes:
-        since: spread the events from then to now, in the log only.
-        user: id or login of who acts; only without `since`, as `fields`.
-        fields: put over each event: events/changed.py.
+        since: spread the events from this time to now, in the System Log only.
+        user: id or login of the actor; ignored with `since`.
+        fields: replace fields of each event, see events/changed.py; ignored with `since`.
     """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
@@ -169,8 +169,8 @@ async def serve(
     """Run an org and serve it. Yield it with its address: with port 0 the system chooses the port.
 
     Raises:
-        SettingsError: it cannot listen on the address.
-        KeyFormatError: a key of a service app is not one.
+        SettingsError: the address cannot be listened on.
+        KeyFormatError: the text of a service app's key is not a key.
     """
     async with Emulator(settings, clock) as emulator:
         limiter = ConnectionLimiter(ListenerLimits(), clock, lambda _: None)
@@ -183,7 +183,8 @@ async def serve(
 
 
 async def _admit(request: OktaRequest) -> None:
-    """Authenticate a call of Okta's API and count it."""
+    """Authenticate and authorize a call of Okta's API, and count it for the rate limit; raise ApiError to
+    refuse it."""
     path, auth = request.url.path, org(request).authenticator
     name = auth.caller(request.method, path, request.headers)
     by_token = name == API_TOKEN
@@ -203,7 +204,7 @@ async def _admit(request: OktaRequest) -> None:
 
 @get("/.well-known/okta-organization")
 async def _organization(request: OktaRequest) -> dict[str, Any]:
-    """Say which engine the org runs: Terraform's provider asks."""
+    """Return the org's metadata with its engine (`pipeline`), which Terraform's provider reads."""
     emulator = org(request)
     return {
         "id": emulator.org_id,
@@ -226,7 +227,7 @@ async def _emit(request: OktaRequest) -> dict[str, list[str]]:
 
 @put("/faults")
 async def _set_faults(request: OktaRequest) -> dict[str, Any]:
-    """Replace all faults: what the body leaves out is switched off."""
+    """Replace all faults: those that the body leaves out are switched off."""
     faults = decode_section(await request.body(), Faults, "faults")
     org(request).faults = faults
     return faults.model_dump()

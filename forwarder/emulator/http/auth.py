@@ -38,9 +38,9 @@ class Authenticator:
     """Authenticates callers of one org.
 
     Attributes:
-        clients: tells which app calls OAuth's endpoints.
+        clients: authenticates the apps that call OAuth's endpoints.
         tokens: issues access tokens.
-        rate_limits: of the callers.
+        rate_limits: the rate limits of the callers.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class Authenticator:
         self.rate_limits = RateLimits(settings, clock)
 
     def caller(self, method: str, path: str, headers: Mapping[str, str]) -> str:
-        """Return the name of a caller, for its rate limit.
+        """Authenticate a call; return the client id of the service app, or API_TOKEN.
 
         Raises:
             ApiError: the caller is unknown, or may not make this call.
@@ -84,7 +84,7 @@ class Authenticator:
 
 
 def _sufficient_scopes(method: str, path: str) -> set[str]:
-    """Return the scopes of which any allows a call: to manage something includes reading it."""
+    """Return the scopes each of which allows a call. A `manage` scope includes reading."""
     room = path.split("/")[3]
     read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
     if room == "users" and path.endswith("/risk"):

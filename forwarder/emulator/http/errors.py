@@ -22,7 +22,7 @@ class ApiError(ForwarderError):
     Attributes:
         status: HTTP status.
         body: JSON object of the response.
-        headers: of the response, beside the usual ones.
+        headers: response headers, beside the usual ones.
     """
 
     def __init__(
@@ -60,52 +60,53 @@ class OktaApiError(ApiError):
 
 
 def oauth_error(status: int, code: str, reason: str, headers: Mapping[str, str] | None = None) -> ApiError:
-    """Refuse a call in OAuth's format."""
+    """Return the error that refuses a call in OAuth's format."""
     if status == 401:
         headers = {"www-authenticate": f'DPoP error="{code}", error_description="{reason}"'}
     return ApiError(f"{code}: {reason}", status, {"error": code, "error_description": reason}, headers)
 
 
 def invalid(what: str, *causes: str) -> OktaApiError:
-    """Refuse a field or parameter that breaks a rule."""
+    """Return the error that refuses `what`, a field or parameter that breaks a rule."""
     return OktaApiError(400, "E0000001", f"Api validation failed: {what}", *causes)
 
 
 def not_json() -> OktaApiError:
-    """Refuse a body that is not JSON."""
+    """Return the error that refuses a body that is not JSON."""
     return OktaApiError(400, "E0000003", "The request body was not well-formed.")
 
 
 def invalid_token(*causes: str) -> OktaApiError:
-    """Refuse an API token, or with a cause an access token."""
+    """Return the error that refuses an API token, or, with a cause, an access token."""
     headers = _bearer_challenge("invalid_token", causes[0]) if causes else None
     return OktaApiError(401, "E0000011", "Invalid token provided", *causes, headers=headers)
 
 
 def forbidden(*causes: str) -> OktaApiError:
-    """Refuse a call that this caller may not make, or not in this state."""
+    """Return the error that refuses a call that this caller may not make, or not in the object's present
+    state."""
     return OktaApiError(403, "E0000006", _NOT_PERMITTED, *causes)
 
 
 def insufficient_scope() -> OktaApiError:
-    """Refuse a call that the token's scopes do not allow."""
+    """Return the error that refuses a call that the token's scopes do not allow."""
     cause = "The access token provided does not contain the required scopes."
     headers = _bearer_challenge("insufficient_scope", cause)
     return OktaApiError(403, "E0000006", _NOT_PERMITTED, cause, headers=headers)
 
 
 def not_found(what: str) -> OktaApiError:
-    """Answer that something does not exist."""
+    """Return the error which says that `what` does not exist."""
     return OktaApiError(404, "E0000007", f"Not found: Resource not found: {what}")
 
 
 def too_many_requests() -> OktaApiError:
-    """Refuse a call beyond a rate limit."""
+    """Return the error that refuses a call beyond a rate limit."""
     return OktaApiError(429, "E0000047", "API call exceeded rate limit due to too many requests.")
 
 
 def server_error(summary: str = "Internal Server Error") -> OktaApiError:
-    """Answer that the org itself failed."""
+    """Return the error which says that the org itself failed."""
     return OktaApiError(500, "E0000009", summary)
 
 

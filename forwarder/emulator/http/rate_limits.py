@@ -16,7 +16,7 @@ Family = Literal["logs", "other"]
 
 
 class RateLimitHeaders(msgspec.Struct, frozen=True):
-    """The rate limit that a response shows; `reset` is in seconds since 1970."""
+    """The rate limit in the headers of a response; `reset` is in seconds since 1970."""
 
     limit: int
     remaining: int
@@ -36,7 +36,8 @@ class RateLimits:
         self._minutes: dict[tuple[Family, str], tuple[float, int]] = {}
 
     def count(self, family: Family, caller: str) -> tuple[bool, RateLimitHeaders]:
-        """Count one call. Return whether it is within the limit, and the headers."""
+        """Count one call of `caller`. Return whether it is within the limit, and the headers for its
+        response."""
         limit, now = self._limits[family], self._clock.monotonic()
         ends, used = self._minutes.get((family, caller), (now, 0))
         if now >= ends:
@@ -45,5 +46,5 @@ class RateLimits:
         return used < limit, RateLimitHeaders(limit, max(0, limit - used - 1), self.reset_in(ends - now))
 
     def reset_in(self, seconds: float) -> int:
-        """Return the value of `X-Rate-Limit-Reset` for a time from now."""
+        """Return the value of `X-Rate-Limit-Reset` for a reset in `seconds` seconds."""
         return math.ceil(self._clock.now() / SECOND + seconds)

@@ -1,4 +1,5 @@
-"""Records every changing call of Okta's API and what became of it, and injects the faults of calls."""
+"""Records every call of Okta's API that can change the org, with its result, and injects the faults of
+calls."""
 
 from random import Random
 from typing import Any
@@ -21,7 +22,8 @@ _SECRETS = {"client_assertion", "client_secret", "id_token_hint", "request"}
 
 
 def recorded(app: ASGIApp) -> ASGIApp:
-    """Wrap `app` so that its changing calls are in `Emulator.calls`."""
+    """Wrap `app` so that `Emulator.calls` records the calls that can change the org, and faults are
+    injected."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         emulator: Emulator = scope["litestar_app"].state.org
@@ -56,7 +58,8 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return the part of the faults that counts for a call: a poll asks for the answer to a prompt, by either way."""
+    """Return the name of the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`;
+    else `others`. A poll asks for the answer to a prompt: by CIBA or by the transaction of a push."""
     path = scope["path"]
     if path.endswith("/v1/token"):
         return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"
@@ -68,7 +71,7 @@ def _kind(scope: Scope, body: bytes) -> str:
 
 
 async def _fault(emulator: Emulator, kind: str, faults: ChangeFaults, path: str) -> str:
-    """Delay a call, and draw its fault; empty for none."""
+    """Delay a call as `faults` demand, and return the fault drawn for it; empty for none."""
     if faults.only not in path:
         return ""
     if faults.delay:
@@ -86,7 +89,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what gives an app a body that was read before, and then what `receive` gives."""
+    """Return an ASGI `receive` that first returns `body`, which was read before, and then calls `receive`."""
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def again() -> Any:
@@ -100,7 +103,7 @@ def _form(*parts: bytes) -> dict[str, str]:
 
 
 def _call(scope: Scope, started: str, body: bytes, status: int, *, effect: bool) -> Call:
-    """Describe a call, without the secrets of a form, which may be in the query."""
+    """Return the record of a call. Secrets of OAuth forms, in body or query, are left out."""
     query = scope["query_string"].decode("latin-1")
     caller = scope.get("state", {}).get("caller")
     text = body.decode(errors="replace")
@@ -123,7 +126,7 @@ def _without_secrets(form: str) -> str:
 
 
 def _drawn(faults: ChangeFaults, random: Random) -> str:
-    """Draw the fault of one call; empty for none."""
+    """Return the fault drawn for one call, by the shares in `faults`; empty for none."""
     point = random.random()
     for name in _FAULTS:
         point -= getattr(faults, name)

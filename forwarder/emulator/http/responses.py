@@ -1,4 +1,4 @@
-"""What all handlers share: Okta's headers on every response, and errors in Okta's format."""
+"""Helpers for all handlers: Okta's headers on every response, and errors in Okta's format."""
 
 import secrets
 from collections.abc import Sequence
@@ -30,25 +30,26 @@ def org(request: OktaRequest) -> Emulator:
 
 
 def caller(request: OktaRequest) -> Caller:
-    """Return who makes a call that is authenticated."""
+    """Return the caller of an authenticated request."""
     found: Caller = request.state.caller
     return found
 
 
 def set_rate_limit(request: OktaRequest, limit: RateLimitHeaders) -> None:
-    """Set the rate limit that the response shows."""
+    """Set the rate limit in the headers of the response to `request`."""
     request.state.rate_limit = limit
 
 
 def add_link(request: OktaRequest, relation: str, url: str) -> None:
-    """Add a link to the response; Okta sends each as a header line of its own."""
+    """Add a `link` header to the response to `request`; Okta sends one header per link."""
     request.state.links = [*getattr(request.state, "links", []), f'<{url}>; rel="{relation}"']
 
 
 def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return the page of `items` that a call asks for with `limit` and `after`, and add the link to the next one.
+    """Return the page of `items` that the parameters `limit` and `after` ask for, and add the link to the
+    next page.
 
-    `most` is the largest limit, and the one of a call without it.
+    `most` is the largest limit, and the default one.
     """
     query = request.query_params
     limit = query.get("limit", "")
@@ -80,22 +81,22 @@ async def add_headers(message: Message, scope: Scope) -> None:
 
 
 def set_effect(request: OktaRequest, *, changed: bool) -> None:
-    """Note for the record of calls whether a call that is allowed has changed anything."""
+    """Note for the record of calls whether this call has changed anything."""
     request.state.effect = changed
 
 
 def accepted() -> Response[bytes]:
-    """Answer 202 without a body."""
+    """Return a response 202 without a body."""
     return Response(b"", status_code=202, media_type="text/plain")
 
 
 def refuse(_: OktaRequest, error: ApiError) -> Response[Any]:
-    """Answer a call that the org refuses."""
+    """Return the response to a call that the org refuses."""
     return Response(error.body, status_code=error.status, headers=error.headers)
 
 
 def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
-    """Answer a call that the router refuses."""
+    """Return the response to a call that the router refuses."""
     if error.status_code == 404:
         return refuse(request, not_found(request.url.path))
     if error.status_code == 405:
@@ -105,6 +106,7 @@ def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
 
 
 def fail(request: OktaRequest, error: Exception) -> Response[Any]:
-    """Answer a call that hits a bug of the emulator, and log the bug."""
+    """Log an unexpected exception, a bug of the emulator, and return the response to the call that caused
+    it."""
     _logger.error("call failed", action="emulator_call_failed", exc_info=error)
     return refuse(request, server_error())

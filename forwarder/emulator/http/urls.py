@@ -1,4 +1,4 @@
-"""Tells whether two URLs are the same, however they are spelled."""
+"""Compares URLs in different spellings."""
 
 from urllib.parse import urlsplit
 
@@ -6,12 +6,13 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def same_url(one: object, other: str) -> bool:
-    """Whether two values are the same URL: the scheme's own port, the case of the host and an empty path do not count."""
+    """Whether two values are the same URL; the scheme's default port, the host's case and an empty path are
+    ignored."""
     return isinstance(one, str) and normalized(one) == normalized(other)
 
 
 def normalized(url: str) -> str:
-    """Return one spelling for all of a URL's spellings; what is not a URL stays as it is."""
+    """Return the normal spelling of a URL; return a text that is not a URL unchanged."""
     try:
         parts = urlsplit(url)
         port = parts.port

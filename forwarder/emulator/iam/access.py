@@ -1,4 +1,5 @@
-"""What an app without a standard admin role may do: what its custom roles permit, on what their resource sets hold."""
+"""The rights of an app without a standard admin role: the permissions of its custom roles, on their resource
+sets."""
 
 import re
 from collections.abc import Iterator
@@ -24,12 +25,12 @@ _NEEDED = (
 
 
 def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> None:
-    """Check that the roles of an app allow a call.
+    """Check that the roles of the app `client_id` allow a call.
 
-    Which permission other calls need is not established: any role allows them.
+    Calls that are not in `_NEEDED` need any role: which permission Okta requires for them is not established.
 
     Raises:
-        OktaApiError: they do not, or the app has none.
+        OktaApiError: no role of the app allows the call, or the app has no role.
     """
     if emulator.settings.clients[client_id].admin:
         return
@@ -55,7 +56,7 @@ def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> 
 
 
 def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
-    """Yield the resources that hold the user or group in a path; none if there is no such user."""
+    """Yield the URLs of resources that include the user or group `key`, which is in `path`."""
     api = f"{emulator.settings.url}/api/v1"
     if path.startswith("/api/v1/groups/"):
         yield from (f"{api}/groups", f"{api}/groups/{key}")

@@ -30,7 +30,7 @@ class _SetSpec(msgspec.Struct):
 
 
 class Additions(msgspec.Struct):
-    """What a PATCH adds."""
+    """The body of a PATCH that adds resources to a set."""
 
     additions: tuple[str, ...] = ()
 
@@ -173,7 +173,8 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 
 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
-    """Show a resource: `self` is what is meant, `resource` its place in the set, as recordings have it."""
+    """Return a resource of a set as the API shows it. Its link `self` is the object itself, and `resource`
+    its place in the set, as in recordings."""
     emulator, resource = org(request), found.resources[resource_id]
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {

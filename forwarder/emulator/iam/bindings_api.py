@@ -138,7 +138,7 @@ async def _take_from_client(request: OktaRequest, client_id: FromPath[str], memb
 
 @get("/iam/assignees/users")
 async def _administrators(request: OktaRequest) -> dict[str, Any]:
-    """List the users who have a role of their own; those who have one by a group are not among them here."""
+    """List the users to whom a role is assigned directly; users with roles by a group only are left out."""
     emulator = org(request)
     url = f"{emulator.settings.url}/api/v1/users"
     held = emulator.admin_roles.held_by
@@ -155,7 +155,7 @@ async def _administrators(request: OktaRequest) -> dict[str, Any]:
 
 
 def _held_by_client(request: OktaRequest, client_id: str) -> list[dict[str, Any]]:
-    """Show the roles of an app."""
+    """Return the roles of an app as the API shows them."""
     emulator, url = org(request), _client_url(request, client_id)
     standard = ["SUPER_ADMIN"] if emulator.settings.clients[client_id].admin else []
     held = [standard_role(role, "CLIENT") for role in standard] + emulator.admin_roles.shown_of(url, "CLIENT")
@@ -169,7 +169,7 @@ def _client_url(request: OktaRequest, client_id: str) -> str:
 
 
 def _check_members(request: OktaRequest, members: tuple[str, ...]) -> None:
-    """Refuse members that are not users, groups or apps of this org."""
+    """Check that all members are URLs of users, groups or apps of this org; raise OktaApiError otherwise."""
     emulator = org(request)
     for url in members:
         kind, _, key = url.removeprefix(_url(request)).rpartition("/")

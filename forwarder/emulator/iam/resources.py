@@ -1,4 +1,5 @@
-"""What a resource set holds: by the URL of Okta's API where there is one, else by Okta's resource name (ORN)."""
+"""The resources in a resource set: each is the URL of Okta's API if there is one, else Okta's resource name
+(ORN)."""
 
 import re
 
@@ -12,10 +13,11 @@ _IN_API = re.compile(
 
 
 def meant(emulator: Emulator, resource: str) -> str:
-    """Return what a URL or name means. Recordings show a URL also for what was added by its name.
+    """Return the form in which a set keeps `resource`, a URL or ORN: the URL if the API has one, as in
+    recordings.
 
     Raises:
-        OktaApiError: this org does not have it.
+        OktaApiError: this org does not have the resource.
     """
     api = f"{emulator.settings.url}/api/v1/"
     if resource.startswith("orn:"):
@@ -39,7 +41,7 @@ def meant(emulator: Emulator, resource: str) -> str:
 
 
 def orn(emulator: Emulator, resource: str) -> str:
-    """Return Okta's name of a resource."""
+    """Return the ORN of a resource, which is a URL or an ORN."""
     if resource.startswith("orn:"):
         return resource
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")
@@ -49,7 +51,8 @@ def orn(emulator: Emulator, resource: str) -> str:
 
 
 def resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the links to what is meant; none to what the API does not have, as admin roles and who holds them."""
+    """Return the `_links` to a resource; none for an ORN without a URL in the API, such as that of admin
+    roles."""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

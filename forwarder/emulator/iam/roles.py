@@ -1,4 +1,4 @@
-"""Custom admin roles, resource sets, and who holds a role on which set."""
+"""Custom admin roles, resource sets, and the members that hold a role on a set."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _PERMISSION = re.compile(r"okta(\.[a-zA-Z]+)+")
 
 
 class CustomRole(msgspec.Struct):
-    """A role of the org's own making; its permissions are Okta's words, each with the time when the role got it."""
+    """A custom admin role; `permissions` maps Okta's names of permissions to the time when each was added."""
 
     id: str
     label: str
@@ -41,21 +41,22 @@ class CustomRole(msgspec.Struct):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A user, group or app that holds a role on a resource set: its URL, and since when."""
+    """A user, group or app that holds a role on a resource set: its URL, and the time since when."""
 
     url: str
     since: Micros
 
 
 class Binding(msgspec.Struct):
-    """Who holds a role on a resource set; members by their id in the binding."""
+    """The members that hold a role on a resource set, by their id in the binding."""
 
     role: CustomRole
     members: dict[str, Member]
 
 
 class ResourceSet(msgspec.Struct):
-    """What a role is limited to: URLs or resource names by their id in the set; bindings by id of the role."""
+    """The resources to which a role is limited: URLs or ORNs by their id in the set; `bindings` are by role
+    id."""
 
     id: str
     label: str
@@ -124,7 +125,7 @@ class AdminRoles:
         raise not_found(f"{key} (ResourceSet)")
 
     def held_by(self, member_url: str) -> Iterator[tuple[str, CustomRole, ResourceSet]]:
-        """Yield what one member holds: the id of its membership, the role, and the set."""
+        """Yield the roles of one member: the member's id in the binding, the role, and the resource set."""
         for found in self._sets.values():
             for binding in found.bindings.values():
                 for member_id, member in binding.members.items():
@@ -132,7 +133,7 @@ class AdminRoles:
                         yield member_id, binding.role, found
 
     def shown_of(self, member_url: str, assignment: Assignment) -> list[dict[str, Any]]:
-        """Return what one member holds as the API shows it."""
+        """Return the roles of one member as the API shows them."""
         return [
             custom_role(member_id, role.id, role.label, found.id, assignment)
             | _times(found.bindings[role.id].members[member_id].since)
@@ -142,10 +143,10 @@ class AdminRoles:
     def create_role(
         self, label: str, description: str, permissions: Sequence[str], caller: Caller
     ) -> CustomRole:
-        """Make a role.
+        """Create a role.
 
         Raises:
-            OktaApiError: it has no permission, one that is not Okta's, or the label of another.
+            OktaApiError: `permissions` is empty or has one that Okta lacks, or the label is blank or in use.
         """
         if not permissions:
             raise invalid("permissions", "permissions: The field cannot be left blank")
@@ -160,7 +161,7 @@ class AdminRoles:
         return role
 
     def rename(self, thing: CustomRole | ResourceSet, label: str, description: str) -> None:
-        """Change what a role or a resource set is called."""
+        """Change label and description of a role or a resource set."""
         thing.label, thing.description, thing.updated = label, description, self._clock.now()
 
     def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Admin roles, as the API shows who holds them."""
+"""Assigned admin roles, as the API shows them."""
 
 from base64 import b32encode
 from typing import Any, Literal
@@ -7,7 +7,7 @@ Assignment = Literal["USER", "GROUP", "CLIENT"]
 
 
 def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
-    """Show that a standard role is assigned; `role` is Okta's word, as HELP_DESK_ADMIN."""
+    """Return an assigned standard role as the API shows it; `role` is Okta's word, as HELP_DESK_ADMIN."""
     label = role.replace("_", " ").title().removesuffix("Admin") + "Administrator"
     return {
         "id": b32encode(role.encode()).decode().rstrip("="),  # as recordings have it
@@ -21,7 +21,7 @@ def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
 def custom_role(
     member_id: str, role_id: str, label: str, set_id: str, assignment: Assignment
 ) -> dict[str, Any]:
-    """Show that a custom role on a resource set is assigned."""
+    """Return an assigned custom role on a resource set as the API shows it."""
     return {
         "id": member_id,
         "label": label,

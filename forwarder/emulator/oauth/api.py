@@ -18,7 +18,8 @@ _AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 
 
 async def _form(request: OktaRequest) -> dict[str, str]:
-    """Return the parameters of a call: those of its body, and those of its query, where Okta's Go client has them."""
+    """Return the parameters of a call, from its body and its query: Okta's Go client sends them in the
+    query."""
     try:
         parts = request.scope["query_string"], await request.body()
         return dict(pair for part in parts for pair in parse_qsl(part.decode(), keep_blank_values=True))
@@ -27,7 +28,8 @@ async def _form(request: OktaRequest) -> dict[str, str]:
 
 
 def _client(request: OktaRequest, form: dict[str, str], url: str) -> str:
-    """Authenticate the app that calls `url`, and count the call."""
+    """Authenticate the app that calls `url`, count the call for its rate limit, and return the app's client
+    id."""
     auth = org(request).authenticator
     client_id = auth.clients.client(form, request.headers.get("authorization"), url)
     request.state.caller = Caller(client_id, by_token=False)

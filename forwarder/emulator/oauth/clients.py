@@ -27,10 +27,10 @@ _LEEWAY = 60.0
 
 
 class ClientAuthenticator:
-    """Knows the apps of an org.
+    """Authenticates the apps of an org.
 
     Raises:
-        KeyFormatError: a key of an app is not one.
+        KeyFormatError: the text of an app's key is not a key.
     """
 
     def __init__(self, clients: Mapping[str, ClientSettings], clock: Clock) -> None:
@@ -46,12 +46,12 @@ class ClientAuthenticator:
         """Return the client id of a call, by private_key_jwt, client_secret_basic or client_secret_post.
 
         Args:
-            form: of the call.
-            authorization: that header.
-            url: of the endpoint that is called.
+            form: the form of the call.
+            authorization: the header `Authorization`; None if there is none.
+            url: URL of the endpoint that is called.
 
         Raises:
-            ApiError: the app is unknown, or does not prove that it is that app.
+            ApiError: the app is unknown, or its credentials are invalid.
         """
         if "client_assertion" in form or "client_assertion_type" in form:
             return self.by_assertion(form, url)
@@ -69,14 +69,15 @@ class ClientAuthenticator:
         raise _invalid_client("No client credentials found.")
 
     def by_assertion(self, form: Mapping[str, str], url: str) -> str:
-        """Return the client id that the assertion proves. Each assertion works once, whatever the result.
+        """Return the client id for which the form's signed assertion is valid. An assertion with a `jti` is
+        valid once.
 
         Args:
-            form: of the call.
-            url: of the endpoint that is called, which the assertion must name.
+            form: the form of the call.
+            url: URL of the endpoint that is called, which must be the audience of the assertion.
 
         Raises:
-            ApiError: it proves none.
+            ApiError: the assertion is missing or invalid.
         """
         if form.get("client_assertion_type") != _ASSERTION_TYPE:
             raise _invalid_client("The client_assertion_type is missing or not supported.")
@@ -102,15 +103,15 @@ class ClientAuthenticator:
         return client_id
 
     def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
-        """Return the parameters of a signed request (`request` of CIBA), which works once.
+        """Return the parameters in a signed request (`request` of CIBA), which is valid once.
 
         Args:
             text: the JWT.
-            client_id: of the app, which is authenticated.
-            issuer: of the authorization server that is asked.
+            client_id: id of the app, which is already authenticated.
+            issuer: issuer of the authorization server that is called; must be the JWT's audience.
 
         Raises:
-            ApiError: it does not hold.
+            ApiError: the JWT is invalid.
         """
         unverified: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
         try:
@@ -143,7 +144,8 @@ class ClientAuthenticator:
         return {name: str(value) for name, value in claims.items()}
 
     def _verified(self, assertion: str, client_id: str, url: str) -> dict[str, Any]:
-        """Return the claims of an assertion that one of the client's keys signed, for this endpoint."""
+        """Return the claims of an assertion. Raise ApiError unless a key of the client signed it and `url` is
+        its audience."""
         # PyJWT compares times with the system's clock; `by_assertion` takes the org's.
         # And it compares audiences letter by letter, where Okta knows that `:443` is https.
         options: Options = {

@@ -31,11 +31,11 @@ _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 class KeyFormatError(ForwarderError):
-    """A text that is not a key."""
+    """The text is not a key that can be used."""
 
 
 class ReplayCache:
-    """Ids that may be used once. An id is forgotten when what carries it has expired anyway."""
+    """Ids that may be used once. An id is dropped when the token that contains it has expired."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -91,7 +91,7 @@ class ProofValidator:
         """Check that a proof contains a nonce that we issued: a new one each day, valid for three days.
 
         Raises:
-            ApiError: it does not; the error carries the current nonce.
+            ApiError: the nonce is missing or invalid; the error's headers contain the current one.
         """
         now = self._clock.now() / SECOND
         self._nonces = [each for each in self._nonces if each[0] > now - _NONCE_LIFETIME]
@@ -124,7 +124,7 @@ def read_key(text: str) -> Any:
 
 
 def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
-    """Return the public key that a proof carries and signs with, and its claims."""
+    """Return the public key in a proof and the proof's claims, after checking the signature with that key."""
     try:
         header = jwt.get_unverified_header(proof)
         jwk = header.get("jwk")

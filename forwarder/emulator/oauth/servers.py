@@ -27,7 +27,7 @@ class AuthorizationServers:
         self._kid = secrets.token_urlsafe(32)
 
     def base(self, server: str | None) -> str:
-        """Return the URL below which a server's endpoints are; None: of the org's own.
+        """Return the URL below which the endpoints of `server` are; None stands for the org's own server.
 
         Raises:
             OktaApiError: there is no such server.
@@ -39,11 +39,11 @@ class AuthorizationServers:
         return f"{self._org_url}/oauth2/{server}"
 
     def issuer(self, server: str | None) -> str:
-        """Return `iss` of a server's tokens."""
+        """Return the issuer (`iss`) in the tokens of a server."""
         return self._org_url if server is None else self.base(server)
 
     def metadata(self, server: str | None) -> dict[str, Any]:
-        """Build what `/.well-known/openid-configuration` shows of a server."""
+        """Build a server's metadata, as `/.well-known/openid-configuration` shows them."""
         base = self.base(server)
         return {
             "issuer": self.issuer(server),
@@ -77,12 +77,13 @@ class AuthorizationServers:
         }
 
     def sign(self, server: str | None, claims: dict[str, Any]) -> str:
-        """Sign a token of a server."""
+        """Return `claims` as a JWT of a server, signed and with its issuer."""
         headers = {"kid": self._kid}
         return jwt.encode({"iss": self.issuer(server), **claims}, self._key, "RS256", headers)
 
     def subject(self, token: str) -> str | None:
-        """Return whom a token of ours is about, though it may have expired; None if it is not ours."""
+        """Return the `sub` of a token that the org's key signed, even if it has expired; None for any other
+        token."""
         checks: Options = {"verify_exp": False, "verify_aud": False, "verify_iat": False}
         try:
             claims = jwt.decode(token, self._key.public_key(), ["RS256"], options=checks)
@@ -92,5 +93,5 @@ class AuthorizationServers:
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
-        """The key, made when it is first needed: that takes a tenth of a second."""
+        """The signing key. It is created on first use, because that takes a tenth of a second."""
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)

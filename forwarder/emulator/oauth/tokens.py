@@ -23,7 +23,7 @@ class AccessToken(msgspec.Struct, frozen=True):
     """A token that the org issued.
 
     Attributes:
-        expires: in seconds since 1970.
+        expires: end of the token's validity, in seconds since 1970.
         key: the public key that the token is bound to; None for a Bearer token.
     """
 
@@ -47,7 +47,7 @@ class TokenEndpoint:
         self._tokens: dict[str, AccessToken] = {}
 
     def issue(self, form: Mapping[str, str], proof: str | None) -> dict[str, Any]:
-        """Answer `POST /oauth2/v1/token` with this body and `DPoP` header.
+        """Return the answer to `POST /oauth2/v1/token` with this `form` and this `DPoP` header, `proof`.
 
         Raises:
             ApiError: the org issues no token for this request.

@@ -21,13 +21,13 @@ _TOKEN_LIFETIME = 3600
 
 
 def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Answer `POST …/bc/authorize` of an app that is authenticated.
+    """Send a prompt to the user; return the answer to `POST …/bc/authorize` by an authenticated app.
 
     Args:
         emulator: the org.
-        server: id of the authorization server; None: the org's own.
-        form: of the call.
-        client_id: of the app.
+        server: id of the authorization server; None for the org's own.
+        form: the form of the call.
+        client_id: id of the app.
 
     Raises:
         ApiError: the org refuses, and sends no prompt.
@@ -63,10 +63,10 @@ def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_
 
 
 def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Answer a poll of `POST …/token`; arguments as for `ask`.
+    """Return the tokens, the answer to a poll of `POST …/token`; arguments as for `ask`.
 
     Raises:
-        ApiError: there are no tokens, or none yet.
+        ApiError: the user has not answered yet or refused, the prompt has expired, or the poll is too early.
     """
     _require_grant(emulator, client_id)
     prompt = emulator.prompts.find(form.get("auth_req_id", ""))
@@ -99,7 +99,7 @@ def _require_grant(emulator: Emulator, client_id: str) -> None:
 
 
 def _signed(emulator: Emulator, server: str | None, request: str, client_id: str) -> Mapping[str, str]:
-    """Return the parameters of a signed request, which holds all of them."""
+    """Return the parameters in the signed request `request`, which replace those of the form."""
     if not emulator.settings.clients[client_id].request_alg:
         raise oauth_error(
             401,
@@ -117,7 +117,8 @@ def _expired() -> ApiError:
 
 
 def _expiry(form: Mapping[str, str]) -> int:
-    """Return the seconds that the caller wants. CORE's `requested_expiry` is ignored, as by Okta."""
+    """Return the lifetime of the prompt that the form asks for, in seconds, from `request_expiry`. CIBA
+    Core's `requested_expiry` is ignored, as by Okta."""
     text = form.get("request_expiry", str(_LONGEST))
     if not text.isdecimal() or not 1 <= int(text) <= _LONGEST:
         reason = f"Invalid value for 'request_expiry' parameter. It should be within range 1 - {_LONGEST}."
@@ -126,7 +127,8 @@ def _expiry(form: Mapping[str, str]) -> int:
 
 
 def _hinted(emulator: Emulator, form: Mapping[str, str]) -> User:
-    """Return the user that the hint names."""
+    """Return the user that the form's hint names; raise ApiError if the prompt cannot be sent to such a
+    user."""
     if ("login_hint" in form) == ("id_token_hint" in form):
         raise oauth_error(
             400,

@@ -1,4 +1,4 @@
-"""`/emulator/answers`, which Okta does not have: how users' phones answer."""
+"""`/emulator/answers`, which Okta does not have: sets how users' phones answer."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ class _AnswerOrder(Section):
     """The body of `POST /emulator/answers`.
 
     Attributes:
-        user: id or login; None: every user without an answer of their own.
-        answer: what the user says, also to a prompt that waits.
-        after: time from the prompt to the answer; for one that waits already, from now.
-        fault: what goes wrong instead; see `PromptFault`.
+        user: id or login; None for all users without a setting of their own.
+        answer: the user's answer, also to a prompt that waits already.
+        after: time from the prompt to the answer; for a prompt that waits already, from now.
+        fault: the fault of prompts to this user; see `PromptFault`.
     """
 
     user: str | None = None
@@ -30,7 +30,8 @@ class _AnswerOrder(Section):
 
 @post("/answers", status_code=200)
 async def set_answers(request: OktaRequest) -> dict[str, Any]:
-    """Set how one user's phone answers from now on, or that of all others."""
+    """Set how one user's phone answers from now on, or the phones of all users without a setting of their
+    own."""
     order = decode_section(await request.body(), _AnswerOrder, "answers")
     emulator = org(request)
     user = None if order.user is None else emulator.users.find(order.user)

@@ -1,7 +1,7 @@
-"""What users are asked on their phones, and how the phones answer.
+"""The prompts on users' phones, and how the phones answer.
 
-A factor push and CIBA are the same here: something waits until the user answers or its time is up. The event of an
-answer has the user as its actor.
+A factor push and CIBA are the same here: a prompt waits until the user answers or the prompt expires. The
+event of an answer has the user as its actor.
 """
 
 import asyncio
@@ -52,20 +52,20 @@ class Prompt(msgspec.Struct):
     """One prompt.
 
     Attributes:
-        id: of the transaction of a push; CIBA's `auth_req_id`.
+        id: id of the transaction of a push; CIBA's `auth_req_id`.
         user: the user's id.
-        caller: id of the app or admin that asked.
-        factor: of a push, its id.
-        server: of CIBA, the issuer.
+        caller: id of the app or admin that sent the prompt.
+        factor: id of the factor of a push.
+        server: issuer of CIBA's authorization server.
         message: CIBA's `binding_message`.
         number: the right answer of a number challenge.
         interval: seconds that CIBA's polls must be apart.
         result: Okta's `factorResult`, also for CIBA.
-        answers: when the phone will answer; None if it will not.
-        polls: when it was polled.
+        answers: when the phone will answer; None if it will not answer.
+        polls: times of the polls for the answer.
         early: how many of these polls came too early.
-        slow_down: the next poll that is not early is answered slow_down, too.
-        redeemed: its tokens were issued.
+        slow_down: the next poll that is not early is answered `slow_down`, too.
+        redeemed: whether the tokens for this prompt were issued.
     """
 
     id: str
@@ -105,7 +105,7 @@ class Prompts:
         self._answering: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Cancel the answers that are still due."""
         for task in self._answering:
             task.cancel()
 
@@ -116,7 +116,7 @@ class Prompts:
         return tuple(prompt for prompt, _ in self._prompts.values())
 
     def find(self, prompt_id: str) -> Prompt | None:
-        """Return the prompt with this id, with what became of it by now."""
+        """Return the prompt with this id, with its result as of now; None if there is none."""
         found = self._prompts.get(prompt_id)
         if found is None:
             return None
@@ -128,7 +128,8 @@ class Prompts:
         return self._phones.get(user.id, self._others)
 
     def set_phone(self, user: User | None, phone: Phone) -> None:
-        """Set how a user's phone answers, None: of every user without a setting, also what it was asked before."""
+        """Set how the phone of `user` answers, also to prompts that wait already. None sets it for all users
+        without a setting of their own."""
         if user is None:
             self._others = phone
         else:
@@ -151,7 +152,8 @@ class Prompts:
         self._schedule(prompt, phone)
 
     def is_early(self, prompt: Prompt) -> bool:
-        """Record a poll, and tell whether it must slow down, which lengthens the interval for good."""
+        """Record a poll, and return whether to answer `slow_down`: it is early, or the phone has that fault.
+        If so, lengthen the prompt's interval by 5 s."""
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked
         prompt.polls.append(now)
@@ -170,7 +172,7 @@ class Prompts:
             prompt.result = "CANCELLED"
 
     def settle(self, prompt: Prompt) -> None:
-        """Let the answer or the end of a prompt take effect, if its time has come."""
+        """Set the result of a waiting prompt whose answer is due, or which has expired."""
         if prompt.result != "WAITING":
             return
         now = self._clock.now()
@@ -190,12 +192,14 @@ class Prompts:
         task.add_done_callback(self._answering.discard)
 
     async def _answer(self, prompt: Prompt, after: float) -> None:
-        """Answer in time, so that the event does not wait for a poll."""
+        """Settle the prompt after `after` seconds, so that the event is written without waiting for a
+        poll."""
         await self._clock.sleep(after)
         self.settle(prompt)
 
     def _report_answer(self, prompt: Prompt) -> None:
-        """Write the event of an answer: a denial looks as a wrong password does."""
+        """Write the event about the answer to a prompt. A denial is written like a wrong password, as by
+        Okta."""
         user = self._prompts[prompt.id][1]
         fields: dict[str, Any] = {"outcome": {"result": "SUCCESS", "reason": None}, "severity": "INFO"}
         if prompt.result == "REJECTED":

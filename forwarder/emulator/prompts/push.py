@@ -20,7 +20,7 @@ _TRANSACTION = f"{_FACTOR}/transactions/{{transaction_id:str}}"
 
 
 def service_error() -> OktaApiError:
-    """Answer that no factor can be asked now."""
+    """Return the error for a failure of Okta's factor service."""
     return OktaApiError(504, "E0000067", "Factors Service Error.")
 
 
@@ -104,7 +104,8 @@ async def _cancel(
 
 
 def _require_askable(user: User, factor: Factor) -> None:
-    """Raise what Okta answers when a factor cannot be asked."""
+    """Check that a push can be sent to this factor of the user; raise the OktaApiError that Okta answers
+    otherwise."""
     if user.status == "LOCKED_OUT":
         raise OktaApiError(403, "E0000069", "User Locked")
     if user.status not in {"ACTIVE", "PASSWORD_EXPIRED", "RECOVERY"}:

@@ -23,7 +23,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ProviderSpec(msgspec.Struct, frozen=True):
-    """What a caller sends; unknown fields are ignored, as by Okta."""
+    """The body of a call that creates or replaces a provider; unknown fields are ignored, as by Okta."""
 
     name: str
     type: str
@@ -96,7 +96,7 @@ class Providers:
         return provider
 
     def replace(self, provider: Provider, spec: ProviderSpec, caller: Caller) -> None:
-        """Replace what a provider holds.
+        """Replace name and settings of a provider.
 
         Raises:
             OktaApiError: a rule of Okta's is broken.
@@ -122,7 +122,7 @@ class Providers:
         self._changed("delete", provider, caller)
 
     def _check(self, spec: ProviderSpec, old: Provider | None = None) -> None:
-        """Raise the problems of a provider, all at once."""
+        """Check a provider; raise one OktaApiError with all its problems."""
         given = msgspec.to_builtins(spec.settings)
         causes = [
             f"{name}: must have at most {most} characters"

@@ -58,10 +58,10 @@ class SecurityEvents:
         return tuple(self._received)
 
     async def receive(self, body: bytes) -> tuple[Provider, bool]:
-        """Take a token. Return its sender, and whether it had an effect.
+        """Check and process a token. Return its sender, and whether the token had an effect.
 
         Raises:
-            ApiError: Okta refuses it.
+            ApiError: Okta refuses the token.
         """
         token = parse(body)
         try:
@@ -86,7 +86,7 @@ class SecurityEvents:
         return provider, True
 
     async def _sender(self, token: Token) -> Provider:
-        """Return the provider that sent a token, which its keys prove."""
+        """Return the provider that sent a token, after checking the signature with the provider's keys."""
         for provider in self._providers.all():
             if not provider.active:
                 continue
@@ -101,7 +101,8 @@ class SecurityEvents:
         raise refusal("invalid_issuer", f"No active provider has the issuer {token.issuer}.")
 
     async def _issuer(self, provider: Provider) -> tuple[str, str]:
-        """Return the issuer and the URL of the keys of a provider."""
+        """Return a provider's issuer and the URL of its keys; empty strings if its document cannot be
+        fetched."""
         settings = provider.spec.settings
         if settings.well_known_url is None:
             return settings.issuer or "", settings.jwks_url or ""
@@ -112,7 +113,7 @@ class SecurityEvents:
         return str(document.get("issuer")), str(document.get("jwks_uri"))
 
     async def _json(self, url: str) -> dict[str, Any]:
-        """Fetch a public document, which must be `application/json`."""
+        """Fetch a provider's JSON document; raise ApiError if that fails."""
         try:
             async with httpx.AsyncClient(
                 verify=self._trusted, trust_env=False, timeout=self._settings.timeout

@@ -1,4 +1,4 @@
-"""Security Event Tokens (RFC 8417): which ones Okta accepts, and whom they are about."""
+"""Security Event Tokens (RFC 8417): checks them by Okta's rules, and finds the user that they are about."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ _FIELDS: dict[str, dict[str, set[str] | None]] = {
 
 
 def refusal(err: str, description: str) -> ApiError:
-    """Refuse a token, as RFC 8935 does."""
+    """Return the error that refuses a token, in the form of RFC 8935."""
     return ApiError(f"{err}: {description}", 400, {"err": err, "description": description}, None)
 
 
@@ -46,10 +46,10 @@ class Token(msgspec.Struct, frozen=True):
 
     @property
     def event(self) -> tuple[str, dict[str, Any]]:
-        """The type of its only event, and what it says.
+        """Type and content of the token's only event.
 
         Raises:
-            ApiError: there are several, or it breaks a rule.
+            ApiError: the token does not have exactly one event, or the event breaks a rule.
         """
         if len(self.events) != 1:
             raise refusal("invalid_request", "The token must have exactly one event.")
@@ -65,7 +65,7 @@ class Token(msgspec.Struct, frozen=True):
         """Check the signature with the keys of the issuer.
 
         Raises:
-            ApiError: none of them made it.
+            ApiError: no key has the token's `kid`, or the signature is invalid.
         """
         try:
             key = jwt.PyJWKSet.from_dict(dict(keys))[self.kid]
@@ -78,10 +78,10 @@ class Token(msgspec.Struct, frozen=True):
 
 
 def parse(body: bytes) -> Token:
-    """Read a token.
+    """Decode a token, without checking its signature.
 
     Raises:
-        ApiError: it is none, or lacks a claim.
+        ApiError: `body` is not a Security Event Token, or a claim is missing or of the wrong type.
     """
     try:
         text = body.decode("ascii").strip()

@@ -27,10 +27,10 @@ async def get_logs(request: OktaRequest) -> Any:
 
 
 async def _inject_faults(request: OktaRequest) -> None:
-    """Draw whether this call fails.
+    """Draw a fault for this call.
 
     Raises:
-        OktaApiError: it does.
+        OktaApiError: the fault that was drawn.
     """
     emulator = org(request)
     faults, draw = emulator.faults.log, emulator.log_fault_random.random

@@ -32,12 +32,12 @@ def _key(positioned: _Positioned) -> Key:
 
 
 class LogRange(msgspec.Struct, frozen=True):
-    """The part of the log that a caller wants.
+    """The part of the log that a caller asks for.
 
     Attributes:
-        since: inclusive.
-        until: exclusive.
-        matches: selects entries; None for all.
+        since: start of the time range, inclusive.
+        until: end of the time range, exclusive.
+        matches: selects entries; None selects all.
     """
 
     since: Micros
@@ -49,8 +49,8 @@ class LogPage(msgspec.Struct, frozen=True):
     """One page.
 
     Attributes:
-        after: where the next page begins.
-        more: whether there is another entry already.
+        after: position of the last entry that was examined; the next page begins after it.
+        more: whether there already is a matching entry after this page.
     """
 
     entries: Sequence[LogEntry]
@@ -59,7 +59,8 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class SystemLog:
-    """A log that keeps the newest `history` events; `now` decides what is stored already."""
+    """A log that keeps the newest `history` events. `now` returns the time: entries for a later time are not
+    shown yet."""
 
     def __init__(self, history: int, now: Callable[[], Micros]) -> None:
         self._history = history
@@ -82,22 +83,23 @@ class SystemLog:
         """Return one page in the order of storage.
 
         Args:
-            part: by the time of storage.
-            after: the end of the page before; None for the first page.
-            limit: most entries.
+            part: the part of the log to read; its times are times of storage.
+            after: `after` of the previous page; None for the first page.
+            limit: the most entries of the page.
         """
         self._store()
         return _page(self._stored, part, after, limit)
 
     def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
-        """Return one page in the order of `published`; arguments as of `poll`, `part` by `published`."""
+        """Return one page in the order of `published`. Arguments as for `poll`; the times of `part` are
+        `published`."""
         self._store()
         if descending:
             return _page_descending(self._by_published, part, after, limit)
         return _page(self._by_published, part, after, limit)
 
     def _store(self) -> None:
-        """Store all entries whose time has come, and remove the oldest ones."""
+        """Store all entries whose time of storage has come, and remove the oldest beyond `history`."""
         now = self._now()
         while self._pending and self._pending[0][0] <= now:
             at, number, entry = heapq.heappop(self._pending)

@@ -34,8 +34,8 @@ class LogQuery:
     """One query.
 
     Args:
-        parameters: of the call.
-        now: the time.
+        parameters: query parameters of the call.
+        now: the current time.
 
     Raises:
         OktaApiError: Okta would refuse it.
@@ -55,7 +55,8 @@ class LogQuery:
         self._after = _position(given["after"], self._mode) if given.get("after") else None
 
     def page(self, log: SystemLog) -> tuple[list[LogEntry], str | None]:
-        """Return the entries, and the query of the next page if there is one."""
+        """Return the entries of the page, and the query string of the next page; None if this is the last
+        page."""
         if self._polling:
             page = log.poll(self._part, after=self._after, limit=self._limit)
         else:
@@ -85,12 +86,12 @@ class LogQuery:
 
 
 def expired_cursor() -> OktaApiError:
-    """Refuse a cursor that the org no longer knows, or never issued. (Okta does not document the text.)"""
+    """Return the error that refuses an expired or unknown cursor. (Okta does not document the text.)"""
     return invalid("after", "after: The cursor is invalid or has expired")
 
 
 def _matcher(filter_text: str, search: str) -> Callable[[LogEntry], bool] | None:
-    """Return what selects entries, by a filter and keywords; None for all."""
+    """Return a function that selects entries by a filter and keywords; None if all entries match."""
     is_match = read_filter(filter_text) if filter_text.strip() else None
     keywords = read_keywords(search)
     if is_match is None and not keywords:

@@ -39,7 +39,7 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
 
 
 def _may_read(emulator: Emulator, client_id: str, user: User) -> bool:
-    """Whether an app may read a user: with custom roles only, Okta lists no others."""
+    """Whether the app `client_id` may read a user: to an app with custom roles, Okta lists no other users."""
     try:
         check_access(emulator, client_id, "GET", f"/api/v1/users/{user.id}")
     except OktaApiError:
@@ -95,7 +95,7 @@ async def _roles(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str,
 
 @post("/global-token-revocation", status_code=204)
 async def revoke_everything(request: OktaRequest) -> None:
-    """Answer `POST /oauth2/v1/global-token-revocation`; 204 says that the request was accepted, no more."""
+    """Answer `POST /oauth2/v1/global-token-revocation`; a 204 only says that the request was accepted."""
     body = decode(await request.body(), dict[str, Any])
     subject = body.get("sub_id")
     if not isinstance(subject, dict) or subject.get("format") != "opaque":
@@ -118,7 +118,8 @@ def _end(request: OktaRequest, user: User, *, tokens: bool, event_type: str = "u
 
 
 def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:
-    """Show a risk: it is set as `riskReason`, and shown as `reason`."""
+    """Return a user's risk as the API shows it, with the field `reason`; a PUT names that field
+    `riskReason`."""
     url = f"{org(request).settings.url}/api/v1/users/{user.id}"
     links = {
         "user": {"href": url, "hints": {"allow": ["GET"]}},

@@ -1,4 +1,4 @@
-"""`/emulator/users`, which Okta does not have: users in any state, at once and without an event."""
+"""`/emulator/users`, which Okta does not have: creates and changes users in any state, without an event."""
 
 from typing import Any
 

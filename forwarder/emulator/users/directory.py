@@ -135,11 +135,11 @@ class Directory:
         return user
 
     def delete(self, user: User) -> None:
-        """Forget a user."""
+        """Delete a user, without an event."""
         del self._users[user.id]
 
     def set_status(self, user: User, status: str) -> None:
-        """Put a user into any status.
+        """Set the status of a user, from any other status and without an event.
 
         Raises:
             OktaApiError: Okta has no such status.
@@ -150,10 +150,10 @@ class Directory:
             user.status, user.status_changed = status, self._clock.now()
 
     def step(self, user: User, step: str, caller: Caller) -> None:
-        """Take a step of the life cycle.
+        """Carry out the life-cycle operation `step`, as `suspend`, and write its event.
 
         Raises:
-            OktaApiError: there is no such step, or the user's status forbids it.
+            OktaApiError: there is no such operation, or the user's status forbids it.
         """
         if step not in _STEPS:
             raise not_found(f"{step} (lifecycle operation)")
@@ -170,14 +170,15 @@ class Directory:
     def revoke(
         self, user: User, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
     ) -> None:
-        """End the user's sessions, and with `tokens` what apps hold. Repeating it changes nothing."""
+        """End the user's sessions, and with `tokens` revoke the refresh tokens of apps. Each call writes an
+        event."""
         user.sessions = 0
         if tokens:
             user.refresh_tokens = 0
         self._report(event_type, caller, target=[user.entity()])
 
     def set_risk(self, user: User, level: object, reason: object, caller: Caller) -> bool:
-        """Set the risk of a user; return whether it had none before.
+        """Set the risk of a user; return whether the user had no risk before.
 
         Raises:
             OktaApiError: the level cannot be set, or the reason has a character that Okta refuses.
@@ -194,7 +195,8 @@ class Directory:
         return is_new
 
     def receive_risk(self, user: User, level: str, by: Actor) -> None:
-        """Set the risk that a provider of security events reports; `secure` and `none` take it away."""
+        """Set the risk level that a provider of security events reports; `secure` and `none` remove the
+        risk."""
         known = level.upper() in _RISKS
         user.risk = (level.upper(), "Security events provider reported") if known else None
         self._report("user.risk.change", by, target=[user.entity()])

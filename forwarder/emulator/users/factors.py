@@ -61,6 +61,6 @@ class Factor(msgspec.Struct):
 
 
 def factor_of(user_id: str, kind: str, *, status: str = "ACTIVE", suspended: bool = False) -> Factor:
-    """Make a factor of a user; one user has at most one of each type."""
+    """Build the factor of type `kind` of a user, who can have one of each type."""
     prefix = _PREFIXES.get(kind, "fac")
     return Factor(prefix + user_id[3:], kind, status, suspended)

@@ -1,4 +1,4 @@
-"""What a caller sends to make a network zone, and the rules that Okta holds it to."""
+"""The body of a call that creates or replaces a network zone, and Okta's rules for it."""
 
 import ipaddress
 import re
@@ -44,9 +44,9 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What a caller sends; unknown fields are ignored, as by Okta.
+    """The body of a call that creates or replaces a zone; unknown fields are ignored, as by Okta.
 
-    `locations` and `asns` are lists in a DYNAMIC zone, and have two sides in a DYNAMIC_V2 zone.
+    `locations` and `asns` are lists in a DYNAMIC zone, and have `include` and `exclude` in a DYNAMIC_V2 zone.
     """
 
     type: str
@@ -62,21 +62,22 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
-        """Yield each list of places."""
+        """Yield each list in `locations`: one, or the included and the excluded places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def networks(self) -> Iterator[tuple[str, ...]]:
-        """Yield each list of networks."""
+        """Yield each list in `asns`: one, or the included and the excluded networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:
             yield self.asns or ()
 
     def shown(self) -> dict[str, Any]:
-        """Return the fields of its type as the API shows them. Places come back in another order."""
+        """Return the fields that depend on the zone's type, as the API shows them. Places are in another
+        order."""
         if self.type == "IP":
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":
@@ -94,7 +95,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def problems(spec: ZoneSpec, *, system: bool) -> list[str]:
-    """Return what Okta would refuse in a zone."""
+    """Return the reasons why Okta would refuse a zone, one line each; `system`: every org has this zone."""
     found = []
     if not 1 <= len(spec.name) <= 128:
         found.append("name: must have 1 to 128 characters")
@@ -116,7 +117,7 @@ def problems(spec: ZoneSpec, *, system: bool) -> list[str]:
 
 
 def as_shown(address: Address) -> Address:
-    """Return how Okta shows an address: a range always has two ends."""
+    """Return `address` as Okta shows it: a range always has two ends."""
     if address.type == "RANGE" and "-" not in address.value:
         return Address("RANGE", f"{address.value}-{address.value}")
     return address

@@ -109,7 +109,7 @@ class Zones:
             raise not_found(f"{zone_id} (NetworkZone)") from None
 
     def create(self, spec: ZoneSpec, caller: Caller) -> Zone:
-        """Create a zone, which is ACTIVE whatever the caller wanted.
+        """Create a zone, which is ACTIVE whatever status the caller sent.
 
         Raises:
             OktaApiError: a rule of Okta's is broken.
@@ -124,7 +124,7 @@ class Zones:
         return zone
 
     def replace(self, zone: Zone, spec: ZoneSpec, caller: Caller) -> None:
-        """Replace what a zone holds.
+        """Replace all settings of a zone.
 
         Raises:
             OktaApiError: a rule of Okta's is broken.
@@ -143,7 +143,7 @@ class Zones:
         """Activate or deactivate a zone.
 
         Raises:
-            OktaApiError: its addresses are exempt, which cannot be switched.
+            OktaApiError: the zone is the exempt zone, which cannot be deactivated or activated.
         """
         if zone.exempt:
             raise forbidden("The status of this zone cannot be changed.")
@@ -154,7 +154,7 @@ class Zones:
         """Delete an INACTIVE zone.
 
         Raises:
-            OktaApiError: it is ACTIVE, or every org has it.
+            OktaApiError: the zone is ACTIVE, or is one that every org has.
         """
         if zone.system:
             raise forbidden("A system network zone cannot be deleted.")
