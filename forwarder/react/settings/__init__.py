@@ -1,1 +1,1 @@
-"""The section `reactions` of the configuration: its types, what does not fit together, and what is unwise."""
+"""The section `reactions` of the configuration: its types, its problems, and its warnings."""

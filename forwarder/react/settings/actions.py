@@ -38,7 +38,7 @@ def _message(template: str) -> str:
 
 
 class ActionSettings(Section):
-    """What is set of one action."""
+    """Base of the settings of one action."""
 
     short: ClassVar[str] = ""
     """The key that a value alone stands for, as in `{notify: soc}`."""
@@ -103,11 +103,11 @@ class UserRiskSettings(ActionSettings):
 
 
 class PlainSettings(ActionSettings):
-    """Of an action without settings."""
+    """The settings of an action that has none."""
 
 
 class TimedSettings(ActionSettings):
-    """Of an action that is undone.
+    """The settings of an action that is undone after a time.
 
     Attributes:
         for: how long it lasts: 1m to 30d. Required.
@@ -192,23 +192,23 @@ class DoSettings(Section):
 
     @property
     def name(self) -> str:
-        """The action, one of KINDS."""
+        """The name of the action, one of KINDS."""
         return next(name for name in KINDS if getattr(self, name, None) is not None)
 
     @property
     def kind(self) -> Kind:
-        """Its kind."""
+        """The kind of the action."""
         return KINDS[self.name]
 
     @property
     def settings(self) -> ActionSettings:
-        """What is set of it."""
+        """The settings of the action."""
         found: ActionSettings = getattr(self, self.name)
         return found
 
     @property
     def asks(self) -> bool:
-        """Whether a human approves it."""
+        """Whether a human must approve the action."""
         return self.name in ASKS if self.approve is None else self.approve.needed
 
 
@@ -301,5 +301,5 @@ class OnSettings(Section):
         return self
 
     def effective(self, ceiling: Mode) -> Mode:
-        """Return how far it goes below the mode of the section."""
+        """Return the mode of the entry: its own, or `ceiling` if that is weaker."""
         return ceiling if self.mode is None else min(self.mode, ceiling, key=lambda mode: mode.strength)

@@ -33,7 +33,7 @@ def _url(url: str) -> str:
 
 
 def _webhook_url(written: Any) -> Any:
-    """Read a URL that may be a secret, because it holds one: then a query is allowed, and only its host is ever shown."""
+    """Read a webhook's URL; written as a secret, it may have a query, and only its host is ever shown."""
     if isinstance(written, str):
         return written
     secret = Secret.read(written)
@@ -123,7 +123,7 @@ class WebhookSettings(Section):
 
     @property
     def address(self) -> tuple[str, str]:
-        """The URL, and what is shown of it."""
+        """The URL, and the text that shows it without a secret."""
         if isinstance(self.url, str):
             return self.url, self.url
         url = self.url.reveal()
@@ -239,14 +239,14 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Take YAML's `on`, which is true, as the word; Helm makes it the text `true`."""
+        """Rename the keys `true` of YAML and "true" of Helm, which both make of `on`, to `on`."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
 
     @property
     def public_documents(self) -> dict[str, bytes]:
-        """What the receiver's listener serves to anyone, by path."""
+        """The documents that the hook receiver serves without authentication, by path."""
         return {JWKS_PATH: self.set.key_set()} if self.set and self.set.jwks == "serve" else {}
 
     def certificates(self) -> Iterator[tuple[str, Path]]:
@@ -261,7 +261,7 @@ class ReactionsSettings(Section):
             yield from (f"{path}.{key}: {problem}" for key, problem in tls.file_problems(server.ca_file))
 
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
-        """Yield what does not fit with the orgs: path, problem, hint.
+        """Yield the problems of the section with the orgs: path, problem, hint.
 
         Args:
             org_urls: the URL of each org.
