@@ -14,9 +14,7 @@ CODE := forwarder tests tools
 CLIENT8 := .cache/es8
 # More arguments for pytest, as in: make unit ARGS="--lf -x"
 ARGS ?=
-# One worker more than there are cores, because many tests wait for a process or a timeout; four at most.
-WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 3 ? cores + 1 : 4)))
-QUICK := -m "not real and not slow" --numprocesses=$(WORKERS) --dist=worksteal
+QUICK := -m "not real and not slow" --numprocesses=auto --maxprocesses=4 --dist=worksteal
 # Seconds of the receiver's fuzzer and of the kill tests; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
 export FORWARDER_CHAOS_SECONDS ?= 20

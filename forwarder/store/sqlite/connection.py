@@ -165,7 +165,7 @@ class WriteConnection:
         if busy:
             db.close()
             raise _WalInUseError(
-                "another process reads the store, so its WAL cannot be emptied; end that process (`fuser -v` with the path shows it)"
+                "another process reads the store, so its WAL cannot be emptied"
             )
         return db
 

@@ -49,7 +49,7 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"events": []}, "at least one event type"),
         ({"events": {"a": 1}}, "write a list"),
         ({"events": [1]}, "write a list"),
-        ({"rules": ["some.toml"]}, "`events` does not name it"),
+        ({"rules": ["some.toml"]}, "`events` does not list it"),
         ({"filters": {"user.session.start": " "}}, "is blank"),
         ({"name": "  "}, "at least 1 character"),
         ({"check_interval": "0s"}, "greater than or equal to 1"),
