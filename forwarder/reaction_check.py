@@ -117,14 +117,17 @@ def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
     if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:
         entries[number].pop(rest[0], None)
         return set()
-    last = max((at for at, part in enumerate(rest) if isinstance(part, int)), default=None)
-    if last is None:
+    path, holder, innermost = f"reactions.on[{number}]", entries[number], None
+    for part in rest:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+        if isinstance(holder, list) and isinstance(part, int) and part < len(holder):
+            innermost = holder, part, path
+        elif not isinstance(holder, dict) or part not in holder:
+            break  # a short form, which has no such key
+        holder = holder[part]
+    if not innermost:
         entries[number] = _ANY_ENTRY
         return {f"reactions.on[{number}]"}
-    path, holder = f"reactions.on[{number}]", entries[number]
-    for part in rest[:last]:
-        holder = holder[part]
-    for part in rest[: last + 1]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    holder[rest[last]] = _ANY_ACTION
+    holder, part, path = innermost
+    holder[part] = _ANY_ACTION
     return {path}

@@ -190,6 +190,10 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     Raises:
         SettingsError: as `load`.
     """
+    # pydantic-settings would take `Ops` for `ops`, and silently ignore one of them if both are there
+    capital = [key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS]
+    misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in capital]
+    tree = {key: value for key, value in tree.items() if key not in capital}
     try:
         settings = Settings(**tree)
     except UnicodeEncodeError:
@@ -197,8 +201,9 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     except ValidationError as error:
         errors = causes(error.errors(include_input=False))
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
-        raise SettingsError(sorted([*problems, *_joint_problems_beside(tree, errors, files=files)])) from None
-    problems = list(_joint_problems(settings, files=files, sound=_SECTIONS))
+        beside = _joint_problems_beside(tree, errors, files=files)
+        raise SettingsError(sorted([*misspelt, *problems, *beside])) from None
+    problems = [*misspelt, *_joint_problems(settings, files=files, sound=_SECTIONS)]
     if problems:
         raise SettingsError(problems)
     return settings

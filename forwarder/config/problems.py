@@ -1,23 +1,17 @@
 """Turns each of pydantic's errors into a line for an operator: path, problem, hint."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
-_A_MAPPING = "write keys with values, as in {key: value}"
-_SHAPES = {
-    "dict_type": _A_MAPPING,
-    "model_type": _A_MAPPING,
-    "model_attributes_type": _A_MAPPING,
-    "tuple_type": "write a list, as in [one, two]",
-    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
-}
-"""What to write in place of a value of another shape; pydantic's own texts are for programmers."""
+from forwarder.config.plain import plain
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+_NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses: a metric label, a log field, a key in the store."""
 
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
@@ -41,26 +35,43 @@ class Describer:
         return [self._line(error) for error in causes(errors)]
 
     def _line(self, error: Any) -> str:
-        path, siblings = self._locate(error["loc"])
-        kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
+        path, section = self._locate(error["loc"])
+        kind = error["type"]
         if kind == "extra_forbidden":
-            near = difflib.get_close_matches(str(error["loc"][-1]), siblings, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings))}"
-            return f"{path}: unknown key; {hint}"
-        if kind == "missing":
-            return f"{path}: is required"
+            return f"{path}: unknown key; {self._hint(error['loc'], _keys(section))}"
         if kind in {"union_tag_not_found", "union_tag_invalid"}:
             return f"{path}.kind: must be one of {', '.join(sorted(self._kinds))}"
-        if kind == "too_short":
-            return f"{path}: at least one is required"
-        if kind in _SHAPES:
-            return f"{path}: {_SHAPES[kind]}"
-        if kind == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
+        if kind == "string_pattern_mismatch" and (
+            error["loc"][-1] == "[key]" or error["ctx"]["pattern"] == _NAMES
+        ):
             return f"{path}: {_NAME}"
-        return f"{path}: {message[:1].lower()}{message[1:]}"
+        return f"{path}: {plain(error, _field(section, error['loc']))}"
 
-    def _locate(self, loc: tuple[Any, ...]) -> tuple[str, list[str]]:
-        """Return the path of pydantic's `loc` as the operator wrote it, and the keys that are valid there."""
+    def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
+        """Return which key was meant, or where such a key belongs, or what there is."""
+        key = str(loc[-1])
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])|[- .]", "_", key).lower()
+        near = difflib.get_close_matches(snake, siblings, n=1, cutoff=0.8)
+        near = near or [
+            known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))
+        ]
+        if not near and (belongs := self._belongs(loc)):
+            return f"it belongs to {' or '.join(belongs)}"
+        near = near or difflib.get_close_matches(snake, siblings, n=1, cutoff=0.67 if len(key) > 4 else 0.6)
+        return (
+            f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings)) or 'none'}"
+        )
+
+    def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
+        """Return the sections that have the last key of `loc`, if they are few and near."""
+        places = {place for known, place in _places(self._model, self._kinds) if known == loc[-1]}
+        if "" in places:
+            return ["the top level; see how far it is indented"]
+        near = sorted(place for place in places if len(loc) == 1 or place.partition(".")[0] == loc[0])
+        return [f"`{place}`" for place in near] if len(near) < 3 else []
+
+    def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
+        """Return the path of pydantic's `loc` as the operator wrote it, and the section of its last key."""
         path = ""
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
@@ -72,10 +83,37 @@ class Describer:
                 model = self._kinds[part]
             elif _is_section(model) and part in model.model_fields:
                 model = _section_of(model.model_fields[part])
-        keys = (
-            [field.alias or name for name, field in model.model_fields.items()] if _is_section(model) else []
-        )
-        return path, keys
+        return path, model
+
+
+def _keys(section: Any) -> list[str]:
+    """The keys of a section, as the operator writes them."""
+    if not _is_section(section):
+        return []
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _places(
+    model: Any, kinds: Mapping[str, Any], path: str = "", above: tuple[Any, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield each key of `model` and of the sections in it, with the path of the section that it is in."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        yield key, path
+        inner = kinds.values() if (path, key) == ("", "sinks") else [_section_of(field)]
+        place = f"{path}.{key}" if path else key
+        many = "dict[" in str(field.annotation)
+        for section in inner:
+            if _is_section(section) and section not in above:
+                yield from _places(section, kinds, f"{place}.NAME" if many else place, (*above, section))
+
+
+def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
+    """The field of `section` that `loc` ends in, or in an item of it."""
+    if not _is_section(section):
+        return None
+    names = {field.alias or name: field for name, field in section.model_fields.items()}
+    return next((names[part] for part in reversed(loc) if part in names), None)
 
 
 def causes(errors: Iterable[Any]) -> list[Any]:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from forwarder.config.plain import shown
 from forwarder.core import redaction
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -48,15 +49,10 @@ def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
     return PlainSerializer(write, when_used="json")
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
-
-
 def _bytes(value: Any) -> int:
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2].upper() not in _SIZES:
-        raise ValueError(f"{_shown(value)} is not a size; write a number with a unit, as in 10MiB or 2GB")
+        raise ValueError(f"{shown(value)} is not a size; write a number with a unit, as in 10MiB or 2GB")
     return int(float(match[1]) * _SIZES[match[2].upper()])
 
 
@@ -66,7 +62,7 @@ def _seconds(value: Any) -> float:
     match = _QUANTITY.match(value) if isinstance(value, str) else None
     if not match or match[2] not in _TIMES:
         raise ValueError(
-            f"{_shown(value)} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
+            f"{shown(value)} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
         )
     return float(match[1]) * _TIMES[match[2]]
 
@@ -165,7 +161,7 @@ class Listen(str):
         """
         host, _, port = str(value).rpartition(":")
         if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError(f"{value!r} is not an address; write host:port, as in 127.0.0.1:8080")
+            raise ValueError(f"{shown(value)} is not an address; write host:port, as in 127.0.0.1:8080")
         return cls(value)
 
 

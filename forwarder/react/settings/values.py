@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from forwarder.config.plain import shown
 from forwarder.config.types import Duration
 
 _MINUTE, _DAY = 60.0, 86_400.0
@@ -93,7 +94,7 @@ class Rate(str):
         """
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(\S+)\s*", written) if isinstance(written, str) else None
         if not match:
-            raise ValueError(f"{str(written)[:40]!r} is not a rate; write a count and a time, as in 2/1h")
+            raise ValueError(f"{shown(written)} is not a rate; write a count and a time, as in 2/1h")
         if not 1 <= int(match[1]) <= _MOST:
             raise ValueError(f"{match[1]} is outside 1 to {_MOST:,}; to stop actions, set `mode: shadow`")
         try:
@@ -179,7 +180,7 @@ def _network(written: Any) -> IPv4Network | IPv6Network:
     try:
         meant = ip_interface(written).network
     except ValueError:
-        raise ValueError(f"{written!r} is not an address or a network; write 198.51.100.0/24") from None
+        raise ValueError(f"{shown(written)} is not an address or a network; write 198.51.100.0/24") from None
     raise ValueError(f"{written!r} is an address within a network; write {meant}, or the address alone")
 
 

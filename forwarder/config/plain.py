@@ -1,0 +1,85 @@
+"""Says in an operator's words what pydantic found: its own texts are for programmers."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import PlainSerializer
+
+_MAPPING = "write keys with values, as in {key: value}"
+_WHOLE = "write a whole number, as in 100"
+_TEXT = "write a text; quote a number, a date, and words like no and off"
+_NETWORK = "is not an address or a network; write one as in 192.0.2.7 or 192.0.2.0/28, without a port"
+_TEXTS = {
+    "missing": "is required",
+    "too_short": "at least one is required",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "tuple_type": "write a list, as in [one, two]",
+    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
+    "string_type": _TEXT,
+    "string_unicode": _TEXT,
+    "string_too_short": "is empty; remove it, or write a value",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": "write a number, as in 0.3",
+    "float_parsing": "write a number, as in 0.3",
+    "finite_number": "write a number, as in 0.3",
+    "ip_any_address": _NETWORK,
+    "ip_any_network": _NETWORK,
+}
+_BOUNDS = {
+    "greater_than": ("gt", "must be more than"),
+    "greater_than_equal": ("ge", "must be at least"),
+    "less_than": ("lt", "must be less than"),
+    "less_than_equal": ("le", "must be at most"),
+}
+
+
+def shown(value: Any) -> str:
+    """Return a value that cannot be read as it stands in YAML, shortened."""
+    if isinstance(value, dict | list):
+        return "a list" if isinstance(value, list) else "a mapping"
+    text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def plain(error: Any, annotated: Any) -> str:
+    """Return what is wrong, and what to write. Never shows the value, which may be a secret.
+
+    Args:
+        error: one of pydantic's.
+        annotated: the field that it is about, or None; its bounds are written as the operator writes its values.
+    """
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{words} {_written(context[key], annotated)}"
+    if kind in {"literal_error", "enum"}:
+        return "write " + re.sub(r"'(.*?)'", r"\1", context["expected"])
+    if kind == "string_too_long":
+        return f"is longer than {context['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return "is empty, or has a character that cannot be in it"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return _TEXTS.get(kind) or f"{message[:1].lower()}{message[1:]}"
+
+
+def _written(bound: Any, annotated: Any) -> str:
+    """Write a bound with its unit, if the field has one: 60 as `1m`."""
+    write = _serializer(annotated)
+    return write(bound) if write and bound else f"{bound:,.15g}" if isinstance(bound, float) else f"{bound:,}"
+
+
+def _serializer(annotated: Any) -> Callable[[Any], str] | None:
+    for item in (*getattr(annotated, "metadata", ()), *getattr(annotated, "__metadata__", ())):
+        if isinstance(item, PlainSerializer):
+            return item.func  # type: ignore[return-value]  # ours take the value alone
+    inner = [getattr(annotated, "annotation", None), *getattr(annotated, "__args__", ())]
+    found = (_serializer(part) for part in inner if part is not None)
+    return next((write for write in found if write), None)

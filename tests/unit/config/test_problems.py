@@ -1,0 +1,111 @@
+"""Every problem is said in an operator's words, whatever the key and whatever stands there."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from forwarder.config.problems import _section_of
+from forwarder.core.errors import SettingsError
+from forwarder.settings import Settings, read
+from forwarder.sinks.registry import SETTINGS
+
+ODD = [None, True, -1, 2.5, 10**30, float("nan"), " ", "1e3", "0s", "999999d", "0B", ["", 1], {"a": "b"}]  # fmt: skip
+PROGRAMMERS = re.compile(
+    r"[Ii]nput|[Ss]hould|valid |parse|instance|pattern|permitted|dictionary|tuple|boolean|integer|string |Settings|\bNone\b|pydantic"
+)
+
+
+def places(model: type[BaseModel], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every key that a configuration can have; a list is a 0, a name that is chosen is `x`."""
+    for name, field in model.model_fields.items():
+        place = (*path, field.alias or name)
+        yield place
+        if place == ("sinks",):
+            for kind, section in SETTINGS.items():
+                yield from places(section, (*place, kind))
+        elif (section := _section_of(field)) and place.count("do") < 2:
+            many = {"dict": ("x",), "tuple": (0,)}
+            text = str(field.annotation)
+            inner = next((part for word, part in many.items() if f"{word}[" in text), ())
+            yield from places(section, (*place, *inner))
+
+
+def tree_with(place: tuple[Any, ...], value: object) -> dict[str, Any]:
+    inner: Any = value
+    for depth in range(len(place) - 1, -1, -1):
+        part = place[depth]
+        inner = [inner] if part == 0 else {part: inner}
+        if depth == 1 and place[0] == "sinks":
+            inner = {part: {"kind": part} | inner[part]}
+    return inner
+
+
+PLACES = sorted(set(places(Settings)), key=str)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_no_problem_is_said_in_a_programmers_words(place: tuple[Any, ...]) -> None:
+    if place[0] == "sinks" and len(place) < 3:
+        pytest.skip("a sink is known by its kind")
+    for value in ODD:
+        try:
+            read(tree_with(place, value), files=False)
+        except SettingsError as error:
+            for line in error.problems:
+                where, _, words = line.partition(": ")
+                assert where, line
+                assert words, line
+                assert not PROGRAMMERS.search(words), (value, line)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "line"),
+    [
+        (("log", "level"), "INFO", "log.level: write debug, info, warning or error"),
+        (("receiver", "max_connections"), "1e3", "receiver.max_connections: write a whole number, as in 100"),
+        (("receiver", "header_timeout"), "0s", "receiver.header_timeout: must be more than 0"),
+        (("receiver", "max_body"), "1B", "receiver.max_body: must be at least 1KiB"),
+        (("sinks", "elasticsearch", "retention"), "1s", "sinks.elasticsearch.retention: must be at least 1m"),
+        (("sinks", "elasticsearch", "namespace"), False, "sinks.elasticsearch.namespace: write a text; quote a number, a date, and words like no and off"),
+        (("sinks", "elasticsearch", "compress"), "gzip", "sinks.elasticsearch.compress: write true or false"),
+        (("reconcile", "rate_share"), "30%", "reconcile.rate_share: write a number, as in 0.3"),
+        (("reactions", "on", 0, "do", 0, "notify"), "https://soc.example", "reactions.on[0].do[0].notify.to: a name has letters"),
+        (("ops", "proxy", "from"), ["192.0.2.1:80"], "ops.proxy.from[0]: is not an address or a network"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_problem_says_what_to_write(place: tuple[Any, ...], value: object, line: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read(tree_with(place, value), files=False)
+    assert [problem for problem in error.value.problems if problem.startswith(line)], error.value.problems
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        (("orgs", "acme", "hook", "secrets"), "it belongs to `orgs.NAME`"),
+        (("orgs", "acme", "token"), "it belongs to `orgs.NAME.api`"),
+        (("orgs", "acme", "secret"), "did you mean `secrets`?"),
+        (("sinks", "otlp", "timeout"), "it belongs to `sinks.NAME.delivery`"),
+        (("sinks", "elasticsearch", "index"), "known here: api_key"),
+        (("receiver", "max-body"), "did you mean `max_body`?"),
+        (("receiver", "maxBody"), "did you mean `max_body`?"),
+        (("receiver", "tls", "cert_file"), "did you mean `cert`?"),
+        (("reactions", "ops"), "it belongs to the top level"),
+        (("webhooks",), "it belongs to `reactions`"),
+        (("Ops",), "did you mean `ops`?"),
+        (("OPS",), "did you mean `ops`?"),
+        (("logging",), "did you mean `log`?"),
+    ],
+    ids=str,
+)
+def test_an_unknown_key_says_which_was_meant_or_where_it_belongs(place: tuple[Any, ...], hint: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read({"ops": {"listen": "127.0.0.1:9464"}} | tree_with(place, "x"), files=False)
+    path = ".".join(place)
+    assert [line for line in error.value.problems if line.startswith(f"{path}: unknown key; {hint}")], (
+        error.value.problems
+    )
