@@ -1,6 +1,7 @@
 """Reads what the operator wrote: a YAML file, and the environment over it."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,26 @@ from forwarder.core.errors import SettingsError
 
 ENV_PREFIX = "FORWARDER__"
 
+_QUOTE = "put a value that has such a character into quotes"
+_HINTS = {
+    r"'\t'": "YAML takes no tabs; indent with blanks",
+    "cannot start any token": _QUOTE,
+    "expected alphabetic or numeric character": _QUOTE,
+    "undefined alias": "put a value that begins with * into quotes",
+    "mapping values are not allowed": "put a value that holds `: ` into quotes, and see how far the line is indented",
+    "unknown escape character": "write a path with backslashes in single quotes",
+    "constructor for the tag": "YAML tags are not read; write a secret as {env: NAME} or {file: path}",
+    "another document": "a configuration is one document; remove the `---`",
+    "expected <block end>": "see how far the lines here are indented",
+    "expected ',' or '}'": "close the braces, or quote a value with such a character",
+    "expected ',' or ']'": "close the brackets, or quote a value with such a character",
+    "unexpected end of stream": "a quote is not closed",
+}
+"""What in YAML's own errors shows a common mistake, and what to do about it."""
+
 _BOOL = "tag:yaml.org,2002:bool"
+_INT = "tag:yaml.org,2002:int"
+_FLOAT = "tag:yaml.org,2002:float"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -44,6 +64,11 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
         """As in `yaml.SafeLoader`, but an impossible date or number raises an error with line and column."""
+        if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
+            meant = node.value.lstrip("+-0_") or "0"
+            raise _error(f"YAML reads {node.value} as an octal number; write {meant}, or quote a text", node)
+        if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 counts 12:30 in sixties
+            node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
@@ -79,8 +104,10 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return "is not YAML text in UTF-8"
+        words = str(error.problem)
+        hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")
+        return f"line {mark.line + 1}, column {mark.column + 1}: {words}{hint}"
+    return "is not YAML text in UTF-8; save it as UTF-8"
 
 
 def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:

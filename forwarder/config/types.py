@@ -28,6 +28,7 @@ from forwarder.core import redaction
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
 _QUANTITY = re.compile(r"^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]+)\s*$")
 
 # Not pydantic's ByteSize and timedelta: they accept a number without a unit, and their errors show no example.
@@ -235,7 +236,7 @@ class Secret:
             raise ValueError("a secret is a string, {env: NAME} or {file: path}")
         kind, name = next(iter(written.items()))
         value = _read_source(kind, name)
-        if not value:
+        if not value.strip():
             raise ValueError(f"{kind} {name} is empty")
         return cls(_encodable(value), written)
 
@@ -273,6 +274,8 @@ class Secret:
 
 def _read_source(kind: str, name: str) -> str:
     if kind == "env":
+        if name not in os.environ and not _VARIABLE.fullmatch(name):  # it may be the secret itself
+            raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
         if name not in os.environ:
             raise ValueError(f"the environment has no variable {name}; set it or name another")
         return os.environ[name]

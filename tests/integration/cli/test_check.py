@@ -149,6 +149,14 @@ MISTAKES = {
     "a list as key": (OPS, "? [a, b]", "HERE/forwarder.yaml: line "),
     "a date that does not exist": (OPS, "x: 2024-99-99", "HERE/forwarder.yaml: line "),
     "a tab": (OPS, "\tops: {}", "HERE/forwarder.yaml: line "),
+    "an octal number": (RECEIVER, f"{RECEIVER}, max_connections: 022", "HERE/forwarder.yaml: line 10, column 53: YAML reads 022 as an octal number; write 22"),
+    "a star without quotes": (EVENTS, "events: [*]", "HERE/forwarder.yaml: line 9, column 63: expected alphabetic or numeric character, but found ']'; put a value that has such a character into quotes"),
+    "an @ without quotes": (OPS, "ops: @x", "HERE/forwarder.yaml: line 16, column 6: found character '@' that cannot start any token; put"),
+    "a tag of another tool": (SECRET, "!vault x", "HERE/forwarder.yaml: line 7, column 15: could not determine a constructor for the tag '!vault'; YAML tags are not read"),
+    "a backslash in quotes": (ARCHIVE, '"C:\\secrets"', "HERE/forwarder.yaml: line 15, column 35: found unknown escape character 's'; write a path with backslashes in single quotes"),
+    "two documents": (OPS, f"---\n{OPS}", "HERE/forwarder.yaml: line 16, column 1: but found another document; a configuration is one document"),
+    "a secret for the name of its variable": (SECRET, "{env: aB3hunter2}", "orgs.acme.secrets[0]: `env` needs the name of a variable"),
+    "a blank secret": (SECRET, "{file: HERE/blank}", "orgs.acme.secrets[0]: file HERE/blank is empty"),
     "a key twice": (OPS, f"{OPS}\n{OPS}", "HERE/forwarder.yaml: line "),
     "lists without end": (OPS, "x: " + "[" * 5000, "HERE/forwarder.yaml: is nested too deeply"),
     "a key with a typo": (RECEIVER, "lisen: 127.0.0.1:8080", "receiver.lisen: unknown key; did you mean `listen`?"),
@@ -275,6 +283,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ended.yml": (OKTA_RULE + ENDED).encode(),
         "long.yml": (OKTA_RULE + LONG).encode(),
         "empty": b"",
+        "blank": b"  \n",
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o644 if name == "open" else 0o600)
