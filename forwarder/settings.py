@@ -190,9 +190,8 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     Raises:
         SettingsError: as `load`.
     """
-    # pydantic-settings would take `Ops` for `ops`, and silently ignore one of them if both are there
-    capital = [key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS]
-    misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in capital]
+    capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}  # else ignored
+    misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in sorted(capital)]
     tree = {key: value for key, value in tree.items() if key not in capital}
     try:
         settings = Settings(**tree)

@@ -303,6 +303,8 @@ def _path(written: Any) -> Any:
             raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
         if written.startswith("~"):
             raise ValueError("`~` is not replaced; write the whole path")
+        if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
+            raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
     return written
 
 

@@ -89,6 +89,10 @@ def org_origin(url: str) -> str:
         raise ValueError(f"{url!r} must begin with https://, because credentials are sent there")
     if re.search(r"-admin\.(okta|oktapreview|okta-emea)\.com$", host):
         raise ValueError(f"{url!r} is the Admin Console's address; leave out `-admin`")
+    if re.fullmatch(r"((www|login|developer|support)\.)?(okta|oktapreview|okta-emea)\.com", host):
+        raise ValueError(
+            f"{url!r} is not the address of an org; write the org's own, as in https://acme.okta.com"
+        )
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 

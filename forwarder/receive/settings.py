@@ -35,12 +35,21 @@ class ReceiverSettings(ListenerLimits):
 def _validate_path(value: str) -> str:
     if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
         raise ValueError("must begin with `/` and hold only what a URL's path may, as in /okta/events")
+    if "*" in value:
+        raise ValueError("is compared as it stands, without wildcards; write one path, as in /okta/events")
     return value
+
+
+_TAKEN_HEADERS = {"host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "accept", "user-agent", "expect", "upgrade", "date"}  # fmt: skip
 
 
 def _validate_header(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise ValueError("is not the name of a header; write one as in Authorization")
+    if value.lower() in _TAKEN_HEADERS:
+        raise ValueError(
+            "has another meaning in HTTP, so it cannot carry the secret; write Authorization or X-Okta-Hook"
+        )
     return value
 
 

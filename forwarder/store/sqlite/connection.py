@@ -164,9 +164,7 @@ class WriteConnection:
             raise
         if busy:
             db.close()
-            raise _WalInUseError(
-                "another process reads the store, so its WAL cannot be emptied"
-            )
+            raise _WalInUseError("another process reads the store, so its WAL cannot be emptied")
         return db
 
 

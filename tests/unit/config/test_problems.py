@@ -40,7 +40,8 @@ def tree_with(place: tuple[Any, ...], value: object) -> dict[str, Any]:
         inner = [inner] if part == 0 else {part: inner}
         if depth == 1 and place[0] == "sinks":
             inner = {part: {"kind": part} | inner[part]}
-    return inner
+    found: dict[str, Any] = inner
+    return found
 
 
 PLACES = sorted(set(places(Settings)), key=str)
