@@ -15,13 +15,13 @@ class Pending(msgspec.Struct, gc=False):
     """An event without a final outcome.
 
     Attributes:
-        replay: whether it is a dead letter that an operator sends again, and not read from the log.
+        replay: whether it is a dead letter that an operator sends again; if not, it was read from the log.
         attempt: failed tries of this event while the sink accepted other events.
-        max_batch: the most events in a batch with this event; 0 for no limit of its own. Each split halves it,
-            so that one bad event is found while all other batches keep their size.
+        max_batch: how many events a batch with this event may have; 0 means no special limit. Each split
+            halves `max_batch`, so that one bad event is found while all other batches keep their size.
         failed_requests: how many requests with this event failed as a whole.
-        failed_after: how many batches the sink had accepted when the last of these requests failed.
-        lone_tries: how many requests with this event alone failed, while the sink accepted others.
+        failed_after: how many batches the sink had accepted when such a request last failed.
+        lone_tries: how many requests with only this event failed, while the sink accepted other events.
     """
 
     stored: StoredEvent
@@ -42,7 +42,7 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def kind(self) -> tuple[bool, int]:
-        """The key for sharing a batch: only events with the same `kind` do."""
+        """The key for sharing a batch: only events with the same `kind` are sent together."""
         return self.replay, self.max_batch
 
     @property
@@ -56,11 +56,11 @@ class Pending(msgspec.Struct, gc=False):
 
 
 class AdaptiveBatchSize:
-    """`current` is the number of events in the next batch: halved after a batch that was too large or timed out,
-    grown after successes.
+    """Chooses `current`, the number of events in the next batch.
 
-    "Too large" is a limit of the server, so above it the size grows slowly: else every other batch would be
-    rejected. A timeout is most often an outage, so after it the size doubles with each success.
+    A batch that was too large or timed out halves `current`, and successes raise it. "Too large" is a fixed
+    limit of the server, so after it the size grows slowly: otherwise the server would reject every second
+    batch. A timeout is most often an outage, so after a timeout the size doubles with each success.
     """
 
     def __init__(self, limit: int) -> None:
@@ -79,7 +79,10 @@ class AdaptiveBatchSize:
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Grow, perhaps: the sink accepted a batch of `events`. If they are fewer than `current`, nothing changes."""
+        """Record that the sink accepted a batch of `events`, and grow if it is time to.
+
+        A batch of fewer than `current` events changes nothing.
+        """
         if events < self.current or self.current == self._limit:
             return
         if self.current < self._safe:
@@ -106,8 +109,8 @@ class RetryQueue:
     def take(self, now: float, *, limit: int, max_bytes: int) -> list[Pending]:
         """Remove and return the next batch of events that are due at `now`; empty if no event is due.
 
-        It has at most `limit` events and `max_bytes` of bodies, but at least one event, and events of one
-        `Pending.kind` only.
+        The batch has at most `limit` events, and their bodies have at most `max_bytes` together, but one
+        event is returned however large it is. All events of the batch have the same `Pending.kind`.
         """
         batch: list[Pending] = []
         size = 0

@@ -19,15 +19,15 @@ _LOG_INTERVAL = 300.0
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
-    RetryReason.DISK: "free space on the disk, and let the forwarder write to that path",
+    RetryReason.DISK: "free space on the disk, and check that the forwarder may write to that path",
     RetryReason.REDIRECT: "configure the address that the server redirects to; redirects are not followed",
-    RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or of another server",
-    RetryReason.FORBIDDEN: "let the credentials write there, and check that nothing blocks writes",
+    RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or for another server",
+    RetryReason.FORBIDDEN: "give the credentials permission to write, and check that nothing blocks writes",
     RetryReason.NOT_FOUND: "check the address and path, and that the index or endpoint exists",
     RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or mapping, or raise "
     "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
-_OTHER_HINT = "compare the sink's address and settings with the detail"
+_OTHER_HINT = "read the detail, then check the sink's address and settings"
 
 
 _PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
@@ -52,7 +52,7 @@ class Health:
         last_failure: the detail of the last failure, of the sink or of a single event; a recovery does not clear it.
         hint: what an operator should do about a sink that fails; empty while it works.
         last_success: when events were last delivered.
-        warning: a problem although the sink accepts events; empty if no problem is known.
+        warning: a known problem of a sink that accepts events all the same; empty if there is none.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Health:
 
     @property
     def state(self) -> State:
-        """RUNNING, RETRYING or PAUSED. The worker decides about IDLE and STOPPED."""
+        """RUNNING, RETRYING or PAUSED. `DeliveryState` adds IDLE, and the worker adds STOPPED."""
         if not self.failing:
             return State.RUNNING
         return State.PAUSED if self._paused else State.RETRYING
@@ -140,11 +140,11 @@ class Health:
             uuid=event.uuid,
             event_type=event.event_type,
             detail=detail[:300],
-            hint="find out what the sink or a proxy before it has against this event: the detail is its answer",
+            hint="find out why the sink, or a proxy before it, refuses this event; the detail is the answer",
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Record that the sink works: it accepted events (`delivered`), or rejected single events."""
+        """Record that the sink works: it accepted events (if `delivered`) or only rejected single events."""
         if self.failing:
             _logger.info(
                 "the sink works again",
@@ -160,7 +160,7 @@ class Health:
             self.last_success = self._clock.now()
 
     def warned(self, text: str) -> None:
-        """Record `text` as `warning`, and log it if it is new; empty clears the warning."""
+        """Record `text` as `warning`, and log it if it is new; an empty text clears the warning."""
         if text and text != self.warning:
             _logger.warning(text, action="sink_warning", sink=self._sink)
         self.warning = text

@@ -53,13 +53,14 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
 
 
 def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
-    """Return `result` with exactly one outcome for each event of `batch`, in its order, and the number of errors.
+    """Return `result` with exactly one outcome for each event in `batch`, in order, and the number of errors.
 
     An error is an event that the sink left out, named twice, or named though it was not sent.
 
-    Unattributed rejections count as dead: the sink says how many events it rejected, not which. They become
-    ordinary rejections if they are the whole batch, or if the batch is a replay: a replay stays a dead letter
-    unless it is certainly delivered. Else the first `unattributed` events of `delivered` stand for them.
+    Unattributed rejections count as dead: the sink says how many events it rejected, but not which. If it
+    rejected all of `delivered`, or if the batch consists of replays, the first `unattributed` events of
+    `delivered` become ordinary rejections: these replays stay dead letters. Otherwise the events stay in
+    `delivered`, and only their number counts.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -96,10 +97,10 @@ class DeadLetterLimit:
         self._streak = 0
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
-        """Return the checked `result` without the rejections over the limit, and their seqs: these events must wait.
+        """Return the checked `result` without the rejections over the limit, and the seqs of events to send again.
 
-        Rejections of a `replay` do not count, nor rejections because the stream of alerts or actions is missing
-        or refuses them. A delivery sets the count back to 0.
+        Rejections of a `replay` do not count. Nor do alerts and events of actions whose data stream is
+        missing or refuses them. A delivery sets the count back to 0.
         """
         if not self._limit:
             return result, []

@@ -4,9 +4,10 @@
 
 A failed request does not say whether the sink fails, or whether one bad event makes each request with it fail. So:
 
-- After the first failure only probes are sent, one at a time: fewer events each time, and different ones.
-- Events of two failed requests are suspects. They share no batch with other events, and once the sink works they
-  have their own slot in flight, so that they delay no other event. A batch of suspects that fails is halved.
+- After the first failure only probes are sent, one at a time. Each has fewer events, and other ones.
+- An event that was in two failed requests is a suspect. Suspects share no batch with other events, and once
+  the sink works they have their own slot in flight, so that they delay no other event. A batch of suspects
+  that fails is halved.
 - A suspect that fails alone, though the sink accepted a batch since the event's last failure, has used one of
   its `lone_tries`. After the last one it is a dead letter. While the sink accepts nothing, no try is used.
 """
@@ -26,23 +27,24 @@ from forwarder.deliver.window import Window
 from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20
-"""Batches of events that may be read beyond the position while single events are retried."""
+"""How many batches of events may be read beyond the position, as while single events wait for a retry."""
 
 WINDOW_BYTES = 4
-"""Bodies of unfinished events that stay in memory, in multiples of `batch_bytes`."""
+"""The limit for the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
 
 PROBE_EVENTS = 20
 """Events in the first probe of a sink that failed as a whole; each further probe has half as many. Mapping a
 full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
 
 _PROBES_OF_OTHERS = 3
-"""Probes in a row without suspects, after which one has suspects: perhaps all other events make requests fail."""
+"""After so many probes without suspects, one has suspects: perhaps all other events make requests fail."""
 
 _TOLERATED = 10
-"""Requests with suspects that may fail in a row before the sink is probed: the search in 500 takes nine halves."""
+"""How many requests with suspects may fail in a row before the sink counts as failing: to find one bad event
+among 500, a batch is halved nine times."""
 
 _ALARM_AFTER = 3
-"""Failed tries of an event, while others are accepted, after which the log names it."""
+"""After so many failed tries of an event, while the sink accepts others, a log line names the event."""
 
 
 class InFlightBatch(NamedTuple):
@@ -82,7 +84,7 @@ class DeliveryState:
         self.queue = RetryQueue()
         self.suspects = RetryQueue()
         self._accepted = 0  # batches of which the sink accepted at least one event
-        self._failed_in_a_row = 0  # requests since then
+        self._failed_in_a_row = 0  # failed requests since the last accepted batch
         self._probes_of_others = 0
         self._set_aside: set[int] = set()  # events that the log has named
         self._window_events = WINDOW_BATCHES * settings.batch_events
@@ -101,7 +103,7 @@ class DeliveryState:
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects may be sent now: one may be in flight, beside the other batches.
+        """Whether a batch of suspects may be sent now: one at a time, beside the other batches.
 
         A failing sink gets suspects only as a probe.
         """
@@ -111,9 +113,10 @@ class DeliveryState:
 
     @property
     def suspects_are_next(self) -> bool:
-        """Whether suspects are sent before other events: they have their own slot.
+        """Whether suspects, if any are due, are sent before other events.
 
-        To a failing sink: after three probes in a row without suspects.
+        If the sink works, they are sent whenever their slot is free; if it fails, only after three probes in
+        a row without suspects.
         """
         return self.suspects_may_be_sent and (
             not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS
@@ -202,7 +205,7 @@ class DeliveryState:
             sink_failed = self._schedule_retry(batch, result)
         else:
             self._size.succeeded(len(batch.events))
-        if over_limit:  # they wait behind those that were not tried yet
+        if over_limit:  # these events wait behind those that were not tried yet
             self._schedule(_select(batch, over_limit), self._clock.monotonic())
             reason = RetryReason.DEAD_LETTER_LIMIT
             self._metrics.retried(reason)
@@ -251,7 +254,7 @@ class DeliveryState:
             self._extend_window()
         now = self._clock.monotonic()
         if sink_failed:
-            # Suspects take turns, so that each probe has others; the rest keeps its order.
+            # Suspects take turns, so that each probe has different ones; the other events keep their order.
             for pending in retry:
                 self._schedule([pending], now if pending.is_suspect else 0.0)
         elif len(batch.events) > 1:
@@ -259,7 +262,7 @@ class DeliveryState:
             self._schedule(retry, 0.0)
         else:
             self._retry_apart(retry, result, tries=int(fails_alone))
-        # Batches that were in flight together fail once: else another one has reported this already.
+        # Of batches that were in flight together, only the first one that fails is reported.
         if sink_failed and batch.attempt >= self._health.attempt:
             self._health.failed(result)
         return sink_failed
@@ -287,19 +290,19 @@ class DeliveryState:
         for pending in events:
             (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
 
-    # Events that spoil their requests
+    # Events that make their requests fail
 
     def _extend_window(self) -> None:
         """Allow one more event in the window if suspects fill it.
 
-        Only when the sink accepts other events is it proved that a suspect fails by itself.
+        Whether a suspect fails by itself is known only once the sink accepts another, which needs space.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
         self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
-        """Whether a failure of `batch` is the fault of its only event, a suspect.
+        """Whether a failure of `batch` is caused by its only event, a suspect.
 
         That is so if the sink works, and accepted a batch since the event's last failure.
         """

@@ -1,12 +1,12 @@
-"""The window: the part of the log between a sink's position and the newest event read for it. No I/O.
+"""The window: the part of the log between a sink's position and the newest event read for the sink. No I/O.
 
-Three invariants are the reason why nothing is lost:
+Because of three invariants, nothing is lost:
 
 - An event that was read is unfinished until it is delivered, rejected or filtered; a retry does not finish it.
 - The position moves only over finished events, in the order of the log, and only after the store has
   committed the move. So a crash loses outcomes, never events: everything in the window is sent again.
-- A settlement is built once, and offered unchanged until the store has taken it. A store that committed it
-  but could not say so recognises it.
+- A settlement is built once, and offered unchanged until the store has taken it. A store that has committed
+  the settlement already refuses it, so no event is counted twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,8 @@ from forwarder.deliver.batching import Pending
 class _Finished(Enum):
     """How an event that was not rejected ended.
 
-    In `_Outcome`, a text stands for an event that counts as an unattributed rejection with this detail.
+    If the `_Outcome` of an event is a text, the event counts as an unattributed rejection, and the text is
+    the detail.
     """
 
     DELIVERED = auto()
@@ -49,7 +50,7 @@ class Window:
         self.bytes = 0
         self.replaying: set[int] = set()
         self._sizes: dict[int, int] = {}  # of unfinished events
-        self._finished: dict[int, _Outcome] = {}  # not settled
+        self._finished: dict[int, _Outcome] = {}  # events that are finished but not settled
         self._unsettled: Settlement | None = None
 
     @property
@@ -64,7 +65,7 @@ class Window:
         return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add dead letters to send again, if they are not in the window; return the events to send."""
+        """Add dead letters to send again, except those already in the window; return the events to send."""
         new = [stored for stored in events if stored.seq not in self.replaying]
         self.replaying.update(stored.seq for stored in new)
         return self._measure([Pending(stored, replay=True) for stored in self._filter(new)])
@@ -103,7 +104,7 @@ class Window:
         dead: list[Rejection] = []
         filtered: list[int] = []
         unattributed = 0
-        while position + 1 in self._finished:  # the store counts without a gap
+        while position + 1 in self._finished:  # `seq` has no gaps
             position += 1
             outcome = self._finished.pop(position)
             if isinstance(outcome, Rejection):
@@ -112,7 +113,7 @@ class Window:
                 filtered.append(position)
             elif isinstance(outcome, str):
                 unattributed, detail = unattributed + 1, outcome
-        # The position has passed a replay long ago, so no event of the log has its seq.
+        # The position passed the seq of each replay before, so no event that is read from the log now has it.
         replays = {seq: self._finished.pop(seq) for seq in sorted(self.replaying & self._finished.keys())}
         if position > self.position or replays:
             filtered_replays = [seq for seq, outcome in replays.items() if outcome is _Finished.FILTERED]

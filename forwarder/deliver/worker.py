@@ -7,7 +7,7 @@ the position only over finished events. Events to send again wait in a queue unt
   `WINDOW_BATCHES` batches beyond the position;
 - the sink as a whole failed: nothing is sent until its next try, then one batch as a probe;
 - a batch was too large, or one event makes it fail: it is sent again at once, in halves;
-- an event fails alone while the sink accepts others: it waits apart, and in the end is a dead letter.
+- an event fails alone while the sink accepts others: it waits apart, and is a dead letter after `lone_tries`.
 
 Only the loop changes the state; the task of a batch only returns its result. No failure of the sink or of
 the store ends the loop: only `stop` and cancellation do.
@@ -35,10 +35,10 @@ from forwarder.sink_settings import DeliverySettings
 _logger = logs.get("deliver")
 
 _REPLAYS = 100
-"""Dead letters to send again at a time."""
+"""How many dead letters that are sent again are read at a time."""
 
 _ABORT_GRACE = 2.0
-"""Seconds, after a stop's grace, for the sink to cancel its batches, and for the store to end a commit."""
+"""Seconds after the grace of a stop, in which the sink cancels its batches and the store ends a commit."""
 
 
 class Worker:
@@ -70,7 +70,7 @@ class Worker:
         self.health = Health(name, backoff, clock, random, self._metrics.up)
         self._window = Window(position, accepts)
         self._state = DeliveryState(settings, self._window, self.health, self._metrics, clock)
-        # The store never counts to this number, so the first turn reads the replays.
+        # The store's count is never negative, so the first turn reads the replays.
         self._replay_requests = -1
         self._more_replays = False
         self._store_failures = 0
@@ -182,7 +182,7 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read up to 100 dead letters that an operator sends again; the next ones when these are settled."""
+        """Read up to 100 dead letters that an operator sends again; read more only when these are settled."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
@@ -244,7 +244,7 @@ class Worker:
         await _first_of(waits)
 
     async def _abort_in_flight(self) -> None:
-        """Cancel the batches in flight. Wait up to 2 s for them and for a running commit; if it succeeds, count it."""
+        """Cancel the batches in flight. Wait up to 2 s for them and a running commit, and count a commit that succeeds."""
         for task in self._state.in_flight:
             task.cancel()
         last = {*self._state.in_flight, self._settling} if self._settling else {*self._state.in_flight}
