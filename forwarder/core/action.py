@@ -15,16 +15,17 @@ from forwarder.core.time import Micros
 
 
 class Kind(StrEnum):
-    """How the effect of an action ends. It is fixed in code: no configuration can make a revocation reversible."""
+    """How the effect of an action ends. Code fixes the kind: no configuration can make a revocation reversible."""
 
     QUIET = "quiet"
-    """It only reports: limits do not count it, and it is never late. Also `user_risk`: Okta's policies may act on the risk."""
+    """The action only reports: no limit counts it, and the age of the event does not matter.
+    `user_risk` is quiet too, although Okta's policies may act on the risk."""
     MENDING = "mending"
-    """It cannot be undone; the user signs in again, or sets a new password."""
+    """The action cannot be undone. Its effect ends when the user signs in again or sets a new password."""
     TIMED = "timed"
-    """It is undone after the time that the rule sets."""
+    """The action is undone after the time that the rule sets."""
     PROMPT = "prompt"
-    """It asks the user for an answer, at most once."""
+    """The action asks the user for an answer, at most once."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -56,15 +57,15 @@ class State(StrEnum):
 
     PLANNED = "planned"
     WAITING = "waiting"
-    """It waits for what `waits_for` names."""
+    """The action waits; `waits_for` says for what."""
     CALLING = "calling"
-    """Its call may have been sent: this state is stored before the call."""
+    """The call may have been sent or not: this state is stored before it is sent."""
     PROMPTING = "prompting"
-    """The user is asked, and has not answered."""
+    """The user was asked, and has not answered yet."""
     LIVE = "live"
     """Done; it will be undone at `undo_due`."""
     UNDOING = "undoing"
-    """The call that undoes it may have been sent."""
+    """The call that undoes the action may have been sent or not."""
     ENDED = "ended"
 
 
@@ -73,20 +74,20 @@ class Outcome(StrEnum):
 
     DONE = "done"
     ACCEPTED = "accepted"
-    """The receiver accepted the call, but does not report its effect."""
+    """The other side (Okta, a webhook or a receiver) accepted the call, but does not report its effect."""
     NO_OP = "no_op"
     """The target was already in the wanted state."""
     REFUSED = "refused"
-    """A guard or an operator refused it; `reason` says why."""
+    """A guard or an operator refused the action; `reason` says why."""
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """A prompt that may or may not have been sent: it is never sent again."""
+    """It is not known whether the prompt was sent. It is never sent again."""
     SHADOW = "shadow"
-    """Everything but the call was done."""
+    """The action was in shadow mode: everything was done except the call."""
 
 
 class Reason(StrEnum):
-    """Why an action was refused or waits: the guards in their order, then reasons that end an action later."""
+    """Why an action was refused or waits: first the reasons of the guards, in their order, then other reasons."""
 
     OFF = "off"
     PAUSED = "paused"
@@ -102,7 +103,7 @@ class Reason(StrEnum):
     APPROVAL = "approval"
     SHADOW = "shadow"
     TARGET = "target"
-    """The action has no target, has several, or Okta does not know it."""
+    """The action has no target or several targets, or Okta does not know the target."""
     CONFIG = "config"
     """Something that the action needs, such as its receiver, is no longer configured."""
 
@@ -127,7 +128,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """The target of an action.
 
     Attributes:
-        kind: `user`, `ip`, or `alert` if the action is about neither.
+        kind: `user`, `ip`, or `alert` if the target is neither a user nor an IP address.
         id: Okta's id of the user, or the IP address.
         name: the user's login in the event; only for display.
     """
@@ -138,7 +139,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The HTTP request of an action. It has no secret: credentials are added when it is sent.
+    """The HTTP request of an action. It contains no secret: credentials are added when the request is sent.
 
     Attributes:
         to: the name of the org, or of the webhook or receiver.
@@ -155,11 +156,11 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
     """An operator's decision about an action, or the fact that one is needed.
 
     Attributes:
-        until: until when the action may be approved.
-        why: why a decision is needed: `asks` (the kind of action needs it), or the limit that the action exceeds.
+        until: the action can be approved until this time.
+        why: why a decision is needed: `asks` if actions of this name need one, else the limit that the action exceeds.
         by: who decided: the name of the ops token, or the user that a trusted proxy names.
-        at: when it was decided; None if it is not.
-        given: True if approved, False if denied; None if it is not decided.
+        at: when it was decided; None if there is no decision yet.
+        given: True if approved, False if denied; None if there is no decision yet.
     """
 
     until: Micros
@@ -182,23 +183,24 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         rule, title: the id and the title of the alert's rule.
         alert: uuid of the alert.
         events: uuids of the alert's last events; the very last one completed it.
-        published: when the last event happened; the lateness of the action counts from here.
+        published: when the last event happened. If this was too long ago, the action is late.
         late: whether the alert is marked as late: the event was old when it was received.
         made_by: what caused the last event: the ids of its actor, of the API token and of the transaction.
         trigger: the type of the last event.
         name: the action, one of `KINDS`.
         settings: the settings of the action in the rule: `for` in seconds, `group`, `by`, `to`, …
-        mode: `shadow` or `enforce`, as it was planned.
-        subject: the body of the alert, if the action needs more of it than the row has; else empty.
+        mode: the mode in which the action was planned: `shadow` or `enforce`.
+        subject: the body of the alert, if the action needs more of the alert than this row has; else empty.
         parent: the key of the prompt whose answer planned this action; empty if the rule planned it.
-        due: when to process the action next; None if it waits for an operator, or is ended.
-        attempts: how many calls failed and are repeated, since the last success.
-        before, after: the state of the target that the call was to change.
+        due: when to process the action next; None if it waits for an operator, or has ended.
+        attempts: how many tries have failed since the last success.
+        before, after: the state of the target, as read before and after the call.
         answer: the answer to a prompt: approved, denied, timeout, unreachable, unknown.
         handle: the handle to poll a prompt that was sent. It is secret: never shown or exported.
-        detail: one line for an operator: why, and what to do.
-        request_id, error_id: Okta's ids of its last response.
-        undone_by: `time`, `protected`, or `hand:` with the name of the person; empty if it was not undone.
+        detail: one line for an operator: why the action is in this state, and what to do.
+        request_id, error_id: the ids by which Okta's support finds its last response.
+        undone_by: what undid the action: `time`, `protected`, or `hand:` with the name of a person; empty if nothing
+            did.
         undone_why: the reason that the person gave, or why the target is protected.
     """
 
@@ -255,15 +257,15 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether the action is not ended."""
+        """Whether the action has not ended yet."""
         return self.state is not State.ENDED
 
 
 def key_of(org: str, alert: str, name: str, target: Target, path: Sequence[str] = ()) -> str:
     """Return the key of an action, so that the same alert never has the same effect on the same target twice.
 
-    `path` distinguishes two actions of one name in one rule: by their group or receiver, or by the answer to a prompt
-    that leads to them.
+    If a rule has two actions with the same name, `path` distinguishes them: by their group or receiver, or by the
+    answer to a prompt after which they are made.
     """
     named = msgspec.json.encode([org, alert, name, target.kind, target.id, *path])
     return sha256(named).hexdigest()
@@ -274,8 +276,8 @@ class Claim(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: the digest of the first copy (`core.event_digest`); None if it is not known.
-        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid, None
-            if it has shown neither.
+        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid,
+            None if it has shown neither.
     """
 
     digest: bytes | None = None

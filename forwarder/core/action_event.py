@@ -1,4 +1,4 @@
-"""The forms of an action for lists, exports and events of the store. docs/mapping.md shows the JSON of an event.
+"""Converts an action to text and JSON, for lists and exports, and to an event. docs/mapping.md shows the event's JSON.
 
 Each visible change of an action is an event. It has the format of Okta's events, with the forwarder as the actor and
 the user as the target; `eventType` is `forwarder.action`, and the action itself is below `forwarder.action`.
@@ -22,10 +22,11 @@ ACTOR = "okta-forwarder"
 _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
 _MOST_BYTES = 32 * 1024
 """The maximum size in bytes of a request's body or a target's state in an event: a zone may have thousands of entries.
-The row of the action has them whole."""
+The row of the action keeps the whole body and state."""
 
 _NOT_SHOWN = {"name", "subject", "handle", "made_by", "trigger"}
-"""Fields that are not shown: the alert (an event itself), the handle to poll a prompt, ids of tokens."""
+"""Fields that are not shown as they are: `name` is shown as `action`; the body of the alert is in the alert's own
+event; `handle` is secret; the others say what caused the event, such as a token."""
 
 _TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}
 _RESULTS: dict[str, str] = {
@@ -37,7 +38,7 @@ _RESULTS: dict[str, str] = {
     End.UNDONE: "SUCCESS",
     End.NOT_OURS: "FAILURE",
 }
-"""Okta's `outcome.result` by the change of an action. For all other changes it is UNKNOWN."""
+"""The event's `outcome.result`, one of Okta's values, for each change of an action; UNKNOWN for all other changes."""
 
 _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
@@ -45,24 +46,25 @@ _WORDS: dict[str, str] = {
     Waits.RETRY: "waits for another try",
     State.CALLING: "being carried out",
     State.PROMPTING: "the user is asked",
-    Outcome.ACCEPTED: "accepted by the other side",
-    Outcome.NO_OP: "nothing to do, it was so already",
+    Outcome.ACCEPTED: "accepted, but its effect is not known",
+    Outcome.NO_OP: "nothing to do, it was already done",
     Outcome.UNKNOWN: "it is not known whether it was done",
 }
-"""Texts for changes of an action; a change that is not here is its own text. The reason follows in brackets."""
+"""The text for each change of an action. For a change that is not listed, the text is the change itself. The reason
+follows in parentheses."""
 
 _WHOLE: dict[tuple[str, str], str] = {
     (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
     (Outcome.SHADOW, Reason.SHADOW): "would be done (shadow)",
     (Outcome.SHADOW, Reason.APPROVAL): "would wait for approval (shadow)",
     (Outcome.SHADOW, Reason.LIMIT): "would wait for approval, because it is over a limit (shadow)",
-    (Outcome.NO_OP, Reason.STATE): "nothing to do, it was so already",
+    (Outcome.NO_OP, Reason.STATE): "nothing to do, it was already done",
     (Outcome.NO_OP, Reason.LIVE): "nothing to do, an earlier action does it (live)",
-    (End.UNDONE, "time"): "undone, because its time was over",
+    (End.UNDONE, "time"): "undone, because its time was up",
     (End.UNDONE, "hand"): "undone by hand",
     (End.UNDONE, "protected"): "undone, because the target is protected now",
 }
-"""Texts for a change of an action together with its reason."""
+"""The whole text for a change of an action with this reason."""
 
 _ANSWERS = {
     "approved": "the user approved",
@@ -79,11 +81,11 @@ def change_of(action: Action) -> str:
 
 
 def words_of(action: Action) -> str:
-    """Return a text about how far an action has come, as in `refused (protected)`."""
+    """Return a text that says how far an action has come, such as `refused (protected)`."""
     if action.answer:
         return _ANSWERS.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
-        return "not undone, because others changed it since"
+        return "not undone, because someone else has changed it since"
     if action.state is State.UNDOING:
         return "being undone"
     change, why = change_of(action), reason_of(action)
@@ -94,19 +96,20 @@ def words_of(action: Action) -> str:
 
 
 def reason_of(action: Action) -> str:
-    """Return what undid an action, if its effect has ended; else the reason why it was refused or waits; else empty."""
+    """Return what undid an action, if its effect has ended; else why the action was refused or waits; else empty."""
     return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
 
 
 def about(action: Action) -> str:
-    """Return the name and the target of an action in one line of text, as in `suspend of jane@corp.example`."""
+    """Return the name and the target of an action in one line of text, such as `suspend of jane@corp.example`."""
     target = action.target
     name = printable_line(target.name or target.id)
     return action.name if target.kind == "alert" else f"{action.name} of {name}"
 
 
 def as_json(action: Action) -> dict[str, Any]:
-    """Return all fields of an action that may be shown, for JSON: times as text, secrets redacted, no empty fields."""
+    """Return, for JSON, the fields of an action that may be shown and are not empty: times as text, secrets
+    redacted."""
     fields: dict[str, Any] = {"id": action.id, "action": action.name, "code": code_of(action.alert)}
     for name in action.__struct_fields__:
         value = getattr(action, name)
@@ -125,7 +128,7 @@ def _approval(approval: Approval) -> dict[str, Any]:
 
 
 def to_event(action: Action, at: Micros) -> Event:
-    """Return the event to store about the last change of an action, which happened `at`.
+    """Return the event to store about the last change of an action. `at` is the time of the change.
 
     The same change of the same action has the same uuid, so if it is stored again after a crash, it is a duplicate.
     """
@@ -151,7 +154,7 @@ def to_event(action: Action, at: Micros) -> Event:
 
 
 def _cut(shown: dict[str, Any]) -> dict[str, Any]:
-    """Replace a request's body or a target's state that is too large for an event by a note about its size."""
+    """Replace a request's body or a target's state with a note about its size, if it is too large for an event."""
     request = shown.get("request")
     if request and "body" in request:
         shown["request"] = request | {"body": _fitting(request["body"])}

@@ -1,7 +1,7 @@
 """An alert: the finding of a rule, stored as an event. docs/mapping.md shows its JSON.
 
-It has keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that readers of events can read
-alerts too; `eventType` is `forwarder.alert`, and the finding itself is below `forwarder.alert`.
+An alert has keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that code that reads events
+can read alerts too; `eventType` is `forwarder.alert`, and the finding itself is below `forwarder.alert`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from forwarder.core.time import Micros, iso
 EVENT_TYPE = "forwarder.alert"
 
 MOST_EVENTS = 100
-"""How many uuids of events an alert lists at most: the last ones. `count` and `matched` count all events."""
+"""The maximum number of event uuids in an alert. It lists the last events; `count` and `matched` count all events."""
 
 SEVERITIES = {"informational": 21, "low": 21, "medium": 47, "high": 73, "critical": 99}
 """Elastic's number for each severity level of Sigma."""
@@ -36,10 +36,11 @@ _TAKEN_OVER = (
 )
 """Keys that an alert copies from the Okta event that completed it. Debug data is not copied."""
 
-_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none that is read as another one
+_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no two look alike
 
 _MOST_BYTES = 64 * 1024
-"""The maximum size of the copied values in bytes: a sender chooses it. Beyond it, the largest are left out."""
+"""The maximum size in bytes of the copied values together: a sender may send values of any size. The largest values
+are left out until the rest fits."""
 
 
 class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,7 +50,7 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         kind: `event`, or the type of the correlation.
         references: URLs about the rule.
         ruleset: the name of the file that has the rule.
-        aliases: by alias in the group of the alert, the fields that it stands for.
+        aliases: for each alias in the group of the alert, the fields that the alias stands for.
     """
 
     id: str
@@ -80,9 +81,10 @@ class Alert(msgspec.Struct, frozen=True):
         group: the fields that the rule groups events by, such as the user, and their values in this alert.
         first: the uuid of the first event in the window.
         events: uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
-        count: the number that the rule's condition compares: of events, values or rules in the window.
+        count: how many events, values or rules are in the window; the rule's condition compares this number.
         matched: how many events matched since the last alert of this rule and group, including the window.
-        held_back: how many alerts of this rule and group were not raised since the last one, because it was too recent.
+        held_back: how many alerts of this rule and group were held back since the last one, because that one was too
+            recent.
         late: whether the event was older than `rules.late` when it was received; reactions ignore such an alert.
     """
 
@@ -107,7 +109,7 @@ class Alert(msgspec.Struct, frozen=True):
 def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str = "alert") -> Event:
     """Return `alert` as an event to store.
 
-    `trigger` is the decoded Okta event that completed the alert, `at` the time now.
+    `trigger` is the decoded Okta event that completed the alert; `at` is the current time.
     """
     body = msgspec.json.encode(
         {
@@ -148,7 +150,7 @@ def code_of(uuid: str) -> str:
 
 
 def rule_of(alert: Event) -> str:
-    """Return the id of the rule of `alert`, an event that `to_event` made."""
+    """Return the id of the rule that raised `alert`, an event that `to_event` made."""
     found: str = msgspec.json.decode(alert.body)["forwarder"]["alert"]["rule"]["id"]
     return found
 

@@ -1,10 +1,10 @@
-"""How long to wait before the next try: exponential, with full jitter, at least what the server asks for."""
+"""How long to wait before the next try: exponential with full jitter, or as long as the server asks, up to a limit."""
 
 import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """The limits of the waits between tries: the first is up to `base` seconds, the longest up to `cap` seconds."""
+    """The limits of the waits between tries: the first wait is at most `base` seconds, every wait at most `cap`."""
 
     base: float = 0.5
     cap: float = 30.0
@@ -12,8 +12,9 @@ class Backoff(msgspec.Struct, frozen=True):
     def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
         """Return the seconds to wait after `attempt` failed tries.
 
-        `random` is the jitter, from [0, 1); without it, the result is the longest wait. `asked` is the seconds that
-        the server asked for: then the result is `asked`, or ten times `cap` if that is less, plus up to `base`.
+        `random` is the jitter, from [0, 1); without it, the result is the longest wait. If the server asked for a
+        wait, `asked` is its length in seconds. The result is then `asked`, but at most ten times `cap`, plus up to
+        `base`.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

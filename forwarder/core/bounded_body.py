@@ -16,17 +16,20 @@ class BodyEncodingError(ForwarderError):
 
 
 class BoundedBody:
-    """Collects one body, piece by piece, and inflates it. It may have `limit` bytes, as received and inflated."""
+    """Collects one body, piece by piece, and inflates it.
+
+    Neither the received nor the inflated body may be larger than `limit` bytes.
+    """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
-        """Begin an empty body. `content_encoding` is the value of the header, empty if there is none.
+        """Start with an empty body. `content_encoding` is the value of the header; empty if there is no header.
 
         Raises:
             BodyEncodingError: the encoding is neither gzip nor identity.
         """
         encoding = content_encoding.strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and only gzip is read")
+            raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and only gzip is supported")
         self._limit = limit
         self._inflater = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
         self._received = 0
@@ -54,7 +57,7 @@ class BoundedBody:
                     raise self._too_large()
                 piece = self._inflater.unused_data
         except zlib.error:
-            raise BodyEncodingError("its content encoding is gzip, and it is not valid gzip") from None
+            raise BodyEncodingError("its content encoding is gzip, but the body is not valid gzip") from None
 
     def finish(self) -> bytes:
         """Return the whole body, inflated.
@@ -63,7 +66,7 @@ class BoundedBody:
             BodyEncodingError: the gzip stream ends too early.
         """
         if self._inflater is not None and self._received and not self._inflater.eof:
-            raise BodyEncodingError("it is compressed with gzip, and ends too early")
+            raise BodyEncodingError("it is compressed with gzip, but ends too early")
         return bytes(self._body)
 
     def _too_large(self) -> BodyTooLargeError:

@@ -3,33 +3,34 @@
 ForwarderError
 ├── SettingsError            the configuration has problems; lists all of them
 ├── NotAnEventError          an element of an envelope or page is malformed
-├── JsonStructureError       a text does not hold the JSON list that it should
-├── UnmappableError          no document can be made of an event
-├── BadRequestError          a POST that is not an event hook; has the status of the response
+├── JsonStructureError       a text does not contain the JSON list that it should
+├── UnmappableError          no document can be made from an event
+├── BadRequestError          a POST that is not an event hook; has the status of our response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
-│   ├── StoreMovedError      its files were moved, replaced or truncated
-│   ├── StoreFormatError     the file is not a store, damaged, or of a newer version
-│   ├── StoreFullError       the disk or `max_size` is full
-│   └── StoreTimeoutError    not committed in time
+│   ├── StoreMovedError      the store's files were moved, replaced or truncated
+│   ├── StoreFormatError     the file is not a store, is damaged, or has a newer version
+│   ├── StoreFullError       the disk is full, or `max_size` is reached
+│   └── StoreTimeoutError    a batch was not committed in time
 ├── SinkError                a sink cannot be built or used as configured
 ├── SetupError               `setup` cannot prepare the other system
 ├── OktaError                a call of Okta's API failed
-│   ├── OktaRefusedError     Okta refused it; has its status and its code
+│   ├── OktaRefusedError     Okta refused the call; has Okta's status and code
 │   │   └── HookUnverifiedError  Okta could not verify the hook
 │   ├── OktaUnreachableError Okta did not respond, or not in time
-│   └── OktaTooLargeError    its response is larger than the limit
+│   └── OktaTooLargeError    Okta's response is larger than the limit
 ├── ReactionError            an action cannot be changed as an operator asks
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
 
 class ForwarderError(Exception):
-    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to do."""
+    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to
+    do."""
 
 
 class SettingsError(ForwarderError):
-    """The configuration has `problems`: one line each with the path, what is wrong, and a hint."""
+    """The configuration has problems. Each of `problems` is one line: the path, what is wrong, and a hint."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -41,15 +42,15 @@ class NotAnEventError(ForwarderError):
 
 
 class JsonStructureError(ForwarderError):
-    """A text does not hold the JSON list that it should; its elements are not checked."""
+    """A text does not contain the JSON list that it should. The elements of the list are not checked."""
 
 
 class UnmappableError(ForwarderError):
-    """No document can be made of an event; it becomes a dead letter with this text."""
+    """No document can be made from an event. The event becomes a dead letter with the text of this error."""
 
 
 class BadRequestError(ForwarderError):
-    """A POST that is not an event hook; `status` is that of the response: 400, 413 or 415."""
+    """A POST that is not an event hook. `status` is the status of our response: 400, 413 or 415."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -65,11 +66,11 @@ class StoreLockedError(StoreError):
 
 
 class StoreMovedError(StoreError):
-    """The store's files were moved, removed, replaced or truncated while they are open."""
+    """The store's files were moved, removed, replaced or truncated while they were open."""
 
 
 class StoreFormatError(StoreError):
-    """The file is not a store, damaged, or of a newer version. It is not changed."""
+    """The file is not a store, is damaged, or has a newer version. The file was not changed."""
 
 
 class StoreFullError(StoreError):
@@ -123,4 +124,4 @@ class OktaUnreachableError(OktaError):
 
 
 class OktaTooLargeError(OktaError):
-    """Okta's response is larger than the limit that the forwarder reads into memory."""
+    """Okta's response is larger than the forwarder reads into memory."""

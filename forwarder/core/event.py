@@ -1,4 +1,4 @@
-"""An event: one Okta LogEvent with its JSON bytes as received; and a lenient decoder for such JSON."""
+"""An event: one Okta LogEvent with its JSON bytes as received. Also a lenient decoder for such JSON."""
 
 import re
 from collections.abc import Callable, Generator
@@ -13,7 +13,7 @@ from forwarder.core.time import FIRST, LAST, Micros, to_micros
 
 
 class Source(StrEnum):
-    """Where an event came from: an event hook, the System Log, or the forwarder itself, by a rule or a reaction."""
+    """Where an event came from: an event hook, the System Log, or a rule or a reaction of the forwarder itself."""
 
     HOOK = "hook"
     LOG = "log"
@@ -30,15 +30,17 @@ BACKFILL = "backfill"
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One Okta LogEvent, or an event of the forwarder itself. `(org, uuid)` identifies it; the first copy is stored.
+    """One Okta LogEvent, or an event of the forwarder itself.
+
+    `(org, uuid)` identifies the event. If several copies arrive, the first one is stored.
 
     Attributes:
         org: the org's name in the configuration.
         uuid: Okta's id of the event, spelled exactly as received.
-        event_type: Okta's dotted name, an open set.
+        event_type: Okta's dotted name of the type; Okta may add types at any time.
         published: when it happened, by Okta's clock.
         received_at: when the forwarder received it, by its own clock.
-        envelope_id: Okta's `eventId` of the POST; `BACKFILL` if a backfill read the event; else empty.
+        envelope_id: the `eventId` of the hook's POST; `BACKFILL` if a backfill read the event; else empty.
         body: the JSON object, byte for byte as received.
     """
 
@@ -53,7 +55,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event and its number in the store: `seq` counts from 1 without a gap."""
+    """An event and its number in the store. `seq` starts at 1 and has no gaps."""
 
     seq: int
     event: Event
@@ -76,25 +78,25 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
 
 T = TypeVar("T")
 
-# JSON's grammar allows lone halves of surrogate pairs (`\ud800` without its partner), and Java writes them, but msgspec
-# refuses the whole text for one of them, even in a field that it skips. So a copy without them is decoded; what is stored
-# stays as received.
+# JSON's grammar allows lone halves of surrogate pairs (`\ud800` without its partner), and Java writes them, but
+# msgspec refuses the whole text for one of them, even in a field that it skips. So a copy without them is decoded;
+# what is stored stays as received.
 
-_MAX_ESCAPES = 10_000  # those that may be examined on the event loop: 10 ms
+_MAX_ESCAPES = 10_000  # so many are examined in 10 ms, which the event loop can bear
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _surrogate = re.compile(_HIGH + _LOW + rb"|(?P<lone>" + _HIGH + rb"|" + _LOW + rb")").match
 _to_surrogate = re.compile(rb"(?:[^\\]++|\\(?:[^u]|u[0-9a-ce-fA-CE-F]|u[dD][0-7]))*+", re.DOTALL).match
 _WINDOW = 16_384  # bytes that are searched in one step
 _STEPS = 64  # between two yields
-_REPLACEMENT = rb"\ufffd"  # as long as what it replaces, so that every offset stays
+_REPLACEMENT = rb"\ufffd"  # as long as the escape that it replaces, so that no offset changes
 
 
 def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
     """Return JSON `text` with each lone half of a surrogate pair replaced by U+FFFD, at the same length.
 
-    None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined; if `limit` is None, all:
-    that takes 1 s for 10 MiB of such escapes.
+    Return None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined. If `limit` is
+    None, all of them are, which takes 1 s for 10 MiB of such escapes.
     """
     steps = replace_lone_surrogates_in_steps(text, limit)
     try:
@@ -108,7 +110,7 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
 def replace_lone_surrogates_in_steps(
     text: bytes, limit: int | None = None
 ) -> Generator[None, None, bytes | None]:
-    """As `replace_lone_surrogates`, as a generator that yields about every millisecond and returns the result."""
+    """Do the same as `replace_lone_surrogates`, in a generator that yields about every millisecond."""
     repaired: bytearray | None = None
     at = examined = steps = 0
     while at < len(text) and examined != limit:
@@ -130,9 +132,9 @@ def replace_lone_surrogates_in_steps(
 def decode_leniently(
     decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
 ) -> tuple[T, bytes]:
-    """Decode JSON `text`, also if it has lone halves of surrogate pairs. `decode` is the method of a msgspec decoder.
+    """Decode JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec decoder.
 
-    Return the value and the text that was decoded: `text`, or a copy from `replace_lone_surrogates(text, limit)`.
+    Return the value, and the text from which it was decoded: `text`, or `replace_lone_surrogates(text, limit)`.
 
     Raises:
         msgspec.MsgspecError: `decode` does not accept `text`.
@@ -148,8 +150,8 @@ def decode_leniently(
 
 
 _MAX_ID = 256
-"""The maximum length of an id or an event type in bytes. Okta's have 36 and at most 90; Elasticsearch accepts an id of
-512. Longer texts would be stored several times for each event, beside its body."""
+"""The maximum length of an id or an event type in bytes. Okta's ids have 36 bytes, and its event types at most 90;
+Elasticsearch accepts ids of up to 512. A longer text would be stored several times for each event, beside the body."""
 
 
 def is_short(text: str) -> bool:
@@ -177,7 +179,7 @@ def read_event(
     envelope_id: str = "",
     repaired: bytes | None = None,
 ) -> Event:
-    """Parse `body` as one LogEvent. `repaired` is the result of `replace_lone_surrogates(body)` if that is known.
+    """Parse `body` as one LogEvent. `repaired` is the result of `replace_lone_surrogates(body)`, if the caller has it.
 
     Raises:
         NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.
@@ -186,19 +188,19 @@ def read_event(
         head, text = (
             decode_leniently(_decode_head, body) if repaired is None else (_decode_head(repaired), repaired)
         )
-        body.decode()  # msgspec skips what it does not read, so only this finds a broken byte there
+        body.decode()  # msgspec skips the other keys, so only this finds an invalid byte in them
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotAnEventError(str(error)) from error
     except RecursionError as error:
         raise NotAnEventError("the JSON is nested too deeply") from error
     if text is not body and "\ufffd" in head.uuid + head.event_type:
         # Two different uuids could become one, and the second event would be dropped as a duplicate.
-        raise NotAnEventError("`uuid` or `eventType` holds half of a surrogate pair")
+        raise NotAnEventError("`uuid` or `eventType` contains half of a surrogate pair")
     if not head.uuid.strip() or not head.event_type.strip():
         raise NotAnEventError("`uuid` and `eventType` must not be blank")
     if not is_short(head.uuid) or not is_short(head.event_type):
         raise NotAnEventError(f"`uuid` and `eventType` must have at most {_MAX_ID} bytes")
     published = to_micros(head.published)
-    if not FIRST <= published <= LAST:  # by its zone, as in 0001-01-01T00:00:00+01:00
+    if not FIRST <= published <= LAST:  # a time zone can cause this, as in 0001-01-01T00:00:00+01:00
         raise NotAnEventError("`published` is not in the years 1 to 9999")
     return Event(org, head.uuid, head.event_type, published, received_at, source, envelope_id, body)

@@ -10,7 +10,7 @@ from forwarder.core.catalogue import EVENT_TYPES, RELEASE
 from forwarder.core.doctor_event import EVENT_TYPE as DOCTOR_EVENT_TYPE
 
 _MOST = 4_096
-"""How many event types have their result cached; a sender may invent any number of types."""
+"""For how many event types the result is cached. It is limited, because a sender may invent any number of types."""
 
 
 class EventTypes:
@@ -38,6 +38,10 @@ def unknown_event_type(name: str) -> str | None:
     if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, ACTION_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
         return None
     near = difflib.get_close_matches(name.replace("*", ""), EVENT_TYPES, n=1)
-    hint = f"did you mean {near[0]}?" if near else "write one as in user.session.start or user.session.*"
-    what = "no event type is like" if "*" in name else "there is no event type"
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else "write a name such as user.session.start, or a pattern such as user.session.*"
+    )
+    what = "no event type matches" if "*" in name else "there is no event type"
     return f"{what} {name} in Okta's catalogue (release {RELEASE}); {hint}"

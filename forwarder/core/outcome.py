@@ -1,7 +1,7 @@
-"""The result of one try to send a batch: each event is delivered, to be retried, or rejected.
+"""The result of one try to send a batch: each event was delivered, must be retried, or was rejected.
 
-An event whose outcome a sink does not know for certain is a retry: a second copy is harmless (Elasticsearch and OTLP
-both carry the event's uuid), a lost event is not.
+If it is not certain that a sink accepted an event, the event is retried: a second copy is harmless (in Elasticsearch
+and in OTLP, each copy has the event's uuid), a lost event is not.
 """
 
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ class RejectReason(StrEnum):
     MALFORMED = "malformed"  # 400 for this event alone, INVALID_ARGUMENT
     FAILURE_STORE = "failure_store"  # Elasticsearch keeps it, but in the failure store
     PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
-    UNMAPPABLE = "unmappable"  # we could not make a document of it
-    ALERT_STREAM = "alert_stream"  # the data stream of alerts does not take them; events go on
-    ACTION_STREAM = "action_stream"  # likewise, of what reactions did
-    FAILS_ALONE = "fails_alone"  # every request with it failed, while the sink accepted others
-    NOT_AN_EVENT = "not_an_event"  # the receiver's: a malformed event
+    UNMAPPABLE = "unmappable"  # we could not make a document from the event
+    ALERT_STREAM = "alert_stream"  # the data stream of alerts refused it; Okta's events are still sent
+    ACTION_STREAM = "action_stream"  # the data stream of actions refused an event about an action
+    FAILS_ALONE = "fails_alone"  # every request with this event failed, but others succeeded
+    NOT_AN_EVENT = "not_an_event"  # the receiver found a malformed event
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """The result of one try to send a batch. Each event's seq is in one of `delivered`, `retry` and `rejected`.
+    """The result of one try to send a batch. Each event is in exactly one of `delivered`, `retry` and `rejected`.
 
     Attributes:
         delivered: seqs of events that the sink has accepted.
@@ -59,13 +59,13 @@ class BatchResult(msgspec.Struct, frozen=True):
         rejected: events that the sink will never accept.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
         detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
-        wait: seconds that the sink asked us to wait (`Retry-After`); None if it did not say.
+        wait: seconds that the sink asked us to wait (`Retry-After`); None if it asked for none.
         pause: whether an operator must act (401, 403, 404, redirect): wait longer between tries, and log an error.
         whole: whether the sink as a whole failed, not single events: send nothing else until the next try.
         split: whether to send the batch again in halves: it was too large, or one event made it fail.
-        unattributed: how many of `delivered` the sink rejected without saying which (OTLP partial_success).
-            They count as dead; no event of the batch may be sent again for them.
-        warning: a problem of the sink although it accepts events, and what to do; empty if none is known.
+        unattributed: how many of `delivered` the sink rejected without saying which ones (OTLP partial_success).
+            They count as dead letters. Do not send the batch again because of them.
+        warning: a problem of a sink that still accepts events, and what to do; empty if none is known.
     """
 
     delivered: Sequence[int] = ()

@@ -1,4 +1,4 @@
-"""The interfaces between packages: the store, the sinks and the clock. Only `app` connects implementations."""
+"""The interfaces between packages: the store, the sinks and the clock. Only `app` chooses the implementations."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -10,7 +10,7 @@ from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 Start = Literal["oldest", "now"]
-"""Where a sink that is new to the store starts: with the oldest event held, or with the next event stored."""
+"""Where a new sink starts: with the oldest event in the store, or with the next event that is stored."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -20,9 +20,9 @@ class Batch(msgspec.Struct, frozen=True):
         events: in the order received.
         malformed: elements that are not events; they become dead letters of the receiver.
         source: where the malformed elements came from; an event has its own `source`.
-        cursor: (name, value) to store in the same transaction; None for none.
-        expected_by_hook: uuids of the events that our hook should deliver too. A new event is pending until
-            the hook delivers it, or until `mark_missed` marks it.
+        cursor: (name, value) to store in the same transaction; None if there is no cursor to store.
+        expected_by_hook: uuids of the events that our hook should deliver too. Such an event, if it is new, is pending
+            until the hook delivers it, or until `mark_missed` marks it.
     """
 
     events: Sequence[Event] = ()
@@ -37,9 +37,9 @@ class Appended(msgspec.Struct, frozen=True):
 
     Attributes:
         stored: the events that were new, in the order of the batch.
-        duplicates: how many events the store had already; None if it does not know yet.
-        differing: uuids of events from the System Log whose digest (`core.event_digest`) is not that of the event that
-            the hook delivered before with the same uuid.
+        duplicates: how many events the store had already; None if the number is not known yet.
+        differing: uuids of events from the System Log for which the hook had delivered another event with the same
+            uuid: their digests (`core.event_digest`) differ.
     """
 
     stored: Sequence[Event]
@@ -57,8 +57,8 @@ class EventStore(Protocol):
 
         Raises:
             StoreFullError: there is not enough space.
-            StoreTimeoutError: not committed within `timeout` seconds. It may still be committed later: neither a timeout
-                nor a cancellation undoes it.
+            StoreTimeoutError: the batch was not committed within `timeout` seconds. It may still be committed later:
+                neither a timeout nor a cancellation prevents that.
             StoreError: the commit failed for another reason.
         """
 
@@ -66,9 +66,9 @@ class EventStore(Protocol):
         """Return the last value that was stored for the cursor `name`; None if there is none."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark pending events of `org` as missed if they were published and received before `before`.
+        """Mark pending events of `org` as missed, if they were both published and received before `before`.
 
-        Return how many were marked.
+        Return how many events were marked.
         """
 
 
@@ -84,7 +84,7 @@ class Settlement(msgspec.Struct, frozen=True):
         delivered: how many events between the old and the new position were delivered, `unattributed` included.
         dead: events between the positions that were rejected, with their reasons.
         filtered: seqs of events between the positions that the sink's settings exclude.
-        unattributed: how many of `delivered` the sink rejected without saying which; they count as dead.
+        unattributed: how many of `delivered` the sink rejected without saying which ones; they count as dead letters.
         unattributed_detail: the sink's message about the unattributed events.
         replayed: seqs of replays that were delivered.
         dead_again: replays that were rejected again.
@@ -106,26 +106,26 @@ class EventLog(Protocol):
     """The part of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return at most `limit` events with `seq > after` in `seq` order, with at most `max_bytes` of bodies
-        together; but one event is returned however large it is."""
+        """Return events with `seq > after`, in `seq` order: at most `limit` events with at most `max_bytes` of bodies
+        together, but always the first event, however large it is."""
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
         """Return up to `limit` dead letters that an operator sends again, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit the results of the sink. It never gets a settled event again, except as a replay.
+        """Commit the results of the sink. The sink never gets these events again, except as replays.
 
         Raises:
-            ValueError: the settlement does not add up: it would lose an event or count one twice.
+            ValueError: the numbers of the settlement do not fit: it would lose an event or count one twice.
             StoreError: the commit failed. Nothing was committed, so the call may be repeated.
         """
 
     async def wait(self, after: int, *, replays: int) -> None:
-        """Wait until there is an event with `seq > after`, or until `replay_requests` is not `replays`."""
+        """Wait until there is an event with `seq > after`, or until `replay_requests` differs from `replays`."""
 
     @property
     def replay_requests(self) -> int:
-        """How often this process was asked to send dead letters again."""
+        """How many times this process was asked to send dead letters again."""
 
 
 class Sink(Protocol):
@@ -149,7 +149,7 @@ class Clock(Protocol):
         """Return the time of the wall clock."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go backwards."""
+        """Return a time in seconds that never goes backwards."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`."""

@@ -2,8 +2,8 @@
 
 import re
 
-# C0 and C1 controls, without newline and tab; marks and overrides of direction; separators of lines; lone surrogates,
-# which cannot be encoded; invisible characters that hide text.
+# C0 and C1 controls except newline and tab; characters that change the direction of text; line separators; lone
+# surrogates, which cannot be encoded; invisible characters that hide text.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -16,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """As `printable`, but escape newlines and tabs too, so that the text stays in one line and column."""
+    """Do the same as `printable`, and also escape newlines and tabs, so that the text stays in one line and column."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 

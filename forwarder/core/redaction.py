@@ -1,8 +1,8 @@
 """Redacts secrets in all output of the process: log lines, status, replies, commands' output, dead letters.
 
-A server may echo our request in its error, and a library may put it into an exception. So each secret is registered
-when it is read (`config.types.Secret`), and all code that stores or shows a text from outside redacts it. There is one
-register for the process; it also keeps secrets that a reload has replaced.
+A server may echo our request in its error, and a library may put the request into an exception. So each secret is
+registered when it is read (`config.types.Secret`), and all code that stores or shows a text from outside redacts the
+text. The process has one register, which also keeps secrets that a reload has replaced.
 """
 
 import base64
@@ -17,15 +17,17 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "***"
 
 _STRONG = 8
-"""A secret shorter than this may be an ordinary word, and one of words shorter than `_PASSPHRASE` a name. It is hidden
-only where it stands as a value, as in `"password": "test"`."""
+"""A secret with fewer characters may be an ordinary word; a secret that consists of words and has fewer than
+`_PASSPHRASE` characters may be a name. Such a secret is hidden only where it is a value, as in `"password":
+"test"`."""
 _PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
 _SHORTEST = 3
 _CORE = 6
 """How many characters of base64 identify a secret."""
 _MOST = 1000
-"""How many secrets are kept, the latest ones: secret files that change for years must not fill the memory."""
+"""How many secrets are kept; older ones are forgotten. A secret file that changes often for years must not fill the
+memory."""
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
 _URLSAFE = str.maketrans("+/", "-_")
@@ -40,7 +42,7 @@ _PATTERNS = (
     ),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*"), ""),  # a JSON Web Token
     (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
-    # The user and the password of a URL, and of one that lacks its scheme.
+    # The user and the password of a URL, then of a URL without a scheme.
     (
         "@",
         re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}:(?!\d+[/?#])[^\s\"'@]{0,999})(?=@)"),
@@ -49,12 +51,13 @@ _PATTERNS = (
     ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
     ("=", re.compile(r"(?i)([?&](?:token|access_token|api_?key|secret|password)=)[^&\s\"']+"), r"\1"),
 )
-"""What is a secret by its form, such as a token that a server has just made: a text without which the pattern cannot
-match (to look for it takes a fiftieth of the time), the pattern, and what of it stays."""
+"""Texts that look like secrets, such as a token that a server has just made. Each entry has a text without which the
+pattern cannot match (the search for this text takes a fiftieth of the time), the pattern, and the part of the match
+that is kept."""
 
 
 class Redactor:
-    """Replaces secrets in texts by `***`, also in JSON, URL, HTML and base64 encoding."""
+    """Replaces secrets in texts with `***`, even if they are encoded in JSON, a URL, HTML or base64."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}
@@ -73,13 +76,13 @@ class Redactor:
                 del self._secrets[next(iter(self._secrets))]
 
     def clear(self) -> None:
-        """Forget all secrets, as tests need that run several forwarders in one process."""
+        """Forget all secrets. Tests that run several forwarders in one process need this."""
         with self._lock:
             self._secrets.clear()
             self._is_current = False
 
     def redact(self, text: str) -> str:
-        """Return `text` with each registered secret, and each text with the form of a secret, replaced by `***`."""
+        """Return `text` with `***` in place of each registered secret, and of each text that looks like a secret."""
         if not self._is_current:
             with self._lock:
                 self._compile()
@@ -92,7 +95,7 @@ class Redactor:
         return text
 
     def redact_all(self, value: Any) -> Any:
-        """Return the JSON value `value` with its strings redacted, but not the keys. Values of other types become text."""
+        """Return the JSON value `value` with its strings redacted, except keys. Values of other types become text."""
         if value is None or isinstance(value, int | float):
             return value
         if isinstance(value, Mapping):
@@ -127,7 +130,7 @@ class Redactor:
         self._patterns, self._is_current = patterns, True
 
     def _without_base64(self, text: str) -> str:
-        """Replace each base64 text that encodes a secret, also together with other text, as in `user:password`."""
+        """Replace each base64 text that encodes a secret, alone or within a longer text such as `user:password`."""
         if self._cores is None:
             return text
         kept: list[str] = []
@@ -162,9 +165,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """Yield texts of which the base64 encoding of any text with `secret` in it contains one.
+    """Yield pieces of base64. If a text contains `secret`, its base64 encoding contains one of these pieces.
 
-    They are the characters of base64 that do not depend on the bytes before and after the secret.
+    A piece has the characters of base64 that do not depend on the bytes before and after the secret.
     """
     data = secret.encode(errors="surrogatepass")
     for before in range(3):

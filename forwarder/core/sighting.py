@@ -1,4 +1,4 @@
-"""A sighting: the rules record in the store the values that a user was seen with, such as countries."""
+"""A sighting: a value that a user was seen with, such as a country. The rules record sightings in the store."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ USER = "user"
 """The kind of the sighting of the user itself; its value is empty."""
 
 PLACES = "places"
-"""The kind of the sighting that has the user's last sign-ins in `data`."""
+"""The kind of the sighting whose `data` has the user's last sign-ins."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -16,8 +16,8 @@ class Sighting(msgspec.Struct, frozen=True):
 
     Attributes:
         user: Okta's id of the user.
-        since: when this was first seen, or first seen again after a long time.
-        last: when this was last seen; not always updated if it is seen again soon.
+        since: when the value was first seen, or first seen again after a long time.
+        last: when the value was last seen; not always updated if the value is seen again soon after.
     """
 
     org: str

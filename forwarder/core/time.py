@@ -15,12 +15,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> Micros:
-    """Convert a datetime. Without a time zone it counts as UTC, as in Okta's texts."""
+    """Convert a datetime. A datetime without a time zone counts as UTC, as in Okta's texts."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
 def from_http_date(text: str) -> Micros | None:
-    """Parse a date of an HTTP header; None if it is invalid, also if its year or its zone is out of range."""
+    """Parse a date of an HTTP header; None if it is invalid, or if its year or its zone is out of range."""
     try:
         return to_micros(parsedate_to_datetime(text))
     except (ValueError, OverflowError, IndexError, TypeError):
@@ -43,12 +43,12 @@ def iso(at: Micros, timespec: str = "auto") -> str:
 
 
 def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
-    """Return the seconds from `earlier` to `later`, never below 0; None where `earlier` is unknown."""
+    """Return the seconds from `earlier` to `later`, never below 0; None if `earlier` is None."""
     return None if earlier is None else max(0.0, (later - earlier) / SECOND)
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds to wait by a `Retry-After` header, a number or a date; None if invalid or past."""
+    """Return how many seconds a `Retry-After` header (a number or a date) asks to wait; None if invalid or past."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -74,8 +74,8 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "waits for approval",
         ),
         ({"outcome": Outcome.DONE}, "done", "SUCCESS", None, "done"),
-        ({"outcome": Outcome.ACCEPTED}, "accepted", "SUCCESS", None, "accepted by the other side"),
-        ({"outcome": Outcome.NO_OP}, "no_op", "SUCCESS", None, "nothing to do, it was so already"),
+        ({"outcome": Outcome.ACCEPTED}, "accepted", "SUCCESS", None, "accepted, but its effect is not known"),
+        ({"outcome": Outcome.NO_OP}, "no_op", "SUCCESS", None, "nothing to do, it was already done"),
         (
             {"outcome": Outcome.REFUSED, "reason": Reason.PROTECTED},
             "refused",
@@ -104,7 +104,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "not_ours",
             "FAILURE",
             "time",
-            "not undone, because others changed it since",
+            "not undone, because someone else has changed it since",
         ),
         ({"outcome": Outcome.DONE, "answer": "denied"}, "done", "SUCCESS", None, "the user denied it"),
     ],
@@ -131,14 +131,14 @@ WORDS: dict[str, dict[str, Any]] = {
         "waits_for": Waits.CONFIRMATION,
         "reason": Reason.UNCONFIRMED,
     },
-    "nothing to do, it was so already": {"outcome": Outcome.NO_OP, "reason": Reason.STATE},
+    "nothing to do, it was already done": {"outcome": Outcome.NO_OP, "reason": Reason.STATE},
     "nothing to do, an earlier action does it (live)": {"outcome": Outcome.NO_OP, "reason": Reason.LIVE},
     "would wait for approval (shadow)": {"outcome": Outcome.SHADOW, "reason": Reason.APPROVAL},
     "would wait for approval, because it is over a limit (shadow)": {
         "outcome": Outcome.SHADOW,
         "reason": Reason.LIMIT,
     },
-    "undone, because its time was over": {
+    "undone, because its time was up": {
         "outcome": Outcome.DONE,
         "end": End.UNDONE,
         "undone_by": "time",

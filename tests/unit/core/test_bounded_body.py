@@ -44,7 +44,7 @@ def test_an_empty_body_is_empty_whatever_its_encoding() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,gzip", "br", "deflate", "zstd", "gzip;q=1"])
 def test_an_encoding_that_was_not_requested_is_refused(encoding: str) -> None:
-    with pytest.raises(BodyEncodingError, match="only gzip is read"):
+    with pytest.raises(BodyEncodingError, match="only gzip is supported"):
         BoundedBody(encoding, 10)
 
 

@@ -45,7 +45,7 @@ def test_a_name_of_the_catalogue_is_known(name: str) -> None:
     [
         ("user.session.strat", "did you mean user.session.start?"),
         ("user.sesion.*", "did you mean user.session.end?"),
-        ("zzz", "write one as in user.session.start or user.session.*"),
+        ("zzz", "write a name such as user.session.start, or a pattern such as user.session.*"),
     ],
 )
 def test_a_name_that_fits_nothing_is_reported_with_a_hint(name: str, hint: str) -> None:
