@@ -62,7 +62,7 @@ def endpoint_path(org: HookEndpointSettings) -> str:
 
 
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
-    """Build the keyrings by path. An org without secrets has no hook, so no keyring includes it."""
+    """Build one keyring for each path. An org without secrets has no hook, so no keyring includes it."""
     paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
         if org.secrets:

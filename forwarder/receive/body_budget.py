@@ -1,7 +1,7 @@
 """Limits the memory of all request bodies together, from their first byte to the commit.
 
-Above the limit, the largest body that is still being received is evicted (of equal ones the oldest): so
-neither many half-sent bodies nor a few huge ones delay the answer to a small POST.
+Above the limit, the largest body that is still being received is evicted; if several are equally large, the
+oldest of them. So neither many half-sent bodies nor a few huge ones delay the answer to a small POST.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Self
 from forwarder.core.errors import ForwarderError
 
 _FREE = 65_536
-"""Bytes of each body that do not count: `max_connections` limits those."""
+"""The first bytes of each body do not count: `max_connections` limits how many bodies there are."""
 
 _LEAST = 32 * 1024 * 1024
 _LARGEST_BODIES = 4
@@ -32,7 +32,8 @@ class BodyBudget:
     Attributes:
         limit: in bytes. A reload may change it.
         held: counted bytes of all bodies.
-        inflating: a lock, so that one body at a time is inflated: inflated bytes are counted only afterwards.
+        inflating: a lock, so that only one body at a time is inflated, because its bytes are counted
+            afterwards.
     """
 
     def __init__(self, limit: int) -> None:
@@ -75,8 +76,8 @@ class HeldBody:
 
     Attributes:
         charged: bytes of the body that count in the budget.
-        receiving: the body is not complete, so it may be evicted.
-        evicted: the body was dropped to free memory, and its task cancelled.
+        receiving: whether the body is still incomplete; only then it may be evicted.
+        evicted: whether the body was dropped to free memory, and its task cancelled.
     """
 
     def __init__(self, budget: BodyBudget) -> None:
@@ -101,7 +102,7 @@ class HeldBody:
         """Count `size` more bytes of this body.
 
         Raises:
-            OverloadedError: as `BodyBudget.charge`.
+            OverloadedError: the body does not fit into the budget; see `BodyBudget.charge`.
         """
         self._size += size
         if self._size > _FREE:

@@ -31,8 +31,10 @@ class ClientDisconnectedError(ForwarderError):
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBody) -> bytes:
-    """Receive a body and undo its `Content-Encoding`. `limit`, in bytes, holds for the body as sent and for
-    the inflated one; `held` counts the bytes of both.
+    """Receive a body and undo its `Content-Encoding`.
+
+    Neither the body as sent nor the inflated body may be larger than `limit` bytes. `held` counts the bytes
+    of both.
 
     Raises:
         BadRequestError: 413 as soon as the body exceeds `limit`; 415 for an encoding other than gzip;
@@ -43,7 +45,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBo
     encoding = b""
     for name, value in headers:
         if name == b"content-length":
-            # Digits only: the parser has refused anything else. But it takes any number of zeros, and `int` does not.
+            # The parser refuses anything but digits. But it accepts any number of zeros, and `int` does not.
             if len(value) > _MOST_DIGITS:
                 raise BadRequestError(400, "Content-Length has too many digits")
             _check_size(int(value), limit)
@@ -109,7 +111,7 @@ class _EventsSpan(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
-    """The parts of the body that are read. `eventId` is Okta's id of the POST; `eventID` in early drafts."""
+    """The parts of the body that are read. Okta's id of the POST is `eventId`, in early drafts `eventID`."""
 
     data: _EventsSpan
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
@@ -147,7 +149,7 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
         try:
             envelope = _decode(body)
         except (msgspec.MsgspecError, RecursionError):
-            pass  # only the scanner finds out whether it is the envelope that is wrong, or an element
+            pass  # only the scanner can tell whether the envelope itself is wrong, or one of its elements
         else:
             elements = await event_reader.split_list(bytes(envelope.data.events))
             return _envelope_id(envelope.event_id, envelope.draft_event_id), elements
@@ -162,7 +164,7 @@ _ID_KEYS = (b'"eventId"', b'"eventID"')
 
 
 class _ScannedEnvelope:
-    """The ids and elements that the JSON scanner finds in an envelope. Of a repeated key, the last counts."""
+    """The ids and elements that the JSON scanner finds in an envelope. The last of repeated keys counts."""
 
     def __init__(self) -> None:
         self.elements: list[bytes | msgspec.Raw] | None = None

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 _MAX_AGE = 300
-"""Seconds that others may keep a document: a new key is published for so long before it signs."""
+"""Seconds that a client may cache a document. A new key is published this long before it signs."""
 
 _HEADERS = (
     (b"content-type", b"application/json"),

@@ -48,7 +48,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _STATUSES = (200, 400, 401, 404, 405, 413, 415, 503)  # every one that the receiver answers
 _CHALLENGE_HEADER = b"x-okta-verification-challenge"
-# Okta sends 40 characters of base64url; none of these can harm a reader.
+# Okta sends 40 characters of base64url; none of the characters allowed here can do harm in the answer.
 _CHALLENGE = re.compile(rb"[A-Za-z0-9_~.+/=-]{1,512}")
 _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
@@ -68,7 +68,7 @@ class ReceiveMetrics:
         requests: answers by status.
         auth_failures: requests without a valid secret.
         challenges: verification GETs, by outcome.
-        ack: seconds from the first byte of a POST to its answer; like `stored`, not for the empty name.
+        ack: seconds from the first byte of a POST to its answer; the empty name has no `ack` and no `stored`.
     """
 
     def __init__(self, metrics: Metrics, org: str) -> None:
@@ -94,7 +94,7 @@ class HookReceiver:
     """The ASGI app of the receiver's listener.
 
     Attributes:
-        public: JSON documents that anyone may read, by path; they have no secret.
+        public: JSON documents that anyone may read, by path; they contain no secret.
     """
 
     public: Mapping[str, bytes]
@@ -146,7 +146,7 @@ class HookReceiver:
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, as an ASGI app."""
         path = scope["raw_path"]
-        # A path exactly as configured skips the router, in which a POST would cost 18 µs more, of 100.
+        # A path exactly as configured skips the router, which would add 18 µs to the 100 µs of a POST.
         exact = scope["path"] if b"%" not in path else ""
         if keyring := self._keyrings.get(exact):
             return self._serve(keyring, scope, receive, send)
@@ -154,7 +154,7 @@ class HookReceiver:
             answer = public_answer(scope["method"], document)
             self._metrics[""].requests[answer.status].inc()
             return answer.send(send)
-        if b"//" in path or b"%2f" in path.lower():  # the router would take them for one slash
+        if b"//" in path or b"%2f" in path.lower():  # the router would treat each of them as one slash
             self._log_unknown_path(scope)
             return self._send(Answer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
@@ -187,7 +187,7 @@ class HookReceiver:
         if scope["method"] == "POST":  # a hook, perhaps
             path, hint = scope["path"][:100], "compare the hook's address with orgs.*.path"
             self._logger.warning(
-                "a POST to the path of no org: 404", action="path_refused", path=path, hint=hint
+                "a POST came to a path of no org: 404", action="path_refused", path=path, hint=hint
             )
 
     async def _serve(self, keyring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ _RECENT = 20
 _HOUR: Micros = 3600 * SECOND
 _MOST_TEXT = 200  # characters
 OKTA = "Okta-Integrations"
-"""The user agent of Okta's requests. Others may send it too; then a person looks once in vain."""
+"""The user agent of Okta's requests. Others may send it too: then a person looks for a problem in vain."""
 _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
@@ -24,7 +24,7 @@ class OrgRequests(msgspec.Struct, frozen=True):
             last 24 hours.
         refused_at: when the last request in `refused` came; None if there is none.
         refused_from_okta: number of requests to the path without a valid secret in the last hour that have
-            Okta's user agent, also before `accepted_at`.
+            Okta's user agent, including those before `accepted_at`.
     """
 
     accepted_at: Micros | None
@@ -63,7 +63,7 @@ class Refusals:
     def refuse(
         self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = ""
     ) -> None:
-        """Record a request without a valid secret. `path` is a configured one: each takes memory."""
+        """Record a request without a valid secret. `path` must be a configured one: each takes memory."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
         if user_agent == OKTA:
             self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)

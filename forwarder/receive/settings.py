@@ -1,4 +1,4 @@
-"""Settings of the receiver, and the problems that only all orgs together can have."""
+"""Settings of the receiver, and the check for secrets that several orgs share."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ class ReceiverSettings(ListenerLimits):
 
     Attributes:
         listen: host and port.
-        max_body: of a POST, also once inflated; a larger one is answered 413. Generous, because Okta never
-            retries a 4xx.
-        commit_timeout: how long the store may take until the answer is 503. Below Okta's own timeout of 3 s, so
-            that Okta sees the answer.
+        max_body: the largest body of a POST, as sent and as inflated; a larger one is answered 413. The
+            default is generous, because Okta never retries a 4xx.
+        commit_timeout: how long the store may take; after that the answer is 503. Keep it below Okta's own
+            timeout of 3 s, so that Okta gets the answer.
         tls: serve HTTPS. Without it, a proxy in front of the forwarder must do that.
     """
 
@@ -34,7 +34,7 @@ class ReceiverSettings(ListenerLimits):
 
 def _validate_path(value: str) -> str:
     if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
-        raise ValueError("must begin with `/` and hold only what a URL's path may, as in /okta/events")
+        raise ValueError("must begin with `/` and have only characters of a URL's path, as in /okta/events")
     if "*" in value:
         raise ValueError("is compared as it stands, without wildcards; write one path, as in /okta/events")
     return value
@@ -64,10 +64,11 @@ class HookEndpointSettings(Section):
     """How one org's hook posts to the receiver.
 
     Attributes:
-        path: where it posts.
-        header: the header that carries the secret; upper and lower case are the same.
-        secrets: all of them are valid, so that a rotation loses nothing. Compared whole, with the scheme if
-            there is one. Required unless the org is polled only (`api`, no hook).
+        path: the URL path to which the hook posts.
+        header: the name of the header that carries the secret, in upper or lower case.
+        secrets: the values that the header may have. All are valid at the same time, so that a rotation loses
+            no event. Each is compared as a whole, with its scheme (such as Bearer) if it has one. Required
+            unless the org is only polled (`api`, no hook).
         challenge_needs_secret: whether the verification GET must carry the secret too, as Okta's does.
     """
 
@@ -78,7 +79,7 @@ class HookEndpointSettings(Section):
 
 
 def validate_endpoints(orgs: Mapping[str, HookEndpointSettings]) -> Iterator[str]:
-    """Yield a line for each secret that two orgs share: path, problem, hint. It never shows the secret."""
+    """Yield a line for each secret that two orgs share: path, problem, hint. No line shows the secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():
         for number, secret in enumerate(org.secrets):
