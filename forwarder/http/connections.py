@@ -15,14 +15,14 @@ EVICTION_GRACE = 0.25
 """Seconds that a connection may wait before it can be evicted."""
 
 HARD_LIMIT_FACTOR = 2
-"""At this many times the limit, the longest wait is evicted at once, however short it is."""
+"""Above this many times the limit, the connection that waits longest is evicted, even after a short wait."""
 
 SWEEP_BATCH = 20
 """Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
 
 CLOSING_ROOM = 64
-"""Sockets beyond the hard limit, or `max_connections` of them if that is less: of connections that are evicted, or cannot
-be because they are in service."""
+"""How many sockets may be open beyond the hard limit, but at most `max_connections`. They belong to evicted
+connections that are still closing, or to connections in service, which are never evicted."""
 
 
 class Connection(Protocol):
@@ -45,7 +45,7 @@ class ConnectionLimiter:
         waiting: the connections that wait on their client, the longest wait first.
         closing: evicted connections whose sockets are still open.
         empty: set while there are no connections.
-        listener: its address, for log lines.
+        listener: the address of the listener, for log lines.
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
@@ -85,12 +85,12 @@ class ConnectionLimiter:
             self._evict(1, keep=connection)
 
     def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
-        """Evict up to `count` connections, those that have waited longest, if their wait began by `before`.
-        Stop at `keep`."""
+        """Evict up to `count` of the connections that have waited longest, if their wait began at `before` or
+        earlier. Stop at `keep`."""
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
-            self._forget(oldest)  # now, not once its socket has closed: the next one must not count it
+            self._forget(oldest)  # before its socket has closed, so that the next `add` does not count it
             self.closing.add(oldest)
             reason = oldest.evict()
             self._on_evict(reason)
@@ -118,7 +118,7 @@ class ConnectionLimiter:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Evict connections above the limit, and close those past their deadline; some of them each time."""
+        """Evict connections above the limit, and close those past their deadline: up to 20 of each."""
         now = self.clock.monotonic()
         excess = len(self.connections) - self.limits.max_connections
         if excess > 0:

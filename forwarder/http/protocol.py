@@ -2,8 +2,9 @@
 
 uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection
 is either in service (a complete request awaits its response) or waiting on its client (idle, partial head or
-body, unread response, TLS handshake). Waits have deadlines; above the limit of connections, the longest wait is evicted. A
-connection in service is never evicted, so a complete POST is answered, however many other connections idle.
+body, unread response, TLS handshake). Each wait has a deadline. Above the limit of connections, the
+connection that has waited longest is evicted. A connection in service never is, so a complete POST is
+answered, however many others are idle.
 """
 
 import asyncio
@@ -26,12 +27,12 @@ _MAX_URL = 8192
 _MAX_HEADERS = 256  # a header of 5 bytes takes 100 in memory
 _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
-_TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end; what was written is with the kernel by then
-_CHUNK_OVERHEAD = 8  # bytes that a chunked body may cost for each of its own; chunks of one byte cost 6
+_TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end; all data was handed to the kernel before
+_CHUNK_OVERHEAD = 8  # bytes that may be sent for each byte of a chunked body; chunks of one byte take 6
 
 
 class Phase(Enum):
-    """How much of its next request the client has sent."""
+    """What the client has sent of its next request."""
 
     HANDSHAKE = "handshake"  # nothing, and the connection is not open yet
     IDLE = "idle"  # nothing
@@ -48,9 +49,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limiter = limiter
         self._phase = Phase.HANDSHAKE
         self._opening: asyncio.Task[Any] | None = None
-        self._unanswered = 0  # complete requests; more than one if the client pipelines
+        self._unanswered = 0  # complete requests without an answer; more than one if the client pipelines
         self._read_no_more = False  # no request after the complete ones is read
-        self._upgrades = False  # the head wishes for another protocol
+        self._upgrades = False  # the head asks for another protocol
         self._error_status = 0  # set by a callback of the parser
         self._now = 0.0  # when the last bytes came
         self._received = 0  # bytes of the request that the client is sending, as sent
@@ -96,7 +97,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._limiter.remove(self)
         accepted.close()
-        if not opening.cancelled() and isinstance(error, ssl.SSLError):  # not of a client that just goes
+        if not opening.cancelled() and isinstance(error, ssl.SSLError):  # not if a client just disconnects
             self._limiter.log("a TLS handshake failed", "tls_handshake_failed", error=error.reason)
 
     # Called by the transport
@@ -136,7 +137,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
-            self._update_deadline()  # once for all of `data`: it is not looked at before this returns
+            self._update_deadline()  # once for all of `data`: the deadline is not checked before this returns
         if status:
             self._refuse(status)
         elif completed != self._completed:
@@ -153,11 +154,11 @@ class GuardedProtocol(HttpToolsProtocol):
         while True:
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:  # it would read no body; see `on_headers_complete`
+            except httptools.HttpParserUpgrade as upgrade:  # the parser would read no body
                 method, version = self.parser.get_method(), self.parser.get_http_version()
                 data = without_upgrade(method, self.url, version, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             else:
                 return
 
@@ -174,7 +175,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["began"] = self._now
-        self.scope["state"]["abort"] = self.transport.abort  # for a response without end
+        self.scope["state"]["abort"] = self.transport.abort  # for a response that never ends
         self._phase = Phase.HEAD
         self._body_size = 0
 
@@ -193,7 +194,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif not has_host(self.headers, self.parser.get_http_version()):
             self._error_status = 400
         elif len(self.pipeline) >= _MAX_PIPELINED:
-            self._error_status = 400  # never sent: earlier requests are answered, then the connection ends
+            self._error_status = 400  # not sent: earlier requests are answered, then the connection ends
         if self._error_status:
             raise ValueError  # httptools wraps it; `data_received` answers
         super().on_headers_complete()
@@ -220,7 +221,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # Responses
 
     def on_response_complete(self) -> None:
-        """Serve the next request or wait for it. Replaces uvicorn's, which starts a timer each time."""
+        """Serve the next request or wait for it. uvicorn's own method would start a timer each time."""
         self.server_state.total_requests += 1
         early = not self.pipeline and self.cycle.more_body  # answered before the request was complete
         if not early:

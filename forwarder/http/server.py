@@ -1,7 +1,7 @@
 """Runs one ASGI app on one listener, inside the running event loop.
 
-uvicorn's own `Server` takes the process's signals, calls `sys.exit` if the port is taken, and answers 500 to
-what it cancels. So only its protocol and its configuration are used.
+uvicorn's own `Server` handles the process's signals, calls `sys.exit` if the port is in use, and answers 500
+to requests that it cancels. So only its protocol and its configuration are used.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class Server:
                 "the limit of open files allows fewer connections than `max_connections`",
                 action="listener_limited",
                 max_connections=possible,
-                hint="raise the limit of open files",
+                hint="raise the limit of open files (LimitNOFILE=, ulimit -n)",
             )
             limits = limits.model_copy(update={"max_connections": possible})
         self._limiter.limits = limits
@@ -125,7 +125,7 @@ class Server:
     async def _drain(self, grace: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        # More may begin meanwhile, on open connections.
+        # More requests may begin meanwhile, on open connections.
         while self._state.tasks and (left := until - loop.time()) > 0:
             await asyncio.wait(set(self._state.tasks), timeout=left)
         late = set(self._state.tasks)
@@ -148,7 +148,7 @@ class Server:
                 self._acceptor.resume()
             except Exception:  # deadlines must go on for all other connections
                 self._logger.exception(
-                    "the sweep of connections failed; it goes on", action="connection_sweep_failed"
+                    "closing late connections failed; it is tried again", action="connection_sweep_failed"
                 )
 
 

@@ -27,11 +27,14 @@ class ListenerLimits(Section):
     Attributes:
         max_connections: above this, the connection that has been idle or incomplete for the longest time is
             closed. A burst may exceed it for a moment.
-        header_timeout: from the first byte of a request (or from the connection) to the end of its headers.
-        body_timeout: from there to the end of its body. Okta itself gives up after 3 s, so a value below 3 s would
-            refuse what Okta still waits for. Slower senders are a proxy with a slow client, or an attack.
+        header_timeout: how long a request may take from its first byte to the end of its headers; the first
+            request of a connection, from the start of the connection.
+        body_timeout: how long the body may take after the headers. Okta itself gives up after 3 s, so a value
+            below 3 s would refuse requests that Okta still waits for. A slower sender is a proxy with a slow
+            client, or an attack.
         keep_alive: how long a connection may stay idle between two requests.
-        max_header_bytes: request line and headers together; above this, the answer is 431.
+        max_header_bytes: the largest size of the request line and the headers together; above it, the answer
+            is 431.
         grace: how long requests in progress may take when the forwarder stops.
     """
 
