@@ -1,2 +1,2 @@
-"""An emulated Okta org in a process, with a subpackage for each of Okta's APIs: event hooks, System Log,
-OAuth, …"""
+"""An emulated Okta org that runs in this process. Each of Okta's APIs has its own subpackage: event hooks,
+System Log, OAuth, …"""

@@ -1,4 +1,4 @@
-"""The callers that change the org through its API, and the record of their calls."""
+"""The actors that change the org, and the record of the API calls that can change it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ API_TOKEN_ID = "00Tthetokenoftheorg00"  # noqa: S105  # an id, not the token
 
 
 class Actor:
-    """The actor of an event: a base class of structs."""
+    """Base class of the structs that can be the actor of an event."""
 
     __slots__ = ()
 
@@ -20,12 +20,12 @@ class Actor:
         raise NotImplementedError
 
     def transaction(self) -> dict[str, Any]:
-        """Return the details of the event's transaction."""
+        """Build the event's `transaction.detail`."""
         return {}
 
     def origin(self) -> dict[str, Any]:
-        """Return the fields of the event that say from where the actor acted; the generator makes up missing
-        fields."""
+        """Build the event's fields that say where the actor acted from. The generator makes up the missing
+        ones."""
         return {}
 
 
@@ -35,7 +35,7 @@ class Caller(Actor, msgspec.Struct, frozen=True):
     Attributes:
         id: the app's client id, or the admin's user id.
         by_token: whether the caller uses the API token.
-        ip: the caller's address; empty if it is not known.
+        ip: the caller's address; empty if unknown.
         agent: the caller's `User-Agent`.
     """
 
@@ -51,11 +51,11 @@ class Caller(Actor, msgspec.Struct, frozen=True):
         return entity(self.id, "PublicClientApp", self.id, alternate_id=self.id)
 
     def transaction(self) -> dict[str, Any]:
-        """Build `transaction.detail` of the event: the id of the API token, if the caller uses it."""
+        """Build the event's `transaction.detail`: the id of the API token if the caller uses the token."""
         return {"requestApiTokenId": API_TOKEN_ID} if self.by_token else {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the event's fields about the caller's address and user agent, as far as they are known."""
+        """Build the event's fields about the caller's address and user agent, if the address is known."""
         if not self.ip:
             return {}
         version = "V6" if ":" in self.ip else "V4"
@@ -83,17 +83,23 @@ class System(Actor, msgspec.Struct, frozen=True):
 
 
 Report = Callable[..., None]
-"""Writes an event to the log, and sends it to the hooks: event type, its `Actor`, `target=`, and other fields of it."""
+"""Writes an event to the System Log and sends it to the hooks.
+
+The arguments are the event type, the `Actor`, and fields of the event as keywords, such as `target`.
+"""
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of a method that can change the org.
+    """A recorded API call with a method that can change the org, such as POST.
 
     Attributes:
-        caller: `Caller.id`.
+        at: when the call arrived.
+        caller: `Caller.id`; empty if the caller was not authenticated.
+        path: path and query.
         body: the request body as text; empty if there was none.
-        status: status of the answer; 0 if the answer was lost.
-        effect: whether the call changed anything, even if the answer was lost; False for a repetition.
+        status: HTTP status of the response; 0 if a fault suppressed the response.
+        effect: whether the call changed anything, even if the response says otherwise. False for a refused
+            call, and for most repetitions of a call.
     """
 
     at: str

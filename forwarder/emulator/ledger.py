@@ -4,12 +4,12 @@ import msgspec
 
 
 class HookLedger(msgspec.Struct, frozen=True):
-    """The results of one hook's events.
+    """The events that one hook delivered, and those that it dropped.
 
     Attributes:
-        delivered: uuids that the receiver accepted.
-        dropped: uuids that Okta never sent or gave up. A receiver that answered too late may have some of
-            them.
+        delivered: uuids of the events that the receiver accepted.
+        dropped: uuids of the events that Okta never sent, or sent in vain and gave up. The receiver may have
+            some of them, if it answered too late.
     """
 
     delivered: list[str]
@@ -20,10 +20,10 @@ class Ledger(msgspec.Struct, frozen=True):
     """All events, and whether each hook delivered them. Copying a million uuids takes some milliseconds.
 
     Attributes:
-        events: uuids of every event that was emitted.
-        own: uuids of the org's events about its own hooks, which no hook carries.
-        hooks: the ledgers by hook id, deleted hooks included. An event that still waits is in neither of
-            their lists.
+        events: uuids of all events of the org, except those in `own`.
+        own: uuids of the org's events about its hooks and their quota. No hook carries these events.
+        hooks: one ledger for each hook id, also for deleted hooks. An event whose copies all still wait or
+            are in flight is in neither list of the ledger.
     """
 
     events: list[str]
@@ -32,5 +32,5 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def dropped(self) -> set[str]:
-        """The uuids that any hook dropped."""
+        """The uuids of the events that at least one hook dropped."""
         return {uuid for hook in self.hooks.values() for uuid in hook.dropped}

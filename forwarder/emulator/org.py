@@ -1,4 +1,4 @@
-"""An Okta org in a process, for the demo, for tests, and to try a configuration without Okta."""
+"""An Okta org that runs in this process: for the demo, for tests, and to try a configuration without Okta."""
 
 import asyncio
 import secrets
@@ -38,34 +38,35 @@ from forwarder.emulator.users.directory import Directory
 from forwarder.emulator.zones.zones import Zones
 
 _HISTORY = 100_000
-"""Events that the System Log keeps."""
+"""How many events the System Log keeps."""
 
 _SLICE = 50
-"""Events that are generated before other tasks run."""
+"""How many events are generated before other tasks may run."""
 
 _TICK = 0.02
-"""Seconds between two checks of how many events `rate` demands."""
+"""The shortest wait, in seconds, between two batches of the events that `rate` demands."""
 
 
 class Emulator:
-    """An Okta org. Enter it as a context manager to start delivery; leaving it drops the events that still
-    wait.
+    """An Okta org. Use it as an async context manager: it delivers events only inside the context, and drops
+    those that still wait when the context ends.
 
-    Methods raise OktaApiError where Okta would refuse the call; the constructor raises KeyFormatError.
+    Methods raise OktaApiError where Okta would refuse the call. The constructor raises KeyFormatError if the
+    text of an app's key is not a key.
 
     Attributes:
         hooks: the event hooks; to create, verify or delete one, use the methods of this class.
-        faults: applied from now on; may be replaced at any time.
-        users, groups, group_rules, zones: what callers of the API may change.
-        prompts: what users' phones were asked, by factor push or CIBA.
-        admin_roles: custom roles, resource sets, and who holds them.
-        org_id: Okta's id of the org.
-        providers, security_events: who may send Security Event Tokens, and what came.
-        servers: issue the id tokens of CIBA.
-        calls: those of its calls that would change something.
+        faults: the faults that the org injects from now on; they may be replaced at any time.
+        users, groups, group_rules, zones: objects of the org that callers of the API may change.
+        prompts: the prompts sent to users' phones, by factor push or CIBA.
+        admin_roles: custom roles, resource sets, and who holds which role.
+        org_id: the org's id, in Okta's form.
+        providers, security_events: the senders of Security Event Tokens, and the receiver of these tokens.
+        servers: the authorization servers, which sign the id tokens of CIBA.
+        calls: the record of the API calls that can change the org.
         log_fault_random: draws the faults of the System Log's API.
-        fault_randoms: draw those of other calls, by their part of `faults`.
-        started: when the org was made.
+        fault_randoms: draw the faults of other API calls, one generator each for `changes`, `polls`, `reads`.
+        started: when the org was created.
     """
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
@@ -83,7 +84,7 @@ class Emulator:
             log_only_share=settings.log_only_share,
             odd_types=settings.odd_types,
         )
-        # Of its own, so that a report about a hook changes no other event.
+        # A separate generator, so that an event about a hook does not change what is drawn for others.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls = Calls()
@@ -130,7 +131,7 @@ class Emulator:
         for queue in self._queues.values():
             queue.stop()
         try:
-            # Without the body's error, which the group would wrap: all of its tasks are cancelled already.
+            # Without the body's error, because the group would wrap it; its tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
             await self._deliverer.close()
@@ -157,16 +158,16 @@ class Emulator:
         """Create a hook.
 
         Args:
-            uri: of the receiver; https, or http to a loopback address.
+            uri: the receiver's URL: https, or http to a loopback address.
             secret: the value of `header`.
-            name: of the hook.
+            name: the hook's name.
             header: the header that carries the secret.
-            types: event types.
+            types: the event types that the hook delivers.
         """
         return self.create_hook(build_spec(uri, secret, name=name, header=header, types=types))
 
     async def verify(self, hook_id: str) -> Hook:
-        """Send the challenge to a hook's receiver; if it echoes the challenge, the hook becomes VERIFIED."""
+        """Send the challenge to a hook's receiver. If the receiver echoes it, the hook becomes VERIFIED."""
         hook = self.hooks.get(hook_id)
         channel = hook.spec.channel
         if not await self._deliverer.verify(hook) or hook.spec.channel != channel:
@@ -181,8 +182,8 @@ class Emulator:
         """Post an event to a hook as the Admin Console's preview does; the ledger does not count it.
 
         Args:
-            hook_id: of a hook in any state.
-            uuid: of an event of the System Log; None generates one of the hook's types.
+            hook_id: id of the hook, which may be in any state.
+            uuid: uuid of an event in the System Log; None generates an event of one of the hook's types.
         """
         hook, now = self.hooks.get(hook_id), self.clock.now()
         if uuid is not None:
@@ -201,9 +202,10 @@ class Emulator:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
         Args:
-            count: how many.
-            types: event types of the catalogue to use in turn; if empty, any, common ones more often.
-            change: makes each event say what a caller wants.
+            count: how many events.
+            types: event types of the catalogue, used in turn. If empty, types are drawn at random, common
+                ones more often.
+            change: changes each event before it is written.
 
         Returns:
             The uuids of the events.
@@ -215,7 +217,7 @@ class Emulator:
         return uuids
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """As `emit`, but spread the events from `since` to now, and write them to the System Log only."""
+        """Like `emit`, but spread the events from `since` to now, and write them only to the System Log."""
         now = self.clock.now()
         if since > now:
             raise invalid("since", "since: must not be in the future")
@@ -249,15 +251,15 @@ class Emulator:
         return Ledger(list(self._uuids), list(self._own_uuids), hooks)
 
     def _random(self, purpose: str) -> Random:
-        """Return a random generator for one purpose, seeded so that its draws do not depend on other
-        purposes."""
+        """Return a random generator for one purpose, seeded so that its draws do not depend on those
+        for other purposes."""
         return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
     def _slices(self, count: int, types: Sequence[str]) -> Iterator[list[str]]:
         """Yield `count` event types in slices: `types` in turn, or drawn at random if `types` is empty."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
-            raise invalid("types", f"Okta's catalogue has no {', '.join(unknown[:5])}")
+            raise invalid("types", f"types: not in Okta's catalogue of event types: {', '.join(unknown[:5])}")
         turns = cycle(types)
         for start in range(0, count, _SLICE):
             size = min(_SLICE, count - start)
@@ -317,7 +319,7 @@ class Emulator:
             self._queues[hook_id].add([event], self.faults)
 
     def _report_quota(self, step: str, threshold: int) -> None:
-        """Write an event about the quota of hooks to the System Log. (That Okta uses these types is inferred.)"""
+        """Write an event about the hooks' quota to the System Log. (The event types are inferred.)"""
         debug = {
             "operationRateLimitType": "event_hook_delivery",
             "operationRateLimitScopeType": "ORG",
@@ -329,7 +331,7 @@ class Emulator:
         self._write(event)
 
     def _write(self, event: GeneratedEvent) -> None:
-        """Append an event to the System Log, with the delay that the faults of the log demand."""
+        """Append an event to the System Log, delayed as the faults `delay` and `spread` of the log demand."""
         faults = self.faults.log
         delay = faults.delay + self._log_delay_random.random() * faults.spread
         at = self.clock.now() + round(delay * SECOND) if delay else None

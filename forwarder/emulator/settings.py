@@ -10,26 +10,26 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _with_unit(value: Any) -> Any:
-    """Accept a number of seconds in a JSON body, beside a time with a unit."""
+    """Append the unit `s` to a number; return any other value unchanged."""
     return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
-"""A time with a unit, or in a JSON body also a number of seconds."""
+"""A time with a unit. In a JSON body it can also be a number of seconds."""
 
 
 class LogFaults(Section):
-    """Faults of the System Log: of its API, as shares of the calls, and of the way of events into it.
+    """Faults of the System Log. Each of the first five is the share of API calls that have the fault.
 
     Attributes:
-        rate_limited: answers 429, as when the calls of this minute are used up.
-        concurrency_limited: answers 429, as when too many calls run at once: the rate limit's headers are 0.
+        rate_limited: answers 429, as if the calls of this minute were used up.
+        concurrency_limited: answers 429, as if too many calls ran at once: `X-Rate-Limit-Limit` is 0.
         server_error: answers 500.
         no_response: gives no answer for `EmulatorSettings.query_timeout`, then answers 500.
         cursor_expired: refuses a call with a cursor, as Okta does when the cursor has expired.
-        reset: time until `X-Rate-Limit-Reset` of a call that is `rate_limited`.
+        reset: time from one of these 429 responses to its `X-Rate-Limit-Reset`.
         delay: time from an event until it is in the log.
-        spread: largest random addition to `delay`; it makes the log's order differ from that of `published`.
+        spread: largest random addition to `delay`. Events are then stored in another order than published.
     """
 
     rate_limited: _Share = 0.0
@@ -43,17 +43,17 @@ class LogFaults(Section):
 
 
 class ChangeFaults(Section):
-    """Faults of calls, as shares of them.
+    """Faults of API calls. Each of the first four is the share of calls that have the fault.
 
     Attributes:
         rate_limited: answers 429, and changes nothing.
         error_before: answers 503, and changes nothing.
-        error_after: answers 503, though the change was made.
-        no_response: makes the change, and gives no answer for `EmulatorSettings.query_timeout`, then 503.
-        reset: time until `X-Rate-Limit-Reset` of a call that is `rate_limited`.
-        retry_after: value of `Retry-After` of a 503; 0: without it.
-        delay: time until a call is handled, or refused.
-        only: a part of the path of calls with these faults; empty: all of them.
+        error_after: makes the change, but answers 503.
+        no_response: makes the change, gives no answer for `EmulatorSettings.query_timeout`, then answers 503.
+        reset: time from the response with a fault to its `X-Rate-Limit-Reset`.
+        retry_after: `Retry-After` of a 503; 0 leaves the header out.
+        delay: time that each call waits before it is handled or refused.
+        only: if not empty, only calls whose path contains this text have these faults.
     """
 
     rate_limited: _Share = 0.0
@@ -67,17 +67,17 @@ class ChangeFaults(Section):
 
 
 class Faults(Section):
-    """Faults of the org. Each hook draws its own ones.
+    """All faults that the org injects. Each hook draws its faults independently of other hooks.
 
     Attributes:
         drop: share of events that a hook never delivers.
         duplicate: share of events that a hook delivers twice.
-        reorder: about half of the events are up to a second late.
+        reorder: whether about half of the events are delayed by up to one more second.
         delay: time from an event to its first POST.
-        log: of the System Log.
-        changes: of the calls that change something.
-        polls: of the calls that poll for the answer to a prompt.
-        reads: of all other reads below /api/v1, the System Log excepted.
+        log: faults of the System Log.
+        changes: faults of the calls that can change something.
+        polls: faults of the calls that poll for the answer to a prompt.
+        reads: faults of all other reads below /api/v1, except those of the System Log.
     """
 
     drop: _Share = 0.0
@@ -96,21 +96,21 @@ SCOPES = (
     "okta.roles.manage", "okta.networkZones.read", "okta.networkZones.manage", "okta.universalLogout.manage",
     "okta.securityEventsProviders.read", "okta.securityEventsProviders.manage",
 )  # fmt: skip
-"""Every scope that some call of the org needs."""
+"""All scopes that the org knows: each is needed for some call."""
 
 
 class ClientSettings(Section):
     """A service app, or a web app with CIBA.
 
     Attributes:
-        keys: PEM or JWK, public or private; one of them must have signed the app's assertions.
-        secret: of a web app that authenticates with one.
-        ciba: whether it is a web app with the grant of CIBA.
-        request_alg: the algorithm of its signed requests of CIBA; empty: it may not sign any.
+        keys: the app's keys, as PEM or JWK, public or private; one of them must have signed its assertions.
+        secret: the client secret of a web app that authenticates with one.
+        ciba: whether the app is a web app with the CIBA grant.
+        request_alg: the algorithm of the app's signed CIBA requests; if empty, the app may not sign requests.
         scopes: the scopes that the app may request; by default all that the org knows.
-        dpop: whether its tokens are bound to a key, Okta's default for new apps.
-        admin: whether it is a super admin. Without, it may do what the custom roles allow that it is given; Okta refuses
-            every call of an app without any role.
+        dpop: whether the app's access tokens must be bound to a key, which is Okta's default for new apps.
+        admin: whether the app is a super administrator. If not, its custom roles decide what it may do;
+            without any role, all its calls of Okta's API are refused, as in Okta.
     """
 
     keys: tuple[Secret, ...] = ()
@@ -123,29 +123,31 @@ class ClientSettings(Section):
 
 
 class EmulatorSettings(Section):
-    """An emulated org.
+    """Settings of one emulated org.
 
     Attributes:
         token: the API token (`Authorization: SSWS <token>`).
         clients: service apps by client id.
-        url: the URL of the org; it is part of links, of envelopes and of the proofs of callers.
+        url: the org's URL. It is in links and envelopes, and in the assertions and proofs that callers sign.
         rate: events per second that the org emits by itself.
-        seed: the same seed gives the same people, events and faults; None draws one.
+        seed: the same seed gives the same people, events and faults; None draws a random seed.
         faults: the faults at the start.
         batch: most events in one POST.
         window: how long a POST that is not full waits for more events (Okta: about 10 s).
         timeout: how long a receiver may take to answer.
-        quota: most events that all hooks carry in 24 hours; the org's log warns at 70 %, and more are lost.
+        quota: most events that all hooks together carry in 24 hours. The System Log has a warning at 70 %;
+            events above the quota are lost.
         in_flight: most concurrent POSTs to one hook.
         edge_case_share: share of events with something unusual but legal in them.
-        odd_types: whether those hold numbers as `version` or `postalCode`, and results that are not in Okta's list. Okta's
-            typed SDKs lose a whole page of the System Log to one of them.
+        odd_types: whether such an event may also have a number as `version` or `postalCode`, or a result that
+            is not in Okta's list. One such event makes Okta's typed SDKs lose a whole page of the System Log.
         log_only_share: share of events whose type hooks cannot carry.
-        calls_per_minute: rate limit of the org; one token or app may use half of it: the 1000 of recordings.
-        logs_per_minute: rate limit of the System Log, which has its own (Okta: at most 120).
-        query_timeout: how long a call of the System Log may take.
+        calls_per_minute: rate limit of the org. One token or app may use half of it; by default that is 1000,
+            as in recordings.
+        logs_per_minute: the System Log's own rate limit (Okta: at most 120); one token or app may use half.
+        query_timeout: how long a call with the fault `no_response` gets no answer.
         push_lifetime: how long a factor push waits for an answer.
-        ca_file: CA certificates for receivers; None: the usual ones.
+        ca_file: CA certificates to trust when the org calls receivers and providers; None for the usual ones.
     """
 
     token: Secret
