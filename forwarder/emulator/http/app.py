@@ -13,33 +13,34 @@
 | `DELETE /api/v1/users/{id}/sessions` | 204 |
 | `PUT /api/v1/users/{id}/risk` | 201 first, then 200 |
 | `GET /api/v1/users/{id}/factors`, `…/{factor}` | 200 |
-| `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if it cannot be asked |
-| `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 cancels it |
+| `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if the factor cannot be asked |
+| `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 after cancelling it |
 | `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles`, `…/{id}/apps` | 200, in pages |
 | `POST /api/v1/groups`, `DELETE …/{id}` | 200, 204 |
 | `GET, POST /api/v1/groups/rules`, `GET, DELETE …/{id}`, lifecycle | 200, 202, 204; the rules are not run |
 | `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
 | `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
 | `GET, POST /api/v1/security-events-providers`, `GET, PUT, DELETE …/{id}`, lifecycle | 200, 204 |
-| `POST /security/api/v1/security-events` | 202, also for what is ignored; 400 `{"err", "description"}` |
+| `POST /security/api/v1/security-events` | 202, also for a token that is ignored; 400 `{"err", "description"}` |
 | `POST /oauth2/v1/global-token-revocation` | 204 |
-| `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as Okta: iam/api.py |
+| `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as in Okta: iam/api.py |
 | `GET /api/v1/iam/assignees/users` | 200, the users with a role of their own |
-| `GET, POST /oauth2/v1/clients/{id}/roles`, `GET, DELETE …/{role}` | 200, 201, 204; what they allow: iam/access.py |
+| `GET, POST /oauth2/v1/clients/{id}/roles`, `GET, DELETE …/{role}` | 200, 201, 204; app rights: iam/access.py |
 | `GET /.well-known/okta-organization` | 200, without a token |
-| `POST /oauth2/v1/token` | 200; 400 with a nonce for a first call with DPoP |
+| `POST /oauth2/v1/token` | 200; a first call with DPoP gets 400 and a nonce |
 | `POST /oauth2/[{id}/]v1/bc/authorize`, `…/v1/token` with the grant of CIBA | 200; errors: prompts/ciba.py |
 | `GET /oauth2/[{id}/]v1/keys`, `[/oauth2/{id}]/.well-known/openid-configuration` | 200, without a token |
 | `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
 | `PUT /emulator/faults` | 200, the faults now in force |
 | `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
 | `GET /emulator/ledger` | 200 |
-| `POST /emulator/users`, `PUT, DELETE …/{id or login}`; the same for `groups` | 200, 204; any state: users/control.py |
+| `POST /emulator/users`, `PUT, DELETE …/{id or login}`; the same for `groups` | 200, 204: users/control.py |
 | `POST /emulator/answers` | 200; how a user's phone answers: prompts/control.py |
-| `GET /emulator/state` | 200, users, groups, zones, prompts, providers and SETs |
-| `GET /emulator/calls` | 200, every changing call in order, refused ones included |
+| `GET /emulator/state` | 200, users, groups, zones, prompts, roles, providers and security events |
+| `GET /emulator/calls` | 200, every call that can change the org, in order, also the refused ones |
 
-Okta's paths need a token (http/auth.py) and are rate limited; `/emulator` is open, so listen on loopback.
+Okta's paths need a token (http/auth.py) and are rate limited. `/emulator` needs no token, so listen only on
+a loopback address.
 """
 
 from collections.abc import AsyncIterator
@@ -99,8 +100,8 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         since: spread the events from this time to now, in the System Log only.
-        user: id or login of the actor; ignored with `since`.
-        fields: replace fields of each event, see events/changed.py; ignored with `since`.
+        user: id or login of the user who becomes the actor of each event; ignored with `since`.
+        fields: new values for fields of each event, see events/changed.py; ignored with `since`.
     """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
@@ -118,7 +119,7 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_app(emulator: Emulator) -> Litestar:
-    """Create the application that serves `emulator`. The caller enters and leaves the emulator."""
+    """Create the application that serves `emulator`. The caller must enter the emulator's context."""
     routes = [
         *HOOK_ROUTES,
         *USER_ROUTES,
@@ -166,10 +167,11 @@ def create_app(emulator: Emulator) -> Litestar:
 async def serve(
     settings: EmulatorSettings, listen: Listen, clock: Clock
 ) -> AsyncIterator[tuple[Emulator, Listen]]:
-    """Run an org and serve it. Yield it with its address: with port 0 the system chooses the port.
+    """Run an org and serve its API. Yield the org, and its address with the port that the system chose for
+    port 0.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the server cannot listen on the address.
         KeyFormatError: the text of a service app's key is not a key.
     """
     async with Emulator(settings, clock) as emulator:

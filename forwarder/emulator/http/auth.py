@@ -3,7 +3,7 @@
 | `Authorization` | allowed |
 |---|---|
 | `SSWS <token>` | everything |
-| `Bearer <token>`, or `DPoP <token>` and a proof | the token's scopes; then iam/access.py |
+| `Bearer <token>`, or `DPoP <token>` and a proof | what its scopes and the app's roles allow: iam/access.py |
 """
 
 import hmac
@@ -31,7 +31,7 @@ _SCOPES = {
     "global-token-revocation": ("okta.universalLogout.manage", "okta.universalLogout.manage"),
     "eventHooks": ("okta.eventHooks.read", "okta.eventHooks.manage"),
 }
-"""The scopes to read and to change what is below a path."""
+"""By the path segment after `v1`: the scope for reading, and the scope for changes."""
 
 
 class Authenticator:
@@ -71,7 +71,7 @@ class Authenticator:
         if token is None:
             raise invalid_token("The access token is invalid or has expired.")
         if (scheme == "dpop") != (token.key is not None):
-            raise invalid_token("A token that is bound to a key is sent as DPoP, any other as Bearer.")
+            raise invalid_token("Send a token that is bound to a key as DPoP, and any other token as Bearer.")
         if token.key is not None:
             url = self._settings.url + path
             if self._proofs.check(headers.get("dpop"), method, url, token=presented)[0] != token.key:
@@ -84,7 +84,7 @@ class Authenticator:
 
 
 def _sufficient_scopes(method: str, path: str) -> set[str]:
-    """Return the scopes each of which allows a call. A `manage` scope includes reading."""
+    """Return the scopes of which a token needs one for this call. A `manage` scope also allows reading."""
     room = path.split("/")[3]
     read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
     if room == "users" and path.endswith("/risk"):

@@ -1,4 +1,4 @@
-"""Okta's error responses: one JSON object for all of its API, another one for OAuth."""
+"""Okta's error responses: JSON objects, of one form in OAuth and of another in all other APIs."""
 
 import secrets
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _NOT_PERMITTED = "You do not have permission to perform the requested action"
 
 
 class ApiError(ForwarderError):
-    """A call that the org refuses.
+    """The org refuses a call.
 
     Attributes:
         status: HTTP status.
-        body: JSON object of the response.
-        headers: response headers, beside the usual ones.
+        body: JSON object in the response.
+        headers: additional headers of the response.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class ApiError(ForwarderError):
 
 
 class OktaApiError(ApiError):
-    """A refusal by Okta's API.
+    """The org refuses a call, in the format of all APIs but OAuth.
 
     Attributes:
-        code: `errorCode`, the only stable part.
+        code: `errorCode`, the only part that Okta keeps stable.
         summary: `errorSummary`.
-        causes: one sentence each.
+        causes: the summaries in `errorCauses`, one sentence each.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ def invalid_token(*causes: str) -> OktaApiError:
 
 
 def forbidden(*causes: str) -> OktaApiError:
-    """Return the error that refuses a call that this caller may not make, or not in the object's present
+    """Return the error that refuses a call because of the caller's rights, or of the object's present
     state."""
     return OktaApiError(403, "E0000006", _NOT_PERMITTED, *causes)
 
@@ -114,7 +114,7 @@ def decode(body: bytes, kind: type[_T], what: str = "body") -> _T:
     """Decode the JSON body of a call.
 
     Raises:
-        OktaApiError: the body is not JSON, or not of this type.
+        OktaApiError: the body is not JSON, or does not fit the type `kind`.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -128,7 +128,7 @@ def decode_section(body: bytes, kind: type[_SectionT], what: str) -> _SectionT:
     """Decode the JSON body of a call of the emulator's own API.
 
     Raises:
-        OktaApiError: the body is not JSON, or has other fields.
+        OktaApiError: the body is not JSON, or does not fit the section `kind`.
     """
     tree = decode(body, dict[str, Any])
     try:

@@ -12,7 +12,7 @@ from forwarder.emulator.settings import EmulatorSettings
 _MINUTE = 60.0
 
 Family = Literal["logs", "other"]
-"""Paths that share a limit."""
+"""The groups of paths; the paths of one group share a limit."""
 
 
 class RateLimitHeaders(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class RateLimitHeaders(msgspec.Struct, frozen=True):
 
 
 class RateLimits:
-    """The rate limits of one org. A minute begins with the first call in it."""
+    """The rate limits of one org. A caller's minute begins with the caller's first call."""
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class RateLimits:
         self._minutes: dict[tuple[Family, str], tuple[float, int]] = {}
 
     def count(self, family: Family, caller: str) -> tuple[bool, RateLimitHeaders]:
-        """Count one call of `caller`. Return whether it is within the limit, and the headers for its
+        """Count one call of `caller`. Return whether the call is within the limit, and the headers for its
         response."""
         limit, now = self._limits[family], self._clock.monotonic()
         ends, used = self._minutes.get((family, caller), (now, 0))

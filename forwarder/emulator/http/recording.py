@@ -1,4 +1,4 @@
-"""Records every call of Okta's API that can change the org, with its result, and injects the faults of
+"""Records every call of Okta's API that can change the org, with its result, and injects faults into API
 calls."""
 
 from random import Random
@@ -18,12 +18,12 @@ from forwarder.emulator.settings import ChangeFaults
 _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 _FAULTS = ("rate_limited", "error_before", "error_after", "no_response")
 _SECRETS = {"client_assertion", "client_secret", "id_token_hint", "request"}
-"""Parameters of forms that are left out of the record."""
+"""Parameters of OAuth calls that the record leaves out."""
 
 
 def recorded(app: ASGIApp) -> ASGIApp:
-    """Wrap `app` so that `Emulator.calls` records the calls that can change the org, and faults are
-    injected."""
+    """Wrap `app`: record the calls that can change the org in `Emulator.calls`, and inject the faults of
+    calls."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         emulator: Emulator = scope["litestar_app"].state.org
@@ -58,8 +58,8 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return the name of the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`;
-    else `others`. A poll asks for the answer to a prompt: by CIBA or by the transaction of a push."""
+    """Return the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`; if none does,
+    return `others`. A poll asks whether a user has answered a prompt, which CIBA or a push sent."""
     path = scope["path"]
     if path.endswith("/v1/token"):
         return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"
@@ -71,7 +71,7 @@ def _kind(scope: Scope, body: bytes) -> str:
 
 
 async def _fault(emulator: Emulator, kind: str, faults: ChangeFaults, path: str) -> str:
-    """Delay a call as `faults` demand, and return the fault drawn for it; empty for none."""
+    """Wait as long as `faults` delay a call, and return the fault drawn for the call; empty for none."""
     if faults.only not in path:
         return ""
     if faults.delay:
@@ -126,7 +126,7 @@ def _without_secrets(form: str) -> str:
 
 
 def _drawn(faults: ChangeFaults, random: Random) -> str:
-    """Return the fault drawn for one call, by the shares in `faults`; empty for none."""
+    """Draw a fault for one call by the shares in `faults`. Return its name; empty for none."""
     point = random.random()
     for name in _FAULTS:
         point -= getattr(faults, name)

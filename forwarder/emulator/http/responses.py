@@ -49,7 +49,7 @@ def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> l
     """Return the page of `items` that the parameters `limit` and `after` ask for, and add the link to the
     next page.
 
-    `most` is the largest limit, and the default one.
+    `most` is the largest value of `limit`, and its default.
     """
     query = request.query_params
     limit = query.get("limit", "")
@@ -81,7 +81,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
 
 
 def set_effect(request: OktaRequest, *, changed: bool) -> None:
-    """Note for the record of calls whether this call has changed anything."""
+    """Set whether this call has changed anything, for the record of calls."""
     request.state.effect = changed
 
 
@@ -108,5 +108,7 @@ def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
 def fail(request: OktaRequest, error: Exception) -> Response[Any]:
     """Log an unexpected exception, a bug of the emulator, and return the response to the call that caused
     it."""
-    _logger.error("call failed", action="emulator_call_failed", exc_info=error)
+    _logger.error(
+        "call failed because of a bug in the emulator", action="emulator_call_failed", exc_info=error
+    )
     return refuse(request, server_error())

@@ -6,8 +6,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def same_url(one: object, other: str) -> bool:
-    """Whether two values are the same URL; the scheme's default port, the host's case and an empty path are
-    ignored."""
+    """Whether two values are the same URL. The case of the host does not count, nor does an explicit default
+    port, nor an empty path instead of `/`."""
     return isinstance(one, str) and normalized(one) == normalized(other)
 
 

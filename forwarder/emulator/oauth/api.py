@@ -1,4 +1,5 @@
-"""The endpoints of the authorization servers: tokens, CIBA, keys and metadata; `…` is `/oauth2` or `/oauth2/{id}`."""
+"""The endpoints of the authorization servers, below `/oauth2` and `/oauth2/{id}`: tokens, CIBA, keys and
+metadata."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,8 +19,8 @@ _AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 
 
 async def _form(request: OktaRequest) -> dict[str, str]:
-    """Return the parameters of a call, from its body and its query: Okta's Go client sends them in the
-    query."""
+    """Return the parameters of a call, from its body and from its query, because Okta's Go client sends them
+    in the query."""
     try:
         parts = request.scope["query_string"], await request.body()
         return dict(pair for part in parts for pair in parse_qsl(part.decode(), keep_blank_values=True))
@@ -28,8 +29,8 @@ async def _form(request: OktaRequest) -> dict[str, str]:
 
 
 def _client(request: OktaRequest, form: dict[str, str], url: str) -> str:
-    """Authenticate the app that calls `url`, count the call for its rate limit, and return the app's client
-    id."""
+    """Authenticate the app that calls `url`, count the call for the app's rate limit, and return the app's
+    client id."""
     auth = org(request).authenticator
     client_id = auth.clients.client(form, request.headers.get("authorization"), url)
     request.state.caller = Caller(client_id, by_token=False)

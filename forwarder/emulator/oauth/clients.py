@@ -20,10 +20,10 @@ from forwarder.emulator.settings import ClientSettings
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 _LIFETIME = 3600
-"""Seconds that an assertion may be valid."""
+"""How far in the future an assertion may expire, in seconds."""
 
 _LEEWAY = 60.0
-"""Seconds by which the caller's clock may differ."""
+"""How far the caller's clock may differ from the org's, in seconds."""
 
 
 class ClientAuthenticator:
@@ -43,12 +43,15 @@ class ClientAuthenticator:
         self._assertions = ReplayCache()
 
     def client(self, form: Mapping[str, str], authorization: str | None, url: str) -> str:
-        """Return the client id of a call, by private_key_jwt, client_secret_basic or client_secret_post.
+        """Authenticate an app by private_key_jwt, client_secret_basic or client_secret_post.
 
         Args:
             form: the form of the call.
             authorization: the header `Authorization`; None if there is none.
             url: URL of the endpoint that is called.
+
+        Returns:
+            The client id.
 
         Raises:
             ApiError: the app is unknown, or its credentials are invalid.
@@ -69,8 +72,9 @@ class ClientAuthenticator:
         raise _invalid_client("No client credentials found.")
 
     def by_assertion(self, form: Mapping[str, str], url: str) -> str:
-        """Return the client id for which the form's signed assertion is valid. An assertion with a `jti` is
-        valid once.
+        """Authenticate an app by the form's signed assertion, and return its client id.
+
+        An assertion with a `jti` is valid only once.
 
         Args:
             form: the form of the call.
@@ -103,12 +107,12 @@ class ClientAuthenticator:
         return client_id
 
     def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
-        """Return the parameters in a signed request (`request` of CIBA), which is valid once.
+        """Return the parameters in a signed request (`request` of CIBA), which is valid only once.
 
         Args:
             text: the JWT.
-            client_id: id of the app, which is already authenticated.
-            issuer: issuer of the authorization server that is called; must be the JWT's audience.
+            client_id: client id of the app, which is already authenticated.
+            issuer: issuer of the called authorization server, which must be the JWT's audience.
 
         Raises:
             ApiError: the JWT is invalid.
@@ -146,8 +150,8 @@ class ClientAuthenticator:
     def _verified(self, assertion: str, client_id: str, url: str) -> dict[str, Any]:
         """Return the claims of an assertion. Raise ApiError unless a key of the client signed it and `url` is
         its audience."""
-        # PyJWT compares times with the system's clock; `by_assertion` takes the org's.
-        # And it compares audiences letter by letter, where Okta knows that `:443` is https.
+        # PyJWT compares times with the system's clock; `by_assertion` compares them with the org's clock.
+        # PyJWT compares audiences letter by letter; Okta also accepts the default port `:443`.
         options: Options = {
             "verify_exp": False,
             "verify_nbf": False,

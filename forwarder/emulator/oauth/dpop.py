@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449): each call proves that the caller holds the private key that its token is bound to."""
+"""DPoP (RFC 9449): each call proves that the caller holds the private key that the token is bound to."""
 
 import hashlib
 import secrets
@@ -21,7 +21,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """The signature algorithms that Okta accepts."""
 
 _LEEWAY = 300.0
-"""Seconds by which the time of a proof may differ from ours."""
+"""How far the time of a proof may differ from the org's, in seconds."""
 
 _NONCE_INTERVAL = 86_400.0
 _NONCE_LIFETIME = 3 * 86_400.0
@@ -31,17 +31,17 @@ _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 class KeyFormatError(ForwarderError):
-    """The text is not a key that can be used."""
+    """The text is not a usable key."""
 
 
 class ReplayCache:
-    """Ids that may be used once. An id is dropped when the token that contains it has expired."""
+    """Ids that may be used only once. An id is dropped after the token that contains it has expired."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Mark an id as used; return False if it already was. Times are seconds since 1970."""
+        """Mark an id as used until `until`; return False if it already is. Times are seconds since 1970."""
         if len(self._until) > 10_000:
             self._until = {known: end for known, end in self._until.items() if end > now}
         if self._until.get(name, 0.0) > now:
@@ -59,9 +59,10 @@ class ProofValidator:
         self._nonces: list[tuple[float, str]] = []
 
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
-        """Check the `DPoP` header of a call. Return the public key of the proof, and its nonce if any.
+        """Check the proof in a call's `DPoP` header. Return the proof's public key, and its nonce if any.
 
-        `url` is without its query. The proof must contain the hash of `token`, which is None for a token request.
+        `url` must not have a query. The proof must contain the hash of `token`, unless that is None, as in a
+        token request.
 
         Raises:
             ApiError: the proof is invalid for this call.
@@ -88,10 +89,10 @@ class ProofValidator:
         return key, claims.get("nonce")
 
     def require_nonce(self, nonce: Any) -> None:
-        """Check that a proof contains a nonce that we issued: a new one each day, valid for three days.
+        """Check that the org issued this nonce. It issues a new nonce each day, which is valid for three days.
 
         Raises:
-            ApiError: the nonce is missing or invalid; the error's headers contain the current one.
+            ApiError: the nonce is missing or invalid; the error's headers contain the current nonce.
         """
         now = self._clock.now() / SECOND
         self._nonces = [each for each in self._nonces if each[0] > now - _NONCE_LIFETIME]
@@ -106,7 +107,7 @@ def read_key(text: str) -> Any:
     """Read a public key, or the public half of a private one, from PEM or JWK.
 
     Raises:
-        KeyFormatError: `text` is neither RSA nor EC key.
+        KeyFormatError: `text` is not an RSA or EC key.
     """
     try:
         if text.lstrip().startswith("{"):
@@ -116,10 +117,10 @@ def read_key(text: str) -> Any:
         else:
             key = serialization.load_pem_public_key(text.strip().encode())
     except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
-        raise KeyFormatError("this is not a key; give PEM or JWK") from error
+        raise KeyFormatError("this is not a key; give the key as PEM or JWK") from error
     key = key.public_key() if hasattr(key, "public_key") else key
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
-        raise KeyFormatError("the key is neither RSA nor EC")
+        raise KeyFormatError("the key is neither an RSA nor an EC key; give one of these")
     return key
 
 
@@ -129,7 +130,7 @@ def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
         header = jwt.get_unverified_header(proof)
         jwk = header.get("jwk")
         if header.get("typ") != "dpop+jwt" or header.get("alg") not in ALGORITHMS:
-            raise _invalid("The DPoP proof JWT's 'typ' must be dpop+jwt, and 'alg' one that is supported.")
+            raise _invalid("The DPoP proof JWT's 'typ' must be dpop+jwt, and its 'alg' must be supported.")
         if not isinstance(jwk, dict) or jwk.keys() & _PRIVATE:
             raise _invalid("The DPoP proof JWT must carry a public 'jwk' and no private one.")
         key = jwt.PyJWK(jwk).key

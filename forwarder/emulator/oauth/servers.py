@@ -1,6 +1,7 @@
 """The authorization servers of the org: their metadata, their key, and the id tokens that they sign.
 
-The org's own server issues as the org's URL; a custom one as `{url}/oauth2/{id}`. One key signs for all.
+The issuer of the org's own server is the org's URL; that of a custom server is `{url}/oauth2/{id}`. All
+servers sign with the same key.
 """
 
 import secrets
@@ -19,7 +20,7 @@ CIBA_GRANT = "urn:openid:params:grant-type:ciba"
 
 
 class AuthorizationServers:
-    """The authorization servers of one org: the org's own, `default`, and those with an id."""
+    """The authorization servers of one org: its own, and the custom ones: `default` and those in `ids`."""
 
     def __init__(self, org_url: str, ids: Collection[str]) -> None:
         self._org_url = org_url
@@ -27,7 +28,7 @@ class AuthorizationServers:
         self._kid = secrets.token_urlsafe(32)
 
     def base(self, server: str | None) -> str:
-        """Return the URL below which the endpoints of `server` are; None stands for the org's own server.
+        """Return the base URL of the endpoints of `server`; None stands for the org's own server.
 
         Raises:
             OktaApiError: there is no such server.
@@ -43,7 +44,7 @@ class AuthorizationServers:
         return self._org_url if server is None else self.base(server)
 
     def metadata(self, server: str | None) -> dict[str, Any]:
-        """Build a server's metadata, as `/.well-known/openid-configuration` shows them."""
+        """Build a server's metadata, as `/.well-known/openid-configuration` shows it."""
         base = self.base(server)
         return {
             "issuer": self.issuer(server),
@@ -77,7 +78,7 @@ class AuthorizationServers:
         }
 
     def sign(self, server: str | None, claims: dict[str, Any]) -> str:
-        """Return `claims` as a JWT of a server, signed and with its issuer."""
+        """Return a signed JWT with `claims` and with the issuer of `server`."""
         headers = {"kid": self._kid}
         return jwt.encode({"iss": self.issuer(server), **claims}, self._key, "RS256", headers)
 

@@ -47,7 +47,7 @@ class TokenEndpoint:
         self._tokens: dict[str, AccessToken] = {}
 
     def issue(self, form: Mapping[str, str], proof: str | None) -> dict[str, Any]:
-        """Return the answer to `POST /oauth2/v1/token` with this `form` and this `DPoP` header, `proof`.
+        """Return the answer to `POST /oauth2/v1/token` with this `form`; `proof` is the call's `DPoP` header.
 
         Raises:
             ApiError: the org issues no token for this request.
@@ -72,7 +72,7 @@ class TokenEndpoint:
         }
 
     def find(self, text: str) -> AccessToken | None:
-        """Return the token with this text, if it is valid."""
+        """Return the token with this text; None if it is unknown or has expired."""
         token = self._tokens.get(text)
         return token if token and token.expires > self._clock.now() / SECOND else None
 
