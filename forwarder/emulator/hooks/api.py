@@ -34,7 +34,7 @@ async def _show(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
 @put(_HOOK)
 async def _replace(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
     hooks = org(request).hooks
-    # Recordings of Okta show the `lastUpdated` of before the PUT.
+    # In recordings, Okta answers with the `lastUpdated` from before the PUT.
     before = hooks.get(hook_id).updated
     return _view(request, hooks.replace(hook_id, await request.body()), updated=before)
 

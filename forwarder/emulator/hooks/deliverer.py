@@ -1,4 +1,4 @@
-"""The org's calls to receivers, by Okta's rules: the challenge, and envelopes with at most two attempts."""
+"""The org's calls to receivers, by Okta's rules: a challenge or an envelope is sent at most twice."""
 
 import asyncio
 import secrets
@@ -20,13 +20,13 @@ from forwarder.emulator.settings import EmulatorSettings
 _HEADERS = [(b"User-Agent", b"Okta-Integrations"), (b"Accept", b"application/json")]
 
 _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL)
-"""What a call can raise. `UnicodeError` comes from the resolver, for an impossible host name."""
+"""What a failed call can raise. The resolver raises `UnicodeError` for an impossible host name."""
 
 
 class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
-    It uses httpx's transports without their client: half the time per call, and no cookies or headers added.
+    It uses httpx's transports without httpx's client: a call takes half the time, without added headers.
     `on_failure` is called with the hook and the reason for each POST that Okta gives up.
     """
 
@@ -42,14 +42,14 @@ class Deliverer:
     async def deliver(self, hook: Hook, batch: Sequence[GeneratedEvent]) -> bool:
         """Deliver `batch` in one envelope. Return whether the receiver accepted it; if not, Okta gives the
         events up."""
-        if not hook.live:  # deactivated meanwhile; Okta documents no rule
+        if not hook.live:  # deactivated in the meantime; Okta documents no rule
             return False
         if not self._quota.use(len(batch)):
             return False
         time = iso(self._clock.now(), "milliseconds")
         response = await self._post(hook, [msgspec.Raw(event.hook) for event in batch], time)
-        # Okta documents 200 and 204 as success, and nothing about other 2xx and 3xx for event hooks. Both are
-        # treated as it documents them for inline hooks: any 2xx is a success, a redirect is not followed.
+        # For event hooks, Okta documents 200 and 204 as success, but nothing about other 2xx and about 3xx.
+        # What it documents for inline hooks is used: any 2xx is a success, and a redirect is not followed.
         if response is not None and response.is_success:
             return True
         self._on_failure(
@@ -58,7 +58,7 @@ class Deliverer:
         return False
 
     async def preview(self, hook: Hook, event: dict[str, Any]) -> bool:
-        """Deliver one event, for any state and types of the hook, and outside the quota; return whether the
+        """Deliver one event, whatever the hook's state and types, and outside the quota. Return whether the
         receiver accepted it."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
@@ -66,7 +66,7 @@ class Deliverer:
     async def verify(self, hook: Hook) -> bool:
         """Send the challenge and return whether the receiver echoed it.
 
-        Okta sends it once more after any error response, but not after a wrong echo.
+        Okta sends it once more if there is no response, or not a 2xx, but not after a wrong echo.
         """
         challenge = secrets.token_urlsafe(30)
         header = (b"X-Okta-Verification-Challenge", challenge.encode())
@@ -82,8 +82,9 @@ class Deliverer:
             await transport.aclose()
 
     async def _post(self, hook: Hook, events: Sequence[Any], time: str) -> httpx.Response | None:
-        """Post an envelope of `events`; once more if there is no response or a 5xx, as Okta retries. Return
-        the last response; None if there is none."""
+        """Post an envelope of `events`; like Okta, post it once more if there is no response, or a 5xx.
+
+        Return the last response; None if there was none."""
         header = (b"Content-Type", b"application/json")
         body = msgspec.json.encode(
             {
@@ -105,7 +106,7 @@ class Deliverer:
     async def _call(
         self, method: str, hook: Hook, header: tuple[bytes, bytes], body: bytes | None
     ) -> httpx.Response | None:
-        """Send one request and return the response; None if there is no response in time."""
+        """Send one request and return the response; None if none comes in time."""
         request_id = (b"X-Okta-Request-Id", secrets.token_urlsafe(20).encode())
         headers = [*_HEADERS, request_id, header, *hook.headers()]
         try:
@@ -123,7 +124,7 @@ class Deliverer:
     def _transport(self, scheme: str) -> httpx.AsyncHTTPTransport:
         if scheme not in self._transports:
             ca_file = self._settings.ca_file
-            # A TLS context takes 30 ms to make; hooks of a demo and of tests need none.
+            # Making a TLS context takes 30 ms; hooks with http, as in a demo and in tests, do without.
             verify = ssl.create_default_context(cafile=ca_file) if ca_file else scheme == "https"
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
             # No proxy from the environment: the receiver of a demo is on this machine.

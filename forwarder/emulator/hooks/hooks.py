@@ -42,7 +42,7 @@ class Hook:
         return self.spec.events.items if self.live else frozenset()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that the operator configured, byte for byte: the one with the secret, and all
+        """Return the headers that the hook's owner configured, unchanged: the one with the secret, and all
         others."""
         config = self.spec.channel.config
         pairs = [(header.key, header.value) for header in config.headers or ()]
@@ -51,7 +51,7 @@ class Hook:
         return [(key.encode(), value.encode()) for key, value in pairs]
 
     def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
-        """Return the hook as the API shows it; `updated` replaces the real time."""
+        """Return the hook as the API shows it; `updated` replaces the real time of `lastUpdated`."""
         config = self.spec.channel.config
         auth = config.auth_scheme
         return {
@@ -65,7 +65,7 @@ class Hook:
             "lastUpdated": _whole_second(self.updated if updated is None else updated),
             "events": {
                 "type": "EVENT_TYPE",
-                # Okta does not keep the order; this one is never the order in which they were sent.
+                # Okta does not keep the order of the types; this order is hardly ever the one sent.
                 "items": sorted(self.spec.events.items, key=lambda name: name[::-1]),
                 "filter": self.spec.events.filter,
             },
@@ -97,7 +97,7 @@ class Hooks:
 
     Args:
         random: draws ids.
-        on_change: gets each change (created, updated, activated, deactivated, deleted) and its hook.
+        on_change: gets the change (created, updated, activated, deactivated or deleted), and the hook.
 
     Attributes:
         created_by: id of the admin who creates hooks.
@@ -129,10 +129,11 @@ class Hooks:
         return hook
 
     def replace(self, hook_id: str, body: bytes) -> Hook:
-        """Replace a hook as a whole. With another channel it becomes UNVERIFIED, and stays ACTIVE.
+        """Replace all settings of a hook. If its channel changes, the hook becomes UNVERIFIED.
 
-        The secret is part of the channel and cannot be read back: a body without it removes it. (Okta does
-        not document that; it is what a full replacement means.) A `status` in the body is applied.
+        The secret is part of the channel, and no call returns it: a body without the secret removes it from
+        the hook. (Okta does not document that; it follows from a full replacement.) The status changes only
+        if the body has a `status`.
         """
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))
@@ -151,7 +152,7 @@ class Hooks:
         return self._update(hook, "deactivated", active=False, verified=hook.verified)
 
     def set_verified(self, hook: Hook) -> Hook:
-        """Make a hook VERIFIED: its receiver answered the challenge."""
+        """Make a hook VERIFIED, because its receiver echoed the challenge."""
         return self._update(hook, None, active=hook.active, verified=True)
 
     def delete(self, hook_id: str) -> None:

@@ -1,6 +1,7 @@
-"""The body of the Admin Console's preview: one event, chosen or generated.
+"""The event of the Admin Console's preview: one of the System Log, or a generated one.
 
-It differs from a delivery: explicit nulls, a time in microseconds, and in a generated event a version-4 uuid and `Success`.
+Unlike a delivery, a preview has explicit nulls, and an `eventTime` in microseconds. A generated event also
+has a version-4 uuid, and the result `Success`.
 """
 
 from random import Random

@@ -1,7 +1,7 @@
 """The queue of one hook, with its faults and the ledger of its events.
 
-Okta groups events of a short time into one POST, has several POSTs in flight, promises no order, and gives up
-after one retry. Nothing here is stored: an event that Okta gives up is only in its System Log.
+Okta groups the events of a short time into one POST, has several POSTs in flight, promises no order, and
+gives up after one retry. Nothing here is stored: after Okta gives an event up, only the System Log has it.
 """
 
 import asyncio
@@ -20,12 +20,13 @@ _SPREAD = 1.0
 class HookQueue:
     """The queue of one hook and the tasks that empty it.
 
-    Several copies of an event may be in the queue: a duplicate is one more. The event counts as delivered as
-    soon as the receiver accepts one of them, and as dropped if Okta gave up the last one, or never sent it.
+    The queue may have two copies of an event: the second is a duplicate. The event counts as delivered as
+    soon as the receiver accepts one copy. It counts as dropped if Okta never sends it, or gives up a copy
+    before the receiver has accepted one.
 
     Args:
-        deliver: delivers an envelope with some events.
-        random: draws only the faults, so that a seed gives the same ones whatever receivers answer.
+        deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
+        random: draws only the faults, so that a seed gives the same faults whatever the receivers answer.
         tasks: the group of the queue's tasks; a bug in one of them ends the group.
     """
 
@@ -58,7 +59,7 @@ class HookQueue:
             self._start(self._work())
 
     def add(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
-        """Queue events; some are dropped, duplicated or late, as drawn from `faults`."""
+        """Queue events; some are dropped, duplicated or delayed, at random by the shares in `faults`."""
         draw = self._random.random
         copies = []
         for event in events:
@@ -80,7 +81,7 @@ class HookQueue:
         await self._idle.wait()
 
     def stop(self) -> None:
-        """Stop the tasks and drop all events that wait, because the hook is deleted."""
+        """Stop the tasks and drop all events that wait, because the hook is deleted or the org stops."""
         self._stopped = True
         for task in self._running:
             task.cancel()
@@ -99,7 +100,7 @@ class HookQueue:
         self.waiting += len(copies)
         self._idle.clear()
         if delay:
-            # A callback, because a task that is cancelled before its first step never runs.
+            # In a callback, because a task that is cancelled before its first step would not run any code.
             wait = self._start(self._clock.sleep(delay))
             wait.add_done_callback(
                 lambda done: self._settle(copies) if done.cancelled() else self._arrive(copies)
@@ -108,7 +109,7 @@ class HookQueue:
             self._arrive(copies)
 
     def _arrive(self, copies: list[GeneratedEvent]) -> None:
-        if self._stopped:  # the delay ended just before, and no task is left to post them
+        if self._stopped:  # the delay ended just before, and no task is left to post the copies
             self._settle(copies)
             return
         self._ready.extend(copies)
@@ -124,8 +125,8 @@ class HookQueue:
                 self._settle(batch, delivered=delivered)
 
     async def _next_batch(self) -> list[GeneratedEvent]:
-        """Return the events of the next envelope: up to `batch` of the settings; if fewer wait, first wait
-        `window` seconds for more."""
+        """Return the events of the next envelope, at most `settings.batch`. If fewer wait, wait for more for
+        `settings.window` seconds first."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()

@@ -13,8 +13,8 @@ class Quota:
     """Counts the events that all hooks of an org carry in 24 hours, starting with the first event. Retries do
     not count.
 
-    `report` is called with `warning` and its threshold when most of the quota is used up, and with
-    `violation` and the quota when a delivery would exceed it.
+    When 70 % of the quota is used up, `report` is called with `warning` and that number of events. The first
+    time that a delivery would exceed the quota, it is called with `violation` and the quota.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ _MAX_TYPES = 300
 class _AuthScheme(msgspec.Struct, frozen=True):
     type: Literal["HEADER"]
     key: str
-    value: str | None = None  # can be written, but not read
+    value: str | None = None  # callers can write it, but not read it
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     auth_scheme: _AuthScheme | None = None
 
     def same_as(self, other: "_Config") -> bool:
-        """Whether `other` has the same address, in any spelling, and the same headers and secret."""
+        """Whether `other` has the same URL, perhaps in another spelling, and the same headers and secret."""
         return self._plain() == other._plain()  # noqa: SLF001
 
     def _plain(self) -> tuple[Any, ...]:
@@ -65,7 +65,7 @@ class HookSpec(msgspec.Struct, frozen=True):
 
 
 def read_spec(body: bytes, taken: Collection[str]) -> HookSpec:
-    """Read the body of a call that creates or replaces a hook; the names of other hooks are `taken`.
+    """Read the body of a call that creates or replaces a hook; `taken` are the names of all other hooks.
 
     Raises:
         OktaApiError: Okta would refuse this hook. The error names all problems.
@@ -73,7 +73,7 @@ def read_spec(body: bytes, taken: Collection[str]) -> HookSpec:
     spec = decode(body, HookSpec, "eventHook")
     problems = _problems(spec)
     if spec.name in taken:
-        # Okta documents no rule for this; two hooks with one name help no one.
+        # Okta documents no rule for this, but two hooks with the same name help no one.
         problems.append("name: An event hook with this name exists already")
     if problems:
         raise invalid("eventHook", *problems)
@@ -109,8 +109,8 @@ def _problems(spec: HookSpec) -> list[str]:
 
 
 def _is_allowed(uri: str) -> bool:
-    """Whether `uri` is https, or http to a loopback address. Okta accepts https only; on loopback, a demo
-    needs no certificate, and no secret crosses a network in clear text."""
+    """Whether `uri` is https, or http to a loopback address. Okta accepts only https. With http on loopback,
+    a demo needs no certificate, and still no secret crosses a network in clear text."""
     try:
         parts = urlsplit(uri)
         is_port_valid = parts.port is None or parts.port > 0

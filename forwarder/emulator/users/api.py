@@ -1,4 +1,4 @@
-"""`/api/v1/users`: their state, their life cycle, sessions, risk and roles; and the revocation of everything."""
+"""`/api/v1/users`: status, life cycle, sessions, risk and roles of users; and the global token revocation."""
 
 import re
 from typing import Any
@@ -39,7 +39,7 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
 
 
 def _may_read(emulator: Emulator, client_id: str, user: User) -> bool:
-    """Whether the app `client_id` may read a user: to an app with custom roles, Okta lists no other users."""
+    """Whether the app `client_id` may read a user. Okta lists only such users to an app with custom roles."""
     try:
         check_access(emulator, client_id, "GET", f"/api/v1/users/{user.id}")
     except OktaApiError:
@@ -106,7 +106,7 @@ async def revoke_everything(request: OktaRequest) -> None:
 
 
 def _begins(user: User, text: str) -> bool:
-    """Whether the login or a part of the name begins with `text`."""
+    """Whether the login or a word of the name begins with `text`, which is case-folded."""
     words = (user.login, *user.name.split())
     return any(word.casefold().startswith(text) for word in words)
 
@@ -118,8 +118,8 @@ def _end(request: OktaRequest, user: User, *, tokens: bool, event_type: str = "u
 
 
 def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:
-    """Return a user's risk as the API shows it, with the field `reason`; a PUT names that field
-    `riskReason`."""
+    """Return a user's risk as the API shows it. The field `reason` is called `riskReason` in the body of a
+    PUT."""
     url = f"{org(request).settings.url}/api/v1/users/{user.id}"
     links = {
         "user": {"href": url, "hints": {"allow": ["GET"]}},

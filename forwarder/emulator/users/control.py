@@ -1,4 +1,4 @@
-"""`/emulator/users`, which Okta does not have: creates and changes users in any state, without an event."""
+"""`/emulator/users`, which Okta does not have: creates, changes and deletes users without an event."""
 
 from typing import Any
 
@@ -19,13 +19,14 @@ class _FactorOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _UserOrder(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of `POST /emulator/users` and `PUT /emulator/users/{id}`; what is absent stays as it is.
+    """The body of `POST /emulator/users` and `PUT /emulator/users/{id}`; absent fields change nothing.
 
     Attributes:
-        status: Okta's word.
-        roles: admin roles, in Okta's words.
-        groups: ids or names; the user is in these and in no other group of type OKTA_GROUP.
-        factors: `push`, `token:software:totp`, …, or objects with `type`, `status` and `suspended`.
+        status: one of Okta's statuses, such as SUSPENDED.
+        roles: standard admin roles by Okta's names, such as HELP_DESK_ADMIN.
+        groups: ids or names of groups. The user joins these and leaves all others of type OKTA_GROUP.
+        factors: all factors of the user: a type, such as `push` or `token:software:totp`, or an object with
+            `type`, `status` and `suspended`.
     """
 
     login: str | None = None

@@ -27,20 +27,20 @@ _STEPS = {
     "unsuspend": ({"SUSPENDED"}, "ACTIVE", "user.lifecycle.unsuspend"),
     "expire_password": ({"ACTIVE", "PASSWORD_EXPIRED"}, "PASSWORD_EXPIRED", "user.account.expire_password"),
 }
-"""Each lifecycle step: from which status, to which, and its event."""
+"""For each life-cycle operation: the statuses that allow it, the new status, and the type of its event."""
 
 
 class User(Actor, msgspec.Struct):
     """A user.
 
     Attributes:
-        status: Okta's word.
-        status_changed: when it last changed.
-        sessions: how many the user has.
-        refresh_tokens: how many apps hold.
-        risk: level and reason; None if it was never set.
-        roles: admin roles.
-        factors: what the user has enrolled; by default Okta Verify's push and its codes.
+        status: one of Okta's statuses, such as SUSPENDED.
+        status_changed: when `status` last changed.
+        sessions: number of the user's sessions.
+        refresh_tokens: number of the user's refresh tokens that apps hold.
+        risk: level and reason; None if the user does not have a risk.
+        roles: standard admin roles by Okta's names, such as HELP_DESK_ADMIN.
+        factors: the factors that the user has enrolled. New users have Okta Verify's push and one-time codes.
     """
 
     id: str
@@ -90,7 +90,8 @@ class Directory:
     def __init__(
         self, fixtures: Fixtures, owner_id: str, clock: Clock, random: Random, report: Report
     ) -> None:
-        """Args: `owner_id` is that of the admin who made the API token; `report` writes an event about each change."""
+        """Args: `owner_id` is the id of the admin who made the API token. `report` writes an event about each
+        change."""
         self._clock = clock
         self._random = random
         self._report = report
@@ -108,7 +109,7 @@ class Directory:
         return tuple(self._users.values())
 
     def find(self, key: str) -> User:
-        """Return the user with this id, or with this login in any case.
+        """Return the user with this id, or with this login, ignoring its case.
 
         Raises:
             OktaApiError: there is none.
@@ -124,7 +125,7 @@ class Directory:
         """Add a user, who is ACTIVE.
 
         Raises:
-            OktaApiError: another user has this login, or it is empty.
+            OktaApiError: another user has this login, or the login is empty.
         """
         if not login or any(user.login.casefold() == login.casefold() for user in self.all()):
             raise invalid("login", "login: An object with this field already exists, or the field is empty.")
@@ -139,7 +140,7 @@ class Directory:
         del self._users[user.id]
 
     def set_status(self, user: User, status: str) -> None:
-        """Set the status of a user, from any other status and without an event.
+        """Set the status of a user, whatever it was before, without an event.
 
         Raises:
             OktaApiError: Okta has no such status.
@@ -150,7 +151,7 @@ class Directory:
             user.status, user.status_changed = status, self._clock.now()
 
     def step(self, user: User, step: str, caller: Caller) -> None:
-        """Carry out the life-cycle operation `step`, as `suspend`, and write its event.
+        """Carry out the life-cycle operation `step`, such as `suspend`, and write its event.
 
         Raises:
             OktaApiError: there is no such operation, or the user's status forbids it.
@@ -170,8 +171,8 @@ class Directory:
     def revoke(
         self, user: User, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
     ) -> None:
-        """End the user's sessions, and with `tokens` revoke the refresh tokens of apps. Each call writes an
-        event."""
+        """End the user's sessions, and with `tokens` also revoke the refresh tokens that apps hold. Each call
+        writes an event, even if nothing changes."""
         user.sessions = 0
         if tokens:
             user.refresh_tokens = 0
@@ -181,7 +182,7 @@ class Directory:
         """Set the risk of a user; return whether the user had no risk before.
 
         Raises:
-            OktaApiError: the level cannot be set, or the reason has a character that Okta refuses.
+            OktaApiError: Okta would refuse the level or the reason.
         """
         if level not in _RISKS:
             raise invalid("riskLevel", f"riskLevel: must be one of {', '.join(_RISKS)}")

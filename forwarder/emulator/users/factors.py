@@ -17,8 +17,9 @@ class Factor(msgspec.Struct):
 
     Attributes:
         type: Okta's `factorType`.
-        status: Okta's word; only an ACTIVE one can be asked.
-        suspended: its device is suspended: it is listed as ACTIVE, and cannot be asked. (That it is listed so is inferred.)
+        status: one of Okta's statuses; a push can be sent only to an ACTIVE factor.
+        suspended: whether the factor's device is suspended. A push cannot be sent to such a factor, but the
+            API lists it as ACTIVE. (Okta does not document how it lists such a factor.)
     """
 
     id: str
@@ -61,6 +62,6 @@ class Factor(msgspec.Struct):
 
 
 def factor_of(user_id: str, kind: str, *, status: str = "ACTIVE", suspended: bool = False) -> Factor:
-    """Build the factor of type `kind` of a user, who can have one of each type."""
+    """Build a user's factor of type `kind`; a user can have one factor of each type."""
     prefix = _PREFIXES.get(kind, "fac")
     return Factor(prefix + user_id[3:], kind, status, suspended)
