@@ -18,7 +18,7 @@ from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the first event happened of those without `published`; each next one a second later."""
+"""The time of the first event of a test, if it has no `published`; the next ones are a second apart."""
 
 
 class RuleTest(msgspec.Struct, frozen=True):
@@ -27,10 +27,12 @@ class RuleTest(msgspec.Struct, frozen=True):
     Attributes:
         file: the file that holds the test.
         line: the first line of the test.
-        expected: whether the rule must match, or the correlation alert.
-        logs: the decoded events; a test of a rule has one.
-        several: whether the test is written with `Logs`, and so is about correlations.
-        rule: id, name or title of the rule; empty for all rules of the file.
+        expected: whether the rule must match, the correlation must alert, or the exception must hold the
+            event back.
+        logs: the decoded events: one from the key `Log`, any number from the key `Logs`.
+        several: whether the test has the key `Logs`; only such a test can be about correlations.
+        rule: the ID, name or title of the rule, correlation or exception to test; empty if the test does not
+            name one.
     """
 
     file: Path
@@ -43,7 +45,7 @@ class RuleTest(msgspec.Struct, frozen=True):
 
 
 def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
-    """Return when each of the events `logs` was published.
+    """Return the time of each event in `logs`: its `published`, or a made-up time if it has none.
 
     Raises:
         ValueError: `published` is not a time.
@@ -64,7 +66,7 @@ def _time(written: str) -> datetime:
 def correlation_failure(
     test: RuleTest, chosen: Sequence[Correlation], ruleset: Ruleset, exceptions: Sequence[RuleException]
 ) -> str:
-    """Return why a test of correlations fails; empty if it passes."""
+    """Return why a test of correlations fails; an empty string if it passes."""
     ids = {each.id for each in chosen}
     correlations = [msgspec.structs.replace(each, alerts=each.id in ids) for each in ruleset.correlations]
     engine = Engine(Ruleset(ruleset.rules, correlations, exceptions), Timing())

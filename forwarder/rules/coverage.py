@@ -12,10 +12,11 @@ from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_types import became, is_legacy
 
 _MAX_SUGGESTIONS = 50
-"""Per rule: each takes some milliseconds."""
+"""How many names of a rule get a suggestion; each suggestion takes some milliseconds."""
 _MAX_NAME = 200
 _MAX_CHECKED = 100
-"""Names per condition: each is looked for in all of it."""
+"""How many unknown names are checked for being excluded by a condition; each check visits the whole
+condition."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 
@@ -24,15 +25,15 @@ class FedBy(StrEnum):
     """Where the events of a rule come from."""
 
     HOOKS = "hooks"
-    """Event hooks carry every type that it names."""
+    """Event hooks carry every type that the rule names."""
     PARTLY = "partly"
-    """Event hooks carry some of them."""
+    """Event hooks carry some of the types that the rule names."""
     SYSTEM_LOG = "system_log"
-    """Event hooks carry none of them."""
+    """Event hooks carry none of the types that the rule names."""
     UNKNOWN = "unknown"
-    """It names no type."""
+    """The rule names no type."""
     NO_SUCH_TYPE = "no_such_type"
-    """None of the types that it names exists."""
+    """None of the types that the rule names exists."""
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Coverage(msgspec.Struct, frozen=True):
     Attributes:
         by_hooks: types that event hooks carry.
         only_system_log: types that only the System Log has.
-        unknown: types that Okta's catalogue does not have, each with the name probably meant, or None.
+        unknown: types that are not in Okta's catalogue, each with the type that was probably meant, or None.
     """
 
     rule: Rule
@@ -60,7 +61,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
-    """Return the event types of `rule`, looked up in `catalogue` (types with their tags). Return None if the
+    """Look up the event types of `rule` in `catalogue`, which maps each type to its tags. Return None if the
     rule is not about Okta."""
     if rule.okta is False:
         return None
@@ -82,8 +83,8 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
 
 
 def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[str]]:
-    """Return the types that `condition` names and does not exclude: the types that exist, and the texts of
-    patterns that match no type in `catalogue`."""
+    """Return two sets for the types that `condition` names and does not exclude: the types in `catalogue`,
+    and the texts of the patterns that match none of them."""
     patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
     by_lower: dict[str, list[str]] = {}
     for name in catalogue:
@@ -91,7 +92,7 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
     matched: set[str] = set()
     missing: set[str] = set()
     for pattern in patterns.values():
-        # A rule may list thousands of names, and a name can match none but itself in another case.
+        # A rule may list thousands of literal names, and such a name can match only itself, in any case.
         candidates = by_lower.get(pattern.text.lower(), ()) if pattern.literal else catalogue
         found = [name for name in candidates if pattern.matches(name)]
         matched.update(found)
@@ -101,7 +102,8 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
 
 
 def _excluded(condition: Condition, pattern: Pattern) -> bool:
-    # A wildcard matches its own text, so it can stand for a type here; most regular expressions do not.
+    # A pattern with wildcards matches its own text, so the text can be tried as if it were an event type.
+    # Most regular expressions do not match their own text.
     return pattern.matches(pattern.text) and possible(condition, pattern.text) is False
 
 

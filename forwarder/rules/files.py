@@ -35,11 +35,13 @@ class _Broken(msgspec.Struct, frozen=True):
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
-    """Yield the rules of files and folders, each with its file. Never raises.
+    """Yield the rules of files and folders, each with its file. Yield a Problem instead of raising an
+    exception.
 
-    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; any other file has a System
-    Log filter on each line. Reads the files of a folder with these suffixes, at any depth, but not in hidden folders. What
-    cannot be decoded there, and does not mention Okta, is left out.
+    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; a file with any
+    other suffix has a System Log filter on each line. In a folder, only files with one of the named suffixes
+    are read, at any depth, but not in hidden folders; a document there that cannot be decoded and does not
+    mention Okta is left out.
     """
     for path in paths:
         if stat.S_ISDIR(_mode_and_size(path)[0]):
@@ -63,7 +65,8 @@ def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
 
 
 def walk(folder: Path) -> tuple[list[Path], list[Problem]]:
-    """Return the files below `folder`, sorted. Follows links to files only, so that no loop of links is endless."""
+    """Return the files below `folder`, sorted, and the problems of folders that cannot be read. Links to
+    folders are not followed, because they may form a loop."""
     files: list[Path] = []
     errors: list[OSError] = []
     try:
@@ -122,10 +125,10 @@ def _mode_and_size(path: Path) -> tuple[int, int]:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a file's text, and why it is not text in UTF-8 (empty: it is).
+    """Return a file's text, and the problem if it is not text in UTF-8 or UTF-16, else an empty string.
 
     Raises:
-        RuleFileError: it cannot be read.
+        RuleFileError: the file cannot be read.
     """
     try:
         return _decoded(_contents(path))
@@ -148,8 +151,8 @@ def _contents(path: Path) -> bytes:
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:
-    """Return the text of `contents`, and why it is not text in UTF-8 (empty: it is, or it is UTF-16). The
-    text is usable in any case: names in another encoding do not change a query."""
+    """Return the text of `contents`, and the problem if it is not text in UTF-8 or UTF-16, else an empty
+    string. In another encoding the text is still usable: wrong letters in a name do not change a query."""
     problem = ""
     if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = contents.decode("utf-16", errors="replace")
@@ -197,8 +200,8 @@ def _filters(documents: Documents) -> Iterator[Found]:
 
 
 def _made(place: str, name: Any, make: Callable[[], Rule | LeftOut]) -> Iterator[Found]:
-    """Yield the rule that `make` returns, or the Problem with it, so that the next rules are read in any
-    case."""
+    """Yield what `make` returns, or a Problem if it raises, so that a broken rule does not keep the next
+    rules from being read."""
     about = f"rule {name!r}: " if name else ""
     try:
         yield make()

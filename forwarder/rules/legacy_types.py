@@ -1,7 +1,8 @@
-"""Names of event types from Okta's Events API, and what they became in the System Log.
+"""Names of event types in Okta's old Events API, and the types that replaced them in the System Log.
 
-Okta's guide to the migration from the Events API lists them, and each event still shows its old name in `legacyEventType`.
-An old name and the type that it became look nothing alike, so likeness of letters would suggest wrong types.
+Okta's guide to the migration from the Events API lists them, and each event still shows its old name in
+`legacyEventType`. An old name and the type that replaced it are spelled so differently that a search for
+similar names would suggest wrong types.
 """
 
 from forwarder.core.catalogue import EVENT_TYPES
@@ -130,7 +131,7 @@ _BY_TYPE = {
 _BECAME = {old: event_type for event_type, names in _BY_TYPE.items() for old in names.split()}
 
 NAMES = frozenset(_BECAME)
-"""Names of the Events API, in lower case; not all of them."""
+"""Names of the Events API, in lower case. The list is not complete."""
 
 _GROUPS = {
     "app.inbound_del_auth.failure.": "user.authentication.auth_via_inbound_delauth",
@@ -144,21 +145,22 @@ _GROUPS = {
     "core.user_auth.self_service.account_unlock": "user.account.unlock",
     "core.user_auth.self_service.password_reset": "user.account.reset_password",
 }
-"""Beginnings of old names, all of which became one type."""
+"""Each key is the beginning of several old names; its value is the one type that replaced them all."""
 
 _ENDINGS = ("_success", "_failure", "_legacy", ".legacy")
-"""What the Events API appended to names that are otherwise today's."""
+"""Suffixes that the Events API added to names that the System Log uses without them."""
 
 _NAMESPACES = ("core.", "app.", "cvd.", "iwa.", "platform.", "framework.", "api.")
 
 
 def is_legacy(name: str) -> bool:
-    """Whether `name`, which the catalogue does not have, may be an event type of the Events API."""
+    """Whether `name`, which is not in the catalogue, may be an event type of the Events API."""
     return name.lower().startswith(_NAMESPACES) or became(name) is not None
 
 
 def became(name: str) -> str | None:
-    """Return the System Log's event type for `name`, a type of the Events API; None if it is unknown."""
+    """Return the System Log's event type that replaced `name`, a type of the Events API; None if it is
+    unknown."""
     folded = name.lower()
     for ending in _ENDINGS:
         if (today := folded.removesuffix(ending)) in EVENT_TYPES and today != folded:

@@ -1,6 +1,7 @@
-"""Loads the rules that the forwarder runs: strict, because a rule that is misread alerts on the wrong events, or never.
+"""Loads the rules that the forwarder runs. It is strict, because a misread rule alerts on the wrong events,
+or never.
 
-Nothing is loaded unless everything is right. All problems are found at once, each with its file and line.
+`load` returns all rules, or raises all problems at once, each with its file and line.
 """
 
 import os
@@ -29,10 +30,11 @@ from forwarder.rules.yaml_rules import collected, okta_filters
 
 _SUFFIXES = (".yml", ".yaml", ".txt")
 TESTS = (".tests.yml", ".tests.yaml")
-"""Files beside a rule that hold its tests."""
+"""Suffixes of the files that hold tests of rules."""
 
 EMPTY_LISTS: Lists = {"embargo": ()}
-"""Lists of the rules in config/rules: empty unless the operator sets them, so that those rules match nothing."""
+"""Lists that the rules in config/rules use. Until the operator sets them they are empty, and those rules
+match nothing."""
 
 _SOURCE_KEYS = ("category", "product", "service", "definition")
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
@@ -40,7 +42,7 @@ _MAX_TITLE = 100
 
 
 class RulesError(RuleFileError):
-    """The rules cannot be loaded, because of `problems`."""
+    """The rules cannot be loaded; `problems` says why."""
 
     def __init__(self, problems: Sequence[RuleProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -53,11 +55,11 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
     Args:
         paths: `.yml` files with Sigma's rules, correlations and filters, or Okta's detections; `.txt` files with a System
             Log filter on each line; folders of both.
-        lists: what `%name%` stands for in a rule.
-        today: exceptions whose `until` is before it do not apply; the present day in UTC if not given.
+        lists: by name, the values that `%name%` stands for in a rule.
+        today: exceptions whose `until` is before this day do not apply. Default: the current day in UTC.
 
     Raises:
-        RulesError: with every problem.
+        RulesError: there are problems; it has all of them.
     """
     found, problems = read_rules(paths, lists, today)
     if problems:
@@ -68,7 +70,8 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
 def read_rules(
     paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
 ) -> tuple[Ruleset, list[RuleProblem]]:
-    """Read as `load`, but return the rules in which nothing is wrong, and the problems of the others."""
+    """Read rules as `load` does, but return both the rules without a problem and the problems of the
+    others."""
     loading = _Loading({**EMPTY_LISTS, **(lists or {})})
     for path in dict.fromkeys(paths):
         loading.read(path)
@@ -98,7 +101,7 @@ class _Loading:
         self.problems += [RuleProblem(Path(problem.place), 0, problem.text) for problem in problems]
         files = [file for file in files if file.name.endswith(_SUFFIXES) and not file.name.endswith(TESTS)]
         if not files:
-            self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in files .yml and .txt"))
+            self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
         for file in files:
             self._read_file(file, in_folder=True)
 
@@ -107,9 +110,12 @@ class _Loading:
             return
         self._files.add(file.resolve())
         if not file.name.endswith(_SUFFIXES):
-            text = "No such file or directory"  # as for a file with a suffix of rules
+            text = "No such file or directory"  # the same text as for a file with one of the suffixes
             if os.path.lexists(file):
-                text = "is not a file of rules that can be run; write Sigma in .yml, or System Log filters in .txt"
+                text = (
+                    "is not a .yml or .txt file; write Sigma rules in a .yml file, or System Log filters in a "
+                    ".txt file"
+                )
             self.problems.append(RuleProblem(file, 0, text))
             return
         try:
@@ -121,7 +127,7 @@ class _Loading:
             self.problems.append(RuleProblem(file, 0, problem))
             return
         documents = list((filter_lines if file.suffix == ".txt" else yaml_documents)(text))
-        if not documents and not in_folder:  # in a folder it may be one whose rules are commented out
+        if not documents and not in_folder:  # in a folder, a file may have all its rules commented out
             self.problems.append(RuleProblem(file, 0, "holds no rule"))
         self._read_documents(file, documents)
 
@@ -163,20 +169,22 @@ class _Loading:
             self.exceptions.append(found)
 
     def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
-        """Read a rule or an exception. Return None if there is a problem, or if it is about another product:
-        those are only counted."""
+        """Read a rule or an exception. Return None if it has a problem, or if it is only counted, because it
+        is about another product or in another language."""
         section = found.get("detection", found.get("filter"))
         if not isinstance(section, dict):
             report("`detection` must hold selections and a condition", line_of(found, "detection"))
             return None
         if "detection" in found and "logsource" not in found and "condition" not in section:
             if not (queries := list(okta_filters(section))):
-                self._left_out += 1  # Okta's catalogue has rules in other languages only
+                self._left_out += 1  # some rules in Okta's catalogue are in other languages only
                 return None
             return _okta_detection(found, queries, file, line, report)
         source = found.get("logsource")
         if not isinstance(source, dict):
-            report("`logsource` is required: {product: okta, service: okta}", line_of(found, "logsource"))
+            report(
+                "`logsource` is required, as in {product: okta, service: okta}", line_of(found, "logsource")
+            )
             return None
         report_unknown_keys(source, _SOURCE_KEYS, report, "`logsource`")
         if not about_okta(source):
@@ -205,8 +213,8 @@ class _Loading:
         )
 
     def finished(self, today: date) -> Ruleset:
-        """Resolve the rules that correlations and exceptions name, and return those rules, correlations and exceptions in
-        which nothing is wrong."""
+        """Replace the names of rules in correlations and exceptions by IDs. Return the rules, correlations
+        and exceptions without a problem."""
         named = self._named()
         correlations = [each for each in (self._resolved(each, named) for each in self.correlations) if each]
         correlations = self._in_order(correlations)
@@ -225,7 +233,7 @@ class _Loading:
         self.problems.append(RuleProblem(about.file, about.line, text))
 
     def _named(self) -> dict[str, str]:
-        """Return the IDs of rules and correlations, by ID and by name; report an ID or name that is used
+        """Map each ID and each name to the ID of its rule or correlation. Report an ID or name that is used
         twice."""
         named: dict[str, Described] = {}
         for each in [*self.rules, *self.correlations, *self.exceptions]:
@@ -238,8 +246,8 @@ class _Loading:
         return {key: each.id for key, each in named.items() if each.id not in exceptions}
 
     def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
-        """Report those of `rules` that are not loaded, unless they are about another product; return whether
-        any is missing."""
+        """Report each of `rules` that is not loaded, unless it is about another product. Return whether any
+        is missing, reported or not."""
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
@@ -265,13 +273,15 @@ class _Loading:
         ids = with_ids(named, [rule for rule in found.rules if rule in named])
         for each in ids:
             if each in correlations:
-                text = f"an exception is about rules, and {each!r} is a correlation; name the rules that it counts"
+                text = (
+                    f"an exception is for rules, but {each!r} is a correlation; name the rules that it counts"
+                )
                 self._problem(found, text)
         return msgspec.structs.replace(found, rules=ids) if ids else None
 
     def _in_order(self, correlations: Sequence[Correlation]) -> list[Correlation]:
-        """Return each correlation behind those that it names; report correlations that name themselves,
-        directly or not."""
+        """Return the correlations so that each comes after those it names. Report the ones that name
+        themselves, directly or through others, and the ones that name such a correlation."""
         ordered: dict[str, Correlation] = {}
         waiting = list(correlations)
         while waiting:
@@ -279,7 +289,11 @@ class _Loading:
             ready = [each for each in waiting if left.isdisjoint(each.rules)]
             if not ready:
                 for each in waiting:
-                    self._problem(each, "a chain of correlations leads back to it; remove one of its `rules`")
+                    self._problem(
+                        each,
+                        "its `rules` lead into a circle of correlations that name each other; remove one of these "
+                        "names",
+                    )
                 break
             ordered.update({each.id: each for each in ready})
             waiting = [each for each in waiting if each.id not in ordered]
@@ -307,7 +321,7 @@ def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
 def _okta_detection(
     found: dict[str, Any], queries: Sequence[str], file: Path, line: int, report: Report
 ) -> DetectionRule:
-    """Make a rule of `queries`, the System Log filters of a rule in Okta's catalogue of detections."""
+    """Make one rule from `queries`, the System Log filters of a detection in Okta's public catalogue."""
     described = description_of(found, report)
     parts: list[Condition] = [parse_filter(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))

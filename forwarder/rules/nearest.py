@@ -1,15 +1,15 @@
-"""Suggests the name that was probably meant."""
+"""Suggests the name that the writer of an unknown name probably meant."""
 
 import difflib
 from collections.abc import Collection
 
 _CUTOFF = 0.5
-"""Likeness from 0 to 1: `timeframe` is as like `timespan`."""
+"""How similar two names must be, from 0 to 1. `timeframe` and `timespan` have 0.59."""
 
 
 def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
-    """Return `; did you mean 'X'?` with the name in `known` that is most like `name`. If none is alike,
-    return `; ` and `otherwise`, or an empty text if that is empty."""
+    """Return `; did you mean 'X'?` with the name in `known` that is most similar to `name`. If none is
+    similar, return `; ` and `otherwise`, or an empty string if `otherwise` is empty."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=_CUTOFF) or difflib.get_close_matches(
         name.lower(), known, n=1, cutoff=_CUTOFF
     )

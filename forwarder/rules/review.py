@@ -24,7 +24,8 @@ EVENT_FIELDS = (
     "legacyEventType", "outcome", "published", "request", "result", "securityContext", "severity", "target", "transaction",
     "uuid", "version",
 )  # fmt: skip
-"""The fields of Okta's LogEvent, `result` (how filters may write `outcome.result`), and `forwarder` (what is derived)."""
+"""The fields of Okta's LogEvent; `result`, which filters may write for `outcome.result`; and `forwarder`,
+which holds the derived fields."""
 
 _LOWER = {name.lower(): name for name in EVENT_FIELDS}
 
@@ -80,7 +81,8 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
 
 
 def value_warnings(ruleset: Ruleset) -> list[RuleProblem]:
-    """Return the comparisons with a place, an address or a network in a form that Okta does not write: they never match."""
+    """Return a problem for each comparison that never matches, because Okta writes countries, regions,
+    addresses and AS numbers in another form."""
     found = {_about(rule, text) for rule in ruleset.rules for text in _never_there(rule.condition)}
     found |= {_about(each, text) for each in ruleset.exceptions for text in _never_there(each.condition)}
     return sorted(found)
@@ -116,7 +118,7 @@ def _no_address(written: str) -> str | None:
         ip_network(written, strict=False)
     except ValueError:
         return "it is not an address"
-    return "Okta writes one address there; compare with a network behind the modifier `cidr`"
+    return "Okta writes one address there; to compare it with a network, use the modifier `cidr`"
 
 
 def _no_number(written: str) -> str | None:
@@ -131,7 +133,8 @@ def _no_number(written: str) -> str | None:
 _WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
     "country": _no_country, "state": _no_region, "ipaddress": _no_address, "ip": _no_address, "asnumber": _no_number,
 }  # fmt: skip
-"""By the last part of a field of Okta's, in lower case: what is wrong with a value, or None."""
+"""For the last part of a field's name, in lower case: a function that says what is wrong with a value, or
+returns None."""
 
 
 def _texts_of(condition: Condition) -> Iterator[tuple[str, str]]:
@@ -159,7 +162,7 @@ def _alias_warnings(rule: Correlation) -> Iterator[RuleProblem]:
     for alias, fields in rule.aliases.items():
         if missing := [each for each in rule.rules if each not in fields]:
             yield _about(
-                rule, f"the alias {alias!r} has no field for {missing[0]}, whose events are not counted"
+                rule, f"the alias {alias!r} has no field for {missing[0]}, so its events are not counted"
             )
 
 

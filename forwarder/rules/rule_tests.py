@@ -1,7 +1,8 @@
-"""Tests beside rules: events, and whether a rule matches them, in the format of Panther's tests.
+"""Runs the tests of rules. A test has events and says whether a rule must match them, in the format of
+Panther's tests.
 
 `name.tests.yml` tests the rules of `name.yml` or `name.txt`. It holds a list of tests, or a mapping with `Tests` and `Lists`;
-the lists stand for those of the configuration while these tests run.
+while these tests run, the lists replace those of the same name in the configuration.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ from forwarder.rules.sigma.modifiers import Lists
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")
-"""`Mocks` replaces functions of Panther's rules in Python, which there are none of here."""
+"""Keys of a test. `Mocks` has no effect: it replaces Python functions of Panther's rules, and rules here have
+no functions."""
 
 
 class TestFile(msgspec.Struct, frozen=True):
@@ -41,7 +43,8 @@ class TestFile(msgspec.Struct, frozen=True):
 
 
 class TestResult(msgspec.Struct, frozen=True):
-    """The result of a test: `failure` is empty if it passed, else says which field decided otherwise."""
+    """The result of a test: `failure` is empty if the test passed, else it says why, with the field that
+    decided."""
 
     __test__ = False
 
@@ -50,7 +53,8 @@ class TestResult(msgspec.Struct, frozen=True):
 
 
 def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of tests: all in a folder, and for a file of rules the one beside it."""
+    """Yield the files of tests in `paths`: all in a folder, a file of tests itself, and the one beside a file
+    of rules."""
     for path in dict.fromkeys(paths):
         if path.is_dir():
             yield from (file for file in walk(path)[0] if file.name.endswith(TESTS))
@@ -65,10 +69,10 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def rules_of(file: Path) -> Path:
-    """Return the file of rules that a file of tests is about.
+    """Return the file of rules that `file`, a file of tests, is about.
 
     Raises:
-        RuleFileError: there is none beside it.
+        RuleFileError: there is no file of rules beside it.
     """
     stem = file.name.removesuffix(file.suffix).removesuffix(".tests")
     for suffix in _RULE_SUFFIXES:
@@ -81,7 +85,7 @@ def read_tests(file: Path) -> TestFile:
     """Read the file of tests `file`.
 
     Raises:
-        RuleFileError: it cannot be read, or a test in it is malformed.
+        RuleFileError: the file cannot be read, or a test in it is malformed.
     """
     text, problem = read_text(file)
     documents = list(yaml_documents(text))
@@ -116,7 +120,7 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
         or not {"Name", "ExpectedResult"} <= set(item)
         or ("Log" in item) == ("Logs" in item)
     ):
-        raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and Log or Logs")
+        raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and either Log or Logs")
     if unknown := sorted(set(item) - set(_KEYS)):
         raise RuleFileError(
             f"line {line}: there is no key {unknown[0]!r} in a test; known: {', '.join(_KEYS)}"
@@ -130,12 +134,15 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
         or not all(isinstance(log, dict) for log in logs)
     ):
         raise RuleFileError(
-            f"line {line}: ExpectedResult must be true or false, Log an event, Logs a list of events"
+            f"line {line}: ExpectedResult must be true or false, Log must be one event, and Logs must be a list "
+            "of events"
         )
     try:
         times_of(logs)
     except ValueError as error:
-        raise RuleFileError(f"line {line}: `published` cannot be read: {error}") from None
+        raise RuleFileError(
+            f"line {line}: `published` must be a time, as in 2026-01-31T12:00:00Z: {error}"
+        ) from None
     return RuleTest(
         file,
         line,
@@ -150,11 +157,12 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
 def run_tests(
     paths: Sequence[Path], lists: Lists
 ) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
-    """Run the tests of rules; return their results, the problems of files that cannot be read, and the rules
-    without a test.
+    """Run the tests of rules. Return their results, the problems of files that cannot be read, and the rules
+    and correlations without a test.
 
-    The tests of one file see the exceptions of that file only: those of the operator are about other events. For a file of
-    exceptions, a test expects that one of them holds an event back.
+    A test uses only the exceptions in the file that it tests, because other exceptions are about the
+    operator's real events. In the tests of a file of exceptions, `ExpectedResult` says whether one of the
+    exceptions must hold an event back.
     """
     problems: list[RuleProblem] = []
     found: list[TestFile] = []
@@ -200,8 +208,9 @@ def _is_in(found: TestFile, each: Described) -> bool:
 
 
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
-    """Return what `test` is about: the rule, correlation or exception that it names. Without a name, all of
-    its file: the correlations that alert (if it has several events), else the rules, else the exceptions."""
+    """Return what `test` is about: the rule, correlation or exception that it names. If it names none, return
+    all of one kind in its file: the correlations that alert (only for a test with `Logs`), else the rules,
+    else the exceptions."""
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)
     for kind in (correlations, ruleset.rules, exceptions):
@@ -214,20 +223,24 @@ def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Descr
 
 
 def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> str:
-    """Return why a test of exceptions fails; empty if it passes. Exceptions that have ended are tested
-    too."""
+    """Return why a test of exceptions fails; an empty string if it passes. Exceptions that have ended are
+    tested too."""
     readings = [Reading(log) for log in test.logs]
     held = [(each, reading) for each in exceptions for reading in readings if not each.lets_through(reading)]
     if bool(held) is test.expected:
         return ""
     for exception, reading in held:
-        return f"{exception.title!r} holds it back: " + explanation(exception.condition, reading, wanted=True)
+        return f"{exception.title!r} holds the event back: " + explanation(
+            exception.condition, reading, wanted=True
+        )
     first = exceptions[0]
-    return f"{first.title!r} lets it through: " + explanation(first.condition, readings[0], wanted=False)
+    return f"{first.title!r} lets the event through: " + explanation(
+        first.condition, readings[0], wanted=False
+    )
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:
-    """Return why a test of rules fails; empty if it passes."""
+    """Return why a test of rules fails; an empty string if it passes."""
     found = [(log, match) for log in test.logs for match in ruleset.matches(log)]
     said = [(match.rule, log) for log, match in found if not match.exception]
     if bool(said) is test.expected:
@@ -236,7 +249,7 @@ def _failure(test: RuleTest, ruleset: Ruleset) -> str:
         return f"{rule.title!r} matches: " + explanation(rule.condition, Reading(log), wanted=False)
     for _, match in found:
         if match.exception:
-            return f"the exception {match.exception.title!r} holds it back"
+            return f"the exception {match.exception.title!r} holds the event back"
     rule = ruleset.rules[0]
     return f"{rule.title!r} does not match: " + explanation(
         rule.condition, Reading(test.logs[0]), wanted=True

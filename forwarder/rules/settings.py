@@ -16,7 +16,7 @@ def _texts(written: Any) -> Any:
         for value in written:
             if isinstance(value, bool):
                 raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
-                    f'holds {value} where YAML has read a word as that; write it in quotes, as in "NO"'
+                    f'holds {value}: YAML reads some words as booleans; write such a word in quotes, as in "NO"'
                 )
         return tuple(str(value) if isinstance(value, int | float) else value for value in written)
     return written
@@ -28,13 +28,17 @@ class RulesSettings(Section):
     Attributes:
         files: files and folders of rules that the forwarder runs: `.yml` with Sigma rules, correlations and filters, `.txt`
             with a System Log filter on each line. See docs/rules.md.
-        lists: what `%name%` stands for in a rule with the modifier `expand`, as in `{embargo: [IR, KP]}`.
-        again: after an alert, how long the same rule is silent about the same group; for a correlation at least its
-            timespan.
-        late: how old an event may be when it arrives; an older one still alerts, marked as late.
-        max_age: an event that is older when it arrives is left to `rules replay`.
-        max_keys: how many groups of all correlations are counted at a time; above it, the oldest are forgotten.
-        orgs: whose events are evaluated. Default: all orgs.
+        lists: by name, the values that `%name%` stands for in a rule with the modifier `expand`, as in
+            `{embargo: [IR, KP]}`.
+        again: how long a rule is silent about a group after an alert about it; a correlation is silent at
+            least for its timespan.
+        late: an event that is older than this when it arrives still leads to an alert, but the alert is
+            marked as late.
+        max_age: an event that is older than this when it arrives leads to no alert; `rules replay` shows what
+            it would have led to.
+        max_keys: how many groups of rules and correlations are remembered; above this number, those that were
+            active longest ago are forgotten.
+        orgs: names of the orgs whose events are evaluated. Default: all orgs.
     """
 
     files: tuple[PathStr, ...] = ()
@@ -46,8 +50,8 @@ class RulesSettings(Section):
     orgs: tuple[str, ...] | None = None
 
     def files_for_hooks(self) -> tuple[Path, ...]:
-        """Return `files`, and in addition the `.txt` files in their folders: `read_files` reads no filters in
-        folders."""
+        """Return `files`, and in addition the `.txt` files in their folders, because `read_files` does not
+        read `.txt` files in folders."""
         folders = [path for path in self.files if path.is_dir()]
         return (
             *self.files,
@@ -58,10 +62,10 @@ class RulesSettings(Section):
         """Load the files; without files, there are no rules.
 
         Raises:
-            RulesError: with every problem.
+            RulesError: there are problems; it has all of them.
         """
         return load(self.files, self.lists)
 
     def problems(self) -> list[RuleProblem]:
-        """Return why the files cannot be loaded."""
+        """Return the problems that keep the files from being loaded."""
         return read_rules(self.files, self.lists)[1]

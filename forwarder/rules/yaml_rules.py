@@ -34,8 +34,9 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
-    """Resolve the collections of older Sigma rules: `action: global` is merged into each document behind it,
-    `repeat` is merged into a copy of the document before, and `reset` ends the effect of `global`."""
+    """Resolve the collections of older Sigma rules: a document with `action: global` is merged into each
+    document after it, one with `repeat` into a copy of the document before it, and `reset` ends the effect of
+    `global`."""
     shared: dict[Any, Any] = {}
     last: dict[Any, Any] = {}
     for place, value in documents:
@@ -61,7 +62,8 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
-    """Read a rule of Okta's public catalogue; of its queries, use the System Log filters."""
+    """Read a rule of Okta's public catalogue. Use its System Log filters; ignore its queries in other
+    languages."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
         return _without_reader(found)
@@ -74,7 +76,7 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
-    """Yield the System Log filters of a rule of Okta's catalogue: one, or one for each of Okta's engines."""
+    """Yield the System Log filters of a rule in Okta's catalogue: one, or one for each of Okta's engines."""
     return _filters(detection.get("okta_systemlog"))
 
 

@@ -1,7 +1,7 @@
 """What EQL and ES|QL have in common: comparisons, functions over fields, and anything else between `and` and `or`.
 
-Only tests of the event type against a text, and tests of a document's source, are understood; everything else counts as
-something that may be true or false. So unknown functions and operators do no harm.
+Only tests of the event type against a text, and tests of a document's source, are understood. Everything else
+becomes Unknown, which may be true or false, so unknown functions and operators do no harm.
 
 Not recognised: a type that is composed (`concat`), a renamed field (`rename`, `eval kind = event.action`), and lists in
 another index (`lookup join`, `enrich`).
@@ -39,8 +39,8 @@ _ENDS = (")", "]", *_BETWEEN)
 
 
 def unquoted(text: str) -> str:
-    """Return the value of the quoted token `text`: literal in three quotes or behind a `?`, else with escapes
-    resolved."""
+    """Return the value of the quoted token `text`. Escapes are resolved, except in three quotes or after a
+    `?`."""
     if text.startswith("?"):
         return text[2:-1]
     if text.startswith('"""'):
@@ -49,17 +49,17 @@ def unquoted(text: str) -> str:
 
 
 Test = Callable[[str], Pattern | None]
-"""Makes the pattern of a text behind an operator."""
+"""Makes a Pattern from the text after an operator; None if the text cannot be read."""
 
 
 class Language(msgspec.Struct, frozen=True):
     """The comparisons that one query language has, and how each is written.
 
     Attributes:
-        operators: after a field: `event.action like "user.*"`.
-        functions: around a field: `starts_with(event.action, "user.")`.
-        wrappers: functions that change a field's value first: `to_lower(event.action)`.
-        queries: functions whose only argument is a query in another language.
+        operators: operators that follow a field, as in `event.action like "user.*"`.
+        functions: functions that compare a field, as in `starts_with(event.action, "user.")`.
+        wrappers: functions that change a field's value before it is compared, as in `to_lower(event.action)`.
+        queries: functions whose first argument is a query in another language.
     """
 
     operators: Mapping[str, Test]
@@ -84,7 +84,7 @@ def contains(text: str) -> Pattern:
 
 
 def in_any_case(test: Callable[[str], Pattern]) -> Test:
-    """Return `test` with a pattern that ignores case."""
+    """Return a Test like `test`, whose patterns ignore case."""
 
     def folded(text: str) -> Pattern:
         inner = test(text.lower())
@@ -104,7 +104,7 @@ regex_in_any_case = partial(expression, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The parts between brackets, split at commas; each part as its tokens and as a condition."""
+    """The parts between brackets, split at commas. Each part is kept as its tokens and as a condition."""
 
     parts: tuple[tuple[Sequence[Token], Condition], ...]
 
@@ -160,7 +160,7 @@ class Conditions:
 
     def _understood(self, pieces: Sequence[_Piece]) -> Condition | None:
         match pieces:
-            case [Token(kind="word"), Token(text="="), *rest] if rest:  # a column gets its value
+            case [Token(kind="word"), Token(text="="), *rest] if rest:  # a value is assigned to a column
                 return self._understood(rest)
             case [Token("word", function), _Group(parts)]:
                 return self._call(function.lower(), [written for written, _ in parts])
@@ -171,18 +171,13 @@ class Conditions:
         return self._comparison(field, following) if field else None
 
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
-        """Return the field at the start of `pieces`, or None, and the pieces behind it."""
+        """Return the field at the start of `pieces`, or None, and the pieces after it."""
         match pieces:
             case [Token("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())
                 inner = self._field(parts[0][0])[0] if parts and wrapper else None
                 return (_Field(inner.name, wrapper) if inner and wrapper else None), rest
-            case [
-                Token("word", name),
-                Token("mark", "::"),
-                Token("word"),
-                *rest,
-            ]:  # a cast to another kind of value
+            case [Token("word", name), Token("mark", "::"), Token("word"), *rest]:  # a cast to another type
                 return _Field(_name(name)), rest
             case [Token("word", name), *rest]:
                 return _Field(_name(name)), rest

@@ -1,6 +1,7 @@
 """Turns a condition into a function over events. Conditions are compiled once, when the rules are loaded.
 
-A field matches if any of its values does. Texts are compared without case unless the rule says `cased`.
+A field matches if any of its values matches. A Sigma rule compares texts without case unless it says `cased`;
+a System Log filter compares them with case.
 """
 
 import ipaddress
@@ -177,7 +178,7 @@ def _presence(field: str, value: Null | Exists) -> Test:
 
 
 def _number(field: str, number: float) -> Test:
-    """Match if a value of `field`, written as text, is `number` ("007" is not 7), or if it is an equal
+    """Match if a value of `field` equals `number` as text (so the text "007" is not 7), or equals it as a
     float."""
     written = event_fields.text_of(int(number) if number == int(number) else number)
     texts, values = event_fields.texts(field), event_fields.values(field)
@@ -248,8 +249,8 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 
 
 def _compared(comparison: Comparison) -> Test:
-    """Compile a comparison of a System Log filter. Case counts; `ne` matches if none of the field's values is
-    equal."""
+    """Compile a comparison of a System Log filter. `ne` matches if none of the field's values is equal to the
+    given one."""
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
         return lambda reading: any(value is not None for value in reading[reader])
@@ -270,4 +271,4 @@ def _compared(comparison: Comparison) -> Test:
 
 _LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")
 _FILTER_NAMES = {"result": "outcome.result", "reason": "outcome.reason"}
-"""Short names that Okta's console takes."""
+"""Short names that Okta's console accepts, and the fields that they stand for."""

@@ -23,8 +23,8 @@ _SOURCE = {
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """What a value is compared with. `text` is as the rule writes it; `literal` says that exactly one value matches, so the
-    text is the name of an event type."""
+    """What a value is compared with. `text` is the pattern as the rule writes it. `literal` is true if
+    exactly one value matches, so that `text` is the name of an event type."""
 
     text: str
     matches: Callable[[str], bool]
@@ -38,15 +38,15 @@ class TypeIs(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A condition that is true for every Okta event, or false for every one: `data_stream.dataset:
-    okta.system` is true."""
+    """A condition that has the same value for every Okta event: `data_stream.dataset: okta.system` is true
+    for all of them."""
 
     value: bool
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """A condition that may be true or false. `inner` holds tests of the event type among its function's
-    arguments."""
+    """A condition that may be true or false. `inner` holds the conditions inside it, such as the arguments of
+    a function, because they may name event types."""
 
     inner: "tuple[Condition, ...]" = ()
 
@@ -80,8 +80,8 @@ def exactly(text: str, *, any_case: bool = False) -> Pattern:
 
 
 def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """Match `text` with wildcards: `*` stands for any characters, the character `one` for a single one
-    (empty: the language has no such wildcard), and a backslash makes the next character literal."""
+    """Match `text` with wildcards. `*` stands for any characters, and `one` is the wildcard for a single
+    character (empty if the language has none). A backslash makes the next character literal."""
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
     if "*" not in pieces and (not one or one not in pieces):
         return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
@@ -93,7 +93,7 @@ def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
             between[-1] += "." if piece == one else re.escape(piece[-1])
     source = between[0]
     if len(between) > 1:
-        # Each part is found where it first can be, and never tried again: linear, however many `*` there are.
+        # Each part matches at its first possible place and is tried at no other, so many `*` are fast too.
         source += "".join(f"(?>.*?{part})" for part in between[1:-1] if part) + f".*{between[-1]}"
     compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
     return Pattern(text, lambda value: compiled.fullmatch(value) is not None, literal=False)
@@ -120,7 +120,8 @@ def is_type_field(field: str) -> bool:
 
 
 def compared(field: str, pattern: Pattern | None) -> Condition:
-    """Make the test that `field` matches `pattern`. A pattern that matches everything limits nothing."""
+    """Return the condition that `field` matches `pattern`. It is Unknown if the pattern is None or matches
+    everything, or if the field is neither the event type nor the source of a document."""
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
     if is_type_field(field):
@@ -130,7 +131,8 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
-    """Yield the patterns of event types that `condition` asks for; a pattern behind `not` is left out."""
+    """Yield the patterns of the event types that `condition` asks for, without those that a `not`
+    excludes."""
     match condition:
         case TypeIs(pattern) if positive:
             yield pattern
@@ -150,7 +152,7 @@ def possible(condition: Condition, event_type: str) -> bool | None:
         case Known(value):
             return value
         case And(parts) | Or(parts):
-            decisive = isinstance(condition, Or)  # one such part decides
+            decisive = isinstance(condition, Or)  # one part with this result decides
             found: bool | None = not decisive
             for part in parts:
                 inside = possible(part, event_type)

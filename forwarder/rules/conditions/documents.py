@@ -13,19 +13,19 @@ from forwarder.core.errors import RuleFileError
 
 _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
-_MAX_YAML_VALUES = 20_000  # of one document, with what its anchors repeat
+_MAX_YAML_VALUES = 20_000  # in one document; a value that anchors repeat counts each time
 _MAX_MERGED = 100_000
-_MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for that
+_MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for so many
 
 
 class Document(msgspec.Struct, frozen=True):
     """One document of a file.
 
     Attributes:
-        text: as written.
+        text: the document before it is decoded.
         line: its first line, from 1; 0 if the document is the whole file.
-        value: decoded.
-        problem: why it cannot be decoded.
+        value: the decoded document; None if there is a problem.
+        problem: why it cannot be decoded; empty if it can.
     """
 
     text: str
@@ -85,8 +85,8 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
 
 
 def _check_size(value: Any, most: int = _MAX_VALUES) -> None:
-    """Raise RuleFileError if `value` is nested too deeply, or holds more than `most` values (YAML
-    anchors)."""
+    """Raise RuleFileError if `value` is nested too deeply, or holds more than `most` values. A value that
+    YAML anchors repeat counts each time."""
     found, count = [(value, 0)], 0
     while found:
         inner, depth = found.pop()
@@ -109,7 +109,7 @@ def _toml(text: str) -> Any:
 
 
 def _json(text: str) -> Any:
-    # No rule needs the value of a number, and Python refuses an integer of many digits.
+    # Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
     found = json.loads(text, parse_int=float)
     _check_size(found)
     return found
@@ -143,9 +143,9 @@ class Mapping(dict[Any, Any]):
     """A mapping of YAML.
 
     Attributes:
-        line: where it begins, from 0 within its document.
-        lines: where each key stands.
-        repeated: keys that stand in it more than once; the last one counts.
+        line: the line on which it begins, from 0 within its document.
+        lines: the line of each key.
+        repeated: keys that it has more than once; the last value counts.
     """
 
     __slots__ = ("line", "lines", "repeated")
@@ -159,7 +159,8 @@ class Mapping(dict[Any, Any]):
 
 
 class Plain(str):
-    """A scalar that stands without quotes where YAML reads a number or a boolean; `tag` is "int", "float" or "bool"."""
+    """A scalar without quotes that YAML reads as a number or a boolean, kept as text; `tag` is "int", "float"
+    or "bool"."""
 
     __slots__ = ("tag",)
     tag: str
@@ -172,8 +173,8 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Loads every scalar as text: a rule may hold impossible dates, huge numbers and tags of its own. A text that YAML reads
-    as a number or a boolean is marked as such."""
+    """Loads every scalar except null as text, because a rule may hold impossible dates, huge numbers and tags
+    of its own. A number or a boolean becomes a Plain."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE, *_TYPED)]
@@ -207,7 +208,7 @@ def _plain(loader: Any, node: yaml.Node) -> Any:
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> Iterator[Mapping]:
     found = Mapping(node)
-    yield found  # first, because an anchor inside may name it
+    yield found  # before it is filled, because a value inside may refer to it
     found.update(loader.construct_mapping(node))
 
 

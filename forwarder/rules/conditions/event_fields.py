@@ -1,5 +1,5 @@
-"""Reads fields of a decoded Okta event as rules see them: by a path with dots, through arrays, top-level keys
-in any case.
+"""Reads the fields of a decoded Okta event for rules. A field is a path with dots, which also leads through
+arrays; its first key is found in any case.
 
 A `Reading` caches the fields of one event, so that each is read once for all rules.
 """
@@ -15,7 +15,7 @@ import msgspec
 from forwarder.rules.conditions.regex import encoded
 
 Event = Mapping[str, object]
-"""A decoded LogEvent of Okta, and what was derived from it below `forwarder`."""
+"""A decoded LogEvent of Okta, with the derived fields below `forwarder`."""
 
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -37,7 +37,8 @@ class Reading(dict["Reader", Any]):
 
 
 class Reader:
-    """Reads one field of an event, or one form of it. Compared by identity: a fast key of a `Reading`."""
+    """Reads one field of an event, in one form such as lower case. Readers are compared by identity, which
+    makes them fast keys of a `Reading`."""
 
     __slots__ = ("read",)
 
@@ -46,8 +47,8 @@ class Reader:
 
 
 def text_of(value: object) -> str:
-    """Return the text that stands for `value` in comparisons: `true` for a boolean, JSON for an object; empty
-    if the object is nested too deeply for JSON."""
+    """Return the text that stands for `value` in comparisons: `true` or `false` for a boolean, JSON for an
+    object, or an empty string if the object cannot be written as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -60,8 +61,8 @@ def text_of(value: object) -> str:
 
 @lru_cache(maxsize=10_000)
 def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Return a function that finds the values at the path `field`, nulls included, in each element of an
-    array."""
+    """Return a function that finds the values at the path `field`, nulls included. If the path leads through
+    an array, the function looks into each element."""
     first, *rest = _path(field)
     steps = [(part, tuple(rest[place + 1 :])) for place, part in enumerate(rest)]
 
@@ -76,7 +77,7 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
                 return ()
             elif further or part.isdecimal():
                 return tuple(_flat(_found(value, (part, *further))))
-            else:  # as target.displayName
+            else:  # the last key of a path through an array, as in target.displayName
                 return tuple(
                     _flat([item[part] for item in _flat(value) if isinstance(item, dict) and part in item])
                 )
@@ -96,7 +97,7 @@ def values(field: str) -> Reader:
 
 @lru_cache(maxsize=10_000)
 def presence(field: str) -> Reader:
-    """Read whether `field` exists, whatever its value: null and an empty list count."""
+    """Read whether `field` exists. A field whose value is null or an empty list exists."""
     path = _path(field)
     return Reader(lambda reading: bool(_found(reading.root, path)))
 
@@ -138,7 +139,7 @@ def texts(field: str) -> Reader:
 
     def read(reading: Reading) -> tuple[str, ...]:
         found = walk(reading.root)
-        if len(found) == 1 and type(found[0]) is str:  # most are
+        if len(found) == 1 and type(found[0]) is str:  # as in most fields
             return found
         return tuple([text_of(value) for value in found if _is_scalar(value)])
 
@@ -175,7 +176,8 @@ def numbers(field: str) -> Reader:
 
 @lru_cache(maxsize=10_000)
 def addresses(field: str) -> Reader:
-    """Read the values of a field that are IP addresses, as bytes; IPv4 in IPv6 is IPv4."""
+    """Read the values of a field that are IP addresses, as bytes. An IPv4 address mapped into IPv6 becomes
+    IPv4."""
     found = texts(field)
     return Reader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))
 
@@ -219,7 +221,7 @@ ALL_LOWER_TEXTS = Reader(lambda reading: tuple([text.lower() for text in reading
 
 
 def field(event: Event, path: str) -> tuple[str, ...]:
-    """Return the values at `path` as texts: empty if the field is missing or null, several if it runs through
-    an array."""
+    """Return the values at `path` as texts: none if the field is missing or null, several if the path leads
+    through an array."""
     found: tuple[str, ...] = Reading(event)[texts(path)]
     return found

@@ -1,4 +1,4 @@
-"""Says why an event matches a condition, or does not: by the first field that decides it."""
+"""Says why an event matches a condition, or why not, by the first field that decides."""
 
 from collections.abc import Sequence
 
@@ -30,12 +30,13 @@ _VERBS = {
     (False, True): "excludes",
     (True, True): "excludes only",
 }
-"""What a rule does with a value, by what its test should have said, and whether it stands behind a `not`."""
+"""The verb for what a rule does with a value. The key says which result the test should have had, and whether
+the test stands after a `not`."""
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
-    """Return the first test of a field whose result is not `wanted`, and the value that the event has
-    there."""
+    """Describe the first test of a field whose result is not `wanted`, and the value of this field in the
+    event."""
     verb = _VERBS[wanted, negated]
     match condition:
         case Not(part):
@@ -97,9 +98,9 @@ def _described(value: Value) -> str:
     match value:
         case Text(parts, cased):
             text = "".join(part.value if isinstance(part, Wild) else str(part) for part in parts)
-            return f'"{text}"' + (" in this case" if cased else "")
+            return f'"{text}"' + (" (case-sensitive)" if cased else "")
         case Expression():
-            return f"the expression {value.source!r}" + (f" ({value.flags})" if value.flags else "")
+            return f"the regular expression {value.source!r}" + (f" ({value.flags})" if value.flags else "")
         case Network(cidr):
             return f"an address in {cidr}"
         case Bound(operator, number):
@@ -114,11 +115,11 @@ def _described(value: Value) -> str:
             return "the field" if wanted else "no such field"
         case FieldReference(field, starts, ends):
             how = (
-                "what contains"
+                "a value that contains that"
                 if starts and ends
-                else "the start"
+                else "a value that starts with that"
                 if starts
-                else "the end"
+                else "a value that ends with that"
                 if ends
                 else "the value"
             )

@@ -1,6 +1,7 @@
-"""Okta's filter language, of the System Log API: `eventType eq "user.session.start" and not actor.id pr`.
+"""Reads filters of Okta's System Log API: `eventType eq "user.session.start" and not actor.id pr`.
 
-Rules that people share also hold sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType eq ("a" or "b")`.
+Published rules also compare with sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType eq
+("a" or "b")`.
 """
 
 import re
@@ -62,7 +63,7 @@ def parse_filter(query: str) -> Condition:
 
 
 def read_okta_filter(query: str) -> Condition:
-    """Return the tests of the event type in a filter, as a condition in which all other tests are unknown.
+    """Return a filter reduced to its tests of the event type; all other tests may be true or false.
 
     Raises:
         RuleFileError: the query is not a filter.

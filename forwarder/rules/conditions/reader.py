@@ -13,8 +13,8 @@ _MAX_QUERY = 100_000
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of a query: `kind` is `text` (quoted; the attribute `text` is its value), `word` or `mark`; `line` counts
-    from 1."""
+    """A piece of a query. `kind` is `text` for a quoted text, else `word` or `mark`; `text` is its value,
+    without quotes; `line` counts from 1."""
 
     kind: str
     text: str
@@ -25,7 +25,7 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
     """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
 
     Raises:
-        RuleFileError: `pattern` does not match, as for an unclosed quote; or the query is too long.
+        RuleFileError: `pattern` does not match, as at an unclosed quote, or the query is too long.
     """
     if len(query) > _MAX_QUERY:
         raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
@@ -68,7 +68,7 @@ class Reader:
         """Take the next token.
 
         Raises:
-            RuleFileError: there is none.
+            RuleFileError: the query has ended.
         """
         token = self.next()
         if token is None:
@@ -88,10 +88,10 @@ class Reader:
         return found
 
     def expect(self, text: str) -> None:
-        """Take `text`.
+        """Take the next token, which must be `text`.
 
         Raises:
-            RuleFileError: the next token is another one, or there is none.
+            RuleFileError: the next token is another one, or the query has ended.
         """
         token = self.next()
         if not self.skip(text):

@@ -1,7 +1,8 @@
-"""Matches regular expressions in linear time, whatever a rule holds and whatever an attacker sends, by Google's RE2.
+"""Matches regular expressions with Google's RE2: in linear time, whatever a rule holds and whatever an
+attacker sends.
 
-Python's `re` tries one way through an expression after the other, so `(a+)+$` can take years. RE2 follows all ways at once;
-it has no references back to a group, and no looking ahead or behind.
+Python's `re` backtracks, so `(a+)+$` can take years. RE2 follows all alternatives at once; it has no
+backreferences and no lookaround.
 """
 
 from collections.abc import Callable
@@ -11,26 +12,26 @@ import re2
 from forwarder.core.errors import RuleFileError
 
 _MAX_EXPRESSION = 10_000
-"""Characters; RE2 also refuses what would need more than 8 MiB."""
+"""Characters. RE2 itself refuses an expression that needs more than 8 MiB."""
 
 
 def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
-    """Return a function that says whether the expression `source` matches any part of a text in UTF-8: see
-    `encoded`.
+    """Return a function that says whether the expression `source` matches any part of a text. The text must
+    come from `encoded`.
 
     Raises:
-        RuleFileError: it cannot be read, or is too long.
+        RuleFileError: the expression cannot be read, or is too long.
     """
     found = _compiled(f"(?{flags}){source}" if flags else source, source)
     return lambda text: found.search(text) is not None
 
 
 def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
-    """Return a function that says whether the expression `source` matches a whole text; `.` matches a line
-    break.
+    """Return a function that says whether the expression `source` matches a whole text; `.` also matches a
+    line break.
 
     Raises:
-        RuleFileError: it cannot be read, or is too long.
+        RuleFileError: the expression cannot be read, or is too long.
     """
     found = _compiled(f"(?{'is' if any_case else 's'}){source}", source)
     return lambda text: found.fullmatch(encoded(text)) is not None
@@ -52,10 +53,10 @@ def _compiled(expression: str, source: str) -> "re2._Regexp":
     if len(source) > _MAX_EXPRESSION:
         raise RuleFileError(f"a regular expression has more than {_MAX_EXPRESSION:,} characters")
     options = re2.Options()
-    options.log_errors = False  # they would go to stderr, past the log
-    options.never_capture = True  # finding the groups in 1 MB takes 140 ms, without them it takes 2 ms
+    options.log_errors = False  # RE2 would write them to stderr, not into the log
+    options.never_capture = True  # a search in 1 MB takes 2 ms; with groups it takes 140 ms
     try:
-        # As bytes in UTF-8, because RE2's binding counts the characters of a text before each match.
+        # Compile bytes: for a str, RE2's binding counts the characters before each match.
         return re2.compile(expression.encode(), options)
     except (re2.error, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error, re2.error) else "it holds a lone surrogate"

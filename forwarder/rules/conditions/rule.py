@@ -14,7 +14,7 @@ class Rule(msgspec.Struct, frozen=True):
     Attributes:
         name: its name; for a System Log filter, the filter itself.
         language: the query language, as the file calls it.
-        conditions: those of the query: several for a sequence, none for a rule without a query.
+        conditions: the conditions of its query: several for a sequence, none for a rule without a query.
         okta: whether it is about Okta; None if only its event types can show that.
     """
 

@@ -1,7 +1,7 @@
-"""What Sigma compares a field with.
+"""The values that Sigma compares a field with.
 
-A value is read as pySigma reads it: `*` and `?` are wildcards, a backslash makes a wildcard or another backslash literal and
-stays itself before any other character.
+A value is read as pySigma reads it: `*` and `?` are wildcards. A backslash makes a following wildcard or
+backslash literal; before any other character, it is an ordinary character.
 """
 
 from enum import Enum
@@ -28,7 +28,7 @@ class Placeholder(msgspec.Struct, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text with wildcards. Between two wildcards there is one string, never two."""
+    """A text with wildcards. `parts` never has two strings next to each other."""
 
     parts: "tuple[str | Wild | Placeholder, ...]"
     cased: bool = False
@@ -81,13 +81,14 @@ class Null(msgspec.Struct, frozen=True):
 
 
 class Exists(msgspec.Struct, frozen=True):
-    """A test of whether the field exists: it must if `value` is true, and must not if `value` is false."""
+    """A test that the field exists (`value` is true) or does not exist (`value` is false)."""
 
     value: bool
 
 
 class FieldReference(msgspec.Struct, frozen=True):
-    """The value of another field."""
+    """The value of another field. The tested value must start with it (`starts`), end with it (`ends`),
+    contain it (both), or be equal (neither)."""
 
     field: str
     starts: bool = False
@@ -97,7 +98,7 @@ class FieldReference(msgspec.Struct, frozen=True):
 Value = Text | Expression | Network | Bound | Number | Truth | Null | Exists | FieldReference
 
 KEYWORDS = (Text, Expression, Number, Truth)
-"""What can be looked for without a field."""
+"""The kinds of values that a rule can search for without naming a field."""
 
 
 class FieldTest(Unknown, frozen=True, kw_only=True):
@@ -130,7 +131,7 @@ def plain_value(written: Any) -> Value:
     """Return the value for `written`, by its YAML type.
 
     Raises:
-        RuleFileError: it is a list, a mapping or an impossible number.
+        RuleFileError: `written` is a list, a mapping or an impossible number.
     """
     if written is None:
         return Null()
@@ -147,9 +148,9 @@ def plain_value(written: Any) -> Value:
 
 def _typed(written: Plain) -> Value:
     if written.tag == "bool":
-        if written.lower() not in ("true", "false"):  # as the code of Norway
+        if written.lower() not in ("true", "false"):  # such as NO, the code of Norway
             raise RuleFileError(
-                f"YAML reads {str(written)!r} as a boolean; write it in quotes, or true or false"
+                f"YAML reads {str(written)!r} as a boolean; write it in quotes for a text, else true or false"
             )
         return Truth(written.lower() == "true")
     digits = written.replace("_", "").lower()

@@ -1,5 +1,5 @@
-"""EQL (Elastic's event query language): one condition, or a sequence of conditions, each of which must
-happen."""
+"""Reads EQL (Elastic's event query language). A query is one condition, or a sequence of conditions for
+several events."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import Condition, Unknown
@@ -39,7 +39,7 @@ def read_eql(query: str) -> list[Condition]:
     `![missing]` included.
 
     Raises:
-        RuleFileError: it is not EQL.
+        RuleFileError: the query is not EQL.
     """
     reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     if not reader.at(*_SERIES):

@@ -1,4 +1,5 @@
-"""ES|QL (Elastic's piped query language). `where` is a condition; other commands only name types."""
+"""Reads ES|QL (Elastic's piped query language). `where` is a condition; other commands can only name event
+types."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import And, Condition, Unknown
@@ -30,7 +31,7 @@ def read_esql(query: str) -> Condition:
     """Read the condition of an ES|QL query.
 
     Raises:
-        RuleFileError: it is not ES|QL.
+        RuleFileError: the query is not ES|QL.
     """
     reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     parts: list[Condition] = []

@@ -1,4 +1,4 @@
-"""KQL (Kibana's query language) and Lucene's query syntax: `event.action: (user.session.start or user.mfa*)`.
+"""Reads KQL (Kibana's query language) and Lucene's syntax: `event.action: (user.session.start or user.mfa*)`.
 
 Not recognised: a type without a field, and Kibana's filters beside the query.
 """
@@ -42,7 +42,7 @@ def read_kql(query: str) -> Condition:
     """Read the condition of a KQL query.
 
     Raises:
-        RuleFileError: it is not KQL.
+        RuleFileError: the query is not KQL.
     """
     return _Query(tokenize(query, _KQL, _unquoted), lucene=False).read()
 
@@ -51,7 +51,7 @@ def read_lucene(query: str) -> Condition:
     """Read the condition of a query in Lucene's syntax. Adjacent terms count as joined by `or`.
 
     Raises:
-        RuleFileError: it is not such a query.
+        RuleFileError: the query is not in Lucene's syntax.
     """
     found = tokenize(query, _LUCENE, _unquoted)
     joined = [
@@ -163,8 +163,8 @@ def _name(value: list[Token]) -> str:
 
 
 def _side_by_side(parts: list[Condition]) -> Condition:
-    """Join Lucene terms that have no operator between them: one of the terms must match, and no negated one
-    may."""
+    """Join Lucene terms that have no operator between them: at least one term without `not` must match, and
+    no term after a `not` may match."""
     forbidden = [part for part in parts if isinstance(part, Not)]
     wanted = [part for part in parts if not isinstance(part, Not)]
     either: list[Condition] = [Or(tuple(wanted))] if wanted else []

@@ -1,4 +1,4 @@
-"""Elastic's detection rules and hunts, from the objects that a TOML or JSON file of them holds."""
+"""Reads Elastic's detection rules and hunts from the decoded objects of a TOML or JSON file."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ def rule_objects(found: Any) -> Iterable[dict[str, Any]]:
                 yield from rule_objects(found[key])
         for key in _WRAPPERS:
             if isinstance(found.get(key), dict):
-                # A saved object keeps the name beside what it wraps, Elastic's TOML keeps the integration there.
+                # Beside the wrapped object, a saved object has the name, and Elastic's TOML the integration.
                 yield from ({**_about(found), **inner} for inner in rule_objects(found[key]))
 
 
@@ -53,7 +53,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
     """Return the rule in `found`; LeftOut if all its queries are in languages without a reader.
 
     Raises:
-        RuleFileError: its query cannot be read, and no other product is named.
+        RuleFileError: its query cannot be read, and it is about Okta or names no product.
     """
     kind = str(found.get("type") or "query")
     queries = found.get("query") or []
@@ -78,8 +78,8 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
-    """Return the conditions of the queries that have a reader; None if there are queries, and none has
-    one."""
+    """Return the conditions of the queries that have a reader; None if there are queries, but none of them
+    has a reader."""
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
         raise RuleFileError("its query is not a text")
     readers = [_LANGUAGES[language] for language in languages if language in _LANGUAGES]

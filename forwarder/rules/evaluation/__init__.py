@@ -1,2 +1,2 @@
-"""Evaluates rules on one event after another; also the state of correlations, and the fields below
+"""Evaluates rules on one event after another, keeps the state of correlations, and derives the fields below
 `forwarder`."""

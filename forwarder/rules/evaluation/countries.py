@@ -1,4 +1,4 @@
-"""Okta's English names of countries as ISO 3166 codes of two letters."""
+"""Translates Okta's English names of countries into ISO 3166 codes of two letters."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from forwarder.core.errors import RuleFileError
 UNKNOWN = "??"
 
 COUNTRY_FIELD = "forwarder.country"
-"""The field of events with the code."""
+"""The derived field of an event that holds the code."""
 
 _SPELLINGS = {
     "Bolivia": "BO",
@@ -80,7 +80,7 @@ def _key(name: str) -> str:
     words = re.sub(r"[^a-z ]", "", re.sub(r"[-/]", " ", plain.casefold())).split()
     return " ".join(
         sorted(word for word in words if word not in {"the", "of", "and"})
-    )  # "Korea, Republic of"
+    )  # sorted, because of names such as "Korea, Republic of"
 
 
 _CODES = {
@@ -92,7 +92,7 @@ _CODES = {
 }
 
 CODES = frozenset((*_CODES.values(), UNKNOWN))
-"""Everything that the field `forwarder.country` can be."""
+"""All values that the field `forwarder.country` can have."""
 
 
 @lru_cache(maxsize=1024)
@@ -103,7 +103,7 @@ def country_code(name: str) -> str:
 
 
 def not_a_code(written: str) -> RuleFileError:
-    """Return the error for a rule that compares COUNTRY_FIELD with `written`, and that is not a country code."""
+    """Return the error for a rule that compares COUNTRY_FIELD with `written`, which is not a country code."""
     code = country_code(written)
     hint = f"write {code}" if code != UNKNOWN else f"write one, as in KP, or {UNKNOWN} for unknown countries"
     return RuleFileError(f"{written!r} is not an ISO 3166 code of two letters, so it never matches; {hint}")

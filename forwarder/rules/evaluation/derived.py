@@ -1,7 +1,9 @@
-"""Fields that rules read and Okta does not send: `forwarder.country`, `.anonymous`, `.new.*`, `.travel.*`.
+"""Derives the fields that rules read but Okta does not send: `forwarder.country`, `.anonymous`, `.new.*`,
+`.travel.*`.
 
-The store keeps sightings: for each user, the countries, networks, devices, user agents and places seen, with times. docs/decisions/0012 says why a value is
-new for a day, and why the order of events does not matter for it.
+The store keeps sightings: for each user, the countries, networks, devices, user agents and places of
+sign-ins, and when each was seen. docs/decisions/0012 says why a value stays new for a day, and why the order
+of events does not change the result.
 """
 
 import math
@@ -19,22 +21,23 @@ from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
 DAY: Micros = 86_400 * SECOND
 KNOWN = 30 * DAY
-"""How long a value stays known."""
+"""How long a value stays known after it was last seen."""
 
 FRESH = DAY
-"""How long a value that was never seen before stays new; what arrives within `max_age` cannot change it then."""
+"""How long a value stays new after it was first seen. It is the default of `rules.max_age`, so an event that
+arrives late but is still evaluated does not change whether a value is new."""
 
 YOUNG = 7 * DAY
-"""How long after a user was first seen nothing is new: everything would be."""
+"""For this long after a user was first seen, no value counts as new, because every value would be."""
 
 _REFRESH = DAY // 2
-"""A sighting is written again only if it is that much newer: most events then write nothing."""
+"""A sighting is saved again only if it is newer by this much, so that most events write nothing."""
 
 _SIGN_INS = {"user.session.start", "user.authentication.sso", "user.authentication.auth_via_mfa"}
 _LEAST_KM = 100.0
-_LEAST_TIME = 60 * SECOND  # two sign-ins in one second say nothing
+_LEAST_TIME = 60 * SECOND  # for a shorter time, the speed says nothing
 _MOST_PLACES = 64
-_MOST_VALUES = 500  # of a kind; a client chooses its user agent
+_MOST_VALUES = 500  # of a kind, for one user: a client can send any user agent
 _VERSION = re.compile(r"[\d._]+")
 _EARTH_KM = 6371.0
 
@@ -52,7 +55,7 @@ _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
 class User:
-    """The countries, networks, devices, user agents and places of sign-in that were seen of one user."""
+    """The countries, networks, devices, user agents and places of sign-ins with which one user was seen."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
         self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value
@@ -69,8 +72,8 @@ class User:
         return at - since < YOUNG
 
     def is_new(self, kind: str, value: str, at: Micros) -> bool:
-        """Whether `value` is new for the user: first seen within the day before `at`, or not in the 30 days
-        before it."""
+        """Whether `value` is new for the user at the time `at`: never seen before, first seen at most a day
+        before, or last seen more than 30 days before."""
         since, last = self._seen.get(kind, {}).get(value, (at, at))
         return since >= at - FRESH or last < at - KNOWN
 
@@ -93,8 +96,9 @@ class User:
         return row
 
     def travelled(self, place: Place) -> tuple[float, float] | None:
-        """Return the distance (km) and speed (km/h) between the sign-in at `place` and the one before or
-        after it, the faster of the two; None if neither is from another IP address and far enough away."""
+        """Compare the sign-in at `place` with the one before it and the one after it. Return the distance
+        (km) and speed (km/h) of the faster journey; None if neither of the two is from another IP address and
+        far enough away."""
         before = max((one for one in self._places if one.at <= place.at and one != place), default=None)
         after = min((one for one in self._places if one.at > place.at), default=None)
         found = [_speed(one, place) for one in (before, after) if one is not None and one.ip != place.ip]
@@ -107,7 +111,7 @@ class User:
             return None
         places = sorted([*self._places, place])
         recent = [one for one in places if one.at > places[-1].at - 25 * DAY // 24][-_MOST_PLACES:]
-        self._places = places[max(0, len(places) - len(recent) - 1) :]  # and the one before these
+        self._places = places[max(0, len(places) - len(recent) - 1) :]  # with the place before them
         return msgspec.json.encode(self._places)
 
 
@@ -133,7 +137,8 @@ def user_of(raw: dict[str, Any]) -> str | None:
 def derive(event: Event, raw: dict[str, Any], user: User | None) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the fields for `forwarder` in the event, and the sightings that the store must save.
 
-    Only a success makes a value known: failed guesses of a password do not make their country one of the user's.
+    Only a success makes a value known: if someone fails to guess the password, the country does not become
+    known.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")

@@ -1,7 +1,8 @@
-"""Evaluate rules on one event after another, and find their alerts.
+"""Evaluates rules on one event after another, and makes their alerts.
 
-Pure: what it knows is made of the events that it was given, so the same events give the same alerts, live, after a restart
-and in `rules replay`. docs/decisions/0011 says why the order in which they come does not matter.
+The state comes only from the events and stored alerts that the engine is given, so the same events lead to
+the same alerts: live, after a restart and in `rules replay`. docs/decisions/0011 says why the order in which
+the events arrive does not matter.
 """
 
 from collections import deque
@@ -21,18 +22,24 @@ from forwarder.rules.review import fields_of
 from forwarder.rules.sigma.correlation import Correlation
 
 PERSON = "actor.id"
-"""The group of a rule that one event decides: an alert is about one person."""
+"""The field that groups the alerts of a rule that needs one event only: an alert is about one person."""
 
 _MAX_POINTS = 1000
+"""How many results of correlations one event may pass on to other correlations; real rules stay far below."""
 
-_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
-"""Results of correlations that one event may hand on to others; a guard, not a limit that is met."""
+_MOST_AHEAD: Micros = 60 * SECOND
+"""How far `published` may be ahead of our clock."""
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Time limits of the evaluation in seconds: `again` is how long a rule stays silent about a group after
-    an alert, `late` the age from which an event is late, `max_age` the age above which it is not evaluated.
-    `max_keys` groups are remembered."""
+    """Limits of the evaluation; times are in seconds.
+
+    Attributes:
+        again: how long a rule stays silent about a group after an alert.
+        late: the age above which an event is late.
+        max_age: the age above which an event is not evaluated.
+        max_keys: how many groups are remembered.
+    """
 
     again: float = 3600
     late: float = 600
@@ -46,8 +53,9 @@ class Found(msgspec.Struct):
     Attributes:
         alerts: new alerts.
         matched: ids of the rules that matched, correlations included.
-        held_back: for each rule that did not alert though it matched: its id, and `exception` or `again`.
-        too_old: the event is older than `max_age`, and was not evaluated.
+        held_back: (rule id, reason) for each rule that matched but did not alert; the reason is `exception`
+            or `again`.
+        too_old: whether the event was not evaluated, because it is older than `max_age`.
     """
 
     alerts: list[Alert] = []
@@ -94,9 +102,10 @@ class Engine:
     def feed(
         self, event: Event, raw: Mapping[str, Any], *, now: Micros | None = None, alerting: bool = True
     ) -> Found:
-        """Evaluate an event. `raw` is its decoded body with the derived fields; `now` defaults to when it was received.
+        """Evaluate an event. `raw` is its decoded body with the derived fields. The event's age is taken at
+        its receipt, or at `now` if that is later.
 
-        Without `alerting` the event only updates the state: its alerts were made before.
+        Without `alerting`, the event only updates the state, because its alerts were made before.
         """
         age = max(event.received_at, now or 0) - event.published
         if age > self._max_age:
@@ -116,8 +125,8 @@ class Engine:
         return found
 
     def note(self, event: Event, body: Mapping[str, Any]) -> None:
-        """Remember an alert from the store, with its decoded `body`: its rule is silent about its group for a
-        while."""
+        """Note an alert from the store, with its decoded `body`, so that the rule stays silent about the same
+        group for a while."""
         about = body.get("forwarder", {}).get("alert", {})
         rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
         stale = False
@@ -162,7 +171,7 @@ class Engine:
         group.alerted(event.published, stale=run.stale)
 
     def _enter(self, run: "_Run", feed: Feed) -> None:
-        """Add the event of `run` to the groups of the correlation behind `feed`."""
+        """Add the event of `run` to the groups of the correlation to which `feed` leads."""
         event, labels = run.event, feed.labels(run.reading)
         run.id = run.id or encode_id(event.uuid)
         for values in feed.groups(run.reading):
@@ -222,7 +231,7 @@ class Engine:
         group.alerted(span.end)
 
     def _chain(self, run: "_Run") -> None:
-        """Hand completed windows on to the correlations that count them, until none is left."""
+        """Pass each completed window to the correlations that count it, until no window is left."""
         while run.points:
             point = run.points.popleft()
             for feed in self._feeds[self.rules.correlations[point.rule].id]:
@@ -249,7 +258,7 @@ class _Run:
         self.found = found
         self.alerting = alerting
         self.late = late
-        self.stale = late or _is_ahead(event)  # no reaction acts on it
+        self.stale = late or _is_ahead(event)  # then no reaction acts on the alert
         self.id = b""
         self.points: deque[_Point] = deque()
         self.reading = Reading(raw)
@@ -265,8 +274,8 @@ def _is_ahead(event: Event) -> bool:
 
 
 def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
-    """Return the description of `rule` that its alerts carry. `correlations`: all that are loaded, as `rule`
-    may count some."""
+    """Return the description of `rule` that its alerts have. `correlations` are all that are loaded, because
+    `rule` may count some of them."""
     kind, aliases = "event", {}
     if isinstance(rule, Correlation):
         kind, known = rule.type, {each.id: each for each in correlations}
@@ -278,7 +287,7 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
 
 
 def content_of(rules: Ruleset) -> list[object]:
-    """Return all that affects alerts, to compare two rulesets: their rules, correlations and exceptions."""
+    """Return everything in a ruleset that affects alerts, so that two rulesets can be compared."""
     plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
     exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
     return [plain, repr(rules.correlations), exceptions]

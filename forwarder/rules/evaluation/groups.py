@@ -1,4 +1,5 @@
-"""What every rule remembers of each of its groups, in bounded memory: the one touched longest ago goes first."""
+"""What a rule remembers about each of its groups. Memory is bounded: groups that were touched longest ago are
+dropped first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
@@ -10,13 +11,13 @@ from forwarder.rules.evaluation.windows import Count, Different, Ordered, Shape,
 from forwarder.rules.sigma.correlation import Correlation
 
 _STEP = 500
-"""Groups that are looked at, or dropped, at a time."""
+"""How many groups are checked, or dropped, at a time."""
 
 _MOST_GROUPS = 16
-"""Groups that one event can belong to, by fields with several values."""
+"""How many groups one event can belong to, if its fields have several values."""
 
 _MOST_VALUE = 200
-"""Characters of a value that are compared; a sender chooses them."""
+"""How many characters of a value are compared; a sender could make it any length."""
 
 
 class Group(Windows):
@@ -25,9 +26,11 @@ class Group(Windows):
     Attributes:
         matched: number of events since the last alert.
         held_back: number of alerts held back since the last alert.
-        alerts: when the alerts happened whose silence may still matter: the ends of their windows, oldest first.
-        stale: the same of alerts about one event on which no reaction acts. They silence only each other: an event that is
-            late, or ahead of our clock, must not keep a genuine one from its reaction.
+        alerts: the times of the latest alerts (the ends of their windows), oldest first; they silence other
+            alerts that are near in time.
+        stale: the times of alerts about one event that is late or ahead of our clock. No reaction acts on
+            such an alert, so it silences only others like it: it must not keep a genuine event from its
+            reaction.
         touched: when it last matched an event, by our clock.
     """
 
@@ -63,7 +66,7 @@ class Groups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: how many groups were dropped because there were more than `most`.
+        evicted: how many groups were dropped before their time was up, because there were more than `most`.
     """
 
     def __init__(self, most: int, keep: Micros) -> None:
@@ -98,7 +101,7 @@ class Groups:
         return group
 
     def _evict(self, now: Micros) -> None:
-        # Several at a time: in front of a dict that lost its first entries, the next one is searched.
+        # Drop several at a time: if a dict has lost its first entries, finding the next one takes a search.
         for key in list(islice(self._groups, max(1, min(_STEP, self._most // 50)))):
             self.evicted += now - self._groups.pop(key).touched <= self._keep
 
@@ -156,8 +159,8 @@ class Feed:
     def group_of(
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
-        """Return the group for a result of an inner correlation, from the fields `inner` of its group, else
-        from the event by `reading`; None if a value is missing."""
+        """Return the group to which a result of an inner correlation belongs. Its values come from `inner`,
+        the group of that result, or else from the event, by `reading`. Return None if a value is missing."""
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
 
@@ -179,8 +182,9 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
-    """Return the key of `group`, of the rule number `index`, for `Groups`."""
+    """Return the key in `Groups` for the group with the values `group`, of the rule with the number
+    `index`."""
     values = "\0".join(group)
-    if values.count("\0") >= len(group):  # one of them has what parts the values
+    if values.count("\0") >= len(group):  # a value contains the separator
         values = "\0".join([value.replace("\0", "\ufffd") for value in group])
     return f"{index}\0{org}\0{values}"

@@ -1,4 +1,4 @@
-"""Which event types a rule can match; for a correlation, those of its rules."""
+"""Finds the event types that a rule can match; for a correlation, those that its rules can match."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,7 +8,7 @@ from forwarder.rules.evaluation.ruleset import Ruleset, can_match
 
 
 class Reach:
-    """For each rule of a ruleset, which of the event types `types` it can match."""
+    """Finds which of the event types `types` each rule of a ruleset can match."""
 
     def __init__(self, ruleset: Ruleset, types: Sequence[str]) -> None:
         self._rules = {rule.id: rule for rule in ruleset.rules}

@@ -1,4 +1,5 @@
-"""Rules that are ready to run: which of them match an event, and which exception holds a match back."""
+"""Holds the rules that are ready to run; says which of them match an event, and which exception holds a match
+back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
     Attributes:
         language: `sigma`, or `filter` for a System Log filter.
         condition: what an event must match.
-        test: the same, compiled.
+        test: `condition`, compiled.
         alerts: whether it alerts by itself; false if it only feeds correlations without `generate`.
     """
 
@@ -35,7 +36,7 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
 
 
 class RuleProblem(msgspec.Struct, frozen=True, order=True):
-    """Why something in a file cannot be used, and what to do. `line` 0: the file as a whole."""
+    """What is wrong in a file of rules, and what to do. `line` is 0 if it is about the file as a whole."""
 
     file: Path
     line: int
@@ -93,7 +94,7 @@ class Ruleset:
 
         Args:
             event: a decoded LogEvent of Okta; `forwarder` in it holds what was derived.
-            reading: of this event, if the caller reads it as well.
+            reading: a Reading of this event, if the caller already has one.
         """
         reading = Reading(event) if reading is None else reading
         found: list[Match] = []
@@ -129,12 +130,12 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether `condition` can be true for an event of which only the type is known, as `of_type`."""
+    """Whether an event of a type can match `condition`; `of_type` reads an event that has only its type."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 
 def _narrowed(condition: Condition, of_type: Reading) -> Condition:
-    """Replace each test of the event type in `condition` by its result."""
+    """Replace each test of the event type in `condition` by its result, and every other test by Unknown."""
     match condition:
         case And(parts) | Or(parts):
             return type(condition)(tuple(_narrowed(part, of_type) for part in parts))

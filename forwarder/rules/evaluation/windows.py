@@ -1,11 +1,12 @@
-"""What a correlation counts, for one group: entries in order of time, and the windows in which its condition holds.
+"""Keeps what a correlation counts for one group: entries in order of time. Finds the windows in which its
+condition holds.
 
-The result does not depend on the order in which entries come: an entry is put where its time belongs, and the windows that
-it may have completed are looked at again, later ones included. That works because every condition here only ever becomes
-true by more entries.
+The result does not depend on the order in which entries arrive: each entry is inserted at its time, and every
+window that contains it is checked again, even if later entries are in it. This works because more entries can
+only make a condition true, never false.
 
-An entry is (time, label, id). The label is the value that a value_count counts, or the number of the rule; a window ends
-with the entry that completes it, and reaches back for the timespan, both ends included.
+An entry is (time, label, id). The label is the value that a value_count counts, or the number of the rule. A
+window ends with the entry that completes it, and reaches back by the timespan; both ends are included.
 """
 
 from bisect import bisect_left
@@ -17,10 +18,10 @@ Label = str | int
 Entry = tuple[Micros, Label, bytes]
 
 PLAIN = 64
-"""Entries of a group that are kept as they are; of more, only those are that can matter for a window."""
+"""Up to this many entries of a group are all kept; of more entries, only those that a window may need."""
 
 _MOST = 4096
-"""Entries of a group; of more, the oldest are dropped."""
+"""How many entries of a group are kept at most; the oldest are dropped first."""
 
 
 class Windows:
@@ -33,8 +34,8 @@ class Windows:
         self.compact_at = PLAIN
 
     def add(self, entry: Entry, keep_from: Micros) -> int | None:
-        """Insert `entry` in order of time, and drop entries before `keep_from`. Return its index, or None if
-        it is there already."""
+        """Insert `entry` in order of time, and drop entries before `keep_from`. Return the index of `entry`,
+        or None if it was there already."""
         entries = self.entries
         if not entries or entry > entries[-1]:
             entries.append(entry)
@@ -52,20 +53,21 @@ class Windows:
 
 
 class Shape:
-    """The condition of a correlation: how many entries, or which, within which time. All its groups share
-    one."""
+    """The condition of a correlation: how many entries, or which ones, must be in a window. All groups of a
+    correlation share one Shape."""
 
     def __init__(self, timespan: Micros, wanted: int) -> None:
         self.timespan = timespan
         self.wanted = wanted
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
-        """Yield the indexes of the entries that end a window in which the condition holds, among those whose window has
-        the entry at index `at`; the earliest first."""
+        """Find the windows that contain the entry at index `at` and in which the condition holds. Yield the
+        index of the last entry of each, the earliest first."""
         raise NotImplementedError
 
     def measured(self, window: Sequence[Entry]) -> int:
-        """Return the number that the condition compares: of entries, or of different labels, in `window`."""
+        """Return the number that the condition compares: how many entries, or different labels, are in
+        `window`."""
         raise NotImplementedError
 
     def compact(self, windows: Windows, *, alerted: bool) -> None:
@@ -137,8 +139,8 @@ class Different(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Drop each entry between two entries with its label that are within one timespan: each window that
-        holds the entry holds one of the two."""
+        """Drop an entry if it is between two entries with the same label that are at most one timespan apart:
+        every window that contains it also contains one of the two."""
         kept: dict[Label, list[Entry]] = {}
         for entry in entries:
             same = kept.setdefault(entry[1], [])
@@ -166,7 +168,7 @@ class Ordered(Shape):
             time, label, id_ = entries[at]
             if wanted < 0 or time < oldest:
                 break
-            if label == wanted and id_ != last:  # one event is not two steps
+            if label == wanted and id_ != last:  # one event cannot be two steps
                 wanted, last = wanted - 1, id_
         return wanted < 0
 
@@ -197,7 +199,7 @@ def encode_id(uuid: str) -> bytes:
 
 
 def decode_id(short: bytes) -> str:
-    """Return the uuid that `encode_id` made `short` of."""
+    """Return the uuid of an event from its short form, made by `encode_id`."""
     if len(short) != 16:
         return short[1:].removesuffix(b"\0").decode()
     digits = short.hex()

@@ -25,14 +25,16 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         type: one of TYPES.
-        rules: the rules that it counts or joins, in its order, by ID or name as in the file; by ID in a Ruleset.
-        group_by: fields or aliases; events with the same values of them are counted together.
-        timespan: seconds.
+        rules: the rules that it counts or joins, in the order of the file. Each is an ID or a name; in a
+            Ruleset, each is an ID.
+        group_by: fields or aliases; events with the same values in all of them are counted together.
+        timespan: in seconds.
         operator: operator of the condition, one of OPERATORS.
-        value: number that the condition compares with; in a temporal correlation, a number of different rules.
+        value: the number that the condition compares with; in a temporal correlation, a number of different
+            rules.
         field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
-        generate: whether its rules alert by themselves too.
+        generate: whether its rules also alert by themselves.
         alerts: whether it alerts by itself; false if it only feeds another correlation without `generate`.
     """
 
@@ -49,8 +51,8 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
-    """Read a correlation, and report its problems; return None if its condition cannot be read or is
-    missing."""
+    """Read a correlation, and report its problems. Return None if its section or its condition is missing or
+    cannot be read."""
     report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
     described = description_of(found, report)
     section = found.get("correlation")
@@ -135,7 +137,8 @@ def _condition(
         return "gte", rules, None
     if isinstance(written, str) and not isinstance(written, Plain):
         raise RuleFileError(
-            "a condition that joins rules with `and` and `or` is not supported; list the rules, or chain two correlations"
+            "a condition that joins rules with `and` and `or` is not supported; list the rules in `rules`, or let one "
+            "correlation name another"
         )
     if not isinstance(written, dict):
         raise RuleFileError("`condition` is required, as in {gte: 10}")

@@ -26,8 +26,9 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A rule, correlation or exception: one document in a file of rules.
 
     Attributes:
-        id: unique among all that are loaded. Where the document has none: its name, or made of its title or filter.
-        name: by which others may refer to it; often empty.
+        id: unique among all loaded documents. If the document has none: its name, or an ID made from its
+            title or filter.
+        name: a name by which other documents may refer to it; often empty.
         level: one of LEVELS.
         line: its first line in the file.
     """
@@ -46,8 +47,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def made_id(text: str) -> str:
-    """Return an ID made of `text`, the title or the filter of a rule without an ID: the same text gives the
-    same ID."""
+    """Return an ID made from `text`, the title or the filter of a rule without an ID. The same text always
+    gives the same ID."""
     return str(uuid.uuid5(_NAMESPACE, text))
 
 
@@ -89,7 +90,7 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
-    """Report the keys of `found` that are not in `known`, and so have no effect, and keys that stand
+    """Report each key of `found` that is not in `known`, and so has no effect, and each key that `found` has
     twice."""
     for key in getattr(found, "repeated", ()):
         report(f"the key {key!r} stands twice in {where}", line_of(found, key))

@@ -1,7 +1,8 @@
-"""Sigma's detections: selections of fields and values, joined by a condition.
+"""Reads Sigma's detections: selections of fields and values, joined by a condition.
 
-The one reader of Sigma: `coverage` asks its tree for event types, `evaluation` compiles it. Evaluation reports every problem;
-for coverage, a test that cannot be read may be true or false.
+Coverage and evaluation share this reader: coverage takes event types from the tree, evaluation compiles the
+tree. Evaluation reports every problem. Coverage reports none, because there a test that cannot be read may be
+true or false.
 """
 
 import re
@@ -33,12 +34,12 @@ _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
 
 Report = Callable[[str, int], None]
-"""Takes a problem, and its line from 0 within the document."""
+"""Takes the text of a problem and its line, from 0 within the document."""
 
 
 def sigma_rule(found: dict[str, Any]) -> Rule:
-    """Return a Sigma rule, reduced to its tests of the event type. A rule about another product has no
-    conditions, so that a fault in them does not matter.
+    """Return a Sigma rule, reduced to its tests of the event type. The conditions of a rule about another
+    product are not read, so an error in them does not matter.
 
     Raises:
         RuleFileError: its condition cannot be read.
@@ -128,8 +129,8 @@ def _condition(condition: str, selections: dict[str, Condition], report: Report,
 
 
 def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> Condition:
-    """Join the selections whose names match the pattern `which`. Names that begin with `_` match only a
-    pattern that does too."""
+    """Join the selections whose names match the pattern `which`. A name that begins with `_` matches only a
+    pattern that also begins with `_`."""
     if quantifier not in _QUANTIFIERS:
         raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
     pattern = "*" if which == "them" else which
@@ -139,14 +140,14 @@ def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> C
         if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
     ]
     if not chosen:
-        raise RuleFileError(f"its condition names {which!r}, and there is no such selection")
+        raise RuleFileError(f"its condition names {which!r}, but there is no such selection")
     return _joined(chosen, _QUANTIFIERS[quantifier])
 
 
 def _named(name: str, selections: dict[str, Condition]) -> Condition:
     if name not in selections:
         hint = did_you_mean(name, selections)
-        raise RuleFileError(f"its condition names {name!r}, and there is no such selection{hint}")
+        raise RuleFileError(f"its condition names {name!r}, but there is no such selection{hint}")
     return selections[name]
 
 
@@ -189,7 +190,7 @@ class _Selections:
         except RuleFileError as error:
             return self._unknown(f"{'|'.join([field, *modifiers])}: {error}" if field else str(error), line)
         tests = [FieldTest(field=field or None, value=value) for value in values]
-        # A list of the operator that is empty matches nothing, whatever joins its values.
+        # An empty list in `rules.lists` matches nothing, even with the modifier `all`.
         joined = _joined(tests, And if "all" in modifiers and tests else Or)
         return Not(joined) if "neq" in modifiers else joined
 
@@ -238,7 +239,7 @@ def _country(value: Value) -> Value:
 def about_types(condition: Condition) -> Condition:
     """Reduce `condition` to its tests of the event type; all other tests may be true or false."""
     match condition:
-        case Or(()):  # a list of the operator that is empty today
+        case Or(()):  # a list in `rules.lists` that is empty now, but need not stay so
             return Unknown()
         case And(parts):
             return And(tuple(about_types(part) for part in parts))

@@ -19,10 +19,11 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     """One exception.
 
     Attributes:
-        rules: the rules that it is about, by ID or name as in the file, by ID in a Ruleset; None for all rules.
-        condition: the condition of an event that is NOT held back.
+        rules: the rules that it is about, or None for all rules. Each is an ID or a name; in a Ruleset, each
+            is an ID.
+        condition: an event that matches it is NOT held back.
         lets_through: `condition`, compiled.
-        until: the last day on which it applies, in UTC; None without an end.
+        until: the last day on which it applies, in UTC; None if it has no end.
     """
 
     rules: tuple[str, ...] | None
@@ -31,7 +32,7 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     until: date | None = None
 
     def applies_on(self, day: str) -> bool:
-        """Whether the exception applies to an event of `day`, as in 2027-01-31."""
+        """Whether the exception applies to an event that was published on `day`, as in 2027-01-31."""
         return self.until is None or day <= self.until.isoformat()
 
 
@@ -73,15 +74,15 @@ def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> 
     condition = detection_tree(section, lists, report, _SECTION)
     if not written.split()[:1] == ["not"] or not _excludes(condition):
         raise RuleFileError(
-            f"the condition {written!r} does not begin with `not`, so it is unclear what it holds back; "
-            "Sigma joins it to the rule's own condition by `and`: write `not selection`"
+            f"the condition {written!r} must begin with `not` and only exclude events, because Sigma joins it to "
+            "the rule's own condition by `and`; write `not selection`"
         )
     return condition
 
 
 def _excludes(condition: Condition) -> bool:
-    """Whether the condition only excludes events. `not a and b` is refused: it would require `b` of all
-    events of the rule."""
+    """Whether the condition only excludes events. `not a and b` does not: with it, the rule would alert only
+    on events that match `b`."""
     match condition:
         case Not():
             return True

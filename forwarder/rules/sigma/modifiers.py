@@ -27,14 +27,15 @@ from forwarder.rules.conditions.values import (
 from forwarder.rules.nearest import did_you_mean, known_names
 
 _MAX_EXPANDED = 10_000
-"""Values that the lists of one `expand` may become."""
+"""How many values one `expand` may make from its lists."""
 
 Lists = Mapping[str, Sequence[str]]
-"""The operator's lists, by name: what `%name%` stands for behind `expand`."""
+"""The operator's lists, by name: the values that `%name%` stands for in a value with the modifier
+`expand`."""
 
 
 def _around(value: Value, *, start: bool, end: bool) -> Value:
-    """Let `value` match with any text before it (`start`), behind it (`end`), or both."""
+    """Let `value` match with any text before it (`start`), after it (`end`), or both."""
     match value:
         case Text(parts, cased):
             before = (Wild.MANY,) if start and parts[:1] != (Wild.MANY,) else ()
@@ -62,7 +63,9 @@ def _network(value: Value) -> Value:
     try:
         ipaddress.ip_network(cidr)
     except ValueError as error:
-        raise RuleFileError(f"{cidr!r} is not a network: {error}") from None
+        raise RuleFileError(
+            f"needs a network, as in '192.0.2.0/24', and {cidr!r} is not a network: {error}"
+        ) from None
     return Network(cidr)
 
 
@@ -91,7 +94,7 @@ def _reference(value: Value) -> Value:
 def _flag(flag: str) -> Callable[[Value], Value]:
     def change(value: Value) -> Value:
         if not isinstance(value, Expression):
-            raise RuleFileError("only stands behind `re`")
+            raise RuleFileError("is only allowed after the modifier `re`")
         return msgspec.structs.replace(value, flags="".join(sorted({*value.flags, flag})))
 
     return change
@@ -99,7 +102,7 @@ def _flag(flag: str) -> Callable[[Value], Value]:
 
 def _placeholders(value: Value) -> Value:
     if isinstance(value, Expression):
-        return value  # its text is split when the flags are known
+        return value  # `_expanded` replaces its placeholders
     if not isinstance(value, Text):
         raise RuleFileError("needs a text with a %name%")
     parts: list[str | Wild | Placeholder] = []
@@ -140,10 +143,10 @@ _JOINING = ("all", "neq")
 _FIRST = ("re", "cidr", "exists")
 MODIFIERS = (*_CHANGES, *_JOINING, "re")
 _NOT_HERE = {
-    "base64": "no value of an Okta event is encoded so", "base64offset": "no value of an Okta event is encoded so",
-    "wide": "no value of an Okta event is encoded so", "utf16": "no value of an Okta event is encoded so",
-    "utf16be": "no value of an Okta event is encoded so", "utf16le": "no value of an Okta event is encoded so",
-    "windash": "it is about command lines", "minute": "parts of times are not read", "hour": "parts of times are not read",
+    "base64": "no value of an Okta event has this encoding", "base64offset": "no value of an Okta event has this encoding",
+    "wide": "no value of an Okta event has this encoding", "utf16": "no value of an Okta event has this encoding",
+    "utf16be": "no value of an Okta event has this encoding", "utf16le": "no value of an Okta event has this encoding",
+    "windash": "it is for command lines", "minute": "parts of times are not read", "hour": "parts of times are not read",
     "day": "parts of times are not read", "week": "parts of times are not read", "month": "parts of times are not read",
     "year": "parts of times are not read",
 }  # fmt: skip
@@ -162,7 +165,7 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
             hint = did_you_mean(name, MODIFIERS, known_names(MODIFIERS))
             raise RuleFileError(f"there is no modifier {name!r}{hint}")
         if name in _FIRST and any(each not in _JOINING for each in modifiers[:place]):
-            raise RuleFileError(f"the modifier {name!r} must stand first")
+            raise RuleFileError(f"the modifier {name!r} must come first")
         if name == "exists" and not field:
             raise RuleFileError("the modifier 'exists' needs a field")
 
@@ -191,7 +194,7 @@ def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value
         values = _changed("cidr", values)
     for each in values:
         if isinstance(each, Expression):
-            search(each.source, flags=each.flags)  # refuses what RE2 cannot read
+            search(each.source, flags=each.flags)  # raises if RE2 cannot read it
     return values
 
 
@@ -228,7 +231,7 @@ def _combined(
         else:
             choices.append([(part,)])
     if count > _MAX_EXPANDED:
-        raise RuleFileError(f"its lists would become more than {_MAX_EXPANDED:,} values")
+        raise RuleFileError(f"its lists would make more than {_MAX_EXPANDED:,} values; use shorter lists")
     return [_joined([part for parts in way for part in parts]) for way in product(*choices)]
 
 

@@ -176,7 +176,7 @@ MISTAKES = {
     "rules that nothing holds": (OPS, "rules: {files: [HERE/rules]}", "rules.files: HERE/rules: holds no rule"),
     "no such folder of rules": (OPS, "rules: {files: [HERE/nothing]}", "rules.files: HERE/nothing: No such file"),
     "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
-    "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False where YAML has read a word"),
+    "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False: YAML reads some words as booleans"),
     "a country by name in a list": (OPS, "rules: {files: [HERE/country.yml], lists: {embargo: [North Korea]}}", "rules.files: HERE/country.yml:5: forwarder.country|expand: 'North Korea' is not an ISO 3166 code of two letters, so it never matches; write KP"),
     "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
     "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),

@@ -136,7 +136,7 @@ def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path
         in result.stderr
     )
     assert (
-        "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, whose events are not counted"
+        "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, so its events are not counted"
         in result.stderr
     )
     assert "Holiday: Okta's events have no field 'usr', so usr.id is never there" in result.stderr
@@ -200,7 +200,10 @@ def test_a_test_that_fails_shows_the_first_field_that_differs(
 @pytest.mark.parametrize(
     ("tests", "said"),
     [
-        ("- {Name: a, ExpectedResult: true}", "line 1: a test needs Name, ExpectedResult, and Log or Logs"),
+        (
+            "- {Name: a, ExpectedResult: true}",
+            "line 1: a test needs Name, ExpectedResult, and either Log or Logs",
+        ),
         ("- {Name: a, ExpectedResult: maybe, Log: {}}", "ExpectedResult must be true or false"),
         ("- {Name: a, ExpectedResult: true, Log: {}, Logz: []}", "there is no key 'Logz'"),
         ("[", "is not YAML"),
@@ -257,7 +260,7 @@ def test_a_time_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x") + CORRELATION)
     written(tmp_path, LOGS.replace("2026-11-28T08:02:00Z", "yesterday"), "rules.tests.yml")
     result = run("test", tmp_path)
-    assert (result.exit_code, "line 2: `published` cannot be read" in result.stderr) == (2, True), (
+    assert (result.exit_code, "line 2: `published` must be a time" in result.stderr) == (2, True), (
         result.output
     )
 
@@ -289,9 +292,9 @@ def test_an_exception_is_tested_by_what_it_holds_back(tmp_path: Path) -> None:
     )
     result = run("test", tmp_path)
     assert result.exit_code == 1
-    shown = "the scanner: 'The scanner' lets it through: client.ipAddress is \"10.1.1.1\"; the rule excludes only an address in 192.0.2.0/28"
+    shown = "the scanner: 'The scanner' lets the event through: client.ipAddress is \"10.1.1.1\"; the rule excludes only an address in 192.0.2.0/28"
     assert shown in result.stderr
     assert (
-        "a user: 'The scanner' holds it back: client.ipAddress is \"192.0.2.2\"; the rule excludes an address"
+        "a user: 'The scanner' holds the event back: client.ipAddress is \"192.0.2.2\"; the rule excludes an address"
         in result.stderr
     )

@@ -219,7 +219,7 @@ def test_an_exception_ends_with_its_day(tmp_path: Path) -> None:
 )
 def test_an_exception_must_begin_with_not_and_only_take_away(condition: str, tmp_path: Path) -> None:
     about = exception(filter={"condition": condition, "other": {"actor.type": "User"}})
-    with pytest.raises(RulesError, match=r"does not begin with `not`"):
+    with pytest.raises(RulesError, match=r"must begin with `not` and only exclude events"):
         load([written(tmp_path, rule(), about)])
 
 
@@ -336,7 +336,7 @@ def test_correlations_that_lead_back_to_themselves_are_refused(tmp_path: Path) -
     section = {"type": "temporal", "timespan": "5m"}
     one = {"title": "one", "name": "one", "correlation": {**section, "rules": ["two"]}}
     two = {"title": "two", "name": "two", "correlation": {**section, "rules": ["one"]}}
-    with pytest.raises(RulesError, match="leads back to it"):
+    with pytest.raises(RulesError, match="lead into a circle of correlations"):
         load([written(tmp_path, one, two)])
 
 
