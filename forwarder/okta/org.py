@@ -1,5 +1,4 @@
-"""Runs the tasks that use one org's API: the watch of its hook, the polling of its System Log, and
-backfills."""
+"""Runs the tasks that use one org's API: watching its hook, polling its System Log, and backfills."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,13 +15,13 @@ from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progre
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
-_ENDED = "the forwarder stops, or reloads the org; run the same command again to resume the backfill"
+_ENDED = "the forwarder stopped or reloaded the org; run the same command again to resume the backfill"
 
 _logger = logs.get("okta")
 
 
 class OktaOrgState(msgspec.Struct, frozen=True):
-    """The state of one org; `hook` is None if the org has none."""
+    """The state of one org. `hook` is None if the org has no hook."""
 
     log: ReconcileState
     alerts: HookAlerts
@@ -30,8 +29,10 @@ class OktaOrgState(msgspec.Struct, frozen=True):
 
 
 class OktaOrgRunner:
-    """Runs hook watch, polling and backfills of one org; `watch` is None if the org has no hook. Closes `api`
-    when `run` ends."""
+    """Watches the hook of one org, polls its System Log, and runs its backfills. `watch` is None if the org has no hook.
+
+    When `run` ends, it closes `api`.
+    """
 
     def __init__(
         self,
@@ -52,12 +53,12 @@ class OktaOrgRunner:
         self._stopped = False
 
     async def run(self) -> None:
-        """Watch the hook and poll the System Log until cancelled. Each is restarted by itself after an
-        exception."""
+        """Watch the hook and poll the System Log until cancelled. If one of the two raises an exception, that one is
+        restarted, and the other goes on."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self._watch is not None:
-                    # The reconciler should know from its first page on which hook is ours.
+                    # So that the reconciler knows the id of our hook before it reads its first page.
                     await self._attempt(self._watch.check)
                     tasks.create_task(self._keep_running(self._watch.run))
                 tasks.create_task(self._keep_running(self._reconciler.run))
@@ -78,20 +79,22 @@ class OktaOrgRunner:
             await work()
         except Exception:  # must not stop the rest of this org, nor the other orgs
             _logger.exception(
-                "watching or polling the org failed", action="okta_runner_failed", org=self._org
+                "the check of the hook or the polling of the System Log failed unexpectedly; it is restarted",
+                action="okta_runner_failed",
+                org=self._org,
             )
 
     async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
-        """Run a backfill, as `Backfill.run`; cancelling this call cancels the backfill.
+        """Run a backfill; see `Backfill.run`. Cancelling this call cancels the backfill.
 
         Raises:
-            OktaError: as `Backfill.run`; or another backfill of this org runs, or `run` has ended.
-            StoreError: as `Backfill.run`.
+            OktaError: Okta did not answer or refused, another backfill of this org is running, or `run` has ended.
+            StoreError: the store cannot be read or written.
         """
         if self._stopped:
             raise OktaError(_ENDED)
         if self._backfill is not None:
-            raise OktaError(f"a backfill of {self._org} is running already; wait for its end, or stop it")
+            raise OktaError(f"a backfill of {self._org} is already running; wait until it ends, or stop it")
         self._backfill = asyncio.create_task(self._backfills.run(request, report))
         try:
             return await self._backfill
@@ -109,6 +112,6 @@ class OktaOrgRunner:
 
     @property
     def state(self) -> OktaOrgState:
-        """The current state of polling, hook alerts and hook, for the status."""
+        """The current state of the polling, the hook alerts and the hook, for the status."""
         hook = self._watch.state if self._watch else None
         return OktaOrgState(self._reconciler.state, self._reconciler.alerts, hook)

@@ -1,4 +1,4 @@
-"""What the operator sets for Okta's API: credentials, the event hook, and how the System Log is polled."""
+"""The settings for Okta's API: the credentials, the event hook, and the polling of the System Log."""
 
 import difflib
 import re
@@ -20,7 +20,7 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 
 _SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
-"""What hooks and the System Log need."""
+"""The scopes that the hook and the System Log need."""
 
 _RESOURCES = (
     "agentPools",
@@ -70,14 +70,14 @@ _RESOURCES = (
     "users",
 )
 _KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for right in ("read", "manage"))
-"""Okta's scopes, to tell a typo."""
+"""Okta's scopes, used to recognize typos."""
 
 
 def org_origin(url: str) -> str:
-    """Return scheme and host of an org's URL.
+    """Return the scheme and host of an org's URL, as in https://acme.okta.com.
 
     Raises:
-        ValueError: credentials must not be sent there.
+        ValueError: `url` is not the URL of an org, or credentials must not be sent to it.
     """
     parts = split_url(url)
     host = parts.hostname or ""
@@ -86,7 +86,7 @@ def org_origin(url: str) -> str:
     if not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is not an org's address; write it as in https://acme.okta.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise ValueError(f"{url!r} must begin with https://, because credentials are sent there")
+        raise ValueError(f"{url!r} must begin with https://, because credentials are sent to it")
     if re.search(r"-admin\.(okta|oktapreview|okta-emea)\.com$", host):
         raise ValueError(f"{url!r} is the Admin Console's address; leave out `-admin`")
     if re.fullmatch(r"((www|login|developer|support)\.)?(okta|oktapreview|okta-emea)\.com", host):
@@ -102,22 +102,23 @@ def _org_url(url: str) -> str:
 
 
 OrgUrl = Annotated[str, AfterValidator(_org_url)]
-"""The URL of an org, to which its credentials may be sent."""
+"""The URL of an org. It is checked that credentials may be sent to this URL."""
 
 
 class ApiSettings(Section):
-    """Credentials for Okta's API: an API token, or a service app.
+    """Credentials for Okta's API: those of an API token, or those of a service app.
 
     Attributes:
-        token: an API token (SSWS). Either this, or a service app.
-        token_id: the id of the token (00T…), by which reactions know their own events; see Security > API > Tokens.
-        client_id: of a service app, with its `private_key`.
-        private_key: of the service app: an RSA key without a password, as PEM or JWK.
-        key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
-        scopes: what the service app requests. Each must be granted to it, or it gets no token. `[okta.logs.read]` is
-            enough to poll the System Log only.
-        dpop: bind the app's tokens to a key of this process. New service apps require it; set false for one that does
-            not accept it.
+        token: an API token (SSWS). Set either this, or the keys of a service app.
+        token_id: the id of the token (00T…), by which reactions recognize events that they caused; see Security > API >
+            Tokens.
+        client_id: the client id of a service app; needs `private_key`.
+        private_key: the private key of the service app: an RSA key without a password, as PEM or JWK.
+        key_id: the `kid` of the private key; needed if the app has several keys and this one is PEM. A JWK contains it.
+        scopes: the scopes that the service app requests. If one of them is not granted to the app, the app gets no access
+            token. `[okta.logs.read]` is enough if the forwarder only polls the System Log.
+        dpop: bind the app's access tokens to a key of this process. New service apps require this; write `false` for an
+            app that does not accept it.
     """
 
     token: Secret | None = None
@@ -130,7 +131,7 @@ class ApiSettings(Section):
 
     @property
     def scopes_missing_for_hook(self) -> str:
-        """The scopes that a hook needs and that are not requested; empty if there are none."""
+        """The scopes that a hook needs and that `scopes` lacks, joined by "and"; empty if it lacks none."""
         return " and ".join(scope for scope in _SCOPES if scope not in self.scopes)
 
     @model_validator(mode="after")
@@ -140,7 +141,7 @@ class ApiSettings(Section):
         if not self.token and not (self.client_id and self.private_key):
             raise ValueError("set `token`, or `client_id` with `private_key`")
         if self.token_id and not self.token:
-            raise ValueError("`token_id` belongs to `token`; a service app is known by its `client_id`")
+            raise ValueError("`token_id` is only for `token`; a service app does not need it, so remove it")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
             raise ValueError("`token` contains a blank, a line break, or a character that is not ASCII")
         if self.private_key:
@@ -156,7 +157,7 @@ class ApiSettings(Section):
 
 
 def _check_private_key(text: str) -> None:
-    """Refuse a key that the official SDK cannot sign with. The error's text contains nothing of the key."""
+    """Refuse a key that the official SDK cannot sign with. The text of the error contains no part of the key."""
     primitives = "cryptography.hazmat.primitives"  # imported only for a service app
     rsa, pem = import_module(f"{primitives}.asymmetric.rsa"), import_module(f"{primitives}.serialization")
     try:
@@ -179,7 +180,9 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
         if scope not in _KNOWN_SCOPES and near:
             raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
     if "okta.logs.read" not in scopes:
-        raise ValueError("`scopes` lacks okta.logs.read, without which the System Log cannot be read")
+        raise ValueError(
+            "`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log"
+        )
 
 
 def _uri(written: str) -> str:
@@ -209,8 +212,8 @@ def _events(written: Any) -> Any:
 
 
 def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Refuse event types that Okta would refuse. With the preset `rules`, that is checked once its files are
-    read."""
+    """Refuse event types that Okta would refuse. With the preset `rules`, they are checked later, when the rule files
+    are read."""
     if not _needs_rules(events) and (problems := event_type_problems(resolve(events))):
         raise ValueError("; ".join(problems))
     return events
@@ -236,7 +239,7 @@ _NAMES = [*PRESETS, *(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBL
 _EVENTS_SCHEMA = {
     "anyOf": [{"enum": list(PRESETS)}, {"type": "array", "items": {"enum": _NAMES}, "minItems": 1}]
 }
-"""What a hook carries, by name, so that an editor completes it."""
+"""The names that `events` may have, so that an editor can complete them."""
 
 
 class HookSettings(Section):
@@ -244,15 +247,16 @@ class HookSettings(Section):
 
     Attributes:
         name: the hook's name in Okta, by which the forwarder finds it.
-        uri: where Okta posts, as seen from the internet: https, or http to a loopback address.
-        events: `all-eligible` (everything that hooks can carry), `security` (a selection for detection), `rules` (what the
-            files of `rules` need), or a list of event types, which may contain these three.
-        rules: files and folders of detection rules, in the formats of docs/rules.md; for `events: rules`. Default: those
-            that the forwarder runs, `rules.files`.
-        filters: event type → Okta expression; Okta then sends events of that type only if it is true. If this is not
-            set, filters that the hook has in Okta stay; `{}` removes them.
+        uri: the address to which Okta posts, as seen from the internet: https, or http to a loopback address.
+        events: `all-eligible` (all event types that hooks can carry), `security` (a selection for detection), `rules`
+            (the event types that the files of `rules` need), or a list of event types, which may contain these three.
+        rules: files and folders of detection rules for `events: rules`, in the formats of docs/rules.md. Without it, the
+            rules that the forwarder runs (`rules.files`) are used.
+        filters: event type → Okta expression. Okta sends an event of that type only if its expression is true. Without
+            `filters`, the filters that the hook has in Okta stay; `{}` removes them.
         check_interval: time between two checks that the hook is ACTIVE and VERIFIED.
-        auto_verify: ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook stays so.
+        auto_verify: ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook stays
+            deactivated.
     """
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"
@@ -270,7 +274,7 @@ class HookSettings(Section):
 
     @property
     def needs_rules(self) -> bool:
-        """Whether the files of `rules` decide the events."""
+        """Whether `events` contains the preset `rules`, so that rule files decide the event types."""
         return _needs_rules(self.events)
 
     @model_validator(mode="after")
@@ -286,10 +290,10 @@ class ReconcileSettings(Section):
     """How the System Log is polled, for every org that has `api`.
 
     Attributes:
-        poll: time between two polls.
-        lookback: how far the first poll goes back.
-        grace: how late a hook may deliver before an event counts as missed.
-        rate_share: share of Okta's rate limit that the forwarder may use.
+        poll: time between the starts of two polls.
+        lookback: how far back in time the first poll starts.
+        grace: how long to wait for the hook to deliver an event before the event counts as missed.
+        rate_share: the share of each of Okta's rate limits that the forwarder may use.
     """
 
     poll: Duration = Field(default="60s", validate_default=True, gt=0)

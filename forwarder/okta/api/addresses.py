@@ -1,4 +1,4 @@
-"""Where credentials may be sent, and which addresses a response links to."""
+"""Checks that a request with credentials goes to the org's own address, and reads the `link` headers of responses."""
 
 import re
 from collections.abc import Mapping
@@ -8,16 +8,17 @@ from forwarder.core.errors import OktaRefusedError
 
 
 def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
-    """Return the path and query to request from `origin`; `path` may be a URL of `origin`.
+    """Return the path and query to request from `origin`, such as https://acme.okta.com. `path` may be a full URL of
+    `origin`.
 
     Raises:
-        OktaRefusedError: `path` is an address on another host, which must not see the credentials. Its status is 400,
-            as Okta answers a link that it does not know.
+        OktaRefusedError: `path` is a URL of another host, which must not get the credentials. The status of the error
+            is 400, the status with which Okta refuses a link that it does not know.
     """
     parts = urlsplit(path)
     is_path = path.startswith("/") and not parts.netloc
     if not is_path and f"{parts.scheme}://{parts.netloc}".lower() != origin:
-        text = f"{parts.scheme}://{parts.netloc} is not {origin}: its credentials are sent nowhere else"
+        text = f"{parts.scheme}://{parts.netloc} is not {origin}, so the org's credentials are not sent there"
         raise OktaRefusedError(400, "", text)
     joined = "&".join(part for part in (parts.query, urlencode(query or {}, quote_via=quote)) if part)
     return (parts.path or "/") + (f"?{joined}" if joined else "")
@@ -28,7 +29,8 @@ _REL = re.compile(r'(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))')
 
 
 def links_of(headers: list[str]) -> dict[str, str]:
-    """Return addresses by their `rel`. A header may hold several links, and a link several `rel`."""
+    """Return the addresses in `link` headers by `rel`, as in `next`. A header may hold several links, and a link may
+    have several `rel` values; if a value occurs again, the first address counts."""
     links: dict[str, str] = {}
     for address, parameters in (found for header in headers for found in _LINK.findall(header)):
         rel = _REL.search(parameters)

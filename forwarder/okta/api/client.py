@@ -1,7 +1,7 @@
 """Calls one org's API through the official SDK, with credentials, rate limits and retries.
 
-The SDK is imported with the first call, in a thread: a forwarder whose orgs have no `api` never loads it, and one whose
-orgs have it keeps answering Okta meanwhile.
+The SDK is imported in a thread at the first call. So a forwarder whose orgs have no `api` never loads the SDK, and any
+other forwarder still answers Okta's hooks while the import runs.
 """
 
 import asyncio
@@ -30,18 +30,19 @@ from forwarder.okta.settings import ApiSettings, org_origin
 _RETRIED = {429, 500, 502, 503, 504}
 _LIFECYCLE = "/lifecycle/"
 _LONGEST_TURN = 5.0
-"""Seconds that a change by `send_once` may wait for its turn."""
+"""Seconds that a request of `send_once` may wait for its turn before it is no longer sent; a GET may wait longer."""
 
 _logger = logs.get("okta")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often and how long a call is tried.
+    """How many attempts a call gets, how long each may take, and how long to wait between them.
 
     Attributes:
-        attempts: the most attempts of a call, the first included.
+        attempts: the maximum number of attempts of a call, including the first.
         timeout: seconds per attempt. Okta itself gives up on a query of its log after 30 s.
-        backoff: the wait between attempts; if the rate limit is used up, the wait ends when the limit resets.
+        backoff: the wait between attempts. It does not apply after a 429 if the rate limit is used up: then the next
+            attempt waits until the limit resets.
     """
 
     attempts: int = 5
@@ -50,8 +51,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """A request; `target` is path and query; if `is_repeatable`, sending it twice has the effect of sending
-    it once."""
+    """A request. `target` is the path with the query. `is_repeatable`: sending the request twice has the same effect as
+    sending it once."""
 
     method: str
     target: str
@@ -80,8 +81,8 @@ class OktaClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # frozen
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Args: `rate_share` is our share of each of Okta's rate limits, from ]0, 1]. Makes no connection
-        yet.
+        """Create the client; the first call connects. `rate_share` is the share of each of Okta's rate limits that the
+        client may use: more than 0, at most 1.
 
         Raises:
             ValueError: credentials must not be sent to `url`.
@@ -103,10 +104,10 @@ class OktaClient:
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Response:
-        """As `Api.call`. Calls of one family of endpoints are sent one after the other.
+        """See `Api.call`. Calls that share a rate limit are sent one after the other.
 
-        A failed call is retried only if that cannot do harm: if Okta surely did not carry it out, or if a
-        second time has no further effect (everything but a POST that creates).
+        A failed call is retried only if that cannot do harm: Okta certainly did not carry it out, or carrying it out
+        twice has the same effect as once. The latter holds for each call except a POST that creates something.
         """
         method = method.upper()
         target = target_of(self._origin, path, query)
@@ -122,10 +123,12 @@ class OktaClient:
     async def send_once(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> RawResponse | ErrorResponse | NoResponseError:
-        """Send one request, and return the response or the failure; failures of Okta raise nothing. Only
-        after a 401, which has no effect, the request is sent again, with new credentials. Anything but a GET
-        is not sent if it has waited for its turn longer than _LONGEST_TURN: what its sender has checked may
-        have changed."""
+        """Send one request without retries, and return the response or the failure; a failure is not raised.
+
+        The one exception is a 401, with which Okta has done nothing: the request is sent once more if the credentials
+        are new or a new access token can be fetched. A request other than a GET is not sent at all if it had to wait
+        for its turn longer than _LONGEST_TURN: what the caller has checked before may no longer be true.
+        """
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
         limiter = self._limits.limiter(request.path)
         began = self._clock.monotonic()
@@ -141,16 +144,16 @@ class OktaClient:
             return result
 
     def explain(self, method: str, path: str, failure: ErrorResponse | NoResponseError) -> str:
-        """Return the error text for a failure of `send_once`: what was refused, where, and what to do."""
+        """Return the error text for a failure of `send_once`: which call failed, why, and what to do."""
         return str(self._error(_Request(method, path, None, is_repeatable=False), failure, 1))
 
     def allowance(self, path: str) -> int | None:
-        """Return our share of the rate limit of `path`, in calls per minute; None before Okta has stated the
-        limit."""
+        """Return our share of the rate limit of `path`, in calls per minute; None if no response has stated the limit
+        yet."""
         return self._limits.limiter(path).allowance
 
     async def close(self) -> None:
-        """As `Api.close`."""
+        """See `Api.close`."""
         self._executor = None
         await self._transport.close()
 
@@ -177,16 +180,16 @@ class OktaClient:
             await self._back_off(request, limiter, result, attempts)
 
     async def _send_once(self, request: _Request) -> RawResponse | _Failure:
-        """Send `request` once; return a 2xx response or the failure. The SDK fetches a token first if it has
-        none."""
+        """Send `request` once, and return the 2xx response or the failure. If the SDK has no valid access token, it
+        fetches one first."""
         executor = await self._get_executor()
         try:
-            # Without keep_empty_params it leaves out nulls and empty lists, and nothing could be emptied.
+            # Without keep_empty_params the SDK drops nulls and empty lists, so no property could be emptied.
             prepared, error = await executor.create_request(
                 request.method, self._origin + request.target, request.body, keep_empty_params=True
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            # The SDK trips over a token endpoint that answers something else, as a proxy's page.
+            # The SDK raises these if the token endpoint answers with something else, such as a proxy's page.
             text = f"{self._origin}{TOKEN_PATH} answers with something that is not a token"
             return NoResponseError(text, sent=False)
         if error is not None:
@@ -200,7 +203,7 @@ class OktaClient:
         return errors.read_error(response.status, response.content, response.headers)
 
     async def _get_executor(self) -> Any:
-        """Return the SDK's request executor; create it for the first call and after new credentials."""
+        """Return the SDK's request executor. Create it at the first call, and again after the credentials changed."""
         async with self._executor_lock:
             if self._executor is None:
                 self._executor = await asyncio.to_thread(
@@ -209,11 +212,13 @@ class OktaClient:
             return self._executor
 
     async def _refresh_credentials(self, failure: RawResponse | _Failure) -> bool:
-        """After a 401, reload the credentials or drop the SDK's cached token, which may be revoked.
-        Return False if neither changed, so that another attempt is useless."""
+        """After a 401, read the credentials again, and drop the SDK's cached access token, which may be revoked.
+
+        Return whether another attempt can help: the credentials are new, or an access token was dropped.
+        """
         try:
             credentials = await asyncio.to_thread(_credentials, self._settings, reread=True)
-        except ValueError:  # the file is gone; what we have may still be good
+        except ValueError:  # the file is gone; the credentials read before may still be valid
             credentials = self._credentials
         from_api = isinstance(failure, ErrorResponse) and not failure.from_token_endpoint
         if credentials == self._credentials and (credentials.token is not None or not from_api):
@@ -224,7 +229,7 @@ class OktaClient:
     async def _back_off(
         self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int
     ) -> None:
-        """Wait before the next attempt; not after a 429 with the rate limit used up: then `acquire` waits."""
+        """Wait before the next attempt, except after a 429 if the rate limit is used up: then `acquire` waits."""
         exhausted = limiter.exhausted or self._limits.limiter(TOKEN_PATH).exhausted
         status = failure.status if isinstance(failure, ErrorResponse) else None
         if status == 429 and exhausted:
@@ -240,20 +245,20 @@ class OktaClient:
         await self._clock.sleep(wait)
 
     def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
-        """Return the exception for `failure`; secrets that Okta echoes are redacted from its text."""
+        """Return the exception for `failure`. Secrets of our request that the response repeats are redacted."""
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
             hint = f"; {failure.hint}" if failure.hint else ""
             return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}{hint}")
-        # Okta, or a proxy that poses as it, may echo our request.
+        # The response of Okta or of a proxy may repeat parts of our request.
         clean = msgspec.structs.replace(failure, code=redact(failure.code), summary=redact(failure.summary))
         call = request.method, self._origin, request.path
         return errors.refused(call, clean, app=self._credentials.token is None)
 
 
 def _is_retryable(request: _Request, failure: _Failure) -> bool:
-    """Whether another attempt may help and cannot do harm."""
+    """Whether another attempt may succeed and cannot do harm."""
     if isinstance(failure, NoResponseError):
         return not failure.too_large and (request.is_repeatable or not failure.sent)
     if failure.status not in _RETRIED:
@@ -262,13 +267,13 @@ def _is_retryable(request: _Request, failure: _Failure) -> bool:
 
 
 def _token_failure(error: Any) -> _Failure:
-    """Convert the SDK's error about a token request that failed. The call itself was not sent."""
+    """Convert the SDK's error about a failed request for an access token. The call that needed it was not sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
         if isinstance(error, NoResponseError):
             return NoResponseError(str(error), sent=False, hint=error.hint)
         return NoResponseError("no access token", sent=False)
-    # Around errors of DPoP, the SDK puts advice for developers.
+    # The SDK puts advice for developers before and after the text of a DPoP error.
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
     redirect_host = urlsplit(getattr(error, "headers", {}).get("location", "")).netloc
@@ -277,14 +282,14 @@ def _token_failure(error: Any) -> _Failure:
 
 
 def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credentials:
-    """Return the configured credentials in clear.
+    """Return the configured credentials in clear text.
 
     Args:
         settings: the settings with the credentials.
-        reread: read files and environment variables again.
+        reread: read the files and environment variables again that hold the secrets.
 
     Raises:
-        ValueError: a source is gone or empty.
+        ValueError: such a file or variable is gone or empty.
     """
 
     def clear(secret: Secret | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What Okta's error responses mean, and what an operator does about them."""
+"""What Okta's error responses mean, and what an operator can do about them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,13 @@ from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 
 
 class NoResponseError(OktaUnreachableError):
-    """There is no readable response. `sent`: Okta may have received the request and carried it out.
-    `too_large`: the response is too large, and would be if the request is repeated. `hint`: what the operator
-    can do."""
+    """There is no readable response.
+
+    Attributes:
+        sent: whether Okta may have received the request and carried it out.
+        too_large: whether the response is too large, so that the same request would fail again.
+        hint: what the operator can do; empty if nothing is known.
+    """
 
     def __init__(self, message: str, *, sent: bool, too_large: bool = False, hint: str = "") -> None:
         super().__init__(message)
@@ -30,8 +34,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
         summary: Okta's error text, with its causes.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
-        error_id: Okta's id of this error, for its support.
-        headers: of the response.
+        error_id: Okta's id of this error, which Okta's support asks for.
+        headers: the headers of the response.
     """
 
     status: int
@@ -44,7 +48,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """What a call needs: a scope (service apps only), an admin permission, and the standard roles that include it."""
+    """What a call needs: a scope (service apps only) and an admin permission. `roles` are the roles that include the
+    permission."""
 
     scope: str
     permission: str
@@ -52,8 +57,7 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 def required_permission(method: str, path: str) -> Permission | None:
-    """Return the permission that a call of an endpoint needs; None if this function does not know the
-    endpoint."""
+    """Return the permission that a call of an endpoint needs; None for endpoints that this function does not know."""
     kind = "read" if method == "GET" else "manage"
     if path.startswith("/api/v1/eventHooks"):
         return Permission(
@@ -71,7 +75,7 @@ def required_permission(method: str, path: str) -> Permission | None:
         return Permission(
             "okta.logs.read",
             "the permission to view the System Log",
-            "the Report Administrator and the Read-only Administrator (the least ones), the Super Administrator",
+            "the Report Administrator or the Read-only Administrator (they allow the least), or the Super Administrator",
         )
     return None
 
@@ -81,8 +85,8 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 
     Args:
         status: the HTTP status.
-        content: the body; if a proxy sent it, it may be anything.
-        headers: a mapping that ignores case.
+        content: the body. It need not be JSON: a proxy may have sent it.
+        headers: the response headers, as a mapping that ignores the case of names.
     """
     redirect_host = urlsplit(headers.get("location", "")).netloc
     try:
@@ -107,12 +111,12 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 
 
 def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
-    """Return the exception for an error response. Its text says what was refused, where, and what to do.
+    """Return the exception for an error response. Its text says which call Okta refused, why, and what to do.
 
     Args:
-        call: method, the org's URL, and the path.
+        call: the method, the org's URL, and the path.
         response: Okta's response.
-        app: whether the credentials are those of a service app, not an API token.
+        app: whether the credentials are those of a service app; otherwise they are an API token.
     """
     method, origin, path = call
     token = response.from_token_endpoint
@@ -125,42 +129,47 @@ def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -
 
 
 def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
-    """Return what the operator can do about a refusal by an API endpoint; empty if only Okta's own text can
-    say it."""
+    """Return what the operator can do after an API endpoint refused a call; empty if we know no more than Okta's text."""
     if 300 <= response.status < 400:
         return (
-            f"It redirects to {response.redirect_host or 'another address'}, where the credentials are not sent;"
-            " set the org's `url` to its own address"
+            f"The response redirects to {response.redirect_host or 'another address'}, and credentials are not sent"
+            " there; set the org's `url` to its own address"
         )
     if response.code == "E0000015":
-        return "The org lacks the feature; several network zones, for example, need Adaptive MFA. Ask Okta for it"
+        return (
+            "The org lacks a feature that this call needs; more than one network zone, for example, needs Adaptive MFA."
+            " Ask Okta to enable the feature"
+        )
     if response.status == 401:
         return _REFUSED_APP if app else _REFUSED_SSWS
     if response.status == 403:
         return _missing(required_permission(method, path), app=app)
     if response.status == 404 and not response.code:
-        return "The answer is not Okta's; set the org's `url` to its own address, as in https://acme.okta.com"
+        return "Another server than Okta answered; set the org's `url` to its own address, as in https://acme.okta.com"
     if response.status == 429:
-        return "The rate limit stayed used up through all retries; lower `reconcile.rate_share`, or see who else calls"
+        return (
+            "The rate limit was used up at each attempt; lower `reconcile.rate_share`, or find out which other clients"
+            " use up the limit"
+        )
     return ""
 
 
 def _missing(permission: Permission | None, *, app: bool) -> str:
     if permission is None:
         return (
-            "The service app lacks a scope, or its admin role a permission"
+            "The service app lacks a scope, or its admin role lacks a permission"
             if app
             else "The admin role of the user who created the API token lacks a permission"
         )
     if app:
         return (
-            f"The service app needs two things, and lacks at least one: the scope {permission.scope}, granted under"
-            f" Applications > (the app) > Okta API Scopes and listed in `api.scopes`; and an admin role with"
+            f"The service app lacks at least one of the two things that it needs: the scope {permission.scope}, granted"
+            f" under Applications > (the app) > Okta API Scopes and listed in `api.scopes`; and an admin role with"
             f" {permission.permission}, assigned under (the app) > Admin roles: {permission.roles}"
         )
     return (
         f"The user who created the API token needs an admin role with {permission.permission}: {permission.roles}."
-        f" (An API token has no scopes; a service app would need the scope {permission.scope} as well)"
+        f" (A service app would also need the scope {permission.scope}; an API token has no scopes)"
     )
 
 
@@ -169,15 +178,15 @@ _REFUSED_SSWS = (
     " Security > API > Tokens, and set `api.token`"
 )
 _REFUSED_APP = "Okta does not accept the access token that it gave the service app; is the app still active?"
-_CLOCK = "the clock of this machine is right (the proofs carry the time)"
+_CLOCK = "the clock of this machine is right (each request for a token contains the time)"
 
 _TOKEN_HINTS = {
     "invalid_client": (
-        "Check that `api.client_id` is the service app's and the app is active, that it authenticates with a public"
-        " key, that this key belongs to `api.private_key` (with several keys, `api.key_id` names it), and that "
+        "Check that `api.client_id` is the id of the service app, that the app is active and authenticates with a public"
+        " key, that `api.private_key` belongs to this key (if the app has several keys, set `api.key_id`), and that "
         + _CLOCK
     ),
-    "invalid_dpop_proof": f"Check that `api.dpop` is true, which such an app needs, and that {_CLOCK}",
+    "invalid_dpop_proof": f"The app requires DPoP: check that `api.dpop` is true, and that {_CLOCK}",
     "invalid_scope": (
         "Grant the service app each scope of `api.scopes` under Applications > (the app) > Okta API Scopes, or remove it"
         " from `api.scopes`"
@@ -189,7 +198,7 @@ _TOKEN_HINTS |= dict.fromkeys(("consent_required", "access_denied"), _TOKEN_HINT
 
 
 def _token_hint(response: ErrorResponse) -> str:
-    """Return what the operator can do about a refusal by the token endpoint."""
+    """Return what the operator can do after the token endpoint refused a request; empty if nothing is known."""
     if 300 <= response.status < 400:
         return _hint("POST", "", response, app=True)
     code = "invalid_dpop_proof" if "dpop" in response.code else response.code

@@ -1,5 +1,5 @@
-"""Counts the calls of one org's API, and records the rate limit and the clock difference that responses
-show."""
+"""Counts the calls of one org's API, and records from the responses how much of the rate limit is left and how far our
+clock differs from Okta's."""
 
 from collections.abc import Mapping
 
@@ -21,17 +21,18 @@ class ApiMetrics:
 
         Args:
             method: the HTTP method.
-            family: the path prefix of the endpoints that share a rate limit.
-            status: None if there was no response.
-            headers: response headers; names in lower case, unless the mapping ignores case.
+            family: the common path prefix of the endpoints that share a rate limit.
+            status: the HTTP status; None if there was no response.
+            headers: the response headers. Names must be in lower case, unless the mapping ignores case.
         """
         code = "none" if status is None else str(status)
         operation = f"{method} {family}"
         self._metrics.okta_requests.labels(self._org, operation, code).inc()
-        # There from the first call on, at 0: Prometheus sees no increase where a series begins with 1.
+        # This creates the series of status 403 with the value 0 at the first call: Prometheus sees no increase in a
+        # series that begins with 1.
         self._metrics.okta_requests.labels(self._org, operation, "403")
         if (sent := from_http_date(headers.get("date", ""))) is not None:
-            # Okta cuts its time to whole seconds: on average, it is half a second later.
+            # Okta truncates its time to whole seconds, so the real time is half a second later on average.
             offset = (self._clock.now() - sent) / SECOND - 0.5
             self._metrics.clock_offset.labels(self._org).set(offset)
         limit, left = (headers.get(f"x-rate-limit-{name}", "") for name in ("limit", "remaining"))

@@ -7,42 +7,42 @@ import msgspec
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A 2xx response. `links` maps each `rel` of its `link` headers to an address."""
+    """A 2xx response. `links` maps each `rel` in the `link` headers, as in `next`, to its address."""
 
     status: int
     content: bytes
     links: Mapping[str, str]
 
     def json(self) -> Any:
-        """Decode the body; None if it is empty.
+        """Return the body, decoded from JSON; None if it is empty.
 
         Raises:
-            msgspec.DecodeError: it is not JSON.
+            msgspec.DecodeError: the body is not JSON.
         """
         return msgspec.json.decode(self.content) if self.content else None
 
 
 class Api(Protocol):
-    """One org's API. Implementations add the credentials, keep the rate limits and retry."""
+    """One org's API. Implementations add the credentials, stay within the rate limits, and retry."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Response:
-        """Send one request and return its 2xx response; wait for the rate limit, and retry where that is
-        safe.
+        """Send a request and return its 2xx response. Wait if the rate limit requires it, and retry if that is safe.
 
         Args:
             method: the HTTP method.
-            path: a path such as `/api/v1/logs`, or a full URL of that org, as its `link` headers contain it.
+            path: a path such as `/api/v1/logs`, or a full URL of the org, such as one from a `link` header.
             query: query parameters.
             body: an object to send as JSON; None for no body.
 
         Raises:
-            OktaRefusedError: Okta refused; the text names the missing scope or role if that is known.
-            OktaUnreachableError: no response.
+            OktaRefusedError: Okta refused the call. The text names the scope or role that may be missing, if known.
+            OktaUnreachableError: there was no response.
+            OktaTooLargeError: the response is too large.
         """
         ...
 
     async def close(self) -> None:
-        """Release all resources. Safe to call twice and without a call."""
+        """Release all resources. Safe to call twice, and without a `call` before."""
         ...

@@ -1,7 +1,8 @@
-"""Okta's rate limits: we use a share of each, and no call exceeds it.
+"""Keeps our calls within a configured share of each of Okta's rate limits.
 
-Okta counts calls per minute for each family of endpoints. Every response says the limit, what is left of it and when the
-minute ends; calls above the limit get 429. Other clients of the org use the same limits, hence the share.
+Okta counts the calls per minute for each family of endpoints. Every response states the limit, how many calls are left,
+and when the minute ends; calls above the limit get 429. We use only a share, because other clients of the org need the
+same limits.
 """
 
 import asyncio
@@ -12,17 +13,19 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, from_http_date
 
 WINDOW = 60.0
-"""Seconds over which Okta counts."""
+"""Seconds of the window in which Okta counts calls."""
 
-_MARGIN = 1.0  # seconds: Okta gives the end in whole seconds, and its `date` header too
+_MARGIN = 1.0  # seconds: Okta gives the end of the window and the `date` header in whole seconds only
 _LONGEST = 2 * WINDOW
-_LOG_FROM = 5.0  # seconds of waiting, from which on an operator may wonder
+_LOG_FROM = (
+    5.0  # seconds: a wait of this length or more is logged, so that an operator knows why calls take long
+)
 
 _logger = logs.get("okta")
 
 
 class RateLimits:
-    """The rate limits of one org, of which `share` (from ]0, 1]) is ours."""
+    """The rate limits of one org. `share` is the part of each limit that we may use: more than 0, at most 1."""
 
     def __init__(self, share: float, clock: Clock) -> None:
         self._share = share
@@ -30,8 +33,10 @@ class RateLimits:
         self._limiters: dict[str, RateLimiter] = {}
 
     def limiter(self, path: str) -> "RateLimiter":
-        """Return the limiter of all paths that share the first three segments with `path`. Some of Okta's
-        limits cover fewer endpoints; a shared limiter is only more conservative."""
+        """Return the limiter of `path` and of all paths with the same first three segments.
+
+        Some of Okta's limits cover fewer endpoints than that. Then we make fewer calls than Okta allows, never more.
+        """
         family = "/".join(path.partition("?")[0].split("/")[:4])
         if family not in self._limiters:
             self._limiters[family] = RateLimiter(family, self._share, self._clock)
@@ -39,18 +44,21 @@ class RateLimits:
 
 
 class RateLimiter:
-    """Keeps our calls within our share of one rate limit. Hold `lock` from `acquire` until the response
-    arrives, or two callers could both use the last allowed call."""
+    """Keeps our calls within our share of one rate limit.
+
+    A caller must hold `lock` from `acquire` until the response arrives. Otherwise two callers could both make the last
+    call that is allowed.
+    """
 
     def __init__(self, family: str, share: float, clock: Clock) -> None:
-        """Start with an unknown limit; `family` is the path prefix that its endpoints share."""
+        """Start without knowing the limit. `family` is the common path prefix of the endpoints that the limit covers."""
         self.lock = asyncio.Lock()
         self.family = family
         self._share = share
         self._clock = clock
         self._limit: int | None = None
         self._used = 0
-        self._is_empty = False  # nothing is left in this window
+        self._is_empty = False  # whether no call is left in this window, ours or of other clients
         self._ends = 0.0
 
     async def acquire(self) -> None:
@@ -66,16 +74,17 @@ class RateLimiter:
             await self._clock.sleep(wait)
 
     def record_request(self) -> None:
-        """Count a call; called before it is sent, because Okta also counts calls that get no response."""
+        """Count a call. Must be called before the call is sent, because Okta also counts calls that get no response."""
         now = self._clock.monotonic()
         if now >= self._ends:
-            # A window begins with the first call after the last one. Its end is a guess until a response says it.
+            # A window begins with the first call after the previous window. Its end is a guess until a response states
+            # it.
             self._ends, self._used, self._is_empty = now + WINDOW, 0, False
         self._used += 1
 
     @property
     def exhausted(self) -> bool:
-        """Whether a call has to wait for the next window."""
+        """Whether the next call must wait for the next window."""
         return self._wait() > 0
 
     @property
@@ -84,11 +93,12 @@ class RateLimiter:
         return None if self._limit is None else max(1, int(self._limit * self._share))
 
     def update_from_headers(self, headers: Mapping[str, str]) -> None:
-        """Take limit, remaining calls and end of the window from a response's headers. A limit of 0 is
-        ignored: it comes with a 429 for too many concurrent calls.
+        """Read the limit, the remaining calls and the end of the window from a response's headers.
+
+        A limit of 0 is ignored: Okta sends it with a 429 for too many concurrent calls.
 
         Args:
-            headers: response headers; names in lower case, unless the mapping ignores case.
+            headers: the response headers. Names must be in lower case, unless the mapping ignores case.
         """
         limit, left, ends = (
             _number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset")
@@ -99,10 +109,10 @@ class RateLimiter:
         if lasts < -_MARGIN:
             return
         if self._limit is None:
-            # What was used before our first call may have been ours too, before a restart.
+            # Calls before our first one may also be ours, made before a restart: count all calls of this window as ours.
             self._used = max(self._used, limit - left)
         self._limit, self._is_empty = limit, left <= 0
-        # The count is kept even if the end moves: only our own clock starts a new window.
+        # The count stays even if the end moves: a new window starts only when our own clock reaches the end.
         self._ends = self._clock.monotonic() + min(max(lasts, 0.0), _LONGEST) + _MARGIN
 
     def _wait(self) -> float:
@@ -112,8 +122,7 @@ class RateLimiter:
         return self._ends - self._clock.monotonic()
 
     def _okta_now(self, headers: Mapping[str, str]) -> float:
-        """Return Okta's time from the `date` header, in seconds since 1970; our time if there is no such
-        header."""
+        """Return Okta's time from the `date` header, in seconds since 1970; our own time without such a header."""
         sent = from_http_date(headers.get("date", ""))
         return (self._clock.now() if sent is None else sent) / SECOND
 

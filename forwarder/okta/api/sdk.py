@@ -1,15 +1,15 @@
-"""The official SDK, as far as it is used: its request executor, with tokens, private_key_jwt and DPoP.
+"""The part of Okta's official SDK that we use: the request executor, with access tokens, private_key_jwt and DPoP.
 
-Its typed client is not used, and JSON is read raw:
+We do not use the SDK's typed client, but read the JSON ourselves, for three reasons:
 
 - `okta.client` imports 170 APIs and their models: 4 to 6 s and 110 MB, against 1 s and 31 MB for the request executor.
-- Its models drop fields that they do not know, and refuse values that their enums lack: `'CERTIFICATE' is not a valid
-  LogCredentialType` once stopped every reader of a System Log. Events are stored byte for byte here.
-- Its configuration is merged with ~/.okta/okta.yaml and OKTA_CLIENT_* of the environment.
+- Its models drop unknown fields, and refuse values that are not in their enums: `'CERTIFICATE' is not a valid
+  LogCredentialType` once stopped every reader of a System Log. The forwarder must store events byte for byte.
+- It merges its configuration with ~/.okta/okta.yaml and with OKTA_CLIENT_* variables of the environment.
 
-Switched off, because `client.py` does it: its retries (they sleep until the limit's reset, however far that is, give up on
-a 503 without that header, and hide how often they tried) and its cache (it would answer a question about a hook with the
-last answer).
+Two features of the executor are switched off. `client.py` retries in place of the SDK: the SDK sleeps until the rate
+limit resets, however far that is, gives up after a 503 that does not state the limit, and hides how many attempts it
+made. The SDK's cache would answer a question about a hook with an old response.
 """
 
 import json
@@ -24,21 +24,21 @@ import msgspec
 from forwarder.core.errors import OktaError
 from forwarder.okta.api.transport import Transport
 
-_RENEW = 5  # minutes before it expires, a token is replaced
-# Seconds. The SDK never rotates the DPoP key, it only warns with each call that it is old.
+_RENEW = 5  # minutes: a token is replaced this long before it expires
+# Seconds after which the SDK calls its DPoP key old. It never rotates the key, it would only log a warning at each call.
 _NEVER = 100 * 365 * 86_400
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Credentials in clear: never logged, never part of an error.
+    """Credentials in clear text. They must never be logged or become part of an error.
 
     Attributes:
-        token: an API token; None for a service app, which has all the others.
-        client_id: the app's.
-        private_key: PEM or JWK.
-        key_id: `kid` of the private key, if Okta knows several.
-        scopes: requested with each token.
-        dpop: bind tokens to a key of this process.
+        token: an API token; None for a service app, which has the other attributes instead.
+        client_id: the client id of the service app.
+        private_key: the private key of the app, as PEM or JWK.
+        key_id: the `kid` of the private key, needed if the app has several keys.
+        scopes: the scopes to request for each access token.
+        dpop: whether to bind access tokens to a key of this process.
     """
 
     token: str | None = None
@@ -53,19 +53,19 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def executor(origin: str, credentials: Credentials, transport: Transport) -> Any:
-    """Create the SDK's request executor. Importing the SDK takes 1 s, and creating a key for DPoP another 1
-    or 2 s: call this in a thread.
+    """Create the SDK's request executor. Call this in a thread: importing the SDK takes 1 s, and creating a key for DPoP
+    another 1 or 2 s.
 
     Raises:
         OktaError: the private key cannot be used.
     """
-    # Our errors say what it logs; a requested nonce, which happens every hour, is an ERROR to it.
+    # Our errors say the same as the SDK's log. It also logs an ERROR each time that Okta requests a nonce, every hour.
     logging.getLogger("okta-sdk-python").setLevel(logging.CRITICAL)
     client: dict[str, Any] = {
         "orgUrl": origin,
         "userAgent": f"okta-forwarder/{version('okta-forwarder')}",
         "rateLimit": {"maxRetries": 0},
-        "requestTimeout": 0,  # checked between its retries only; `Transport` has its own
+        "requestTimeout": 0,  # the SDK checks it only between its retries; `Transport` has its own timeout
         "oauthTokenRenewalOffset": _RENEW,
     }
     if credentials.token is not None:
@@ -93,7 +93,7 @@ def _private_key(text: str) -> str | dict[str, str]:
     strings.
 
     Raises:
-        OktaError: the SDK cannot sign with the key. The error's text contains nothing of the key.
+        OktaError: the SDK cannot sign with the key. The text of the error contains no part of the key.
     """
     key: str | dict[str, str] = text
     try:
@@ -109,8 +109,11 @@ def _private_key(text: str) -> str | dict[str, str]:
 
 
 class _LoadedKey:
-    """A DPoP key that is parsed once. The SDK exports its key as PEM for every call and lets PyJWT parse it again, which
-    checks the primes: 120 ms that block the whole process, for each page of a log."""
+    """A DPoP key that is parsed only once.
+
+    The SDK's own key is exported as PEM for every call, and PyJWT parses the PEM and checks the primes each time. That
+    blocks the whole process for 120 ms, for each page of a log.
+    """
 
     def __init__(self, pem: bytes) -> None:
         serialization = import_module("cryptography.hazmat.primitives.serialization")
@@ -122,7 +125,8 @@ class _LoadedKey:
 
 
 def _load_dpop_key(made: Any) -> None:
-    """Let the SDK parse its DPoP key once. If a later SDK keeps it elsewhere, calls only get slower."""
+    """Replace the SDK's DPoP key by one that is parsed once. If a later SDK keeps the key elsewhere, nothing is
+    replaced, and calls are only slower."""
     generator = getattr(getattr(made, "_oauth", None), "_dpop_generator", None)
     key = getattr(generator, "_rsa_key", None)
     if generator is not None and key is not None:

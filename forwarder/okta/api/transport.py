@@ -1,7 +1,7 @@
-"""The HTTP client that the SDK uses, in place of its own.
+"""The HTTP client that we give to the SDK in place of the SDK's own.
 
-The SDK's own follows redirects and sends the credentials along, logs whole requests with their credentials at
-DEBUG, opens a connection per call, reads bodies of any size, and gives them as text only.
+The SDK's own client follows redirects and sends the credentials along, logs whole requests with their credentials at
+DEBUG, opens a connection per call, reads bodies of any size, and returns bodies only as text.
 """
 
 from importlib import import_module
@@ -17,25 +17,25 @@ from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.rate_limits import RateLimits
 from forwarder.unreachable import why_unreachable
 
-TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # an address
+TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a secret
 
 _LOG_PATH = "/api/v1/logs"
 _MAX_PAGE = 16 << 20
-"""Bytes of a page of the System Log: 1,000 events of 16 kB. An event usually has 3 kB."""
+"""Maximum bytes of a page of the System Log: 1,000 events of 16 kB. An event usually has 3 kB."""
 
 _MAX_BODY = 4 << 20
-"""Bytes of any other body, errors included."""
+"""Maximum bytes of any other body, including those of errors."""
 
 _Result = tuple[None, "RawResponse | None", str | None, Exception | None]
 
 
 class RawResponse(msgspec.Struct, frozen=True):
-    """A response of any status; the attributes are named as the SDK expects them.
+    """A response of any status. The names of the attributes are those that the SDK expects.
 
     Attributes:
         status: the HTTP status.
         headers: a multidict that ignores case.
-        content_type: without parameters.
+        content_type: the content type without parameters.
         content: the body, byte for byte.
     """
 
@@ -46,7 +46,7 @@ class RawResponse(msgspec.Struct, frozen=True):
 
     @property
     def links(self) -> list[str]:
-        """The values of the `link` headers: Okta sends one per link, a proxy may join them."""
+        """The values of the `link` headers. Okta sends one header per link; a proxy may join them into one header."""
         return list(self.headers.getall("link", ()))
 
 
@@ -54,13 +54,13 @@ class Transport:
     """Speaks HTTP for the SDK, which calls `send_request`."""
 
     def __init__(self, limits: RateLimits, timeout: float, metrics: ApiMetrics | None) -> None:
-        """Take the org's limits. They are applied here, because the SDK also sends requests of its own
-        (tokens, nonces).
+        """Create the transport; the first request connects. It counts requests against the rate limits, because only it
+        sees the requests that the SDK sends by itself (for tokens and nonces).
 
         Args:
-            limits: the org's rate limits, in which each request counts.
+            limits: the org's rate limits.
             timeout: seconds for one request.
-            metrics: the org's API metrics; None in a command, which has none.
+            metrics: the org's API metrics; None in a command, which has no metrics.
         """
         self._limits = limits
         self._metrics = metrics
@@ -71,11 +71,11 @@ class Transport:
         """Send a request of the SDK.
 
         Args:
-            request: a mapping with `method`, `url`, `headers`, and `data` (JSON) or `form`.
+            request: a mapping with `method`, `url`, `headers`, and `data` (an object to send as JSON) or `form`.
 
         Returns:
-            A tuple in the SDK's form: None, the response, the body that the SDK should read, and the error if
-            there is no response.
+            A tuple as the SDK expects it: None, the response, the body that the SDK should read, and the error. The
+            error is None if there is a response; otherwise everything else is None.
         """
         path = urlsplit(request["url"]).path
         limiter = self._limits.limiter(path)
@@ -87,8 +87,8 @@ class Transport:
             return None, None, None, error
         self._record(request, limiter.family, response)
         limiter.update_from_headers(response.headers)
-        # The SDK decodes every body that it can, a whole page of the log included, for a cache that is off. It needs
-        # the tokens and the errors.
+        # The SDK would decode each body for its cache, which is off, even a whole page of the log. It needs only the
+        # bodies of tokens and errors.
         readable = path == TOKEN_PATH or response.status >= 300
         return None, response, response.content.decode(errors="replace") if readable else "", None
 
@@ -110,7 +110,7 @@ class Transport:
         try:
             async with self._get_session(aiohttp).request(
                 request["method"],
-                # Encoded already: Okta's links are sent unchanged.
+                # The URL is already encoded: Okta's links must be sent unchanged.
                 import_module("yarl").URL(url, encoded=True),
                 headers={**request["headers"], "Accept-Encoding": "gzip"},
                 data=_body(request),
@@ -123,7 +123,7 @@ class Transport:
         except BodyEncodingError as error:
             raise NoResponseError(f"the response of {host} cannot be read: {error}", sent=True) from None
         except aiohttp.ClientConnectorError as error:
-            # aiohttp leaves `os_error` unset if the certificate is the problem.
+            # If the certificate is the problem, aiohttp sets `certificate_error` and not `os_error`.
             is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
             why, hint = why_unreachable(
                 getattr(error, "certificate_error", None) or error.os_error or error,
@@ -135,7 +135,7 @@ class Transport:
             hint = "check the org's `url`, and the firewalls on the way"
             raise NoResponseError(text, sent=True, hint=hint) from None
         except (aiohttp.ClientError, OSError) as error:
-            # Its type alone: its text may contain what was sent.
+            # Only the type of the error is shown: its text may contain parts of the request.
             text = f"the connection to {host} broke ({type(error).__name__})"
             raise NoResponseError(text, sent=True) from None
         return RawResponse(response.status, response.headers, response.content_type, content)
@@ -145,10 +145,10 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,  # it would inflate without a bound
+                auto_decompress=False,  # aiohttp would inflate a body without a limit on its size
             )
-            # It would resend on a broken connection: a call that we do not count, with a DPoP proof that Okta accepts
-            # only once.
+            # Otherwise aiohttp would send a request again after a broken connection: we would not count that call, and
+            # Okta accepts a DPoP proof only once.
             self._session._retry_connection = False  # noqa: SLF001  # there is no public way
         return self._session
 
@@ -157,8 +157,8 @@ async def _read(response: Any) -> bytes:
     """Read the body of aiohttp's `response`.
 
     Raises:
-        BodyTooLargeError, BodyEncodingError: the body is not read to its end, so aiohttp closes the
-            connection.
+        BodyTooLargeError: the body is too large. The rest is not read, and aiohttp closes the connection.
+        BodyEncodingError: the body cannot be inflated. The rest is not read, and aiohttp closes the connection.
     """
     is_page = response.status == 200 and response.url.path == _LOG_PATH
     body = BoundedBody(
@@ -176,8 +176,11 @@ def _body(request: dict[str, Any]) -> bytes | None:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy for `url` from the environment; None without one, and for plain http, which is for
-    loopback only. aiohttp's `trust_env` would also take passwords from ~/.netrc."""
+    """Return the proxy that the environment sets for `url`; None if it sets none, or if `url` is plain http, which is
+    only for loopback addresses.
+
+    aiohttp's own `trust_env` is not used, because it would also take passwords from ~/.netrc.
+    """
     parts = urlsplit(url)
     if parts.scheme != "https" or proxy_bypass(parts.hostname or ""):
         return None

@@ -35,29 +35,29 @@ class HookAdmin:
         return await self._call("GET", hook_id)
 
     async def create(self, desired: DesiredHook) -> Hook:
-        """Create a hook. It is ACTIVE and UNVERIFIED then: Okta does not send to it yet."""
+        """Create a hook. It is ACTIVE but UNVERIFIED, so Okta does not send to it yet."""
         return Hook.read(_decode(await self._api.call("POST", _PATH, body=to_request(desired))))
 
     async def replace(self, hook: Hook, desired: DesiredHook) -> Hook:
-        """Replace `hook` so that it matches `desired`; properties that `desired` does not have stay. Return
-        the hook."""
+        """Replace `hook` so that it matches `desired`, and return the new hook. Properties that `DesiredHook` does not
+        have keep their values."""
         await self._call("PUT", hook.id, body=to_request(desired, hook))
-        # Responses to a PUT can be stale; whether the hook is still VERIFIED must not be read from them.
+        # The response to a PUT can be stale: it may still say VERIFIED when the hook no longer is.
         return await self.get(hook.id)
 
     async def activate(self, hook: Hook) -> Hook:
-        """Make `hook` ACTIVE and return it; its verification does not change."""
+        """Make `hook` ACTIVE and return it. It stays VERIFIED or UNVERIFIED, as it was."""
         return await self._call("POST", hook.id, "/lifecycle/activate")
 
     async def deactivate(self, hook: Hook) -> Hook:
-        """Make `hook` INACTIVE and return it: Okta stops sending to it. Its verification does not change."""
+        """Make `hook` INACTIVE, so that Okta stops sending to it, and return it. It stays VERIFIED or UNVERIFIED."""
         return await self._call("POST", hook.id, "/lifecycle/deactivate")
 
     async def verify(self, hook: Hook) -> Hook:
-        """Have Okta verify `hook` by a challenge to its address, and return the hook.
+        """Ask Okta to verify `hook`, and return the hook. Okta sends a challenge to the hook's address.
 
         Raises:
-            HookUnverifiedError: the address did not echo the challenge.
+            HookUnverifiedError: the address did not send the challenge back.
         """
         try:
             return await self._call("POST", hook.id, "/lifecycle/verify")
@@ -76,7 +76,7 @@ class HookAdmin:
         """Carry out `plan`, which was made for `desired` and `hook`, and return the hook as it is afterwards.
 
         Raises:
-            HookUnverifiedError: all other steps are done, but the hook's address did not echo the challenge.
+            HookUnverifiedError: all other steps are done, but the hook's address did not send the challenge back.
         """
         if hook is None:
             hook = await self.create(desired)
@@ -84,7 +84,7 @@ class HookAdmin:
             hook = await self.replace(hook, desired)
         if not hook.active:
             hook = await self.activate(hook)
-        # Not by the plan alone: a replacement can un-verify if only Okta knows that the secret differs.
+        # The plan alone cannot tell: if the secret differs, which only Okta knows, the replacement un-verifies the hook.
         if plan.verify or not hook.verified:
             hook = await self.verify(hook)
         return hook
@@ -94,11 +94,11 @@ class HookAdmin:
 
 
 def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
-    """Return the hook with this name; None if there is none.
+    """Return the hook called `name`; None if there is none.
 
     Raises:
-        OktaError: several hooks have this name; or none has, but another hook already posts to `uri`, so that
-            a second hook would duplicate every event.
+        OktaError: several hooks have this name. Or no hook has it, but a hook with another name already posts to
+            `uri`; a second one would deliver every event twice.
     """
     hooks = list(hooks)
     named = [hook for hook in hooks if hook.name == name]
@@ -110,20 +110,20 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
     if same_uri:
         raise OktaError(
             f"No event hook is called {name}, but this one already posts to {uri}: {_listed(same_uri)}. "
-            "Write its name into `hook.name`, or take it over with --id, which renames it."
+            "Set `hook.name` to its name, or take it over with --id, which renames it."
         )
     return None
 
 
 def check_quota(hooks: Iterable[Hook], hook: Hook | None) -> None:
-    """Check that the org can have one more live hook.
+    """Check that the org can have one more live hook (ACTIVE and VERIFIED).
 
     Args:
         hooks: all hooks of the org.
-        hook: the existing hook that will be live, which is not counted; None if it does not exist yet.
+        hook: the hook that will be live, and that is not counted; None if it does not exist yet.
 
     Raises:
-        OktaError: as many other hooks as Okta allows are live already.
+        OktaError: the other live hooks are as many as Okta allows.
     """
     live = [other for other in hooks if other.live and (hook is None or other.id != hook.id)]
     if len(live) >= MAX_LIVE:
@@ -150,11 +150,11 @@ def _listed(hooks: Iterable[Hook]) -> str:
 
 def _unverified_text(hook: Hook, error: OktaRefusedError) -> str:
     return (
-        f"Okta could not verify the hook {hook.name} ({hook.id}), and sends nothing to it until it can: {error}\n"
-        f"Okta calls GET {hook.uri} from the internet, waits 3 s, and expects its challenge back. Check that\n"
-        "  - the forwarder runs, and that address reaches it from outside (its log shows the challenge),\n"
+        f"Okta could not verify the hook {hook.name} ({hook.id}), and sends nothing to it until it is verified: {error}\n"
+        f"Okta calls GET {hook.uri} from the internet, and expects its challenge back within 3 s. Check that\n"
+        "  - the forwarder runs and can be reached at that address from the internet (its log shows the challenge),\n"
         f"  - the secret that Okta has in {hook.header or 'no header'} is one of the org's `secrets` "
         "(`forwarder hooks sync --resend-secret` sends the newest),\n"
-        "  - the certificate there is valid, and signed by a public authority.\n"
+        "  - the certificate at that address is valid, and signed by a public authority.\n"
         "Then try again with `forwarder hooks verify`. `event_hook.verified` in the System Log has Okta's reason."
     )

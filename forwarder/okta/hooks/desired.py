@@ -1,4 +1,4 @@
-"""An event hook as Okta has it, as the operator wants it, and the difference between the two. Pure."""
+"""Compares an event hook as Okta has it with the hook that the operator wants, and plans the changes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
@@ -10,12 +10,17 @@ from forwarder.core.errors import OktaError
 from forwarder.okta.settings import HookSettings
 
 MAX_LIVE = 25
-"""Okta's limit of hooks in one org that are ACTIVE and VERIFIED."""
+"""Okta's limit for the hooks of one org that are ACTIVE and VERIFIED."""
 
 
 class DesiredHook(msgspec.Struct, frozen=True):
-    """The hook that the operator wants. `header` carries `secret`, which Okta never shows again; `filters` maps event
-    types to expressions, None leaves the filters that the hook has."""
+    """The hook that the operator wants.
+
+    Attributes:
+        header: name of the header in which Okta sends `secret`.
+        secret: the secret; Okta does not show it to anyone again.
+        filters: event type → Okta expression; None keeps the filters that the hook has.
+    """
 
     name: str
     uri: str
@@ -28,9 +33,10 @@ class DesiredHook(msgspec.Struct, frozen=True):
 def desired_hook(
     settings: HookSettings, types: frozenset[str], header: str, secrets: Sequence[Secret]
 ) -> DesiredHook:
-    """Return the hook of an org that has these settings, sends these event types, and has at least one secret."""
-    # The newest of several valid secrets is the last one: a rotation adds it there. The receiver ignores blanks around
-    # it, Okta sends it byte for byte.
+    """Return the hook that `settings` describe, with these event types, this header, and the last of `secrets`, which
+    must not be empty."""
+    # The last secret is the newest one, because a rotation adds it at the end. Blanks around it are removed: the
+    # receiver ignores them in the configuration, but Okta would send them.
     newest = Secret(secrets[-1].reveal().strip(" \t"))
     return DesiredHook(settings.name, settings.uri, types, header, newest, settings.filters)
 
@@ -59,8 +65,10 @@ class _Events(msgspec.Struct):
 
 
 class _HookBody(msgspec.Struct):
-    """Every part of a hook that is read here, to validate a hook when Okta's response arrives. The id is
-    restricted because it is put into paths and searched in events."""
+    """The parts of a hook that this module reads. They are validated when Okta's response arrives.
+
+    The characters of `id` are restricted, because it becomes part of URL paths and is searched for in events.
+    """
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
     name: str
@@ -71,9 +79,15 @@ class _HookBody(msgspec.Struct):
 
 
 class Hook(msgspec.Struct, frozen=True):
-    """A hook as Okta shows it: `status` is ACTIVE or INACTIVE, `verification` VERIFIED or UNVERIFIED, `header` None if it
-    has no secret. Okta does not keep the order of the types. `raw` is the whole object, so that what we do not know
-    survives a replacement."""
+    """A hook as Okta shows it.
+
+    Attributes:
+        status: ACTIVE or INACTIVE.
+        verification: VERIFIED or UNVERIFIED.
+        header: name of the header in which Okta sends the secret; None if the hook has no secret.
+        types: the event types. Okta does not keep their order.
+        raw: the whole object, from which a replacement copies the properties that `DesiredHook` does not have.
+    """
 
     id: str
     name: str
@@ -89,7 +103,7 @@ class Hook(msgspec.Struct, frozen=True):
         """Read a hook from Okta's response.
 
         Raises:
-            OktaError: it is not a hook.
+            OktaError: `raw` is not a hook.
         """
         try:
             body = msgspec.convert(raw, _HookBody)
@@ -122,8 +136,7 @@ class Hook(msgspec.Struct, frozen=True):
 
     @property
     def custom_headers(self) -> list[dict[str, Any]]:
-        """Headers that Okta sends beside the secret. Okta shows their values to everyone who may read
-        hooks."""
+        """The headers that Okta sends in addition to the secret. Everyone who may read hooks can see their values."""
         return list(self.raw["channel"]["config"].get("headers") or ())
 
     @property
@@ -135,8 +148,7 @@ class Hook(msgspec.Struct, frozen=True):
         }
 
     def filter_for(self, types: frozenset[str]) -> dict[str, Any] | None:
-        """Return the hook's filter for a request body, with the entries for `types` only; None if there are
-        none."""
+        """Return the hook's filter for a request body, with only the entries for `types`; None if no entry is left."""
         kept = [entry for entry in self._entries if entry.get("event") in types]
         return {**self.raw["events"]["filter"], "eventFilterMap": kept} if kept else None
 
@@ -149,9 +161,9 @@ class Difference(msgspec.Struct, frozen=True):
     """A property in which Okta's object differs from the desired one.
 
     Attributes:
-        what: the property's name, as in Okta's console.
-        has: values that Okta has and that must be removed.
-        wants: values that must be added.
+        what: the property's name, as in Okta's Admin Console.
+        has: the values of Okta's object that must be removed.
+        wants: the values that must be added.
     """
 
     what: str
@@ -163,11 +175,11 @@ class Plan(msgspec.Struct, frozen=True):
     """The steps that bring a hook up to date.
 
     Attributes:
-        differences: between the hook and the desired one, for display.
-        create: the hook does not exist yet.
-        replace: the hook is replaced, by one call.
-        activate: the hook is INACTIVE.
-        verify: the hook is UNVERIFIED, or will be after the replacement.
+        differences: the differences between the hook and the desired one, for display.
+        create: whether to create the hook, because it does not exist yet.
+        replace: whether to replace the hook, by one call.
+        activate: whether to activate the hook, because it is INACTIVE.
+        verify: whether to verify the hook, because it is UNVERIFIED or will be after the replacement.
     """
 
     differences: tuple[Difference, ...]
@@ -188,7 +200,7 @@ def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False
     Args:
         desired: the hook that the operator wants.
         hook: the existing hook, if any.
-        resend_secret: send the secret again: Okta does not show whether its secret differs.
+        resend_secret: send the secret again even if nothing else differs, because Okta does not show its secret.
     """
     if hook is None:
         return Plan(tuple(_new(desired)), create=True, verify=True)
@@ -207,8 +219,8 @@ def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False
 def to_request(desired: DesiredHook, hook: Hook | None = None) -> dict[str, Any]:
     """Return the request body that creates the hook, or replaces `hook`.
 
-    Okta removes every property that a replacement leaves out. So the body keeps those that `desired` does not
-    have, and always contains the secret, which Okta does not show.
+    A replacement removes every property that its body lacks. So the body also has the properties that only `hook` has,
+    and always the secret, which cannot be copied from `hook` because Okta does not show it.
     """
     config: dict[str, Any] = {
         "uri": desired.uri,
@@ -248,7 +260,7 @@ def _new(desired: DesiredHook) -> Iterable[Difference]:
 
 
 def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
-    """Yield the differences in name, events and filters, whose change leaves the hook verified."""
+    """Yield the differences in name, events and filters. A hook stays verified when these change."""
     if hook.name != desired.name:
         yield Difference("name", (hook.name,), (desired.name,))
     if hook.types != desired.types:
@@ -265,7 +277,7 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
 
 
 def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[Difference]:
-    """Yield the differences in address, header and secret, whose change un-verifies the hook."""
+    """Yield the differences in address, header and secret. Okta un-verifies a hook when these change."""
     if hook.uri != desired.uri:
         yield Difference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():

@@ -1,4 +1,4 @@
-"""Which event types a hook subscribes to: presets, and what Okta would refuse."""
+"""Finds out which event types a hook subscribes to, from presets and lists, and whether Okta would refuse them."""
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
@@ -10,10 +10,11 @@ ALL_ELIGIBLE = "all-eligible"
 SECURITY = "security"
 RULES = "rules"
 PRESETS = (ALL_ELIGIBLE, SECURITY, RULES)
-"""`all-eligible`: all that hooks carry. `security`: the list below. `rules`: what given detection rules need."""
+"""`all-eligible`: all event types that hooks can carry. `security`: those of `SECURITY_TYPES` among them. `rules`: the
+event types that detection rules need."""
 
 MAX_TYPES = 300
-"""Okta's limit of types in one hook."""
+"""Okta's limit for the event types of one hook."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 
@@ -21,12 +22,12 @@ Catalogue = Mapping[str, tuple[str, ...]]
 def resolve(
     events: str | Iterable[str], needed: Collection[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> frozenset[str]:
-    """Return the event types that `events` stand for.
+    """Return the event types that `events` stands for.
 
     Args:
         events: one preset, or a list of event types and presets.
-        needed: event types for the preset `rules`.
-        catalogue: event types with their tags.
+        needed: the event types that the preset `rules` stands for.
+        catalogue: Okta's event types with their tags.
     """
     eligible = {name for name, tags in catalogue.items() if HOOK_ELIGIBLE in tags}
     presets: dict[str, Collection[str]] = {
@@ -45,9 +46,9 @@ def event_type_problems(
     it.
 
     Args:
-        types: event types of the hook.
-        filters: the types that have a filter.
-        catalogue: event types with their tags.
+        types: the event types of the hook.
+        filters: the event types that have a filter.
+        catalogue: Okta's event types with their tags.
     """
     problems = []
     for name in sorted(types):

@@ -1,4 +1,7 @@
-"""What only the System Log says about hooks: failed deliveries, and a quota that runs out. No hook carries these types."""
+"""Finds alerts about hooks in events of the System Log: failed deliveries, and a quota that is nearly used up.
+
+No hook carries these event types.
+"""
 
 from collections.abc import Sequence
 
@@ -13,20 +16,21 @@ _DELIVERY = "event_hook.delivery"  # written only if a delivery failed
 _QUOTA = ("system.operation.rate_limit.warning", "system.operation.rate_limit.violation")
 _HOOK_LIMIT = "event_hook_delivery"
 _INTERVALS = {"hook_delivery_failed": 60.0, "hook_quota": 3600.0}
-"""Seconds at least between two log lines of an action."""
+"""The minimum number of seconds between two log lines with the same `action`."""
 
-_MAX_REASON = 300  # characters of Okta's text in a log line
+_MAX_REASON = 300  # characters of Okta's text that are kept
 
 _logger = logs.get("okta")
 
 
 class HookAlerts:
-    """The alerts of one org, counted since the start of the process.
+    """The alerts of one org about hooks, since the start of the process.
 
     Attributes:
-        failures: deliveries to our hook that Okta reports as failed for good.
-        failed_at: when the last delivery failed, by Okta's clock; `failure_reason` is Okta's text.
-        quota: Okta's last message about the quota of hooks; None if there was none.
+        failures: number of deliveries to our hook that Okta gave up.
+        failed_at: the time of the last failed delivery, by Okta's clock; None if there was none.
+        failure_reason: Okta's text about the last failed delivery that has one; empty if there was none.
+        quota: Okta's last message about the quota of hook deliveries; None if there was none.
         quota_at: the time of that message, by Okta's clock.
     """
 
@@ -44,9 +48,9 @@ class HookAlerts:
         self.quota_at: Micros | None = None
 
     def scan(self, events: Sequence[Event], hook_id: str) -> None:
-        """Count the alerts in `events`, which were just stored, and log one line for all failed deliveries.
+        """Count the alerts in `events`, which were just stored, and log them: one line for all failed deliveries.
 
-        `hook_id` is the id of our hook; empty if there is none, or if the id is not known yet.
+        `hook_id` is the id of our hook; empty if there is no hook, or if its id is not known yet.
         """
         for event in events:
             if event.event_type == _DELIVERY:
@@ -64,7 +68,7 @@ class HookAlerts:
                     self._record_quota(event, details.reason[:_MAX_REASON])
         if self._unlogged and self._is_due("hook_delivery_failed"):
             _logger.warning(
-                "Okta stopped trying to deliver some events to our hook; the forwarder reads them from the System Log instead",
+                "Okta could not deliver some events to our hook; the forwarder reads them from the System Log instead",
                 action="hook_delivery_failed",
                 org=self._org,
                 failures=self._unlogged,
@@ -78,8 +82,8 @@ class HookAlerts:
         self.quota_at = event.published
         if self._is_due("hook_quota"):
             _logger.warning(
-                "the org's daily quota of hook deliveries is nearly or completely used up; above it Okta sends nothing by "
-                "hook, and the System Log has the events",
+                "the org's daily quota of hook deliveries is nearly or completely used up; when it is used up, Okta sends "
+                "no events by hook, and the forwarder reads them from the System Log",
                 action="hook_quota",
                 org=self._org,
                 event_type=event.event_type,
@@ -87,8 +91,7 @@ class HookAlerts:
             )
 
     def _is_due(self, action: str) -> bool:
-        """Whether a log line for `action` may be written now; if so, start the interval until the next
-        one."""
+        """Whether a log line for `action` may be written now. If so, the interval until the next line starts."""
         now = self._clock.monotonic()
         if now < self._next_line[action]:
             return False
@@ -97,8 +100,11 @@ class HookAlerts:
 
 
 def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
-    """Whether the failure concerns another hook than ours; also if our hook's id is not known. If the event
-    names no hook, the failure counts as ours: Okta documents no shape for these events."""
+    """Whether the failed delivery was not to our hook; also true if the id of our hook is not known.
+
+    If the event does not name a hook, the failure counts as one of our hook: Okta does not document the form of these
+    events.
+    """
     if not hook_id:
         return True
     return details.targets_a_hook and hook_id.encode() not in event.body

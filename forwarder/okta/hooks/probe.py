@@ -1,7 +1,7 @@
-"""Sends a challenge to a hook's address as Okta does, before Okta is configured to send there.
+"""Sends a challenge to a hook's address, as Okta does, before Okta is configured to send events there.
 
-A secret that the receiver does not know loses events: Okta accepts it, sends with it, gets 401, and never sends a refused
-event again. Only the receiver knows which secrets are valid.
+If Okta got a secret that the receiver does not know, events would be lost: the receiver would answer 401, and Okta does
+not send such an event again. Only the receiver knows which secrets are valid, so this module asks it.
 """
 
 import secrets
@@ -12,16 +12,16 @@ from forwarder.core.errors import SetupError
 from forwarder.okta.hooks.desired import DesiredHook
 
 _TIMEOUT = 3.0
-"""Seconds, as Okta's."""
+"""Seconds to wait for the response, as long as Okta waits."""
 
 
 async def probe_receiver(desired: DesiredHook) -> str | None:
-    """Send a challenge to the hook's address, with the secret that Okta will be given.
+    """Send a challenge to the hook's address, with the secret that Okta will get.
 
-    It is sent from this machine, so an address that only Okta can reach is not an error.
+    It is sent from this machine. An address that cannot be reached from here is not an error, because Okta may reach it.
 
     Returns:
-        A warning if the check was inconclusive; None if the receiver echoed the challenge.
+        A warning if the check was inconclusive; None if the receiver sent the challenge back.
 
     Raises:
         SetupError: the receiver does not know the secret.
@@ -38,15 +38,18 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
             response = await client.get(desired.uri, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__
-        return f"{desired.uri} cannot be reached from here, so its secret is not checked: {reason}"
+        return f"{desired.uri} cannot be reached from here, so whether it accepts the secret was not checked: {reason}"
     if response.status_code == 401:
         raise SetupError(
-            f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, and Okta "
-            "would lose events with it. Nothing was changed. The forwarder rereads a changed secret file within seconds; "
-            "after a change of its configuration, send it SIGHUP. --force sends the secret anyway."
+            f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, so events that"
+            " Okta sends with it would be lost. Nothing was changed. The forwarder rereads a changed secret file within"
+            " seconds; after a change of its configuration, send it SIGHUP. --force sets the secret in Okta anyway."
         )
     if response.status_code != 200 or _echo(response) != challenge:
-        return f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta will require the echo."
+        return (
+            f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta will not verify the hook"
+            " before it does."
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which event types the operator's detection rules need from a hook."""
+"""Finds out which event types the operator's detection rules need, and which of them a hook can carry."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from forwarder.rules.files import read_files
 
 
 class RuleTypes(msgspec.Struct, frozen=True):
-    """The event types that the rules of some files need.
+    """The event types that the rules in some files need.
 
     Attributes:
-        by_hook: needed event types that hooks carry.
-        only_system_log: needed event types that only the System Log has.
-        problems: why some rules cannot be read, one line each.
+        by_hook: the needed event types that hooks carry.
+        only_system_log: the needed event types that only the System Log has.
+        problems: a line for each rule that cannot be read, with the reason.
     """
 
     by_hook: frozenset[str]
@@ -27,11 +27,8 @@ class RuleTypes(msgspec.Struct, frozen=True):
 
 
 def desired_types(hook: HookSettings) -> tuple[RuleTypes, frozenset[str], list[str]]:
-    """Return the event types that the hook's rules need, those that the hook should have, and the problems,
-    each with the key of the setting.
-
-    Reads the rule files of `hook.rules`.
-    """
+    """Read the rule files of `hook.rules`, and return three things: the event types that these rules need, all event
+    types that the hook should have, and the problems. Each problem begins with the key of its setting."""
     rules = read_rule_types(hook.rules)
     types = resolve(hook.events, rules.by_hook)
     problems = [f"rules: {problem}" for problem in rules.problems]

@@ -1,7 +1,7 @@
 """Watches whether Okta still sends events to our hook.
 
-Okta silently un-verifies a hook when its channel changes, and anyone who may edit hooks can deactivate one. It stops
-sending then, and only the hook's status shows it.
+Okta silently un-verifies a hook when its address, header or secret changes, and anyone who may edit hooks can deactivate
+it. In both cases Okta stops sending events, and only the status of the hook shows that.
 """
 
 from enum import StrEnum
@@ -21,7 +21,8 @@ from forwarder.okta.hooks.desired import Hook
 from forwarder.okta.settings import HookSettings
 
 MAX_REVERIFY_WAIT = 3600.0
-"""Seconds at most between two verifications by the forwarder; each is an entry in the org's System Log."""
+"""The longest wait between two attempts to verify the hook again, in seconds. Each attempt is an event in the org's
+System Log, so the wait grows with each."""
 
 _logger = logs.get("okta")
 
@@ -46,7 +47,7 @@ MESSAGES = {
     "run `forwarder hooks sync` if that was not intended",
     Condition.MISSING: "the org has no such hook: run `forwarder hooks sync`, which creates it",
 }
-"""What a log line says when our hook has come into this condition."""
+"""The text of the log line that is written when our hook enters this condition."""
 
 
 class HookState(msgspec.Struct, frozen=True):
@@ -54,10 +55,10 @@ class HookState(msgspec.Struct, frozen=True):
 
     Attributes:
         condition: the condition at the last successful check.
-        since: when we first saw this condition.
-        hook_id: Okta's id of the hook; None if the hook is not found.
-        error: why the last check failed; None if it succeeded. All other attributes are from the last
-            successful check.
+        since: when a check first found this condition.
+        hook_id: Okta's id of the hook; None if the hook was not found.
+        error: why the last check failed; None if it succeeded. After a failed check, all other attributes still show
+            the last successful check.
     """
 
     condition: Condition
@@ -73,7 +74,7 @@ class CheckHookRequest(Request, frozen=True, tag="check_hook"):
 
 
 class HookWatch:
-    """Checks one org's hook periodically. `state` is the result of the checks."""
+    """Checks one org's hook periodically. `state` is what the last checks found."""
 
     def __init__(self, org: str, api: Api, settings: HookSettings, metrics: Metrics, clock: Clock) -> None:
         self._org = org
@@ -88,7 +89,7 @@ class HookWatch:
         self.state = HookState(Condition.UNKNOWN, clock.now())
 
     def hook_id(self) -> str | None:
-        """Return the id of our hook, as events have it in `targetEventHookIds`; None if it is not known."""
+        """Return the id of our hook, which events contain in `targetEventHookIds`; None if the id is not known."""
         return self.state.hook_id
 
     async def run(self) -> None:
@@ -98,8 +99,10 @@ class HookWatch:
             await self._clock.sleep(self._settings.check_interval)
 
     async def check(self) -> None:
-        """Read our hook from Okta once, verify it again if that is due, and log a changed condition. If Okta
-        does not answer, only `state.error` changes."""
+        """Read our hook from Okta once, verify it again if that is due, and log a changed condition.
+
+        If Okta does not answer or refuses, no exception is raised, and only `state.error` changes.
+        """
         try:
             hook = await self._find()
             if hook is not None and self._should_reverify(hook):
@@ -110,8 +113,10 @@ class HookWatch:
         self._checked(hook)
 
     async def _find(self) -> Hook | None:
-        """Return our hook: by its last known id, else by its name, else by its URI; None if not exactly one
-        matches."""
+        """Find our hook by its last known id; if no hook has this id, by name; if no hook has the name, by URI.
+
+        Return None if several hooks match, or none.
+        """
         if self.state.hook_id is not None:
             try:
                 return await self._hooks.get(self.state.hook_id)
@@ -124,15 +129,15 @@ class HookWatch:
         return found[0] if len(found) == 1 else None
 
     def _should_reverify(self, hook: Hook) -> bool:
-        """Whether to verify `hook` again now. A deactivated hook is left alone: an admin has decided that."""
+        """Whether to verify `hook` again now. A deactivated hook is left as it is, because an admin deactivated it."""
         if hook.verified:
             self._reverifications = 0
             return False
         return self._settings.auto_verify and hook.active and self._clock.monotonic() >= self._reverify_at
 
     async def _reverify(self, hook: Hook) -> Hook:
-        """Verify `hook` again and return it; log a failure. The wait until the next attempt grows with each
-        attempt."""
+        """Verify `hook` again, log the result, and return the hook. After each attempt, the next one has to wait
+        longer."""
         self._reverifications += 1
         wait = self._backoff.delay(self._reverifications)
         self._reverify_at = self._clock.monotonic() + wait

@@ -1,7 +1,7 @@
 """Fetches a time range of the past from the System Log into the store, when an operator asks for it.
 
-The range is read bounded, ordered by the time of the events, so a time says how far a backfill has come. This
-checkpoint is stored with each page: after an interruption, the next backfill resumes there.
+The events are read in the order of their time, so one time says how far a backfill has come. This time is stored with
+each page as a checkpoint, and the next backfill after an interruption resumes there.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,10 +20,11 @@ from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, Sys
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 
 PAUSE = 5.0
-"""Seconds between two checks whether to continue."""
+"""Seconds between two checks whether a waiting backfill may continue."""
 
 MOST_WAITING = 50_000
-"""Events that may wait for a sink during a backfill. More could fill the store, which then refuses hooks."""
+"""A backfill waits while more events than this wait for a sink. Without this limit it could fill the store, which would
+then refuse the events of hooks."""
 
 _MINUTE = 60.0
 
@@ -31,9 +32,9 @@ T = TypeVar("T")
 
 
 class BackfillRequest(Request, frozen=True, tag="backfill"):
-    """Asks for the events published from `since` on and before `until`, by Okta's clock.
+    """A request for the events published from `since` on and before `until`, by Okta's clock.
 
-    It may use `limit_fraction`, from ]0, 1], of our share of the rate limit.
+    The backfill may use `limit_fraction` of our share of the rate limit: more than 0, at most 1.
     """
 
     org: str
@@ -44,16 +45,17 @@ class BackfillRequest(Request, frozen=True, tag="backfill"):
 
 
 class Plan(msgspec.Struct, frozen=True, tag="plan"):
-    """What a backfill is going to do.
+    """What a backfill will do.
 
     Attributes:
-        since: the start of the time range that is still to fetch.
+        since: the start of the time range that must still be fetched.
         until: the end of that range; not later than `since` if nothing is left to fetch.
-        polled_until: if set, polling fetches the requested events after this time.
-        began: the start of the interrupted backfill that is resumed at `since`; else `since`.
-        events: a rough estimate of the number of events still to fetch.
-        calls_per_minute: calls that the backfill may use, so that some are left for polling; None if no limit
-            is known.
+        polled_until: the time from which on polling will fetch the requested events, so that the backfill ends there;
+            None if the backfill fetches them all.
+        began: the start of the interrupted backfill that this one resumes at `since`; equal to `since` if none is resumed.
+        events: a rough estimate of the number of events that must still be fetched.
+        calls_per_minute: how many calls the backfill may make, so that some are left for polling; None if the rate
+            limit is not known.
     """
 
     since: Micros
@@ -69,8 +71,10 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
 
     Attributes:
         reached: all events of the range that were published before this time are stored.
-        read: events that Okta returned; `new` of them were not in the store.
-        waits: why the backfill waits; None while it does not wait.
+        read: number of events that Okta returned.
+        new: number of those that were not in the store yet.
+        malformed: number of returned elements that are not events.
+        waits: the reason why the backfill is waiting; None if it is not waiting.
     """
 
     reached: Micros
@@ -84,7 +88,7 @@ Report = Callable[[Plan | Progress], None]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """How far an org's last backfill has come. Once `done`, the same request starts from the beginning."""
+    """How far an org's last backfill has come. If it is `done`, the same request starts from the beginning again."""
 
     since: Micros
     reached: Micros
@@ -92,8 +96,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 def backlog(waiting: Mapping[str, int]) -> str | None:
-    """Return why a backfill should wait, given the number of waiting events by sink; None if it need not
-    wait."""
+    """Return why a backfill must wait; None if it need not. `waiting` has the number of waiting events by sink."""
     events, sink = max(((count, name) for name, count in waiting.items()), default=(0, ""))
     return f"{events:,} events wait for the sink {sink}" if events > MOST_WAITING else None
 
@@ -101,7 +104,7 @@ def backlog(waiting: Mapping[str, int]) -> str | None:
 class Backfill:
     """Fetches time ranges of one org's past.
 
-    `should_wait` returns why the next page must wait; None if it need not. `calls_per_minute` returns our
+    `should_wait` returns the reason to wait before the next page; None if there is none. `calls_per_minute` returns our
     share of Okta's rate limit; None until Okta has stated the limit.
     """
 
@@ -123,8 +126,9 @@ class Backfill:
         self._checkpoint = f"backfill:{log.org}"
 
     async def run(self, request: BackfillRequest, report: Report) -> Progress:
-        """Report the plan, then fetch the events and report progress; a dry run fetches nothing. Resume an
-        interrupted backfill that had begun the same range.
+        """Report the plan, then fetch the events and report the progress; a dry run only reports the plan.
+
+        If the last backfill was interrupted after it had fetched the start of this range, resume it.
 
         Raises:
             OktaError: Okta did not answer, or refused.
@@ -140,7 +144,8 @@ class Backfill:
         began, since, until, polled_until = request.since, request.since, request.until, None
         cursor = await self._stored(cursor_name(self._log.org), Cursor)
         if cursor is not None and cursor.complete_until < until:
-            # Polling must see later events first, or it could not find those that the hook missed.
+            # Later events must come from polling: if a backfill stored them, polling could not see which ones the hook
+            # did not deliver.
             until = polled_until = cursor.complete_until
         last = await self._stored(self._checkpoint, Checkpoint)
         if last is not None and not last.done and last.since <= since <= last.reached:
@@ -151,8 +156,7 @@ class Backfill:
         return Plan(since, until, polled_until, began, events, calls)
 
     async def _estimate(self, since: Micros, until: Micros) -> int:
-        """Return the estimated number of events from `since` to `until`, from the rate of events in the first
-        page."""
+        """Estimate the number of events from `since` to `until` by the number of events per second on the first page."""
         page = await self._log.first_page(since, until)
         if page.next_link is None or page.newest is None:
             return len(page.events)
@@ -199,7 +203,8 @@ class Backfill:
         return await self._log.first_page(since, until)
 
     async def _store_page(self, page: LogPage, checkpoint: Checkpoint, before: Progress) -> Progress:
-        # No event becomes pending: the store no longer knows what the hook delivered long ago.
+        # The batch names no events to expect by hook, so none becomes pending: the store no longer knows what the hook
+        # delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
         appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
         await self._metrics.count(appended, len(page.malformed), backfill=True)
@@ -211,8 +216,7 @@ class Backfill:
         )
 
     async def _stored(self, name: str, kind: type[T]) -> T | None:
-        """Return the object that the store has under the cursor `name`; None if it is missing or
-        unreadable."""
+        """Return the object that the store keeps as the cursor `name`; None if it is missing or unreadable."""
         try:
             return msgspec.json.decode(await self._store.cursor(name) or "", type=kind)
         except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Parts of an event whose form Okta does not document, so that each may be missing or of another type."""
+"""Reads parts of an event whose form Okta does not document. Each part may be missing or of an unexpected type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from forwarder.core.event import decode_leniently
 
 
 class EventDetails(msgspec.Struct):
-    """Which hooks an event was meant for, and why an operation failed."""
+    """The parts of an event that say which hooks Okta meant it for, and why an operation failed."""
 
     debug_context: Any = msgspec.field(name="debugContext", default=None)
     outcome: Any = None
@@ -29,8 +29,8 @@ class EventDetails(msgspec.Struct):
 
     @property
     def reason(self) -> str:
-        """Okta's text for why the operation failed: the outcome's reason, else the display message; may be
-        empty."""
+        """Okta's text about why the operation failed: the reason in the outcome or, without one, the display message.
+        Empty if the event has neither."""
         texts = (_mapping(self.outcome).get("reason"), self.display_message)
         return next((text for text in texts if isinstance(text, str) and text), "")
 
@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(EventDetails).decode
 
 
 def read_details(body: bytes) -> EventDetails:
-    """Decode the details of an event; all of them are missing if it cannot be decoded."""
+    """Decode the details of an event. If it cannot be decoded, all details are missing."""
     try:
         return decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
@@ -47,14 +47,13 @@ def read_details(body: bytes) -> EventDetails:
 
 
 def targets_any_hook(body: bytes) -> bool:
-    """Whether Okta meant to deliver an event to any hook: a fast search in its JSON text, without
-    decoding."""
+    """Whether Okta meant to deliver an event to any hook. This only searches the JSON text, which is fast."""
     return b'"targetEventHookIds"' in body
 
 
 def targets_hook(body: bytes, hook_id: str) -> bool:
-    """Whether Okta meant to deliver an event to the hook `hook_id`. The event does not say whether Okta
-    did."""
+    """Whether Okta meant to deliver an event to the hook `hook_id`. The event does not say whether the delivery
+    succeeded."""
     if not hook_id or hook_id.encode() not in body:  # most events target no hook and need no decoding
         return False
     ids = read_details(body).debug_data.get("targetEventHookIds")

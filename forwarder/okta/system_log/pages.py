@@ -1,10 +1,10 @@
-"""Pages of an org's System Log: `GET /api/v1/logs`, each event kept byte for byte.
+"""Reads pages of an org's System Log (`GET /api/v1/logs`), and keeps each event byte for byte.
 
-There are two ways to read it, and Okta orders each differently:
+There are two kinds of requests, and Okta orders the events differently for each:
 
-- polling, without `until`: every event, in the order in which Okta stored it, so that a late event comes late
-  and is not skipped. There is always a next link, and only that link says where the next page starts.
-- bounded, with `until`: events published in a time range, ordered by that time. The last page has no link.
+- polling, without `until`: all events, in the order in which Okta stored them. So an event that Okta stored late is on a
+  later page, and is not skipped. There is always a next link, and only this link says where the next page starts.
+- bounded, with `until`: the events published in a time range, in the order of that time. The last page has no next link.
 """
 
 import re
@@ -26,16 +26,16 @@ from forwarder.okta.system_log.event_details import targets_hook
 
 PATH = "/api/v1/logs"
 LIMIT = 1000
-"""Most events of a page that Okta allows."""
+"""The maximum number of events that Okta allows on a page."""
 
 RETENTION: Micros = timedelta(days=90) // timedelta(microseconds=1)
-"""How long Okta keeps an event. It refuses a `since` that is twice as old."""
+"""How long Okta keeps an event. Okta refuses a request whose `since` is twice as old."""
 
 CURSOR_EXPIRED = {400, 404, 410}
-"""The statuses by which Okta refuses a link that it no longer accepts."""
+"""The HTTP statuses with which Okta refuses a next link that it no longer accepts."""
 
 CIRCLE = "a page of the System Log links to one that was read before it; check whether a proxy caches Okta's responses"
-"""Why reading stops: to follow the links would never end."""
+"""The error text if the links form a circle, so that following them would never end."""
 
 _LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
 
@@ -45,10 +45,10 @@ class LogPage(msgspec.Struct, frozen=True):
 
     Attributes:
         expected_by_hook: uuids of the events that Okta meant to deliver to our hook.
-        newest: the latest `published` of the events; None if there are none.
-        next_link: None on the last page of a bounded reading.
+        newest: the latest `published` of the events; None if there are no events.
+        next_link: address of the next page; None on the last page of a bounded request.
         requested_at: when the page was requested, by our clock.
-        has_more: the page is full, so the next page may already have events.
+        has_more: whether the page is full, so that the next page may already have events.
     """
 
     events: Sequence[Event]
@@ -60,19 +60,21 @@ class LogPage(msgspec.Struct, frozen=True):
     has_more: bool
 
     def batch(self, cursor: tuple[str, str]) -> Batch:
-        """Return the batch that stores this page together with `cursor`, the name and value of the cursor
-        after it."""
+        """Return the batch that stores this page together with `cursor`: the name of the cursor, and its value after
+        this page."""
         return Batch(self.events, self.malformed, Source.LOG, cursor, self.expected_by_hook)
 
 
 class SystemLog:
     """One org's System Log.
 
-    `org` is its name in the configuration, `url` the address of the log.
+    Attributes:
+        org: the org's name in the configuration.
+        url: the address of the log.
     """
 
     def __init__(self, org: str, url: str, api: Api, clock: Clock, *, limit: int = LIMIT) -> None:
-        """Read the log of the org at `url`, with at most `limit` events a page."""
+        """Create the reader; it requests nothing yet. `url` is the org's URL, `limit` the maximum of events per page."""
         self.org = org
         self.url = url.rstrip("/") + PATH
         self._api = api
@@ -81,11 +83,10 @@ class SystemLog:
         self._logger = RateLimitedLogger(logs.get("okta"), clock)
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
-        """Request the first page: bounded, of events published before `until`; or for polling, if `until` is
-        None.
+        """Request the first page: bounded if `until` is given, otherwise for polling.
 
-        `since` is the earliest time at which Okta stored the events (polling) or at which they were published
-        (bounded). `hook_id` is empty if we have no hook.
+        A bounded page has events published from `since` on and before `until`. Polling starts with the events that Okta
+        stored from `since` on. `hook_id` is empty if we have no hook.
 
         Raises:
             OktaError: Okta did not answer, or did not answer with a page.
@@ -102,28 +103,32 @@ class SystemLog:
         """Request the page at `link`, the `next_link` of an earlier page.
 
         Raises:
-            OktaError: as `first_page`. A status in CURSOR_EXPIRED means that Okta no longer accepts the link.
+            OktaError: Okta did not answer, or did not answer with a page. If it is an OktaRefusedError whose status is
+                in CURSOR_EXPIRED, Okta no longer accepts the link.
         """
         return await self._page(link, hook_id, polling=polling)
 
     def is_own_link(self, link: str) -> bool:
-        """Whether `link` belongs to this log. A link to another address must not get the credentials."""
+        """Whether `link` is an address of this log. The credentials must not be sent to any other address."""
         return link.startswith(self.url + "?")
 
     async def _page(self, address: str, hook_id: str, *, polling: bool) -> LogPage:
         requested_at = self._clock.now()
         answer, limit = await self._get(address)
         following = urlsplit(answer.links.get("next", "")).query
-        # At the address that the operator gave, whatever host the link names.
+        # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
         next_link = f"{self.url}?{following}" if following else None
         if polling and next_link is None:
-            # To store the page and start again after it would skip events that Okta stored out of order.
+            # The page cannot be stored: without its link, reading could only go on from a time, and would skip events
+            # that Okta stores late.
             text = f"a page of the System Log of {self.org} has no link to the next page"
             raise OktaError(f"{text}; check whether a proxy drops the `link` header")
         try:
             elements = await event_reader.split_list(answer.content)
         except JsonStructureError as error:
-            raise OktaError(f"Okta's answer is not a page of the System Log: {error}") from None
+            raise OktaError(
+                f"Okta answered with something that is not a page of the System Log: {error}"
+            ) from None
         events, malformed = await event_reader.read_events(
             elements,
             org=self.org,
@@ -132,7 +137,7 @@ class SystemLog:
             envelope_id="" if polling else BACKFILL,
         )
         if malformed:
-            text = "elements of the System Log are not events; they are dead letters"
+            text = "some elements of the System Log are not events; they are kept as dead letters"
             fields = event_reader.describe_malformed(malformed)
             self._logger.warning(text, action="malformed_events", org=self.org, **fields)
         return LogPage(
@@ -146,8 +151,10 @@ class SystemLog:
         )
 
     async def _get(self, address: str) -> tuple[Response, int]:
-        """Request a page; while the response is too large, request it again with fewer events. Return the
-        response and the requested number of events."""
+        """Request a page. If the response is too large, request it again with fewer events, until it is not.
+
+        Return the response and the number of events that it was requested with.
+        """
         limit = self._limit
         while True:
             try:
@@ -159,8 +166,7 @@ class SystemLog:
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:
-    """Return the uuids of the events that Okta meant to deliver to the hook `hook_id`; none if that is
-    empty."""
+    """Return the uuids of the events that Okta meant to deliver to the hook `hook_id`; none if `hook_id` is empty."""
     uuids: set[str] = set()
     cooperative = Cooperative()
     for event in events:

@@ -1,8 +1,8 @@
-"""Polls the org's System Log into the store: events that hooks do not carry, or failed to deliver.
+"""Polls the org's System Log into the store, for the events that hooks do not carry or failed to deliver.
 
-Nothing is lost, because each page and the cursor after it are stored in one transaction: after a crash, one
-page is read again, and the store knows its events. If Okta no longer accepts the cursor, the reader rewinds
-in time and reads known events again.
+Nothing is lost, because each page is stored in one transaction with the cursor after it. After a crash, one page is read
+again, and the store recognizes the events that it already has. If Okta no longer accepts the cursor, reading starts
+again at an earlier time, and the store recognizes the events that are read twice.
 """
 
 from typing import Protocol
@@ -23,33 +23,35 @@ from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
 
 REWIND: Micros = 3600 * SECOND
-"""How far before the newest event read to start again when the cursor is lost.
+"""When the cursor is lost, reading starts again this long before the newest event read.
 
-By Okta's documentation no rewind is needed: polling goes by the time at which Okta stored an event, and
-everything unread was stored after the newest event read had happened. An hour covers differences between
-Okta's machines, and events that they show late. More would cost: a busy org has 40,000 events an hour, which
-is 40 pages, or two minutes of the rate limit's share. A day would delay current events by half an hour each
-time that a cursor is lost.
+By Okta's documentation, this time could be zero: `since` means the time at which Okta stored an event, and all unread
+events were stored after the newest event read was published. An hour covers clock differences between Okta's machines,
+and events that they show late. A longer time would cost more: a busy org has 40,000 events an hour, which is 40 pages,
+or two minutes of our share of the rate limit. A day would delay current events by half an hour each time that a cursor
+is lost.
 """
 
 FULL_REWIND: Micros = 24 * 3600 * SECOND
-"""How far before now to start when the stored cursor cannot be read, so that nothing says what was read."""
+"""If the stored cursor cannot be read, nothing says which events were read; reading then starts this long before now."""
 
 COMMIT_TIMEOUT = 30.0
-"""Seconds to wait for a page to be stored. No client waits for it."""
+"""Seconds to wait until the store has committed a page. It may be long, because no client waits for it."""
 
 _NEEDS_OPERATOR = {401, 403}
 _BACKOFF = Backoff(base=2.0, cap=120.0)
-_NO_JITTER = 0.5  # each org has one reader, so no two collide. Half of the bound: 1, 2, 4 … 60 s
+_NO_JITTER = (
+    0.5  # half of the upper bound: waits of 1, 2, 4 … 60 s. Each org has one reader, so none can collide.
+)
 
 _logger = logs.get("okta")
 
 
 class HookIdSource(Protocol):
-    """Provides the id of our hook; implemented by HookWatch."""
+    """Provides the id of our hook. HookWatch implements it."""
 
     def hook_id(self) -> str | None:
-        """Return the id of our hook; None if there is no hook, or if its id is not known yet."""
+        """Return the id of our hook; None if there is no hook or its id is not known yet."""
 
     async def check(self) -> None:
         """Ask Okta for our hook now, to update the id."""
@@ -58,14 +60,14 @@ class HookIdSource(Protocol):
 class Cursor(
     msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}
 ):
-    """How far the System Log was read, as the store keeps it.
+    """How far the System Log was read. The store keeps it as JSON.
 
     Attributes:
-        next_link: address of the next page; empty to start at the time `newest`.
-        polled_until: all events that Okta had stored by this time, by our clock, are read; 0 if the end of
-            the log was never reached.
-        newest: the latest `published` of the events read; before the first page, the time to start at.
-        hook_id: the last known id of our hook; after a restart, used until Okta has answered.
+        next_link: address of the next page; empty if reading must start at the time `newest`.
+        polled_until: every event that Okta had stored by this time, by our clock, was read; 0 if the end of the log was
+            never reached.
+        newest: the latest `published` of the events read; before the first page, the time at which to start.
+        hook_id: the last known id of our hook, used after a restart until Okta has answered.
     """
 
     next_link: str
@@ -75,7 +77,7 @@ class Cursor(
 
     @property
     def complete_until(self) -> Micros:
-        """The time before which every event that the log has shown is stored."""
+        """Every event that was published before this time, as far as the log has shown it, is stored."""
         return max(self.polled_until, self.newest)
 
 
@@ -85,13 +87,13 @@ def cursor_name(org: str) -> str:
 
 
 class ReconcileState(msgspec.Struct):
-    """The state of polling, for operators. Counts start with the process.
+    """The state of polling, for operators. The counts start at 0 when the process starts.
 
     Attributes:
-        last_poll: when the end of the log was last reached; None if never.
-        complete_until: as `Cursor.complete_until`.
-        missed: events that the hook failed to deliver.
-        differing: events whose content differs from the event that the hook delivered with the same uuid.
+        last_poll: when the end of the log was last reached; None if it was never reached.
+        complete_until: see `Cursor.complete_until`; None before the cursor was loaded.
+        missed: number of events that the hook failed to deliver.
+        differing: number of events whose content differs from the event that the hook delivered with the same uuid.
         restarts: how often the cursor was lost.
         error: why the last attempt failed; None if it succeeded.
     """
@@ -109,7 +111,7 @@ class Reconciler:
 
     Attributes:
         state: the state of polling, for operators.
-        alerts: alerts about hooks, from events in the log.
+        alerts: the alerts about hooks that events of the log contain.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Reconciler:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Poll `log` into `store`; `hook` provides the id of the org's hook, and is None if the org has no
+        """Create the reconciler; it reads nothing yet. `hook` provides the id of the org's hook; None if the org has no
         hook."""
         self._log = log
         self._store = store
@@ -141,7 +143,7 @@ class Reconciler:
         self.alerts = HookAlerts(log.org, metrics, clock)
 
     async def run(self) -> None:
-        """Poll at each interval, until cancelled. Errors of Okta or of the store never end it."""
+        """Poll at each interval until cancelled. After an error of Okta or of the store, wait and poll again."""
         self._lag_gauge.labels(self._log.org).set_function(self.lag)
         while True:
             begun = self._clock.monotonic()
@@ -153,11 +155,11 @@ class Reconciler:
                 await self._clock.sleep(max(0.0, begun + self._settings.poll - self._clock.monotonic()))
 
     async def poll(self) -> None:
-        """Read the log to its end, and mark pending events as missed once their grace period is over.
+        """Read the log to its end, and mark the pending events whose grace period has ended as missed.
 
         Raises:
             OktaError: a page could not be read; the pages before it are stored.
-            StoreError: the store cannot be read, or missed events cannot be marked.
+            StoreError: the cursor cannot be read, or missed events cannot be marked.
         """
         if self._cursor is None:
             self._cursor = await self._load_cursor()
@@ -166,10 +168,10 @@ class Reconciler:
         while has_more:
             followed.add(self._cursor.next_link)
             known = self._hook.hook_id() if self._hook else None
-            hook_id = known or self._cursor.hook_id  # the last known id counts until Okta has answered
+            hook_id = known or self._cursor.hook_id  # until Okta has answered, the last known id is used
             page = await self._next_page(self._cursor, hook_id)
             if self._hook and not known and any(targets_any_hook(event.body) for event in page.events):
-                # The hook may have been created since the last check, and should deliver its first events.
+                # Our hook may have been created after the last check, and these may be its first events.
                 await self._hook.check()
                 hook_id = self._hook.hook_id() or hook_id
                 expected = await expected_by_hook(page.events, hook_id)
@@ -184,13 +186,13 @@ class Reconciler:
         await self._mark_missed()
 
     def lag(self) -> float:
-        """Return how many seconds the store is behind the log: since `complete_until`, or since our start
-        without it."""
+        """Return by how many seconds the store is behind the log: the time since `complete_until` or, if that is not
+        known, since the start of the process."""
         return seconds_between(self.state.complete_until or self._started, self._clock.now()) or 0.0
 
     async def _load_cursor(self) -> Cursor:
-        """Return the cursor from the store; if there is none, one that starts `lookback` ago; if it is
-        unusable, an earlier one."""
+        """Return the cursor from the store. If the store has none, return a cursor that starts `lookback` ago; if the
+        stored one cannot be used, one that starts at an earlier time."""
         now = self._clock.now()
         text = await self._store.cursor(cursor_name(self._log.org))
         if text is None:
@@ -207,7 +209,8 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, start from the cursor's time."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, rewind, and request the first page
+        from that time."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -218,8 +221,7 @@ class Reconciler:
         return await self._log.first_page(cursor.newest, hook_id=hook_id)
 
     def _rewind(self, cursor: Cursor, why: str) -> Cursor:
-        """Return a cursor that starts at a time, REWIND before `cursor.newest`; log and count the lost
-        cursor."""
+        """Log and count that `cursor` is lost, and return one without a link that starts REWIND before `cursor.newest`."""
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
@@ -232,12 +234,11 @@ class Reconciler:
         return msgspec.structs.replace(cursor, next_link="", newest=since)
 
     async def _store_page(self, page: LogPage, before: Cursor, hook_id: str) -> Cursor:
-        """Store a page together with the cursor after it, and return that cursor. Retry until both are
-        stored."""
+        """Store a page together with the cursor after it, and return this cursor. Retry until both are stored."""
         cursor = Cursor(
             next_link=page.next_link or "",
             polled_until=before.polled_until if page.has_more else page.requested_at,
-            # Never ahead of our clock: one event from the future would hide everything until then.
+            # Never later than our clock: one event with a time in the future would make us skip all events until then.
             newest=max(before.newest, min(page.newest or 0, page.requested_at)),
             hook_id=hook_id,
         )
@@ -252,14 +253,14 @@ class Reconciler:
         return cursor
 
     def _note_differing(self, appended: Appended) -> None:
-        """Log and count events of the log whose content differs from the hook's event with the same uuid."""
+        """Log and count the events whose content differs from the event that the hook delivered with the same uuid."""
         if not appended.differing:
             return
         self._differing_events.inc(len(appended.differing))
         self.state.differing += len(appended.differing)
         _logger.warning(
-            "the System Log has other events under the uuids of events that the hook delivered: those are forged, or an admin "
-            "edited them in a preview; give the hook a new secret, and look at the events in the SIEM",
+            "some events that the hook delivered differ from the System Log's events with the same uuids: someone forged "
+            "them, or an admin edited them in a preview; give the hook a new secret, and look at the events in the SIEM",
             action="events_differ",
             org=self._log.org,
             events=len(appended.differing),
@@ -267,8 +268,8 @@ class Reconciler:
         )
 
     async def _append(self, batch: Batch) -> Appended:
-        # However long it takes, the page is not requested again: each try at a slow store may still be in its
-        # queue, and all of them share the same bodies.
+        # The page is not requested again, however long this takes: all attempts may still be in the queue of a slow
+        # store, and they share the memory of one page.
         while True:
             try:
                 return await self._store.append(batch, timeout=COMMIT_TIMEOUT)
@@ -278,8 +279,8 @@ class Reconciler:
     async def _mark_missed(self) -> None:
         """Mark the pending events that the hook did not deliver within the grace period as missed.
 
-        The grace period starts at the latest of three times: the event was published, the log delivered it,
-        and this process could store hook deliveries again after it was down or could not store.
+        The grace period starts at the latest of three times: when the event was published, when it was read from the log,
+        and when this process last became able to store hook deliveries (at its start, or after a store error).
         """
         if self._clock.monotonic() - self._hooks_stored_since < self._settings.grace:
             return
@@ -296,7 +297,8 @@ class Reconciler:
             )
 
     def _record_failure(self, error: OktaError | StoreError) -> float:
-        """Log an error, once while it stays the same. Return the seconds to wait before the next attempt."""
+        """Log an error, once while its type and HTTP status stay the same. Return the seconds to wait before the next
+        attempt."""
         if isinstance(error, StoreError):
             self._hooks_stored_since = self._clock.monotonic()
         self._tries += 1

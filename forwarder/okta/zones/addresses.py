@@ -1,5 +1,7 @@
-"""IP addresses as network zones list them: single ones, CIDR blocks, ranges. Each is one range of numbers, so that two
-spellings of the same addresses are equal."""
+"""The IP addresses that network zones list: single addresses, CIDR blocks, and ranges.
+
+Each is converted to a range of numbers, so that two spellings of the same addresses are equal.
+"""
 
 import ipaddress
 from collections.abc import Iterable
@@ -39,7 +41,7 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
 
 
 def parse_range(written: str) -> AddressRange:
-    """Read an address, a CIDR block, which may have host bits, or a range `first-last`.
+    """Read an address, a CIDR block, or a range `first-last`. The address of a CIDR block may have host bits.
 
     Raises:
         ValueError: `written` has none of these forms.
@@ -51,9 +53,11 @@ def parse_range(written: str) -> AddressRange:
     first, _, last = (part.strip() for part in text.partition("-"))
     low, high = ipaddress.ip_address(first), ipaddress.ip_address(last or first)
     if low.version != high.version or int(low) > int(high):
-        raise ValueError(f"{written!r} does not go from a lower to a higher address")
+        raise ValueError(
+            f"{written!r} must be a range from a lower to a higher address of the same IP version"
+        )
     if "%" in text:
-        raise ValueError(f"{written!r} has a scope, which Okta does not know")
+        raise ValueError(f"{written!r} has a scope after %, which Okta does not accept; remove it")
     return AddressRange(low.version, int(low), int(high))
 
 

@@ -17,8 +17,8 @@ class ZoneAdmin:
     """The network zones of one org.
 
     Every method raises OktaRefusedError if Okta refuses, OktaUnreachableError if it does not respond, and OktaError if
-    its response is unreadable. What a change answers is not used, because it can be stale: it shows the old
-    `lastUpdated`, and a new zone's status is not the one that was asked for.
+    its response is unreadable. The response to a change is not used, because it can be stale: it has the old
+    `lastUpdated`, and for a new zone not the requested status.
     """
 
     def __init__(self, api: Api) -> None:
@@ -48,12 +48,12 @@ class ZoneAdmin:
         return Zone.read(_decode(await self._api.call("POST", PATH, body=body))).id
 
     async def replace(self, zone_id: str, body: dict[str, Any]) -> Zone:
-        """Replace a zone and return it as Okta shows it then."""
+        """Replace a zone, read it again, and return it."""
         await self._api.call("PUT", _path(zone_id), body=body)
         return await self.get(zone_id)
 
     async def activate(self, zone_id: str) -> Zone:
-        """Make a zone ACTIVE and return it as Okta shows it then."""
+        """Make a zone ACTIVE, read it again, and return it."""
         await self._api.call("POST", f"{_path(zone_id)}/lifecycle/activate")
         return await self.get(zone_id)
 

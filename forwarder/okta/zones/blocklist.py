@@ -1,7 +1,8 @@
-"""The zone of the action `block_ip`: single addresses that are added and removed one at a time.
+"""The zone of the action `block_ip`, to which single addresses are added and from which they are removed.
 
-Okta has no call for one entry, only one that replaces the zone, and no way to notice a change in between. So each change
-reads, replaces and reads again, under the lock of the only writer on this machine.
+Okta's API cannot change one entry, only replace the whole zone, and cannot refuse a replacement if someone else has
+changed the zone meanwhile. So each change reads the zone, replaces it, and reads it again to check the result. A lock
+keeps other writers on this machine out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,15 @@ from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.okta.zones.zone import DesiredZone, Zone, desired_zone, gateway_entry
 
 UNUSED_ADDRESS = parse_range("192.0.2.1")
-"""Reserved for documentation, so it blocks no one: what the zone holds if Okta accepts no empty one."""
+"""The entry of the zone when all others are removed, if Okta does not accept an empty zone. It blocks no client, because
+this address is reserved for documentation."""
 
 _TRIES = 2
-"""Of a change that another writer, whom our lock does not stop, has undone at once."""
+"""Attempts to make a change, if another writer undoes it at once. Our lock does not stop writers elsewhere."""
 
 
 class ZoneRefusedError(OktaError):
-    """The forwarder refuses to change the blocklist: `problems` are the reasons, a line each."""
+    """The forwarder refuses to change the blocklist. `problems` has a line for each reason."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -41,11 +43,11 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     """The result of `Blocklist.add` or `Blocklist.remove`.
 
     Attributes:
-        changed: false if nothing had to be written.
+        changed: whether the zone was written; false if that was not necessary.
         blocks: whether Okta blocks the addresses that the zone lists; false while the zone is INACTIVE.
         zone_id: Okta's id of the zone; empty if there is no zone.
-        left: differences between the zone as written and as Okta shows it: others write to the zone too.
-        still: after a removal, other entries by which Okta still blocks the address, as in `192.0.2.0/24 of
+        left: differences between the zone that we wrote and the zone that Okta shows now, because others write to it too.
+        still: after a removal, the other entries because of which Okta still blocks the address, as in `192.0.2.0/24 of
             the zone X`.
     """
 
@@ -62,8 +64,8 @@ class Listed(msgspec.Struct, frozen=True):
     Attributes:
         listed: whether the zone lists the address.
         blocks: whether Okta blocks the address because of this zone.
-        is_done: the zone lists the address and is in the state in which `add` leaves it; false if `add` was
-            interrupted.
+        is_done: whether everything that `add` does is done: the zone lists the address, is a blocklist, and is active
+            if it should be. False if an `add` was interrupted.
         within: the larger entry that contains the address; empty if the address has an entry of its own.
     """
 
@@ -81,7 +83,7 @@ class BlocklistState(msgspec.Struct, frozen=True):
         blocks: whether Okta blocks the addresses that the zone lists.
         entries: number of entries in the zone.
         room: how many more entries the zone can have.
-        problems: why no address can be added, a line each.
+        problems: a line for each reason why no address can be added.
     """
 
     zone_id: str
@@ -99,7 +101,7 @@ class Blocklist:
         self._writer = writer
 
     async def state(self) -> BlocklistState:
-        """Return the state of the zone; changes nothing."""
+        """Return the state of the zone, and change nothing."""
         zones, made = await self._writer.admin.all(), self._writer.made
         problems = await self._writer.guard.problems(zones, made)
         zone = _named(self._settings.zone, zones)
@@ -112,8 +114,8 @@ class Blocklist:
         return BlocklistState(zone.id, zone.blocks, entries, max(0, MAX_GATEWAYS - entries), tuple(problems))
 
     async def look(self, address: str) -> Listed:
-        """Return whether the zone lists `address`, as an entry of its own or within a larger one, and whether
-        it blocks.
+        """Return whether the zone lists `address`, as an entry of its own or within a larger entry, and whether Okta
+        blocks the address because of the zone.
 
         Raises:
             ValueError: `address` is not an IP address.
@@ -128,15 +130,15 @@ class Blocklist:
         return Listed(listed=True, blocks=zone.blocks, is_done=is_done, within=within)
 
     async def add(self, address: str) -> BlocklistChange:
-        """Add one address; create the zone if there is none.
+        """Add one address to the zone; create the zone if it does not exist.
 
-        A new zone blocks only if the operator has set `blocklist.activate`; an INACTIVE zone stays INACTIVE.
+        A new zone is activated only if `blocklist.activate` is set. An existing INACTIVE zone stays INACTIVE.
 
         Raises:
             ValueError: `address` is not an IP address.
-            ZoneFullError: the zone has no room.
-            ZoneRefusedError: the address must not be blocked, or a protected address is not exempt in Okta,
-                or others made the zone.
+            ZoneFullError: the zone has no room for the address.
+            ZoneRefusedError: the address must not be blocked, a protected address is not exempt in Okta, or the
+                forwarder did not make the zone.
         """
         wanted = _single(address)
         async with self._writer.writing():
@@ -144,7 +146,10 @@ class Blocklist:
                 change = await self._add(wanted)
                 if not any(wanted.text in difference.wants for difference in change.left):
                     return change
-        raise OktaError(f"the zone {self._settings.zone} lost {wanted.text} at once; others write to it too")
+        raise OktaError(
+            f"the zone {self._settings.zone} no longer has {wanted.text}, which was just added: someone else removed it;"
+            " find out who else writes to the zone"
+        )
 
     async def remove(self, address: str) -> BlocklistChange:
         """Remove the entry of one address. Larger entries that contain the address stay, and the result's
@@ -152,7 +157,7 @@ class Blocklist:
 
         Raises:
             ValueError: `address` is not an IP address.
-            ZoneRefusedError: others made the zone.
+            ZoneRefusedError: the forwarder did not make the zone.
         """
         wanted = _single(address)
         async with self._writer.writing():
@@ -161,7 +166,8 @@ class Blocklist:
                 if not any(wanted.text in difference.has for difference in change.left):
                     return change
         raise OktaError(
-            f"the zone {self._settings.zone} got {wanted.text} back at once; others write to it too"
+            f"the zone {self._settings.zone} again has {wanted.text}, which was just removed: someone else added it;"
+            " find out who else writes to the zone"
         )
 
     async def _add(self, wanted: AddressRange) -> BlocklistChange:
@@ -181,7 +187,7 @@ class Blocklist:
             desired = _with_entries(zone, [*kept, gateway_entry(wanted.text)])
         if len(desired.body["gateways"]) > MAX_GATEWAYS:
             text = f"the zone {self._settings.zone} has {MAX_GATEWAYS:,} entries, which is Okta's limit"
-            raise ZoneFullError([f"{text}; remove some, or wait until the next one ends"])
+            raise ZoneFullError([f"{text}; remove some entries, or wait until the next block ends"])
         is_new = zone is None or zone.usage != "BLOCKLIST"
         return await self._apply(desired, zones, activate=self._settings.activate and is_new)
 
@@ -205,8 +211,7 @@ class Blocklist:
     async def _apply(
         self, desired: DesiredZone, zones: Sequence[Zone], *, activate: bool = False
     ) -> BlocklistChange:
-        """Write the zone by way of a plan, because its reasons to refuse a change of a zone also apply
-        here."""
+        """Make a plan for the zone `desired`, and carry it out. The plan refuses changes that must not be made."""
         (step,) = plan([desired], zones, self._writer.made, activate=activate).steps
         if step.problem:
             raise ZoneRefusedError([f"the zone {desired.name}: {step.problem}"])
@@ -228,8 +233,8 @@ def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
 
 
 def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> tuple[str, ...]:
-    """Return the entries of all zones by which Okta blocks `wanted`, except the entry `wanted` itself in the
-    zone `own`."""
+    """Return the entries of all zones because of which Okta blocks `wanted`, without the entry `wanted` of the zone
+    `own`."""
     return tuple(
         f"{each.text} of the zone {zone.name}"
         for zone in zones
@@ -240,13 +245,13 @@ def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> 
 
 
 def _single(address: str) -> AddressRange:
-    """Return `address` as a range of one; an IPv4-mapped IPv6 address becomes the IPv4 address."""
+    """Return `address` as a range of one address. An IPv4-mapped IPv6 address is converted to the IPv4 address."""
     found = ip_address(address)
     return parse_range(str(getattr(found, "ipv4_mapped", None) or found))
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:
-    """Return `zone` with `entries` in place of its own. Entries that stay must be passed as Okta shows
+    """Return `zone` with `entries` in place of its own entries. Entries that stay must be in the form in which Okta shows
     them."""
     wanted = Zone.read({**zone.raw, "gateways": entries, "proxies": None})
     return DesiredZone(zone.name, zone.type, wanted.contents, {"gateways": entries, "proxies": None})

@@ -17,8 +17,7 @@ from forwarder.okta.zones.writer import ZoneWriter
 
 
 def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[Needed]:
-    """Return `networks` as addresses that must be exempt because the key `key` of the configuration names
-    them."""
+    """Return `networks` as addresses that must be exempt. `key` is the key of the configuration that lists them."""
     return [Needed(parse_range(str(network)), key) for network in networks]
 
 
@@ -36,14 +35,14 @@ def zone_writer(  # noqa: PLR0913  # all that is known about the org
     """Return the writer of an org's zones.
 
     Args:
-        org: name of the org in the configuration.
-        url: URL of the org.
+        org: the org's name in the configuration.
+        url: the org's URL.
         settings: the org's settings about zones.
         api: the org's API.
         clock: the clock.
-        store: path of the store; the record of zones and its lock file are in the same folder.
-        client_id: id of the service app; None for an API token.
-        protected: addresses that must be exempt, beside the forwarder's own.
+        store: the path of the store. The record of zones and its lock file are in the same folder.
+        client_id: the client id of the service app; None if the forwarder uses an API token.
+        protected: addresses that must be exempt, in addition to the forwarder's own.
     """
     stated = protected_by(f"orgs.{org}.egress", settings.egress)
     egress = Egress(api, url, clock, client_id=client_id, stated=stated)

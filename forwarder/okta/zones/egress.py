@@ -1,5 +1,5 @@
-"""The addresses from which Okta sees the forwarder: those that the operator states, and those of our calls in
-Okta's System Log."""
+"""Finds the addresses from which Okta sees the forwarder: those in the configuration, and those that the System Log shows
+for our calls."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ from forwarder.okta.zones.addresses import AddressRange, parse_range
 from forwarder.okta.zones.exemption import Needed
 
 _LOOKBACK = 2 * 3600 * SECOND
-"""A service app fetches a token every hour, which the log shows."""
+"""How far back to search for our calls. A service app fetches a token every hour, and the log shows this call."""
 
 _ZONE_TYPES = ("zone.create", "zone.update", "zone.activate", "zone.deactivate")
 _LIMIT = 200
@@ -25,7 +25,7 @@ _Event = Mapping[str, Any]
 _TRIES = 5
 _PAUSE = 2.0  # seconds
 _CACHED = 60.0
-"""Seconds for which an answer of the log holds: the limit of its calls is low, and polling needs them."""
+"""Seconds for which the events found are used again. The rate limit of the System Log is low, and polling needs it."""
 
 
 class Egress:
@@ -34,8 +34,15 @@ class Egress:
     def __init__(
         self, api: Api, url: str, clock: Clock, *, client_id: str | None = None, stated: Iterable[Needed] = ()
     ) -> None:
-        """Args: `url` is the org's URL; `client_id` is the id of the service app, None for an API token;
-        `stated` are the addresses that the operator has configured."""
+        """Create the object; nothing is requested yet.
+
+        Args:
+            api: the org's API.
+            url: the org's URL.
+            clock: the clock.
+            client_id: the client id of the service app; None if the forwarder uses an API token.
+            stated: the addresses that the operator has configured.
+        """
         self._api = api
         self._host = urlsplit(url).hostname or ""
         self._clock = clock
@@ -44,16 +51,18 @@ class Egress:
         self._cached: tuple[float, set[str], list[_Event]] | None = None
 
     async def addresses(self, own_zones: Collection[str] = (), *, written: str = "") -> list[Needed]:
-        """Return the forwarder's addresses, each with its source; empty if no address is known.
+        """Return the forwarder's addresses, each with its source (a setting or a call); empty if no address is known.
 
         Args:
-            own_zones: ids of the zones that we made: changes of them with an API token count as our calls.
-            written: id of a zone that was just written: wait some seconds until the log shows that call.
+            own_zones: ids of the zones that we made. If the forwarder uses an API token, changes of these zones by API
+                token count as our calls.
+            written: id of the zone that we have just written; wait some seconds until the log shows that call. Empty if
+                we have written no zone.
 
         Raises:
             OktaError: the System Log cannot be read.
         """
-        if is_loopback(self._host):  # an emulated org, which sees this machine's own address
+        if is_loopback(self._host):  # an emulated org, which sees a loopback address
             host = "127.0.0.1" if self._host == "localhost" else self._host
             return [*self._stated] or [Needed(parse_range(host), "this machine, where the org is")]
         events = await self._calls(own_zones, fresh=bool(written))
@@ -64,14 +73,14 @@ class Egress:
             events = await self._calls(own_zones, fresh=True)
         seen: dict[AddressRange, str] = {}
         for event in events:
-            why = f"from where Okta saw our call {event.get('eventType')} at {event.get('published')}"
+            why = f"Okta saw our call {event.get('eventType')} at {event.get('published')} from there"
             for each in _addresses(event):
                 seen.setdefault(each, why)
         return [*self._stated, *(Needed(each, why) for each, why in seen.items())]
 
     async def _calls(self, own_zones: Collection[str], *, fresh: bool) -> list[_Event]:
-        """Return the System Log's events of our calls, the newest first; unless `fresh`, up to _CACHED
-        seconds old."""
+        """Return the System Log's events about our calls, the newest first. Unless `fresh` is true, they may have been
+        read up to _CACHED seconds ago."""
         now, asked = self._clock.monotonic(), set(own_zones)
         if fresh or self._cached is None or now >= self._cached[0] or self._cached[1] != asked:
             self._cached = now + _CACHED, asked, await self._read(asked)
@@ -101,7 +110,7 @@ class Egress:
 
 
 def _by_token(event: _Event) -> bool:
-    """Whether the event's call used an API token. Calls of an admin in the console do not."""
+    """Whether the event is about a call with an API token, not about an admin's change in the Admin Console."""
     return bool(_part(_part(event, "transaction"), "detail").get("requestApiTokenId"))
 
 
@@ -110,8 +119,7 @@ def _targets(event: _Event) -> set[Any]:
 
 
 def _addresses(event: _Event) -> Iterator[AddressRange]:
-    """Yield the public addresses of an event's client and proxies: Okta blocks a request because of any of
-    them."""
+    """Yield the public addresses of an event's client and proxies. Okta blocks a request if any of them is blocked."""
     chain = _part(event, "request").get("ipChain") or ()
     texts = [
         _part(event, "client").get("ipAddress"),

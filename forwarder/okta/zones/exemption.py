@@ -1,5 +1,4 @@
-"""The check before every change of a blocklist: addresses that must never be blocked are in Okta's exempt
-zone. Pure."""
+"""Checks that the addresses that must never be blocked are in Okta's exempt zone. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,12 +8,13 @@ from forwarder.okta.zones.addresses import AddressRange, uncovered
 from forwarder.okta.zones.zone import Zone
 
 EXEMPT_ZONE = "DefaultExemptIpZone"
-"""Okta's own zone, whose addresses no blocklist blocks. There is one at most; the API does not mark it otherwise."""
+"""The name of Okta's own zone for addresses that no blocklist blocks. An org has at most one, and only this name marks
+it."""
 
 
 class Needed(msgspec.Struct, frozen=True):
-    """Addresses that must be exempt. `why` is the configuration key that names them, or the call that showed
-    them."""
+    """Addresses that must be exempt. `why` says where they come from: a key of the configuration, or a call of ours that
+    the System Log shows."""
 
     range: AddressRange
     why: str

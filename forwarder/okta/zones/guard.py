@@ -1,4 +1,4 @@
-"""The check before the forwarder changes the addresses that Okta blocks."""
+"""Checks that it is safe to block addresses, before the forwarder changes a blocklist."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +15,7 @@ class ZoneGuard:
     org."""
 
     def __init__(self, org: str, egress: Egress, protected: Iterable[Needed] = ()) -> None:
-        """Args: `protected` are the addresses that the operator protects, beside the forwarder's own."""
+        """Create the guard. `protected` are the addresses that must be exempt in addition to the forwarder's own."""
         self._org = org
         self._egress = egress
         self._protected = tuple(protected)
@@ -23,15 +23,15 @@ class ZoneGuard:
     async def problems(
         self, zones: Sequence[Zone], made: Made, *, blocked: AddressRange | None = None, written: str = ""
     ) -> list[str]:
-        """Return the reasons why nothing may be blocked, a line each; empty if blocking is safe.
+        """Return a line for each reason why nothing may be blocked; empty if blocking is safe.
 
         Args:
             zones: all zones of the org.
             made: the zones that we made.
-            blocked: the addresses that will be blocked, if known: they must not overlap the addresses checked
-                here.
-            written: id of a zone that was just written: wait some seconds until the System Log shows that
-                call.
+            blocked: the addresses that will be blocked; None if they are not known. They must not overlap the
+                forwarder's own addresses or the protected ones.
+            written: id of the zone that we have just written; wait some seconds until the System Log shows that call.
+                Empty if we have written no zone.
 
         Raises:
             OktaError: the System Log cannot be read.
@@ -41,12 +41,12 @@ class ZoneGuard:
             egress = await self._egress.addresses(own, written=written)
         except OktaRefusedError as error:
             return [
-                f"the System Log, which shows from where Okta sees the forwarder, cannot be read: {error}"
+                f"the System Log, which shows the addresses from which Okta sees the forwarder, cannot be read: {error}"
             ]
         problems = []
         if not egress:
             problems.append(
-                f"from which address Okta sees the forwarder is not known; set orgs.{self._org}.egress, as in egress:"
+                f"the address from which Okta sees the forwarder is not known; set orgs.{self._org}.egress, as in egress:"
                 " [203.0.113.7]"
             )
         needed = [*egress, *self._protected]

@@ -1,5 +1,4 @@
-"""Plans the changes that give an org the zones that the operator wants, or says why a zone is not changed.
-Pure."""
+"""Plans how to give an org the zones that the operator wants, and says why a zone must not be changed. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -11,7 +10,7 @@ from forwarder.okta.zones.settings import MAX_ZONES
 from forwarder.okta.zones.zone import Contents, DesiredZone, Zone
 
 MAX_BLOCKED = 25_000
-"""Okta's limit of entries in all IP blocklist zones of an org."""
+"""Okta's limit for the entries of all IP blocklist zones of an org together."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -20,9 +19,9 @@ class Step(msgspec.Struct, frozen=True):
     Attributes:
         desired: the zone that the operator wants.
         zone: the existing zone; None if there is none.
-        differences: between `zone` and `desired`; the whole of `desired` if there is no zone yet.
-        problem: why the zone must not be changed; empty if it may be.
-        activate: whether the zone is activated at the end.
+        differences: the differences between `zone` and `desired`; everything in `desired` if there is no zone yet.
+        problem: why the zone must not be changed; empty if it may be changed.
+        activate: whether to activate the zone at the end.
     """
 
     desired: DesiredZone
@@ -33,7 +32,7 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def action(self) -> str:
-        """What the step does, as a word for JSON output: refuse, create, update, activate, or none."""
+        """What the step does, in one word: refuse, create, update, activate, or none. JSON output contains it."""
         if self.problem:
             return "refuse"
         if self.zone is None:
@@ -42,15 +41,16 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def stays_active(self) -> bool:
-        """Whether an update leaves the zone ACTIVE: only if it already is an active blocklist."""
+        """Whether the zone is ACTIVE after an update. That is so only if it was an ACTIVE blocklist before."""
         return self.zone is not None and self.zone.blocks
 
 
 class ZonePlan(msgspec.Struct, frozen=True):
-    """The steps for all zones of an org.
+    """The steps for all desired zones of an org.
 
     Attributes:
-        undeclared: zones that we made and that the configuration no longer contains.
+        steps: one step for each zone.
+        undeclared: the zones that we made and that the configuration no longer contains.
     """
 
     steps: tuple[Step, ...]
@@ -78,9 +78,8 @@ def plan(
         zones: all zones of the org.
         made: the zones that we made.
         activate: activate desired zones that are INACTIVE.
-        adopt: names of zones that others made and that we may change from now on.
-        kept: names of zones that another part of the forwarder manages, and that therefore are not
-            undeclared.
+        adopt: names of zones that we did not make, and may change from now on.
+        kept: names of zones that another part of the forwarder manages. They do not count as undeclared.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)
@@ -99,7 +98,8 @@ def plan(
 
 
 def differences_between(desired: Contents, has: Contents) -> tuple[Difference, ...]:
-    """Return the values that must be removed from `has` and added to match `desired`, by property."""
+    """Return, for each property that differs, the values that must be removed from `has` and those that must be added to
+    it, so that it matches `desired`."""
     found = []
     for name in dict.fromkeys((*desired, *has)):
         old, new = has.get(name, frozenset()), desired.get(name, frozenset())
@@ -109,7 +109,8 @@ def differences_between(desired: Contents, has: Contents) -> tuple[Difference, .
 
 
 def as_it_is(zone: Zone) -> DesiredZone:
-    """Return `zone` itself as a desired zone, for a step that only makes it a blocklist or activates it."""
+    """Return a desired zone with the contents of `zone`, for a step that only makes the zone a blocklist or activates
+    it."""
     body = {"gateways": zone.gateway_entries, "proxies": None}
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 
@@ -128,7 +129,7 @@ def _step(desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: 
 
 
 def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: bool) -> str:
-    """Return why the existing zone `named[0]` must not be changed; empty if it may be."""
+    """Return why the existing zone `named[0]` must not be changed; empty if it may be changed."""
     zone = named[0]
     if len(named) > 1:
         return f"{len(named)} zones have this name; rename all but one in the Admin Console"
@@ -136,8 +137,8 @@ def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: 
         return "Okta made this zone itself, and the forwarder never changes it; choose another name"
     if zone.type != desired.type:
         return (
-            f"it is of type {zone.type} in Okta and would be {desired.type}, and Okta cannot change a zone's type; "
-            "choose another name, or delete the zone in the Admin Console"
+            f"its type in Okta is {zone.type}, not {desired.type}, and Okta cannot change a zone's type; choose"
+            " another name, or delete the zone in the Admin Console"
         )
     if made.has(zone):
         return ""
@@ -148,15 +149,14 @@ def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: 
         )
     if not adopt:
         return (
-            "the forwarder has no record of having made it; if it should manage it from now on: forwarder zones sync"
-            f" --adopt {desired.name!r}"
+            "the forwarder has no record of having made it; to let the forwarder manage it from now on, run: forwarder"
+            f" zones sync --adopt {desired.name!r}"
         )
     return ""
 
 
 def _within_org_limit(steps: Iterable[Step], zones: Iterable[Zone]) -> Iterable[Step]:
-    """Yield `steps`; those that would exceed Okta's limit of blocked entries in the whole org get a
-    problem."""
+    """Yield `steps`. A step that would exceed Okta's limit for the blocked entries of the whole org gets a problem."""
     blocked = sum(len(zone.gateway_entries) for zone in zones if zone.usage == "BLOCKLIST")
     for step in steps:
         entries = len(step.desired.body.get("gateways", ()))

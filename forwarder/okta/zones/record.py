@@ -1,7 +1,8 @@
-"""Which zones the forwarder made, in a file beside the store, and the lock that lets only one process write zones.
+"""Records which zones the forwarder made, in a file beside the store, and lets only one process at a time write zones.
 
-Okta does not say who made a zone, and its System Log forgets after 90 days. Without the record a zone counts as made by
-others, which is safe: it is left alone until the operator adopts it.
+Okta does not say who made a zone, and keeps the events of its System Log for only 90 days. A zone that is not in the
+record counts as made by others. That is safe, because the forwarder does not change such a zone until the operator
+adopts it.
 """
 
 import os
@@ -20,22 +21,22 @@ _POLL_INTERVAL = 0.1  # seconds
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The zones of one org that we made: id by name. The id is empty while a zone is being created, or if
-    that was interrupted."""
+    """The zones of one org that we made: name → id. The id is empty while the zone is being created, and stays empty if
+    the creation was interrupted."""
 
     ids: Mapping[str, str] = {}
 
     def has(self, zone: Zone) -> bool:
-        """Whether we made `zone`. If its creation was interrupted, it is recognized by name: no other zone
-        had that name."""
+        """Whether we made `zone`. If its creation was interrupted, it is recognized by its name, which no other zone had
+        when the creation began."""
         return zone.id in self.ids.values() or self.ids.get(zone.name) == ""
 
 
 class ZoneRecord:
-    """The file beside a store that records the zones that we made, for all orgs. Reads and writes block."""
+    """The file beside a store that records the zones that we made in all orgs. Its methods block, except `writer`."""
 
     def __init__(self, store: Path) -> None:
-        """Args: `store` is the path of the store."""
+        """Create the object; the file is not read yet. `store` is the path of the store."""
         real = Path(os.path.realpath(store))
         self.path = real.with_name(real.name + ".zones")
         self.lock_path = real.with_name(real.name + ".zones.lock")
@@ -49,7 +50,8 @@ class ZoneRecord:
         return Made(self._read().get(org, {}))
 
     def note(self, org: str, name: str, zone_id: str) -> None:
-        """Record that we made the zone `name`, or are about to (`zone_id` is empty). The record is fsynced.
+        """Record that we made the zone `name`; with an empty `zone_id`, that we will make it now. The file is fsynced.
+
         The caller must hold the lock of `writer`.
 
         Raises:
@@ -63,8 +65,9 @@ class ZoneRecord:
         self._write(tree)
 
     def forget(self, org: str, name: str) -> None:
-        """Remove a zone from the record, because Okta refused to create it. The caller must hold the lock of
-        `writer`.
+        """Remove a zone from the record, because Okta refused to create it.
+
+        The caller must hold the lock of `writer`.
 
         Raises:
             OktaError: the record cannot be read or written.
@@ -101,17 +104,17 @@ class ZoneRecord:
             sync_directory(self.path.parent)
         except OSError as error:
             raise OktaError(
-                f"{self.path} cannot be written ({error.strerror}); let this user write to {self.path.parent}, where"
-                " the store is"
+                f"{self.path} cannot be written ({error.strerror}); give this user write permission on"
+                f" {self.path.parent}, the folder of the store"
             ) from error
 
     @asynccontextmanager
     async def writer(self, clock: Clock, *, timeout: float = 30.0) -> AsyncIterator[None]:
-        """Hold the lock that lets one process at a time write zones for this store; wait up to `timeout`
-        seconds for it.
+        """Hold the lock that lets only one process at a time write zones for this store. Wait for it, at most `timeout`
+        seconds.
 
         Raises:
-            OktaError: another process still has the lock, or the lock file cannot be locked.
+            OktaError: another process still holds the lock, or the lock file cannot be locked.
         """
         until = clock.monotonic() + timeout
         try:
@@ -124,8 +127,8 @@ class ZoneRecord:
                 await clock.sleep(_POLL_INTERVAL)
         except OSError as error:
             raise OktaError(
-                f"{self.lock_path} cannot be locked ({error.strerror}); create {self.lock_path.parent} and let this user"
-                " write to it"
+                f"{self.lock_path} cannot be locked ({error.strerror}); create {self.lock_path.parent}, and give this user"
+                " write permission on it"
             ) from error
         try:
             _give_to_owner(descriptor, self.lock_path.parent)
@@ -135,8 +138,8 @@ class ZoneRecord:
 
 
 def _give_to_owner(descriptor: int, folder: Path) -> None:
-    """If this process runs as root, give the open file to the owner of `folder`, as whom the forwarder
-    runs."""
+    """If this process runs as root, make the owner of `folder` the owner of the open file too: the forwarder runs as that
+    user."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

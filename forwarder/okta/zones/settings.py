@@ -1,4 +1,5 @@
-"""What the operator sets for network zones: the blocklists that the forwarder keeps in Okta, and what they must not block."""
+"""The settings for network zones: the blocklists that the forwarder keeps in Okta, and the addresses that these must not
+block."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,32 +12,32 @@ from forwarder.okta.zones.addresses import AddressRange, parse_range
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
 MAX_PLACES = 75
-"""Okta's limit of countries and regions in one zone, and of ASNs."""
+"""Okta's limit for the countries and regions of one zone together; also its limit for the ASNs of one zone."""
 
 MAX_GATEWAYS = 1000
-"""Okta's limit of entries in one IP blocklist zone."""
+"""Okta's limit for the entries of one IP blocklist zone."""
 
 MAX_ZONES = 100
-"""Okta's limit of zones in one org."""
+"""Okta's limit for the zones of one org."""
 
 ZONE_SCOPE = "okta.networkZones.manage"
-"""What a service app needs to write zones."""
+"""The scope that a service app needs to write zones."""
 
 SYSTEM_ZONES = ("LegacyIpZone", "BlockedIpZone", "DefaultEnhancedDynamicZone", "DefaultExemptIpZone")
-"""Zones that Okta makes itself."""
+"""The zones that Okta creates itself."""
 
 _MAX_ASN = 2**32 - 1
 _CONTINENTS = {"EU", "AP"}
 
 
 def _texts(written: Any) -> Any:
-    """Accept numbers as texts. YAML reads the country `NO` as false."""
+    """Convert numbers to texts, and refuse booleans: YAML reads the country `NO` as false."""
     if not isinstance(written, list | tuple):
         return written
     for value in written:
         if isinstance(value, bool):
             raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
-                f'holds {value} where YAML has read a word as that; write it in quotes, as in "NO"'
+                f'contains {value}, because YAML reads an unquoted word such as NO as that; write it in quotes, as in "NO"'
             )
     return tuple(str(value) if isinstance(value, int | float) else value for value in written)
 
@@ -52,7 +53,7 @@ def _countries(written: tuple[str, ...]) -> tuple[str, ...]:
 def _country(name: str) -> str:
     if name.strip().upper() in _CONTINENTS:
         raise ValueError(
-            f"{name!r} is a continent, which Okta takes for addresses without a country; list the countries"
+            f"{name!r} is a continent, which Okta uses for addresses whose country is not known; list the countries"
         )
     code = country_code(name)
     if code == UNKNOWN:
@@ -118,7 +119,7 @@ def _zone_name(name: str) -> str:
             "Okta made this zone itself, and the forwarder never changes it; choose another name"
         )
     if not name.isprintable():
-        raise ValueError("a name has only printable characters")
+        raise ValueError("a name must have only printable characters")
     return name
 
 
@@ -129,17 +130,18 @@ ZoneName = Annotated[
 
 
 class ZoneSettings(Section):
-    """A blocklist zone that the org should have: either addresses (`ips`), or places and networks (all other keys), of which
-    Okta blocks what meets every key that is set.
+    """A blocklist zone that the org should have. Set either `ips`, or one or more of the other keys. Okta blocks a request
+    if it matches `ips`, or if it matches all of the other keys that are set.
 
     Attributes:
         ips: addresses, CIDR blocks, and ranges as in 203.0.113.1-203.0.113.9; at most 1,000.
-        countries: English names, or ISO 3166-1 codes as in IR; with `regions` at most 75.
-        regions: ISO 3166-2 codes as in UA-43; not of a country that is listed itself.
+        countries: English names, or ISO 3166-1 codes as in IR; at most 75 together with `regions`.
+        regions: ISO 3166-2 codes as in UA-43. A region of a country that `countries` lists is refused.
         asns: numbers of autonomous systems, as in 64496; at most 75.
-        proxy: `any`, `tor` or `not-tor`: only what comes through such a proxy.
-        services: categories of IP services, as in ALL_ANONYMIZERS. The zone is an enhanced dynamic zone then.
-        except_services: categories that are not blocked, as in APPLE_ICLOUD_RELAY_PROXY; with `services`.
+        proxy: `any`, `tor` or `not-tor`. Only requests that come through such a proxy match.
+        services: categories of IP services, as in ALL_ANONYMIZERS. With this key, Okta's type of the zone is Enhanced
+            Dynamic.
+        except_services: categories that are not blocked, as in APPLE_ICLOUD_RELAY_PROXY; needs `services`.
     """
 
     ips: Addresses = ()
@@ -152,19 +154,19 @@ class ZoneSettings(Section):
 
     @property
     def kind(self) -> str:
-        """Okta's type of the zone."""
+        """The type of the zone in Okta."""
         if self.ips:
             return "IP"
         return "DYNAMIC_V2" if self.services else "DYNAMIC"
 
     @property
     def ranges(self) -> tuple[AddressRange, ...]:
-        """The ranges of `ips`."""
+        """The addresses of `ips`, as ranges."""
         return tuple(map(parse_range, self.ips))
 
     @property
     def conditions(self) -> list[str]:
-        """The keys that are set, all of which an address must match to be blocked."""
+        """The keys other than `ips` that are set. A request must match all of them to be blocked."""
         parts = {
             "`countries` and `regions`": self.countries or self.regions,
             "`asns`": self.asns,
@@ -177,14 +179,14 @@ class ZoneSettings(Section):
     def _one_kind(self) -> Self:
         if not self.ips and not self.conditions:
             raise ValueError(
-                "lists nothing; set `ips`, or `countries`, `regions`, `asns`, `proxy` or `services`"
+                "is empty; set `ips`, or at least one of `countries`, `regions`, `asns`, `proxy` and `services`"
             )
         if self.ips and self.conditions:
             raise ValueError("`ips` cannot be combined with other keys; write two zones")
         if self.proxy and self.services:
             raise ValueError("set `proxy` or `services`, not both; `services` is the finer one")
         if self.except_services and not self.services:
-            raise ValueError("`except_services` needs `services`, from which it excepts some")
+            raise ValueError("`except_services` needs `services`; set `services` too")
         return self
 
     @model_validator(mode="after")
@@ -201,18 +203,18 @@ class ZoneSettings(Section):
         for region in self.regions:
             if region[:2] in self.countries:
                 raise ValueError(
-                    f"region {region} is in {region[:2]}, which `countries` lists; Okta refuses both, remove one"
+                    f"region {region} is in {region[:2]}, which `countries` lists; Okta refuses such a zone, so remove one"
                 )
         return self
 
 
 class BlocklistSettings(Section):
-    """The zone that the action `block_ip` keeps. It has no other entries than those of the action.
+    """The zone in which the action `block_ip` keeps the addresses that it blocks, and nothing else.
 
     Attributes:
-        zone: its name in Okta.
-        activate: activate the zone when the action has created it. Otherwise it stays INACTIVE and blocks nothing until
-            `forwarder zones sync --activate`.
+        zone: the name of the zone in Okta.
+        activate: activate the zone when the action has created it. Without this, the zone is INACTIVE and blocks nothing
+            until you run `forwarder zones sync --activate`.
     """
 
     zone: ZoneName = "forwarder-blocklist"
@@ -220,11 +222,12 @@ class BlocklistSettings(Section):
 
 
 class OrgZones(Section):
-    """The keys of an org about its network zones.
+    """The settings of an org about its network zones.
 
     Attributes:
-        zones: network zones that the org should have as blocklists, by name: `forwarder zones sync` creates and updates them.
-        egress: addresses from which Okta sees this forwarder. No blocklist is changed unless Okta exempts them.
+        zones: the network zones that the org should have as blocklists, by name. `forwarder zones sync` creates and updates
+            them.
+        egress: the addresses from which Okta sees this forwarder. A blocklist is changed only if Okta exempts them.
         blocklist: the zone of the action `block_ip`.
     """
 
@@ -234,23 +237,24 @@ class OrgZones(Section):
 
     @property
     def egress_ranges(self) -> tuple[AddressRange, ...]:
-        """The ranges of `egress`."""
+        """The addresses of `egress`, as ranges."""
         return tuple(map(parse_range, self.egress))
 
 
 def zone_problems(settings: OrgZones, protected: Mapping[str, AddressRange]) -> Iterable[str]:
-    """Yield why the zones of an org would be refused, a line each: path below the org, what, hint.
+    """Yield a line for each reason why the zones of an org cannot be used: the key below the org, the problem, and what
+    to do.
 
     Args:
-        settings: of the org.
-        protected: addresses that must never be blocked, by the key that names them.
+        settings: the org's settings about zones.
+        protected: addresses that must never be blocked, by the key of the configuration that lists them.
     """
     if len(settings.zones) > MAX_ZONES:
         yield f"zones: {len(settings.zones)} zones are too many; Okta allows {MAX_ZONES} in an org"
     if settings.blocklist.zone in settings.zones:
         yield (
-            f"zones.{settings.blocklist.zone}: the action block_ip keeps a zone of this name; choose another, or set"
-            " blocklist.zone"
+            f"zones.{settings.blocklist.zone}: the action block_ip uses a zone with this name; choose another name here, or"
+            " in blocklist.zone"
         )
     never = {**{f"egress {each.text}": each for each in settings.egress_ranges}, **protected}
     for name, zone in settings.zones.items():

@@ -1,4 +1,4 @@
-"""Compares the network zones of one org with those that the operator declares."""
+"""Compares the network zones of one org with the zones in the configuration."""
 
 from collections.abc import Collection
 
@@ -11,8 +11,8 @@ from forwarder.okta.zones.zone import Zone, desired_zone
 
 
 class Look(msgspec.Struct, frozen=True):
-    """The result of `look`. `problems` are the reasons why nothing may be written; `zones` are all zones of
-    the org."""
+    """The result of `look`. `problems` has a line for each reason why nothing may be written; `zones` are all zones of the
+    org."""
 
     plan: ZonePlan
     problems: list[str]
@@ -22,13 +22,13 @@ class Look(msgspec.Struct, frozen=True):
 async def look(
     settings: OrgZones, writer: ZoneWriter, *, activate: bool = False, adopt: Collection[str] = ()
 ) -> Look:
-    """Read the zones of an org and plan what to change. Changes nothing.
+    """Read the zones of an org and plan what to change; change nothing.
 
     Args:
         settings: the org's settings about zones.
         writer: the writer of the org's zones.
         activate: plan to activate desired zones that are INACTIVE.
-        adopt: names of zones that others made and that we may change from now on.
+        adopt: names of zones that we did not make, and may change from now on.
 
     Raises:
         OktaError: Okta refuses, or does not respond.

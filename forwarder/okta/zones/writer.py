@@ -1,4 +1,4 @@
-"""Carries out the steps of a plan: the only place that changes network zones."""
+"""Carries out the steps of a plan. Network zones are changed only here."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,8 +21,8 @@ class Applied(msgspec.Struct, frozen=True):
 
     Attributes:
         zone: the zone as Okta shows it at the end.
-        left: differences between the zone as written and as Okta shows it.
-        problems: why the zone was not activated; empty if nothing prevented that.
+        left: differences between the zone that we wrote and the zone that Okta shows now.
+        problems: a line for each reason why the zone was not activated; empty if nothing prevented that.
     """
 
     zone: Zone
@@ -43,11 +43,11 @@ class ZoneWriter:
         self._clock = clock
         self._turn = (
             asyncio.Lock()
-        )  # the lock of the record is polled, so of our own changes one at a time waits for it
+        )  # so that only one change of this process polls the lock of the record; the others wait here
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Hold the lock against other writers on this machine. Call `apply` only inside this `with` block."""
+        """Keep out other writers on this machine during the `with` block. `apply` must be called only inside of it."""
         async with self._turn, self._record.writer(self._clock):
             yield
 
@@ -57,10 +57,10 @@ class ZoneWriter:
         return self._record.made(self._org)
 
     async def apply(self, step: Step) -> Applied:
-        """Carry out one step of a plan, if its zone has not changed since it was planned.
+        """Carry out one step of a plan.
 
         Raises:
-            OktaError: Okta refuses or does not respond, or the zone has changed.
+            OktaError: Okta refuses or does not respond, or others have changed the zone since the plan was made.
         """
         zone = await self._unchanged(step.zone) if step.zone else await self._create(step.desired)
         if step.zone is not None:
@@ -73,7 +73,7 @@ class ZoneWriter:
         return await self._activate(zone, written=zone.id if step.differences else "")
 
     async def _create(self, desired: DesiredZone) -> Zone:
-        """Create and record the zone, which blocks nothing yet, and return it."""
+        """Create the zone in a form that blocks nothing yet, record it, and return it."""
         if any(zone.name == desired.name for zone in await self.admin.all()):
             raise OktaError(f"the zone {desired.name} was made by others meanwhile; try again")
         await asyncio.to_thread(self._record.note, self._org, desired.name, "")
@@ -99,8 +99,11 @@ class ZoneWriter:
         return now
 
     async def _activate(self, zone: Zone, *, written: str) -> Applied:
-        """Activate a zone, if a last check finds no problem. The check reads our addresses from Okta's log,
-        which has our write of the zone `written` by then; that is empty if nothing was written."""
+        """Activate a zone, unless a last check finds a problem.
+
+        The check reads our addresses from the System Log. `written` is the id of the zone if we have just written it: then
+        the check waits some seconds until the log shows that call. Otherwise `written` is empty.
+        """
         problems = await self.guard.problems(await self.admin.all(), self.made, written=written)
         if problems:
             return Applied(zone, problems=tuple(problems))

@@ -1,4 +1,4 @@
-"""A network zone as Okta shows it and as the operator wants it, in one comparable form."""
+"""A network zone as Okta shows it and as the operator wants it, in a form in which the two can be compared."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -10,18 +10,18 @@ from forwarder.okta.zones.addresses import AddressRange, parse_range
 from forwarder.okta.zones.settings import ZoneSettings
 
 Contents = Mapping[str, frozenset[str]]
-"""What a zone lists, by property, each value in one spelling. Okta reorders lists, so they are sets; an empty property is
-left out."""
+"""What a zone lists: property → values. They are sets, because Okta reorders lists, and each value has only one spelling.
+A property without values is left out."""
 
 _PROXY_TYPES = {"any": "Any", "tor": "TorAnonymizer", "not-tor": "NotTorAnonymizer"}
-"""As real orgs answer; Okta's specification also writes `Tor`."""
+"""Value of `proxy` → Okta's name. These are the names in responses of real orgs; Okta's specification also has `Tor`."""
 
 _POLICY_GATEWAYS = 150
-"""Okta's limit of entries in an IP zone that is not a blocklist."""
+"""Okta's limit for the entries of an IP zone that is not a blocklist."""
 
 
 class DesiredZone(msgspec.Struct, frozen=True):
-    """A zone that the operator wants. `body` is the part of a request that depends on the type."""
+    """A zone that the operator wants. `body` is the part of a request whose keys depend on the type of the zone."""
 
     name: str
     type: str
@@ -29,9 +29,9 @@ class DesiredZone(msgspec.Struct, frozen=True):
     body: Mapping[str, Any]
 
     def staged(self) -> dict[str, Any]:
-        """Return the body of the request that creates the zone so that it blocks nothing.
+        """Return the body of the request that creates the zone in a form that blocks nothing.
 
-        Okta makes a new zone ACTIVE even if the request says otherwise, so it must not be a blocklist yet.
+        Okta makes a new zone ACTIVE even if the request says INACTIVE, so the new zone must not be a blocklist yet.
         """
         body = dict(self.body)
         if "gateways" in body:
@@ -39,7 +39,7 @@ class DesiredZone(msgspec.Struct, frozen=True):
         return {"type": self.type, "name": self.name, "status": "ACTIVE", "usage": "POLICY", **body}
 
     def request(self, *, active: bool) -> dict[str, Any]:
-        """Return the body of the request that replaces a zone by this one, as a blocklist."""
+        """Return the body of the request that replaces an existing zone by this one, and makes it a blocklist."""
         status = "ACTIVE" if active else "INACTIVE"
         return {"type": self.type, "name": self.name, "status": status, "usage": "BLOCKLIST", **self.body}
 
@@ -49,7 +49,8 @@ class _Gateway(msgspec.Struct):
 
 
 class _ZoneBody(msgspec.Struct):
-    """Every part of a zone that is read here. The id is restricted because it is put into paths."""
+    """The parts of a zone that this module reads. The characters of `id` are restricted, because it becomes part of URL
+    paths."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,100}$")]
     name: str
@@ -107,7 +108,7 @@ class Zone(msgspec.Struct, frozen=True):
 
     @property
     def gateways(self) -> list[AddressRange]:
-        """The addresses of an IP zone, without entries that this version cannot read."""
+        """The addresses of an IP zone. Entries that this version of the forwarder cannot read are left out."""
         return [found for entry in self.gateway_entries if (found := _range(entry.get("value", "")))]
 
     @property
@@ -117,7 +118,7 @@ class Zone(msgspec.Struct, frozen=True):
 
 
 def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
-    """Return the zone `name` that `settings` describe."""
+    """Return the desired zone called `name` that `settings` describe."""
     places = [{"country": code} for code in settings.countries]
     places += [{"country": code[:2], "region": code} for code in settings.regions]
     body: dict[str, Any]
@@ -139,7 +140,7 @@ def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
 
 
 def gateway_entry(text: str) -> dict[str, str]:
-    """Return an address, CIDR block or range as an entry of a zone, written as Okta shows it later."""
+    """Return an address, CIDR block or range as an entry of a zone, in the form in which Okta will show it."""
     if "/" in text:
         return {"type": "CIDR", "value": text}
     first, last = parse_range(text).ends
@@ -164,7 +165,7 @@ def _contents_of(body: _ZoneBody) -> Contents:
 
 
 class _Listed(msgspec.Struct):
-    """A list in a zone: plain in a dynamic zone, split into `include` and `exclude` in an enhanced one."""
+    """A list in a zone. Dynamic zones have a plain list; enhanced dynamic zones have an `include` and an `exclude` list."""
 
     include: list[Any]
     exclude: list[Any]
@@ -177,8 +178,10 @@ class _Listed(msgspec.Struct):
 
 
 def _place(location: Mapping[str, Any]) -> str:
-    """Return a country or region as its code, as in `IR` or `UA-43`. Okta shows a region with its country,
-    but documents it without."""
+    """Return the code of a country or region, as in `IR` or `UA-43`.
+
+    In responses of real orgs, the code of a region begins with the country; in Okta's documentation it does not.
+    """
     country, region = location.get("country") or "", location.get("region") or ""
     if not region or region.startswith(f"{country}-"):
         return region or country

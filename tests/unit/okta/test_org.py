@@ -56,7 +56,7 @@ async def test_a_second_backfill_at_the_same_time_is_refused() -> None:
     there.reason = "a sink is behind"
     first = there.backfill()
     await settle()
-    with pytest.raises(OktaError, match="a backfill of acme is running already"):
+    with pytest.raises(OktaError, match="a backfill of acme is already running"):
         await there.backfill()
     there.reason = None
     await there.clock.advance(60)

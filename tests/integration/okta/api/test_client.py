@@ -125,7 +125,7 @@ async def test_links_are_read_from_one_header_or_from_several(
 async def test_credentials_go_to_no_other_address(
     server: OktaServer, client: OktaClient, address: str
 ) -> None:
-    with pytest.raises(OktaRefusedError, match="sent nowhere else") as caught:
+    with pytest.raises(OktaRefusedError, match="credentials are not sent there") as caught:
         await client.call("GET", address)
     assert caught.value.status == 400
     with pytest.raises(OktaRefusedError):

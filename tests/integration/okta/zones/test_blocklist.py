@@ -211,7 +211,7 @@ async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there:
     assert (await there.blocklist().look(WORSE)).listed
 
     there.org.after = lambda method, _: method == "PUT" and there.org.named(NAME)["gateways"].pop()
-    with pytest.raises(OktaError, match=r"lost 203\.0\.113\.99 at once; others write to it too"):
+    with pytest.raises(OktaError, match=r"no longer has 203\.0\.113\.99, which was just added"):
         await there.blocklist().add("203.0.113.99")
 
 

@@ -104,7 +104,7 @@ async def test_a_zone_is_not_activated_if_okta_sees_us_elsewhere_than_we_say(the
     assert (applied.zone.status, there.org.named("embargo")["status"]) == ("INACTIVE", "INACTIVE")
     (problem,) = applied.problems
     assert problem.startswith(
-        "9.9.9.9 (from where Okta saw our call zone.update at 2026-11-28T12:00:00.000Z) is not in"
+        "9.9.9.9 (Okta saw our call zone.update at 2026-11-28T12:00:00.000Z from there) is not in"
     )
     assert (await there.look(EMBARGO)).problems == [problem]
 

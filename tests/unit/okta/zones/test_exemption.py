@@ -78,7 +78,7 @@ async def test_the_log_shows_from_where_the_service_app_calls() -> None:
         "8.8.8.8",
         "9.9.9.9",
     }  # what is not public Okta cannot see
-    assert addresses[0].why == "from where Okta saw our call zone.update at 2026-11-28T12:00:00.000Z"
+    assert addresses[0].why == "Okta saw our call zone.update at 2026-11-28T12:00:00.000Z from there"
     (query,) = org.queries
     assert query["filter"] == 'actor.id eq "0oa1"'
 
@@ -112,7 +112,7 @@ async def test_an_unknown_egress_and_an_odd_log_block_nothing() -> None:
     org.exempt("198.51.100.0/24")
     zones = [Zone.read(raw) for raw in org.zones.values()]
     assert await ZoneGuard("acme", egress(org), [PROTECTED]).problems(zones, Made({})) == [
-        "from which address Okta sees the forwarder is not known; set orgs.acme.egress, as in egress: [203.0.113.7]"
+        "the address from which Okta sees the forwarder is not known; set orgs.acme.egress, as in egress: [203.0.113.7]"
     ]
     org.log = [{}, {"client": None, "request": [], "target": None, "transaction": 7}, event("nowhere", "")]
     assert await egress(org, client_id="0oa1").addresses() == []

@@ -46,7 +46,7 @@ def test_the_keys_decide_the_type_of_the_zone() -> None:
 @pytest.mark.parametrize(
     ("zone", "wanted"),
     [
-        ({}, "lists nothing"),
+        ({}, "is empty; set `ips`"),
         ({"countries": ["Germania"]}, "'Germania' is not a country; write its ISO 3166-1 code"),
         ({"countries": [False]}, 'write it in quotes, as in "NO"'),
         ({"countries": ["EU"]}, "'EU' is a continent"),
@@ -116,7 +116,7 @@ def test_a_zone_must_not_block_what_reactions_protect() -> None:
 def test_the_zone_of_the_action_is_not_declared_too() -> None:
     (problem,) = problems({"forwarder-blocklist": {"ips": ["203.0.113.7"]}})
     assert problem.startswith(
-        "orgs.acme.zones.forwarder-blocklist: the action block_ip keeps a zone of this name"
+        "orgs.acme.zones.forwarder-blocklist: the action block_ip uses a zone with this name"
     )
     assert settings({"forwarder-blocklist": {"ips": ["203.0.113.7"]}}, blocklist={"zone": "other"})
 
