@@ -63,4 +63,4 @@ def check_target(store: Path, target: Path) -> None:
 
 def part_path(target: Path) -> Path:
     """Return the file that holds the backup to `target` until it is complete."""
-    return Path(f"{target}.part")  # an empty name is one too
+    return Path(f"{target}.part")  # `with_name` would refuse an empty name

@@ -16,8 +16,8 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ids: the ids of dead letters.
         sink: the sink that rejected the event; `receiver` for malformed events.
         reason: a `core.outcome.RejectReason`.
-        last: the highest id: leaves out dead letters that came later.
-        until: the latest rejection: leaves out events that were rejected, or rejected again, after it.
+        last: the highest id; leaves out dead letters that came later.
+        until: the latest time of rejection; leaves out events that were rejected, or rejected again, later.
     """
 
     ids: tuple[int, ...] | None = None

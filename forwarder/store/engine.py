@@ -35,28 +35,28 @@ class StoreView(Protocol):
         """The `seq` of the newest event; 0 if there is none."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`. May return too early: look, and wait again."""
+        """Return when there is an event with `seq > after`. May return too early, so check, and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.read`."""
+        """See `core.ports.EventLog.read`."""
 
     async def received_since(self, at: Micros) -> int:
-        """As `StoreCommands.received_since`."""
+        """See `StoreCommands.received_since`."""
 
     async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
-        """As `StoreCommands.dead_letters`."""
+        """See `StoreCommands.dead_letters`."""
 
     async def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
-        """As `StoreCommands.count_dead_letters`."""
+        """See `StoreCommands.count_dead_letters`."""
 
     async def dead_letter(self, number: int) -> DeadLetter | None:
-        """As `StoreCommands.dead_letter`."""
+        """See `StoreCommands.dead_letter`."""
 
     async def gaps(self, *, limit: int) -> Gaps:
-        """As `StoreCommands.gaps`, for all orgs."""
+        """Do the same as `StoreCommands.gaps` for all orgs."""
 
     async def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """As `StoreCommands.rule_counts`."""
+        """See `StoreCommands.rule_counts`."""
 
 
 class Tail(Protocol):
@@ -68,14 +68,14 @@ class Tail(Protocol):
     def held(self) -> tuple[int, int]:
         """Return two `seq`: of the oldest event whose body is held, and of the newest event stored.
 
-        (n + 1, n) if no body is held.
+        If no body is held, the first number is one more than the second.
         """
 
     def received_since(self, at: Micros) -> int:
-        """As `StoreCommands.received_since`."""
+        """See `StoreCommands.received_since`."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.read`."""
+        """See `core.ports.EventLog.read`."""
 
 
 class SightingReader(Protocol):
@@ -149,12 +149,12 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """
 
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """As `StoreCommands.backup`; a cancellation stops the backup."""
+        """Do the same as `StoreCommands.backup`. A cancellation stops the backup."""
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
         """Return the first and the last `seq` between which the events of the range `chosen` are.
 
-        (n + 1, n) if the store holds no event that may be in the range.
+        If the store holds no event that may be in the range, the first number is one more than the last.
         """
 
     async def redelivery_step(
@@ -175,13 +175,13 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """Return how many replays wait for `sink`."""
 
     async def replay(self, which: Selection) -> int:
-        """As `StoreCommands.replay`."""
+        """See `StoreCommands.replay`."""
 
     async def discard(self, which: Selection) -> int:
-        """As `StoreCommands.discard`."""
+        """See `StoreCommands.discard`."""
 
     async def forget_sink(self, sink: str) -> int:
-        """As `StoreCommands.forget_sink`."""
+        """See `StoreCommands.forget_sink`."""
 
 
 class StoreCommands(Protocol):
@@ -219,12 +219,12 @@ class StoreCommands(Protocol):
         """Return the events that match `search`, and for each event where it is for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
-        """As `core.ports.EventLog.read`."""
+        """See `core.ports.EventLog.read`."""
 
     def received_since(self, at: Micros) -> int:
         """Return the `seq` of the first event received at `at` or later, or of one up to a minute earlier.
 
-        The `seq` after the newest event if all were received before that.
+        If all events were received before that, return the `seq` after the newest one.
         """
 
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
@@ -243,13 +243,13 @@ class StoreCommands(Protocol):
         """Yield every action that was planned at `since` or later, oldest first."""
 
     def cursor(self, name: str) -> str | None:
-        """As `core.ports.EventStore.cursor`."""
+        """See `core.ports.EventStore.cursor`."""
 
     def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
-        """As `SightingReader.sightings`."""
+        """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts of each rule, by its id, from the hour of `since` on; rules without any are left out."""
+        """Return the counts of each rule, by its id, from the hour of `since` on; only rules that have counts."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
         """Count the events of `chosen` that would be delivered to `sink` again, and those that would not."""

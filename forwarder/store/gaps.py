@@ -37,5 +37,5 @@ class Gaps(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many events are missed, also if `events` lists only some of them."""
+        """How many events are missed, including those that `events` does not list."""
         return sum(sum(types.values()) for types in self.missed.values())

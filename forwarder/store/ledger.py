@@ -1,8 +1,8 @@
 """The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + filtered + waiting`.
 
-The equation is true for each sink, and its two sides have separate sources: `stored` is a counter that each commit
-moves; `delivered`, `discarded`, `skipped` and `filtered` are counters of the sink; `dead` is counted from the dead
-letters in the store, `waiting` from its events.
+The equation is true for each sink, and its two sides have separate sources: `stored` is a counter that each
+commit of events increases; `delivered`, `discarded`, `skipped` and `filtered` are counters of the sink;
+`dead` is counted from the dead letters in the store, `waiting` from its events.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class ForgetSinkRequest(Request, frozen=True, tag="forget_sink"):
 
 
 PLACES = ("delivered", "dead", "discarded", "skipped", "filtered", "waiting")
-"""Where a stored event can be, for a sink. The attributes of `SinkLedger` of these names add up to `stored`."""
+"""Where a stored event can be, for a sink. The attributes of `SinkLedger` with these names sum to `stored`."""
 
 
 class SinkLedger(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class SinkLedger(msgspec.Struct, frozen=True):
         discarded: dead letters that an operator removed.
         skipped: stored before the sink began, or dropped while it was not configured.
         filtered: kept from the sink by its settings (`only`, `except`).
-        waiting: still to be sent, including dead letters that are sent again.
+        waiting: after the position, most of them still to be sent; also dead letters that are sent again.
         position: every event up to here is finished.
         oldest: when the oldest waiting event of the log was received; None if none waits.
     """

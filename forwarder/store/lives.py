@@ -34,7 +34,7 @@ class Search(msgspec.Struct, frozen=True):
 
 
 Place = Literal["delivered", "waiting", "dead", "discarded", "skipped", "filtered", "finished"]
-"""As in the ledger. `finished`: any but `waiting` and `dead`; the store no longer knows which."""
+"""The places of the ledger, and `finished`: neither `waiting` nor `dead`, but the store does not know which place."""
 
 
 class SinkLife(msgspec.Struct, frozen=True):
@@ -89,7 +89,8 @@ class Life(msgspec.Struct, frozen=True):
     Attributes:
         stored_at: to the second; None if its uuid is forgotten.
         seq: its number in the log; None once its body was dropped.
-        event_type: empty once its body was dropped; likewise `published`, `received_at` and `source`.
+        event_type: empty once its body was dropped; so is `source`, and `published` and `received_at` are
+            None.
         source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for what a reaction did.
         body: as received; None once it was dropped.
         hook_copies: further copies that came by the hook; `log_copies`: by the System Log.
@@ -97,7 +98,7 @@ class Life(msgspec.Struct, frozen=True):
         pending_since: when the System Log showed it, if the hook should have delivered it and has not.
         missed_at: when it was marked as missed, if it was.
         alerts: the alerts that name it; looked up only if at most `FEW` events are found.
-        actions: the actions that it or its alerts led to; looked up as `alerts`.
+        actions: the actions that it or its alerts led to; looked up only when `alerts` is.
     """
 
     org: str
@@ -120,7 +121,7 @@ class Life(msgspec.Struct, frozen=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A malformed event that has the uuid in its text: a dead letter of the receiver."""
+    """A malformed event with the searched uuid in its text. It is a dead letter of the receiver."""
 
     dead_letter: int
     org: str
@@ -134,7 +135,7 @@ class Found(msgspec.Struct, frozen=True):
     Attributes:
         lives: the events, newest first.
         more: whether more events match than `Search.limit`.
-        malformed: malformed events that may be the event; only for a search by uuid.
+        malformed: malformed events that may be the searched event; only for a search by uuid.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
         cursors: by org, how far its System Log was read: the stored text of the cursor.
     """

@@ -18,8 +18,8 @@ from forwarder.core.time import Micros
 
 _STEP = 100  # events in one transaction
 _MOST_WAITING = 500
-"""Replays that wait for the sink before more are taken: each has its own copy of the body in the store."""
-_PAUSE = 0.5  # seconds between two looks at whether the sink has taken some
+"""While so many replays wait for the sink, no more are made: each has its own copy of the body."""
+_PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -50,15 +50,15 @@ class RedeliverRequest(Request, frozen=True, tag="redeliver"):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How many events of a range will be delivered again, and how many will not, by the cause.
+    """How many events of a range will be delivered again, and how many are left out, by the reason.
 
     Attributes:
-        events: will be delivered again.
-        waiting: left out: not delivered yet, so they will be without a replay.
-        dead: left out: dead letters of the sink; `forwarder dead-letters` replays them.
-        discarded: left out: dead letters that an operator discarded.
-        filtered: left out: the sink's settings (`only`, `except`) exclude them.
-        gone: left out: received in the range, but their bodies were dropped; of any type.
+        events: those that will be delivered again.
+        waiting: left out because they still wait for the sink, and will be delivered without a replay.
+        dead: left out because they are dead letters of the sink; `forwarder dead-letters` replays them.
+        discarded: left out because they were dead letters, which an operator discarded.
+        filtered: left out because the sink's settings (`only`, `except`) exclude them.
+        gone: left out because their bodies were dropped; received in the range, and of any type.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
     """
 
@@ -75,9 +75,9 @@ class Progress(msgspec.Struct, frozen=True):
     """How far a redelivery has come.
 
     Attributes:
-        taken: events that became replays, those before an interruption included.
+        taken: events that became replays, including those before an interruption.
         waiting: replays that the sink has not finished.
-        waits: why no more replays are made now, as text; empty if they are.
+        waits: a text that says why no more replays are made now; empty while more are made.
     """
 
     taken: int
@@ -171,5 +171,7 @@ async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> Checkpoin
     text = await store.cursor(checkpoint_name(request.sink))
     at = msgspec.json.decode(text, type=Checkpoint) if text else None
     if at is None or at.done:
-        raise StoreError(f"no replay to {request.sink} was interrupted; give --since")
+        raise StoreError(
+            f"no replay to {request.sink} was interrupted, so there is nothing to resume; give --since"
+        )
     return at

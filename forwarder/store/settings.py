@@ -54,11 +54,13 @@ class StoreSettings(Section):
     """The section `store` of the configuration.
 
     Attributes:
-        path: the file; files with `-wal`, `-shm`, `.lock`, `.control` and `.zones` appended to its name are beside it.
+        path: the file of the store. Beside it are files with the same name and `-wal`, `-shm`, `.lock`,
+            `.control` or `.zones` appended.
         max_size: the most that the store may hold. Events that a sink still waits for are never dropped to
-            keep to it; when those alone fill it, new events are refused (503). A sixteenth, at most 8 MiB, is kept for
-            what goes on with actions, so that they are undone in time.
-        retention: how long an event's body is kept after every sink has settled it.
+            make space; when they alone fill the store, new events are refused (503). A sixteenth of the size,
+            at most 8 MiB, is reserved for changes of actions, so that they are undone in time.
+        retention: how long an event's body is kept after it was received; longer if a sink still waits for
+            the event.
         dedup_window: how long an event's uuid is remembered.
     """
 

@@ -13,7 +13,7 @@ from forwarder.core.time import SECOND, Micros
 
 _KEPT = 30 * 86_400 * SECOND
 _LOOKED_BACK = 2 * 86_400 * SECOND
-"""Limits and holds look back a day: what ended since is not even dropped for lack of space."""
+"""An action that ended less than two days ago is never dropped: limits and holds look back up to one day."""
 
 _STEP = 100  # rows dropped, or read, in one step
 _ROW_BYTES = 300  # beside the JSON: its key is in an index too
@@ -50,12 +50,12 @@ def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
 
 
 def load(db: sqlite3.Connection, since: Micros) -> list[Action]:
-    """As `core.action.ActionStore.load_actions`."""
+    """See `core.action.ActionStore.load_actions`."""
     return [read(*row) for row in db.execute(_LOAD, (since,))]
 
 
 def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_open: bool) -> list[Action]:
-    """As `store.engine.StoreCommands.newest_actions`."""
+    """See `store.engine.StoreCommands.newest_actions`."""
     states = "(0)" if only_open else "(0, 1)"
     rows = db.execute(
         f"SELECT key, action FROM actions WHERE id IN (SELECT id FROM actions WHERE ended IN {states} "  # noqa: S608
@@ -66,7 +66,7 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 
 
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
-    """As `store.engine.StoreCommands.find_actions`. (A key has digits and lower-case letters only.)"""
+    """See `store.engine.StoreCommands.find_actions`. A key has only digits and lower-case letters."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
         (begin, begin + "~"),
@@ -85,7 +85,7 @@ def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """As `store.engine.StoreCommands.each_action`; in steps of 100 rows, so that no long query blocks checkpoints."""
+    """See `store.engine.StoreCommands.each_action`. Reads 100 rows at a time: a long query blocks checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",

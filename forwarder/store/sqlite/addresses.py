@@ -16,13 +16,13 @@ from forwarder.core.event import decode_leniently
 from forwarder.core.time import SECOND, Micros
 
 _REFRESH = 3600 * SECOND
-"""A row is written again only if it is that much newer: most events then write nothing."""
+"""A row is written again only if the event is so much newer than the row, so most events write nothing."""
 
 _KEPT = 8 * 86_400 * SECOND
 _MOST_ROWS = 1_000_000
-"""About 60 MB. With more, rows are kept for less long: addresses in use stay."""
+"""About 60 MB. If there are more rows, each is kept for a shorter time; addresses that are in use stay."""
 
-_LONGEST = 64  # characters of an address; one of version 6 may name an interface, which has any length
+_LONGEST = 64  # characters of an address; an IPv6 address may end with the name of an interface
 _ROWS = 250  # looked at in one step
 _INTERVAL = 3600 * SECOND  # between two sweeps
 
@@ -84,7 +84,7 @@ def _user_at(body: bytes) -> tuple[str, str] | None:
     return (address, actor.id) if actor.type == "User" and 0 < len(actor.id) <= 100 and address else None
 
 
-@lru_cache(maxsize=4096)  # reading one takes as long as all else of an event
+@lru_cache(maxsize=4096)  # to parse an address takes as long as all the rest of an event
 def canonical(address: str) -> str:
     """Return the canonical spelling of an IP address; empty if `address` is invalid."""
     try:
@@ -94,7 +94,7 @@ def canonical(address: str) -> str:
 
 
 def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
-    """As `core.action.ActionStore.users_at`."""
+    """See `core.action.ActionStore.users_at`."""
     (count,) = db.execute(
         "SELECT COUNT(*) FROM addresses WHERE org = (SELECT id FROM orgs WHERE name = ?) AND address = ? AND last >= ?",
         (org, canonical(address), since - _REFRESH),

@@ -1,7 +1,7 @@
 """Copies a store into one file while a forwarder goes on writing to it, and checks the copy.
 
-The source is read in one transaction, so all of the copy is of one moment, however long it takes. Meanwhile the WAL cannot
-be truncated, and grows by what is stored in that time.
+The store is read in one transaction, so the copy has its state at one moment, however long copying takes.
+Meanwhile the WAL cannot be truncated, and grows by what is stored in that time.
 """
 
 import contextlib
@@ -20,13 +20,14 @@ from forwarder.store.settings import lock_path
 from forwarder.store.sqlite import queries, schema
 
 _STEP = 4 * 1024 * 1024
-"""Bytes between two looks at `stop`, and between two fsyncs: one for all would hold up the commits of the store beside it."""
+"""Bytes between two checks of `stop`, and between two fsyncs: a single fsync at the end would delay the
+commits of a store on the same disk."""
 
 _SPARE = 16 * 1024 * 1024
-"""Bytes that must be left on the disk of the backup, which may be that of the store."""
+"""Bytes that must stay free on the disk of the backup, which may be the disk of the store too."""
 
 _HEADER = b"SQLite format 3\0"
-"""How a copy begins, or with zeros: SQLite may write its first page last."""
+"""The first bytes of a copy. They may be zeros instead, because SQLite may write the first page last."""
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -82,7 +83,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     if not _is_left_over(new, os.pread(descriptor, len(_HEADER), 0)):
         os.close(descriptor)
         raise StoreError(
-            f"{new} is in the way, and no killed backup left it; move it away, or name another file"
+            f"{new} is in the way, and is not the rest of a killed backup; move it away, or name another file"
         )
     try:
         os.ftruncate(descriptor, 0)
@@ -125,7 +126,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _open(new: Path) -> sqlite3.Connection:
     db = sqlite3.connect(new, isolation_level=None)
-    db.execute("PRAGMA journal_mode = off")  # it is checked and synced as a whole, or removed
+    db.execute("PRAGMA journal_mode = off")  # the copy is checked and synced as a whole, or removed
     db.execute("PRAGMA synchronous = off")
     return db
 
@@ -160,7 +161,7 @@ def _copy(
     except sqlite3.Error as error:
         if not stop.is_set() and isinstance(schema.to_store_error(new, error), StoreFullError):
             raise StoreFullError(
-                f"the disk became full while the backup was written to {new.parent}"
+                f"the disk became full while the backup was written to {new.parent}; free some space"
             ) from error
         raise
     # A WAL beside the copy would be one more file to take along.
@@ -176,9 +177,11 @@ def _counts(db: sqlite3.Connection) -> dict[str, int]:
 def _verify(copy: sqlite3.Connection, new: Path, target: Path, counts: dict[str, int]) -> Backup:
     found = [line for (line,) in copy.execute("PRAGMA integrity_check(10)")]
     if found != ["ok"]:
-        raise StoreFormatError(f"the store is damaged, and so was its backup, which is removed: {found[0]}")
+        raise StoreFormatError(
+            f"the store is damaged: {found[0]}. Its backup was damaged too, and is deleted"
+        )
     if (copied := _counts(copy)) != counts:
-        raise StoreError(f"the backup differs from the store ({copied}, {counts}), and is removed")
+        raise StoreError(f"the backup differs from the store ({copied}, {counts}), and has been deleted")
     ledger = queries.ledger(copy, new, exact=True)
     waiting = {name: sink.waiting for name, sink in ledger.sinks.items()}
     size = schema.file_bytes(new)

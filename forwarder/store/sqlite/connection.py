@@ -21,8 +21,8 @@ T = TypeVar("T")
 Operation = Callable[[Transaction], T]
 
 _UNCHECKED = 0.05
-"""Seconds within which a transaction does not check the files before it begins. Each check releases the GIL, and taking it
-back from a busy event loop costs more than the check."""
+"""Seconds after a check of the files during which transactions begin without another check. Each check
+releases the GIL, and taking it back from a busy event loop costs more than the check."""
 
 _DISK_ERRORS = frozenset(
     {
@@ -81,7 +81,8 @@ class WriteConnection:
             The operation's result, and how many events were ever stored.
 
         Raises:
-            StoreMovedError: the next start would open other files than the open ones; call `abandon`.
+            StoreMovedError: the store's path now leads to other files than those open here, so the next start
+                would open those; call `abandon`.
             sqlite3.Error: nothing was committed; call `recover` if `is_disk_error`.
             Exception: the error that the operation raised; nothing was committed.
         """
@@ -97,7 +98,8 @@ class WriteConnection:
             if db.in_transaction:  # SQLite may have rolled back already
                 db.execute("ROLLBACK")
             raise
-        # After the commit: what was changed before it makes it worthless, what is changed later finds it on the disk.
+        # Checked after the commit: if the files were changed before it, the commit is lost; if they are
+        # changed later, the commit is on the disk already.
         self._files.check()
         self.dirty = self.dirty or db.total_changes != changes
         return result, tx.stored
@@ -117,7 +119,7 @@ class WriteConnection:
         self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Close the file after `error`, so that the next transaction opens it again; not if the disk is full."""
+        """Close the file after `error`, so that the next transaction opens it again; leave it if the disk is full."""
         if not isinstance(schema.to_store_error(self._path, error), StoreFullError):
             had_wal = self.wal.exists()
             self.close()
@@ -135,14 +137,14 @@ class WriteConnection:
         """Copy the WAL into the file and truncate the WAL, unless readers still need it after `timeout_ms`.
 
         Raises:
-            StoreMovedError: as `transact`.
+            StoreMovedError: for the same reason as in `transact`.
         """
         if self._db is not None:
             self.check_files()
             self._checkpoint(self._db, timeout_ms)
 
     def _checkpoint(self, db: sqlite3.Connection, timeout_ms: int) -> None:
-        with contextlib.suppress(sqlite3.Error):  # then the WAL stays, which is as safe as the file
+        with contextlib.suppress(sqlite3.Error):  # then the WAL stays: data is as safe there
             db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
             with self._files.truncating():
                 self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
@@ -195,7 +197,7 @@ class Reader:
             raise schema.to_store_error(self._path, error) from error
 
     def _check_files(self) -> None:
-        """Raise StoreMovedError, and close the new connection, if it is not to the store that we write to."""
+        """Raise StoreMovedError, and close the new connection, if it reads another file than we write to."""
         try:
             self._files.check()
         except StoreMovedError:

@@ -22,18 +22,18 @@ from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
 
 BLOCK = 1024
-"""Events in a block. Of 1,000,000 events, a search for one reads 12 MB of hashes and a block: 25 ms."""
+"""Events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block: 25 ms."""
 
 _ROWS = 256  # events in a step: 4 ms, and up to 14 where the cores are busy
 _LARGE = (
-    65536  # bytes of a body; a block with a larger one is always read, so that a step has little in memory
+    65536  # bytes of a body; a block with a larger one is always read, so that a step needs little memory
 )
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
 SELECT COUNT(*), MAX(seq), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
 (SELECT seq, org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
-"""  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at every one, and may take long to get it back
+"""  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at each, and may take long to get it back
 
 
 class _Searchable(msgspec.Struct):
@@ -54,9 +54,9 @@ _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
 def users(body: bytes) -> list[str]:
-    """Return the id and the login of the actor, in lower case, as far as the event has them.
+    """Return the id and the login of the actor, in lower case; leave out one that the event lacks.
 
-    For an event that reports an action of a reaction, return those of its targets.
+    For an event that reports an action of a reaction, return the ids and logins of its targets.
     """
     try:
         return _users(decode_leniently(_decode, body)[0])
@@ -165,7 +165,7 @@ def candidates(
         until: the latest time of publication of a matching event; None for any.
     """
     first, last = db.execute(
-        "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # as one SELECT it would read the table
+        "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
     ).fetchone()
     if first is None:
         return

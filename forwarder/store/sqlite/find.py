@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""Finds events, and where each is for each sink, as functions of a connection inside one transaction."""
+"""Finds events, and where each event is for each sink."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND
-"""By how much a row of an action may be older than its event, where the clock was set back meanwhile."""
+"""How much older than its event the row of an action may seem, if the clock was set back in between."""
 
 _MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 
 def find(db: sqlite3.Connection, search: Search) -> Found:
-    """As `store.engine.StoreCommands.find`."""
+    """See `store.engine.StoreCommands.find`."""
     db.execute("BEGIN")  # all queries see the same commit
     try:
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
@@ -75,7 +75,8 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
     """Yield the event with `search.uuid` of each org.
 
-    It is read from the log, else from a dead letter, else only its known uuid and the times are left of it.
+    The event is read from the log, or else from a dead letter. If it is in neither, only its uuid and times
+    are known.
     """
     assert search.uuid is not None
     key = encode_uuid(search.uuid)
@@ -174,7 +175,7 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
         "ORDER BY last LIMIT 1",
         (sink, seq),
     ).fetchone()
-    if settled is None or settled[0] > seq:  # it was settled by a version that did not note it
+    if settled is None or settled[0] > seq:  # it was settled by an older version, which did not record this
         return SinkLife(sink, "finished", attached=here)
     first, at, skipped, filtered, unattributed = settled
     if skipped:

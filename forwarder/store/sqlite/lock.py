@@ -53,7 +53,7 @@ class FileLock:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Release the lock. The lock file stays: else two processes could lock two files of the same name."""
+        """Release the lock. Keep the lock file: else two processes could lock two files of the same name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -53,7 +53,7 @@ STEPS: Sequence[str] = (
     FROM alerts CROSS JOIN events USING (seq) WHERE json_valid(CAST(body AS TEXT)) AND rule IS NOT NULL
     GROUP BY 1, 2
     """,
-    # The index of the last 7 days is made again, and notes the addresses of the events on its way.
+    # The index of the last 7 days is built again, which also records the addresses of these events.
     """
     ALTER TABLE counters ADD COLUMN actions INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE actions (

@@ -78,7 +78,7 @@ class OpenFiles:
     def truncating(self) -> Iterator[None]:
         """Allow the `with` block to truncate the WAL by a checkpoint. Other threads' checks wait until it ends.
 
-        Else they might report the truncation as the work of another program.
+        Otherwise the checks might report the truncation as the work of another program.
         """
         with self._lock:
             yield
@@ -86,17 +86,17 @@ class OpenFiles:
                 self._seen[self.wal] = self._seen[self.wal]._replace(size=0)
 
     def check(self) -> None:
-        """Check that the store and its WAL were not moved, replaced or truncated. Two calls of `stat`, 10 µs.
+        """Check that the store and its WAL were not moved, replaced or truncated. Takes 10 µs.
 
         Raises:
-            StoreMovedError: they were, so the next start would not find the newest commits.
+            StoreMovedError: one of them was, so the next start would not find the newest commits.
         """
         with self._lock:
             self._check(self._path)
             self._check(self.wal)
 
     def check_all(self) -> None:
-        """As `check`, also for the `-shm` file; and check that this user may still read and write the files.
+        """Do what `check` does, also for the `-shm` file, and check that this user may still use the files.
 
         Raises:
             StoreMovedError: a check failed.
@@ -147,7 +147,7 @@ class OpenFiles:
     def _error(self, path: Path, what: str) -> StoreMovedError:
         return StoreMovedError(
             f"the store {self._path} (store.path) was changed under the running forwarder: {path} {what}; "
-            "put the same files back, or restart the forwarder, which opens what is there then"
+            "put the same files back, or restart the forwarder, which then opens the files that are there"
         )
 
 

@@ -29,7 +29,7 @@ _PROBE = 65536  # bytes
 
 
 def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
-    """Mark at most `limit` events of `org` as missed, as `core.ports.EventStore.mark_missed`."""
+    """Mark at most `limit` events of `org` as missed; see `core.ports.EventStore.mark_missed`."""
     # One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
     return tx.db.execute(
         "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) "
@@ -40,7 +40,7 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Attach `sink`, as `store.engine.Store.log`, and return its position.
+    """Attach `sink`, as `store.engine.Store.log` does, and return its position.
 
     Raises StoreError for a reserved name.
     """
@@ -57,7 +57,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     position, attached = row
     if attached:
         return int(position)
-    skipped = max(0, gone - position)  # while it was detached, it held nothing back
+    skipped = max(0, gone - position)  # while the sink was detached, no body was kept for it
     tx.db.execute(
         "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
         (skipped, skipped, sink),
@@ -78,7 +78,8 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 ) -> None:
     """Record when `sink` finished the events after `before` and up to `last`, for `forwarder find`.
 
-    `filtered` has the `seq` of those that its settings exclude; `skipped` if the sink never gets any of them.
+    `filtered` has the `seq` of the events that the sink's settings exclude. If `skipped`, the sink never gets
+    any of the events.
     """
     if last > before:
         bits = None
@@ -91,14 +92,14 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 
 
 def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
-    """As `store.engine.Store.detach_except`."""
+    """See `store.engine.Store.detach_except`."""
     for (sink,) in tx.db.execute("SELECT sink FROM positions WHERE attached").fetchall():
         if sink not in sinks:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """As `store.engine.StoreCommands.forget_sink`; `running` says whether a forwarder runs."""
+    """Do what `store.engine.StoreCommands.forget_sink` says; `running` says whether a forwarder runs."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         raise StoreError(f"the store knows no sink {sink}; see: forwarder stats")
@@ -113,7 +114,7 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
 
 
 def settle(tx: Transaction, sink: str, done: Settlement) -> None:
-    """Store the results of `sink`, as `core.ports.EventLog.settle`.
+    """Store the results of `sink`; see `core.ports.EventLog.settle`.
 
     Raises:
         ValueError: the settlement does not add up: it would lose an event or count one twice.
@@ -188,9 +189,9 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Mark the dead letters `ids` to be sent again, as `store.engine.StoreCommands.replay`.
+    """Mark the dead letters `ids` to be sent again; see `store.engine.StoreCommands.replay`.
 
-    Return how many now wait for their sink, or were stored as events.
+    Return how many of them now wait for their sink, or were stored as events.
     """
     count = 0
     for number in ids:
@@ -226,7 +227,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove the dead letters `ids` for good, as `store.engine.StoreCommands.discard`."""
+    """Remove the dead letters `ids` for good; see `store.engine.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -245,7 +246,7 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """As `store.engine.Store.commit_rules`. A sighting replaces the stored one of the same user, kind and value."""
+    """See `store.engine.Store.commit_rules`. A sighting replaces the one of the same user, kind and value."""
     (appended,) = tx.append([batch])
     rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -254,7 +255,7 @@ def commit_rules(
 
 
 def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> frozenset[str]:
-    """As `core.action.ActionStore.commit_actions`."""
+    """See `core.action.ActionStore.commit_actions`."""
     rows, size = action_rows.rows(actions, tx.now)
     with nullcontext() if any(row["planned"] for row in rows) else tx.with_reserve():
         tx.append([batch])

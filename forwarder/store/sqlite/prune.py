@@ -13,8 +13,8 @@ from forwarder.store.sqlite import action_rows, addresses, event_index, rule_hou
 ROW_BYTES = 200
 """Bytes that an event takes beside its body."""
 
-_BODIES = 100  # rows a step: with the ids below it takes 2 to 3 ms, and must stay under 20 on a bad day
-_IDS = 250  # rows a step
+_BODIES = 100  # rows in a step: a step takes 2 to 3 ms, and must stay below 20 ms on a busy machine too
+_IDS = 250  # rows in a step
 _SWEEP_INTERVAL = 3600  # seconds between two sweeps over all ids
 _FIRST = (-1, "")  # before every id
 
@@ -101,7 +101,7 @@ class Pruner:
         return bool(rows) and last == rows[-1][0]
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Forget old uuids, but not of events whose bodies are held: a copy of such an event would be stored again."""
+        """Forget old uuids, but not those of events whose bodies are held: their copies would be stored again."""
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()

@@ -28,7 +28,7 @@ AND (:until IS NULL OR at <= :until)
 
 _MOST_BYTES = 2**62  # no limit
 _INTEGER = 2**63 - 1
-"""The largest that SQLite knows. A person may write a larger number, for which there is nothing in the store."""
+"""The largest integer of SQLite. A person may ask for a larger number, which the store cannot have."""
 
 RECEIPT_SLACK = 60 * SECOND
 """How far the times of reception may be out of order: commits overtake each other, and clocks are set."""
@@ -38,7 +38,7 @@ _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :
 
 
 def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """As `core.ports.EventLog.read`."""
+    """See `core.ports.EventLog.read`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -48,7 +48,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
 
 
 def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
-    """As `store.engine.StoreCommands.alerts`."""
+    """See `store.engine.StoreCommands.alerts`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
@@ -58,7 +58,7 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
 
 
 def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
-    """As `store.engine.Store.alerts_after`."""
+    """See `store.engine.Store.alerts_after`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -70,7 +70,8 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
     """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
 
-    Where times of reception are out of order (by seconds: commits overtake each other), the result is approximate.
+    The result is approximate where times of reception are out of order, by seconds: commits overtake each
+    other.
     """
     low, high = first, last + 1
     while low < high:
@@ -84,7 +85,7 @@ def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) ->
 
 
 def held(db: sqlite3.Connection) -> tuple[int, int]:
-    """As `store.engine.Tail.held`."""
+    """See `store.engine.Tail.held`."""
     oldest, newest = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
     ).fetchone()
@@ -92,13 +93,13 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
-    """As `store.engine.StoreCommands.received_since`."""
-    with snapshot(db):  # else what is held may be dropped between two steps
+    """See `store.engine.StoreCommands.received_since`."""
+    with snapshot(db):  # else events may be dropped between two queries
         return first_received(db, *held(db), at - RECEIPT_SLACK)
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """As `core.ports.EventLog.replays`, within `max_bytes` of bodies."""
+    """Do what `core.ports.EventLog.replays` says, but return at most `max_bytes` of bodies, or one event."""
     rows = db.execute(
         "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",
@@ -131,13 +132,13 @@ def _events(
 
 
 def cursor(db: sqlite3.Connection, name: str) -> str | None:
-    """As `core.ports.EventStore.cursor`."""
+    """See `core.ports.EventStore.cursor`."""
     row = db.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, Claim]:
-    """As `core.action.ActionStore.claims`."""
+    """See `core.action.ActionStore.claims`."""
     query = (
         "SELECT digest, log_copies IS NOT NULL, differs FROM known "
         "WHERE org = (SELECT id FROM orgs WHERE name = ?) AND uuid = ?"
@@ -203,7 +204,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
-    """As `store.engine.StoreCommands.damage`."""
+    """See `store.engine.StoreCommands.damage`."""
     until = time.monotonic() + timeout
     db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
@@ -218,7 +219,7 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
-    """As `store.engine.StoreCommands.gaps`."""
+    """See `store.engine.StoreCommands.gaps`."""
     matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
         orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
@@ -243,7 +244,7 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
 
 
 def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[DeadLetter]:
-    """As `store.engine.StoreCommands.dead_letters`."""
+    """See `store.engine.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
         {**_parameters(which), "limit": _known(limit)},
@@ -252,7 +253,7 @@ def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[D
 
 
 def count_dead_letters(db: sqlite3.Connection, which: Selection) -> dict[tuple[str, str], int]:
-    """As `store.engine.StoreCommands.count_dead_letters`."""
+    """See `store.engine.StoreCommands.count_dead_letters`."""
     rows = db.execute(
         f"SELECT sink, reason, SUM(count) FROM dead_letters WHERE state = 'dead' AND {_SELECTED} "
         "GROUP BY sink, reason ORDER BY sink, reason",
@@ -262,13 +263,13 @@ def count_dead_letters(db: sqlite3.Connection, which: Selection) -> dict[tuple[s
 
 
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
-    """As `store.engine.StoreCommands.dead_letter`."""
+    """See `store.engine.StoreCommands.dead_letter`."""
     row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_known(number),)).fetchone()
     return None if row is None else _dead_letter(row)
 
 
 def as_of_now(db: sqlite3.Connection, which: Selection) -> Selection:
-    """As `store.engine.StoreCommands.as_of_now`."""
+    """See `store.engine.StoreCommands.as_of_now`."""
     last, until = db.execute(
         f"SELECT MAX(id), MAX(at) FROM dead_letters WHERE state = 'dead' AND {_SELECTED}", _parameters(which)
     ).fetchone()

@@ -24,9 +24,9 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 
 
 def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
-    """As `store.engine.Store.redelivery_bounds`. Call it inside a transaction, so that its queries see one commit."""
+    """See `store.engine.Store.redelivery_bounds`. Call it in a transaction, so that its queries see one commit."""
     low, high = db.execute(
-        "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # two, or SQLite reads every row
+        "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
     ).fetchone()
     if low is None:
         return 1, 0
@@ -35,7 +35,7 @@ def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
 
 
 def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> Plan:
-    """As `store.engine.StoreCommands.redelivery_plan`."""
+    """See `store.engine.StoreCommands.redelivery_plan`."""
     with queries.snapshot(db):
         counts = _count(db, sink, chosen, accepts, *bounds(db, chosen))
         low, stored = db.execute("SELECT (SELECT MIN(seq) FROM events), stored FROM counters").fetchone()
@@ -47,7 +47,7 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """As `store.engine.Store.redelivery_step`; looks at up to 2,000 events in one call."""
+    """Do what `store.engine.Store.redelivery_step` says. One call looks at up to 2,000 events."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -66,7 +66,7 @@ def step(
 
 
 def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
-    """As `store.engine.Store.redeliver`, inside the transaction `tx`."""
+    """Do what `store.engine.Store.redeliver` says inside the transaction `tx`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
     ).fetchone()
@@ -104,10 +104,11 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
 
 
 def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
-    """Return the counter of `left` to take the event `seq` from: that of `place`, or another if it is 0.
+    """Return the counter in `left` from which the event `seq` is subtracted: `place`, or another if that is 0.
 
-    None if all are 0, as after unattributed rejections. For an event that an older version settled (`finished`), the
-    counter is `skipped` up to the `seq` that is the number `skipped`, and `delivered` after it.
+    None if all counters are 0, which unattributed rejections can cause. The place `finished` means that an
+    older version settled the event: then the counter is `skipped` if `seq` is not above the number `skipped`,
+    else `delivered`.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
@@ -184,7 +185,8 @@ def _count(
 def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
     """Return how many events of the range have lost their bodies, as far as their uuids are remembered.
 
-    `oldest` is when the oldest event with a body was received; `dropped` how many bodies were ever dropped.
+    `oldest` is when the oldest event with a body was received; `dropped` is how many bodies were ever
+    dropped.
     """
     until = chosen.until if oldest is None else min(chosen.until, oldest)
     if not dropped or chosen.since >= until:

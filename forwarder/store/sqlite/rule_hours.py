@@ -1,4 +1,4 @@
-"""Counts of what each rule did in each hour: added in the transaction that moves the position of the rules."""
+"""Counts of what each rule did in each hour. They change together with the position of the rules."""
 
 import sqlite3
 from collections import Counter
@@ -28,7 +28,7 @@ def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, no
 
 
 def read(db: sqlite3.Connection, since: Micros) -> dict[str, RuleCounts]:
-    """As `store.engine.StoreCommands.rule_counts`."""
+    """See `store.engine.StoreCommands.rule_counts`."""
     rows = db.execute(
         "SELECT rule, SUM(alerts), SUM(by_exception), SUM(by_again), MAX(last_alert) FROM rule_hours "
         "WHERE hour >= ? GROUP BY rule",

@@ -1,7 +1,7 @@
 """Creates, checks and migrates the store's file.
 
-A file that is not ours, or of a newer version, is left as it is, byte for byte: the checks only read, and come before
-any write.
+A file that is not ours, or has a newer version, is left as it is, byte for byte: the checks only read, and
+come before any write.
 """
 
 import os
@@ -22,8 +22,9 @@ APPLICATION_ID = 0x4F6B4677
 """`OkFw`, in the file's header: distinguishes our files from SQLite files of other programs."""
 
 PAGE_SIZE = 16384
-"""Measured: 4 KiB pages hold 1.0 to 1.5 times the bytes of bodies of 1.5 to 5 kB, 8 KiB up to 1.65, these
-1.06 to 1.23; larger ones save little and slow a commit, which writes whole pages."""
+"""Measured with bodies of 1.5 to 5 kB: pages of 4 KiB take 1.0 to 1.5 times the bytes of the bodies, pages of
+8 KiB up to 1.65 times, these 1.06 to 1.23 times. Larger pages save little and slow a commit, which writes
+whole pages."""
 
 BUSY_TIMEOUT = 1000
 """Milliseconds to wait for another process: for a reader that starts, or for a command."""
@@ -52,7 +53,7 @@ def version_of(steps: Sequence[str]) -> int:
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
-    """Open the store at `path`; return the connection that writes, as `open_writer`, and the locked files.
+    """Open the store at `path`; return the connection that writes (see `open_writer`), and the locked files.
 
     Raises:
         StoreLockedError: another process has the store open.
@@ -172,7 +173,8 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         db.close()
         # A cleanly closed store has no WAL. To read it, SQLite creates an empty one, which this user may not
-        # do. No process writes to the store while it has no WAL, so the file can be read as it is.
+        # be allowed to do. No process writes to the store while it has no WAL, so the file can be read as it
+        # is.
         if live or wal_path(path).exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
@@ -190,15 +192,16 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _create_if_missing(path: Path) -> None:
-    """Create an empty store if `path` does not exist: under another name, then renamed, so that a crash leaves no half
-    of it.
+    """Create an empty store if `path` does not exist.
+
+    It is written under another name and then renamed, so that a crash leaves no incomplete store.
     """
     if path.exists():
         return
     if file_bytes(wal_path(path)):
         raise StoreFormatError(
             f"{path}-wal holds events, but its store {path} is missing; "
-            "put it back, or move the WAL away as well"
+            "put the store back, or move the WAL away as well"
         )
     new = path.with_name(path.name + ".new")
     for leftover in (new, wal_path(new), new.with_name(new.name + "-journal")):
@@ -229,7 +232,7 @@ def _check(path: Path, newest: int) -> None:
 
 
 def check_path(path: Path) -> None:
-    """As `store.engine.check_path`."""
+    """See `store.engine.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
         raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")

@@ -73,7 +73,7 @@ CREATE TABLE positions (
   delivered INTEGER NOT NULL,        -- events that the sink accepted, including replays
   discarded INTEGER NOT NULL,        -- dead letters that an operator removed
   skipped INTEGER NOT NULL,          -- events that were never meant for it, or dropped before it was attached
-  attached INTEGER NOT NULL,         -- 1 while it is configured; only then it holds bodies back
+  attached INTEGER NOT NULL,         -- 1 while it is configured; only then bodies are kept for it
   filtered INTEGER NOT NULL DEFAULT 0 -- events that its settings kept from it
 ) WITHOUT ROWID;
 

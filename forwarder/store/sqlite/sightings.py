@@ -8,7 +8,8 @@ from forwarder.core.sighting import USER, Sighting
 from forwarder.core.time import SECOND, Micros
 
 _KEPT = 32 * 86_400 * SECOND
-"""After that a value counts as new again. A user's own row stays for a year, so that a user who returns does not count as young."""
+"""After that a value counts as new again. A user's own row stays for a year, so that a user who returns does
+not count as a new one."""
 
 _KEPT_USER = 366 * 86_400 * SECOND
 _ROWS = 250  # looked at in one step
@@ -30,7 +31,7 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
     """Drop old sightings among the 250 rows after the key `after`; return the `after` for the next call.
 
-    At the end of the table this is `FIRST`.
+    At the end of the table, that key is `FIRST`.
     """
     rows = db.execute(
         "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "

@@ -41,7 +41,7 @@ class News:
         self._wake()
 
     async def wait(self, after: int, replays: int) -> None:
-        """As `core.ports.EventLog.wait`."""
+        """See `core.ports.EventLog.wait`."""
         while self.stored <= after and self.replay_requests == replays:
             await self._changed.wait()
 
@@ -63,7 +63,7 @@ class SinkLog:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """As `core.ports.EventLog.replays`; with bodies of at most 8 MiB together, but at least one event.
+        """Do what `core.ports.EventLog.replays` says, but return at most 8 MiB of bodies, or one event.
 
         The list is empty if the dead letters are damaged, so that events of the log are still delivered.
         """

@@ -32,7 +32,7 @@ from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
 _ELEMENTS_AT_ONCE = (
-    5000  # of a batch in one commit: 60 ms; smaller steps rewrite the index of random ids too often
+    5000  # of a batch in one commit: it takes 60 ms; smaller steps rewrite the index of random ids too often
 )
 _MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long behind it
 _DEAD_LETTERS_AT_ONCE = 100  # likewise
@@ -66,7 +66,7 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
-        """As `store.engine.open_store`."""
+        """See `store.engine.open_store`."""
         lock = await asyncio.to_thread(FileLock, settings.path, timeout=_LOCK_TIMEOUT)
         try:
             db, files = await asyncio.to_thread(schema.open_store, settings.path)
@@ -94,8 +94,8 @@ class SqliteStore:
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         if len(batch.events) + len(batch.malformed) <= _ELEMENTS_AT_ONCE:
             return await self._append(batch, timeout)
-        # In steps, between which the batches of others are committed. A step that fails leaves the earlier ones:
-        # the answer is 503 then, and the next try finds their events known.
+        # In steps, so that other batches are committed in between. If a step fails, the earlier ones stay
+        # committed: the answer is 503, and at the next try their events count as duplicates.
         until = asyncio.get_running_loop().time() + timeout
         stored: list[Event] = []
         differing: list[str] = []
@@ -113,7 +113,7 @@ class SqliteStore:
         return await committed
 
     def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
-        # The next commit clears this, even if it is the late one.
+        # The next commit clears the reason, even if it is the commit that was late.
         reason = f"the disk was too slow: an append was not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
@@ -147,7 +147,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """As `core.ports.EventStore.mark_missed`, in small steps.
+        """Do what `core.ports.EventStore.mark_missed` says, in small steps.
 
         An error after the first step only ends the call early: it returns the number so far, and the next call
         marks the remaining events.
@@ -190,10 +190,10 @@ class SqliteStore:
             return await reader.run(lambda db: back_up(db, self._path, target, stop, progress))
         finally:
             stop.set()
-            await reader.close()  # when the thread has removed what it wrote
+            await reader.close()  # waits until the thread has removed an unfinished file
 
     async def replay(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.replay`, in small steps; an error does not undo earlier steps."""
+        """Do `StoreCommands.replay` of `store.engine` in small steps. An error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
@@ -201,7 +201,7 @@ class SqliteStore:
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
         def bounds(db: sqlite3.Connection) -> tuple[int, int]:
-            with queries.snapshot(db):  # what is held may be dropped meanwhile
+            with queries.snapshot(db):  # else events may be dropped between two queries
                 return redelivery.bounds(db, chosen)
 
         return await self._query_reader.run(bounds)
@@ -224,7 +224,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: Selection) -> int:
-        """As `store.engine.StoreCommands.discard`, in small steps; an error does not undo earlier steps."""
+        """Do `StoreCommands.discard` of `store.engine` in small steps. An error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:

@@ -25,12 +25,12 @@ _PAGE_OVERHEAD = 1.25
 """Bytes on disk per byte to store: a page is never quite full."""
 
 _WAL_BYTES = 8 * 1024 * 1024
-"""Bytes of `max_size` that are left to the WAL, but at most an eighth of what is above `_TINY`."""
+"""Bytes of `max_size` that are reserved for the WAL, but at most an eighth of the bytes above `_TINY`."""
 
 _TINY = 4 * 1024 * 1024
 
 _ACTION_BYTES = 8 * 1024 * 1024
-"""Bytes of `max_size` that only what goes on with actions may use, but at most a sixteenth."""
+"""Bytes of `max_size` that are reserved for changes of earlier actions, but at most a sixteenth of it."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 """Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
@@ -95,7 +95,7 @@ class Transaction:
         db: the writer's connection, inside the transaction.
         now: when the transaction began.
         stored: events ever stored, including this transaction; also the last `seq`.
-        rejected: malformed events ever received, without those that a replay could read.
+        rejected: malformed events ever received, without those that became events in a replay.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
@@ -106,7 +106,7 @@ class Transaction:
         counters = db.execute("SELECT stored, duplicates, rejected, alerts, actions FROM counters").fetchone()
         self.stored, self._duplicates, self.rejected, self._alerts, self._actions = self._before = counters
         self._orgs: dict[str, int] = {}
-        self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events follow each other
+        self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events come together
         self._max_size = max_size
         self._reserve = min(_ACTION_BYTES, max_size // 16)
         self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8) - self._reserve
@@ -123,7 +123,7 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """Store `batches`, as `core.ports.EventStore.append`. Of an event, the first copy is stored.
+        """Store `batches`; see `core.ports.EventStore.append`. Only the first copy of an event is stored.
 
         Raises:
             StoreFullError: there is not enough space.
@@ -160,7 +160,8 @@ class Transaction:
     def _add(self, events: Sequence[Event]) -> list[bool]:
         """Store those of `events` that are new; return for each event whether it is new."""
         since = self.now // SECOND
-        # 0 copies by the log rather than NULL: it has shown the event, as `claims` asks.
+        # An event from the log has 0 copies by the log, not NULL: `claims` asks whether the log has shown the
+        # event.
         keys = [
             (
                 *self._key(event),
@@ -200,7 +201,7 @@ class Transaction:
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise  # no other error may pass for a duplicate, which is dropped
+                raise  # no other error may be taken for a duplicate, because duplicates are dropped
             if len(keys) == 1:
                 return [False]
             return [self._add_ids([key])[0] for key in keys]
@@ -269,7 +270,7 @@ class Transaction:
     def with_reserve(self) -> Iterator[None]:
         """Let the `with` block also use the space reserved for changes of actions.
 
-        So an effect is undone in time even if the store is full.
+        So the effect of an action is undone in time even if the store is full.
         """
         self._room += self._reserve
         self._free_bytes += self._reserve
@@ -293,7 +294,8 @@ class Transaction:
             if freed < need:
                 freed += action_rows.drop_oldest(self.db, self.now, need - freed)
             self._free_bytes = self._room - _used_bytes(self.db)
-            # Pages become free one by one, so a small drop may not show yet; the next one makes up for it.
+            # Only whole pages become free, so a small drop may not show yet, but together with the next one
+            # it will.
             if self._free_bytes < need and freed < size:
                 raise StoreFullError(
                     f"the store is full: sinks wait for {self._max_size} bytes of events (store.max_size); "

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _GROUP_BYTES = 8 * 1024 * 1024  # in one commit
 _GROUP_OPERATIONS = 1000  # in one commit
-_QUEUE_BYTES = 32 * 1024 * 1024  # more means that the disk hangs, and memory must not grow for that
+_QUEUE_BYTES = 32 * 1024 * 1024  # if more wait, the disk hangs, and the memory must not grow until it goes on
 _IDLE = 0.5  # seconds without an operation, after which the WAL is checkpointed
 _PROBE_INTERVAL = 1.0  # seconds
 _PRUNE_INTERVAL = 5.0  # seconds, after a step that found nothing
@@ -108,7 +108,7 @@ class Writer:
         self._gathered: list[PendingOperation] = []  # of this iteration of the event loop
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
-        self._moved = False  # the files are no longer those that are open
+        self._moved = False  # whether the store's files were moved or replaced
         self._wal_warning_due = math.inf
         self._next_probe = self._next_prune = self._next_index = self._next_wal_check = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -118,7 +118,8 @@ class Writer:
         """Queue `operation` for the writer's thread. If its group fails, it may run a second time, alone.
 
         Returns:
-            A future: its result, once fsynced; or StoreError or its own error: then it was rolled back.
+            A future of the result, which is fsynced then. If the future has an error (StoreError, or one that
+            the operation raised), the operation was rolled back.
 
         Raises:
             StoreError: the store is closed.
@@ -129,7 +130,8 @@ class Writer:
         """Queue `batch` for one of the next commits.
 
         Returns:
-            A future: which events were new, once fsynced; or StoreError: then nothing was stored.
+            A future that says which events were new, which are fsynced then. If it has a StoreError, nothing
+            was stored.
 
         Raises:
             StoreError: the store is closed, or so much is queued that the disk must be hanging.
@@ -214,7 +216,7 @@ class Writer:
                     self._set_not_ready(str(failure))
                 self._complete([(pending, None, failure) for pending in group], None)
             else:
-                self._retry_individually(group, StoreError(f"the store refuses it: {error}"))
+                self._retry_individually(group, StoreError(f"the store refuses the operation: {error}"))
         except StoreMovedError as error:
             self._complete([(pending, None, error) for pending in group], None)
             self._abandon(error)
@@ -230,7 +232,7 @@ class Writer:
             self._complete([(pending, result, None) for pending, result in done], stored)
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """Run each operation of a failed group in its own transaction, so that only the faulty one fails.
+        """Run each operation of a failed group in its own transaction, so that only those with an error fail.
 
         If the group has one operation, that one fails with `error`.
         """
@@ -238,7 +240,8 @@ class Writer:
             for pending in group:
                 self._commit([pending])
             return
-        # A page of the System Log can be fetched again, and POSTs may fit where a page does not.
+        # Only for a POST: a page of the System Log can be fetched again, and a POST may fit where a page does
+        # not.
         work = group[0].work
         if isinstance(error, StoreFullError) and isinstance(work, Batch) and work.source is Source.HOOK:
             self._set_not_ready(str(error))
