@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""Makes an event in the System Log's shape say something else."""
+"""Returns an event in the System Log's shape with changes."""
 
 
 def changed(
@@ -13,10 +13,11 @@ def changed(
     """Return an event in the System Log's shape with changes.
 
     Args:
-        event: as generated; it is not changed.
-        user: replaces the actor and each user among the targets; None leaves those generated.
-        fields: replace fields of the event: objects key by key, all other values as a whole. A changed
-            address of the client becomes the only hop in `request`, unless `fields` has `request`, too.
+        event: the generated event, which is not modified.
+        user: replaces the actor and each user among the targets; None keeps the generated ones.
+        fields: new values of the event's fields. An object is merged key by key; any other value replaces the
+            old one. A new address of the client becomes the only hop in `request`, unless `fields` also has
+            `request`.
     """
     if user is not None:
         targets = [dict(user) if each["type"] == "User" else each for each in event["target"] or ()]

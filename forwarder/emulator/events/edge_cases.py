@@ -57,15 +57,15 @@ _ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
     _number_as_postal_code,
     lambda event, _: event.update(outcome={"result": "PARTIAL", "reason": "A result added later"}),
 )
-"""Cases that Okta's typed SDKs refuse."""
+"""The edge cases that Okta's typed SDKs refuse."""
 
 
 def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
-    """Put one or two edge cases into an event of the System Log's shape, in place. With `odd_types`, they may
+    """Put one or two edge cases into an event in the System Log's shape, in place. With `odd_types`, they may
     be values that Okta's typed SDKs refuse.
 
     Returns:
-        Whether the hook's shape of the event should also keep explicit nulls, as a further edge case.
+        Whether the hook's copy of the event should also keep explicit nulls, as another edge case.
     """
     for add in random.sample(
         _EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))

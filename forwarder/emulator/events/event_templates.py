@@ -1,7 +1,7 @@
-"""What events of each type contain: who acts, on what, how often, and how it may fail.
+"""What the events of each type contain: who acts on what, how often, and how the action may fail.
 
-Common types have a template of their own; all others, and types that Okta adds later, that of their longest
-known prefix.
+Common types have a template of their own. All other types, also those that Okta adds later, have the template
+of their longest known prefix.
 """
 
 from functools import cache
@@ -25,9 +25,9 @@ class EventTemplate(msgspec.Struct, frozen=True):
         result: `outcome.result` of a success.
         failed: share of failures.
         failure: `outcome.result` of a failure.
-        reasons: possible values of `outcome.reason`.
-        debug: more debug data: keys with their possible values.
-        signs_in: a sign-in, so Okta assesses risk, behaviour and device.
+        reasons: possible values of `outcome.reason`, if the result is not SUCCESS.
+        debug: additional debug data: keys with their possible values.
+        signs_in: whether the event is about a sign-in, of which Okta assesses risk, behaviour and device.
         legacy: `legacyEventType`.
     """
 
@@ -140,7 +140,7 @@ _BY_PREFIX = {
 
 @cache
 def template_of(event_type: str) -> EventTemplate:
-    """Return the template of an event type: its own, else that of its longest known prefix."""
+    """Return the template of an event type: its own, or else the template of its longest known prefix."""
     if event_type in _COMMON:
         return _COMMON[event_type]
     return _BY_PREFIX[max((prefix for prefix in _BY_PREFIX if event_type.startswith(prefix)), key=len)]

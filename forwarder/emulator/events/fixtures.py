@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 Agent = tuple[str, str, str, str]
-"""A client: its raw user agent, and the system, browser and kind of device that Okta reads from it."""
+"""A client: the raw user agent, and the system, browser and kind of device that Okta reads from that."""
 
 _IPV4 = ("203.0.113.", "192.0.2.")
 _ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -100,12 +100,12 @@ class Person(msgspec.Struct, frozen=True):
     network: Network
 
     def entity(self) -> dict[str, Any]:
-        """Build the person as actor or target."""
+        """Build the person as the actor or a target of an event."""
         return entity(self.id, "User", self.name, alternate_id=self.login)
 
 
 def okta_id(prefix: str, random: Random) -> str:
-    """Draw an id in Okta's form: 20 characters, the prefix names the kind."""
+    """Draw an id in Okta's form: 20 characters, of which the prefix says the kind of object."""
     return prefix + "".join(random.choices(_ID_ALPHABET, k=20 - len(prefix)))
 
 
@@ -131,7 +131,7 @@ class Fixtures:
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: Person) -> dict[str, Any]:
-        """Draw a target of this kind; for `User` and `AppUser`, it is `person`. The caller may change it."""
+        """Draw a target of this kind, or take `person` for `User` and `AppUser`. The caller may change it."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":
@@ -139,11 +139,11 @@ class Fixtures:
         return self.thing(kind)
 
     def thing(self, kind: str) -> dict[str, Any]:
-        """Draw a target of this kind, which is not a person. The caller may change it."""
+        """Draw a target of this kind, other than `User` and `AppUser`. The caller may change the target."""
         return dict(self._random.choice(self._things[kind]))
 
     def things(self, kind: str) -> list[dict[str, Any]]:
-        """Return all targets of this kind, which is not a person."""
+        """Return all targets of this kind, other than `User` and `AppUser`."""
         return [dict(thing) for thing in self._things[kind]]
 
     def impostor(self) -> tuple[Network, Agent]:

@@ -50,9 +50,9 @@ class _Context(msgspec.Struct, frozen=True):
 
     Attributes:
         network: the client's network; None in a background job, which has no client.
-        place: the client's location, as far as Okta knows it.
-        impostor: someone else acts as `person`.
-        request_id: of the request or the job.
+        place: the client's location; None if Okta does not know it.
+        impostor: whether someone else acts as `person`.
+        request_id: id of the request or the job.
     """
 
     event_type: str
@@ -74,7 +74,7 @@ class Generator:
         origin: the org's URL.
         edge_case_share: share of events with something unusual but legal in them.
         log_only_share: share of events whose type hooks cannot carry.
-        odd_types: whether edge cases hold values that Okta's typed SDKs refuse.
+        odd_types: whether edge cases may have values that Okta's typed SDKs refuse.
 
     Attributes:
         fixtures: the people and things of the events.
@@ -109,8 +109,8 @@ class Generator:
         """Generate one event.
 
         Args:
-            event_type: any name, also one that the catalogue lacks.
-            published: truncated to milliseconds.
+            event_type: any name, also one that is not in the catalogue.
+            published: time of the event, which is truncated to milliseconds.
             hook_ids: the hooks that should deliver the event; the event names them, as in Okta.
             change: changes the generated event, in the System Log's shape.
         """
@@ -126,15 +126,15 @@ class Generator:
     def report(
         self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
     ) -> GeneratedEvent:
-        """Generate an event about the org itself; add `debug` to its debug data, and replace top-level
-        `fields`."""
+        """Generate an event about a change in the org. Add `debug` to its debug data; `fields` replace its
+        top-level fields."""
         event = self._event(event_type, published) | fields
         event["debugContext"]["debugData"] |= debug
         return _encoded(event)
 
     def _event(self, event_type: str, published: Micros) -> dict[str, Any]:
-        """Generate an event in the System Log's shape. Keep the order of random draws: a seed must give the
-        same events."""
+        """Generate an event in the System Log's shape. The order of random draws must not change, so
+        that a seed gives the same events."""
         uuid = uuid1_for(published - published % 1000, self._random)
         context = self._context(event_type)
         actor = self._actor(context)
@@ -235,7 +235,7 @@ class Generator:
         return data | self._risk(context) if context.template.signs_in else data
 
     def _risk(self, context: _Context) -> dict[str, str]:
-        """Build the debug data that assesses a sign-in, in Okta's string formats: a Java map, and JSON in a
+        """Build the debug data about a sign-in's risk, in Okta's string formats: a Java map, and JSON in a
         string."""
         random = self._random
         new = 0.7 if context.impostor else 0.04
@@ -294,7 +294,7 @@ def _encoded(event: dict[str, Any], *, nulls: bool = False) -> GeneratedEvent:
 
 
 def _client(context: _Context, actor: dict[str, Any]) -> dict[str, Any]:
-    """Build the event's `client`; all its values are null in a background job."""
+    """Build the event's `client`; for a background job, all its values are null."""
     if not context.network:
         return dict.fromkeys(("userAgent", "zone", "device", "id", "ipAddress", "geographicalContext"))
     raw, system, browser, device = context.agent

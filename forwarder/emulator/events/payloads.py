@@ -7,14 +7,14 @@ from uuid import UUID
 from forwarder.core.time import Micros
 
 _GREGORIAN = 0x01B21DD213814000
-"""1970 in the time of version-1 UUIDs: steps of 100 ns since the start of the Gregorian calendar."""
+"""The start of 1970 as version-1 UUIDs count time: in steps of 100 ns since the Gregorian calendar began."""
 
 
 def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
     """Return an event of the System Log as hooks carry it: with the IP chain in `client`, and without nulls.
 
     Args:
-        event: in the System Log's shape; it is not changed.
+        event: the event in the System Log's shape, which is not modified.
         nulls: keep explicit nulls.
     """
     shaped = dict(event)
@@ -23,7 +23,7 @@ def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
-    """Remove keys that are null; `changeDetails` keeps them, because there they mean something."""
+    """Return `value` without keys that are null. `changeDetails` keeps its nulls, which have a meaning."""
     kept: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, dict) and key != "changeDetails":

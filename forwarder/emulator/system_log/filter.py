@@ -1,4 +1,7 @@
-"""Evaluates the `filter` of the System Log API over events, as rules do; Okta's API refuses some filters that rules may have."""
+"""Evaluates the `filter` of the System Log API on events, with the code that evaluates the filters of rules.
+
+Okta's API refuses some filters that rules may have.
+"""
 
 import re
 from collections.abc import Callable, Iterator

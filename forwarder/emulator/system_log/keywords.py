@@ -1,7 +1,8 @@
 """The keyword search of the System Log API, its parameter `q`.
 
-Okta's rules: at most 10 keywords of at most 40 characters; spaces and hyphens separate them; each must be one whole word of
-some value of an event, in any case. Okta does not document what a word is; here it is also a value as a whole.
+Okta's rules: a search has at most 10 keywords of at most 40 characters, separated by spaces or hyphens. Each
+keyword must be one whole word of some value of the event, ignoring case. Okta does not document what a word
+is; here, a whole value also counts as a word.
 """
 
 import re
@@ -15,14 +16,14 @@ _MAX_LENGTH = 40
 
 _SEPARATORS = re.compile(r"[\s-]+")
 _WORDS = (re.compile(r"[^\s\-/:;,?&=(){}\[\]\"']+"), re.compile(r"\w+"))
-"""`203.0.113.9` and `user@example.com` are words, and `example` is one too."""
+"""By the first pattern, `203.0.113.9` and `user@example.com` are words; by the second, their parts are."""
 
 
 def read_keywords(text: str) -> frozenset[str]:
     """Return the keywords of a search.
 
     Raises:
-        OktaApiError: Okta would refuse it.
+        OktaApiError: Okta would refuse the search.
     """
     found = [word for word in _SEPARATORS.split(text.lower()) if word]
     if len(found) > _MAX_KEYWORDS:

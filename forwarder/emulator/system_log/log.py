@@ -1,7 +1,8 @@
 """The org's System Log, in the order in which events were stored, and in the order of `published`.
 
-An event is stored at its persistence time, which may be later than `published` and in another order. A poller
-reads in the order of storage, so it misses nothing; a bounded reader misses what is stored behind it later.
+An event may be stored later than it was published, and events may be stored in another order than published.
+A poller reads in the order of storage, so it misses nothing. A bounded reader reads in the order of
+`published`, so it misses an event that is stored later, but published before the events it has read.
 """
 
 import heapq
@@ -46,7 +47,7 @@ class LogRange(msgspec.Struct, frozen=True):
 
 
 class LogPage(msgspec.Struct, frozen=True):
-    """One page.
+    """One page of the log.
 
     Attributes:
         after: position of the last entry that was examined; the next page begins after it.
@@ -59,8 +60,8 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class SystemLog:
-    """A log that keeps the newest `history` events. `now` returns the time: entries for a later time are not
-    shown yet."""
+    """A log that keeps the newest `history` events. `now` returns the current time; no page contains entries
+    whose time of storage is later."""
 
     def __init__(self, history: int, now: Callable[[], Micros]) -> None:
         self._history = history
@@ -71,9 +72,10 @@ class SystemLog:
         self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store entries, in any order. If `at` is in the future, no page contains them until then."""
+        """Store entries at the time `at`, by default now. If it is in the future, no page contains them until
+        then."""
         if at is None:
-            # If the clock is set back, an event must not be stored behind a poller's cursor.
+            # If the clock is set back, a poller whose cursor is later must not miss the event.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)
         for entry in entries:
             heapq.heappush(self._pending, (at, next(self._numbers), entry))
@@ -85,14 +87,14 @@ class SystemLog:
         Args:
             part: the part of the log to read; its times are times of storage.
             after: `after` of the previous page; None for the first page.
-            limit: the most entries of the page.
+            limit: the largest number of entries of the page.
         """
         self._store()
         return _page(self._stored, part, after, limit)
 
     def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
-        """Return one page in the order of `published`. Arguments as for `poll`; the times of `part` are
-        `published`."""
+        """Return one page in the order of `published`. The arguments are those of `poll`, but the times of
+        `part` limit `published`."""
         self._store()
         if descending:
             return _page_descending(self._by_published, part, after, limit)

@@ -31,14 +31,14 @@ _BAD_DATE = "The date format in your query is not recognized. Please enter dates
 
 
 class LogQuery:
-    """One query.
+    """One query of the System Log.
 
     Args:
         parameters: query parameters of the call.
         now: the current time.
 
     Raises:
-        OktaApiError: Okta would refuse it.
+        OktaApiError: Okta would refuse the query.
     """
 
     def __init__(self, parameters: Mapping[str, str], now: Micros) -> None:
@@ -79,7 +79,7 @@ class LogQuery:
         if since > until:
             raise invalid("since", "since: must not be after until")
         if "after" in given and self._polling:
-            since = 0  # real links carry both, and the cursor decides
+            since = 0  # Okta's links have both, and the cursor decides
         return LogRange(
             max(since, now - _RETENTION), until, _matcher(given.get("filter", ""), given.get("q", ""))
         )
@@ -123,7 +123,7 @@ def _position(cursor: str, mode: str) -> Key:
     """Decode a cursor.
 
     Raises:
-        OktaApiError: the org did not issue it, or issued it for another kind of query.
+        OktaApiError: the org did not issue this cursor, or issued it for another kind of query.
     """
     try:
         decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
