@@ -1,4 +1,5 @@
-"""CIBA: `bc/authorize` asks the user of an app, `token` is polled for the answer. The words of its errors are Okta's."""
+"""CIBA: an app calls `bc/authorize` to ask a user, and polls `token` for the answer. The error texts are
+Okta's."""
 
 import base64
 import hashlib
@@ -15,22 +16,22 @@ from forwarder.emulator.prompts.push import service_error
 from forwarder.emulator.users.directory import User
 
 _LONGEST = 300
-"""Seconds that a request may wait; also the default."""
+"""The longest time that a prompt may wait for an answer, in seconds; also the default."""
 
 _TOKEN_LIFETIME = 3600
 
 
 def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Send a prompt to the user; return the answer to `POST …/bc/authorize` by an authenticated app.
+    """Send a prompt to the user that the form names; return the response to `POST …/bc/authorize`.
 
     Args:
         emulator: the org.
         server: id of the authorization server; None for the org's own.
         form: the form of the call.
-        client_id: id of the app.
+        client_id: client id of the app, which is already authenticated.
 
     Raises:
-        ApiError: the org refuses, and sends no prompt.
+        ApiError: the org refuses the call, and sends no prompt.
     """
     client = emulator.settings.clients[client_id]
     if not client.ciba and not client.secret:
@@ -63,10 +64,10 @@ def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_
 
 
 def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Return the tokens, the answer to a poll of `POST …/token`; arguments as for `ask`.
+    """Return the tokens, in response to a poll of `POST …/token`. The arguments are those of `ask`.
 
     Raises:
-        ApiError: the user has not answered yet or refused, the prompt has expired, or the poll is too early.
+        ApiError: the user denied or has not answered yet, the prompt has expired, or the poll is too early.
     """
     _require_grant(emulator, client_id)
     prompt = emulator.prompts.find(form.get("auth_req_id", ""))
@@ -117,8 +118,8 @@ def _expired() -> ApiError:
 
 
 def _expiry(form: Mapping[str, str]) -> int:
-    """Return the lifetime of the prompt that the form asks for, in seconds, from `request_expiry`. CIBA
-    Core's `requested_expiry` is ignored, as by Okta."""
+    """Return the prompt's lifetime in seconds, from the form's `request_expiry`. Like Okta, ignore
+    `requested_expiry`, the name in CIBA Core."""
     text = form.get("request_expiry", str(_LONGEST))
     if not text.isdecimal() or not 1 <= int(text) <= _LONGEST:
         reason = f"Invalid value for 'request_expiry' parameter. It should be within range 1 - {_LONGEST}."
@@ -127,7 +128,7 @@ def _expiry(form: Mapping[str, str]) -> int:
 
 
 def _hinted(emulator: Emulator, form: Mapping[str, str]) -> User:
-    """Return the user that the form's hint names; raise ApiError if the prompt cannot be sent to such a
+    """Return the user that the form's hint names; raise ApiError if the org cannot send a prompt to the
     user."""
     if ("login_hint" in form) == ("id_token_hint" in form):
         raise oauth_error(

@@ -16,9 +16,9 @@ class _AnswerOrder(Section):
     """The body of `POST /emulator/answers`.
 
     Attributes:
-        user: id or login; None for all users without a setting of their own.
-        answer: the user's answer, also to a prompt that waits already.
-        after: time from the prompt to the answer; for a prompt that waits already, from now.
+        user: id or login of the user; None for all users without a setting of their own.
+        answer: the user's answer, also to a prompt that already waits.
+        after: time from the prompt to the answer; for a prompt that already waits, time from now.
         fault: the fault of prompts to this user; see `PromptFault`.
     """
 

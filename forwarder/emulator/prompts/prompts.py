@@ -1,7 +1,7 @@
 """The prompts on users' phones, and how the phones answer.
 
-A factor push and CIBA are the same here: a prompt waits until the user answers or the prompt expires. The
-event of an answer has the user as its actor.
+A factor push and CIBA work the same here: a prompt waits until the user answers or the prompt expires. The
+event about the answer has the user as its actor.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Result = Literal["WAITING", "SUCCESS", "REJECTED", "TIMEOUT", "CANCELLED"]
 PromptFault = Literal[
     "", "service_error", "unassigned", "not_enrolled", "mfa_start_failed", "slow_down", "expired"
 ]
-"""What goes wrong when this user is asked, beside the state of user and factors:
+"""What goes wrong when the user is asked. The statuses of user and factor can cause other errors.
 
 | fault | factor push | CIBA |
 |---|---|---|
@@ -41,6 +41,7 @@ class Phone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         after: seconds from the prompt to the answer.
+        fault: what goes wrong when the user is asked.
     """
 
     answer: Answer = "none"
@@ -52,19 +53,19 @@ class Prompt(msgspec.Struct):
     """One prompt.
 
     Attributes:
-        id: id of the transaction of a push; CIBA's `auth_req_id`.
+        id: id of a push's transaction, or CIBA's `auth_req_id`.
         user: the user's id.
         caller: id of the app or admin that sent the prompt.
-        factor: id of the factor of a push.
-        server: issuer of CIBA's authorization server.
+        factor: id of the factor that a push uses; None for CIBA.
+        server: issuer of CIBA's authorization server; None for a push.
         message: CIBA's `binding_message`.
-        number: the right answer of a number challenge.
-        interval: seconds that CIBA's polls must be apart.
+        number: the right answer to a push's number challenge.
+        interval: the least time between two polls of CIBA, in seconds.
         result: Okta's `factorResult`, also for CIBA.
         answers: when the phone will answer; None if it will not answer.
         polls: times of the polls for the answer.
         early: how many of these polls came too early.
-        slow_down: the next poll that is not early is answered `slow_down`, too.
+        slow_down: whether the next poll that is not early is answered `slow_down`, too.
         redeemed: whether the tokens for this prompt were issued.
     """
 
@@ -89,7 +90,7 @@ class Prompt(msgspec.Struct):
 
 
 _LEEWAY = SECOND // 10
-"""By how much a poll may be early: the way of a call takes now more, now less time."""
+"""How early a poll may come without counting as early, because calls do not all take the same time."""
 
 
 class Prompts:
@@ -128,8 +129,8 @@ class Prompts:
         return self._phones.get(user.id, self._others)
 
     def set_phone(self, user: User | None, phone: Phone) -> None:
-        """Set how the phone of `user` answers, also to prompts that wait already. None sets it for all users
-        without a setting of their own."""
+        """Set how the phone of `user` answers, also to prompts that already wait. If `user` is None, set it
+        for all users without a setting of their own."""
         if user is None:
             self._others = phone
         else:
@@ -152,8 +153,8 @@ class Prompts:
         self._schedule(prompt, phone)
 
     def is_early(self, prompt: Prompt) -> bool:
-        """Record a poll, and return whether to answer `slow_down`: it is early, or the phone has that fault.
-        If so, lengthen the prompt's interval by 5 s."""
+        """Record a poll. Return whether to answer `slow_down`: if the poll is early, or the phone has that
+        fault. If so, lengthen the prompt's interval by 5 s."""
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked
         prompt.polls.append(now)
@@ -167,12 +168,12 @@ class Prompts:
         return slow
 
     def cancel(self, prompt: Prompt) -> None:
-        """Withdraw a prompt that waits."""
+        """Cancel a prompt that still waits."""
         if prompt.result == "WAITING":
             prompt.result = "CANCELLED"
 
     def settle(self, prompt: Prompt) -> None:
-        """Set the result of a waiting prompt whose answer is due, or which has expired."""
+        """If a waiting prompt has an answer that is due, or has expired, set its result."""
         if prompt.result != "WAITING":
             return
         now = self._clock.now()
@@ -198,8 +199,8 @@ class Prompts:
         self.settle(prompt)
 
     def _report_answer(self, prompt: Prompt) -> None:
-        """Write the event about the answer to a prompt. A denial is written like a wrong password, as by
-        Okta."""
+        """Write the event about the answer to a prompt. Like Okta, write a denial in the same way as a wrong
+        password."""
         user = self._prompts[prompt.id][1]
         fields: dict[str, Any] = {"outcome": {"result": "SUCCESS", "reason": None}, "severity": "INFO"}
         if prompt.result == "REJECTED":

@@ -1,4 +1,4 @@
-"""`/api/v1/users/{id}/factors`: the factors of a user, and the push that asks one."""
+"""`/api/v1/users/{id}/factors`: the factors of a user, and the push that asks the user."""
 
 import secrets
 from typing import Any
@@ -104,8 +104,8 @@ async def _cancel(
 
 
 def _require_askable(user: User, factor: Factor) -> None:
-    """Check that a push can be sent to this factor of the user; raise the OktaApiError that Okta answers
-    otherwise."""
+    """Check that a push can be sent to this factor of the user. If not, raise an OktaApiError with Okta's
+    answer."""
     if user.status == "LOCKED_OUT":
         raise OktaApiError(403, "E0000069", "User Locked")
     if user.status not in {"ACTIVE", "PASSWORD_EXPIRED", "RECOVERY"}:

@@ -1,5 +1,5 @@
-"""`/api/v1/security-events-providers`, and `/security/api/v1/security-events`, which has no other credentials than the
-signature of what is sent."""
+"""`/api/v1/security-events-providers`, and `/security/api/v1/security-events`, whose callers authenticate
+only by the signature of the token that they send."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How tokens of a provider are checked: by issuer and keys, or by a document that names both."""
+    """How a provider's tokens are checked: by an issuer and its keys, or by a document that names both."""
 
     issuer: str | None = None
     jwks_url: str | None = None
@@ -23,7 +23,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ProviderSpec(msgspec.Struct, frozen=True):
-    """The body of a call that creates or replaces a provider; unknown fields are ignored, as by Okta."""
+    """The body of a call that creates or replaces a provider; unknown fields are ignored, as in Okta."""
 
     name: str
     type: str
@@ -31,7 +31,7 @@ class ProviderSpec(msgspec.Struct, frozen=True):
 
 
 class Provider(Actor, msgspec.Struct):
-    """A provider; `active` is its status."""
+    """A provider; `active` says whether its status is ACTIVE."""
 
     id: str
     spec: ProviderSpec
@@ -87,7 +87,7 @@ class Providers:
         """Add a provider, which is ACTIVE.
 
         Raises:
-            OktaApiError: a rule of Okta's is broken.
+            OktaApiError: `spec` breaks a rule of Okta's.
         """
         self._check(spec)
         provider = Provider(okta_id("sse", self._random), spec)
@@ -96,10 +96,10 @@ class Providers:
         return provider
 
     def replace(self, provider: Provider, spec: ProviderSpec, caller: Caller) -> None:
-        """Replace name and settings of a provider.
+        """Replace the name, type and settings of a provider.
 
         Raises:
-            OktaApiError: a rule of Okta's is broken.
+            OktaApiError: `spec` breaks a rule of Okta's.
         """
         self._check(spec, provider)
         provider.spec = spec
@@ -114,7 +114,7 @@ class Providers:
         """Delete an INACTIVE provider.
 
         Raises:
-            OktaApiError: it is ACTIVE.
+            OktaApiError: the provider is ACTIVE.
         """
         if provider.active:
             raise forbidden("An active security events provider cannot be deleted.")

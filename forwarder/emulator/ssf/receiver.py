@@ -1,4 +1,4 @@
-"""Receives Security Event Tokens by RFC 8935: 202, or 400 with a reason; silent on what it ignores."""
+"""Receives Security Event Tokens by RFC 8935: answers 202, also to what it ignores, or 400 with a reason."""
 
 import ssl
 from collections.abc import Sequence
@@ -20,12 +20,13 @@ _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.Inva
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A token that came.
+    """A received token.
 
     Attributes:
-        result: `accepted`, what Okta ignores without a word, or `err` of the refusal.
-        user: id of the user that it is about, if there is one.
-        event: what it says.
+        result: `accepted`; `duplicate` or `unknown_subject` for a token that is ignored, as in Okta; or the
+            `err` of the refusal.
+        user: id of the user that the token is about; None if unknown.
+        event: content of the token's event.
     """
 
     at: str
@@ -38,7 +39,7 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class SecurityEvents:
-    """The receiver of one org."""
+    """The receiver of the tokens that are sent to one org."""
 
     def __init__(
         self, settings: EmulatorSettings, clock: Clock, providers: Providers, users: Directory, report: Report
@@ -54,7 +55,7 @@ class SecurityEvents:
         self._trusted = ssl.create_default_context(cafile=settings.ca_file)
 
     def all(self) -> Sequence[Received]:
-        """Return every token that could be read, the oldest first."""
+        """Return every token that could be decoded, the oldest first."""
         return tuple(self._received)
 
     async def receive(self, body: bytes) -> tuple[Provider, bool]:
@@ -121,7 +122,11 @@ class SecurityEvents:
                 answer = await client.get(url)
             kind = answer.headers.get("content-type", "").partition(";")[0]
             if answer.status_code != 200 or kind != "application/json":
-                raise refusal("invalid_key", f"{url} answers {answer.status_code} with {kind or 'no type'}.")
+                raise refusal(
+                    "invalid_key",
+                    f"{url} must answer 200 with application/json; it answers {answer.status_code} with"
+                    f" {kind or 'no content type'}.",
+                )
             return msgspec.json.decode(answer.content, type=dict[str, Any])
         except (*_NO_RESPONSE, msgspec.DecodeError) as error:
             raise refusal("invalid_key", f"{url} has no keys that can be read.") from error

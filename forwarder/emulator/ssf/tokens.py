@@ -26,7 +26,10 @@ _FIELDS: dict[str, dict[str, set[str] | None]] = {
     },
     f"{_OPENID}/risc/event-type/identifier-changed": {},
 }
-"""The fields that each event needs, with their values if there are only some; all need a subject and a time."""
+"""By event type: the required fields, each with its allowed values; None allows any text.
+
+Every event also needs a subject, a time and a reason.
+"""
 
 
 def refusal(err: str, description: str) -> ApiError:
@@ -93,10 +96,9 @@ def parse(body: bytes) -> Token:
         raise refusal("invalid_request", "The header 'typ' must be secevent+jwt.")
     if header.get("alg") != "RS256" or not isinstance(header.get("kid"), str):
         raise refusal("invalid_key", "The header must have the 'alg' RS256 and a 'kid'.")
-    # Okta names claims in camel case in these descriptions.
     missing = [name for name in ("iss", "aud", "jti", "iat", "events") if not claims.get(name)]
     if missing:
-        raise refusal("invalid_request", f"The claims are missing: {', '.join(missing)}.")
+        raise refusal("invalid_request", f"The token lacks these claims: {', '.join(missing)}.")
     wrong = [name for name in ("iss", "jti") if not isinstance(claims[name], str)]
     if wrong or not isinstance(claims["iat"], int) or not isinstance(claims["events"], dict):
         raise refusal("invalid_request", "A claim is of the wrong type.")
@@ -104,7 +106,7 @@ def parse(body: bytes) -> Token:
 
 
 def subject_user(event: Mapping[str, Any]) -> str | None:
-    """Return the id or login of the user that an event is about; None if it names none in a known format."""
+    """Return the id or login of the user that an event is about; None if no known format names one."""
     subject = event["subject"]
     user = subject.get("user", subject)
     if not isinstance(user, dict):
@@ -114,7 +116,7 @@ def subject_user(event: Mapping[str, Any]) -> str | None:
 
 
 def _problems(event: Mapping[str, Any], fields: Mapping[str, set[str] | None]) -> list[str]:
-    problems = []
+    problems = []  # Okta's descriptions name the fields in camel case
     if not isinstance(event.get("event_timestamp"), int):
         problems.append("eventTimestamp must be a number of seconds")
     if not isinstance(event.get("subject"), dict):
