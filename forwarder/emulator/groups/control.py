@@ -1,4 +1,4 @@
-"""`/emulator/groups`, which Okta does not have: creates and changes groups of any kind, without an event."""
+"""`/emulator/groups`, which Okta does not have: creates, changes and deletes any group without an event."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from forwarder.emulator.http.responses import OktaRequest, org
 
 
 class _GroupOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /emulator/groups` and `PUT /emulator/groups/{id}`; what is absent stays as it is.
+    """The body of `POST /emulator/groups` and `PUT /emulator/groups/{id}`; absent fields change nothing.
 
     Attributes:
         type: OKTA_GROUP, APP_GROUP or BUILT_IN.
-        roles: admin roles that the group gives, in Okta's words.
+        roles: standard admin roles that members get, by Okta's names, such as HELP_DESK_ADMIN.
         apps: labels of the apps that are assigned to the group.
-        members: ids or logins.
+        members: ids or logins of all users in the group.
     """
 
     name: str | None = None

@@ -15,11 +15,11 @@ from forwarder.emulator.users.directory import Directory, User
 
 
 class Group(msgspec.Struct):
-    """A group; only one of type OKTA_GROUP has members that the API can change.
+    """A group. The API can change its members only if its type is OKTA_GROUP.
 
     Attributes:
-        members: ids of users.
-        roles: admin roles that the group gives.
+        members: ids of the users in the group.
+        roles: standard admin roles that members get, by Okta's names, such as HELP_DESK_ADMIN.
         apps: labels of the apps that are assigned to the group.
     """
 
@@ -76,7 +76,7 @@ class Groups:
                 )
 
     def all(self, name: str = "") -> Sequence[Group]:
-        """Return the groups whose names begin with `name`, in any case."""
+        """Return the groups whose names begin with `name`, ignoring case."""
         return [group for group in self._groups.values() if group.name.casefold().startswith(name.casefold())]
 
     def find(self, group_id: str) -> Group:
@@ -105,7 +105,7 @@ class Groups:
         """Add a group without members.
 
         Raises:
-            OktaApiError: another group has this name, or it is empty.
+            OktaApiError: another group has this name, or the name is empty.
         """
         if not name or any(group.name == name for group in self._groups.values()):
             raise invalid("name", "name: An object with this field already exists, or the field is empty.")
@@ -122,7 +122,7 @@ class Groups:
         return [group for group in self._groups.values() if user.id in group.members]
 
     def add(self, group: Group, user: User, caller: Caller) -> None:
-        """Add a user to a group, with an event; do nothing if the user is a member already.
+        """Add a user to a group, and write an event; do nothing if the user is already a member.
 
         Raises:
             OktaApiError: the org itself decides who is in this group.
@@ -133,7 +133,7 @@ class Groups:
             self._change("group.user_membership.add", group, user, caller)
 
     def remove(self, group: Group, user: User, caller: Caller) -> None:
-        """Remove a user from a group, with an event; do nothing if the user is not a member.
+        """Remove a user from a group, and write an event; do nothing if the user is not a member.
 
         Raises:
             OktaApiError: the org itself decides who is in this group.

@@ -1,4 +1,4 @@
-"""The rules that put users into groups. The emulated org keeps them, and does not run them."""
+"""The rules that put users into groups. The emulated org keeps these rules, but does not run them."""
 
 from collections.abc import Sequence
 from random import Random
@@ -14,7 +14,7 @@ from forwarder.emulator.http.errors import forbidden, invalid, not_found
 
 
 class RuleSpec(msgspec.Struct, frozen=True):
-    """The body of a call that creates a rule; unknown fields are ignored, as by Okta."""
+    """The body of a call that creates a rule; unknown fields are ignored, as in Okta."""
 
     name: str
     conditions: dict[str, Any]
@@ -79,7 +79,7 @@ class GroupRules:
         """Create a rule.
 
         Raises:
-            OktaApiError: the rule names no group, or a group that does not exist.
+            OktaApiError: the rule names no group or an unknown group, or its own name is empty or too long.
         """
         if not 1 <= len(spec.name) <= 50:
             raise invalid("name", "name: must have 1 to 50 characters")
@@ -95,7 +95,7 @@ class GroupRules:
         """Delete an INACTIVE rule.
 
         Raises:
-            OktaApiError: it is ACTIVE.
+            OktaApiError: the rule is ACTIVE.
         """
         if rule.active:
             raise forbidden("An active group rule cannot be deleted.")

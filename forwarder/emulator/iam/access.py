@@ -1,5 +1,5 @@
-"""The rights of an app without a standard admin role: the permissions of its custom roles, on their resource
-sets."""
+"""The rights of an app without a standard admin role: the permissions that its custom roles give on their
+resource sets."""
 
 import re
 from collections.abc import Iterator
@@ -21,13 +21,16 @@ _NEEDED = (
     ("PUT", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
     ("DELETE", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
 )
-"""The permission that a call needs on the user or group in its path. The permission to manage users or groups includes it."""
+"""By method and path: the permission that a call needs on the user or group in the path.
+
+`okta.users.manage` and `okta.groups.manage` include these permissions.
+"""
 
 
 def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> None:
     """Check that the roles of the app `client_id` allow a call.
 
-    Calls that are not in `_NEEDED` need any role: which permission Okta requires for them is not established.
+    For a call that is not in `_NEEDED`, any role is enough: it is unknown which permission Okta requires.
 
     Raises:
         OktaApiError: no role of the app allows the call, or the app has no role.
@@ -56,7 +59,7 @@ def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> 
 
 
 def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
-    """Yield the URLs of resources that include the user or group `key`, which is in `path`."""
+    """Yield the URLs of all resources that include the user or group `key`. `path` tells which of the two."""
     api = f"{emulator.settings.url}/api/v1"
     if path.startswith("/api/v1/groups/"):
         yield from (f"{api}/groups", f"{api}/groups/{key}")

@@ -30,7 +30,7 @@ class _SetSpec(msgspec.Struct):
 
 
 class Additions(msgspec.Struct):
-    """The body of a PATCH that adds resources to a set."""
+    """The body of a PATCH that adds resources to a set, or members to a binding."""
 
     additions: tuple[str, ...] = ()
 
@@ -173,8 +173,8 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 
 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
-    """Return a resource of a set as the API shows it. Its link `self` is the object itself, and `resource`
-    its place in the set, as in recordings."""
+    """Return a resource of a set as the API shows it. As in recordings, the link `self` is the object's
+    own URL, and the link `resource` is the URL of this entry of the set."""
     emulator, resource = org(request), found.resources[resource_id]
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {

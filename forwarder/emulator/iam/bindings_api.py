@@ -1,4 +1,5 @@
-"""The bindings of `/api/v1/iam/resource-sets`: who holds a role; who is an administrator; and the roles of an app below `/oauth2/v1/clients`."""
+"""Who holds which role: bindings below `/api/v1/iam/resource-sets`, the list of administrators, and the
+roles of an app below `/oauth2/v1/clients`."""
 
 from typing import Any
 
@@ -138,7 +139,7 @@ async def _take_from_client(request: OktaRequest, client_id: FromPath[str], memb
 
 @get("/iam/assignees/users")
 async def _administrators(request: OktaRequest) -> dict[str, Any]:
-    """List the users to whom a role is assigned directly; users with roles by a group only are left out."""
+    """List the users to whom a role is assigned directly, not only through a group."""
     emulator = org(request)
     url = f"{emulator.settings.url}/api/v1/users"
     held = emulator.admin_roles.held_by

@@ -1,5 +1,5 @@
-"""The resources in a resource set: each is the URL of Okta's API if there is one, else Okta's resource name
-(ORN)."""
+"""The resources in a resource set: each is a URL of Okta's API, or Okta's resource name (ORN) if the API does
+not have a URL for it."""
 
 import re
 
@@ -13,8 +13,8 @@ _IN_API = re.compile(
 
 
 def meant(emulator: Emulator, resource: str) -> str:
-    """Return the form in which a set keeps `resource`, a URL or ORN: the URL if the API has one, as in
-    recordings.
+    """Return the form in which a set keeps `resource`, which is a URL or an ORN: its URL if the API has one,
+    as in recordings; otherwise its ORN.
 
     Raises:
         OktaApiError: this org does not have the resource.
@@ -51,8 +51,8 @@ def orn(emulator: Emulator, resource: str) -> str:
 
 
 def resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the `_links` to a resource; none for an ORN without a URL in the API, such as that of admin
-    roles."""
+    """Return the `_links` to a resource. They are empty for an ORN: the API has no URL for such a resource,
+    for example for admin roles."""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

@@ -41,22 +41,22 @@ class CustomRole(msgspec.Struct):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A user, group or app that holds a role on a resource set: its URL, and the time since when."""
+    """A user, group or app that holds a role on a resource set: its URL, and since when it holds the role."""
 
     url: str
     since: Micros
 
 
 class Binding(msgspec.Struct):
-    """The members that hold a role on a resource set, by their id in the binding."""
+    """The members that hold a role on a resource set; `members` maps ids in the binding to members."""
 
     role: CustomRole
     members: dict[str, Member]
 
 
 class ResourceSet(msgspec.Struct):
-    """The resources to which a role is limited: URLs or ORNs by their id in the set; `bindings` are by role
-    id."""
+    """The resources to which a role is limited. `resources` maps ids in the set to URLs or ORNs; `bindings`
+    maps role ids to bindings."""
 
     id: str
     label: str
@@ -146,7 +146,7 @@ class AdminRoles:
         """Create a role.
 
         Raises:
-            OktaApiError: `permissions` is empty or has one that Okta lacks, or the label is blank or in use.
+            OktaApiError: `permissions` is empty or has a malformed name, or the label is blank or in use.
         """
         if not permissions:
             raise invalid("permissions", "permissions: The field cannot be left blank")
@@ -161,14 +161,14 @@ class AdminRoles:
         return role
 
     def rename(self, thing: CustomRole | ResourceSet, label: str, description: str) -> None:
-        """Change label and description of a role or a resource set."""
+        """Change the label and description of a role or a resource set."""
         thing.label, thing.description, thing.updated = label, description, self._clock.now()
 
     def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:
-        """Add a permission to a role. Repeating it changes nothing.
+        """Add a permission to a role. If the role already has it, change nothing.
 
         Raises:
-            OktaApiError: Okta has no such permission.
+            OktaApiError: the name of the permission is malformed.
         """
         _check_permissions([permission])
         if permission not in role.permissions:
@@ -179,7 +179,7 @@ class AdminRoles:
         """Take a permission from a role.
 
         Raises:
-            OktaApiError: the role does not have it.
+            OktaApiError: the role does not have the permission.
         """
         if permission not in role.permissions:
             raise not_found(f"{permission} (Permission)")
@@ -191,7 +191,7 @@ class AdminRoles:
         """Delete a role.
 
         Raises:
-            OktaApiError: it is bound to a resource set.
+            OktaApiError: the role is bound to a resource set.
         """
         if any(role.id in found.bindings for found in self._sets.values()):
             raise forbidden("The role is assigned.")
@@ -201,10 +201,10 @@ class AdminRoles:
     def create_set(
         self, label: str, description: str, resources: Sequence[str], caller: Caller
     ) -> ResourceSet:
-        """Make a resource set.
+        """Create a resource set.
 
         Raises:
-            OktaApiError: another set has this label.
+            OktaApiError: the label is blank or in use.
         """
         if not label or any(found.label == label for found in self._sets.values()):
             raise invalid("label", "label: A resource set with this label already exists, or it is blank.")
@@ -216,19 +216,19 @@ class AdminRoles:
         return made
 
     def add_resources(self, found: ResourceSet, resources: Sequence[str]) -> None:
-        """Add resources to a set; those that it has stay."""
+        """Add resources to a set. Those that it already has stay unchanged."""
         for resource in resources:
             if resource not in found.resources.values():
                 found.resources[okta_id("ire", self._random)] = resource
         found.updated = self._clock.now()
 
     def delete_set(self, found: ResourceSet, caller: Caller) -> None:
-        """Delete a resource set and what is bound to it."""
+        """Delete a resource set and its bindings."""
         del self._sets[found.id]
         self._report("iam.resourceset.delete", caller, target=[_entity(found)])
 
     def bind(self, found: ResourceSet, role: CustomRole, members: Sequence[str], caller: Caller) -> Binding:
-        """Give a role on a set to members, by their URLs. Repeating it changes nothing."""
+        """Give the members with these URLs a role on a set. Those that already hold it stay unchanged."""
         binding = found.bindings.setdefault(role.id, Binding(role, {}))
         for url in members:
             if all(member.url != url for member in binding.members.values()):
@@ -237,7 +237,7 @@ class AdminRoles:
         return binding
 
     def unbind(self, found: ResourceSet, role: CustomRole, member_id: str | None, caller: Caller) -> None:
-        """Take a role on a set from one member, or with None from all.
+        """Take a role on a set from one member, or from all members if `member_id` is None.
 
         Raises:
             OktaApiError: the role is not bound to the set, or the member does not hold it.

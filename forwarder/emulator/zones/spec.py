@@ -23,7 +23,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Location(msgspec.Struct, frozen=True):
-    """A country, or a region of one; ISO 3166 codes."""
+    """A country, or a region of a country, as ISO 3166 codes."""
 
     country: str | None = None
     region: str | None = None
@@ -44,7 +44,7 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The body of a call that creates or replaces a zone; unknown fields are ignored, as by Okta.
+    """The body of a call that creates or replaces a zone; unknown fields are ignored, as in Okta.
 
     `locations` and `asns` are lists in a DYNAMIC zone, and have `include` and `exclude` in a DYNAMIC_V2 zone.
     """
@@ -62,22 +62,22 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
-        """Yield each list in `locations`: one, or the included and the excluded places."""
+        """Yield each list in `locations`: the only list, or the included and the excluded places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def networks(self) -> Iterator[tuple[str, ...]]:
-        """Yield each list in `asns`: one, or the included and the excluded networks."""
+        """Yield each list in `asns`: the only list, or the included and the excluded networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:
             yield self.asns or ()
 
     def shown(self) -> dict[str, Any]:
-        """Return the fields that depend on the zone's type, as the API shows them. Places are in another
-        order."""
+        """Return the fields that depend on the zone's type, as the API shows them. Like Okta, change the
+        order of places."""
         if self.type == "IP":
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":
@@ -95,7 +95,9 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def problems(spec: ZoneSpec, *, system: bool) -> list[str]:
-    """Return the reasons why Okta would refuse a zone, one line each; `system`: every org has this zone."""
+    """Return the reasons why Okta would refuse a zone, one line each.
+
+    `system` says whether this is one of the zones that every org has."""
     found = []
     if not 1 <= len(spec.name) <= 128:
         found.append("name: must have 1 to 128 characters")

@@ -1,10 +1,11 @@
-"""The network zones of the emulated org, with what recordings of real orgs show:
+"""The network zones of the emulated org. They behave as in recordings of real orgs:
 
-- `POST` with `"status": "INACTIVE"` makes an ACTIVE zone; `PUT` honours the status.
-- `PUT` replaces the zone, and answers with the `lastUpdated` of before; locations come back in another order.
-- a range of one address comes back as `a-a`; host bits of a CIDR stay.
+- `POST` creates an ACTIVE zone, even with `"status": "INACTIVE"`; `PUT` applies the status.
+- `PUT` replaces the zone, and answers with the `lastUpdated` from before the call.
+- Locations come back in another order.
+- A range of one address `a` comes back as `a-a`. A CIDR keeps its host bits.
 
-Of the four zones that every org has, documentation shows names and uses; their states at first are inferred.
+Okta documents the names and usages of the four zones that every org has. Their first statuses are inferred.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from forwarder.emulator.zones.spec import Names, ZoneSpec, as_shown, problems
 
 _MOST_ZONES = 100
 _MOST_BLOCKED = 25_000
-"""Gateways of all blocklists together."""
+"""The largest number of gateways in all blocklists together."""
 
 _ANONYMIZERS = Names(("ALL_ANONYMIZERS",))
 
@@ -42,8 +43,8 @@ _SYSTEM = (
 
 
 class Zone(msgspec.Struct):
-    """A zone; `active` is its status, `system` whether every org has it, `exempt` whether its addresses are never
-    blocked."""
+    """A zone. `active` says whether its status is ACTIVE, `system` whether every org has the zone, `exempt`
+    whether its addresses are never blocked."""
 
     id: str
     spec: ZoneSpec
@@ -54,7 +55,7 @@ class Zone(msgspec.Struct):
     exempt: bool = False
 
     def view(self, org_url: str, *, updated: Micros | None = None) -> dict[str, Any]:
-        """Return the zone as the API shows it; `updated` replaces the real time."""
+        """Return the zone as the API shows it; `updated` replaces the real time of `lastUpdated`."""
         url = f"{org_url}/api/v1/zones/{self.id}"
         step = "deactivate" if self.active else "activate"
         shown: dict[str, Any] = {
@@ -72,7 +73,7 @@ class Zone(msgspec.Struct):
             },
         }
         if self.system and self.spec.type == "DYNAMIC_V2" and not (self.spec.locations or self.spec.asns):
-            # No recording shows it, and Okta's own client reads null here, but no empty lists.
+            # No recording shows this zone. Okta's own client can read null here, but not empty lists.
             nothing = {"locations": None, "asns": None}
             return shown | nothing | {"ipServiceCategories": self.spec.ip_service_categories}
         return shown | self.spec.shown()
@@ -112,7 +113,7 @@ class Zones:
         """Create a zone, which is ACTIVE whatever status the caller sent.
 
         Raises:
-            OktaApiError: a rule of Okta's is broken.
+            OktaApiError: the zone would break a rule of Okta's.
         """
         if len(self._zones) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
@@ -127,7 +128,7 @@ class Zones:
         """Replace all settings of a zone.
 
         Raises:
-            OktaApiError: a rule of Okta's is broken.
+            OktaApiError: the zone would break a rule of Okta's.
         """
         if spec.type != zone.spec.type:
             raise invalid("type", "type: The type of a zone cannot be changed.")
@@ -143,7 +144,7 @@ class Zones:
         """Activate or deactivate a zone.
 
         Raises:
-            OktaApiError: the zone is the exempt zone, which cannot be deactivated or activated.
+            OktaApiError: the zone is the exempt zone, whose status cannot be changed.
         """
         if zone.exempt:
             raise forbidden("The status of this zone cannot be changed.")
