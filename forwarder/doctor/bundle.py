@@ -1,4 +1,5 @@
-"""A bundle for a bug report: what `doctor` saw, and the state around it. It has no event and no secret."""
+"""Makes a bundle for a bug report: what `doctor` saw, and the state of the forwarder. It has no event and no
+secret."""
 
 import contextlib
 import io
@@ -22,8 +23,8 @@ from forwarder.doctor.network import request
 
 _ABOUT = """A support bundle of okta-forwarder, written by `forwarder doctor --bundle`.
 
-It has host names, names of orgs and sinks, event types, counts, and error texts of servers. It has no event and no secret;
-please read it before you send it all the same.
+It has host names, names of orgs and sinks, event types, counts, and error texts of servers. It has no event and no secret.
+Please read it before you send it.
 
 {files}
 """
@@ -31,17 +32,17 @@ please read it before you send it all the same.
 _WHAT = {
     "doctor.json": "what each check saw",
     "config.json": "the configuration in force, with defaults; every secret is ***",
-    "versions.txt": "of Python, the system and every library",
-    "ledger.json": "where every event is, as counts",
-    "status.json": "what the running forwarder reports of itself",
-    "metrics.txt": "its metrics",
+    "versions.txt": "the versions of Python, the system and every library",
+    "ledger.json": "counts of events, and for each sink the counts by their state",
+    "status.json": "what the running forwarder reports about itself",
+    "metrics.txt": "the metrics of the running forwarder",
 }
 
 
 async def collect(context: Context, rows: Sequence[Row]) -> dict[str, str]:
     """Return the text of each file of the bundle, by name, with secrets redacted.
 
-    Files about the running forwarder or the store are left out if there is none.
+    Files about the running forwarder are left out if none runs, and the ledger if the store was not read.
     """
     files = {
         "doctor.json": _json([msgspec.to_builtins(row) for row in rows]),

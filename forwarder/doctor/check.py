@@ -1,4 +1,4 @@
-"""What a check of `forwarder doctor` is, and what it found."""
+"""The types of a check of `forwarder doctor` and of its results."""
 
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -18,17 +18,18 @@ class Verdict(StrEnum):
 
     OK = "ok"
     WARN = "warn"
-    """It works, and an operator should look at it."""
+    """What was checked works, but an operator should look at it."""
     FAIL = "fail"
-    """It does not work."""
+    """What was checked does not work."""
     SKIP = "skip"
-    """It could not be checked; `seen` says why."""
+    """The check could not run; `seen` says why."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One result of a check: `seen` says what it saw, `fix` which command or step corrects it.
+    """One result of a check: `seen` says what the check saw, `fix` which command or step corrects it.
 
-    `heading` is the section of the runbook about it; empty for `heading` of the check.
+    `heading` is the section of the runbook about the finding; if it is empty, the `heading` of the check is
+    used.
     """
 
     verdict: Verdict
@@ -58,7 +59,8 @@ def skip(seen: str, fix: str = "") -> Finding:
 
 
 def from_line(verdict: Verdict, line: str, fix: str) -> Finding:
-    """Return the finding in `line`, as in "what is wrong; how to fix it"; `fix` without a second part."""
+    """Make a finding of `line`, written as "what is wrong; how to fix it". Use `fix` if the second part is
+    missing."""
     seen, _, hint = line.partition("; ")
     return Finding(verdict, seen, hint or fix)
 
@@ -69,14 +71,15 @@ class Kind(StrEnum):
     OFFLINE = "offline"
     """Reads the configuration and the files that it names; `forwarder check` runs these too."""
     ONLINE = "online"
-    """Also asks the other side, and changes nothing."""
+    """Asks other systems, and changes nothing."""
     SEND = "send"
     """Sends something; only with --send."""
 
 
 Found = Finding | Sequence[Finding]
 Run = Callable[["Context", str], Coroutine[Any, Any, Found]]
-"""Runs a check on one subject: the name of an org or a sink, or an empty text."""
+"""Runs a check on one subject: the name of an org or a sink, or an empty string for a check without
+subjects."""
 
 
 def _whole(_: Settings) -> Iterable[str]:

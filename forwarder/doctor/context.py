@@ -53,7 +53,8 @@ class Context:
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 
     async def prepare(self) -> None:
-        """Import the libraries that the checks use: each takes a second, which must not count for a check."""
+        """Import the libraries that the checks use. An import takes a second, which must not count for a
+        check."""
         modules = [_LIBRARIES[sink.kind] for sink in self.settings.sinks.values() if sink.kind in _LIBRARIES]
         if any(org.api for org in self.settings.orgs.values()):
             modules.append("okta.request_executor")

@@ -1,4 +1,5 @@
-"""Checks of an Elasticsearch sink: its hosts, credentials, rights, and who shapes its data stream."""
+"""Checks of an Elasticsearch sink: its hosts, its credentials and their rights, the templates and the
+mapping."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 _HEADING = "Elasticsearch"
 _RIGHTS = ("create_doc", "auto_configure")
 _SETUP_KEY = (
-    "run `forwarder doctor elasticsearch` once with a key that may, in FORWARDER__SINKS__NAME__API_KEY; "
-    "docs/elasticsearch.md has its rights"
+    "set FORWARDER__SINKS__NAME__API_KEY to a key that may read them, and run `forwarder doctor elasticsearch` "
+    "once; docs/elasticsearch.md lists the privileges"
 )
 
 
@@ -44,7 +45,8 @@ def _sink(settings: Settings, name: str) -> ElasticsearchSinkSettings:
 
 
 def admin(context: Context, name: str, hosts: tuple[str, ...] = ()) -> "ElasticsearchAdmin":
-    """Return a client of the cluster of the sink `name`, which uses all of its hosts or only those given."""
+    """Return a client for the cluster of the sink `name`. It uses the sink's hosts, or only `hosts` if
+    given."""
     from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin  # noqa: PLC0415  # its library takes a second
 
     sink = _sink(context.settings, name)
@@ -69,7 +71,7 @@ async def _ask(context: Context, name: str, host: str) -> Finding:
     if answer.status in {401, 403}:  # the next checks say more
         return ok(f"{host} answers")
     if answer.status != 200 or not isinstance(answer.body, dict):
-        fix = f"check `sinks.{name}.hosts`: is it a proxy, or another server?"
+        fix = f"check `sinks.{name}.hosts`: the address may be that of a proxy or of another server"
         return fail(f"{host} answers {answer.status}: {reason(answer)[:200]}", fix)
     return ok(f"{host} is Elasticsearch {answer.body.get('version', {}).get('number', '?')}")
 
@@ -89,10 +91,10 @@ async def _credentials(context: Context, name: str) -> Found:
     if answer.status == 401:
         return fail(
             f"Elasticsearch does not accept the credentials (401: {reason(answer)[:200]})",
-            f"set `sinks.{name}.api_key` or `basic_auth` to valid ones; docs/elasticsearch.md creates a key",
+            f"set a valid `sinks.{name}.api_key` or `basic_auth`; docs/elasticsearch.md says how to create a key",
         )
     if answer.status != 200 or not isinstance(answer.body, dict) or "username" not in answer.body:
-        return ok("this server has no security, so it asks for no credentials")
+        return ok("security is off on this server, so it asks for no credentials")
     key = answer.body.get("api_key")
     if isinstance(key, dict):
         return ok(f"the API key {key.get('name') or key.get('id')} is valid")
@@ -113,7 +115,7 @@ async def _key(context: Context, name: str) -> Found:
 def _judge_key(answer: Response, name: str) -> Finding:
     keys: Any = answer.body.get("api_keys") if isinstance(answer.body, dict) else None
     if answer.status != 200 or not keys:
-        return skip("this server does not say when the key ends")
+        return skip("this server does not say when the key expires")
     expiration = keys[0].get("expiration")
     if expiration is None:
         return ok("the API key does not expire")
@@ -137,13 +139,13 @@ async def _rights(context: Context, name: str) -> Found:
     async with admin(context, name) as cluster:
         answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", wanted)
     if not isinstance(answer, dict) or "has_all_requested" not in answer:
-        return ok("this server has no security, so everything is allowed")
+        return ok("security is off on this server, so everything is allowed")
     found = []
     for stream in streams:
         has = answer.get("index", {}).get(stream, {})
         missing = [f"`{right}`" for right in _RIGHTS if not has.get(right)]
         if missing:
-            fix = f"create a key with both (docs/elasticsearch.md, Privileges), and put it into `sinks.{name}.api_key`"
+            fix = f"create a key with both privileges (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`"
             found.append(fail(f"the credentials lack {' and '.join(missing)} on {stream}", fix))
     return found or ok(f"the credentials may write to {' and '.join(streams)}")
 
@@ -163,7 +165,7 @@ async def _templates(context: Context, name: str) -> Found:
                 beside=bool(context.settings.rules.files or context.settings.ops.heartbeat),
             )
         except SetupError as error:
-            return fail(str(error), f"then run `forwarder setup elasticsearch --sink {name}`")
+            return fail(str(error), f"correct this, then run `forwarder setup elasticsearch --sink {name}`")
     return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(
         f"templates and pipeline are those of version {bodies.VERSION}"
     )
@@ -177,10 +179,10 @@ async def _mapping(context: Context, name: str) -> Found:
         except SetupError:
             return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY)
     if found is None:
-        return ok(f"{stream} is created with the first event")
+        return ok(f"{stream} will be created with the first event")
     fix = (
-        f"remove or rename what is in its place, or run `forwarder setup elasticsearch --sink {name} --rollover`; "
-        "reindex what is in the older index"
+        "remove or rename an index or alias of this name; if a field has a wrong type, run `forwarder setup "
+        f"elasticsearch --sink {name} --rollover`, then reindex the older index"
     )
     return [_judged(each, fix) for each in found] or ok("addresses, times and names have the right types")
 
@@ -205,11 +207,11 @@ CHECKS = (
     Check(
         "elasticsearch.credentials", "the credentials are accepted", _HEADING, _credentials, sinks, _REACHED
     ),
-    Check("elasticsearch.key", "when the API key ends", _HEADING, _key, sinks, _KNOWN),
+    Check("elasticsearch.key", "when the API key expires", _HEADING, _key, sinks, _KNOWN),
     Check("elasticsearch.rights", "the credentials may write events", _HEADING, _rights, sinks, _KNOWN),
     Check(
         "elasticsearch.templates",
-        "our templates and pipeline are there, current, and no other template takes the data stream",
+        "our templates and pipeline exist and are current; no other template applies to the data stream",
         _HEADING,
         _templates,
         sinks,

@@ -1,4 +1,4 @@
-"""Checks of the event hook: as Okta has it, and its public address as Okta sees it."""
+"""Checks of the event hook: its state in Okta, and whether its public address answers as Okta needs."""
 
 import secrets
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from forwarder.okta.settings import HookSettings
 
 _HEADING = "Hook address"
 OKTA_WAITS = 3.0
-"""Seconds until Okta gives up."""
+"""How many seconds Okta waits for a response."""
 
 
 def hook_settings(context: Context, name: str) -> HookSettings:
@@ -95,21 +95,22 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 async def _reachable(context: Context, name: str) -> Found:
-    """Check that the host of the public URL answers GET / with any status, and its certificate's expiry."""
+    """Check that the host of the public URL answers GET / with any status, and that its certificate does not
+    expire soon."""
     settings = hook_settings(context, name)
     parts = urlsplit(settings.uri)
     root = f"{parts.scheme}://{parts.netloc}/"
     try:
         answer = await request("GET", root, timeout=context.timeout)
     except (httpx.HTTPError, OSError) as error:
-        chain = (
-            "Okta needs a certificate of a public authority: serve the whole chain, with its intermediates"
-        )
+        chain = "Okta needs a certificate of a public CA: serve its whole chain, with the intermediates"
         finding = explain(root, error, f"`orgs.{name}.hook.uri`", chain)
-        fix = f"{finding.fix}; if only Okta can reach it, `forwarder doctor --skip hook.reachable`"
+        fix = (
+            f"{finding.fix}; if only Okta can reach the address, run `forwarder doctor --skip hook.reachable`"
+        )
         return fail(finding.seen, fix)
     ended = until(
-        answer.certificate_end, f"the certificate of {root}", "renew it; Okta accepts no expired one"
+        answer.certificate_end, f"the certificate of {root}", "renew it: Okta refuses an expired certificate"
     )
     return ok(f"{root} answers") if ended.verdict is Verdict.OK else ended
 
@@ -152,12 +153,13 @@ def answered(name: str, header: str, status: int) -> str:
     if status == 401:
         return (
             "reload the forwarder there (SIGHUP), so that it knows the secret; then run "
-            f"`forwarder hooks sync --org {name} --resend-secret`; if a proxy is in front, let it pass the header "
-            f"{header} on"
+            f"`forwarder hooks sync --org {name} --resend-secret`; if there is a proxy in front, let it forward "
+            f"the header {header}"
         )
     if status == 404:
         return (
-            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the proxy in front"
+            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the paths that the "
+            "proxy in front forwards"
         )
     if status in {502, 503, 504}:
         return "start the forwarder with `forwarder run`, or correct where the proxy in front sends requests"
@@ -175,21 +177,28 @@ def _echo(answer: Answer) -> object:
 CHECKS = (
     Check("hook.exists", "the org has our hook", "ForwarderHookDown", _exists, with_hook, ("okta.hooks",)),
     Check(
-        "hook.state", "it is active and verified", "ForwarderHookDown", _state, with_hook, ("hook.exists",)
+        "hook.state",
+        "our hook is active and verified",
+        "ForwarderHookDown",
+        _state,
+        with_hook,
+        ("hook.exists",),
     ),
-    Check("hook.uri", "it posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
+    Check("hook.uri", "our hook posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
     Check(
         "hook.events",
-        "it has the configured event types and filters",
+        "our hook has the configured event types and filters",
         "ForwarderEventsMissed",
         _events,
         with_hook,
         ("hook.exists",),
     ),
-    Check("hook.reachable", "its public address: DNS, TLS, certificate", _HEADING, _reachable, with_hook),
+    Check(
+        "hook.reachable", "the hook's public address: DNS, TLS, certificate", _HEADING, _reachable, with_hook
+    ),
     Check(
         "hook.challenge",
-        "its public address returns Okta's challenge",
+        "the hook's public address returns Okta's challenge",
         _HEADING,
         _challenge,
         with_hook,

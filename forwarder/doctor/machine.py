@@ -29,7 +29,7 @@ async def _running(context: Context, _: str) -> Found:
         return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))
     if owner:
         return warn(
-            f"the process with pid {owner} holds the store, and no forwarder answers",
+            f"the process with pid {owner} holds the store, but no forwarder answers",
             "if it is a `backfill` or `replay`, wait for its end; else stop it, then start `forwarder run`",
         )
     return warn("no forwarder runs on this store", "start it with `forwarder run`")
@@ -42,7 +42,7 @@ async def _answers(context: Context, _: str) -> Found:
     url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        # A connection of this machine to itself: its name needs not be in the certificate.
+        # This machine connects to itself, so its name need not be in the certificate.
         answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):
@@ -50,9 +50,9 @@ async def _answers(context: Context, _: str) -> Found:
     else:
         if answer.status in {401, 403}:
             fix = "set `ops.token`, or let `ops.listen` be a loopback address; then restart the forwarder"
-            return fail(f"{url} shows its state only to a loopback address or with `ops.token`", fix)
+            return fail(f"{url} shows the state only to loopback addresses, or with `ops.token`", fix)
     if "problems" not in status:
-        fix = "if `ops.listen` was changed since its start, restart the forwarder"
+        fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)
     context.status = status
     return ok(f"version {status['version']}, up for {status['uptime_seconds']:,.0f} s")
@@ -96,11 +96,11 @@ async def _port(context: Context, key: str) -> Found:
         if occupied:
             return await _ours(context, key, listen)
         return fail(
-            f"the forwarder runs, and nothing listens at {listen}",
-            "it began with another address; restart it to apply the configuration",
+            f"the forwarder runs, but nothing listens at {listen}",
+            "it was started with another address; restart it to apply the configuration",
         )
     other = (
-        f"stop that program (`ss -ltnp 'sport = :{listen.port}'` names it), or choose another port in `{key}`"
+        f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
     )
     if occupied:
         return fail(f"another program listens at {listen}", other)
@@ -130,11 +130,11 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
             probe.bind(address)
     except PermissionError:
         fix = (
-            f"choose a port above 1023 in `{key}`, or grant the unit AmbientCapabilities=CAP_NET_BIND_SERVICE"
+            f"choose a port above 1023 in `{key}`, or give the unit AmbientCapabilities=CAP_NET_BIND_SERVICE"
         )
         return fail(f"this user may not listen at {listen}", fix)
     except socket.gaierror as error:
-        return fail(f"{listen.host} cannot be resolved ({error.strerror})", f"write an address in `{key}`")
+        return fail(f"{listen.host} cannot be resolved ({error.strerror})", f"write an IP address in `{key}`")
     except OSError as error:
         return fail(f"{listen} cannot be used ({error.strerror})", other)
     return ok(f"{listen} is free")
@@ -154,8 +154,8 @@ async def _ours(context: Context, key: str, listen: Listen) -> Found:
     if ours:
         return ok(f"the forwarder listens at {listen}")
     return fail(
-        f"what listens at {listen} is not this forwarder",
-        f"`ss -ltnp 'sport = :{listen.port}'` names it; if `{key}` was changed, restart the forwarder",
+        f"the program that listens at {listen} is not this forwarder",
+        f"`ss -ltnp 'sport = :{listen.port}'` shows it; if `{key}` was changed, restart the forwarder",
     )
 
 
@@ -166,14 +166,14 @@ CHECKS = (
     ),
     Check(
         "forwarder.problems",
-        "what the running forwarder reports",
+        "the problems that the running forwarder reports",
         "ForwarderNotReady",
         _problems,
         needs=("forwarder.status",),
     ),
     Check(
         "listener.port",
-        "the listeners' ports are free, or ours",
+        "the listeners' ports are free, or this forwarder has them",
         "Ports",
         _port,
         _listener_keys,

@@ -1,4 +1,4 @@
-"""One HTTP request of a check, and why it got no response."""
+"""Sends the HTTP requests of checks, and explains why one got no response."""
 
 import socket
 import ssl
@@ -16,7 +16,7 @@ from forwarder.threads import in_daemon_thread
 from forwarder.unreachable import INSPECTED, why_unreachable
 
 _LIMIT = 64 * 1024
-"""Bytes of a response that are read."""
+"""How many bytes of a response are read."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -38,9 +38,10 @@ async def request(  # noqa: PLR0913  # as in HTTP
     verify: bool = True,
     limit: int = _LIMIT,
 ) -> Answer:
-    """Send one request, through the proxy in the environment variables, if any; follow no redirect.
+    """Send one request, through the proxy in the environment variables if there is one. Redirects are not
+    followed.
 
-    Reads no more of the body once it has over `limit` bytes.
+    Stops reading the body when it has more than `limit` bytes.
 
     Raises:
         httpx.HTTPError, OSError: there was no response; `explain` makes a finding of the error.
@@ -63,7 +64,8 @@ async def request(  # noqa: PLR0913  # as in HTTP
 
 @cache
 def _context(*, verify: bool) -> ssl.SSLContext:
-    """Return the TLS context of all requests. It is made once: to read the CA certificates takes 0.1 s."""
+    """Return the TLS context for all requests with this `verify`. It is made once, because reading the CA
+    certificates takes 0.1 s."""
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -84,7 +86,8 @@ async def resolve(host: str, port: int) -> None:
 
 
 async def certificate_end(host: str, port: int) -> datetime | None:
-    """Return when a TLS server's certificate expires, even if its CA is unknown; None if unreadable.
+    """Return when a TLS server's certificate expires, even if its CA is unknown; None if the server sends
+    none.
 
     Raises:
         OSError: no TLS connection could be made.
@@ -107,25 +110,26 @@ async def certificate_end(host: str, port: int) -> datetime | None:
 
 
 def until(end: datetime | None, what: str, fix: str) -> Finding:
-    """Return a finding about a certificate or a key that expires at `end` (None: never, or unknown).
+    """Return a finding about a certificate or a key that expires at `end`.
 
-    `what` names the certificate or key, `fix` says what to do if it has expired or expires soon.
+    `end` is None if there is no expiry date, or if it is unknown. `what` names the certificate or key, `fix`
+    says what to do if it has expired or expires soon.
     """
     now = datetime.now(UTC)
     if end is None:
-        return ok(f"{what} has no end that is known here")
+        return ok(f"{what} has no known expiry date")
     if end <= now:
-        return fail(f"{what} has expired on {end:%Y-%m-%d}", fix)
+        return fail(f"{what} expired on {end:%Y-%m-%d}", fix)
     if end < now + SOON:
         return warn(f"{what} expires on {end:%Y-%m-%d %H:%M} UTC", fix)
     return ok(f"{what} is valid until {end:%Y-%m-%d}")
 
 
 def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
-    """Return a finding why a request to `url` got no response, and what to do.
+    """Return a finding that says why a request to `url` got no response, and what to do.
 
-    `error` is its exception, `key` the key of the configuration that has the URL, and `untrusted` says what
-    to do if the certificate is from an unknown CA.
+    `error` is the exception of the request, and `key` is the key of the configuration that has the URL.
+    `untrusted` says what to do if the certificate is from an unknown CA.
     """
     seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)

@@ -1,4 +1,4 @@
-"""The offline checks: the same as `forwarder check` runs, from the tables of `config_check`."""
+"""The offline checks. `forwarder check` runs the same ones; the tables of `config_check` define them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,8 @@ CONFIGURATION = "Configuration"
 _CORRECT = "correct the configuration, then run `forwarder check`"
 
 _FIXES = {"hook.path": "write the path of `orgs.NAME.path` into `hook.uri`, then run `forwarder hooks sync`"}
-"""In place of the second half of a line that says only what will happen."""
+"""What to do, by the id of a check. It replaces the second part of the check's lines, which only says what
+will happen."""
 
 
 async def _valid(context: Context, _: str) -> Found:
@@ -21,7 +22,8 @@ async def _valid(context: Context, _: str) -> Found:
 
 
 def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
-    """Return a check that reports the problems and warnings of `config_check` for `id_`, or `sound`."""
+    """Return a check that reports the problems and warnings of `config_check` for `id_`; if there are none,
+    the text `sound`."""
 
     def look(settings: Settings) -> list[Finding]:
         return [
@@ -54,63 +56,69 @@ VALID = Check(
 CHECKS = (
     VALID,
     _offline(
-        "store.path", "the store's folder is there and writable", CONFIGURATION, "the folder is writable"
+        "store.path", "the store's folder exists and is writable", CONFIGURATION, "the folder is writable"
     ),
     _offline(
         "file.path",
-        "files that sinks write are writable",
+        "the files of file sinks are writable",
         CONFIGURATION,
         "every file sink can write its file",
     ),
     _offline(
-        "listener.address", "the listeners' addresses are this machine's", "Ports", "both are this machine's"
+        "listener.address",
+        "the listeners' addresses belong to this machine",
+        "Ports",
+        "the listeners' addresses belong to this machine",
     ),
     _offline(
         "listener.exposure",
-        "who reaches the listeners, and how",
+        "who can reach the listeners, and whether with TLS",
         "Ports",
-        "other machines reach neither without TLS",
+        "other machines cannot reach a listener without TLS",
     ),
     _offline(
         "certificate.expiry",
         "the certificates that the configuration names",
         "ForwarderCertificateExpiring",
-        "none ends within 14 days",
+        "no certificate expires within 14 days",
     ),
-    _offline("secret.strength", "the hooks' secrets", "Secrets", "none can be guessed"),
+    _offline("secret.strength", "the hooks' secrets", "Secrets", "no secret can be guessed"),
     _offline(
         "secret.rights",
         "who may read the files of secrets",
         "Secrets",
-        "only their owner and group read them",
+        "only their owner and group may read them",
     ),
     _offline("hook.path", "`hook.uri` ends with `path`", "Hook address", "the two paths are the same"),
     _offline(
         "sink.transport",
-        "events and credentials cross the network by TLS",
+        "events and credentials cross the network with TLS",
         CONFIGURATION,
-        "nothing crosses it in clear",
+        "nothing crosses the network without TLS",
     ),
     _offline(
-        "heartbeat.sink", "`ops.heartbeat` has a sink", CONFIGURATION, "it has one, or is not configured"
+        "heartbeat.sink",
+        "`ops.heartbeat` has a sink",
+        CONFIGURATION,
+        "`ops.heartbeat` has a sink, or is not configured",
     ),
     _offline(
         "rules.state",
         "exceptions that have ended, correlations that look back further than the store",
         CONFIGURATION,
-        "none has ended, and the store keeps enough",
+        "no exception has ended, and the store keeps events for long enough",
     ),
     _offline(
         "zone.declaration",
-        "the declared network zones block what they seem to, and `egress` is set",
+        "the declared network zones block exactly what they list, and `egress` is set",
         CONFIGURATION,
-        "they do, or none is declared",
+        "no problem was found, or no zone is declared",
     ),
     _offline(
         "reactions.state",
-        "what is unwise in `reactions`, as approvals without a notification, or missing scopes",
+        "unwise settings in `reactions`, such as approvals without a notification, or missing scopes",
         CONFIGURATION,
-        "nothing",
+        "no unwise settings were found",
     ),
 )
 

@@ -15,11 +15,11 @@ from forwarder.okta.system_log.pages import PATH
 from forwarder.settings import Settings
 
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
-"""Okta answers it without credentials."""
+"""A path that Okta answers without credentials."""
 
-_SKEW = 5.0  # seconds; Okta's own proofs of possession allow a few more
+_SKEW = 5.0  # seconds; in DPoP proofs, Okta allows a few more
 _MUCH = 60.0
-_BEHIND = 900.0  # seconds, as the alert ForwarderReconcileBehind
+_BEHIND = 900.0  # seconds, as in the alert ForwarderReconcileBehind
 _HEADING = "Okta API"
 
 
@@ -45,14 +45,15 @@ async def _reachable(context: Context, name: str) -> Found:
 
 async def _clock(context: Context, name: str) -> Found:
     if name not in context.ahead:
-        return skip("the answer had no date")
+        return skip("Okta's response had no date")
     ahead = context.ahead[name]
-    # Okta's date is in whole seconds, and its answer took a while.
+    # A small difference says nothing: Okta's date is in whole seconds, and its response took some time.
     if abs(ahead) < _SKEW:
         return ok("this machine's clock agrees with Okta's")
     seen = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
     fix = (
-        "synchronize it: `timedatectl set-ntp true`, and `chronyc tracking` or `timedatectl timesync-status`"
+        "synchronize it with `timedatectl set-ntp true`; `chronyc tracking` or `timedatectl timesync-status` "
+        "shows whether that worked"
     )
     return fail(seen, fix) if abs(ahead) >= _MUCH else warn(seen, fix)
 
@@ -71,7 +72,7 @@ async def _hooks(context: Context, name: str) -> Found:
         context.hooks[name] = await HookAdmin(context.okta(name)).all()
     except OktaError as error:
         return _refused(name, error)
-    return ok(f"the credentials may read event hooks; the org has {len(context.hooks[name])}")
+    return ok(f"the credentials may read event hooks (number of hooks: {len(context.hooks[name])})")
 
 
 def _refused(name: str, error: OktaError) -> Finding:
@@ -90,9 +91,9 @@ async def _polling(context: Context, name: str) -> Found:
         return ok("polling has just begun")
     if behind > _BEHIND:
         fix = log["error"] or "lower the load on the org's rate limit, or raise `reconcile.rate_share`"
-        return warn(f"the System Log is read only up to {behind:,.0f} s ago", fix)
+        return warn(f"reading the System Log is {behind:,.0f} s behind", fix)
     return ok(
-        f"the System Log is read up to {behind:,.0f} s ago; {log['missed']:,} events were missed by the hook"
+        f"reading the System Log is {behind:,.0f} s behind; {log['missed']:,} events were missed by the hook"
     )
 
 
@@ -114,7 +115,12 @@ def with_hook(settings: Settings) -> Iterable[str]:
 CHECKS = (
     Check("okta.reachable", "the org's address: DNS, TLS, certificate", _HEADING, _reachable, with_url),
     Check(
-        "okta.clock", "this machine's clock against Okta's", "Clock", _clock, with_url, ("okta.reachable",)
+        "okta.clock",
+        "this machine's clock agrees with Okta's",
+        "Clock",
+        _clock,
+        with_url,
+        ("okta.reachable",),
     ),
     Check(
         "okta.log", "the credentials may read the System Log", _HEADING, _log, with_api, ("okta.reachable",)

@@ -1,4 +1,5 @@
-"""Checks of what reactions use beside users and groups: push and CIBA, the blocklist, the keys, those whom they tell."""
+"""Checks of what reactions use besides users and groups: push, CIBA, the blocklist, the keys, webhooks and
+receivers."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -50,7 +51,8 @@ def _blocking(settings: Settings) -> Iterable[str]:
 
 
 async def _push(context: Context, name: str) -> Found:
-    """Check that Okta lists a push factor of some user: the list depends on this machine's address."""
+    """Check that Okta lists a push factor of some user. Which factors Okta lists depends on this machine's
+    address."""
     try:
         users = (await users_of(context, name))[:_MOST_USERS]
         for user in users:
@@ -62,8 +64,8 @@ async def _push(context: Context, name: str) -> Found:
         return refused(name, "the factors of a user cannot be read", error, "okta.users.manage")
     return fail(
         f"no active push factor of {len(users)} users is visible from here, so a prompt by push cannot reach them",
-        "let users set up Okta Verify with push; or, because Okta lists factors as seen from this machine's address, let the "
-        "network zone of the authenticator's policy hold that address",
+        "let users set up Okta Verify with push; if they have it, add this machine's address to the network zone "
+        "in the authenticator's policy, because which factors Okta lists depends on the address that asks",
     )
 
 
@@ -91,7 +93,7 @@ async def _zone(context: Context, name: str) -> Found:
         found.append(
             fail(
                 f"the zone {zone} is full ({state.entries:,} entries), so block_ip fails",
-                "shorten `for`, or remove entries",
+                "shorten `for` of block_ip, or remove entries from the zone",
             )
         )
     elif state.room <= _SCARCE:
@@ -151,7 +153,7 @@ async def _provider(context: Context, name: str) -> Found:
     assert keys is not None
     assert org is not None
     calls = OrgCalls(context.okta(org), context.clock)
-    return _lines(await check_provider(name, org, keys, calls)) or ok(f"{org} takes our risk events")
+    return _lines(await check_provider(name, org, keys, calls)) or ok(f"{org} accepts our risk events")
 
 
 async def _told(context: Context, name: str) -> Found:

@@ -1,4 +1,5 @@
-"""Checks of what reactions need in an org: rights, the admin role, protected users and groups, the groups of actions."""
+"""Checks of what reactions need in an org: the right to read users, the admin role, the protected users and
+groups, and the groups of add_to_group."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,8 @@ def names_in(settings: Settings, org: str) -> set[str]:
 
 
 def orgs_with(*actions: str, settings: Settings) -> Iterable[str]:
-    """Return the names of the orgs with `api` that have at least one of `actions` and not off."""
+    """Return the names of the orgs with `api` in which reactions may take one of `actions` that is not
+    off."""
     return [name for name in with_api(settings) if names_in(settings, name) & set(actions)]
 
 
@@ -47,7 +49,7 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
     """
     hint = error.hint if isinstance(error, OktaRefusedError) else ""
     seen = str(error).removesuffix(hint).removesuffix(". ")
-    # Okta refuses all scopes of a token for one that was not granted, and names that one.
+    # If one scope was not granted, Okta refuses the token with all its scopes, and names that scope.
     return fail(f"{what}: {seen}", hint if hint and "invalid_scope" in seen else _grant(name, scope))
 
 
@@ -71,7 +73,7 @@ async def _access(context: Context, name: str) -> Found:
     if not users:
         return fail(
             "the credentials may read no active user, so no action can be carried out",
-            f"let the role reach users: `forwarder setup okta-role --org {name}`",
+            f"let the admin role include users: run `forwarder setup okta-role --org {name}`",
         )
     user_id = str(users[0].get("id"))
     protect = context.settings.reactions.protect
@@ -80,7 +82,7 @@ async def _access(context: Context, name: str) -> Found:
     try:
         await _directory(context).person(name, user_id, asked, now, now)
     except LookUpError as error:
-        seen = f"a user cannot be looked up, so every action on one is refused: {error}"
+        seen = f"a user cannot be looked up, so every action on a user is refused: {error}"
         return fail(seen, _grant(name, "okta.groups.read and okta.roles.read"))
     names = names_in(context.settings, name)
     if "user_risk" in names:
@@ -88,10 +90,10 @@ async def _access(context: Context, name: str) -> Found:
             await context.okta(name).call("GET", f"/api/v1/users/{quote(user_id)}/risk")
         except OktaError as error:
             return refused(name, "a user's risk cannot be read", error, "okta.userRisk.manage")
-    unknown = " (whether universal_logout is allowed shows only when it is done)" * (
+    unknown = " (whether universal_logout is allowed is not known before its first use)" * (
         "universal_logout" in names
     )
-    return ok(f"the credentials may look users up as the guards do{unknown}")
+    return ok(f"the credentials may look up users as the guards do{unknown}")
 
 
 async def _role(context: Context, name: str) -> Found:
@@ -134,7 +136,7 @@ def _included(permission: str, permissions: set[str]) -> bool:
 async def _protected(context: Context, name: str) -> Found:
     protect, directory = context.settings.reactions.protect, _directory(context)
     judge = fail if len(list(_acting(context.settings))) < 2 else warn
-    fix = "correct it: what is written there is not spared"
+    fix = "correct it: as it is written, it protects no user"
     found: list[Finding] = []
     try:
         unknown = await directory.unknown_groups(name, protect.groups)
@@ -147,7 +149,7 @@ async def _protected(context: Context, name: str) -> Found:
         except OktaRefusedError as error:
             if error.status == 404:
                 found.append(judge(f"`reactions.protect.users`: the org has no user {login}", fix))
-            elif error.status != 403:  # by the role of `setup okta-role`, a protected user is out of reach
+            elif error.status != 403:  # with the role of `setup okta-role`, a protected user cannot be read
                 found.append(
                     refused(name, f"the protected user {login} cannot be read", error, "okta.users.read")
                 )
@@ -156,7 +158,7 @@ async def _protected(context: Context, name: str) -> Found:
             "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
         )
     return found or ok(
-        f"the org has what `reactions.protect` names: {_listed([*protect.users, *protect.groups])}"
+        f"the org has all that `reactions.protect` names: {_listed([*protect.users, *protect.groups])}"
     )
 
 
@@ -170,11 +172,11 @@ async def _groups(context: Context, name: str) -> Found:
         found = [finding for key in wanted for finding in await _group(context, name, key)]
     except OktaError as error:
         return refused(name, "the groups of add_to_group cannot be read", error, "okta.groups.manage")
-    return found or ok(f"without roles, rules and apps: {_listed(list(wanted))}")
+    return found or ok(f"these groups have no roles, rules or apps: {_listed(list(wanted))}")
 
 
 async def _group(context: Context, name: str, key: str) -> list[Finding]:
-    """Return the problems of the group `key` (name or id), to which an action adds users; or none."""
+    """Return the problems of the group to which an action adds users; `key` is its name or ID."""
     api = context.okta(name)
     named = [
         each
@@ -184,7 +186,7 @@ async def _group(context: Context, name: str, key: str) -> list[Finding]:
     if not named:
         return [fail(f"add_to_group: the org has no group {key}", "create it, or correct its name")]
     if len(named) > 1:
-        return [fail(f"add_to_group: {len(named)} groups are called {key}", "write the id of one")]
+        return [fail(f"add_to_group: {len(named)} groups are called {key}", "write the id of one of them")]
     if named[0].get("type") != "OKTA_GROUP":
         kind = named[0].get("type")
         return [
@@ -207,7 +209,7 @@ async def _group(context: Context, name: str, key: str) -> list[Finding]:
         found.append(
             fail(
                 f"add_to_group: {key} gives its users the app {apps[0].get('label')}",
-                "take the group off the app, or name another group: it should only be a condition of sign-in policies",
+                "remove the group from the app, or name a group that is only a condition in sign-in policies",
             )
         )
     if rules := [
@@ -215,8 +217,8 @@ async def _group(context: Context, name: str, key: str) -> list[Finding]:
     ]:
         found.append(
             fail(
-                f"add_to_group: the group rule {rules[0].get('name')} fills {key} too, so who is in it is not ours to undo",
-                "take the group out of the rule, or name another group",
+                f"add_to_group: the group rule {rules[0].get('name')} fills {key} too, so undoing an action may not remove the user",
+                "remove the group from the rule, or name another group",
             )
         )
     return found
@@ -226,7 +228,7 @@ async def _by_id(context: Context, name: str, key: str) -> list[Mapping[str, Any
     try:
         found = (await context.okta(name).call("GET", f"/api/v1/groups/{quote(key, safe='')}")).json()
     except OktaRefusedError as error:
-        if error.status in {403, 404}:  # 403: the role reaches groups that exist
+        if error.status in {403, 404}:  # 403 too: the role cannot include a group that does not exist
             return []
         raise
     return [found] if isinstance(found, Mapping) else []
@@ -261,9 +263,7 @@ def _adding(settings: Settings) -> Iterable[str]:
 
 _NEEDS = ("okta.reachable",)
 CHECKS = (
-    Check(
-        "reactions.access", "users can be looked up as the guards do", HEADING, _access, _about_users, _NEEDS
-    ),
+    Check("reactions.access", "the guards can look up users", HEADING, _access, _about_users, _NEEDS),
     Check(
         "reactions.role",
         "the admin role of the app, or the id of the API token",

@@ -1,4 +1,4 @@
-"""Runs checks side by side: each bounded in time, each after those that it needs."""
+"""Runs checks side by side. Each has a time limit, and starts after the checks that it needs."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,8 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[Kind]
 ) -> list[Check]:
-    """Return the checks of `kinds` with id or group in `wanted` (empty: all) and not in `skipped`."""
+    """Return the checks of `kinds` whose id or group is in `wanted` and not in `skipped`. If `wanted` is
+    empty, every check counts as wanted."""
     return [
         check
         for check in checks
@@ -26,7 +27,7 @@ def select(
 
 
 def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
-    """Return `selected`, and the checks of `usable` that these need, in the order of `checks`."""
+    """Return the checks in `selected`, and those in `usable` that they need, in the order of `checks`."""
     needed = {check.id for check in selected}
     for check in reversed(checks):
         if check.id in needed:
@@ -36,7 +37,8 @@ def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Seque
 
 
 async def run(checks: Sequence[Check], context: Context) -> list[Row]:
-    """Run `checks` side by side; return their rows in the same order. A needed check must come first."""
+    """Run `checks` side by side; return their rows in the same order. A check must come after those that it
+    needs."""
     tasks: dict[tuple[str, str], _Rows] = {}
     ran = {check.id for check in checks}
     for check in checks:
@@ -54,9 +56,9 @@ def _of(
 ) -> Sequence[_Rows]:
     """Return the tasks of the check `need` that must end before a check of `subject`.
 
-    They are the task of the same subject, or the one without a subject; else none if the needed check has
-    other subjects of the same kind (`peers`), and all if its subjects are of another kind, as orgs for a
-    sink.
+    That is its task for the same subject, or its task without a subject. If it has neither: no task, if its
+    subjects are of the same kind (some are in `peers`); all its tasks, if they are of another kind, as orgs
+    are for a check of a sink.
     """
     for key in ((need, subject), (need, "")):
         if key in tasks:
@@ -88,7 +90,7 @@ async def _run(
 
 
 async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
-    """Wait for the needed checks; return a finding why the check cannot run, or None.
+    """Wait for the needed checks. Return a finding that says why the check cannot run; None if it can.
 
     A needed check with several tasks counts as passed if one of them passed.
     """
@@ -111,7 +113,8 @@ def _blocking(need: str, rows: Sequence[Row]) -> Finding | None:
 
 
 def _reason(seen: str) -> str:
-    """Return the innermost reason in `seen`, the text of a check that was skipped for another one."""
+    """Return the original reason from `seen`, the text of a check that was skipped because of another
+    check."""
     return seen.rpartition(_BLOCKED)[2]
 
 

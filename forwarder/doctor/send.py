@@ -27,7 +27,7 @@ from forwarder.threads import in_daemon_thread
 _HEADING = "Test event"
 _POLL = 0.1  # seconds
 _TAIL = 1 << 20
-"""Bytes at the end of a file in which the event is looked for."""
+"""How many bytes at the end of a file are searched for the event."""
 
 
 def _with_secret(settings: Settings) -> Iterable[str]:
@@ -41,7 +41,8 @@ def _sinks(settings: Settings) -> Iterable[str]:
 def _address(context: Context, name: str) -> tuple[str, str]:
     """Return the URL to post events of the org `name` to, and its key in the configuration.
 
-    The URL is the public one of the hook; without a section `hook`, that of the receiver on this machine.
+    The URL is the public URL of the hook; without a section `hook`, it is that of the receiver on this
+    machine.
     """
     org, receiver = context.org(name), context.settings.receiver
     if org.hook:
@@ -67,7 +68,7 @@ async def _post(context: Context, name: str, secret: str, body: object) -> Answe
 
 
 async def _refuses(context: Context, name: str) -> Found:
-    """Check that a POST without events, with a random secret, is refused with 401."""
+    """Check that a POST with a random secret, and without events, is refused with 401."""
     answer = await _post(context, name, Secret(secrets.token_urlsafe(30)).reveal(), {"data": {"events": []}})
     if isinstance(answer, Finding):
         return answer
@@ -101,7 +102,7 @@ async def _send(context: Context, name: str) -> Found:
             answered(name, context.org(name).header, answer.status),
         )
     context.sent[name] = Sent(uuid, began)
-    seen = f"{url} took the event {uuid} in {seconds:.2f} s"
+    seen = f"{url} accepted the event {uuid} in {seconds:.2f} s"
     if seconds >= OKTA_WAITS:
         return fail(seen, "find what is slow between the internet and the forwarder: Okta gives up after 3 s")
     return ok(seen)
@@ -129,7 +130,7 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
         fix = f"correct the cause, then run `forwarder dead-letters replay --sink {sink}`"
         return fail(f"the event {sent.uuid} is a dead letter: {life.detail}", fix)
     if life.place in {"filtered", "skipped"}:
-        return skip(f"the sink's settings keep {doctor_event.EVENT_TYPE} from it: {life.place}")
+        return skip(f"the sink's settings exclude {doctor_event.EVENT_TYPE}: the event is {life.place}")
     seconds = context.clock.monotonic() - sent.at
     found = await _look(context, sink, sent.uuid, until)
     total = context.clock.monotonic() - sent.at
@@ -141,11 +142,11 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
 def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool) -> Finding:
     waited = f"after {context.clock.monotonic() - sent.at:.1f} s"
     if is_stored:
-        fix = f"run `forwarder doctor` for what is wrong with {sink}, and `forwarder stats`; or wait longer: --timeout 60s"
-        return fail(f"the event {sent.uuid} still waits for it {waited}", fix)
+        fix = f"see what `forwarder doctor` and `forwarder stats` say about {sink}, or wait longer: --timeout 60s"
+        return fail(f"the event {sent.uuid} still waits for the sink {waited}", fix)
     url, key = _address(context, org)
-    fix = f"let {key} lead to the forwarder that uses this store; {url} seems to be another one's"
-    return fail(f"the event {sent.uuid} was accepted, and is not in this store {waited}", fix)
+    fix = f"let {key} lead to the forwarder that uses this store; {url} seems to lead to another forwarder"
+    return fail(f"the event {sent.uuid} was accepted, but it is not in this store {waited}", fix)
 
 
 def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
@@ -157,7 +158,7 @@ def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
 async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
     """Search the sink `name` for the event until `until`; return a phrase about the result.
 
-    None if this kind of sink cannot be searched. `until` is a time of the monotonic clock.
+    Return None if this kind of sink cannot be searched. `until` is a time of the monotonic clock.
     """
     sink = context.settings.sinks[name]
     if isinstance(sink, FileSinkSettings):
@@ -174,7 +175,7 @@ async def _look(context: Context, name: str, uuid: str, until: float) -> str | N
             if await find_documents(sink, sink.data_stream, [uuid], context.timeout):
                 return "found by a search"
         except SinkError as error:
-            return f"not searched for: {error}"
+            return f"the search for it failed: {error}"
         if context.clock.monotonic() >= until:
             return "not found by a search yet, because the index was not refreshed"
         await asyncio.sleep(_POLL)
@@ -190,7 +191,7 @@ def _tail(path: Path) -> bytes:
 CHECKS = (
     Check(
         "hook.refusal",
-        "its address refuses a wrong secret",
+        "the receiver refuses a wrong secret",
         _HEADING,
         _refuses,
         _with_secret,
@@ -199,7 +200,7 @@ CHECKS = (
     ),
     Check(
         "hook.event",
-        "its address takes a marked event, in time",
+        "the receiver accepts a marked event in time",
         _HEADING,
         _send,
         _with_secret,

@@ -1,4 +1,4 @@
-"""Checks of the other sinks: an OTLP server, a file."""
+"""Checks of the sinks other than Elasticsearch: OTLP servers and files."""
 
 import shutil
 from collections.abc import Iterable

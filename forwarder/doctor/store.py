@@ -1,4 +1,4 @@
-"""Checks of the store, of its disk, and of what waits there."""
+"""Checks of the store, of its disk, and of the events that wait in it."""
 
 import shutil
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
-_LEAST_FREE = 1_000_000_000  # bytes, as the alert ForwarderDiskFilling
+_LEAST_FREE = 1_000_000_000  # bytes, as in the alert ForwarderDiskFilling
 _LEAST_SHARE = 0.05
 _LONG = 300.0
-"""Seconds for which an event may wait before an operator should look, as the alert ForwarderSinkBehind."""
+"""Seconds that an event may wait before an operator should look, as in the alert ForwarderSinkBehind."""
 
 _NETWORK = {
     "nfs",
@@ -49,12 +49,11 @@ def _mounts() -> str:
 
 
 def on_network(folder: Path, kind: str) -> Finding:
-    """Return a finding whether the store's `folder` is on a network file system; `kind` is the type."""
+    """Return a finding that says whether the store's `folder` is on a network file system. `kind` is the type
+    of its file system."""
     if kind in _NETWORK:
         fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
-        return fail(
-            f"{folder} is on a network file system ({kind}), which can lose what was acknowledged", fix
-        )
+        return fail(f"{folder} is on a network file system ({kind}), which can lose acknowledged events", fix)
     return ok(f"{folder} is on a local disk ({kind or 'unknown'})")
 
 
@@ -97,7 +96,7 @@ async def _sound(context: Context, _: str) -> Found:
         return fail(
             f"the store {path} is damaged: {'; '.join(damage[:3])}",
             "stop the forwarder, keep a copy of the store's files, restore a backup or move them away, "
-            "then `forwarder run` and `forwarder backfill --since 7d`",
+            "then run `forwarder run` and `forwarder backfill --since 7d`",
         )
     return ok(f"{path} can be read as a whole")
 
@@ -108,7 +107,7 @@ async def _ledger(context: Context, _: str) -> Found:
     if not ledger.balanced:
         return fail(
             f"the ledger does not balance: {'; '.join(ledger.imbalances)}",
-            "keep a copy of the store's files and report this as a bug; `forwarder stats` prints it",
+            "keep a copy of the store's files and report this as a bug; `forwarder stats` prints the ledger",
         )
     return ok(f"{count(ledger.stored, 'event')} stored, each accounted for in every sink")
 
@@ -117,10 +116,10 @@ async def _removed(context: Context, _: str) -> Found:
     assert context.ledger is not None
     return [
         warn(
-            f"{count(events, 'event')} kept for {name}, which no forwarder delivers to",
-            "restart the forwarder, whose configuration has it again"
+            f"{count(events, 'event')} kept for the sink {name}, to which no forwarder delivers",
+            "restart the forwarder, because its configuration has the sink again"
             if name in context.settings.sinks
-            else f"configure it again by this name, or run `forwarder forget-sink {name}`",
+            else f"configure a sink with this name again, or run `forwarder forget-sink {name}`",
         )
         for name, events in context.ledger.removed.items()
     ] or ok("no event is kept for a sink that is gone")
@@ -135,14 +134,14 @@ async def _dead_letters(context: Context, _: str) -> Found:
             f"`forwarder dead-letters replay --sink {sink}`",
         )
         for (sink, reason), number in counts.items()
-    ] or ok("there are none")
+    ] or ok("there are no dead letters")
 
 
 async def _waiting(context: Context, sink: str) -> Found:
     assert context.ledger is not None
     state = context.ledger.sinks.get(sink)
     if state is None:
-        return skip("no forwarder has delivered to it yet")
+        return skip("no forwarder has delivered to this sink yet")
     if not state.waiting:
         return ok("no event waits")
     age = (context.clock.now() - state.oldest) / 1e6 if state.oldest else 0.0

@@ -1,4 +1,4 @@
-"""The table of all checks, in the order in which they are shown. A check stands after those that it needs."""
+"""The table of all checks, in the order in which they are shown. A check comes after those that it needs."""
 
 from collections.abc import Sequence
 

@@ -150,7 +150,10 @@ async def test_events_kept_for_a_sink_that_is_gone_are_named(there: Scene) -> No
     async with there.forwarder():
         found = await there.doctor("store.removed-sinks")
     row = found.of("store.removed-sinks")
-    assert (row["verdict"], row["seen"]) == ("warn", "1 event kept for old, which no forwarder delivers to")
+    assert (row["verdict"], row["seen"]) == (
+        "warn",
+        "1 event kept for the sink old, to which no forwarder delivers",
+    )
     assert "`forwarder forget-sink old`" in row["mend"]
 
 

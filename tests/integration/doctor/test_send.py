@@ -40,7 +40,7 @@ async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path,
         (document,) = server.data_streams[STREAM].values()
     assert (found.code, found.bad) == (0, {}), found.rows
     assert "refuses a wrong secret" in found.of("hook.refusal")["seen"]
-    assert f"took the event {UUID_PREFIX}" in found.of("hook.event")["seen"]
+    assert f"accepted the event {UUID_PREFIX}" in found.of("hook.event")["seen"]
     assert "found by a search after" in found.of("sink.event", "siem")["seen"]
     assert "delivered within" in found.of("sink.event", "traces")["seen"]
     assert "it is in the file" in found.of("sink.event", "archive")["seen"]
@@ -96,7 +96,7 @@ async def test_an_event_that_still_waits_is_named_with_its_sink(tmp_path: Path, 
     async with there.forwarder():
         found = await there.doctor("sink.event", "--send", "--timeout", "2s")
     row = found.of("sink.event")
-    assert (row["verdict"], "still waits for it" in row["seen"]) == ("fail", True)
+    assert (row["verdict"], "still waits for the sink" in row["seen"]) == ("fail", True)
 
 
 async def test_an_event_that_the_sink_rejects_is_named_with_its_error(tmp_path: Path, org: Emulator) -> None:
