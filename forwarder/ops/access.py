@@ -1,13 +1,14 @@
 """Decides who may use the API of the ops listener.
 
-    read     a person on this machine, or who has `ops.token` change   who has `ops.token`: `Authorization:
-    Bearer …`, never a cookie, so that no other web page can act for them
+    read     a person on this machine, or a person who has `ops.token`
+    change   a person who has `ops.token`
 
-Who comes by a proxy that `ops.proxy` names, which says who they are, has both rights.
+The token is sent as `Authorization: Bearer …`, never as a cookie, so that no other web page can act for the
+person. A person whom the proxy of `ops.proxy` names in its header has both rights.
 
-On this machine means: the connection comes from it, no proxy says that it forwards for another machine, and
-the request is for `localhost` or a loopback address. Another web page cannot fake the last one (DNS
-rebinding).
+A person is on this machine if the connection comes from it, no header says that a proxy forwards the request,
+and the request is for `localhost` or a loopback address. The last condition is against DNS rebinding: another
+web page cannot fulfil it.
 """
 
 import hmac
@@ -26,12 +27,8 @@ Scope = Any
 
 _FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
 _LONGEST_NAME = 200
-_NO_TOKEN = (
-    "set `ops.token` in the configuration first; from this machine, `forwarder` has the same as commands"  # noqa: S105
-)
-_READ = (
-    "this needs the token of `ops.token`; without it, the page can be read from the forwarder's own machine"
-)
+_NO_TOKEN = "set `ops.token` in the configuration first; on this machine, commands do the same"  # noqa: S105
+_READ = "this needs the token of `ops.token`; without it, the page can be read on the forwarder's own machine"
 _CHANGE = "this needs the token of `ops.token`"
 
 
@@ -43,12 +40,12 @@ class Refusal(NamedTuple):
 
 
 class Access:
-    """Decides which requests may read or change something, by the token in force, which `token` returns."""
+    """Decides which requests may read or change something."""
 
     def __init__(
         self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
     ) -> None:
-        """`token` and `proxy` return `ops.token` and `ops.proxy` of the settings in force."""
+        """Args: `token` and `proxy` return the current `ops.token` and `ops.proxy`: a reload may change them."""
         self._token = token
         self._proxy = proxy
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
@@ -97,7 +94,7 @@ class Access:
                     "a request with a wrong token was refused",
                     action="ops_token_refused",
                     client=client[0] if client else "",
-                    hint="compare it with ops.token",
+                    hint="compare the token that the client sends with ops.token",
                 )
             return Refusal(401, "the token is wrong")
         return Refusal(401, need)
@@ -126,7 +123,7 @@ def _is_loopback(name: str) -> bool:
 def _cross_site(scope: Scope) -> Refusal | None:
     """Return the refusal of a request from a page of another site; None for other requests.
 
-    Browsers send `Sec-Fetch-Site` only over TLS and to this machine, but `Origin` always.
+    Browsers send `Origin` always, but `Sec-Fetch-Site` only over TLS or to this machine.
     """
     site = _header(scope, b"sec-fetch-site")
     origin = _header(scope, b"origin")
@@ -138,7 +135,7 @@ def _cross_site(scope: Scope) -> Refusal | None:
 
 def _not_json(scope: Scope) -> Refusal | None:
     if _header(scope, b"content-type").partition(b";")[0].strip().lower() != b"application/json":
-        return Refusal(415, "send application/json")
+        return Refusal(415, "send the body as application/json")
     return None
 
 

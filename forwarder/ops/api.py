@@ -1,4 +1,4 @@
-"""The routes of the status, the live stream and the rights. `access.py` has checked each request before."""
+"""The routes of the status, the live stream and the rights. `access.py` has already checked each request."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,12 +1,12 @@
 """The page on which a human approves or refuses an action, and its data.
 
-    GET  /approve/ID        the page; it holds no data and changes nothing, whatever fetches it
+    GET  /approve/ID        the page; it holds no data, and to fetch it changes nothing
     GET  /api/reactions/ID  the action, and a token that decides about it once
     POST /approve/ID        {"token": …, "given": true}: the decision
 
-A link in a message is fetched by whatever makes a preview of it, so a GET never decides. The token is minted
-by the GET of the API, which needs the right to read; it counts for one action, once, and is kept in memory
-only.
+A program that shows a preview of a message fetches the links in it, so a GET never decides. The GET of the
+API, which needs the right to read, returns a new token. The token is valid for one decision about one action,
+and is kept in memory only.
 """
 
 import hmac
@@ -27,7 +27,7 @@ from forwarder.ops.page_files import page_response
 
 _MOST_TOKENS = 1_000
 _LIFE: Micros = 15 * 60 * SECOND
-"""How long a page may be open before it decides; then it must be loaded again."""
+"""How long an open page can decide about its action; after that it must be loaded again."""
 
 
 class Approvals(Protocol):
@@ -54,7 +54,7 @@ class OneTimeTokens:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._made: dict[str, tuple[str, Micros]] = {}  # by token: the action, and until when
+        self._made: dict[str, tuple[str, Micros]] = {}  # by token: the action, and when the token expires
 
     def mint(self, action: str) -> str:
         """Return a new token for `action`; if there are too many tokens, the oldest become invalid."""
@@ -70,7 +70,7 @@ class OneTimeTokens:
             (each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None
         )
         if found is None or self._made[found][0] != action:
-            return False  # one of another action stays good for that
+            return False  # a token of another action stays valid for that action
         return self._made.pop(found)[1] > self._clock.now()
 
 
@@ -95,13 +95,13 @@ def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handl
         try:
             decision = msgspec.json.decode(await request.body(), type=_Decision)
         except msgspec.MsgspecError as error:
-            return _json({"error": f"not understood: {error}"}, 400)
+            return _json({"error": f"the body is not a decision: {error}"}, 400)
         found = approvals.shown(action)
         if found is None:
             return _json({"error": _GONE}, 404)
         if not tokens.use(decision.token, found["key"]):
             return _json(
-                {"error": "the token is used, too old, or of another action; load the page again"}, 409
+                {"error": "the token was used, expired, or is for another action; load the page again"}, 409
             )
         try:
             done = await approvals.decide(found["key"], access.person(request.scope), given=decision.given)
@@ -112,9 +112,7 @@ def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handl
     return [page, shown, decide]
 
 
-_GONE = (
-    "no action with this id is open; it may have ended: `forwarder reactions show ID` shows it all the same"
-)
+_GONE = "no action with this id is open; `forwarder reactions show ID` also shows an action that has ended"
 
 
 def _json(value: Any, status: int = 200) -> Response[bytes]:

@@ -26,7 +26,7 @@ _logger = logs.get("ops")
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The dead letters to replay or discard: those in `ids`, those that match `sink` and `reason`, or `all`.
 
-    `events` is how many events the sender saw to match; if it is another number by now, nothing changes.
+    `events` is how many matching events the sender saw; if another number matches by now, nothing is changed.
     """
 
     ids: tuple[int, ...] | None = None
@@ -83,7 +83,7 @@ def _change_routes(data: StoreData) -> Handlers:
         try:
             wanted = msgspec.json.decode(await request.body(), type=_Change)
         except msgspec.MsgspecError as error:
-            return _json({"error": f"not understood: {error}"}, 400)
+            return _json({"error": f"the body does not say what to change: {error}"}, 400)
         if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
             text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
             return _json({"error": text}, 400)
@@ -100,7 +100,7 @@ def _change_routes(data: StoreData) -> Handlers:
         done = await work(selected)
         client = request.client.host if request.client else ""
         _logger.info(
-            "dead letters were changed by the ops listener",
+            "dead letters were changed through the ops listener",
             action="dead_letters_changed",
             change=verb,
             events=done,

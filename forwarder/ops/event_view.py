@@ -45,7 +45,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     source: str = ""
 
     def may_match(self, event: Event) -> bool:
-        """Whether the org, the source and the type match. It does not decode the body: see `matches`."""
+        """Whether the org, the source and the type match. Does not decode the body, as `matches` requires."""
         return (
             (not self.org or event.org == self.org)
             and (not self.source or event.source.value == self.source)
@@ -53,7 +53,7 @@ class EventFilter(msgspec.Struct, frozen=True):
         )
 
     def matches(self, line: Mapping[str, Any]) -> bool:
-        """Whether `line`, that of an event for which `may_match` is True, matches the other fields too."""
+        """Whether an event for which `may_match` is True matches the other fields too; `line` is its line."""
         if self.outcome and (line["outcome"] or "").casefold() != self.outcome.casefold():
             return False
         actor = self.actor.casefold()

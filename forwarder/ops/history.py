@@ -16,9 +16,9 @@ _logger = logs.get("ops")
 
 
 class History:
-    """The last samples of the status, a fixed number.
+    """The last 120 samples of the status.
 
-    They are taken whether or not a page is open, so that a page shows the hour before it was opened. A sample
+    Samples are taken even if no page is open, so that a page shows the hour before it was opened. A sample
     costs as much as a scrape.
     """
 
@@ -32,7 +32,7 @@ class History:
         while True:
             try:
                 self.add(await self._status.gather())
-            except Exception:  # a page without a trend line is better than one without later samples
+            except Exception:  # one failed sample must not prevent the later ones
                 _logger.exception("a sample of the status failed", action="ops_failed")
             await self._clock.sleep(INTERVAL)
 

@@ -1,7 +1,8 @@
-"""Decides by its `Host` whether a request may see the page and the metrics.
+"""Decides by the header `Host` whether a request may see the page and the metrics.
 
-Against DNS rebinding: a web page of an attacker lets its own name resolve to this listener, and reads it with
-the browser of a person who may. Such a request carries the attacker's name.
+This protects against DNS rebinding: an attacker makes the host name of their own web page resolve to this
+listener, so that the page reads the listener through the browser of a person who may read it. The `Host` of
+such a request is the attacker's name.
 """
 
 import ipaddress
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Iterable
 
 _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}
-"""Last labels of names that cannot be bought."""
+"""Last labels of host names that cannot be registered on the internet."""
 
 
 class KnownHosts:

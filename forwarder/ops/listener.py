@@ -6,12 +6,12 @@
     GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
     GET /             the status page, which reads /api
     GET /api/status   the ledger and the state of every part, as JSON
-    GET /api/events   the live stream; parameters and events as docs/status-page.md says
+    GET /api/events   the live stream; docs/status-page.md describes parameters and events
     GET /approve/ID   a page about an action that waits for a human; the decision is a POST (approvals.py)
 
-HEAD answers as GET, without the body. Except for the two probes, a request whose `Host` is unknown is
-refused: 403. What is below /api shows personal data, so `access.py` decides who may read it; a scraper needs
-no secret.
+HEAD is answered like GET, without the body. Except for the two probes, a request whose `Host` is unknown is
+refused with 403. The paths below /api show personal data, so `access.py` decides who may read them; a scraper
+of the metrics needs no secret.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ _API = "/api/"
 _APPROVE = "/approve/"
 _OPEN_API = "/api/access"
 _UNKNOWN_HOST = (
-    b"this host name is unknown here: request an address instead, or add it to ops.allowed_hosts\n"
+    b"this host name is unknown here: use the IP address instead, or add the name to ops.allowed_hosts\n"
 )
 
 
@@ -77,7 +77,7 @@ class OpsListener:
         allowed_hosts: Iterable[str] = (),
         clock: Clock | None = None,
     ) -> None:
-        """Serve the given parts. `token` and `proxy` return the present `ops.token` and `ops.proxy`."""
+        """Serve the given parts. `token` and `proxy` return the current `ops.token` and `ops.proxy`."""
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
         self._access = Access(token, proxy)
@@ -107,7 +107,8 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIAp
     logger = RateLimitedLogger(_logger, SystemClock())
 
     async def serve(scope: Any, receive: Receive, send: Any) -> None:
-        # As the routes read it: what is decided here must be about the route that serves, also for `//api/status`.
+        # The path as the routes read it: the checks here must be about the route that serves, for
+        # `//api/status` too.
         scope = scope | {"path": normalize_path(scope["path"])}
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if hosts and hosts[0] not in known_hosts and scope["path"] not in _PROBES:
@@ -163,7 +164,7 @@ def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, 
         after_exception=[_log_error],
         exception_handlers=ERRORS,  # type: ignore[arg-type]
         openapi_config=None,
-        # Litestar's own would reconfigure logging for the whole process, and its lines are not JSON.
+        # Litestar's own configuration would change logging in the whole process, and its lines are not JSON.
         logging_config=None,
     )
 

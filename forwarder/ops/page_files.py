@@ -33,7 +33,7 @@ _CONTENTS = _read()  # at the import: a read would block the event loop
 
 
 def base_path(prefix: str) -> str:
-    """Return `prefix`, the path under which a proxy serves the page, with a final slash; `/` if no path."""
+    """Return `prefix`, the path under which a proxy serves the page, with a final slash; `/` if it is invalid."""
     return prefix.rstrip("/") + "/" if _PREFIX.fullmatch(prefix) else "/"
 
 

@@ -28,12 +28,12 @@ class Events(Protocol):
         """The `seq` of the newest event; 0 if there is none."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`. May return too early: look, and wait again."""
+        """Return when there is an event with `seq > after`. May return too early, so check, and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """Return up to `limit` events with `seq > after`, in the order of `seq`.
 
-        Their bodies have `max_bytes` at most together; but a first event is returned in any case.
+        Their bodies have at most `max_bytes` together, but the first event is returned however large it is.
 
         Raises:
             ForwarderError: the store cannot be read.
@@ -45,7 +45,7 @@ NotReadyReason = Callable[[], str | None]
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Selects the dead letters that match every given field; without any, all. `last`: the highest id."""
+    """Selects the dead letters that match every given field; all without any. `last` is the highest id."""
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
@@ -60,7 +60,7 @@ class StoreData(Protocol):
         """Return the number of `wanted` events, by sink and reason, and the newest `limit` dead letters."""
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
-        """Return the dead letter `number` and the body of its event, if any; None without such a letter."""
+        """Return the dead letter `number` and the body of its event, if any; None if it does not exist."""
 
     async def replay(self, wanted: DeadLetterFilter) -> int:
         """Send the `wanted` dead letters again; return their number."""

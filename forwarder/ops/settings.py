@@ -1,4 +1,4 @@
-"""What an operator sets about the ops listener."""
+"""Settings of the ops listener."""
 
 import re
 from ipaddress import ip_address
@@ -22,21 +22,21 @@ _NOT_OF_A_PROXY = {
     *("authorization", "connection", "cookie", "expect", "forwarded", "host", "origin", "proxy-authorization", "referer"),
     *("transfer-encoding", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
 }  # fmt: skip
-"""Headers that a client sends, or that say something else."""
+"""Headers that a client may send, or that do not say who the user is."""
 
 
 def _validate_header(name: str) -> str:
     lower = name.lower()
     if lower in _NOT_OF_A_PROXY or lower.startswith(("content-", "accept", "if-", "sec-")):
         raise ValueError(
-            f"{name} does not say who asks; name one that only the proxy sets, as in X-Forwarded-User"
+            f"{name} does not name the user; write a header that only the proxy sets, as in X-Forwarded-User"
         )
     return name
 
 
 def _validate_proxy(network: IPvAnyNetwork) -> IPvAnyNetwork:
     if network.prefixlen == 0:
-        raise ValueError(f"{network} is everybody; name the addresses of the proxy")
+        raise ValueError(f"{network} is every address; write only the addresses of the proxy")
     return network
 
 
@@ -46,11 +46,13 @@ def _validate_url(url: str) -> str:
 
 
 class ProxySettings(Section):
-    """A proxy before the ops listener that knows who asks, and says so in a header.
+    """A proxy in front of the ops listener that names the user of each request in a header.
 
     Attributes:
-        header: its name, as in X-Forwarded-User. The proxy must remove one that a client sends.
-        from: addresses and networks of the proxy, as in [10.0.0.7, 192.0.2.0/28]; from elsewhere, the header counts for nothing.
+        header: the name of the header, as in X-Forwarded-User. The proxy must remove this header if a client
+            sends it.
+        from: addresses and networks of the proxy, as in [10.0.0.7, 192.0.2.0/28]; in a request from
+            elsewhere, the header is ignored.
     """
 
     header: Annotated[
@@ -75,21 +77,23 @@ class OpsSettings(Section):
     """The ops listener: health, metrics, status page.
 
     Attributes:
-        listen: `host:port`. Health and metrics need no secret; the page shows events only to this machine, and
-            elsewhere to who has `token`. Do not expose it to the internet.
-        token: a secret, for the page from other machines and for its changes, such as the replay of dead letters.
-            Without one, neither is possible.
-        allowed_hosts: public names by which the page and the metrics may be requested, as in `siem.example.com`.
-            Addresses, names without a dot and names of private networks always may; `/livez` and `/readyz`
-            answer to every name. Against DNS rebinding.
+        listen: `host:port`. Health and metrics need no secret. The page shows events to people on this
+            machine, and on other machines only to those who have `token`. Do not expose the listener to the
+            internet.
+        token: the secret with which people read the page on other machines, and change something on it, as
+            when they replay dead letters. Without it, neither is possible.
+        allowed_hosts: public host names by which the page and the metrics may be requested, as in
+            `siem.example.com`. IP addresses, names without a dot and names of private networks are always
+            allowed; `/livez` and `/readyz` accept every name. This protects against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
-        proxy: a proxy before this listener that says who asks: who comes by it may do what `token` allows, under that name.
-        tls: serve HTTPS, the probes and the metrics too; all of them must then be requested by https. Without it, let a
-            proxy do that, or only this machine reach the listener.
+        proxy: a proxy in front of this listener that names the user of each request. These users may do what
+            `token` allows, under their names.
+        tls: serve HTTPS. The probes and the metrics must then be requested by https too. Without it, let a
+            proxy serve HTTPS, or let only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
-            `metrics-okta_forwarder.health-<namespace>`: `60s`. Off by default, because it needs a right and
-            an index template of its own.
+            `metrics-okta_forwarder.health-<namespace>`, as in `60s`. Off by default, because it needs a right
+            and an index template of its own.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")

@@ -1,13 +1,13 @@
 """The live stream of the ops listener: the status each second, and the events as they come (server-sent events).
 
     id: 4711                       the position in the store; `Last-Event-ID` resumes there
-    event: event                   one event as JSON, as `event_view.line`
+    event: event                   one event as JSON, with the fields of `event_view.line`
     event: status                  what /api/status returns
     event: skipped                 {"events": 250}: the client reads too slowly, or these were dropped from the store
 
-Each client has a position in the store and reads on from there when it can take more, as a sink does. So
-nothing is queued for it: what waits for a slow client is in the store, and a client that is too far behind is
-moved forward. Nothing runs while there is no client.
+Each client has a position in the store, and gets more events from there whenever it can take them, as a sink
+does. So nothing is queued for a client: events that wait for a slow client are in the store, and a client
+that is too far behind is moved forward. Nothing runs while there is no client.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MAX_CLIENTS = 32
 MOST_BEHIND = 1_000
 """Events that a client may be behind before it is moved to the newest ones."""
 _RESUMED = 100
-"""How many of the newest ones it gets then."""
+"""How many of the newest events such a client gets."""
 STATUS_INTERVAL = 1.0
 _PING_INTERVAL = 15.0
 _PACE = 0.25
@@ -96,7 +96,7 @@ class Streams:
 
     @property
     def full(self) -> bool:
-        """Whether there are so many clients that no further one is served."""
+        """Whether there are so many clients that no other client is served."""
         return self.clients >= MAX_CLIENTS
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Streams:
             until = min(status_at if query.status else ping_at, ping_at) - self._clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._events.wait(position), max(until, 0.0))
-                await self._clock.sleep(_PACE)  # what comes meanwhile is sent together
+                await self._clock.sleep(_PACE)  # events that come meanwhile are sent together
 
     def _begin(self, query: StreamQuery) -> tuple[int, int]:
         """Return the `seq` after which the stream begins, and how many requested events are skipped."""

@@ -25,7 +25,7 @@ async function checked(response) {
   try {
     text = (await response.json()).error ?? text;
   } catch {
-    // not ours, perhaps a proxy's
+    // the response is not the forwarder's, but perhaps a proxy's
   }
   throw new ApiError(response.status, text);
 }

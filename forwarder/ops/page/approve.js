@@ -1,5 +1,5 @@
 // One action that waits for a human: what it is about, and the two buttons. A decision needs the token of `ops.token`, or a
-// proxy that says who decides; beside it goes a token that counts once.
+// proxy that names the user, and also a token that is valid for one decision.
 
 import { html, nothing, render } from "./html.js";
 import { change, keepToken, read, url } from "./api.js";
@@ -13,7 +13,7 @@ const state = {
   loaded: false,
   done: "",
   error: "",
-  wrong: "", // why the token of `ops.token` is not taken
+  wrong: "", // why the token of `ops.token` was not accepted
   busy: false,
 };
 
@@ -103,7 +103,7 @@ const about = (action) => html`<div class="card">
 </div>`;
 
 const tokenForm = (why) => html`<form class="card" @submit=${takeToken}>
-  <p>${why} It is kept until this tab is closed.</p>
+  <p>${why} The token is kept until this tab is closed.</p>
   <div class="bar">
     <label>Token<input name="token" type="password" autocomplete="off" required aria-describedby="token-error"></label>
     <button class="primary">Continue</button>
@@ -132,8 +132,8 @@ function content() {
   if (!rights.may_read)
     return rights.token_configured
       ? tokenForm(html`To see the action, type the token of <code>ops.token</code>.`)
-      : html`<p class="empty">From here, this page needs <code>ops.token</code>, which is not set. On the forwarder's machine: <code>forwarder reactions list --waiting</code></p>`;
-  return action ? html`${about(action)} ${decision()}` : error ? nothing : html`<p class="empty">Nothing is known of it.</p>`;
+      : html`<p class="empty">On other machines, this page needs <code>ops.token</code>, which is not set. On the forwarder's machine: <code>forwarder reactions list --waiting</code></p>`;
+  return action ? html`${about(action)} ${decision()}` : error ? nothing : html`<p class="empty">There is no such action.</p>`;
 }
 
 function draw() {

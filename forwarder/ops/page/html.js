@@ -1,5 +1,5 @@
-// lit-html, with every text made harmless to read: what senders choose may turn the direction of a line or hide a part of it.
-// lit-html itself sees to it that no text becomes an element.
+// lit-html, with every text made safe to read: a text that a sender chose may reverse the direction of a line or hide a part
+// of it. lit-html itself ensures that no text becomes an element.
 
 import { html as lit } from "./lit-html.js";
 

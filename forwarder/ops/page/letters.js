@@ -15,7 +15,7 @@ export class Letters {
     return query.toString();
   }
 
-  // What the buttons for all act on: the filter as it stands, and the number that the person has seen.
+  // What the buttons for all letters act on: the current filter, and the number of events that the person has seen.
   selection() {
     const { sink, reason } = this.filter;
     const filter = { ...(sink && { sink }), ...(reason && { reason }) };
@@ -88,7 +88,7 @@ export function confirmDialog(asked, close, confirm) {
   return html`<h2 id="confirm-title">${discards ? "Discard" : "Replay"} ${scope}?</h2>
     <p>${discards
       ? `No sink will ever get ${events === 1 ? "this event" : `these ${number(events)} events`}. The ledger counts them as discarded.`
-      : `${plural(events, "event is", "events are")} sent again to the sink that rejected ${events === 1 ? "it" : "them"}. What it rejects again stays a dead letter.`}</p>
+      : `${plural(events, "event is", "events are")} sent again to the sink that rejected ${events === 1 ? "it" : "them"}. An event that is rejected again stays a dead letter.`}</p>
     ${error ? html`<p class="error" role="alert">${error}</p>` : nothing}
     <div class="bar end">
       <button type="button" @click=${close}>Cancel</button>
@@ -110,7 +110,7 @@ export function tokenDialog(asked, close, save) {
   if (!asked) return nothing;
   return html`<form @submit=${save}>
     <h2 id="token-title">${asked.why}</h2>
-    <p>Type the token of <code>ops.token</code>. It is kept until this tab is closed.</p>
+    <p>Type the token of <code>ops.token</code>. The token is kept until this tab is closed.</p>
     <label>Token<input name="token" type="password" autocomplete="off" required aria-describedby="token-error"></label>
     <p class="error" id="token-error" role="alert">${asked.error ?? ""}</p>
     <div class="bar end"><button type="button" @click=${close}>Cancel</button><button type="submit" class="primary">Continue</button></div>
@@ -147,7 +147,7 @@ export function refusalsView({ status }) {
     ${refusals.length
       ? html`<div class="scroll tall" tabindex="0" role="region" aria-label="List of refused requests">
           <table class="cards">
-            <caption>The last ${number(refusals.length)} since the start. Okta calls itself Okta-Integrations.</caption>
+            <caption>The last ${number(refusals.length)} since the start. Okta's user agent is Okta-Integrations.</caption>
             <thead><tr><th scope="col">Time</th><th scope="col">Address</th><th scope="col">Reason</th><th scope="col">Path</th><th scope="col">User agent</th></tr></thead>
             <tbody>${refusals.map(
               (each) => html`<tr><td data-label="Time">${moment(each.at)}</td><td data-label="Address" class="text">${each.client || "–"}</td>

@@ -107,7 +107,7 @@ function closeDialog() {
   document.querySelector("#dialogs dialog").close();
 }
 
-let next = null; // the dialog to open when the one that closes has closed
+let next = null; // the dialog to open after the current one has closed
 function dialogClosed() {
   state.dialog = next;
   next = null;
@@ -299,7 +299,7 @@ function connect() {
 await loadRights();
 if (state.rights.may_read || token()) connect();
 else {
-  state.connection = { state: "lost", status: 401, text: state.rights.token_configured ? "this page needs the token of ops.token" : "from here, this page needs ops.token, which is not set" };
+  state.connection = { state: "lost", status: 401, text: state.rights.token_configured ? "this page needs the token of ops.token" : "on other machines, this page needs ops.token, which is not set" };
   draw();
   if (state.rights.token_configured) openDialog({ kind: "token", why: "This page needs the token" });
 }

@@ -1,12 +1,12 @@
-// What reactions wait for, what they have changed in Okta and until when, and what holds them back. The page only shows:
-// `approve.html` decides. Nothing where no reactions are configured.
+// What reactions wait for, what they have changed in Okta and until when, and what holds them back. This page only shows
+// the actions; a human decides about them on `approve.html`. Shows nothing if no reactions are configured.
 
 import { html, nothing } from "./html.js";
 import { url } from "./api.js";
 import { moment, number, plural, prose } from "./format.js";
 
 const MODES = {
-  off: "Nothing is sent. What is live still ends in time.",
+  off: "Nothing is sent. Effects that are live still end in time.",
   shadow: "Nothing is sent. Each action is recorded with the request that enforce would send.",
   enforce: "Actions are sent to Okta, except those of entries in shadow.",
 };
@@ -87,7 +87,7 @@ function limits({ limits: reached }) {
   if (!reached.length) return nothing;
   return table(
     "List of limits that were reached",
-    "Limits that held actions back in the last 24 hours; what is over one waits for approval.",
+    "Limits that held actions back in the last 24 hours; an action above a limit waits for approval.",
     ["Limit", "Last hour", "Last 24 hours", "Last action"],
     reached.map(
       (each) => html`<tr><th scope="row"><code>${each.limit}</code></th><td data-label="Last hour">${number(each.last_hour)}</td>

@@ -1,4 +1,4 @@
-// What each rule did in the last 24 hours. Nothing where no rules are configured.
+// What each rule did in the last 24 hours. Shows nothing if no rules are configured.
 
 import { html, nothing } from "./html.js";
 import { ago, number, plural } from "./format.js";
@@ -26,7 +26,7 @@ export function rulesView({ status }) {
   if (!rules) return nothing;
   const alerts = rules.loaded.reduce((sum, rule) => sum + rule.alerts_24h, 0);
   const notes = [
-    rules.reading_earlier_events ? "New rules read earlier events; until then, the old ones go on." : "",
+    rules.reading_earlier_events ? "New rules are reading earlier events; the old rules are active until then." : "",
     rules.behind > 1000 ? `${plural(rules.behind, "event is", "events are")} still to be evaluated.` : "",
     rules.failures ? `${plural(rules.failures, "event", "events")} could not be evaluated since the start.` : "",
   ];

@@ -21,7 +21,7 @@ export class Trends {
     this.samples = samples;
   }
 
-  // Goes on with what the stream says, as often as the server samples.
+  // Adds a status of the stream, as often as the server takes samples.
   add(status, at) {
     const last = this.samples.at(-1);
     if (!this.interval || (last && at - last.at < this.interval)) return;

@@ -21,11 +21,11 @@ def test_what_is_not_a_host_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("proxy", "problem"),
     [
-        ({"header": "Authorization"}, "Authorization does not say who asks"),
-        ({"header": "Host"}, "Host does not say who asks"),
-        ({"header": "X-Forwarded-For"}, "X-Forwarded-For does not say who asks"),
-        ({"from": ["0.0.0.0/0"]}, "0.0.0.0/0 is everybody"),
-        ({"from": ["10.0.0.7", "::/0"]}, "::/0 is everybody"),
+        ({"header": "Authorization"}, "Authorization does not name the user"),
+        ({"header": "Host"}, "Host does not name the user"),
+        ({"header": "X-Forwarded-For"}, "X-Forwarded-For does not name the user"),
+        ({"from": ["0.0.0.0/0"]}, "0.0.0.0/0 is every address"),
+        ({"from": ["10.0.0.7", "::/0"]}, "::/0 is every address"),
     ],
 )
 def test_a_proxy_that_anybody_could_be_is_refused(proxy: dict[str, Any], problem: str) -> None:
